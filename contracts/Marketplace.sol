@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
+
+import {Stakes} from "./Stakes.sol";
+import {
+    Delivery,
+    Escrow,
+    IMarketplace,
+    Sale,
+    Status,
+    Terms,
+    Windows
+} from "./interfaces/IMarketplace.sol";
+import {Hashes} from "./libraries/Hashes.sol";
+import {SaleWord} from "./libraries/SaleWord.sol";
+import {X25519Key} from "./libraries/X25519Key.sol";
+
+/// @title DAM marketplace
+/// @notice See `IMarketplace` for every rule.
+contract Marketplace is Stakes {
+    using Hashes for Delivery;
+    using Hashes for Escrow;
+    using Hashes for Sale;
+    using Hashes for Terms;
+    using Hashes for bytes32[];
+    using SaleWord for uint256;
+    using X25519Key for bytes32;
+
+    /// What closing a sale gives to whom; see the table in `IMarketplace`.
+    struct Outcome {
+        Status status;
+        /// Of the price, in its own currency; the rest goes to the seller.
+        uint256 toBuyer;
+        /// In the native coin, from here on.
+        uint256 buyerCoins;
+        uint256 sellerCoins;
+        uint256 arbitratorCoins;
+        /// What of R goes to the buyer or the arbitrator.
+        uint256 lost;
+    }
+
+    enum Delivered {
+        Skipped,
+        ByDeliverer,
+        BySeller
+    }
+
+    uint256 private constant MAX_PARTS = 32;
+    uint256 private constant FRAGMENT_BYTES = 80;
+
+    /// @inheritdoc IMarketplace
+    uint64 public constant FALLBACK_BLOCKS = 100;
+    /// @inheritdoc IMarketplace
+    uint64 public immutable REFUND_BLOCKS;
+    /// @inheritdoc IMarketplace
+    uint64 public immutable DISPUTE_BLOCKS;
+    /// @inheritdoc IMarketplace
+    uint64 public immutable ARBITRATION_BLOCKS;
+
+    mapping(bytes32 copyId => uint256 word) private _sales;
+
+    /// @dev The upper bounds keep every block offset that decides something within its 20 bits.
+    constructor(Windows memory windows, uint256 minDelivererStake, uint256 minSellerStake)
+        Stakes(windows.exitBlocks, minDelivererStake, minSellerStake)
+    {
+        _checkWindow("refund", windows.refundBlocks, 300, 1 << 18);
+        _checkWindow("dispute", windows.disputeBlocks, 100, 1 << 18);
+        _checkWindow("arbitration", windows.arbitrationBlocks, 100, 1 << 19);
+        uint256 longestSale =
+            uint256(windows.refundBlocks) + windows.disputeBlocks + windows.arbitrationBlocks;
+        _checkWindow("exit", windows.exitBlocks, longestSale + 1, 1 << 22);
+        REFUND_BLOCKS = windows.refundBlocks;
+        DISPUTE_BLOCKS = windows.disputeBlocks;
+        ARBITRATION_BLOCKS = windows.arbitrationBlocks;
+    }
+
+    // -------------------------------------------------------------------------------- buying
+
+    /// @inheritdoc IMarketplace
+    function buyItem(
+        address seller,
+        Terms calldata terms,
+        bytes32[] calldata proof,
+        bytes32 storeDigest,
+        uint64 copy,
+        bytes32[] calldata keys
+    ) external payable lock {
+        // Check: the terms
+        Seller storage record = _sellers[seller];
+        if (record.digest != storeDigest) revert StoreChanged(seller, storeDigest, record.digest);
+        if (!MerkleProofLib.verifyCalldata(proof, record.root, terms.leaf())) {
+            revert TermsNotInCatalogue(seller, terms.itemId);
+        }
+        _checkTerms(seller, terms);
+        if (copy >= terms.supply) revert CopyBeyondSupply(copy, terms.supply);
+        bytes32 copyId = keccak256(abi.encode(seller, terms.itemId, copy));
+        if (_sales[copyId] != 0) revert CopyTaken(terms.itemId, copy);
+
+        // Check: what the buyer brings
+        if (msg.value < terms.price) revert Underpaid(msg.value, terms.price);
+        if (keys.length != terms.parts) revert WrongKeyCount(keys.length, terms.parts);
+        for (uint256 i; i < keys.length; ++i) {
+            if (!keys[i].isValid()) revert InvalidKey(keys[i]);
+        }
+
+        // Effect
+        uint256 fee = terms.commission / terms.parts;
+        uint256 bond = terms.arbitrator == address(0) ? 0 : terms.bond;
+        uint256 reserve = _reserve(terms.parts, fee, terms.penalty, bond);
+        uint256 free = record.stake;
+        if (free < reserve) revert SellerStakeTooLow(seller, free, reserve);
+        unchecked {
+            record.stake = uint96(free - reserve);
+        }
+        bytes32 escrowHash = keccak256(
+            abi.encode(
+                storeDigest,
+                keys.hash(),
+                terms.token,
+                terms.price,
+                terms.penalty,
+                bond,
+                terms.arbitrator
+            )
+        );
+        bytes32 saleHash = keccak256(
+            abi.encode(
+                seller,
+                msg.sender,
+                block.number,
+                copy,
+                terms.stock,
+                terms.parts,
+                terms.threshold,
+                fee,
+                terms.partsRoot,
+                escrowHash
+            )
+        );
+        _sales[copyId] = SaleWord.purchased(saleHash);
+        if (msg.value != terms.price) {
+            unchecked {
+                _credit(msg.sender, NATIVE, msg.value - terms.price);
+            }
+        }
+        emit ItemPurchased(copyId, seller, msg.sender, storeDigest, copy, terms, keys);
+    }
+
+    // ---------------------------------------------------------------------------- delivering
+
+    /// @inheritdoc IMarketplace
+    function deliverFragment(Delivery calldata delivery) external lock {
+        _requirePlainAccount();
+        if (_deliver(delivery, true) == Delivered.ByDeliverer) _earn(delivery.sale.fee, 1);
+    }
+
+    /// @inheritdoc IMarketplace
+    function deliverFragments(Delivery[] calldata deliveries) external lock {
+        _requirePlainAccount();
+        uint256 earned;
+        uint256 own;
+        uint256 done;
+        for (uint256 i; i < deliveries.length; ++i) {
+            Delivered result = _deliver(deliveries[i], false);
+            if (result == Delivered.Skipped) continue;
+            unchecked {
+                ++done;
+                if (result == Delivered.ByDeliverer) {
+                    // Each fee came out of a 96-bit stake, so the sum stays far below 256 bits.
+                    earned += deliveries[i].sale.fee;
+                    ++own;
+                }
+            }
+        }
+        if (done == 0) revert NothingDelivered();
+        if (own != 0) _earn(earned, own);
+    }
+
+    /// @inheritdoc IMarketplace
+    function supplyFragments(Delivery[] calldata deliveries) external lock {
+        _requirePlainAccount();
+        for (uint256 i; i < deliveries.length; ++i) {
+            Delivery calldata d = deliveries[i];
+            (uint256 word, Status status) = _load(d.copyId, d.sale);
+            if (!_isOpen(status)) revert WrongStatus(d.copyId, status);
+            if (!_actsForSeller(d.sale.seller)) revert NotAllowed(msg.sender);
+            _checkPart(d);
+            if (!word.has(d.index)) revert NotDelivered(d.copyId, d.index);
+            emit FragmentSupplied(
+                d.copyId, d.sale.seller, d.index, d.commitment, d.secretHash, d.fragment
+            );
+        }
+    }
+
+    // ------------------------------------------------------------------------------- closing
+
+    /// @inheritdoc IMarketplace
+    function confirm(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
+        (uint256 word, Status status) = _load(copyId, sale);
+        if (msg.sender != sale.buyer) revert NotAllowed(msg.sender);
+        if (status != Status.Complete) revert WrongStatus(copyId, status);
+        _requireGate(copyId, sale, word);
+        Outcome memory outcome;
+        outcome.status = Status.Settled;
+        _close(copyId, word, sale, escrow, outcome);
+        emit SaleSettled(copyId, msg.sender);
+    }
+
+    /// @inheritdoc IMarketplace
+    function settle(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
+        (uint256 word, Status status) = _load(copyId, sale);
+        Outcome memory outcome;
+        uint256 last;
+        if (status == Status.Complete) {
+            last = _lastDisputeBlock(sale, word);
+        } else if (status == Status.Disputed) {
+            last = _lastRulingBlock(sale, word);
+            // Silence: nobody won, so the buyer's bond goes back.
+            outcome.buyerCoins = escrow.bond;
+        } else {
+            revert WrongStatus(copyId, status);
+        }
+        if (block.number <= last) revert TooEarly(copyId, last + 1);
+        outcome.status = Status.Settled;
+        _close(copyId, word, sale, escrow, outcome);
+        emit SaleSettled(copyId, msg.sender);
+    }
+
+    /// @inheritdoc IMarketplace
+    function refund(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
+        (uint256 word, Status status) = _load(copyId, sale);
+        if (status != Status.Purchased) revert WrongStatus(copyId, status);
+        uint256 last = sale.purchaseBlock + REFUND_BLOCKS;
+        if (block.number <= last) revert TooEarly(copyId, last + 1);
+        _refund(copyId, word, sale, escrow);
+    }
+
+    /// @inheritdoc IMarketplace
+    function concede(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
+        (uint256 word, Status status) = _load(copyId, sale);
+        if (status == Status.Complete) {
+            if (msg.sender != sale.seller) revert NotAllowed(msg.sender);
+            _requireGate(copyId, sale, word);
+            _refund(copyId, word, sale, escrow);
+            return;
+        }
+        if (status != Status.Disputed) revert WrongStatus(copyId, status);
+        uint256 last = _lastRulingBlock(sale, word);
+        if (block.number > last) revert TooLate(copyId, last);
+        Outcome memory outcome;
+        uint256 bond = escrow.bond;
+        if (msg.sender == sale.seller) {
+            outcome.status = Status.Refunded;
+            outcome.toBuyer = escrow.price;
+            outcome.lost = escrow.penalty + bond;
+            outcome.buyerCoins = outcome.lost + bond;
+            _close(copyId, word, sale, escrow, outcome);
+            emit SaleRefunded(copyId, msg.sender, escrow.penalty);
+        } else if (msg.sender == sale.buyer) {
+            outcome.status = Status.Settled;
+            outcome.sellerCoins = bond;
+            _close(copyId, word, sale, escrow, outcome);
+            emit SaleSettled(copyId, msg.sender);
+        } else {
+            revert NotAllowed(msg.sender);
+        }
+    }
+
+    // ------------------------------------------------------------------------------ disputes
+
+    /// @inheritdoc IMarketplace
+    function openDispute(
+        bytes32 copyId,
+        Sale calldata sale,
+        Escrow calldata escrow,
+        bytes32 evidence
+    ) external payable lock {
+        (uint256 word, Status status) = _load(copyId, sale);
+        _checkEscrow(copyId, sale, escrow);
+        if (msg.sender != sale.buyer) revert NotAllowed(msg.sender);
+        if (status != Status.Complete) revert WrongStatus(copyId, status);
+        if (escrow.arbitrator == address(0)) revert NoArbitrator(copyId);
+        if (msg.value != escrow.bond) revert WrongBond(msg.value, escrow.bond);
+        _requireGate(copyId, sale, word);
+        uint256 last = _lastDisputeBlock(sale, word);
+        if (block.number > last) revert TooLate(copyId, last);
+        _sales[copyId] = word.enter(Status.Disputed, block.number - sale.purchaseBlock);
+        emit DisputeOpened(copyId, msg.sender, escrow.arbitrator, evidence);
+    }
+
+    /// @inheritdoc IMarketplace
+    function resolveDispute(
+        bytes32 copyId,
+        Sale calldata sale,
+        Escrow calldata escrow,
+        uint256 toBuyer,
+        bool penaltyAwarded
+    ) external lock {
+        (uint256 word, Status status) = _load(copyId, sale);
+        if (status != Status.Disputed) revert WrongStatus(copyId, status);
+        if (msg.sender != escrow.arbitrator) revert NotAllowed(msg.sender);
+        uint256 last = _lastRulingBlock(sale, word);
+        if (block.number > last) revert TooLate(copyId, last);
+        if (toBuyer > escrow.price) revert RulingTooHigh(toBuyer, escrow.price);
+        uint256 penalty = penaltyAwarded ? escrow.penalty : 0;
+        Outcome memory outcome;
+        outcome.status = Status.Resolved;
+        outcome.toBuyer = toBuyer;
+        outcome.arbitratorCoins = escrow.bond;
+        if (toBuyer != 0 || penalty != 0) {
+            // The seller lost: his bond pays the arbitrator, the buyer has his own back.
+            outcome.lost = penalty + escrow.bond;
+            outcome.buyerCoins = penalty + escrow.bond;
+        }
+        _close(copyId, word, sale, escrow, outcome);
+        emit DisputeResolved(copyId, msg.sender, toBuyer, penalty);
+    }
+
+    // --------------------------------------------------------------------------------- views
+
+    /// @inheritdoc IMarketplace
+    function sales(bytes32 copyId)
+        external
+        view
+        returns (
+            Status status,
+            uint32 delivered,
+            uint8 byDeliverers,
+            uint32 since,
+            bytes24 commitment
+        )
+    {
+        uint256 word = _sales[copyId];
+        return (
+            word.status(),
+            word.delivered(),
+            uint8(word.byDeliverers()),
+            uint32(word.since()),
+            word.commitment()
+        );
+    }
+
+    // ------------------------------------------------------------------- inside: delivering
+
+    /// @dev One part: pays the buyer for a fallback; the caller pays the deliverer, once a batch.
+    /// What may have changed since it was signed reverts if `strict`, and is skipped otherwise.
+    function _deliver(Delivery calldata d, bool strict) private returns (Delivered) {
+        Sale calldata sale = d.sale;
+        uint256 word = _sales[d.copyId];
+        if (!word.commitsTo(sale.hash())) {
+            if (strict) revert WrongSale(d.copyId);
+            return Delivered.Skipped;
+        }
+        Status status = word.status();
+        if (!_isOpen(status)) {
+            if (strict) revert WrongStatus(d.copyId, status);
+            return Delivered.Skipped;
+        }
+        uint256 offset = block.number - sale.purchaseBlock;
+        if (offset > REFUND_BLOCKS) {
+            if (strict) revert DeliveryClosed(d.copyId, sale.purchaseBlock + REFUND_BLOCKS);
+            return Delivered.Skipped;
+        }
+        if (word.has(d.index)) {
+            if (strict) revert AlreadyDelivered(d.copyId, d.index);
+            return Delivered.Skipped;
+        }
+        bool own = msg.sender == d.deliverer && msg.sender != sale.seller;
+        if (!own) {
+            if (!_actsForSeller(sale.seller)) revert NotYourPart(d.deliverer, msg.sender);
+            if (offset <= FALLBACK_BLOCKS) {
+                if (strict) {
+                    revert FallbackTooEarly(d.copyId, sale.purchaseBlock + FALLBACK_BLOCKS + 1);
+                }
+                return Delivered.Skipped;
+            }
+        }
+        _checkPart(d);
+
+        word = word.add(d.index, own);
+        uint256 count = word.count();
+        if (status == Status.Purchased && count == sale.threshold) {
+            status = Status.Complete;
+            word = word.enter(Status.Complete, offset);
+        }
+        if (status == Status.Complete && count == sale.parts) {
+            // The gate opens with the last part, or has opened by itself at offset 101.
+            uint256 gate = offset <= FALLBACK_BLOCKS ? offset : FALLBACK_BLOCKS + 1;
+            if (gate > word.since()) word = word.enter(Status.Complete, gate);
+        }
+        _sales[d.copyId] = word;
+        if (!own) _credit(sale.buyer, NATIVE, sale.fee);
+        emit FragmentDelivered(
+            d.copyId,
+            own ? msg.sender : sale.seller,
+            d.index,
+            d.commitment,
+            d.secretHash,
+            d.fragment
+        );
+        return own ? Delivered.ByDeliverer : Delivered.BySeller;
+    }
+
+    /// @dev Reverts unless the fragment has its size and the part is in the item.
+    function _checkPart(Delivery calldata d) private pure {
+        if (d.fragment.length != FRAGMENT_BYTES) revert InvalidFragmentLength(d.fragment.length);
+        if (
+            d.index >= d.sale.parts
+                || !MerkleProofLib.verifyCalldata(d.proof, d.sale.partsRoot, d.leaf())
+        ) {
+            revert PartNotInItem(d.copyId, d.index);
+        }
+    }
+
+    // ---------------------------------------------------------------------- inside: closing
+
+    function _refund(bytes32 copyId, uint256 word, Sale calldata sale, Escrow calldata escrow)
+        private
+    {
+        Outcome memory outcome;
+        outcome.status = Status.Refunded;
+        outcome.toBuyer = escrow.price;
+        uint256 paid = word.byDeliverers();
+        uint256 needed = sale.threshold;
+        uint256 missing = paid < needed ? needed - paid : 0;
+        outcome.lost = escrow.penalty * missing / needed;
+        outcome.buyerCoins = outcome.lost;
+        _close(copyId, word, sale, escrow, outcome);
+        emit SaleRefunded(copyId, msg.sender, outcome.lost);
+    }
+
+    /// @dev The only way out of escrow: writes the final state, then credits everybody.
+    function _close(
+        bytes32 copyId,
+        uint256 word,
+        Sale calldata sale,
+        Escrow calldata escrow,
+        Outcome memory outcome
+    ) private {
+        _checkEscrow(copyId, sale, escrow);
+        _sales[copyId] = word.enter(outcome.status, block.number - sale.purchaseBlock);
+
+        uint256 paid = word.count() * sale.fee;
+        uint256 toSeller = escrow.price - outcome.toBuyer;
+        uint256 back;
+        if (escrow.token == NATIVE) back = toSeller < paid ? toSeller : paid;
+        uint256 stake = _reserve(sale.parts, sale.fee, escrow.penalty, escrow.bond) - paid
+            - outcome.lost + back;
+        // No more than the purchase took out of this 96-bit stake: back <= paid.
+        _sellers[sale.seller].stake += uint96(stake);
+
+        if (escrow.token == NATIVE) {
+            _credit(sale.buyer, NATIVE, outcome.toBuyer + outcome.buyerCoins);
+            _credit(sale.seller, NATIVE, toSeller - back + outcome.sellerCoins);
+        } else {
+            _credit(sale.buyer, escrow.token, outcome.toBuyer);
+            _credit(sale.buyer, NATIVE, outcome.buyerCoins);
+            _credit(sale.seller, escrow.token, toSeller);
+            _credit(sale.seller, NATIVE, outcome.sellerCoins);
+        }
+        _credit(escrow.arbitrator, NATIVE, outcome.arbitratorCoins);
+    }
+
+    function _requireGate(bytes32 copyId, Sale calldata sale, uint256 word) private view {
+        if (word.count() == sale.parts) return;
+        uint256 gate = sale.purchaseBlock + FALLBACK_BLOCKS + 1;
+        if (block.number < gate) revert BeforeGate(copyId, gate);
+    }
+
+    /// @dev Of a Complete sale.
+    function _lastDisputeBlock(Sale calldata sale, uint256 word) private view returns (uint256) {
+        uint256 start = word.since();
+        if (word.count() != sale.parts && start <= FALLBACK_BLOCKS) start = FALLBACK_BLOCKS + 1;
+        return sale.purchaseBlock + start + DISPUTE_BLOCKS;
+    }
+
+    /// @dev Of a Disputed sale.
+    function _lastRulingBlock(Sale calldata sale, uint256 word) private view returns (uint256) {
+        return sale.purchaseBlock + word.since() + ARBITRATION_BLOCKS;
+    }
+
+    // ----------------------------------------------------------------------- inside: helpers
+
+    function _checkTerms(address seller, Terms calldata terms) private view {
+        if (
+            terms.threshold == 0 || terms.threshold > terms.parts || terms.parts > MAX_PARTS
+                || (terms.token == NATIVE && terms.commission > terms.price)
+        ) {
+            revert InvalidTerms(terms.itemId);
+        }
+        if (terms.token != NATIVE) revert TokenNotSupported(terms.token);
+        address arbitrator = terms.arbitrator;
+        if (arbitrator != address(0) && (arbitrator == seller || arbitrator == msg.sender)) {
+            revert InvalidArbitrator(arbitrator);
+        }
+    }
+
+    function _load(bytes32 copyId, Sale calldata sale)
+        private
+        view
+        returns (uint256 word, Status status)
+    {
+        word = _sales[copyId];
+        if (!word.commitsTo(sale.hash())) revert WrongSale(copyId);
+        status = word.status();
+    }
+
+    function _checkEscrow(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) private pure {
+        if (escrow.hash() != sale.escrowHash) revert WrongEscrow(copyId);
+    }
+
+    function _isOpen(Status status) private pure returns (bool) {
+        return status >= Status.Purchased && status <= Status.Disputed;
+    }
+
+    function _actsForSeller(address seller) private view returns (bool) {
+        return msg.sender == seller || msg.sender == _sellers[seller].operator;
+    }
+
+    /// @dev R: everything that a sale can owe beyond its price, in wei.
+    function _reserve(uint256 parts, uint256 fee, uint256 penalty, uint256 bond)
+        private
+        pure
+        returns (uint256)
+    {
+        return parts * fee + penalty + bond;
+    }
+
+    function _checkWindow(bytes32 name, uint256 value, uint256 min, uint256 max) private pure {
+        if (value < min || value > max) revert InvalidWindow(name, value, min, max);
+    }
+}

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+import {IMarketplace} from "./interfaces/IMarketplace.sol";
+import {StoreCid} from "./libraries/StoreCid.sol";
+import {X25519Key} from "./libraries/X25519Key.sol";
+
+/// @title What the marketplace's parties put in and take out: stakes, stores, credits
+/// @notice See `IMarketplace` for every rule.
+abstract contract Stakes is IMarketplace {
+    using X25519Key for bytes32;
+
+    struct Seller {
+        uint96 stake;
+        address operator;
+        bytes32 digest;
+        bytes32 root;
+    }
+
+    struct Deliverer {
+        uint88 stake;
+        /// First block in which the stake may leave; 0 without a request.
+        uint40 exitBlock;
+        uint96 earned;
+        uint32 delivered;
+        /// Zero: the operator itself.
+        address owner;
+    }
+
+    address internal constant NATIVE = address(0);
+
+    /// @inheritdoc IMarketplace
+    uint64 public immutable EXIT_BLOCKS;
+    /// @inheritdoc IMarketplace
+    uint256 public immutable MIN_DELIVERER_STAKE;
+    /// @inheritdoc IMarketplace
+    uint256 public immutable MIN_SELLER_STAKE;
+
+    bool private transient _entered;
+    mapping(address seller => Seller) internal _sellers;
+    mapping(address operator => Deliverer) internal _deliverers;
+    /// @inheritdoc IMarketplace
+    mapping(address account => mapping(address token => uint256)) public credits;
+
+    modifier lock() {
+        if (_entered) revert Reentered();
+        _entered = true;
+        _;
+        _entered = false;
+    }
+
+    constructor(uint64 exitBlocks, uint256 minDelivererStake, uint256 minSellerStake) {
+        if (minDelivererStake == 0) revert StakeTooLow(0, 1);
+        if (minDelivererStake > type(uint88).max) revert AmountTooLarge(minDelivererStake);
+        if (minSellerStake > type(uint96).max) revert AmountTooLarge(minSellerStake);
+        EXIT_BLOCKS = exitBlocks;
+        MIN_DELIVERER_STAKE = minDelivererStake;
+        MIN_SELLER_STAKE = minSellerStake;
+    }
+
+    // ------------------------------------------------------------------------------- sellers
+
+    /// @inheritdoc IMarketplace
+    function stakeAsSeller() external payable lock {
+        Seller storage seller = _sellers[msg.sender];
+        uint256 free = seller.stake + msg.value;
+        if (free > type(uint96).max) revert AmountTooLarge(free);
+        seller.stake = uint96(free);
+        emit SellerStaked(msg.sender, msg.value, free);
+    }
+
+    /// @inheritdoc IMarketplace
+    function withdrawSellerStake(uint256 amount, address to) external lock {
+        // Check
+        Seller storage seller = _sellers[msg.sender];
+        uint256 free = seller.stake;
+        if (amount == 0) revert NothingToWithdraw();
+        if (amount > free) revert SellerStakeTooLow(msg.sender, free, amount);
+
+        // Effect
+        unchecked {
+            free -= amount;
+        }
+        seller.stake = uint96(free);
+        emit SellerStakeWithdrawn(msg.sender, to, amount, free);
+
+        // Interaction
+        _send(to, amount);
+    }
+
+    /// @inheritdoc IMarketplace
+    function setSellerOperator(address operator) external lock {
+        _sellers[msg.sender].operator = operator;
+        emit SellerOperatorSet(msg.sender, operator);
+    }
+
+    /// @inheritdoc IMarketplace
+    function createStore(bytes32 digest, bytes32 root) external lock {
+        Seller storage seller = _sellers[msg.sender];
+        if (digest == 0) revert EmptyStore();
+        if (seller.digest != 0) revert StoreExists(msg.sender);
+        uint256 free = seller.stake;
+        if (free < MIN_SELLER_STAKE) revert SellerStakeTooLow(msg.sender, free, MIN_SELLER_STAKE);
+        seller.digest = digest;
+        seller.root = root;
+        emit StoreCreated(msg.sender, digest, root);
+    }
+
+    /// @inheritdoc IMarketplace
+    function updateStore(bytes32 digest, bytes32 root) external lock {
+        Seller storage seller = _sellers[msg.sender];
+        if (digest == 0) revert EmptyStore();
+        if (seller.digest == 0) revert NoStore(msg.sender);
+        seller.digest = digest;
+        seller.root = root;
+        emit StoreUpdated(msg.sender, digest, root);
+    }
+
+    // ---------------------------------------------------------------------------- deliverers
+
+    /// @inheritdoc IMarketplace
+    function stakeAsDeliverer(address owner, bytes32 key) external payable lock {
+        _requirePlainAccount();
+        Deliverer storage deliverer = _deliverers[msg.sender];
+        if (owner == address(0)) revert ZeroAddress();
+        if (!key.isValid()) revert InvalidKey(key);
+        if (_isRegistered(deliverer)) revert AlreadyRegistered(msg.sender);
+        if (msg.value < MIN_DELIVERER_STAKE) revert StakeTooLow(msg.value, MIN_DELIVERER_STAKE);
+        if (msg.value > type(uint88).max) revert AmountTooLarge(msg.value);
+        deliverer.stake = uint88(msg.value);
+        if (owner != msg.sender) deliverer.owner = owner;
+        emit DelivererStaked(msg.sender, owner, key, msg.value);
+    }
+
+    /// @inheritdoc IMarketplace
+    function addDelivererStake(address operator) external payable lock {
+        Deliverer storage deliverer = _deliverers[operator];
+        if (!_isRegistered(deliverer)) revert NotRegistered(operator);
+        if (deliverer.exitBlock != 0) revert ExitRequested(operator);
+        uint256 stake = deliverer.stake + msg.value;
+        if (stake > type(uint88).max) revert AmountTooLarge(stake);
+        deliverer.stake = uint88(stake);
+        emit DelivererStakeAdded(operator, msg.value, stake);
+    }
+
+    /// @inheritdoc IMarketplace
+    function rotateDelivererKey(address operator, bytes32 key) external lock {
+        Deliverer storage deliverer = _deliverers[operator];
+        if (!_isRegistered(deliverer)) revert NotRegistered(operator);
+        if (msg.sender != operator && msg.sender != _ownerOf(deliverer, operator)) {
+            revert NotAllowed(msg.sender);
+        }
+        if (!key.isValid()) revert InvalidKey(key);
+        emit DelivererKeyRotated(operator, key);
+    }
+
+    /// @inheritdoc IMarketplace
+    function requestExit(address operator) external lock {
+        Deliverer storage deliverer = _asOwner(operator);
+        if (deliverer.exitBlock != 0) revert ExitRequested(operator);
+        uint256 available = block.number + EXIT_BLOCKS;
+        deliverer.exitBlock = uint40(available);
+        emit DelivererExitRequested(operator, available);
+    }
+
+    /// @inheritdoc IMarketplace
+    function cancelExit(address operator) external lock {
+        Deliverer storage deliverer = _asOwner(operator);
+        if (deliverer.exitBlock == 0) revert ExitNotRequested(operator);
+        deliverer.exitBlock = 0;
+        emit DelivererExitCancelled(operator);
+    }
+
+    /// @inheritdoc IMarketplace
+    function withdrawDelivererStake(address operator, address to) external lock {
+        // Check
+        Deliverer storage deliverer = _asOwner(operator);
+        uint256 available = deliverer.exitBlock;
+        if (available == 0) revert ExitNotRequested(operator);
+        if (block.number < available) revert ExitPending(operator, available);
+        uint256 stake = deliverer.stake;
+
+        // Effect
+        deliverer.stake = 0;
+        deliverer.exitBlock = 0;
+        emit DelivererStakeWithdrawn(operator, to, stake);
+
+        // Interaction
+        _send(to, stake);
+    }
+
+    /// @inheritdoc IMarketplace
+    function withdrawEarnings(address operator, address to) external lock {
+        // Check
+        Deliverer storage deliverer = _asOwner(operator);
+        uint256 earned = deliverer.earned;
+        if (earned == 0) revert NothingToWithdraw();
+
+        // Effect
+        deliverer.earned = 0;
+        emit Withdrawn(operator, NATIVE, to, earned);
+
+        // Interaction
+        _send(to, earned);
+    }
+
+    // ------------------------------------------------------------------------------- credits
+
+    /// @inheritdoc IMarketplace
+    function withdraw(address token, address to) external lock {
+        // Check
+        uint256 amount = credits[msg.sender][token];
+        if (amount == 0) revert NothingToWithdraw();
+
+        // Effect
+        credits[msg.sender][token] = 0;
+        emit Withdrawn(msg.sender, token, to, amount);
+
+        // Interaction
+        _send(to, amount);
+    }
+
+    // --------------------------------------------------------------------------------- views
+
+    /// @inheritdoc IMarketplace
+    function sellerStakes(address seller) external view returns (uint256) {
+        return _sellers[seller].stake;
+    }
+
+    /// @inheritdoc IMarketplace
+    function sellerOperator(address seller) external view returns (address) {
+        return _sellers[seller].operator;
+    }
+
+    /// @inheritdoc IMarketplace
+    function sellerStoreCID(address seller) external view returns (string memory) {
+        bytes32 digest = _sellers[seller].digest;
+        return digest == 0 ? "" : StoreCid.toString(digest);
+    }
+
+    /// @inheritdoc IMarketplace
+    function stores(address seller) external view returns (bytes32 digest, bytes32 root) {
+        return (_sellers[seller].digest, _sellers[seller].root);
+    }
+
+    /// @inheritdoc IMarketplace
+    function delivererStakes(address operator) external view returns (uint256) {
+        return _deliverers[operator].stake;
+    }
+
+    /// @inheritdoc IMarketplace
+    function deliverers(address operator)
+        external
+        view
+        returns (address owner, uint256 stake, uint256 earned, uint256 delivered, uint256 exitBlock)
+    {
+        Deliverer storage deliverer = _deliverers[operator];
+        if (_isRegistered(deliverer)) owner = _ownerOf(deliverer, operator);
+        return (owner, deliverer.stake, deliverer.earned, deliverer.delivered, deliverer.exitBlock);
+    }
+
+    // -------------------------------------------------------------------------------- inside
+
+    /// @dev Neither a contract nor an account with delegated code (EIP-7702): a delivery is then
+    /// always a transaction straight to this contract, whose signature is evidence.
+    function _requirePlainAccount() internal view {
+        if (msg.sender != tx.origin || msg.sender.code.length != 0) {
+            revert NotPlainAccount(msg.sender);
+        }
+    }
+
+    function _isRegistered(Deliverer storage deliverer) internal view returns (bool) {
+        return deliverer.stake != 0 || deliverer.owner != address(0);
+    }
+
+    function _ownerOf(Deliverer storage deliverer, address operator)
+        internal
+        view
+        returns (address)
+    {
+        address owner = deliverer.owner;
+        return owner == address(0) ? operator : owner;
+    }
+
+    function _asOwner(address operator) internal view returns (Deliverer storage deliverer) {
+        deliverer = _deliverers[operator];
+        if (msg.sender != _ownerOf(deliverer, operator)) revert NotAllowed(msg.sender);
+    }
+
+    function _credit(address account, address token, uint256 amount) internal {
+        if (amount != 0) credits[account][token] += amount;
+    }
+
+    /// @dev Last in every call, under the lock.
+    function _send(address to, uint256 amount) internal {
+        if (to == address(0)) revert ZeroAddress();
+        (bool sent,) = to.call{value: amount}("");
+        if (!sent) revert TransferFailed(to, amount);
+    }
+
+    /// @dev Credits the caller, a deliverer, who must be one in good standing.
+    function _earn(uint256 amount, uint256 parts) internal {
+        Deliverer storage deliverer = _deliverers[msg.sender];
+        if (deliverer.stake < MIN_DELIVERER_STAKE || deliverer.exitBlock != 0) {
+            revert NotEligible(msg.sender);
+        }
+        uint256 earned = deliverer.earned + amount;
+        if (earned > type(uint96).max) revert AmountTooLarge(earned);
+        deliverer.earned = uint96(earned);
+        unchecked {
+            // A mere record: it may wrap after four billion parts.
+            deliverer.delivered += uint32(parts);
+        }
+    }
+}
