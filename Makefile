@@ -1,0 +1,49 @@
+# Everything a newcomer needs: `make demo`, `make test`. Each does its own set-up.
+.DEFAULT_GOAL := help
+.PHONY: help setup kubo demo test lint format abi bench lock clean
+
+# The pinned tools first on PATH, as `source scripts/env.sh` gives them by hand.
+ENV := DAM_ROOT='$(CURDIR)'; . scripts/env.sh;
+SETUP := PYTHON='$(PYTHON)' scripts/bootstrap
+SOLIDITY := $(wildcard contracts tests/forge)
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | \
+	while IFS=@ read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+
+setup:  ## install everything pinned into .venv, node_modules and .tools
+	@$(SETUP)
+
+kubo:  ## also have an IPFS node: from PATH, else built into .tools (minutes, once)
+	@$(SETUP) --kubo
+
+demo: setup  ## watch real sales happen on a local chain (KEEP=1 leaves it running)
+	@$(ENV) exec python scripts/demo.py
+
+test: setup  ## run every test, with a real IPFS node
+	@$(ENV) exec python scripts/run_tests.py
+
+lint: setup  ## ruff, formatting, types
+	@$(ENV) ruff check . && ruff format --check . && mypy && forge fmt --check $(SOLIDITY)
+
+format: setup  ## format everything in place
+	@$(ENV) ruff check --fix --exit-zero . && ruff format . && forge fmt $(SOLIDITY)
+
+abi: setup  ## compile and rewrite src/dam/abi
+	@$(ENV) exec python scripts/abi.py
+
+bench: setup  ## run the measured comparisons
+	@$(ENV) set -e; for file in bench/[a-z]*.py; do echo "== $$file"; python "$$file"; done
+
+# The inputs are pyproject.toml and requirements/*.in; package-lock.json is npm's own.
+COMPILE := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header
+
+lock: setup  ## pin the requirements again after a change (UPGRADE=1 takes new versions)
+	@for name in uv node go; do \
+	  $(COMPILE) $(if $(UPGRADE),--upgrade) requirements/$$name.in -o requirements/$$name.txt; done
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+
+clean:  ## remove everything that make has made
+	rm -rf .venv node_modules .tools .build .mypy_cache .pytest_cache .ruff_cache .hypothesis
