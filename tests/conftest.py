@@ -1,0 +1,29 @@
+"""Rules for every test: in CI (DAM_NO_SKIP=1) a skipped test is a failed test."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+NO_SKIP = os.environ.get("DAM_NO_SKIP") == "1"
+
+
+def refuse_skip(report: pytest.CollectReport | pytest.TestReport) -> None:
+    # An expected failure is reported as skipped too, but it did run.
+    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which DAM_NO_SKIP=1 refuses: {report.longrepr}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    refuse_skip(report)
+    return report
