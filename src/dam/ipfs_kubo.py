@@ -1,0 +1,220 @@
+"""A `BlockStore` on the RPC API of a Kubo node, through aioipfs' session.
+
+aioipfs 0.7.1 by itself takes an error's body for content, follows redirects, ignores deadlines and
+buffers without limit; its ``block.put`` fails on files. So only its session and address handling
+are used here, and every call has: POST, one total deadline, no redirects, status 200 only, a byte
+cap while streaming, and a check of what came against the CID. (aiohttp drops the ``X-Stream-Error``
+trailer, by which Kubo reports an error after the first byte; nothing here trusts an answer for
+being complete: a block must hash to its CID, and other answers must be whole JSON naming it.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import warnings
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError
+from dam.ipfs import BLOCK_BYTES, Cid, Codec, PinLimits, PinSize, measure, refuse_oversize
+
+_ANSWER_BYTES = 64 << 10
+_CONNECTIONS = 16
+_PIN_SECONDS = 600.0
+
+
+class KuboStore:
+    """Blocks of a Kubo node on this machine.
+
+    Args:
+        api_url: Such as ``http://127.0.0.1:5001``. The API can do anything to the node and asks for
+            no password, so an address that is not loopback is refused.
+        timeout: Seconds for one call, where the caller names no deadline.
+    """
+
+    def __init__(self, api_url: str, *, timeout: float = 30.0) -> None:
+        self._scheme, self._host, self._port = _loopback(api_url)
+        self._timeout = timeout
+        self._client: Any = None
+
+    async def get(
+        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+    ) -> bytes:
+        """See `BlockStore.get`. A node that is online looks for the block until the deadline."""
+        data = await self._post("block/get", {"arg": str(cid)}, max_bytes, deadline, of=cid)
+        return cid.check(data)
+
+    async def put(self, codec: Codec, data: bytes) -> Cid:
+        """See `BlockStore.put`."""
+        cid = Cid.of(codec, data)
+        refuse_oversize(cid, len(data), BLOCK_BYTES)
+        query = {"cid-codec": codec, "mhtype": "sha2-256", "mhlen": "-1", "pin": "false"}
+        form = aiohttp.FormData()
+        form.add_field("file", data, filename="block", content_type="application/octet-stream")
+        answer = await self._json("block/put", query, None, of=cid, form=form)
+        if answer.get("Key") != str(cid):
+            raise BlockMismatch(f"{cid}: the node stored the block under another CID")
+        return cid
+
+    async def pin(
+        self, cid: Cid, *, limits: PinLimits | None = None, deadline: float | None = None
+    ) -> PinSize:
+        """See `BlockStore.pin`. The default deadline is ten minutes.
+
+        The walk that keeps to the limits comes first, since the node's own pin knows none.
+        """
+
+        async def size_of(raw: Cid) -> int:
+            answer = await self._json("block/stat", {"arg": str(raw)}, deadline, of=raw)
+            size = answer.get("Size")
+            if answer.get("Key") != str(raw) or type(size) is not int or size < 0:
+                raise IpfsError(f"{raw}: block/stat answered for something else")
+            refuse_oversize(raw, size, BLOCK_BYTES)
+            return size
+
+        seconds = _PIN_SECONDS if deadline is None else deadline
+        try:
+            async with asyncio.timeout(seconds):
+                size = await measure(cid, limits or PinLimits(), self.get, size_of)
+                query = {"arg": str(cid), "recursive": "true", "progress": "false"}
+                answer = await self._json("pin/add", query, seconds, of=cid)
+        except TimeoutError:
+            raise IpfsError(f"{cid}: not pinned within {seconds:g} s") from None
+        if answer.get("Pins") != [str(cid)]:
+            raise IpfsError(f"{cid}: pin/add answered for something else")
+        return size
+
+    async def unpin(self, cid: Cid) -> None:
+        """See `BlockStore.unpin`."""
+        try:
+            await self._json("pin/rm", {"arg": str(cid), "recursive": "true"}, None, of=cid)
+        except _NotPinnedError:
+            return
+
+    async def close(self) -> None:
+        """Closes the connections; the node runs on."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    async def _json(
+        self,
+        command: str,
+        query: dict[str, str],
+        deadline: float | None,
+        *,
+        of: Cid,
+        form: aiohttp.FormData | None = None,
+    ) -> dict[str, Any]:
+        data = await self._post(command, query, _ANSWER_BYTES, deadline, of=of, form=form)
+        try:
+            answer = json.loads(data)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise IpfsError(f"{of}: {command} gave no JSON object")
+        return answer
+
+    async def _post(
+        self,
+        command: str,
+        query: dict[str, str],
+        max_bytes: int,
+        deadline: float | None,
+        *,
+        of: Cid,
+        form: aiohttp.FormData | None = None,
+    ) -> bytes:
+        seconds = self._timeout if deadline is None else deadline
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchange(command, query, max_bytes, of, form)
+        except TimeoutError:
+            raise IpfsError(f"{of}: {command} took over {seconds:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise IpfsError(f"{of}: {command}: {type(error).__name__}") from None
+
+    async def _exchange(
+        self,
+        command: str,
+        query: dict[str, str],
+        max_bytes: int,
+        of: Cid,
+        form: aiohttp.FormData | None,
+    ) -> bytes:
+        client = self._open()
+        async with client.session.post(
+            client.api_endpoint(command), params=query, data=form, allow_redirects=False
+        ) as response:
+            if response.status != 200 or "X-Stream-Error" in response.headers:
+                said = await _read(response, _ANSWER_BYTES)
+                raise _failure(of, command, response.status, said or b"")
+            data = await _read(response, max_bytes)
+            if data is None:
+                raise BlockRefused(f"{of}: {command} gave more than {max_bytes} bytes")
+            return data
+
+    def _open(self) -> Any:
+        # Made at the first call, for aiohttp wants the running loop.
+        if self._client is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # it imports distutils
+                import aioipfs
+            self._client = aioipfs.AsyncIPFS(
+                host=self._host, port=self._port, scheme=self._scheme, conns_max=_CONNECTIONS
+            )
+        return self._client
+
+
+class _NotPinnedError(IpfsError):
+    """pin/rm of what is not pinned."""
+
+
+def _loopback(api_url: str) -> tuple[str, str, int]:
+    try:
+        parts = urlsplit(api_url)
+        port = parts.port or 5001
+    except ValueError:
+        parts, port = urlsplit(""), 0
+    host = parts.hostname or ""
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    plain = not (parts.username or parts.query or parts.fragment or parts.path.strip("/"))
+    if parts.scheme not in ("http", "https") or not local or not plain:
+        raise ConfigError(
+            "the Kubo RPC API is a loopback address such as http://127.0.0.1:5001; reach a node on "
+            "another machine through an SSH tunnel"
+        )
+    return parts.scheme, host, port
+
+
+async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | None:
+    """The body, or None as soon as it is over the cap."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > max_bytes:
+            response.close()
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _failure(of: Cid, command: str, status: int, said: bytes) -> IpfsError:
+    message = ""
+    try:
+        answer = json.loads(said)
+        if isinstance(answer, dict) and isinstance(answer.get("Message"), str):
+            # What a node says goes to logs: printable, and not much of it.
+            message = ": " + ascii(answer["Message"][:160])[1:-1]
+    except (ValueError, RecursionError):
+        pass
+    kind = _NotPinnedError if "not pinned" in message else IpfsError
+    return kind(f"{of}: {command} gave HTTP {status}{message}")
