@@ -1,0 +1,70 @@
+"""Merkle trees as OpenZeppelin's ``StandardMerkleTree`` and ``MerkleProof`` have them.
+
+Leaves are hashes that are already double-hashed (`hashing.terms_leaf`, `hashing.part_leaf`); they
+are sorted, put into a complete binary tree in reverse order, and each pair is sorted before it is
+hashed. Source: ``@openzeppelin/merkle-tree`` 1.0, ``src/core.ts``; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dam.errors import Malformed
+from dam.hashing import keccak
+from dam.types import ZERO32
+
+
+def _pair(a: bytes, b: bytes) -> bytes:
+    return keccak(a + b) if a < b else keccak(b + a)
+
+
+class MerkleTree:
+    """A tree over 32-byte leaf hashes; the order in which they come does not matter.
+
+    Nodes stand in one list: the root first, the children of node i at 2i + 1 and 2i + 2.
+    """
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        if any(len(leaf) != 32 for leaf in leaves):
+            raise Malformed("a Merkle leaf is 32 bytes")
+        count = len(leaves)
+        nodes = [b""] * (count - 1) + sorted(leaves, reverse=True) if count else []
+        for i in range(count - 2, -1, -1):
+            nodes[i] = _pair(nodes[2 * i + 1], nodes[2 * i + 2])
+        self._nodes = nodes
+        # Of equal leaves the first in sorted order stands last: any of them proves as well.
+        self._places = {nodes[i]: i for i in range(count - 1, len(nodes))}
+
+    @property
+    def root(self) -> bytes:
+        """32 bytes; zero for a tree without leaves, which proves nothing."""
+        return self._nodes[0] if self._nodes else ZERO32
+
+    def __len__(self) -> int:
+        return (len(self._nodes) + 1) // 2
+
+    def __contains__(self, leaf: object) -> bool:
+        return leaf in self._places
+
+    def proof(self, leaf: bytes) -> tuple[bytes, ...]:
+        """The siblings from the leaf up to the root, as ``MerkleProof.verify`` wants them.
+
+        Raises:
+            Malformed: The leaf is not in the tree.
+        """
+        place = self._places.get(leaf)
+        if place is None:
+            raise Malformed("the leaf is not in the Merkle tree")
+        proof = []
+        while place:
+            proof.append(self._nodes[place - 1 if place % 2 == 0 else place + 1])
+            place = (place - 1) // 2
+        return tuple(proof)
+
+
+def verify(root: bytes, leaf: bytes, proof: Iterable[bytes]) -> bool:
+    """Whether ``proof`` leads from ``leaf`` to ``root``."""
+    node = leaf
+    for sibling in proof:
+        node = _pair(node, sibling)
+    return node == root

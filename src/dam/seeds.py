@@ -1,0 +1,149 @@
+"""What a seller and a buyer can derive again from one 32-byte seed each.
+
+Every value is BLAKE2b-256 keyed with the seed, personalised by purpose, over fields of fixed width,
+so that no two inputs read alike. All numbers are big-endian; ``counter`` starts at 0 and grows only
+where a value has to be below p and is not (once in 2^248).
+
+====================  ================  ===========================================================
+value                 person            message
+====================  ================  ===========================================================
+content key (< p)     ``dam.content``   place || counter(4)
+coefficient j (< p)   ``dam.share``     place || n(1) || k(1) || j(1) || counter(4), j from 1
+salt of index i       ``dam.salt``      place || i(1)
+purchase secret       ``dam.purchase``  chainId(32) || market(20) || copyId(32) || attempt(4)
+key of index i        ``dam.part-key``  i(1), keyed with the purchase secret
+====================  ================  ===========================================================
+
+where place = chainId(32) || market(20) || itemId(32) || copy(8) || generation(4), copy being 0 if
+all copies share their parts. A generation is never used twice for different goods, deliverers, n
+or k: two shares of one polynomial must never reach one deliverer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from nacl.utils import random
+
+from dam import sharing
+from dam.errors import Malformed
+from dam.hashing import address_bytes
+from dam.types import Address, CopyId
+
+
+def new_seed() -> bytes:
+    """A random seed, 32 bytes."""
+    return random(32)
+
+
+def _derive(key: bytes, person: bytes, message: bytes) -> bytes:
+    return hashlib.blake2b(message, digest_size=32, key=key, person=person).digest()
+
+
+def _below_prime(key: bytes, person: bytes, message: bytes) -> bytes:
+    """Uniform below p: a value of p or above is thrown away, not reduced."""
+    counter = 0
+    while True:
+        value = _derive(key, person, message + counter.to_bytes(4, "big"))
+        if sharing.is_element(value):
+            return value
+        counter += 1
+
+
+def _check_seed(seed: bytes) -> None:
+    if len(seed) != 32:
+        raise Malformed("a seed is 32 bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which copy's parts are meant: the inputs that every value of a seller's seed depends on.
+
+    ``copy`` is 0 where all copies share their parts; ``generation`` grows when parts are made anew.
+    """
+
+    chain_id: int
+    market: Address
+    item_id: bytes
+    copy: int
+    generation: int
+
+    def encode(self) -> bytes:
+        return b"".join(
+            (
+                self.chain_id.to_bytes(32, "big"),
+                address_bytes(self.market),
+                self.item_id,
+                self.copy.to_bytes(8, "big"),
+                self.generation.to_bytes(4, "big"),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SellerSeed:
+    """Derives content keys, shares and salts: with the catalogue folder, all a seller needs."""
+
+    seed: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_seed(self.seed)
+
+    def content_key(self, place: Place) -> bytes:
+        """The key of the payload and secret of the sharing: 32 bytes, below p."""
+        return _below_prime(self.seed, b"dam.content", place.encode())
+
+    def coefficients(self, place: Place, k: int, n: int) -> list[bytes]:
+        """The k - 1 coefficients of the polynomial, each 32 bytes and below p."""
+        prefix = place.encode() + bytes((n, k))
+        return [
+            _below_prime(self.seed, b"dam.share", prefix + bytes((degree,)))
+            for degree in range(1, k)
+        ]
+
+    def shares(self, place: Place, k: int, n: int) -> list[bytes]:
+        """All n shares of the content key, by index."""
+        return sharing.split(self.content_key(place), k, n, self.coefficients(place, k, n))
+
+    def salt(self, place: Place, index: int) -> bytes:
+        """What hides the assignment of a part until it is delivered, 32 bytes."""
+        return _derive(self.seed, b"dam.salt", place.encode() + bytes((index,)))
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerSeed:
+    """Derives the one-time keys of purchases."""
+
+    seed: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_seed(self.seed)
+
+    def purchase_secret(
+        self, chain_id: int, market: Address, copy_id: CopyId, attempt: int
+    ) -> bytes:
+        """The secret of one purchase, 32 bytes. A purchase tried again takes a new attempt."""
+        message = b"".join(
+            (
+                chain_id.to_bytes(32, "big"),
+                address_bytes(market),
+                copy_id,
+                attempt.to_bytes(4, "big"),
+            )
+        )
+        return _derive(self.seed, b"dam.purchase", message)
+
+    def part_secret(
+        self, chain_id: int, market: Address, copy_id: CopyId, attempt: int, index: int
+    ) -> bytes:
+        """The X25519 secret key that the fragment of ``index`` is sealed to, 32 bytes.
+
+        Each tells nothing of the others, so one can be shown to prove that a fragment is junk.
+        """
+        return part_secret(self.purchase_secret(chain_id, market, copy_id, attempt), index)
+
+
+def part_secret(purchase_secret: bytes, index: int) -> bytes:
+    """The X25519 secret key of one part, from the secret of its purchase; 32 bytes."""
+    return _derive(purchase_secret, b"dam.part-key", bytes((index,)))
