@@ -1,0 +1,320 @@
+"""JSON-RPC to an Ethereum node: one call, one answer, one deadline.
+
+Nothing is retried here, least of all ``eth_sendRawTransaction``: whoever knows what a call means
+decides whether to repeat it. A node is not trusted: its reply has a size cap, must be JSON with the
+id that was asked, and its words are made printable before they reach a log. The URL often holds an
+API key, so no error names more of it than the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from dam.errors import ConfigError, RpcError
+
+_REPLY_BYTES = 4 << 20
+_LOGS_BYTES = 64 << 20
+_BATCH = 100
+_CONNECTIONS = 16
+_QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
+# How nodes and providers say that eth_getLogs asked for too much. There is no common code.
+_RANGE = re.compile(
+    r"(block|query|log|result|response)s?[ \w-]*\b(range|limit|size|too (large|big|many|wide))"
+    r"|range (is )?(too|exceed|limit)|too many (blocks|logs|results)|more than \d+ (results|logs)"
+    r"|query timeout|limited to|limit exceeded|exceeds? (the )?(max|limit)|10,?000 results",
+    re.IGNORECASE,
+)
+
+
+class RpcTimeoutError(RpcError):
+    """No whole answer within the deadline. A transaction sent may have arrived."""
+
+
+class RpcUnavailableError(RpcError):
+    """The node cannot be reached, or answered with an HTTP error: 429 and 5xx among them."""
+
+    def __init__(
+        self, text: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        """HTTP status, if it answered."""
+        self.retry_after = retry_after
+        """Seconds that the node asks to wait, if it said so."""
+
+
+class RpcBadReplyError(RpcError):
+    """The answer is cut, no JSON, for another id, or cannot be true (a forged log)."""
+
+
+class RpcTooLargeError(RpcError):
+    """The answer is over the size cap; ask for less."""
+
+
+class RpcRejectedError(RpcError):
+    """The node understood and refused: its error code, message and data."""
+
+    def __init__(self, method: str, code: int, message: str, data: object = None) -> None:
+        super().__init__(f"{method}: error {code}: {message}")
+        self.method = method
+        self.code = code
+        self.message = message
+        """As the node wrote it, printable, at most 300 characters."""
+        self.data = data
+
+
+class RpcRangeError(RpcRejectedError):
+    """``eth_getLogs`` was refused for the size of its range or result; ask for fewer blocks."""
+
+
+class JsonRpc:
+    """A node's HTTP JSON-RPC endpoint. Close it, or use it as ``async with``.
+
+    Args:
+        url: ``http://`` or ``https://``, with an API key in it if need be.
+        timeout: Seconds for one call (or one batch), connecting and reading included.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 20.0) -> None:
+        try:
+            parts = urlsplit(url)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+            port = f":{parts.port}" if parts.port else ""
+        except ValueError:
+            valid = False
+        if not valid:
+            raise ConfigError("the RPC address must be an http:// or https:// URL of a node")
+        self._url = url
+        self.host = f"{parts.hostname}{port}"
+        """Host and port, for messages."""
+        self._timeout = timeout
+        self._ids = itertools.count(1)
+        self._session: aiohttp.ClientSession | None = None
+
+    def __repr__(self) -> str:
+        return f"JsonRpc({self.host})"
+
+    async def call(self, method: str, *params: Any, timeout: float | None = None) -> Any:
+        """Calls ``method`` and returns its result.
+
+        Args:
+            method: Such as ``eth_getBlockByNumber``.
+            params: JSON values.
+            timeout: Seconds for this call instead of the default.
+
+        Raises:
+            RpcTimeoutError, RpcUnavailableError, RpcBadReplyError, RpcTooLargeError,
+            RpcRejectedError, RpcRangeError: see each. All are `RpcError`.
+        """
+        request = self._request(method, params)
+        cap = _LOGS_BYTES if method == "eth_getLogs" else _REPLY_BYTES
+        reply = await self._post(request, cap, method, timeout)
+        if not isinstance(reply, dict):
+            raise RpcBadReplyError(f"{method}: {self.host} gave no JSON-RPC object")
+        if "error" in reply and reply["error"] is not None:
+            # An error may come with a null id: the node could not read the request.
+            if reply.get("id") not in (request["id"], None):
+                raise RpcBadReplyError(f"{method}: {self.host} answered another request")
+            raise _rejected(method, reply["error"])
+        return self._result(request, reply)
+
+    async def batch(
+        self,
+        calls: Sequence[tuple[str, Sequence[Any]]],
+        *,
+        errors: bool = False,
+        timeout: float | None = None,
+    ) -> list[Any]:
+        """Makes several calls in as few requests as a node takes, and returns results in order.
+
+        Args:
+            calls: Method and parameters of each.
+            errors: True: a call that the node rejects gives its `RpcRejectedError` as result.
+                False: the first one is raised.
+            timeout: Seconds for each request of up to 100 calls.
+        """
+        results: list[Any] = []
+        for start in range(0, len(calls), _BATCH):
+            results += await self._batch(calls[start : start + _BATCH], timeout)
+        if not errors:
+            for result in results:
+                if isinstance(result, RpcRejectedError):
+                    raise result
+        return results
+
+    async def check_chain(self, chain_id: int) -> None:
+        """Raises `ConfigError` unless the node is on this chain."""
+        found = quantity(await self.call("eth_chainId"), "eth_chainId")
+        if found != chain_id:
+            raise ConfigError(
+                f"the node at {self.host} is on chain {found}, the deployment on chain {chain_id}: "
+                "set the RPC address of a node on that chain, or the deployment of this one"
+            )
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    def _request(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
+        return {
+            "jsonrpc": "2.0",
+            "id": next(self._ids),
+            "method": method,
+            "params": list(params),
+        }
+
+    async def _batch(
+        self, calls: Sequence[tuple[str, Sequence[Any]]], timeout: float | None
+    ) -> list[Any]:
+        requests = [self._request(method, params) for method, params in calls]
+        heavy = any(method == "eth_getLogs" for method, _ in calls)
+        replies = await self._post(
+            requests, _LOGS_BYTES if heavy else _REPLY_BYTES, "batch", timeout
+        )
+        if isinstance(replies, dict) and isinstance(replies.get("error"), dict):
+            raise _rejected("batch", replies["error"])
+        if not isinstance(replies, list) or len(replies) != len(requests):
+            raise RpcBadReplyError(f"batch: {self.host} did not answer every call")
+        by_id = {
+            reply["id"]: reply
+            for reply in replies
+            if isinstance(reply, dict) and type(reply.get("id")) is int
+        }
+        results: list[Any] = []
+        for request in requests:
+            reply = by_id.get(request["id"])
+            if reply is None:
+                raise RpcBadReplyError(f"batch: {self.host} did not answer every call")
+            if reply.get("error") is not None:
+                results.append(_rejected(request["method"], reply["error"]))
+            else:
+                results.append(self._result(request, reply))
+        return results
+
+    def _result(self, request: dict[str, Any], reply: dict[str, Any]) -> Any:
+        if type(reply.get("id")) is not int or reply["id"] != request["id"]:
+            raise RpcBadReplyError(f"{request['method']}: {self.host} answered another request")
+        if "result" not in reply:
+            raise RpcBadReplyError(f"{request['method']}: {self.host} gave no result")
+        return reply["result"]
+
+    async def _post(self, body: Any, cap: int, label: str, timeout: float | None) -> Any:
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(seconds):
+                data = await self._exchange(json.dumps(body).encode(), cap, label)
+        except TimeoutError:
+            raise RpcTimeoutError(f"{label}: {self.host} took over {seconds:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            # The error's own text can hold the URL, and with it a key.
+            kind = type(error).__name__
+            raise RpcUnavailableError(f"{label}: {self.host}: {kind}") from None
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            raise RpcBadReplyError(f"{label}: {self.host} gave no JSON") from None
+
+    async def _exchange(self, body: bytes, cap: int, label: str) -> bytes:
+        session = self._open()
+        headers = {"Content-Type": "application/json"}
+        async with session.post(
+            self._url, data=body, headers=headers, allow_redirects=False
+        ) as response:
+            chunks: list[bytes] = []
+            size = 0
+            async for chunk in response.content.iter_any():
+                size += len(chunk)
+                if size > cap:
+                    response.close()
+                    raise RpcTooLargeError(f"{label}: {self.host} gave over {cap} bytes")
+                chunks.append(chunk)
+            data = b"".join(chunks)
+            # Some nodes put a proper JSON-RPC error under status 400 or 500.
+            if response.status != 200 and not _is_answer(data):
+                raise RpcUnavailableError(
+                    f"{label}: {self.host} gave HTTP {response.status}",
+                    status=response.status,
+                    retry_after=_seconds(response.headers.get("Retry-After")),
+                )
+            return data
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
+                timeout=aiohttp.ClientTimeout(total=None),  # asyncio.timeout has the whole
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+
+def quantity(value: object, what: str) -> int:
+    """A JSON-RPC quantity ("0x1f") as an integer of at most 256 bits.
+
+    Raises:
+        RpcBadReplyError: it is none; ``what`` says what was asked.
+    """
+    if isinstance(value, str) and _QUANTITY.fullmatch(value):
+        return int(value, 16)
+    raise RpcBadReplyError(f"{what}: not a quantity")
+
+
+def hex_data(value: object, what: str, size: int | None = None) -> bytes:
+    """JSON-RPC data ("0x...") as bytes, of ``size`` bytes if given.
+
+    Raises:
+        RpcBadReplyError: it is none; ``what`` says what was asked.
+    """
+    if isinstance(value, str) and value.startswith("0x"):
+        try:
+            data = bytes.fromhex(value[2:])
+        except ValueError:
+            pass
+        else:
+            if len(value) == 2 + 2 * len(data) and size in (None, len(data)):
+                return data
+    raise RpcBadReplyError(f"{what}: not hex data of the right size")
+
+
+def _rejected(method: str, error: object) -> RpcRejectedError:
+    code, message, data = 0, "", None
+    if isinstance(error, dict):
+        code = error["code"] if type(error.get("code")) is int else 0
+        message = error["message"] if isinstance(error.get("message"), str) else ""
+        data = error.get("data")
+    elif isinstance(error, str):
+        message = error
+    message = ascii(message[:300])[1:-1][:300]
+    ranged = method == "eth_getLogs" and (code == -32005 or _RANGE.search(message) is not None)
+    return (RpcRangeError if ranged else RpcRejectedError)(method, code, message, data)
+
+
+def _is_answer(data: bytes) -> bool:
+    try:
+        reply = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    error = reply.get("error") if isinstance(reply, dict) else None
+    return isinstance(error, dict) and type(error.get("code")) is int
+
+
+def _seconds(header: str | None) -> float | None:
+    if header is not None and re.fullmatch(r"\d{1,5}", header):
+        return float(header)
+    return None
