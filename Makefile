@@ -3,7 +3,7 @@
 .PHONY: help setup kubo demo test lint format abi bench lock clean
 
 # The pinned tools first on PATH, as `source scripts/env.sh` gives them by hand.
-ENV := DAM_ROOT='$(CURDIR)'; . scripts/env.sh;
+ENV := . scripts/env.sh;
 SETUP := PYTHON='$(PYTHON)' scripts/bootstrap
 SOLIDITY := $(wildcard contracts tests/forge)
 

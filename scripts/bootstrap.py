@@ -378,7 +378,7 @@ def discard_if_moved() -> None:
     place_then = TOOLS / "root"
     if place_then.exists() and place_then.read_text() != str(ROOT):
         say("this checkout has moved: setting up afresh")
-        for path in (VENV, STAMPS, *(TOOLS / name for name in ("uv", "node", "go"))):
+        for path in (VENV, *(TOOLS / name for name in ("uv", "node", "go"))):
             shutil.rmtree(path, ignore_errors=True)
     place_then.write_text(str(ROOT))
 
