@@ -1,0 +1,307 @@
+"""The good itself, encrypted under its content key: inline in the document, or a stream of blocks.
+
+- Inline, for at most 4,095 bytes: ``nonce(24) || XChaCha20-Poly1305(padded)``. The padding is
+  ISO/IEC 7816-4 (0x80, then zeros) up to the next power of two, at least 256 bytes, so that a
+  code's length tells little.
+- Stream, for files: libsodium's secretstream (XChaCha20-Poly1305) in chunks of 1 MiB less 17 bytes,
+  each a raw block of its own of at most 1 MiB; the last one bears the final tag. The document holds
+  the 24-byte header, the size and the links. A file's length is not hidden.
+
+Both are bound to the part's domain: the associated data, of each chunk too, is ``DAM payload 1``
+and the 32-byte domain. So no payload passes for another item's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nacl import bindings as sodium
+from nacl.exceptions import CryptoError
+from nacl.utils import random
+
+from dam import fields, files
+from dam.errors import Malformed
+from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
+from dam.sharing import is_element
+
+NONCE_BYTES = 24
+HEADER_BYTES = 24
+INLINE_MIN = 256
+"""Bytes of the shortest padded good."""
+INLINE_MAX = 4096
+"""Bytes of the longest padded good; one byte of it is padding."""
+_AEAD_TAG = 16
+_STREAM_TAG = sodium.crypto_secretstream_xchacha20poly1305_ABYTES
+CHUNK_BYTES = BLOCK_BYTES - _STREAM_TAG
+"""Plaintext bytes of a full chunk."""
+MAX_CHUNKS = 8192
+"""Of one payload: 8 GiB."""
+_FINAL = sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL
+_MESSAGE = sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
+
+
+@dataclass(frozen=True, slots=True)
+class InlinePayload:
+    """A short good."""
+
+    box: bytes
+    """nonce(24) and ciphertext with its tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPayload:
+    """A file."""
+
+    header: bytes
+    """Of the secretstream, 24 bytes."""
+    size: int
+    """Of the plaintext, in bytes."""
+    chunks: tuple[Cid, ...]
+    """Raw blocks, in order."""
+
+
+Payload = InlinePayload | StreamPayload
+
+
+def _check_key(key: bytes) -> None:
+    if not is_element(key):
+        raise Malformed("a content key is 32 bytes and below 2^256 - 189")
+
+
+def _associated(domain: bytes) -> bytes:
+    return b"DAM payload 1" + domain
+
+
+def fits_inline(size: int) -> bool:
+    """Whether a good of ``size`` bytes goes into the document itself."""
+    return size < INLINE_MAX
+
+
+def _padded_size(size: int) -> int:
+    return max(INLINE_MIN, 1 << size.bit_length())
+
+
+def encrypt_inline(key: bytes, domain: bytes, data: bytes) -> InlinePayload:
+    """Encrypts a good of at most 4,095 bytes, padded.
+
+    Args:
+        key: Content key, 32 bytes below p.
+        domain: Of the copy, 32 bytes.
+        data: The good.
+    """
+    _check_key(key)
+    if not fits_inline(len(data)):
+        raise Malformed(f"an inline good is shorter than {INLINE_MAX} bytes, not {len(data)}")
+    padded = (data + b"\x80").ljust(_padded_size(len(data)), b"\0")
+    nonce = random(NONCE_BYTES)
+    return InlinePayload(
+        nonce
+        + sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(padded, _associated(domain), nonce, key)
+    )
+
+
+def decrypt_inline(key: bytes, domain: bytes, payload: InlinePayload) -> bytes:
+    """The good.
+
+    Raises:
+        Malformed: The key or domain is another, the bytes were changed, or the padding is wrong.
+    """
+    _check_key(key)
+    nonce, box = payload.box[:NONCE_BYTES], payload.box[NONCE_BYTES:]
+    try:
+        padded = sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
+            box, _associated(domain), nonce, key
+        )
+    except (CryptoError, ValueError):
+        raise Malformed("the payload does not open with this key and domain") from None
+    data, mark, rest = padded.rpartition(b"\x80")
+    if not mark or rest.strip(b"\0") or len(padded) != _padded_size(len(data)):
+        raise Malformed("the padding of the payload is wrong")
+    return data
+
+
+def _rechunk(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Pieces of any size as full chunks and a last one (perhaps empty), each with "is the last"."""
+    held = bytearray()
+    for piece in pieces:
+        for start in range(0, len(piece), CHUNK_BYTES):
+            held += piece[start : start + CHUNK_BYTES]
+            # Held back while it may be the last: only the last one bears the final tag.
+            if len(held) > CHUNK_BYTES:
+                yield bytes(held[:CHUNK_BYTES]), False
+                del held[:CHUNK_BYTES]
+    yield bytes(held), True
+
+
+def encrypt_stream(
+    key: bytes, domain: bytes, pieces: Iterable[bytes]
+) -> tuple[bytes, Iterator[tuple[bytes, int]]]:
+    """Encrypts a file piece by piece; no more than two chunks are in memory.
+
+    Returns:
+        The 24-byte header, and an iterator of (block of at most 1 MiB, its plaintext bytes).
+    """
+    _check_key(key)
+    state = sodium.crypto_secretstream_xchacha20poly1305_state()
+    header = sodium.crypto_secretstream_xchacha20poly1305_init_push(state, key)
+    associated = _associated(domain)
+
+    def blocks() -> Iterator[tuple[bytes, int]]:
+        for chunk, last in _rechunk(pieces):
+            block = sodium.crypto_secretstream_xchacha20poly1305_push(
+                state, chunk, associated, _FINAL if last else _MESSAGE
+            )
+            yield block, len(chunk)
+
+    return header, blocks()
+
+
+class StreamDecryptor:
+    """Opens the blocks of a stream in order: `push` each, then `finish`."""
+
+    def __init__(self, key: bytes, domain: bytes, payload: StreamPayload) -> None:
+        _check_key(key)
+        if len(payload.header) != HEADER_BYTES:
+            raise Malformed(f"the header of a stream is {HEADER_BYTES} bytes")
+        self._state = sodium.crypto_secretstream_xchacha20poly1305_state()
+        sodium.crypto_secretstream_xchacha20poly1305_init_pull(self._state, payload.header, key)
+        self._associated = _associated(domain)
+        self._left = payload.size
+        self._ended = False
+
+    def push(self, block: bytes) -> bytes:
+        """The plaintext of the next block.
+
+        Raises:
+            Malformed: It is changed, out of order, of another stream, or beyond the end.
+        """
+        if self._ended:
+            raise Malformed("the payload goes on after its end")
+        if not _STREAM_TAG <= len(block) <= BLOCK_BYTES:
+            raise Malformed("a block of the payload has an impossible size")
+        try:
+            chunk, tag = sodium.crypto_secretstream_xchacha20poly1305_pull(
+                self._state, block, self._associated
+            )
+        except (CryptoError, ValueError):
+            raise Malformed("a block of the payload does not open: wrong key or order") from None
+        self._left -= len(chunk)
+        if self._left < 0 or tag not in (_MESSAGE, _FINAL):
+            raise Malformed("the payload is longer than it says")
+        self._ended = tag == _FINAL
+        return chunk
+
+    def finish(self) -> None:
+        """Refuses a stream that was cut off: call it after the last block."""
+        if not self._ended or self._left:
+            raise Malformed("the payload is cut off before its end")
+
+
+def read_pieces(path: Path) -> Iterator[bytes]:
+    """A file in pieces of one chunk."""
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK_BYTES):
+            yield piece
+
+
+async def store_stream(
+    blocks: BlockStore, key: bytes, domain: bytes, pieces: Iterable[bytes]
+) -> StreamPayload:
+    """Encrypts a file and puts its blocks, one at a time.
+
+    Raises:
+        Malformed: It is over 8 GiB.
+        IpfsError: The store did not take a block.
+    """
+    header, encrypted = encrypt_stream(key, domain, pieces)
+    chunks: list[Cid] = []
+    size = 0
+    while (item := await asyncio.to_thread(next, encrypted, None)) is not None:
+        if len(chunks) == MAX_CHUNKS:
+            raise Malformed(f"a payload has at most {MAX_CHUNKS} blocks of 1 MiB")
+        block, length = item
+        chunks.append(await blocks.put("raw", block))
+        size += length
+    return StreamPayload(header, size, tuple(chunks))
+
+
+async def open_payload(
+    blocks: BlockStore, payload: Payload, key: bytes, domain: bytes
+) -> AsyncIterator[bytes]:
+    """The good, piece by piece.
+
+    Each piece is authentic when it comes, but the whole is only known to be complete when the
+    iterator ends without an error: write to a temporary file, as `save_payload` does.
+
+    Raises:
+        Malformed: Wrong key or domain, or the payload is changed, cut off or extended.
+        IpfsError: A block is not to be had now.
+    """
+    if isinstance(payload, InlinePayload):
+        yield decrypt_inline(key, domain, payload)
+        return
+    decryptor = StreamDecryptor(key, domain, payload)
+    for cid in payload.chunks:
+        yield decryptor.push(cid.check(await blocks.get(cid)))
+    decryptor.finish()
+
+
+async def save_payload(
+    blocks: BlockStore,
+    payload: Payload,
+    key: bytes,
+    domain: bytes,
+    path: Path,
+    *,
+    overwrite: bool = False,
+) -> int:
+    """Writes the good to a file of mode 0600, which appears only when it is whole.
+
+    Returns:
+        Its size in bytes.
+    """
+    size = 0
+    with files.atomic(path, overwrite=overwrite) as file:
+        async for piece in open_payload(blocks, payload, key, domain):
+            await asyncio.to_thread(file.write, piece)
+            size += len(piece)
+    return size
+
+
+def payload_to_json(payload: Payload) -> dict[str, Any]:
+    """The form that stands in a document."""
+    if isinstance(payload, InlinePayload):
+        return {"inline": "0x" + payload.box.hex()}
+    return {
+        "header": "0x" + payload.header.hex(),
+        "size": str(payload.size),
+        "chunks": [{"/": str(cid)} for cid in payload.chunks],
+    }
+
+
+def payload_from_json(value: Any, what: str = "payload") -> Payload:
+    """Reads the form that stands in a document.
+
+    Raises:
+        Malformed: It is none of the two forms, or its sizes are impossible.
+    """
+    if isinstance(value, dict) and "inline" in value:
+        overhead = NONCE_BYTES + _AEAD_TAG
+        box = fields.record(value, what, ("inline",))["inline"]
+        return InlinePayload(
+            fields.hexadecimal(box, what, overhead + INLINE_MIN, overhead + INLINE_MAX)
+        )
+    fields.record(value, what, ("header", "size", "chunks"))
+    chunks = fields.array(
+        value["chunks"], what, MAX_CHUNKS, lambda v, w: fields.link(v, f"a chunk of {w}", "raw")
+    )
+    size = fields.amount(value["size"], f"the size of {what}", MAX_CHUNKS * CHUNK_BYTES)
+    if not chunks or size > len(chunks) * CHUNK_BYTES:
+        raise Malformed(f"the size of {what} does not fit its chunks")
+    return StreamPayload(
+        fields.hexadecimal(value["header"], f"the header of {what}", HEADER_BYTES), size, chunks
+    )
