@@ -203,13 +203,15 @@ def uv(*args: str | Path) -> list[str | Path]:
     return [TOOLS / "uv" / "bin" / "uv", *args]
 
 
-def sync(path: Path, requirements: Path) -> None:
+def sync(path: Path, wanted: Path) -> None:
     """Make the environment at `path` hold exactly what the hashed file lists."""
     if not (path / "bin" / "python").exists():
         new_venv(path, pip=False)
+    # One package comes as source: what builds it is held to our hashes too.
+    pinned = ["--require-hashes", "--build-constraints", requirements("dev")]
     run(
-        f"installing {requirements.name}",
-        uv("pip", "sync", "--require-hashes", "--python", path / "bin" / "python", requirements),
+        f"installing {wanted.name}",
+        uv("pip", "sync", *pinned, "--python", path / "bin" / "python", wanted),
     )
 
 
