@@ -208,7 +208,7 @@ def sync(path: Path, wanted: Path) -> None:
     if not (path / "bin" / "python").exists():
         new_venv(path, pip=False)
     # One package comes as source: what builds it is held to our hashes too.
-    pinned = ["--require-hashes", "--build-constraints", requirements("dev")]
+    pinned: list[str | Path] = ["--require-hashes", "--build-constraints", requirements("dev")]
     run(
         f"installing {wanted.name}",
         uv("pip", "sync", *pinned, "--python", path / "bin" / "python", wanted),
