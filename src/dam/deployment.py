@@ -1,0 +1,169 @@
+"""The deployment record: which contract, on which chain, under which windows.
+
+A JSON object, written by ``scripts/deploy.py`` and read by every tool:
+
+    {"version": 1, "chainId": 31337, "market": "0x...", "firstBlock": 1, "codeHash": "0x...",
+     "windows": {"refundBlocks": 300, "disputeBlocks": 7200, "arbitrationBlocks": 50400,
+                 "exitBlocks": 60000, "minDelivererStake": "10000000000000000",
+                 "minSellerStake": "10000000000000000"}}
+
+Windows are in blocks, amounts in wei as decimal strings; ``codeHash`` is keccak256 of the runtime
+code, ``firstBlock`` the block of the deployment: no log of the market is older.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+
+from dam.errors import ConfigError, Malformed
+from dam.hashing import parse_address
+from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
+
+_VERSION = 1
+_FILE_BYTES = 64 << 10
+_KEYS = {"version", "chainId", "market", "firstBlock", "codeHash", "windows"}
+_WINDOW_KEYS = {
+    "refundBlocks",
+    "disputeBlocks",
+    "arbitrationBlocks",
+    "exitBlocks",
+    "minDelivererStake",
+    "minSellerStake",
+}
+_NEXT = "get the record that came with the deployment, or deploy with `ape run deploy`"
+
+
+def record_path(folder: Path, chain_id: int) -> Path:
+    """Where a chain's record stands: ``<folder>/<chainId>.json``."""
+    return folder / f"{chain_id}.json"
+
+
+def load_deployment(path: Path) -> Deployment:
+    """Reads and checks a record.
+
+    Raises:
+        ConfigError: it is not there or not valid; the message lists every fault and what to do.
+    """
+    try:
+        with path.expanduser().open("rb") as file:
+            data = file.read(_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"deployment record {path}: {error.strerror or 'cannot be read'}; {_NEXT}"
+        ) from None
+    try:
+        record = json.loads(data.decode("utf-8")) if len(data) <= _FILE_BYTES else None
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise ConfigError(f"deployment record {path}: not a JSON object; {_NEXT}")
+    return parse_deployment(record, str(path))
+
+
+def parse_deployment(record: dict[str, Any], name: str) -> Deployment:
+    """Checks a record that was read elsewhere; ``name`` says where, for messages.
+
+    Raises:
+        ConfigError: as `load_deployment`.
+    """
+    faults: list[str] = []
+    windows = record.get("windows")
+    if not isinstance(windows, dict):
+        windows = {}
+    for keys, expected, where in (
+        (set(record), _KEYS, ""),
+        (set(windows), _WINDOW_KEYS, "windows."),
+    ):
+        faults += [f"{where}{key} is missing" for key in sorted(expected - keys)]
+        faults += [f"{where}{ascii(key)[:40]} is unknown" for key in sorted(keys - expected)]
+
+    def whole(value: object, key: str, least: int) -> int:
+        if type(value) is not int or not least <= value < 2**64:
+            faults.append(f"{key} must be a whole number from {least}")
+            return 0
+        return value
+
+    def wei(value: object, key: str) -> Wei:
+        if not isinstance(value, str) or not re.fullmatch(r"0|[1-9][0-9]{0,38}", value):
+            faults.append(f"{key} must be a decimal string of wei")
+            return Wei(0)
+        return Wei(int(value))
+
+    if not faults:
+        if record["version"] != _VERSION or type(record["version"]) is not int:
+            faults.append(f"version must be {_VERSION}; this is a record of another DAM version")
+        code_hash = record["codeHash"]
+        if not isinstance(code_hash, str) or not re.fullmatch(r"0x[0-9a-f]{64}", code_hash):
+            faults.append("codeHash must be 0x and 64 lower-case hex digits")
+            code_hash = "0x"
+        result = Deployment(
+            chain_id=whole(record["chainId"], "chainId", 1),
+            market=_market(record["market"], faults),
+            first_block=whole(record["firstBlock"], "firstBlock", 0),
+            code_hash=bytes.fromhex(code_hash[2:]),
+            windows=Windows(
+                refund_blocks=whole(windows["refundBlocks"], "windows.refundBlocks", 1),
+                dispute_blocks=whole(windows["disputeBlocks"], "windows.disputeBlocks", 1),
+                arbitration_blocks=whole(
+                    windows["arbitrationBlocks"], "windows.arbitrationBlocks", 1
+                ),
+                exit_blocks=whole(windows["exitBlocks"], "windows.exitBlocks", 1),
+                min_deliverer_stake=wei(windows["minDelivererStake"], "windows.minDelivererStake"),
+                min_seller_stake=wei(windows["minSellerStake"], "windows.minSellerStake"),
+            ),
+        )
+    if faults:
+        raise ConfigError(f"deployment record {name}: {'; '.join(faults)}. Next: {_NEXT}")
+    return result
+
+
+def _market(value: object, faults: list[str]) -> Address:
+    try:
+        address = parse_address(value) if isinstance(value, str) else ZERO_ADDRESS
+    except Malformed:
+        address = ZERO_ADDRESS
+    if address == ZERO_ADDRESS:
+        faults.append("market must be an address with a right checksum (EIP-55)")
+    return address
+
+
+def dump_deployment(deployment: Deployment) -> str:
+    """The record's text."""
+    windows = deployment.windows
+    record = {
+        "version": _VERSION,
+        "chainId": deployment.chain_id,
+        "market": deployment.market,
+        "firstBlock": deployment.first_block,
+        "codeHash": "0x" + deployment.code_hash.hex(),
+        "windows": {
+            "refundBlocks": windows.refund_blocks,
+            "disputeBlocks": windows.dispute_blocks,
+            "arbitrationBlocks": windows.arbitration_blocks,
+            "exitBlocks": windows.exit_blocks,
+            "minDelivererStake": str(windows.min_deliverer_stake),
+            "minSellerStake": str(windows.min_seller_stake),
+        },
+    }
+    return json.dumps(record, indent=2) + "\n"
+
+
+def save_deployment(deployment: Deployment, path: Path) -> None:
+    """Writes a record, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(dump_deployment(deployment))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
