@@ -1,0 +1,149 @@
+"""Signing accounts: the encrypted keyfiles that Ape keeps, opened without Ape.
+
+Ape writes its keyfiles with the mode that the umask gives, 0644 on most machines; `load_account`
+sets that to 0600 and says so. The passphrase comes from Ape's own variable
+``APE_ACCOUNTS_<alias>_PASSPHRASE`` (for an alias with hyphens also with underscores in their place,
+since a shell cannot set the other), from the systemd credential ``<alias>``, or from a prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from dam import strictjson
+from dam.errors import KeyFileError, Malformed
+from dam.keys import credential, read_private
+from dam.types import Address
+
+_ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_RAW_KEY = re.compile(rb"(?:0x)?[0-9a-fA-F]{64}\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """An account that signs transactions; its key is nowhere in its text forms."""
+
+    address: Address
+    _account: LocalAccount = field(repr=False)
+
+    def sign(self, transaction: Mapping[str, Any]) -> bytes:
+        """The raw signed transaction, ready for ``eth_sendRawTransaction``.
+
+        Args:
+            transaction: Names as in JSON-RPC (``chainId``, ``nonce``, ``to``, ``data``, ``value``,
+                ``gas``, ``maxFeePerGas``, ``maxPriorityFeePerGas``); integers or 0x-hex.
+
+        Raises:
+            ValueError: No chain id: such a signature would hold on every chain.
+        """
+        if "chainId" not in transaction:
+            raise ValueError("a transaction is signed for one chain alone: chainId is missing")
+        return bytes(self._account.sign_transaction(dict(transaction)).raw_transaction)
+
+
+def _signer(account: LocalAccount) -> Signer:
+    return Signer(Address(account.address), account)
+
+
+def accounts_folder(environ: Mapping[str, str]) -> Path:
+    """Where Ape keeps its keyfiles: ``$APE_DATA_FOLDER/accounts`` or ``~/.ape/accounts``."""
+    folder = environ.get("APE_DATA_FOLDER")
+    return (Path(folder) if folder else Path.home() / ".ape") / "accounts"
+
+
+def keyfile_path(alias: str, environ: Mapping[str, str]) -> Path:
+    """The keyfile of an Ape account.
+
+    Raises:
+        KeyFileError: The alias could not be the name of one.
+    """
+    if not _ALIAS.fullmatch(alias):
+        raise KeyFileError("the alias of an account is letters, digits, '_', '-' and '.'")
+    return accounts_folder(environ) / f"{alias}.json"
+
+
+def _passphrase(alias: str, environ: Mapping[str, str], prompt: Callable[[str], str] | None) -> str:
+    names = dict.fromkeys(
+        f"APE_ACCOUNTS_{name}_PASSPHRASE" for name in (alias, re.sub("[-.]", "_", alias))
+    )
+    for name in names:
+        if name in environ:
+            return environ[name]
+    found = credential(environ, alias)
+    if found is None and prompt is not None:
+        found = prompt(f"Passphrase of the account {alias}")
+    if found is None:
+        raise KeyFileError(
+            f"no passphrase for the account {alias}: set {list(names)[-1]}, or give the systemd "
+            f"credential {alias}"
+        )
+    return found
+
+
+def load_account(
+    alias: str,
+    *,
+    environ: Mapping[str, str],
+    prompt: Callable[[str], str] | None = None,
+    notice: Callable[[str], None] | None = None,
+) -> Signer:
+    """Opens an Ape account (about a second: its key derivation is meant to be slow).
+
+    Args:
+        alias: Ape's name for it.
+        environ: Usually ``os.environ``.
+        prompt: Asks a person for the passphrase; None where there is nobody to ask.
+        notice: Takes the sentence that says that the keyfile's mode was changed; it is logged
+            otherwise.
+
+    Raises:
+        KeyFileError: There is no such account, its file is unsafe, or the passphrase is wrong.
+    """
+    path = keyfile_path(alias, environ)
+    if not path.exists() and not path.is_symlink():
+        raise KeyFileError(
+            f"there is no account {alias} in {path.parent}; make one with: "
+            f"ape accounts generate {alias}"
+        )
+    data, tightened = read_private(path, tighten=True)
+    if tightened:
+        text = f"{path} was open to other users; its mode is 0600 now"
+        if notice is None:
+            structlog.get_logger().warning("keyfile-tightened", path=str(path), detail=text)
+        else:
+            notice(text)
+    passphrase = _passphrase(alias, environ, prompt)
+    try:
+        keyfile = strictjson.loads(data)
+        account = Account.from_key(Account.decrypt(keyfile, passphrase))
+    except Malformed as error:
+        raise KeyFileError(f"{path} is no keyfile of Ape: {error}") from None
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        # eth_keyfile raises ValueError("MAC mismatch") for a wrong passphrase.
+        wrong = isinstance(error, ValueError) and "MAC" in str(error)
+        why = "the passphrase is wrong" if wrong else "it is no keyfile of Ape"
+        raise KeyFileError(f"{path} does not open: {why}") from None
+    return _signer(account)
+
+
+def load_raw_key(path: Path) -> Signer:
+    """A signer from a file with 64 hex digits, not encrypted: for tests and throw-away chains.
+
+    Raises:
+        KeyFileError: The file is unsafe, or holds no key.
+    """
+    data, _ = read_private(path)
+    if not _RAW_KEY.fullmatch(data):
+        raise KeyFileError(f"{path} does not hold a private key in hex")
+    try:
+        return _signer(Account.from_key(data.decode("ascii").strip()))
+    except ValueError:
+        raise KeyFileError(f"{path} does not hold a private key in hex") from None

@@ -1,0 +1,324 @@
+"""Key files: a deliverer's X25519 keys, a seller's seed, a buyer's seed; encrypted, mode 0600.
+
+Form: JSON with ``version`` 1, ``kind``, ``kdf`` (argon2id13: ``passes``, ``memory`` in bytes,
+``salt`` of 16 bytes), ``nonce`` and ``box``; the box is libsodium's secretbox over strict JSON that
+names the kind once more. Hex is ``0x`` and lower case. Writing is atomic; a file that others can
+read or replace, or a symbolic link, is refused.
+
+The passphrase is asked for in this order: ``DAM_KEY_PASSPHRASE``, the systemd credential
+``dam-key-passphrase``, a prompt.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from nacl import bindings as sodium
+from nacl.exceptions import CryptoError
+from nacl.utils import random
+
+from dam import fields, strictjson
+from dam.errors import KeyFileError, Malformed
+from dam.files import write_atomic
+from dam.sealing import new_secret_key, public_key
+from dam.seeds import new_seed
+
+Kind = Literal["deliverer-keys", "seller-seed", "buyer-seed"]
+SeedKind = Literal["seller-seed", "buyer-seed"]
+
+KEY_VARIABLE = "DAM_KEY_PASSPHRASE"
+KEY_CREDENTIAL = "dam-key-passphrase"
+MAX_FILE_BYTES = 1 << 20
+KDF_PASSES = 3
+KDF_MEMORY = 128 << 20
+"""Bytes; with three passes about 0.2 s on one core (RFC 9106 asks for 64 MiB at least)."""
+_SALT_BYTES = 16
+_NONCE_BYTES = 24
+
+
+def read_private(path: Path, *, tighten: bool = False) -> tuple[bytes, bool]:
+    """Reads a file that holds a secret, if nobody else can have read or replaced it.
+
+    Args:
+        path: A regular file of ours; a symbolic link is refused.
+        tighten: Set a too open mode to 0600 instead of refusing it.
+
+    Returns:
+        Its bytes (at most 1 MiB), and whether its mode had to be changed.
+
+    Raises:
+        KeyFileError: The message names the command that mends it.
+    """
+    quoted = shlex.quote(str(path))
+    try:
+        # NONBLOCK: a pipe in the file's place must not hang us.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise KeyFileError(f"{path} does not exist") from None
+    except OSError as error:
+        if path.is_symlink():
+            raise KeyFileError(f"{path} is a symbolic link; name the file itself") from None
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        mode = stat.S_IMODE(status.st_mode)
+        if not stat.S_ISREG(status.st_mode):
+            raise KeyFileError(f"{path} is not a regular file")
+        if status.st_uid != os.geteuid():
+            raise KeyFileError(
+                f"{path} belongs to user {status.st_uid}, not to the one who runs this; run: "
+                f"sudo chown {os.geteuid()} {quoted} && chmod 600 {quoted}"
+            )
+        if mode & 0o077:
+            if not tighten:
+                raise KeyFileError(
+                    f"{path} is open to other users (mode {mode:04o}); run: chmod 600 {quoted}"
+                )
+            os.fchmod(file.fileno(), 0o600)
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise KeyFileError(f"{path} is no key file: over {MAX_FILE_BYTES} bytes")
+    return data, bool(mode & 0o077)
+
+
+def credential(environ: Mapping[str, str], name: str) -> str | None:
+    """A systemd credential (``$CREDENTIALS_DIRECTORY/name``), without its last newline, or None."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return None
+    path = Path(folder) / name
+    try:
+        # systemd guards this folder by other means (mode 0400, a mount of its own).
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"{path} cannot be read: {type(error).__name__}") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def find_passphrase(environ: Mapping[str, str], prompt: Callable[[str], str] | None = None) -> str:
+    """The passphrase of key files.
+
+    Args:
+        environ: Usually ``os.environ``.
+        prompt: Asks a person, given the text of the question; None where there is nobody to ask.
+
+    Raises:
+        KeyFileError: Nobody gave one, or it is empty.
+    """
+    found = environ.get(KEY_VARIABLE)
+    if found is None:
+        found = credential(environ, KEY_CREDENTIAL)
+    if found is None and prompt is not None:
+        found = prompt("Passphrase of the key file")
+    if not found:
+        raise KeyFileError(
+            f"no passphrase for the key file: set {KEY_VARIABLE}, or give the systemd "
+            f"credential {KEY_CREDENTIAL}"
+        )
+    return found
+
+
+def _stretch(passphrase: str, salt: bytes, passes: int, memory: int) -> bytes:
+    return sodium.crypto_pwhash_alg(
+        32,
+        passphrase.encode("utf-8", "surrogateescape"),
+        salt,
+        passes,
+        memory,
+        sodium.crypto_pwhash_ALG_ARGON2ID13,
+    )
+
+
+def _encrypt(kind: Kind, body: dict[str, Any], passphrase: str) -> bytes:
+    if not passphrase:
+        raise KeyFileError("the passphrase of a key file is not empty")
+    salt, nonce = random(_SALT_BYTES), random(_NONCE_BYTES)
+    key = _stretch(passphrase, salt, KDF_PASSES, KDF_MEMORY)
+    box = sodium.crypto_secretbox(strictjson.dumps({**body, "kind": kind}), nonce, key)
+    return strictjson.dumps(
+        {
+            "version": 1,
+            "kind": kind,
+            "kdf": {
+                "algorithm": "argon2id13",
+                "passes": KDF_PASSES,
+                "memory": KDF_MEMORY,
+                "salt": "0x" + salt.hex(),
+            },
+            "nonce": "0x" + nonce.hex(),
+            "box": "0x" + box.hex(),
+        }
+    )
+
+
+def _decrypt(data: bytes, path: Path, kind: Kind | None, passphrase: str) -> dict[str, Any]:
+    try:
+        file = fields.record(
+            strictjson.loads(data), "file", ("version", "kind", "kdf", "nonce", "box")
+        )
+        fields.integer(file["version"], "version", 1, 1)
+        kdf = fields.record(file["kdf"], "kdf", ("algorithm", "passes", "memory", "salt"))
+        if kdf["algorithm"] != "argon2id13":
+            raise Malformed("kdf is not argon2id13")
+        # Bounds: a file from a stranger's backup must not eat the machine.
+        passes = fields.integer(kdf["passes"], "passes", 1, 16)
+        memory = fields.integer(kdf["memory"], "memory", 8 << 10, 1 << 30)
+        salt = fields.hexadecimal(kdf["salt"], "salt", _SALT_BYTES)
+        nonce = fields.hexadecimal(file["nonce"], "nonce", _NONCE_BYTES)
+        box = fields.hexadecimal(file["box"], "box", 16, MAX_FILE_BYTES)
+    except Malformed as error:
+        raise KeyFileError(f"{path} is no key file of DAM: {error}") from None
+    if kind is not None and file["kind"] != kind:
+        raise KeyFileError(f"{path} is not a file of kind {kind}")
+    try:
+        plain = sodium.crypto_secretbox_open(box, nonce, _stretch(passphrase, salt, passes, memory))
+    except CryptoError:
+        raise KeyFileError(f"the passphrase does not open {path}") from None
+    body = strictjson.loads(plain)
+    if not isinstance(body, dict) or body.get("kind") != file["kind"]:
+        raise KeyFileError(f"{path} says it is of another kind than it is")
+    return body
+
+
+def _create(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        write_atomic(path, data, overwrite=False)
+    except FileExistsError:
+        raise KeyFileError(
+            f"{path} is there already; move it away first, but keep it: nothing else opens what it opens"
+        ) from None
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """An X25519 key pair."""
+
+    public: bytes
+    secret: bytes = field(repr=False)
+    created: str = ""
+    """UTC, ISO 8601."""
+
+    @classmethod
+    def generate(cls) -> KeyPair:
+        secret = new_secret_key()
+        return cls(public_key(secret), secret, _now())
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """A deliverer's keys, the newest first: old ones still open what was sealed to them."""
+
+    keys: tuple[KeyPair, ...]
+
+    @classmethod
+    def generate(cls) -> KeyRing:
+        return cls((KeyPair.generate(),))
+
+    @property
+    def current(self) -> KeyPair:
+        """The key that new parts are sealed to."""
+        return self.keys[0]
+
+    def rotated(self) -> KeyRing:
+        """A ring with a new current key before all of these."""
+        return KeyRing((KeyPair.generate(), *self.keys))
+
+    def _body(self) -> dict[str, Any]:
+        return {
+            "keys": [{"secret": "0x" + k.secret.hex(), "created": k.created} for k in self.keys]
+        }
+
+    @classmethod
+    def _from_body(cls, body: dict[str, Any]) -> KeyRing:
+        keys = []
+        for entry in body["keys"]:
+            secret = fields.bytes32(entry["secret"], "secret")
+            keys.append(KeyPair(public_key(secret), secret, str(entry["created"])))
+        if not keys:
+            raise Malformed("a key ring without keys")
+        return cls(tuple(keys))
+
+
+def new_ring(path: Path, passphrase: str) -> KeyRing:
+    """Makes a deliverer's key file; never replaces one."""
+    ring = KeyRing.generate()
+    _create(path, _encrypt("deliverer-keys", ring._body(), passphrase))
+    return ring
+
+
+def load_ring(path: Path, passphrase: str) -> KeyRing:
+    """Opens a deliverer's key file.
+
+    Raises:
+        KeyFileError: It cannot be used; the message says why, and how to mend it.
+    """
+    body = _decrypt(read_private(path)[0], path, "deliverer-keys", passphrase)
+    try:
+        return KeyRing._from_body(body)
+    except (Malformed, KeyError, TypeError):
+        raise KeyFileError(f"{path} opens, but holds no X25519 keys") from None
+
+
+def rotate_ring(path: Path, passphrase: str) -> KeyRing:
+    """Adds a new current key to the file, and keeps the old ones.
+
+    The file is safe on disk when this returns: announce the key on chain only then.
+    """
+    ring = load_ring(path, passphrase).rotated()
+    write_atomic(path, _encrypt("deliverer-keys", ring._body(), passphrase))
+    return ring
+
+
+def new_seed_file(path: Path, kind: SeedKind, passphrase: str) -> bytes:
+    """Makes a seed and its file; never replaces one. Returns the 32-byte seed."""
+    seed = new_seed()
+    _create(path, _encrypt(kind, {"seed": "0x" + seed.hex()}, passphrase))
+    return seed
+
+
+def load_seed(path: Path, kind: SeedKind, passphrase: str) -> bytes:
+    """Opens a seed file: 32 bytes.
+
+    Raises:
+        KeyFileError: It cannot be used; the message says why, and how to mend it.
+    """
+    body = _decrypt(read_private(path)[0], path, kind, passphrase)
+    try:
+        return fields.bytes32(body.get("seed"), "seed")
+    except Malformed:
+        raise KeyFileError(f"{path} opens, but holds no seed") from None
+
+
+def backup(path: Path, target: Path, passphrase: str) -> None:
+    """Copies a key file, still encrypted, once it has proved that the passphrase opens it."""
+    data, _ = read_private(path)
+    _decrypt(data, path, None, passphrase)
+    _create(target, data)
+
+
+def restore(source: Path, path: Path, passphrase: str) -> None:
+    """Puts a backup back as a key file; never replaces one.
+
+    The backup may lie on a medium without permissions: it is only ciphertext.
+    """
+    try:
+        with source.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise KeyFileError(f"{source} cannot be read: {error.strerror}") from None
+    _decrypt(data[:MAX_FILE_BYTES], source, None, passphrase)
+    _create(path, data)
