@@ -195,7 +195,7 @@ def _create(path: Path, data: bytes) -> None:
         write_atomic(path, data, overwrite=False)
     except FileExistsError:
         raise KeyFileError(
-            f"{path} is there already; move it away first, but keep it: nothing else opens what it opens"
+            f"{path} is there already; move it away first, and keep it: only it opens what it opens"
         ) from None
 
 
