@@ -14,7 +14,7 @@ and the 32-byte domain. So no payload passes for another item's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,40 +124,37 @@ def decrypt_inline(key: bytes, domain: bytes, payload: InlinePayload) -> bytes:
     return data
 
 
-def _rechunk(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Pieces of any size as full chunks and a last one (perhaps empty), each with "is the last"."""
-    held = bytearray()
-    for piece in pieces:
+class StreamEncryptor:
+    """Encrypts a file piece by piece: `push` each, then `finish`. Holds two chunks at most."""
+
+    def __init__(self, key: bytes, domain: bytes) -> None:
+        _check_key(key)
+        self._state = sodium.crypto_secretstream_xchacha20poly1305_state()
+        self._associated = _associated(domain)
+        self._held = bytearray()
+        self.header = sodium.crypto_secretstream_xchacha20poly1305_init_push(self._state, key)
+        """24 bytes."""
+        self.size = 0
+        """Plaintext bytes so far."""
+
+    def push(self, piece: bytes) -> Iterator[bytes]:
+        """The blocks that a piece of any size fills; to be used up before the next call."""
+        self.size += len(piece)
         for start in range(0, len(piece), CHUNK_BYTES):
-            held += piece[start : start + CHUNK_BYTES]
+            self._held += piece[start : start + CHUNK_BYTES]
             # Held back while it may be the last: only the last one bears the final tag.
-            if len(held) > CHUNK_BYTES:
-                yield bytes(held[:CHUNK_BYTES]), False
-                del held[:CHUNK_BYTES]
-    yield bytes(held), True
+            if len(self._held) > CHUNK_BYTES:
+                yield self._encrypt(bytes(self._held[:CHUNK_BYTES]), _MESSAGE)
+                del self._held[:CHUNK_BYTES]
 
+    def finish(self) -> bytes:
+        """The last block; of an empty file the only one."""
+        return self._encrypt(bytes(self._held), _FINAL)
 
-def encrypt_stream(
-    key: bytes, domain: bytes, pieces: Iterable[bytes]
-) -> tuple[bytes, Iterator[tuple[bytes, int]]]:
-    """Encrypts a file piece by piece; no more than two chunks are in memory.
-
-    Returns:
-        The 24-byte header, and an iterator of (block of at most 1 MiB, its plaintext bytes).
-    """
-    _check_key(key)
-    state = sodium.crypto_secretstream_xchacha20poly1305_state()
-    header = sodium.crypto_secretstream_xchacha20poly1305_init_push(state, key)
-    associated = _associated(domain)
-
-    def blocks() -> Iterator[tuple[bytes, int]]:
-        for chunk, last in _rechunk(pieces):
-            block = sodium.crypto_secretstream_xchacha20poly1305_push(
-                state, chunk, associated, _FINAL if last else _MESSAGE
-            )
-            yield block, len(chunk)
-
-    return header, blocks()
+    def _encrypt(self, chunk: bytes, tag: int) -> bytes:
+        return sodium.crypto_secretstream_xchacha20poly1305_push(
+            self._state, chunk, self._associated, tag
+        )
 
 
 class StreamDecryptor:
@@ -201,15 +198,15 @@ class StreamDecryptor:
             raise Malformed("the payload is cut off before its end")
 
 
-def read_pieces(path: Path) -> Iterator[bytes]:
-    """A file in pieces of one chunk."""
-    with path.open("rb") as file:
-        while piece := file.read(CHUNK_BYTES):
+async def read_pieces(path: Path) -> AsyncIterator[bytes]:
+    """A file in pieces of one chunk, read in a thread."""
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
             yield piece
 
 
 async def store_stream(
-    blocks: BlockStore, key: bytes, domain: bytes, pieces: Iterable[bytes]
+    blocks: BlockStore, key: bytes, domain: bytes, pieces: AsyncIterable[bytes]
 ) -> StreamPayload:
     """Encrypts a file and puts its blocks, one at a time.
 
@@ -217,16 +214,15 @@ async def store_stream(
         Malformed: It is over 8 GiB.
         IpfsError: The store did not take a block.
     """
-    header, encrypted = encrypt_stream(key, domain, pieces)
+    encryptor = StreamEncryptor(key, domain)
     chunks: list[Cid] = []
-    size = 0
-    while (item := await asyncio.to_thread(next, encrypted, None)) is not None:
-        if len(chunks) == MAX_CHUNKS:
-            raise Malformed(f"a payload has at most {MAX_CHUNKS} blocks of 1 MiB")
-        block, length = item
-        chunks.append(await blocks.put("raw", block))
-        size += length
-    return StreamPayload(header, size, tuple(chunks))
+    async for piece in pieces:
+        for block in encryptor.push(piece):
+            if len(chunks) >= MAX_CHUNKS - 1:
+                raise Malformed(f"a payload has at most {MAX_CHUNKS} blocks of 1 MiB")
+            chunks.append(await blocks.put("raw", block))
+    chunks.append(await blocks.put("raw", encryptor.finish()))
+    return StreamPayload(encryptor.header, encryptor.size, tuple(chunks))
 
 
 async def open_payload(

@@ -14,14 +14,16 @@ purchase secret       ``dam.purchase``  chainId(32) || market(20) || copyId(32) 
 key of index i        ``dam.part-key``  i(1), keyed with the purchase secret
 ====================  ================  ===========================================================
 
-where place = chainId(32) || market(20) || itemId(32) || copy(8) || generation(4), copy being 0 if
-all copies share their parts. A generation is never used twice for different goods, deliverers, n
-or k: two shares of one polynomial must never reach one deliverer.
+where place = chainId(32) || market(20) || itemId(32) || copy(8) || generation(8), copy being 0 if
+all copies share their parts. A generation is drawn at random whenever parts are made anew, so that
+none is used twice for different goods, deliverers, n or k, even by a seller who restored an old
+backup: two shares of one polynomial must never reach one deliverer.
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass, field
 
 from nacl.utils import random
@@ -35,6 +37,11 @@ from dam.types import Address, CopyId
 def new_seed() -> bytes:
     """A random seed, 32 bytes."""
     return random(32)
+
+
+def new_generation() -> int:
+    """A random 63-bit number for parts that are made anew."""
+    return secrets.randbits(63)
 
 
 def _derive(key: bytes, person: bytes, message: bytes) -> bytes:
@@ -60,7 +67,7 @@ def _check_seed(seed: bytes) -> None:
 class Place:
     """Which copy's parts are meant: the inputs that every value of a seller's seed depends on.
 
-    ``copy`` is 0 where all copies share their parts; ``generation`` grows when parts are made anew.
+    ``copy`` is 0 where all copies share their parts; ``generation`` is `new_generation`'s.
     """
 
     chain_id: int
@@ -76,7 +83,7 @@ class Place:
                 address_bytes(self.market),
                 self.item_id,
                 self.copy.to_bytes(8, "big"),
-                self.generation.to_bytes(4, "big"),
+                self.generation.to_bytes(8, "big"),
             )
         )
 

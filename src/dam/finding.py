@@ -1,0 +1,169 @@
+"""A deliverer's parts in a store: found by their tags, and believed only after every check.
+
+Nothing that bears our tag is dropped in silence: a thief can put a tag for his own domain before
+stolen ciphertext (he needs to know K, so he has a helper), and an operator wants to know. So
+`find_parts` yields whatever looks like ours, and `open_found` raises `Refused` for what must not be
+served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dam import hashing, sealing, sharing
+from dam.catalog import Item, Section
+from dam.errors import Malformed, NotForMe, Refused
+from dam.keys import KeyPair, KeyRing
+from dam.types import Address, Part, PartLeaf
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPart:
+    """Something in an item that is sealed to one of our keys."""
+
+    item: Item
+    copy: int | None
+    """Copy of the leaf; None: it opens, but for no copy of this item."""
+    sealed: bytes
+    sealing_key: bytes | None
+    """Of the page; None for a plain sealed box."""
+    key: KeyPair
+    """Which of our keys."""
+
+    @property
+    def key_id(self) -> bytes:
+        """Our public key, 32 bytes."""
+        return self.key.public
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedPart:
+    """A part that passed every check: it is this item's, and the contract will take it."""
+
+    part: Part
+    leaf: PartLeaf
+    proof: tuple[bytes, ...]
+
+
+def find_parts(
+    item: Item, ring: KeyRing, *, chain_id: int, market: Address, seller: Address
+) -> Iterator[FoundPart]:
+    """What an item holds for the keys of a ring.
+
+    One X25519 per section and key, one short hash per copy and key; in sections without a page key
+    one X25519 per part and key.
+
+    Args:
+        item: From a store read by `catalog.read_store`, which capped the number of parts.
+        ring: Our keys, old ones too.
+        chain_id: Chain of the store.
+        market: Its marketplace contract.
+        seller: Its seller.
+    """
+    for section in item.sections:
+        domains = {
+            copy: hashing.domain(
+                chain_id, market, seller, item.terms.item_id, item.terms.stock, copy
+            )
+            for copy in range(section.first_copy, section.first_copy + section.copies)
+        }
+        if section.sealing_key is None:
+            yield from _find_plain(item, section, domains, ring)
+        else:
+            yield from _find_tagged(item, section, section.sealing_key, domains, ring)
+
+
+def _find_tagged(
+    item: Item, section: Section, sealing_key: bytes, domains: dict[int, bytes], ring: KeyRing
+) -> Iterator[FoundPart]:
+    by_tag: dict[bytes, dict[bytes, None]] = {}
+    for sealed in section.encrypted_parts:
+        by_tag.setdefault(sealed[: sealing.TAG_BYTES], {})[sealed] = None
+    for key in ring.keys:
+        shared = sealing.shared_key(key.secret, sealing_key)
+        for copy, domain in domains.items():
+            for sealed in by_tag.get(sealing.part_tag(shared, domain), ()):
+                yield FoundPart(item, copy, sealed, sealing_key, key)
+
+
+def _find_plain(
+    item: Item, section: Section, domains: dict[int, bytes], ring: KeyRing
+) -> Iterator[FoundPart]:
+    copies = {domain: copy for copy, domain in domains.items()}
+    for sealed in dict.fromkeys(section.encrypted_parts):
+        for key in ring.keys:
+            try:
+                part = sealing.open_plain(key.secret, sealed, public=key.public)
+            except NotForMe:
+                continue
+            except Malformed:
+                yield FoundPart(item, None, sealed, None, key)
+            else:
+                yield FoundPart(item, copies.get(part.domain), sealed, None, key)
+            break
+
+
+def _unseal(sealed: bytes, sealing_key: bytes | None, key: KeyPair) -> Part:
+    if sealing_key is None:
+        return sealing.open_plain(key.secret, sealed, public=key.public)
+    return sealing.open_part(sealing.shared_key(key.secret, sealing_key), sealed)
+
+
+def open_found(
+    found: FoundPart, *, chain_id: int, market: Address, seller: Address, me: Address
+) -> OpenedPart:
+    """Opens a part and does every check that does not need a sale.
+
+    Args:
+        found: From `find_parts`.
+        chain_id: Chain of the store.
+        market: Its marketplace contract.
+        seller: Its seller.
+        me: Our operator address, which the leaf has to name.
+
+    Raises:
+        Refused: ``part-unreadable`` (our tag, but not our ciphertext), ``domain-mismatch`` (a part
+            of another item, seller, market or chain: somebody's theft or mistake),
+            ``index-beyond-parts``, ``share-out-of-range``, or ``leaf-not-in-item`` (the item's root
+            does not commit to this share, secret hash, salt and our address).
+    """
+    terms = found.item.terms
+    where = f"item 0x{terms.item_id.hex()} of seller {seller}"
+    try:
+        part = _unseal(found.sealed, found.sealing_key, found.key)
+    except (NotForMe, Malformed) as error:
+        raise Refused("part-unreadable", f"{where}: {error}") from None
+    domain = hashing.domain(chain_id, market, seller, terms.item_id, terms.stock, found.copy or 0)
+    if found.copy is None or part.domain != domain:
+        raise Refused("domain-mismatch", f"{where} lists a part that was sealed for another")
+    if part.index >= terms.parts:
+        raise Refused("index-beyond-parts", f"{where}: index {part.index} of {terms.parts}")
+    if not sharing.is_element(part.share):
+        raise Refused("share-out-of-range", f"{where}: the share is not below 2^256 - 189")
+    leaf = PartLeaf(
+        copy=found.copy,
+        index=part.index,
+        deliverer=me,
+        commitment=hashing.keccak(part.share),
+        secret_hash=part.secret_hash,
+        salt=part.salt,
+    )
+    tree, leaf_hash = found.item.parts_tree(), hashing.part_leaf(leaf)
+    if leaf_hash not in tree:
+        raise Refused("leaf-not-in-item", f"{where}: copy {found.copy}, index {part.index}")
+    return OpenedPart(part, leaf, tree.proof(leaf_hash))
+
+
+def reopen(sealed: bytes, sealing_key: bytes | None, ring: KeyRing) -> Part:
+    """Opens a part that was found and checked before, with whichever of our keys fits.
+
+    Raises:
+        NotForMe: None of them does.
+    """
+    for key in ring.keys:
+        try:
+            return _unseal(sealed, sealing_key, key)
+        except NotForMe:
+            continue
+    raise NotForMe("the part is sealed to none of the keys in the key file")
