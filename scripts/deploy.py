@@ -1,0 +1,119 @@
+"""Deploys the market and writes its deployment record: `ape run deploy --network ...`.
+
+The network is an argument, so one script serves a local chain, a test network and the main one:
+
+    ape run deploy --network http://127.0.0.1:8545 --account TEST::0
+    ape run deploy --network ethereum:sepolia:node --account my-account
+
+The windows cannot be changed afterwards. A deployment is immutable: a new version is a new address.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from ape import project
+from ape.cli import ConnectedProviderCommand, account_option
+
+from dam.deployment import record_path, save_deployment
+from dam.hashing import keccak
+from dam.types import Address, BlockNumber, Deployment, Wei, Windows
+
+ROOT = Path(__file__).resolve().parents[1]
+# A day of 12-second blocks: room for a governor's own delay beyond the longest sale.
+EXIT_MARGIN = 7_200
+
+
+@click.command(cls=ConnectedProviderCommand, name="deploy")
+@account_option()
+@click.option(
+    "--refund-blocks",
+    type=click.IntRange(300, 1 << 18),
+    default=300,
+    show_default=True,
+    help="Deliveries count until this many blocks after the purchase; refunds open after.",
+)
+@click.option(
+    "--dispute-blocks",
+    type=click.IntRange(100, 1 << 18),
+    default=7_200,
+    show_default=True,
+    help="The buyer's time to dispute.",
+)
+@click.option(
+    "--arbitration-blocks",
+    type=click.IntRange(100, 1 << 19),
+    default=50_400,
+    show_default=True,
+    help="The arbitrator's time to rule.",
+)
+@click.option(
+    "--exit-blocks",
+    type=click.IntRange(1, 1 << 22),
+    help="Delay of a deliverer's exit. [default: the three above together, and a day]",
+)
+@click.option(
+    "--min-deliverer-stake",
+    type=click.IntRange(1, (1 << 88) - 1),
+    default=10**16,
+    show_default=True,
+    help="Least stake of a deliverer that delivers, in wei.",
+)
+@click.option(
+    "--min-seller-stake",
+    type=click.IntRange(0, (1 << 96) - 1),
+    default=10**16,
+    show_default=True,
+    help="Least free stake of a seller who opens a store, in wei.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The record's file. [default: deployments/<chainId>.json]",
+)
+@click.option("--force", is_flag=True, help="Replace a record that is there already.")
+def cli(
+    provider,
+    account,
+    refund_blocks: int,
+    dispute_blocks: int,
+    arbitration_blocks: int,
+    exit_blocks: int | None,
+    min_deliverer_stake: int,
+    min_seller_stake: int,
+    out: Path | None,
+    force: bool,
+) -> None:
+    """Deploys the market and writes its deployment record."""
+    longest_sale = refund_blocks + dispute_blocks + arbitration_blocks
+    if exit_blocks is None:
+        exit_blocks = longest_sale + EXIT_MARGIN
+    if exit_blocks <= longest_sale:
+        raise click.UsageError(
+            f"--exit-blocks must be over {longest_sale}, the length of the longest sale"
+        )
+    windows = Windows(
+        refund_blocks,
+        dispute_blocks,
+        arbitration_blocks,
+        exit_blocks,
+        Wei(min_deliverer_stake),
+        Wei(min_seller_stake),
+    )
+    path = out or record_path(ROOT / "deployments", provider.chain_id)
+    if path.exists() and not force:
+        raise click.UsageError(f"{path} is there already: use --out, or --force to replace it")
+    blocks = (refund_blocks, dispute_blocks, arbitration_blocks, exit_blocks)
+    market = account.deploy(project.Marketplace, blocks, min_deliverer_stake, min_seller_stake)
+    deployment = Deployment(
+        chain_id=provider.chain_id,
+        market=Address(str(market.address)),
+        first_block=BlockNumber(market.creation_metadata.block),
+        code_hash=keccak(bytes(provider.get_code(market.address))),
+        windows=windows,
+    )
+    save_deployment(deployment, path)
+    size = len(bytes(provider.get_code(market.address)))
+    click.echo(f"Market {deployment.market}: block {deployment.first_block}, {size} bytes of code")
+    click.echo(f"Record {path}")

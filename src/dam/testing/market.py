@@ -1,0 +1,81 @@
+"""Deploys the market to a local Anvil chain from a checkout's own build, in a second.
+
+For tests and experiments; for anything else there is ``ape run deploy``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from dam.hashing import keccak, parse_address
+from dam.testing.nodes import AnvilNode, NodeFailedError, find_program
+from dam.types import Deployment, Wei, Windows
+
+SHORT_WINDOWS = Windows(300, 100, 100, 600, Wei(10**16), Wei(10**16))
+"""About the shortest windows that the contract takes."""
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+def market_code(root: Path = _ROOT) -> bytes:
+    """The market's creation code, built by forge if the sources changed since."""
+    forge = find_program("forge", "run `make setup` in the checkout, or install Foundry")
+    done = subprocess.run([forge, "build"], cwd=root, capture_output=True, timeout=300, check=False)
+    if done.returncode != 0:
+        raise NodeFailedError("forge build: " + done.stderr.decode("utf-8", "replace")[-800:])
+    artifact = root / ".build" / "forge" / "Marketplace.sol" / "Marketplace.json"
+    code: str = json.loads(artifact.read_bytes())["bytecode"]["object"]
+    return bytes.fromhex(code.removeprefix("0x"))
+
+
+def deploy_market(
+    node: AnvilNode, windows: Windows = SHORT_WINDOWS, *, code: bytes | None = None
+) -> Deployment:
+    """Deploys from the node's first account.
+
+    Args:
+        node: A running chain.
+        windows: The deployment's immutables.
+        code: `market_code`, where it is at hand already.
+    """
+    words = (
+        windows.refund_blocks,
+        windows.dispute_blocks,
+        windows.arbitration_blocks,
+        windows.exit_blocks,
+        windows.min_deliverer_stake,
+        windows.min_seller_stake,
+    )
+    data = (code or market_code()) + b"".join(word.to_bytes(32, "big") for word in words)
+    sender = node.request("eth_accounts")[0]
+    receipt = transact(node, sender, None, data)
+    runtime = bytes.fromhex(node.request("eth_getCode", receipt["contractAddress"], "latest")[2:])
+    return Deployment(
+        chain_id=node.chain_id,
+        market=parse_address(receipt["contractAddress"]),
+        first_block=int(receipt["blockNumber"], 16),
+        code_hash=keccak(runtime),
+        windows=windows,
+    )
+
+
+def transact(
+    node: AnvilNode, sender: str, to: str | None, data: bytes, value: int = 0
+) -> dict[str, str]:
+    """Sends from one of the node's own accounts, mines, and returns the receipt.
+
+    Raises:
+        NodeFailedError: the transaction reverted.
+    """
+    call = {"from": sender, "data": "0x" + data.hex(), "value": hex(value)}
+    if to is not None:
+        call["to"] = to
+    tx_hash = node.request("eth_sendTransaction", call)
+    receipt: dict[str, str] | None = node.request("eth_getTransactionReceipt", tx_hash)
+    if receipt is None:  # a chain with a block time
+        node.mine()
+        receipt = node.request("eth_getTransactionReceipt", tx_hash)
+    if receipt is None or receipt["status"] != "0x1":
+        raise NodeFailedError(f"transaction {tx_hash} reverted")
+    return receipt
