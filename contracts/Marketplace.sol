@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
 import {Stakes} from "./Stakes.sol";
 import {
@@ -13,6 +14,7 @@ import {
     Terms,
     Windows
 } from "./interfaces/IMarketplace.sol";
+import {Events} from "./libraries/Events.sol";
 import {Hashes} from "./libraries/Hashes.sol";
 import {SaleWord} from "./libraries/SaleWord.sol";
 import {X25519Key} from "./libraries/X25519Key.sol";
@@ -81,34 +83,39 @@ contract Marketplace is Stakes {
     /// @inheritdoc IMarketplace
     function buyItem(
         address seller,
-        Terms calldata terms,
+        Terms memory terms,
         bytes32[] calldata proof,
         bytes32 storeDigest,
         uint64 copy,
         bytes32[] calldata keys
-    ) external payable lock {
+    ) external payable unlocked {
         // Check: the terms
         Seller storage record = _sellers[seller];
-        if (record.digest != storeDigest) revert StoreChanged(seller, storeDigest, record.digest);
-        if (!MerkleProofLib.verifyCalldata(proof, record.root, terms.leaf())) {
+        bytes32 root = MerkleProof.processProofCalldata(proof, terms.leaf());
+        if (record.catalogue != Hashes.catalogue(storeDigest, root)) {
+            bytes32 digest = record.digest;
+            if (digest != storeDigest) revert StoreChanged(seller, storeDigest, digest);
             revert TermsNotInCatalogue(seller, terms.itemId);
         }
         _checkTerms(seller, terms);
         if (copy >= terms.supply) revert CopyBeyondSupply(copy, terms.supply);
-        bytes32 copyId = keccak256(abi.encode(seller, terms.itemId, copy));
+        bytes32 copyId = Hashes.copyId(seller, terms.itemId, copy);
         if (_sales[copyId] != 0) revert CopyTaken(terms.itemId, copy);
 
         // Check: what the buyer brings
-        if (msg.value < terms.price) revert Underpaid(msg.value, terms.price);
-        if (keys.length != terms.parts) revert WrongKeyCount(keys.length, terms.parts);
-        for (uint256 i; i < keys.length; ++i) {
-            if (!keys[i].isValid()) revert InvalidKey(keys[i]);
+        uint256 price = terms.price;
+        if (msg.value < price) revert Underpaid(msg.value, price);
+        uint256 parts = terms.parts;
+        if (keys.length != parts) revert WrongKeyCount(keys.length, parts);
+        for (uint256 i; i < parts; ++i) {
+            bytes32 key = keys[i];
+            if (!key.isValid()) revert InvalidKey(key);
         }
 
         // Effect
-        uint256 fee = terms.commission / terms.parts;
+        uint256 fee = terms.commission / parts;
         uint256 bond = terms.arbitrator == address(0) ? 0 : terms.bond;
-        uint256 reserve = _reserve(terms.parts, fee, terms.penalty, bond);
+        uint256 reserve = _reserve(parts, fee, terms.penalty, bond);
         uint256 free = record.stake;
         if (free < reserve) revert SellerStakeTooLow(seller, free, reserve);
         unchecked {
@@ -116,13 +123,7 @@ contract Marketplace is Stakes {
         }
         bytes32 escrowHash = keccak256(
             abi.encode(
-                storeDigest,
-                keys.hash(),
-                terms.token,
-                terms.price,
-                terms.penalty,
-                bond,
-                terms.arbitrator
+                storeDigest, keys.hash(), terms.token, price, terms.penalty, bond, terms.arbitrator
             )
         );
         bytes32 saleHash = keccak256(
@@ -132,7 +133,7 @@ contract Marketplace is Stakes {
                 block.number,
                 copy,
                 terms.stock,
-                terms.parts,
+                parts,
                 terms.threshold,
                 fee,
                 terms.partsRoot,
@@ -140,24 +141,24 @@ contract Marketplace is Stakes {
             )
         );
         _sales[copyId] = SaleWord.purchased(saleHash);
-        if (msg.value != terms.price) {
+        if (msg.value != price) {
             unchecked {
-                _credit(msg.sender, NATIVE, msg.value - terms.price);
+                _credit(msg.sender, NATIVE, msg.value - price);
             }
         }
-        emit ItemPurchased(copyId, seller, msg.sender, storeDigest, copy, terms, keys);
+        Events.itemPurchased(copyId, seller, storeDigest, copy, terms, keys);
     }
 
     // ---------------------------------------------------------------------------- delivering
 
     /// @inheritdoc IMarketplace
-    function deliverFragment(Delivery calldata delivery) external lock {
+    function deliverFragment(Delivery calldata delivery) external unlocked {
         _requirePlainAccount();
         if (_deliver(delivery, true) == Delivered.ByDeliverer) _earn(delivery.sale.fee, 1);
     }
 
     /// @inheritdoc IMarketplace
-    function deliverFragments(Delivery[] calldata deliveries) external lock {
+    function deliverFragments(Delivery[] calldata deliveries) external unlocked {
         _requirePlainAccount();
         uint256 earned;
         uint256 own;
@@ -179,7 +180,7 @@ contract Marketplace is Stakes {
     }
 
     /// @inheritdoc IMarketplace
-    function supplyFragments(Delivery[] calldata deliveries) external lock {
+    function supplyFragments(Delivery[] calldata deliveries) external unlocked {
         _requirePlainAccount();
         for (uint256 i; i < deliveries.length; ++i) {
             Delivery calldata d = deliveries[i];
@@ -197,7 +198,7 @@ contract Marketplace is Stakes {
     // ------------------------------------------------------------------------------- closing
 
     /// @inheritdoc IMarketplace
-    function confirm(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
+    function confirm(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external unlocked {
         (uint256 word, Status status) = _load(copyId, sale);
         if (msg.sender != sale.buyer) revert NotAllowed(msg.sender);
         if (status != Status.Complete) revert WrongStatus(copyId, status);
@@ -209,7 +210,7 @@ contract Marketplace is Stakes {
     }
 
     /// @inheritdoc IMarketplace
-    function settle(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
+    function settle(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external unlocked {
         (uint256 word, Status status) = _load(copyId, sale);
         Outcome memory outcome;
         uint256 last;
@@ -229,7 +230,7 @@ contract Marketplace is Stakes {
     }
 
     /// @inheritdoc IMarketplace
-    function refund(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
+    function refund(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external unlocked {
         (uint256 word, Status status) = _load(copyId, sale);
         if (status != Status.Purchased) revert WrongStatus(copyId, status);
         uint256 last = sale.purchaseBlock + REFUND_BLOCKS;
@@ -238,7 +239,7 @@ contract Marketplace is Stakes {
     }
 
     /// @inheritdoc IMarketplace
-    function concede(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
+    function concede(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external unlocked {
         (uint256 word, Status status) = _load(copyId, sale);
         if (status == Status.Complete) {
             if (msg.sender != sale.seller) revert NotAllowed(msg.sender);
@@ -276,7 +277,7 @@ contract Marketplace is Stakes {
         Sale calldata sale,
         Escrow calldata escrow,
         bytes32 evidence
-    ) external payable lock {
+    ) external payable unlocked {
         (uint256 word, Status status) = _load(copyId, sale);
         _checkEscrow(copyId, sale, escrow);
         if (msg.sender != sale.buyer) revert NotAllowed(msg.sender);
@@ -297,7 +298,7 @@ contract Marketplace is Stakes {
         Escrow calldata escrow,
         uint256 toBuyer,
         bool penaltyAwarded
-    ) external lock {
+    ) external unlocked {
         (uint256 word, Status status) = _load(copyId, sale);
         if (status != Status.Disputed) revert WrongStatus(copyId, status);
         if (msg.sender != escrow.arbitrator) revert NotAllowed(msg.sender);
@@ -392,14 +393,7 @@ contract Marketplace is Stakes {
         }
         _sales[d.copyId] = word;
         if (!own) _credit(sale.buyer, NATIVE, sale.fee);
-        emit FragmentDelivered(
-            d.copyId,
-            own ? msg.sender : sale.seller,
-            d.index,
-            d.commitment,
-            d.secretHash,
-            d.fragment
-        );
+        Events.fragmentDelivered(d, own ? msg.sender : sale.seller);
         return own ? Delivered.ByDeliverer : Delivered.BySeller;
     }
 
@@ -483,14 +477,17 @@ contract Marketplace is Stakes {
 
     // ----------------------------------------------------------------------- inside: helpers
 
-    function _checkTerms(address seller, Terms calldata terms) private view {
+    function _checkTerms(address seller, Terms memory terms) private view {
+        uint256 parts = terms.parts;
+        uint256 threshold = terms.threshold;
+        bool native = terms.token == NATIVE;
         if (
-            terms.threshold == 0 || terms.threshold > terms.parts || terms.parts > MAX_PARTS
-                || (terms.token == NATIVE && terms.commission > terms.price)
+            threshold == 0 || threshold > parts || parts > MAX_PARTS
+                || (native && terms.commission > terms.price)
         ) {
             revert InvalidTerms(terms.itemId);
         }
-        if (terms.token != NATIVE) revert TokenNotSupported(terms.token);
+        if (!native) revert TokenNotSupported(terms.token);
         address arbitrator = terms.arbitrator;
         if (arbitrator != address(0) && (arbitrator == seller || arbitrator == msg.sender)) {
             revert InvalidArbitrator(arbitrator);

@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {IMarketplace} from "./interfaces/IMarketplace.sol";
+import {Hashes} from "./libraries/Hashes.sol";
 import {StoreCid} from "./libraries/StoreCid.sol";
 import {X25519Key} from "./libraries/X25519Key.sol";
 
@@ -14,16 +15,18 @@ abstract contract Stakes is IMarketplace {
         uint96 stake;
         address operator;
         bytes32 digest;
-        bytes32 root;
+        /// keccak256(abi.encode(digest, root)), so that a purchase reads one slot for both.
+        bytes32 catalogue;
     }
 
     struct Deliverer {
         uint88 stake;
-        /// First block in which the stake may leave; 0 without a request.
-        uint40 exitBlock;
         uint96 earned;
         uint32 delivered;
-        /// Zero: the operator itself.
+        /// First block in which the stake may leave; 0 without a request.
+        uint32 exitBlock;
+        /// False: the operator is its own owner, and the second slot is never touched.
+        bool owned;
         address owner;
     }
 
@@ -42,6 +45,13 @@ abstract contract Stakes is IMarketplace {
     /// @inheritdoc IMarketplace
     mapping(address account => mapping(address token => uint256)) public credits;
 
+    /// @dev On every entry point: nothing runs while a call to somebody else's code is under way.
+    modifier unlocked() {
+        if (_entered) revert Reentered();
+        _;
+    }
+
+    /// @dev On the entry points that call somebody else's code, in place of `unlocked`.
     modifier lock() {
         if (_entered) revert Reentered();
         _entered = true;
@@ -61,7 +71,7 @@ abstract contract Stakes is IMarketplace {
     // ------------------------------------------------------------------------------- sellers
 
     /// @inheritdoc IMarketplace
-    function stakeAsSeller() external payable lock {
+    function stakeAsSeller() external payable unlocked {
         Seller storage seller = _sellers[msg.sender];
         uint256 free = seller.stake + msg.value;
         if (free > type(uint96).max) revert AmountTooLarge(free);
@@ -89,51 +99,55 @@ abstract contract Stakes is IMarketplace {
     }
 
     /// @inheritdoc IMarketplace
-    function setSellerOperator(address operator) external lock {
+    function setSellerOperator(address operator) external unlocked {
         _sellers[msg.sender].operator = operator;
         emit SellerOperatorSet(msg.sender, operator);
     }
 
     /// @inheritdoc IMarketplace
-    function createStore(bytes32 digest, bytes32 root) external lock {
+    function createStore(bytes32 digest, bytes32 root) external unlocked {
         Seller storage seller = _sellers[msg.sender];
         if (digest == 0) revert EmptyStore();
         if (seller.digest != 0) revert StoreExists(msg.sender);
         uint256 free = seller.stake;
         if (free < MIN_SELLER_STAKE) revert SellerStakeTooLow(msg.sender, free, MIN_SELLER_STAKE);
         seller.digest = digest;
-        seller.root = root;
+        seller.catalogue = Hashes.catalogue(digest, root);
         emit StoreCreated(msg.sender, digest, root);
     }
 
     /// @inheritdoc IMarketplace
-    function updateStore(bytes32 digest, bytes32 root) external lock {
+    function updateStore(bytes32 digest, bytes32 root) external unlocked {
         Seller storage seller = _sellers[msg.sender];
         if (digest == 0) revert EmptyStore();
         if (seller.digest == 0) revert NoStore(msg.sender);
         seller.digest = digest;
-        seller.root = root;
+        seller.catalogue = Hashes.catalogue(digest, root);
         emit StoreUpdated(msg.sender, digest, root);
     }
 
     // ---------------------------------------------------------------------------- deliverers
 
     /// @inheritdoc IMarketplace
-    function stakeAsDeliverer(address owner, bytes32 key) external payable lock {
-        _requirePlainAccount();
-        Deliverer storage deliverer = _deliverers[msg.sender];
-        if (owner == address(0)) revert ZeroAddress();
-        if (!key.isValid()) revert InvalidKey(key);
-        if (_isRegistered(deliverer)) revert AlreadyRegistered(msg.sender);
-        if (msg.value < MIN_DELIVERER_STAKE) revert StakeTooLow(msg.value, MIN_DELIVERER_STAKE);
-        if (msg.value > type(uint88).max) revert AmountTooLarge(msg.value);
-        deliverer.stake = uint88(msg.value);
-        if (owner != msg.sender) deliverer.owner = owner;
-        emit DelivererStaked(msg.sender, owner, key, msg.value);
+    function stakeAsDeliverer(bytes32 key) external payable unlocked {
+        _register(key);
+        emit DelivererStaked(msg.sender, key, msg.value);
     }
 
     /// @inheritdoc IMarketplace
-    function addDelivererStake(address operator) external payable lock {
+    function stakeAsDelivererFor(address owner, bytes32 key) external payable unlocked {
+        if (owner == address(0)) revert ZeroAddress();
+        Deliverer storage deliverer = _register(key);
+        if (owner != msg.sender) {
+            deliverer.owned = true;
+            deliverer.owner = owner;
+            emit DelivererOwnerSet(msg.sender, owner);
+        }
+        emit DelivererStaked(msg.sender, key, msg.value);
+    }
+
+    /// @inheritdoc IMarketplace
+    function addDelivererStake(address operator) external payable unlocked {
         Deliverer storage deliverer = _deliverers[operator];
         if (!_isRegistered(deliverer)) revert NotRegistered(operator);
         if (deliverer.exitBlock != 0) revert ExitRequested(operator);
@@ -144,7 +158,7 @@ abstract contract Stakes is IMarketplace {
     }
 
     /// @inheritdoc IMarketplace
-    function rotateDelivererKey(address operator, bytes32 key) external lock {
+    function rotateDelivererKey(address operator, bytes32 key) external unlocked {
         Deliverer storage deliverer = _deliverers[operator];
         if (!_isRegistered(deliverer)) revert NotRegistered(operator);
         if (msg.sender != operator && msg.sender != _ownerOf(deliverer, operator)) {
@@ -155,16 +169,17 @@ abstract contract Stakes is IMarketplace {
     }
 
     /// @inheritdoc IMarketplace
-    function requestExit(address operator) external lock {
+    function requestExit(address operator) external unlocked {
         Deliverer storage deliverer = _asOwner(operator);
         if (deliverer.exitBlock != 0) revert ExitRequested(operator);
         uint256 available = block.number + EXIT_BLOCKS;
-        deliverer.exitBlock = uint40(available);
+        if (available > type(uint32).max) revert AmountTooLarge(available);
+        deliverer.exitBlock = uint32(available);
         emit DelivererExitRequested(operator, available);
     }
 
     /// @inheritdoc IMarketplace
-    function cancelExit(address operator) external lock {
+    function cancelExit(address operator) external unlocked {
         Deliverer storage deliverer = _asOwner(operator);
         if (deliverer.exitBlock == 0) revert ExitNotRequested(operator);
         deliverer.exitBlock = 0;
@@ -239,8 +254,8 @@ abstract contract Stakes is IMarketplace {
     }
 
     /// @inheritdoc IMarketplace
-    function stores(address seller) external view returns (bytes32 digest, bytes32 root) {
-        return (_sellers[seller].digest, _sellers[seller].root);
+    function stores(address seller) external view returns (bytes32 digest, bytes32 catalogue) {
+        return (_sellers[seller].digest, _sellers[seller].catalogue);
     }
 
     /// @inheritdoc IMarketplace
@@ -269,8 +284,25 @@ abstract contract Stakes is IMarketplace {
         }
     }
 
-    function _isRegistered(Deliverer storage deliverer) internal view returns (bool) {
-        return deliverer.stake != 0 || deliverer.owner != address(0);
+    function _register(bytes32 key) private returns (Deliverer storage deliverer) {
+        // A contract could never deliver, so it is refused here already.
+        if (msg.sender != tx.origin) revert NotPlainAccount(msg.sender);
+        if (!key.isValid()) revert InvalidKey(key);
+        if (msg.value < MIN_DELIVERER_STAKE) revert StakeTooLow(msg.value, MIN_DELIVERER_STAKE);
+        if (msg.value > type(uint88).max) revert AmountTooLarge(msg.value);
+        deliverer = _deliverers[msg.sender];
+        if (_isRegistered(deliverer)) revert AlreadyRegistered(msg.sender);
+        assembly ("memory-safe") {
+            // The stake is the lowest field of a slot known to be empty.
+            sstore(deliverer.slot, callvalue())
+        }
+    }
+
+    /// @dev Whether the first slot holds anything: stake, earnings, a record or an owner.
+    function _isRegistered(Deliverer storage deliverer) internal view returns (bool registered) {
+        assembly ("memory-safe") {
+            registered := iszero(iszero(sload(deliverer.slot)))
+        }
     }
 
     function _ownerOf(Deliverer storage deliverer, address operator)
@@ -278,8 +310,7 @@ abstract contract Stakes is IMarketplace {
         view
         returns (address)
     {
-        address owner = deliverer.owner;
-        return owner == address(0) ? operator : owner;
+        return deliverer.owned ? deliverer.owner : operator;
     }
 
     function _asOwner(address operator) internal view returns (Deliverer storage deliverer) {

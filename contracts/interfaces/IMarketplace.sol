@@ -250,10 +250,11 @@ interface IMarketplace {
     event SellerStakeWithdrawn(address indexed seller, address to, uint256 amount, uint256 free);
     /// @notice The seller's daemon works from `operator` from now on; zero: from the seller alone.
     event SellerOperatorSet(address indexed seller, address operator);
-    /// @notice A deliverer registered. Its stake is `stake` wei; `key` is its X25519 public key.
-    event DelivererStaked(
-        address indexed operator, address indexed owner, bytes32 key, uint256 stake
-    );
+    /// @notice A deliverer registered. Its stake is `stake` wei; `key` is its X25519 public key. It
+    /// is its own owner unless `DelivererOwnerSet` names another in the same transaction.
+    event DelivererStaked(address indexed operator, bytes32 key, uint256 stake);
+    /// @notice Stake and earnings of `operator` belong to `owner`.
+    event DelivererOwnerSet(address indexed operator, address indexed owner);
     /// @notice The stake of a registered deliverer grew by `amount` wei to `stake`.
     event DelivererStakeAdded(address indexed operator, uint256 amount, uint256 stake);
     /// @notice Parts sealed from now on go to `key`; the old key still opens the old ones.
@@ -335,10 +336,14 @@ interface IMarketplace {
     function setSellerOperator(address operator) external;
 
     /// @notice Registers the caller, a plain account that will sign deliveries, as a deliverer with
-    /// the coins sent (at least `MIN_DELIVERER_STAKE`) as stake.
-    /// @param owner Who alone may withdraw stake and earnings. Warning: it cannot be changed.
+    /// the coins sent (at least `MIN_DELIVERER_STAKE`) as stake. It is its own owner: whoever holds
+    /// its key can take stake and earnings. A daemon on a hot key uses `stakeAsDelivererFor`.
     /// @param key X25519 public key, 32 bytes little-endian as in RFC 7748.
-    function stakeAsDeliverer(address owner, bytes32 key) external payable;
+    function stakeAsDeliverer(bytes32 key) external payable;
+
+    /// @notice As `stakeAsDeliverer`, for another owner.
+    /// @param owner Who alone may withdraw stake and earnings. Warning: it cannot be changed.
+    function stakeAsDelivererFor(address owner, bytes32 key) external payable;
 
     /// @notice Adds the coins sent to the stake of `operator`. Anyone may; not during an exit.
     function addDelivererStake(address operator) external payable;
@@ -450,8 +455,9 @@ interface IMarketplace {
     function sellerOperator(address seller) external view returns (address);
     /// @notice CIDv1 (DAG-JSON, SHA-256, base32) of the seller's store document; empty: no store.
     function sellerStoreCID(address seller) external view returns (string memory);
-    /// @notice Digest and catalogue root of the seller's store.
-    function stores(address seller) external view returns (bytes32 digest, bytes32 root);
+    /// @notice Digest of the seller's store document, and keccak256(abi.encode(digest, root)) with
+    /// its catalogue root, which the last `StoreCreated` or `StoreUpdated` names.
+    function stores(address seller) external view returns (bytes32 digest, bytes32 catalogue);
     /// @notice Stake of a deliverer, in wei.
     function delivererStakes(address operator) external view returns (uint256);
     /// @notice Everything the contract knows of a deliverer. `exitBlock` is 0 without a request.

@@ -3,21 +3,45 @@ pragma solidity 0.8.30;
 
 import {Delivery, Escrow, Sale, Terms} from "../interfaces/IMarketplace.sol";
 
-/// @notice Hashes of structs of static fields, taken straight from the calldata.
-/// @dev ABI encoding lays such a struct out as its fields, one word each, in calldata as in
-/// `abi.encode`. Fields with dirty high bits hash to something no honest encoder produces.
+/// @notice Hashes of structs of static fields, taken where they lie.
+/// @dev ABI encoding lays such a struct out as its fields, one word each; calldata and memory do, too.
+/// Fields with dirty high bits hash to something no honest encoder produces.
 library Hashes {
     uint256 private constant TERMS_BYTES = 12 * 32;
     uint256 private constant SALE_BYTES = 10 * 32;
     uint256 private constant ESCROW_BYTES = 7 * 32;
+    /// Where `index` stands in `Delivery`: after copyId and the sale.
+    uint256 private constant DELIVERY_INDEX = 11 * 32;
 
     /// @notice keccak256(keccak256(abi.encode(terms))): the leaf of a catalogue tree.
-    function leaf(Terms calldata terms) internal pure returns (bytes32 result) {
+    function leaf(Terms memory terms) internal pure returns (bytes32 result) {
+        assembly ("memory-safe") {
+            mstore(0, keccak256(terms, TERMS_BYTES))
+            result := keccak256(0, 32)
+        }
+    }
+
+    /// @notice keccak256(abi.encode(seller, itemId, copy)): the key of a sale.
+    function copyId(address seller, bytes32 itemId, uint64 copy)
+        internal
+        pure
+        returns (bytes32 result)
+    {
         assembly ("memory-safe") {
             let free := mload(0x40)
-            calldatacopy(free, terms, TERMS_BYTES)
-            mstore(0, keccak256(free, TERMS_BYTES))
-            result := keccak256(0, 32)
+            mstore(free, seller)
+            mstore(add(free, 32), itemId)
+            mstore(add(free, 64), copy)
+            result := keccak256(free, 96)
+        }
+    }
+
+    /// @notice keccak256(abi.encode(digest, root)): what a store keeps of its catalogue.
+    function catalogue(bytes32 digest, bytes32 root) internal pure returns (bytes32 result) {
+        assembly ("memory-safe") {
+            mstore(0, digest)
+            mstore(32, root)
+            result := keccak256(0, 64)
         }
     }
 
@@ -51,14 +75,15 @@ library Hashes {
 
     /// @notice The leaf of a part: keccak256(keccak256(abi.encode(copy, index, deliverer,
     /// commitment, secretHash, salt))), with copy 0 where all copies share their parts.
-    function leaf(Delivery calldata d) internal pure returns (bytes32) {
+    function leaf(Delivery calldata d) internal pure returns (bytes32 result) {
         uint256 copy = d.sale.stock ? d.sale.copy : 0;
-        return keccak256(
-            bytes.concat(
-                keccak256(
-                    abi.encode(copy, d.index, d.deliverer, d.commitment, d.secretHash, d.salt)
-                )
-            )
-        );
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, copy)
+            // index, deliverer, commitment, secretHash and salt stand together in `Delivery`.
+            calldatacopy(add(free, 32), add(d, DELIVERY_INDEX), 160)
+            mstore(0, keccak256(free, 192))
+            result := keccak256(0, 32)
+        }
     }
 }

@@ -7,7 +7,8 @@ pragma solidity 0.8.30;
 library X25519Key {
     /// The 32 bytes read as a big-endian word: the first byte of the key is the highest.
     uint256 private constant TOP_BIT = 0x80;
-    uint256 private constant TAIL = ~uint256(0xff << 248);
+    uint256 private constant TAIL =
+        0x00ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff;
     /// Bytes 1 to 31 of p, the first byte being 0xed.
     uint256 private constant P_TAIL =
         0x00ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f;
@@ -17,13 +18,16 @@ library X25519Key {
         0x5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157;
 
     /// @notice Whether `key` is canonical (below p) and not of low order.
-    function isValid(bytes32 key) internal pure returns (bool) {
-        uint256 word = uint256(key);
-        if (word & TOP_BIT != 0) return false;
-        uint256 tail = word & TAIL;
-        // p - 1 = ec ff .. 7f is of order 2 (its twist), p = ed ff .. 7f and up are not canonical.
-        if (tail == P_TAIL && word >> 248 >= 0xec) return false;
-        if (tail == 0 && word >> 248 <= 1) return false;
-        return word != ORDER_8_A && word != ORDER_8_B;
+    /// @dev Without branches: a purchase checks a key per part.
+    function isValid(bytes32 key) internal pure returns (bool valid) {
+        assembly ("memory-safe") {
+            let tail := and(key, TAIL)
+            let first := byte(0, key)
+            // p - 1 = ec ff .. 7f is of low order; p = ed ff .. 7f and up are not canonical.
+            let bad := and(eq(tail, P_TAIL), gt(first, 0xeb))
+            bad := or(bad, and(iszero(tail), lt(first, 2)))
+            bad := or(bad, or(eq(key, ORDER_8_A), eq(key, ORDER_8_B)))
+            valid := iszero(or(bad, and(key, TOP_BIT)))
+        }
     }
 }

@@ -82,6 +82,11 @@ def copy_id(seller: Address, item_id: bytes, copy: int) -> CopyId:
     return CopyId(keccak(_address(seller) + item_id + _uint(copy)))
 
 
+def catalogue_commitment(digest: bytes, root: bytes) -> bytes:
+    """keccak256(abi.encode(digest, root)): what the view ``stores`` returns of a catalogue."""
+    return keccak(digest + root)
+
+
 def terms_leaf(terms: Terms) -> bytes:
     """The leaf of an item under the catalogue root: keccak256(keccak256(abi.encode(terms)))."""
     encoded = b"".join(

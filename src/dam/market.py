@@ -299,9 +299,13 @@ class Market:
         return Address((await self.call("sellerOperator", seller))[0])
 
     async def store(self, seller: Address, *, block: int | str = "latest") -> tuple[bytes, bytes]:
-        """Digest and catalogue root of a seller's store; zeros where there is none."""
-        digest, root = await self.call("stores", seller, block=block)
-        return digest, root
+        """Digest and catalogue commitment of a seller's store; zeros where there is none.
+
+        `dam.hashing.catalogue_commitment` checks a root against it; the root itself stands in the
+        store's last `StoreVersion`.
+        """
+        digest, catalogue = await self.call("stores", seller, block=block)
+        return digest, catalogue
 
     async def deliverer(self, operator: Address) -> DelivererInfo:
         """What the contract knows of a deliverer; zeros for a stranger."""
