@@ -171,6 +171,7 @@ abstract contract Stakes is IMarketplace {
     /// @inheritdoc IMarketplace
     function requestExit(address operator) external unlocked {
         Deliverer storage deliverer = _asOwner(operator);
+        if (!_isRegistered(deliverer)) revert NotRegistered(operator);
         if (deliverer.exitBlock != 0) revert ExitRequested(operator);
         uint256 available = block.number + EXIT_BLOCKS;
         if (available > type(uint32).max) revert AmountTooLarge(available);
