@@ -9,7 +9,7 @@ served.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dam import hashing, sealing, sharing
 from dam.catalog import Item, Section
@@ -30,6 +30,8 @@ class FoundPart:
     """Of the page; None for a plain sealed box."""
     key: KeyPair
     """Which of our keys."""
+    shared: bytes | None = field(default=None, repr=False)
+    """K of page and key, where it is known: one X25519 serves a whole page."""
 
     @property
     def key_id(self) -> bytes:
@@ -84,7 +86,7 @@ def _find_tagged(
         shared = sealing.shared_key(key.secret, sealing_key)
         for copy, domain in domains.items():
             for sealed in by_tag.get(sealing.part_tag(shared, domain), ()):
-                yield FoundPart(item, copy, sealed, sealing_key, key)
+                yield FoundPart(item, copy, sealed, sealing_key, key, shared)
 
 
 def _find_plain(
@@ -131,7 +133,10 @@ def open_found(
     terms = found.item.terms
     where = f"item 0x{terms.item_id.hex()} of seller {seller}"
     try:
-        part = _unseal(found.sealed, found.sealing_key, found.key)
+        if found.shared is not None:
+            part = sealing.open_part(found.shared, found.sealed)
+        else:
+            part = _unseal(found.sealed, found.sealing_key, found.key)
     except (NotForMe, Malformed) as error:
         raise Refused("part-unreadable", f"{where}: {error}") from None
     domain = hashing.domain(chain_id, market, seller, terms.item_id, terms.stock, found.copy or 0)

@@ -1,0 +1,396 @@
+"""A seller's listings become a store document: parts sealed, pages packed.
+
+What did not change is published again byte for byte, so that readers fetch and scan only what did:
+a page keeps its bytes while all its items keep theirs, and so does a page of parts. A page that is
+made anew takes a fresh sealing key. An item with too many parts for a page shared with others has
+pages of parts of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dam import fields, hashing, sealing, strictjson
+from dam.catalog import VERSION, read_store
+from dam.errors import Malformed
+from dam.files import write_atomic
+from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
+from dam.listing import (
+    Catalogue,
+    Listing,
+    Lot,
+    check_same_store,
+    copy_parts,
+    leaf_hashes,
+)
+from dam.merkle import MerkleTree
+from dam.payload import payload_to_json
+from dam.seeds import SellerSeed
+from dam.types import ZERO32, Address, Part, Terms
+
+PAGE_BYTES = BLOCK_BYTES * 7 // 8
+"""A page is filled up to this many bytes; the rest is for what surrounds its items."""
+APART_BYTES = PAGE_BYTES // 2
+"""An item longer than this has pages of parts of its own."""
+SMALL_PAGE_BYTES = PAGE_BYTES // 8
+MAX_SMALL_PAGES = 8
+"""When more pages than this are small, they are made anew together."""
+_SEALED_JSON_BYTES = 2 * sealing.SEALED_BYTES + len('"0x",')
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltStore:
+    """A store ready to be put: nothing in it is secret."""
+
+    chain_id: int
+    market: Address
+    seller: Address
+    digest: bytes
+    """SHA-256 in the CID of the document, as ``createStore`` takes it."""
+    root: bytes
+    """Catalogue root."""
+    blocks: tuple[tuple[Cid, bytes], ...]
+    """Documents, the pages first and the root document last."""
+    terms: dict[str, Terms]
+    """By item id."""
+    fresh: int
+    """How many of the blocks were not there before."""
+
+    @property
+    def cid(self) -> Cid:
+        """Of the root document."""
+        return Cid("dag-json", self.digest)
+
+
+class _Sealer:
+    """One page's sealing key: made for it, used for it, and forgotten."""
+
+    def __init__(self, seed: SellerSeed) -> None:
+        self._seed = seed
+        self._secret = sealing.new_secret_key()
+        self._shared: dict[bytes, bytes] = {}
+        self.public = sealing.public_key(self._secret)
+
+    def seal(self, listing: Listing, lot: Lot, copies: Iterable[int]) -> list[str]:
+        """The sealed parts of some copies of a lot, in hex, in no order."""
+        sealed = []
+        for copy in copies:
+            domain = listing.domain(copy)
+            for leaf, share in copy_parts(self._seed, listing, copy):
+                part = Part(domain, leaf.index, share, leaf.secret_hash, leaf.salt)
+                shared = self._with(lot.deliverers[leaf.index].key)
+                sealed.append("0x" + sealing.seal_part(shared, part).hex())
+        return sealed
+
+    def _with(self, key: bytes) -> bytes:
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = self._shared[key] = sealing.shared_key(self._secret, key)
+        return shared
+
+
+def _shuffled(sealed: list[str]) -> list[str]:
+    # The order must not tell which deliverer has which part.
+    secrets.SystemRandom().shuffle(sealed)
+    return sealed
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An item on its way into a page, all but its sealed parts."""
+
+    listing: Listing
+    fields: dict[str, Any]
+    apart: bool
+    key: bytes
+    """Hash of everything that the item's page depends on."""
+    size: int
+    """Bytes in the page."""
+
+    def to_json(self, sealer: _Sealer) -> dict[str, Any]:
+        if self.apart:
+            return self.fields
+        sealed = []
+        for lot in self.listing.lots:
+            copies = range(lot.first_copy, lot.first_copy + lot.copies)
+            sealed += sealer.seal(self.listing, lot, copies)
+        return {**self.fields, "encryptedParts": _shuffled(sealed)}
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()
+
+
+def _content_key(listing: Listing, value: dict[str, Any], lots: Iterable[Lot]) -> bytes:
+    """Of what a page says, and of whom it is sealed to."""
+    keys = b"".join(deliverer.key for lot in lots for deliverer in lot.deliverers)
+    return hashing.keccak(listing.domain(0) + hashing.keccak(keys) + strictjson.dumps(value))
+
+
+class _Builder:
+    """One run of `build_store`."""
+
+    def __init__(self, seed: SellerSeed, catalogue: Catalogue) -> None:
+        self._seed = seed
+        self._folder = catalogue.folder
+        self._old = _load_layout(self._folder)
+        self.part_pages: dict[str, Cid] = {}
+        self.pages: list[tuple[Cid, list[str]]] = []
+        self.blocks: dict[Cid, bytes] = {}
+        self.fresh = 0
+
+    def _block(self, cid: Cid) -> bytes | None:
+        """A block as it was published, if the folder still has it intact."""
+        try:
+            data = (self._folder / "blocks" / str(cid)).read_bytes()
+        except FileNotFoundError:
+            return None
+        return data if Cid.of("dag-json", data) == cid else None
+
+    def put(self, value: dict[str, Any]) -> Cid:
+        data = strictjson.dumps(value)
+        if len(data) > BLOCK_BYTES:
+            raise Malformed(f"a page of {len(data)} bytes does not fit a block")
+        cid = Cid.of("dag-json", data)
+        known = self._block(cid) is not None
+        if not known:
+            write_atomic(self._folder / "blocks" / str(cid), data)
+        self.fresh += not known
+        self.blocks[cid] = data
+        return cid
+
+    def _reuse(self, cid: Cid) -> bool:
+        data = self._block(cid)
+        if data is not None:
+            self.blocks[cid] = data
+        return data is not None
+
+    # -------------------------------------------------------------------------------- items
+
+    def entry(self, listing: Listing, terms: Terms, leaves: Sequence[Sequence[bytes]]) -> _Entry:
+        """What goes into a page for an item; pages of its own parts are made on the way."""
+        value: dict[str, Any] = {
+            "itemId": listing.name,
+            "title": listing.title,
+            "price": str(terms.price),
+            "token": terms.token,
+            "commission": str(terms.commission),
+            "penalty": str(terms.penalty),
+            "bond": str(terms.bond),
+            "supply": str(terms.supply),
+            "stock": terms.stock,
+            "parts": terms.parts,
+            "threshold": terms.threshold,
+            "arbitrator": terms.arbitrator,
+            "partsRoot": _hex(terms.parts_root),
+            "otherMetadata": listing.metadata,
+        }
+        payloads = [payload_to_json(p) for lot in listing.lots for p in lot.payloads]
+        whole = {
+            **value,
+            "partLeaves": [_hex(leaf) for lot_leaves in leaves for leaf in lot_leaves],
+            "payloads": payloads,
+        }
+        size = len(strictjson.dumps(whole)) + len(whole["partLeaves"]) * _SEALED_JSON_BYTES
+        if size <= APART_BYTES:
+            return _Entry(listing, whole, False, _content_key(listing, whole, listing.lots), size)
+        links = [
+            {"/": str(cid)}
+            for lot, lot_leaves in zip(listing.lots, leaves, strict=True)
+            for cid in self._lot_pages(listing, lot, lot_leaves)
+        ]
+        apart = {**value, "partPages": links}
+        return _Entry(
+            listing, apart, True, _content_key(listing, apart, ()), len(strictjson.dumps(apart))
+        )
+
+    def _lot_pages(self, listing: Listing, lot: Lot, leaves: Sequence[bytes]) -> list[Cid]:
+        """The pages of a lot's parts; cut in the same places as long as the lot is the same."""
+        n = listing.parts
+        pages: list[Cid] = []
+        start = size = 0
+        texts = [strictjson.dumps(payload_to_json(p)) for p in lot.payloads]
+        for offset in range(lot.copies + 1):
+            per_part = len('"0x",') + 64 + _SEALED_JSON_BYTES
+            copy_size = len(texts[offset]) + n * per_part if offset < lot.copies else 0
+            if offset == lot.copies or (size and size + copy_size > PAGE_BYTES):
+                pages.append(self._part_page(listing, lot, start, offset, leaves))
+                start, size = offset, 0
+            size += copy_size
+        return pages
+
+    def _part_page(
+        self, listing: Listing, lot: Lot, start: int, end: int, leaves: Sequence[bytes]
+    ) -> Cid:
+        value = {
+            "firstCopy": lot.first_copy + start,
+            "copies": end - start,
+            "partLeaves": [
+                _hex(leaf) for leaf in leaves[start * listing.parts : end * listing.parts]
+            ],
+            "payloads": [payload_to_json(p) for p in lot.payloads[start:end]],
+        }
+        key = _content_key(listing, value, (lot,)).hex()
+        old = self._old.part_pages.get(key)
+        if old is None or not self._reuse(old):
+            sealer = _Sealer(self._seed)
+            copies = range(lot.first_copy + start, lot.first_copy + end)
+            sealed = _shuffled(sealer.seal(listing, lot, copies))
+            page = {**value, "sealingKey": _hex(sealer.public), "encryptedParts": sealed}
+            old = self.put(page)
+        self.part_pages[key] = old
+        return old
+
+    # -------------------------------------------------------------------------------- pages
+
+    def pack(self, entries: Sequence[_Entry]) -> None:
+        """Keeps the pages all of whose items are still the same; packs the rest anew."""
+        left = {entry.key.hex(): entry for entry in entries}
+        kept = [page for page in self._old.pages if all(key in left for key in page[1])]
+        small = [page for page in kept if self._size(page[0]) < SMALL_PAGE_BYTES]
+        if len(small) > MAX_SMALL_PAGES:
+            kept = [page for page in kept if page not in small]
+        for cid, keys in kept:
+            # One item in two old pages, or a lost block: what is left is packed anew.
+            if all(key in left for key in keys) and self._reuse(cid):
+                self.pages.append((cid, keys))
+                for key in keys:
+                    del left[key]
+        page: list[_Entry] = []
+        for entry in left.values():
+            if page and sum(e.size for e in page) + entry.size > PAGE_BYTES:
+                self._make_page(page)
+                page = []
+            page.append(entry)
+        if page:
+            self._make_page(page)
+
+    def _size(self, cid: Cid) -> int:
+        return len(self._block(cid) or b"")
+
+    def _make_page(self, entries: Sequence[_Entry]) -> None:
+        sealer = _Sealer(self._seed)
+        value: dict[str, Any] = {"items": [entry.to_json(sealer) for entry in entries]}
+        if not all(entry.apart for entry in entries):
+            value["sealingKey"] = _hex(sealer.public)
+        self.pages.append((self.put(value), [entry.key.hex() for entry in entries]))
+
+    def save_layout(self) -> None:
+        """Remembers what stands where, and forgets blocks that no page needs any more."""
+        write_atomic(
+            self._folder / "layout.json",
+            strictjson.dumps(
+                {
+                    "version": 1,
+                    "pages": [{"cid": str(cid), "items": keys} for cid, keys in self.pages],
+                    "partPages": {key: str(cid) for key, cid in self.part_pages.items()},
+                }
+            ),
+        )
+        wanted = {str(cid) for cid in self.blocks}
+        for path in (self._folder / "blocks").iterdir():
+            if path.name not in wanted:
+                path.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    pages: list[tuple[Cid, list[str]]]
+    part_pages: dict[str, Cid]
+
+
+def _load_layout(folder: Path) -> _Layout:
+    """What stood where in the last build; nothing, where that is not known: all is made anew."""
+    try:
+        value = strictjson.loads((folder / "layout.json").read_bytes())
+        fields.record(value, "layout", ("version", "pages", "partPages"))
+        pages = [(Cid.parse(page["cid"]), list(page["items"])) for page in value["pages"]]
+        return _Layout(pages, {key: Cid.parse(cid) for key, cid in value["partPages"].items()})
+    except FileNotFoundError:
+        return _Layout([], {})
+
+
+def build_store(
+    seed: SellerSeed,
+    catalogue: Catalogue,
+    *,
+    name: str,
+    chain_id: int,
+    market: Address,
+    seller: Address,
+) -> BuiltStore:
+    """Builds the store of all listings that are for sale.
+
+    It is the catalogue folder's own work (parts are sealed, blocks and past listings written), so
+    call it in a thread where an event loop runs. Nothing is published; `publish_store` does that.
+
+    Args:
+        seed: The seller's.
+        catalogue: His listings.
+        name: Of the store, for people.
+        chain_id: Chain of the marketplace.
+        market: Its address.
+        seller: Owner of the store.
+
+    Raises:
+        Malformed: A listing has no goods, or is of another store.
+    """
+    listings = [listing for listing in catalogue.all() if listing.listed]
+    check_same_store(listings, chain_id, market, seller)
+    builder = _Builder(seed, catalogue)
+    entries, terms = [], {}
+    for listing in listings:
+        if not listing.stock and not listing.lots:
+            raise Malformed(f"item {listing.name!r} has nothing to sell yet: add its good")
+        leaves = [leaf_hashes(seed, listing, lot) for lot in listing.lots]
+        root = MerkleTree([leaf for lot_leaves in leaves for leaf in lot_leaves]).root
+        terms[listing.name] = listing.terms(root)
+        if root != ZERO32:
+            catalogue.remember(root, listing)
+        entries.append(builder.entry(listing, terms[listing.name], leaves))
+    builder.pack(entries)
+    document = {
+        "version": VERSION,
+        "storeName": fields.title(name, "the store's name"),
+        "chainId": chain_id,
+        "market": market,
+        "seller": seller,
+        "pages": [{"/": str(cid)} for cid, _ in builder.pages],
+    }
+    cid = builder.put(document)
+    builder.blocks[cid] = builder.blocks.pop(cid)  # last, also where it was there before
+    builder.save_layout()
+    return BuiltStore(
+        chain_id=chain_id,
+        market=market,
+        seller=seller,
+        digest=cid.digest,
+        root=MerkleTree([hashing.terms_leaf(t) for t in terms.values()]).root,
+        blocks=tuple(builder.blocks.items()),
+        terms=terms,
+        fresh=builder.fresh,
+    )
+
+
+async def publish_store(blocks: BlockStore, built: BuiltStore) -> None:
+    """Puts all blocks of a store, the document last; reads it as a buyer will; pins it whole.
+
+    Raises:
+        IpfsError: The store of blocks did not take one, or a payload's block is gone.
+        Malformed: No reader would take this store: it is over a limit, say.
+    """
+    for _, data in built.blocks:
+        await blocks.put("dag-json", data)
+    await read_store(
+        blocks,
+        built.digest,
+        chain_id=built.chain_id,
+        market=built.market,
+        seller=built.seller,
+        root=built.root,
+    )
+    await blocks.pin(built.cid)

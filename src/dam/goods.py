@@ -1,0 +1,130 @@
+"""Goods into listings: each encrypted under a content key of its own, for named deliverers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dam import payload
+from dam.errors import Malformed
+from dam.ipfs import BlockStore
+from dam.listing import Deliverer, Listing, Lot
+from dam.payload import Payload
+from dam.seeds import Place, SellerSeed, new_generation
+
+Good = bytes | Path
+"""What is sold: the bytes themselves, or a file."""
+
+
+async def add_goods(
+    blocks: BlockStore,
+    seed: SellerSeed,
+    listing: Listing,
+    goods: Sequence[Good],
+    deliverers: Sequence[Deliverer],
+) -> Listing:
+    """Encrypts goods and adds them to a listing, with parts for these deliverers.
+
+    A stock item gets one more copy per good. An item whose copies share their parts has one good,
+    and a new one takes the place of the old.
+
+    Args:
+        blocks: Takes the blocks of files; short goods go into the document.
+        seed: The seller's.
+        listing: Not changed.
+        goods: At least one.
+        deliverers: One per part, by index, all different.
+
+    Returns:
+        The new listing; save it before anything is published.
+    """
+    if not goods or (not listing.stock and len(goods) > 1):
+        raise Malformed("a stock item takes one good per copy, any other item exactly one")
+    first = sum(lot.copies for lot in listing.lots) if listing.stock else 0
+    generation = new_generation()
+    payloads = []
+    for copy, good in enumerate(goods, start=first):
+        key = seed.content_key(_place(listing, copy, generation))
+        payloads.append(await _encrypt(blocks, key, listing.domain(copy), good))
+    lot = Lot(first, len(goods), generation, tuple(deliverers), tuple(payloads))
+    if listing.stock:
+        return replace(listing, lots=(*listing.lots, lot), supply=first + len(goods))
+    return replace(listing, lots=(lot,))
+
+
+async def assign_anew(
+    blocks: BlockStore,
+    seed: SellerSeed,
+    listing: Listing,
+    deliverers: Sequence[Deliverer],
+    *,
+    threshold: int | None = None,
+) -> Listing:
+    """Gives all parts of a listing to other deliverers, under new content keys.
+
+    The old deliverers' shares then open nothing that is still for sale. Sales made before keep
+    their parts: `Catalogue.recall` has them.
+
+    Args:
+        blocks: Has the blocks of files, and takes the new ones.
+        seed: The seller's.
+        listing: Not changed.
+        deliverers: One per part, by index, all different; the item has as many parts from now on.
+        threshold: k from now on; None: as before.
+    """
+    lots = []
+    for lot in listing.lots:
+        generation = new_generation()
+        payloads = []
+        for offset, old in enumerate(lot.payloads):
+            copy = lot.first_copy + offset
+            domain = listing.domain(copy)
+            old_key = seed.content_key(listing.place(copy))
+            key = seed.content_key(_place(listing, copy, generation))
+            if isinstance(old, payload.InlinePayload):
+                good = payload.decrypt_inline(old_key, domain, old)
+                payloads.append(await _encrypt(blocks, key, domain, good))
+            else:
+                pieces = payload.open_payload(blocks, old, old_key, domain)
+                payloads.append(await payload.store_stream(blocks, key, domain, pieces))
+        lots.append(
+            replace(
+                lot,
+                generation=generation,
+                deliverers=tuple(deliverers),
+                payloads=tuple(payloads),
+            )
+        )
+    return replace(
+        listing,
+        lots=tuple(lots),
+        parts=len(deliverers),
+        threshold=listing.threshold if threshold is None else threshold,
+    )
+
+
+def _place(listing: Listing, copy: int, generation: int) -> Place:
+    return Place(listing.chain_id, listing.market, listing.item_id, copy, generation)
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def _encrypt(blocks: BlockStore, key: bytes, domain: bytes, good: Good) -> Payload:
+    if isinstance(good, Path):
+        # One byte too many tells a long file, whatever its size was a moment ago.
+        head = await asyncio.to_thread(_head, good)
+        if not payload.fits_inline(len(head)):
+            return await payload.store_stream(blocks, key, domain, payload.read_pieces(good))
+        good = head
+    if payload.fits_inline(len(good)):
+        return payload.encrypt_inline(key, domain, good)
+    return await payload.store_stream(blocks, key, domain, _once(good))
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(payload.INLINE_MAX)
