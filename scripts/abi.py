@@ -21,11 +21,6 @@ REMAPPED = {
     "solady/": "node_modules/solady/src/",
 }
 _IMPORT = re.compile(r"""^\s*import\s[^;]*?["']([^"']+)["']\s*;""", re.MULTILINE)
-_SETTINGS = {  # as in ape-config.yaml and foundry.toml
-    "evmVersion": "cancun",
-    "viaIR": True,
-    "optimizer": {"enabled": True, "runs": 10000},
-}
 
 
 def sources(entry: str) -> dict[str, dict[str, str]]:
@@ -54,16 +49,14 @@ def _remap(target: str) -> str:
     return target
 
 
-def compile_market(*, bytecode: bool = False) -> dict[str, Any]:
-    """The compiler's output for Marketplace: ``abi`` and, if asked for, ``evm``."""
-    wanted = ["abi"] + (["evm.bytecode.object", "evm.deployedBytecode.object"] if bytecode else [])
+def compile_abi() -> list[dict[str, Any]]:
+    """The ABI of Marketplace as the compiler gives it."""
     request = {
         "language": "Solidity",
         "sources": sources(SOURCE),
         "settings": {
-            **_SETTINGS,
             "remappings": [f"{prefix}={folder}" for prefix, folder in REMAPPED.items()],
-            "outputSelection": {SOURCE: {"Marketplace": wanted}},
+            "outputSelection": {SOURCE: {"Marketplace": ["abi"]}},
         },
     }
     solc = ROOT / ".tools" / "solc" / "solc-v0.8.30"
@@ -80,8 +73,8 @@ def compile_market(*, bytecode: bool = False) -> dict[str, Any]:
     errors = [e["formattedMessage"] for e in answer.get("errors", ()) if e["severity"] == "error"]
     if errors:
         sys.exit("\n".join(errors))
-    result: dict[str, Any] = answer["contracts"][SOURCE]["Marketplace"]
-    return result
+    abi: list[dict[str, Any]] = answer["contracts"][SOURCE]["Marketplace"]["abi"]
+    return abi
 
 
 def compact(abi: list[dict[str, Any]]) -> str:
@@ -103,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail if the file is out of date")
     check = parser.parse_args().check
-    text = compact(compile_market()["abi"])
+    text = compact(compile_abi())
     if check:
         if not ABI_FILE.exists() or ABI_FILE.read_text("utf-8") != text:
             sys.exit(f"{ABI_FILE.relative_to(ROOT)} is out of date: run `make abi`")

@@ -155,7 +155,9 @@ def links(data: bytes) -> list[Cid]:
     exactly these links.
     """
     try:
-        root = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
+        root = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number
+        )
     except (ValueError, RecursionError) as error:
         raise BlockRefused(f"not a DAG-JSON block: {type(error).__name__}") from None
     found: dict[Cid, None] = {}
@@ -179,6 +181,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         raise ValueError("a key twice")
     return result
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _is_bytes_form(value: dict[str, Any]) -> bool:

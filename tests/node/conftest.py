@@ -1,0 +1,137 @@
+"""Real nodes, and servers that misbehave on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from dam.testing.market import market_code
+from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError
+
+Handler = Callable[[str, bytes, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Server:
+    """Answers each HTTP request by a handler's raw bytes, and counts what came."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.requests: list[tuple[str, bytes]] = []
+        self._handler = handler
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def start(self) -> Server:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                body = b""
+                for line in head.split("\r\n"):
+                    if line.lower().startswith("content-length:"):
+                        body = await reader.readexactly(int(line.split(":")[1]))
+                if "transfer-encoding: chunked" in head.lower():
+                    while size := int(await reader.readline(), 16):
+                        body += await reader.readexactly(size + 2)
+                    await reader.readline()
+                self.requests.append((head.split("\r\n")[0], body))
+                await self._handler(head.split(" ")[1], body, writer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+
+def http(status: str, body: bytes, *headers: str) -> bytes:
+    """A whole HTTP response."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[[Handler | bytes], Awaitable[Server]]]:
+    """Starts servers; given bytes, they always answer so."""
+    servers: list[Server] = []
+
+    async def start(handler: Handler | bytes) -> Server:
+        if isinstance(handler, bytes):
+            answer = handler
+
+            async def always(path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+                writer.write(answer)
+
+            handler = always
+        servers.append(await Server(handler).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        await server.stop()
+
+
+@pytest.fixture(scope="session")
+def kubo() -> Iterator[KuboNode]:
+    try:
+        node = KuboNode().start()
+    except NodeMissingError as error:
+        pytest.skip(f"NO IPFS NODE, so nothing is compared with the real one: {error}")
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="session")
+def code() -> bytes:
+    return market_code()
+
+
+@pytest.fixture
+def anvil() -> Iterator[AnvilNode]:
+    with AnvilNode() as node:
+        yield node
+
+
+@pytest.fixture
+def proxy(serve, anvil: AnvilNode) -> Callable[..., Awaitable[Server]]:
+    """A server before the chain: `change(method, params, result)` gives what it answers instead."""
+
+    async def start(change: Callable[[str, list[Any], Any], Any]) -> Server:
+        def answer(request: dict[str, Any]) -> dict[str, Any]:
+            result = anvil.request(request["method"], *request["params"])
+            changed = change(request["method"], request["params"], result)
+            key = "error" if isinstance(changed, dict) and "code" in changed else "result"
+            return {"jsonrpc": "2.0", "id": request["id"], key: changed}
+
+        async def handler(path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+            request = json.loads(body)
+            if isinstance(request, list):
+                reply: Any = [await asyncio.to_thread(answer, one) for one in request]
+            else:
+                reply = await asyncio.to_thread(answer, request)
+            writer.write(http("200 OK", json.dumps(reply).encode()))
+
+        return await serve(handler)
+
+    return start
