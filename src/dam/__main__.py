@@ -1,0 +1,6 @@
+"""``python -m dam``: the command line."""
+
+from dam.cli import main
+
+if __name__ == "__main__":
+    main()
