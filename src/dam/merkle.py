@@ -33,7 +33,7 @@ class MerkleTree:
             nodes[i] = _pair(nodes[2 * i + 1], nodes[2 * i + 2])
         self._nodes = nodes
         # Of equal leaves the first in sorted order stands last: any of them proves as well.
-        self._places = {nodes[i]: i for i in range(count - 1, len(nodes))}
+        self._places = {nodes[i]: i for i in range(max(count - 1, 0), len(nodes))}
 
     @property
     def root(self) -> bytes:
