@@ -1,0 +1,585 @@
+"""Named actors, a market of their own, and `create_*` factories for the contract's tests.
+
+The market is deployed once; Ape takes every test's changes back. Whatever a test did, the market's
+balance must at its end be what the views say it owes, to the wei: see `books_balance`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+import pytest
+from ape.exceptions import ContractLogicError, CustomError
+from eth_abi.abi import decode
+
+from dam.hashing import copy_id, escrow_hash, item_id, keccak, keys_hash, part_leaf, terms_leaf
+from dam.merkle import MerkleTree
+from dam.types import (
+    ZERO_ADDRESS,
+    Address,
+    CopyId,
+    Delivery,
+    Escrow,
+    PartLeaf,
+    Sale,
+    SaleState,
+    Status,
+    Terms,
+    Wei,
+)
+
+ETHER = 10**18
+GWEI = 10**9
+# All different, so that no window can stand in for another unseen.
+REFUND, DISPUTE, ARBITRATION, EXIT = 300, 110, 120, 540
+MIN_DELIVERER_STAKE = ETHER // 10
+MIN_SELLER_STAKE = 2 * ETHER
+
+# -------------------------------------------------------------------------------------- actors
+
+
+@pytest.fixture(scope="session")
+def deployer(accounts: Any) -> Any:
+    return accounts[0]
+
+
+@pytest.fixture(scope="session")
+def seller(accounts: Any) -> Any:
+    """Has 100 ether of free stake."""
+    return accounts[1]
+
+
+@pytest.fixture(scope="session")
+def buyer(accounts: Any) -> Any:
+    return accounts[2]
+
+
+@pytest.fixture(scope="session")
+def alice(accounts: Any) -> Any:
+    """A staked deliverer, who owns herself."""
+    return accounts[3]
+
+
+@pytest.fixture(scope="session")
+def bob(accounts: Any) -> Any:
+    """A staked deliverer, whose owner is `owner`."""
+    return accounts[4]
+
+
+@pytest.fixture(scope="session")
+def carol(accounts: Any) -> Any:
+    """A staked deliverer, who owns herself."""
+    return accounts[5]
+
+
+@pytest.fixture(scope="session")
+def owner(accounts: Any) -> Any:
+    """Bob's owner: holds the money, never delivers."""
+    return accounts[6]
+
+
+@pytest.fixture(scope="session")
+def watchdog(accounts: Any) -> Any:
+    """The seller's operator."""
+    return accounts[7]
+
+
+@pytest.fixture(scope="session")
+def arbitrator(accounts: Any) -> Any:
+    return accounts[8]
+
+
+@pytest.fixture(scope="session")
+def stranger(accounts: Any) -> Any:
+    """Nobody: neither stake nor role."""
+    return accounts[9]
+
+
+@pytest.fixture(scope="session")
+def dave(accounts: Any) -> Any:
+    """Will be a deliverer, and is not one yet."""
+    return accounts[10]
+
+
+@pytest.fixture(scope="session")
+def newcomer(accounts: Any) -> Any:
+    """Will be a seller, and is not one yet."""
+    return accounts[11]
+
+
+# -------------------------------------------------------------------------------------- market
+
+
+def key_of(number: int) -> bytes:
+    """A good X25519 public key, another for each number."""
+    return keccak(b"key%d" % number)[:31] + b"\x42"
+
+
+@pytest.fixture(scope="session")
+def create_market(project: Any, deployer: Any) -> Callable[..., Any]:
+    def create(
+        refund: int = REFUND,
+        dispute: int = DISPUTE,
+        arbitration: int = ARBITRATION,
+        exit_: int = EXIT,
+        deliverer_stake: int = MIN_DELIVERER_STAKE,
+        seller_stake: int = MIN_SELLER_STAKE,
+    ) -> Any:
+        windows = (refund, dispute, arbitration, exit_)
+        return deployer.deploy(project.Marketplace, windows, deliverer_stake, seller_stake)
+
+    return create
+
+
+@pytest.fixture(scope="session", autouse=True)
+def market(
+    create_market: Any,
+    seller: Any,
+    watchdog: Any,
+    alice: Any,
+    bob: Any,
+    carol: Any,
+    owner: Any,
+) -> Any:
+    market = create_market()
+    market.stakeAsSeller(sender=seller, value=100 * ETHER)
+    market.setSellerOperator(watchdog, sender=seller)
+    market.stakeAsDeliverer(key_of(0), sender=alice, value=MIN_DELIVERER_STAKE)
+    market.stakeAsDelivererFor(owner, key_of(1), sender=bob, value=MIN_DELIVERER_STAKE)
+    market.stakeAsDeliverer(key_of(2), sender=carol, value=MIN_DELIVERER_STAKE)
+    return market
+
+
+# --------------------------------------------------------------------------------------- chain
+
+
+class Clock:
+    """Block numbers, asked and moved by plain JSON-RPC: Ape's way is ten times as slow."""
+
+    def __init__(self, provider: Any) -> None:
+        self._provider = provider
+
+    def rpc(self, method: str, *params: Any) -> Any:
+        return self._provider.make_request(method, list(params))
+
+    @property
+    def head(self) -> int:
+        return int(self.rpc("eth_blockNumber"), 16)
+
+    def mine(self, blocks: int) -> None:
+        if blocks:
+            self.rpc("anvil_mine", hex(blocks))
+
+    def reach(self, block: int) -> None:
+        """The next transaction will be in `block`."""
+        missing = block - 1 - self.head
+        assert missing >= 0, f"block {block} has passed: the head is {self.head}"
+        self.mine(missing)
+
+
+@pytest.fixture(scope="session")
+def clock(chain: Any) -> Clock:
+    return Clock(chain.provider)
+
+
+@pytest.fixture
+def fund(clock: Clock) -> Callable[[Any, int], None]:
+    """Gives an account as many wei as a test needs, beyond what Anvil starts with."""
+
+    def give(account: Any, amount: int) -> None:
+        clock.rpc("anvil_setBalance", account.address, hex(amount))
+
+    return give
+
+
+# ------------------------------------------------------------------------------- expectations
+
+
+def plain(value: Any) -> Any:
+    """Accounts as addresses, addresses in lower case, so that both sides of a comparison agree."""
+    value = getattr(value, "address", value)
+    if isinstance(value, str):
+        return value.lower()
+    if isinstance(value, bytes):
+        return bytes(value)
+    if isinstance(value, list | tuple):
+        return tuple(plain(one) for one in value)
+    return value
+
+
+@contextmanager
+def _reverts(error: str, **arguments: Any) -> Iterator[None]:
+    with pytest.raises(ContractLogicError) as caught:
+        yield
+    exception = caught.value
+    assert isinstance(exception, CustomError), f"expected {error}, got {exception!r}"
+    got = {name: plain(value) for name, value in exception.inputs.items()}
+    expected = {name: plain(value) for name, value in arguments.items()}
+    assert (type(exception).__name__, got) == (error, expected)
+
+
+@pytest.fixture(scope="session")
+def reverts() -> Any:
+    """The call reverts with this custom error and exactly these arguments, all of them.
+
+    Ape's own `reverts` lets an unknown argument, and a revert that is no custom error, pass.
+    """
+    return _reverts
+
+
+@pytest.fixture(scope="session")
+def logged() -> Callable[[Any], list[tuple[str, dict[str, Any]]]]:
+    """The events of a transaction: names and arguments."""
+
+    def read(receipt: Any) -> list[tuple[str, dict[str, Any]]]:
+        return [
+            (log.event_name, {name: plain(value) for name, value in log.event_arguments.items()})
+            for log in receipt.events
+        ]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def event() -> Callable[..., tuple[str, dict[str, Any]]]:
+    """What `logged` should have."""
+
+    def expect(name: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
+        return name, {name: plain(value) for name, value in arguments.items()}
+
+    return expect
+
+
+# ----------------------------------------------------------------------------------- factories
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item on sale: its terms, the leaves of its parts, and its place in the catalogue."""
+
+    seller: Any
+    terms: Terms
+    leaves: tuple[PartLeaf, ...]
+    parts: MerkleTree
+    root: bytes
+    digest: bytes
+    proof: tuple[bytes, ...]
+
+    def leaf(self, copy: int, index: int) -> PartLeaf:
+        wanted = copy if self.terms.stock else 0
+        return next(x for x in self.leaves if (x.copy, x.index) == (wanted, index))
+
+
+@dataclass(frozen=True)
+class Order:
+    """A purchase: what later calls bring along, and shorthands for those calls."""
+
+    market: Any
+    clock: Clock
+    item: Item
+    buyer: Any
+    copy_id: CopyId
+    sale: Sale
+    escrow: Escrow
+    receipt: Any
+    people: dict[str, Any]
+
+    @property
+    def block(self) -> int:
+        return self.sale.purchase_block
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The first three arguments of whatever closes a sale."""
+        return self.copy_id, astuple(self.sale), astuple(self.escrow)
+
+    @property
+    def state(self) -> SaleState:
+        status, delivered, by_deliverers, since, commitment = self.market.sales(self.copy_id)
+        return SaleState(Status(status), delivered, by_deliverers, since, bytes(commitment))
+
+    @property
+    def status(self) -> Status:
+        return self.state.status
+
+    def reach(self, offset: int) -> None:
+        """The next transaction will be `offset` blocks after the purchase."""
+        self.clock.reach(self.block + offset)
+
+    def delivery(self, index: int, **changes: Any) -> Delivery:
+        """A good delivery of this part, or one with some fields changed."""
+        leaf = self.item.leaf(self.sale.copy, index)
+        good = Delivery(
+            copy_id=self.copy_id,
+            sale=self.sale,
+            index=index,
+            deliverer=leaf.deliverer,
+            commitment=leaf.commitment,
+            secret_hash=leaf.secret_hash,
+            salt=leaf.salt,
+            proof=self.item.parts.proof(part_leaf(leaf)),
+            fragment=keccak(b"fragment%d" % index) * 2 + bytes(16),
+        )
+        return replace(good, **changes)
+
+    def deliver(self, *indexes: int, sender: Any = None) -> Any:
+        """Delivers parts one by one, each by the deliverer whom its leaf names."""
+        receipt = None
+        for index in indexes:
+            delivery = self.delivery(index)
+            by = sender or self.people[delivery.deliverer]
+            receipt = self.market.deliverFragment(astuple(delivery), sender=by)
+        return receipt
+
+    def deliver_all(self) -> Any:
+        return self.deliver(*range(self.sale.parts))
+
+    def dispute(self, evidence: bytes = bytes(32), sender: Any = None) -> Any:
+        return self.market.openDispute(
+            *self.args, evidence, sender=sender or self.buyer, value=self.escrow.bond
+        )
+
+
+@pytest.fixture(scope="session")
+def publish(market: Any) -> Callable[[Any, bytes, bytes], None]:
+    """Creates the seller's store, or updates it where there is one."""
+
+    def update(seller: Any, digest: bytes, root: bytes) -> None:
+        exists = market.sellerStoreCID(seller)
+        (market.updateStore if exists else market.createStore)(digest, root, sender=seller)
+
+    return update
+
+
+@pytest.fixture
+def create_item(
+    market: Any, seller: Any, alice: Any, bob: Any, carol: Any, arbitrator: Any, publish: Any
+) -> Callable[..., Item]:
+    """Puts an item, four others beside it, into the seller's store.
+
+    `deliverers` take the parts in turn; `leaves` replaces all leaves; every field of `Terms` can
+    be given. Defaults: 1 ether, 2 of 3, an arbitrator, a commission that leaves 2 wei of dust.
+    """
+    numbers = iter(range(1_000_000))
+
+    def create(
+        *,
+        by: Any = seller,
+        deliverers: Any = (alice, bob, carol),
+        leaves: tuple[PartLeaf, ...] | None = None,
+        copies: int = 4,
+        **changes: Any,
+    ) -> Item:
+        number = next(numbers)
+        terms = Terms(
+            item_id=item_id(f"item-{number}"),
+            token=ZERO_ADDRESS,
+            price=ETHER,
+            commission=Wei(3 * 10**16 + 2),
+            penalty=Wei(ETHER // 2 + 1),
+            bond=Wei(ETHER // 5 + 3),
+            supply=100,
+            stock=False,
+            parts=3,
+            threshold=2,
+            arbitrator=Address(arbitrator.address),
+            parts_root=bytes(32),
+        )
+        terms = replace(terms, **changes)
+        if leaves is None:
+            leaves = tuple(
+                PartLeaf(
+                    copy=copy,
+                    index=index,
+                    deliverer=Address(deliverers[index % len(deliverers)].address),
+                    commitment=keccak(b"share%d-%d-%d" % (number, copy, index)),
+                    secret_hash=keccak(b"secret%d-%d" % (number, copy)),
+                    salt=keccak(b"salt%d-%d-%d" % (number, copy, index)),
+                )
+                for copy in range(copies if terms.stock else 1)
+                for index in range(terms.parts or 1)
+            )
+        tree = MerkleTree([part_leaf(leaf) for leaf in leaves])
+        if "parts_root" not in changes:
+            terms = replace(terms, parts_root=tree.root)
+        others = [keccak(b"other%d-%d" % (number, i)) for i in range(4)]
+        catalogue = MerkleTree([terms_leaf(terms), *others])
+        digest = keccak(b"document%d" % number)
+        publish(by, digest, catalogue.root)
+        proof = catalogue.proof(terms_leaf(terms))
+        return Item(by, terms, leaves, tree, catalogue.root, digest, proof)
+
+    return create
+
+
+@pytest.fixture
+def create_sale(
+    market: Any, clock: Clock, buyer: Any, create_item: Any, accounts: Any
+) -> Callable[..., Order]:
+    """Buys a copy, of a new item made from `terms` where none is given."""
+    people = {account.address: account for account in accounts}
+
+    def create(
+        item: Item | None = None,
+        *,
+        copy: int = 0,
+        by: Any = buyer,
+        value: int | None = None,
+        send: Callable[..., Any] | None = None,
+        **terms: Any,
+    ) -> Order:
+        item = item or create_item(**terms)
+        keys = tuple(key_of(1000 + 50 * copy + i) for i in range(item.terms.parts))
+        arguments = (
+            item.seller.address, astuple(item.terms), item.proof, item.digest, copy, keys
+        )  # fmt: skip
+        paid = item.terms.price if value is None else value
+        if send:
+            receipt = send(market.buyItem.encode_input(*arguments), paid)
+        else:
+            receipt = market.buyItem(*arguments, sender=by, value=paid)
+        escrow = Escrow(
+            store_digest=item.digest,
+            keys_hash=keys_hash(keys),
+            token=item.terms.token,
+            price=item.terms.price,
+            penalty=item.terms.penalty,
+            bond=item.terms.effective_bond,
+            arbitrator=item.terms.arbitrator,
+        )
+        sale = Sale(
+            seller=Address(item.seller.address),
+            buyer=Address(by.address),
+            purchase_block=receipt.block_number,
+            copy=copy,
+            stock=item.terms.stock,
+            parts=item.terms.parts,
+            threshold=item.terms.threshold,
+            fee=item.terms.fee,
+            parts_root=item.terms.parts_root,
+            escrow_hash=escrow_hash(escrow),
+        )
+        key = copy_id(sale.seller, item.terms.item_id, copy)
+        return Order(market, clock, item, by, key, sale, escrow, receipt, people)
+
+    return create
+
+
+@pytest.fixture
+def create_complete_sale(create_sale: Any) -> Callable[..., Order]:
+    """A sale of which all parts are there, so that its gate is open."""
+
+    def create(*args: Any, **kwargs: Any) -> Order:
+        order: Order = create_sale(*args, **kwargs)
+        order.deliver_all()
+        return order
+
+    return create
+
+
+@pytest.fixture
+def create_disputed_sale(create_complete_sale: Any) -> Callable[..., Order]:
+    def create(*args: Any, **kwargs: Any) -> Order:
+        order: Order = create_complete_sale(*args, **kwargs)
+        order.dispute()
+        return order
+
+    return create
+
+
+# ---------------------------------------------------------------------------------- the books
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a party has in the market, in wei."""
+
+    credit: int
+    stake: int
+    earned: int
+
+
+@pytest.fixture
+def holdings(market: Any) -> Callable[[Any], Holdings]:
+    """Native credit, free stake as a seller, and earnings as a deliverer."""
+
+    def read(account: Any) -> Holdings:
+        return Holdings(
+            market.credits(account, ZERO_ADDRESS),
+            market.sellerStakes(account),
+            market.deliverers(account).earned,
+        )
+
+    return read
+
+
+class Books:
+    """What the market owes, by its views and by its events alone."""
+
+    PURCHASED = "(bytes32,uint64,(bytes32,address,uint128,uint128,uint128,uint128,uint64,bool,uint8,uint8,address,bytes32),bytes32[])"  # noqa: E501
+
+    def __init__(self, market: Any, clock: Clock) -> None:
+        self._market, self._clock = market, clock
+        self.forced = 0
+        """Wei that came in by no call of the market's."""
+
+    def _view(self, name: str, *args: bytes) -> bytes:
+        method = getattr(self._market, name).abis[0]
+        data = keccak(method.selector.encode())[:4] + b"".join(args)
+        call = {"to": self._market.address, "data": "0x" + data.hex()}
+        return bytes.fromhex(self._clock.rpc("eth_call", call, "latest")[2:])
+
+    def _amounts(self, name: str, *args: bytes) -> list[int]:
+        raw = self._view(name, *args)
+        return [int.from_bytes(raw[i : i + 32], "big") for i in range(0, len(raw), 32)]
+
+    def owed(self) -> int:
+        """Stakes, earnings, credits, bonds and what open sales hold, in wei."""
+        logs = self._clock.rpc("eth_getLogs", {"address": self._market.address, "fromBlock": "0x0"})
+        purchased = keccak(self._market.ItemPurchased.abi.selector.encode()).hex()
+        accounts: set[bytes] = set()
+        total = 0
+        for log in logs:
+            topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
+            accounts |= {topic for topic in topics[1:] if not any(topic[:12])}
+            if topics[0].hex() == purchased:
+                raw = bytes.fromhex(log["data"][2:])
+                _, _, terms, _ = decode([self.PURCHASED], bytes.fromhex("20".zfill(64)) + raw)[0]
+                arbitrator = bytes(12) + bytes.fromhex(terms[10][2:])
+                accounts.add(arbitrator)
+                total += self._open(topics[1], terms)
+        for account in accounts:
+            total += self._amounts("sellerStakes", account)[0]
+            total += sum(self._amounts("deliverers", account)[1:3])
+            total += self._amounts("credits", account, bytes(32))[0]
+        return total
+
+    def _open(self, key: bytes, terms: Any) -> int:
+        price, commission, penalty, bond, parts = (terms[i] for i in (2, 3, 4, 5, 8))
+        status, delivered, *_ = self._amounts("sales", key)
+        if status not in (Status.PURCHASED, Status.COMPLETE, Status.DISPUTED):
+            return 0
+        if int(terms[10], 16) == 0:
+            bond = 0
+        reserve = (parts - delivered.bit_count()) * (commission // parts) + penalty + bond
+        return int(price + reserve + (bond if status == Status.DISPUTED else 0))
+
+    @property
+    def balance(self) -> int:
+        return int(self._clock.rpc("eth_getBalance", self._market.address, "latest"), 16)
+
+    def check(self) -> None:
+        """Conservation: every wei in the market belongs to somebody, and none twice."""
+        assert self.balance == self.owed() + self.forced
+
+
+@pytest.fixture(autouse=True)
+def books(market: Any, clock: Clock) -> Iterator[Books]:
+    """Checked at the end of every test; `books.check()` in between."""
+    books = Books(market, clock)
+    yield books
+    books.check()

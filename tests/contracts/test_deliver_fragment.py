@@ -1,0 +1,459 @@
+"""deliverFragment: see test_deliver_fragment.tree."""
+
+from dataclasses import astuple, replace
+
+import pytest
+from eth_abi.abi import encode
+
+from dam.hashing import keccak, part_leaf
+from dam.merkle import MerkleTree
+from dam.types import ZERO_ADDRESS, PartLeaf, Status
+
+ETHER = 10**18
+REFUND = 300
+FEE = 10**16
+
+
+def send(market, delivery, sender):
+    return market.deliverFragment(astuple(delivery), sender=sender)
+
+
+def state(order):
+    now = order.state
+    return now.status, now.delivered, now.by_deliverers, now.since
+
+
+# ------------------------------------------------------------------------------ when all is well
+
+
+def test_pays_and_counts_and_completes(create_sale, market, alice, bob, carol, buyer):
+    order = create_sale()
+    order.reach(4)
+    order.deliver(2)
+    assert state(order) == (Status.PURCHASED, 0b100, 1, 0)
+    order.reach(9)
+    order.deliver(0)
+    assert state(order) == (Status.COMPLETE, 0b101, 2, 9)
+    order.reach(20)
+    order.deliver(1)
+    assert state(order) == (Status.COMPLETE, 0b111, 3, 20)
+    for deliverer in (alice, bob, carol):
+        account = market.deliverers(deliverer)
+        assert (account.earned, account.delivered) == (FEE, 1)
+    assert market.credits(buyer, ZERO_ADDRESS) == 0
+
+
+def test_event_is_what_emit_would_write(create_sale, market, bob):
+    order = create_sale()
+    delivery = order.delivery(1, fragment=bytes(range(1, 81)))
+    (log,) = send(market, delivery, bob).logs
+    assert [bytes(topic) for topic in log["topics"]] == [
+        keccak(b"FragmentDelivered(bytes32,address,uint8,bytes32,bytes32,bytes)"),
+        order.copy_id,
+        bytes(12) + bytes.fromhex(bob.address[2:]),
+    ]
+    assert bytes(log["data"]) == encode(
+        ["uint8", "bytes32", "bytes32", "bytes"],
+        [1, delivery.commitment, delivery.secret_hash, delivery.fragment],
+    )
+
+
+def test_earnings_add_up(create_item, create_sale, market, alice):
+    item = create_item()
+    for copy in range(3):
+        create_sale(item, copy=copy).deliver(0)
+    account = market.deliverers(alice)
+    assert (account.earned, account.delivered) == (3 * FEE, 3)
+
+
+def test_last_of_32_parts(create_sale, market, alice, bob):
+    order = create_sale(parts=32, threshold=32, deliverers=(alice, bob), commission=64)
+    order.deliver(31, *range(31))
+    assert state(order)[:3] == (Status.COMPLETE, 2**32 - 1, 32)
+    assert market.deliverers(alice).earned == 32
+
+
+def test_a_fee_of_nothing_is_a_delivery_too(create_sale, market, alice):
+    order = create_sale(commission=2)
+    order.deliver(0)
+    assert market.deliverers(alice).earned == 0
+    assert market.deliverers(alice).delivered == 1
+    assert state(order) == (Status.PURCHASED, 1, 1, 0)
+
+
+def test_continues_during_a_dispute(create_sale, market, carol):
+    order = create_sale()
+    order.deliver(0, 1)
+    order.reach(101)
+    order.dispute()
+    order.reach(REFUND)
+    order.deliver(2)
+    assert state(order) == (Status.DISPUTED, 0b111, 3, 101)
+    assert market.deliverers(carol).earned == FEE
+
+
+def test_stock_copies_have_parts_of_their_own(create_item, create_sale, market, bob, reverts):
+    item = create_item(stock=True)
+    order = create_sale(item, copy=3)
+    other = item.leaf(2, 1)
+    wrong = order.delivery(
+        1,
+        commitment=other.commitment,
+        secret_hash=other.secret_hash,
+        salt=other.salt,
+        proof=item.parts.proof(part_leaf(other)),
+    )
+    with reverts("PartNotInItem", copyId=order.copy_id, index=1):
+        send(market, wrong, bob)
+    order.deliver(1)
+    assert state(order)[1] == 0b10
+
+
+def test_shared_copies_share_the_parts_of_copy_0(create_item, create_sale):
+    item = create_item(stock=False)
+    order = create_sale(item, copy=77)
+    order.deliver_all()
+    assert state(order)[0] == Status.COMPLETE
+
+
+# --------------------------------------------------------------------------------------- gate
+
+
+def test_gate_by_the_last_part(create_sale):
+    order = create_sale()
+    order.deliver(0, 1)
+    assert state(order)[3] == 2
+    order.reach(100)
+    order.deliver(2)
+    assert state(order)[3] == 100
+
+
+@pytest.mark.parametrize("offset", [101, 102, 250])
+def test_gate_opens_by_itself_at_block_101(create_sale, offset):
+    order = create_sale()
+    order.deliver(0, 1)
+    order.reach(offset)
+    order.deliver(2)
+    assert state(order)[3] == 101
+
+
+def test_completion_after_the_gate_counts(create_sale):
+    order = create_sale()
+    order.deliver(0)
+    order.reach(200)
+    order.deliver(1)
+    assert state(order)[3] == 200
+    order.reach(210)
+    order.deliver(2)
+    assert state(order) == (Status.COMPLETE, 0b111, 3, 200)
+
+
+# ------------------------------------------------------------------------------------- the sale
+
+
+def test_needs_a_sale(create_sale, market, alice, reverts):
+    order = create_sale()
+    key = keccak(b"no sale")
+    with reverts("WrongSale", copyId=key):
+        send(market, order.delivery(0, copy_id=key), alice)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "seller",
+        "buyer",
+        "purchase_block",
+        "copy",
+        "stock",
+        "parts",
+        "threshold",
+        "fee",
+        "parts_root",
+        "escrow_hash",
+    ],
+)
+def test_attack_another_sale_than_the_slots(create_sale, market, alice, reverts, field):
+    order = create_sale()
+    value = getattr(order.sale, field)
+    if isinstance(value, bool):
+        changed = not value
+    elif isinstance(value, int):
+        changed = value + 1
+    else:
+        changed = keccak(b"?") if isinstance(value, bytes) else alice.address
+    with reverts("WrongSale", copyId=order.copy_id):
+        send(
+            market, order.delivery(0, sale=replace(order.sale, **{field: changed})), alice
+        )
+
+
+def test_attack_sale_replayed_under_another_copy_id(
+    create_item, create_sale, market, alice, reverts
+):
+    item = create_item()
+    one, two = create_sale(item, copy=0), create_sale(item, copy=1)
+    with reverts("WrongSale", copyId=two.copy_id):
+        send(market, one.delivery(0, copy_id=two.copy_id), alice)
+    one.deliver(0)
+    two.deliver(0)
+
+
+@pytest.mark.parametrize("end", ["settled", "refunded", "resolved"])
+def test_a_closed_sale_takes_nothing(create_sale, market, buyer, alice, arbitrator, reverts, end):
+    order = create_sale()
+    order.deliver(1, 2)
+    order.reach(101)
+    if end == "settled":
+        market.confirm(*order.args, sender=buyer)
+    elif end == "refunded":
+        market.concede(*order.args, sender=order.item.seller)
+    else:
+        order.dispute()
+        market.resolveDispute(*order.args, 0, False, sender=arbitrator)
+    with reverts("WrongStatus", copyId=order.copy_id, status=Status[end.upper()]):
+        order.deliver(0)
+    assert market.deliverers(alice).earned == 0
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_last_block_of_deliveries(create_sale, reverts, complete):
+    order = create_sale()
+    if complete:
+        order.deliver(0, 1)
+    order.reach(REFUND)
+    order.deliver(2)
+    assert state(order)[1] & 4
+
+
+@pytest.mark.parametrize("disputed", [False, True])
+def test_first_block_without_deliveries(create_sale, seller, reverts, disputed):
+    order = create_sale(threshold=1)
+    order.deliver(0)
+    if disputed:
+        order.reach(101)
+        order.dispute()
+    order.reach(REFUND + 1)
+    closed = {"copyId": order.copy_id, "lastBlock": order.block + REFUND}
+    with reverts("DeliveryClosed", **closed):
+        order.deliver(2)
+    with reverts("DeliveryClosed", **closed):
+        order.deliver(2, sender=seller)
+
+
+def test_a_part_arrives_once(create_sale, market, seller, alice, reverts):
+    order = create_sale()
+    order.deliver(0)
+    with reverts("AlreadyDelivered", copyId=order.copy_id, index=0):
+        send(market, order.delivery(0, fragment=b"\x01" * 80), alice)
+    order.reach(101)
+    with reverts("AlreadyDelivered", copyId=order.copy_id, index=0):
+        order.deliver(0, sender=seller)
+    assert market.deliverers(alice).earned == FEE
+
+
+# ----------------------------------------------------------------------------------- the caller
+
+
+def test_attack_delivery_copied_out_of_the_mempool(create_sale, market, stranger, alice, reverts):
+    """Alice's calldata, sent by somebody else, even by another staked deliverer."""
+    order = create_sale()
+    with reverts("NotYourPart", deliverer=alice, caller=stranger):
+        order.deliver(0, sender=stranger)
+    market.stakeAsDeliverer(keccak(b"s")[:31] + b"\x01", sender=stranger, value=ETHER)
+    with reverts("NotYourPart", deliverer=alice, caller=stranger):
+        order.deliver(0, sender=stranger)
+    order.deliver(0)
+
+
+def test_attack_thief_writes_his_name_into_the_leaf(create_sale, market, bob, reverts):
+    order = create_sale()
+    with reverts("PartNotInItem", copyId=order.copy_id, index=0):
+        send(market, order.delivery(0, deliverer=bob.address), bob)
+
+
+def test_attack_unstaked_name_in_a_leaf(create_sale, market, dave, reverts):
+    order = create_sale(deliverers=(dave,))
+    with reverts("NotEligible", operator=dave):
+        order.deliver(0)
+    market.stakeAsDeliverer(keccak(b"d")[:31] + b"\x01", sender=dave, value=ETHER // 10)
+    order.deliver(0)
+
+
+def test_attack_owner_is_not_the_operator(create_sale, market, bob, owner, reverts):
+    order = create_sale()
+    with reverts("NotYourPart", deliverer=bob, caller=owner):
+        order.deliver(1, sender=owner)
+
+
+def test_attack_junk_on_the_way_out(create_sale, market, bob, owner, clock, reverts):
+    """The request ends the right to deliver at once, not when the stake leaves."""
+    order = create_sale()
+    market.requestExit(bob, sender=owner)
+    with reverts("NotEligible", operator=bob):
+        order.deliver(1)
+    market.cancelExit(bob, sender=owner)
+    order.deliver(1)
+    assert market.deliverers(bob).earned == FEE
+
+
+def test_after_an_exit_fresh_stake_must_reach_the_minimum(
+    create_item, create_sale, market, bob, owner, clock, reverts
+):
+    market.requestExit(bob, sender=owner)
+    clock.mine(540)
+    market.withdrawDelivererStake(bob, owner, sender=owner)
+    market.addDelivererStake(bob, sender=owner, value=ETHER // 10 - 1)
+    order = create_sale()
+    with reverts("NotEligible", operator=bob):
+        order.deliver(1)
+    market.addDelivererStake(bob, sender=owner, value=1)
+    order.deliver(1)
+
+
+def test_attack_delegated_account_refused_as_deliverer(
+    create_sale, market, alice, clock, reverts
+):
+    """EIP-7702: an account that runs another contract's code signs no evidence of what it sent."""
+    order = create_sale()
+    clock.rpc("anvil_setCode", alice.address, "0xef0100" + market.address[2:].lower())
+    with reverts("NotPlainAccount", caller=alice):
+        order.deliver(0)
+    clock.rpc("anvil_setCode", alice.address, "0x")
+    order.deliver(0)
+
+
+# --------------------------------------------------------------------------------- the fallback
+
+
+@pytest.mark.parametrize("name", ["seller", "watchdog"])
+@pytest.mark.parametrize("offset", [1, 99, 100])
+def test_fallback_too_early(create_sale, market, request, reverts, name, offset):
+    order = create_sale()
+    order.reach(offset)
+    with reverts("FallbackTooEarly", copyId=order.copy_id, firstBlock=order.block + 101):
+        order.deliver(0, sender=request.getfixturevalue(name))
+
+
+@pytest.mark.parametrize("name", ["seller", "watchdog"])
+@pytest.mark.parametrize("offset", [101, 102, REFUND])
+def test_fallback_pays_the_buyer(
+    create_sale, market, request, seller, buyer, alice, watchdog, logged, event, name, offset
+):
+    order = create_sale()
+    order.reach(offset)
+    delivery = order.delivery(0)
+    receipt = send(market, delivery, request.getfixturevalue(name))
+    assert state(order) == (Status.PURCHASED, 0b1, 0, 0)
+    assert market.credits(buyer, ZERO_ADDRESS) == FEE
+    for nobody in (alice, seller, watchdog):
+        assert market.deliverers(nobody).earned == 0
+        assert market.credits(nobody, ZERO_ADDRESS) == 0
+    assert logged(receipt) == [
+        event(
+            "FragmentDelivered",
+            copyId=order.copy_id,
+            by=seller,
+            index=0,
+            commitment=delivery.commitment,
+            secretHash=delivery.secret_hash,
+            fragment=delivery.fragment,
+        )
+    ]
+
+
+def test_fallback_alone_completes(create_sale, market, seller, watchdog, buyer):
+    order = create_sale()
+    order.reach(101)
+    order.deliver(2, sender=watchdog)
+    order.deliver(0, sender=seller)
+    assert state(order) == (Status.COMPLETE, 0b101, 0, 102)
+    assert market.credits(buyer, ZERO_ADDRESS) == 2 * FEE
+
+
+def test_deliverers_still_deliver_after_block_100(create_sale, market, alice):
+    order = create_sale()
+    order.reach(101)
+    order.deliver(0)
+    assert market.deliverers(alice).earned == FEE
+    assert state(order)[2] == 1
+
+
+def test_attack_seller_gains_nothing_by_delivering_himself(
+    create_sale, market, seller, buyer, reverts
+):
+    """Staked, and named in the leaf: still a fallback, late and paid to the buyer."""
+    market.stakeAsDeliverer(keccak(b"x")[:31] + b"\x01", sender=seller, value=ETHER)
+    order = create_sale(deliverers=(seller,))
+    with reverts("FallbackTooEarly", copyId=order.copy_id, firstBlock=order.block + 101):
+        order.deliver(0)
+    order.reach(101)
+    order.deliver(0)
+    assert market.deliverers(seller).earned == 0
+    assert market.credits(buyer, ZERO_ADDRESS) == FEE
+    assert state(order)[2] == 0
+
+
+def test_operator_of_another_seller_is_a_stranger(create_sale, market, newcomer, alice, reverts):
+    market.setSellerOperator(newcomer, sender=newcomer)
+    order = create_sale()
+    order.reach(101)
+    with reverts("NotYourPart", deliverer=alice, caller=newcomer):
+        order.deliver(0, sender=newcomer)
+
+
+def test_former_operator_is_a_stranger(create_sale, market, seller, watchdog, alice, reverts):
+    order = create_sale()
+    order.reach(101)
+    market.setSellerOperator(ZERO_ADDRESS, sender=seller)
+    with reverts("NotYourPart", deliverer=alice, caller=watchdog):
+        order.deliver(0, sender=watchdog)
+
+
+# ------------------------------------------------------------------------------------- the part
+
+
+@pytest.mark.parametrize("size", [0, 48, 79, 81, 160])
+def test_attack_fragment_of_another_size(create_sale, market, alice, reverts, size):
+    order = create_sale()
+    with reverts("InvalidFragmentLength", length=size):
+        send(market, order.delivery(0, fragment=bytes(size)), alice)
+
+
+@pytest.mark.parametrize("index", [3, 31, 32, 255])
+def test_attack_leaf_with_an_index_beyond_n(create_sale, market, alice, reverts, index):
+    """Such a part would complete a sale with fewer parts than n, or set another field's bits."""
+    leaves = tuple(
+        PartLeaf(0, i, alice.address, keccak(b"c%d" % i), keccak(b"s"), keccak(b"t%d" % i))
+        for i in (0, 1, 2, index)
+    )
+    order = create_sale(leaves=leaves)
+    tree = MerkleTree([part_leaf(leaf) for leaf in leaves])
+    assert tree.root == order.sale.parts_root
+    with reverts("PartNotInItem", copyId=order.copy_id, index=index):
+        send(market, order.delivery(index), alice)
+
+
+@pytest.mark.parametrize("field", ["index", "commitment", "secret_hash", "salt", "proof"])
+def test_attack_part_of_the_callers_own_making(create_sale, market, alice, reverts, field):
+    order = create_sale(deliverers=(alice,))
+    changed = {"index": 1, "proof": ()}.get(field, keccak(b"?"))
+    delivery = replace(order.delivery(0), **{field: changed})
+    with reverts("PartNotInItem", copyId=order.copy_id, index=delivery.index):
+        send(market, delivery, alice)
+
+
+def test_attack_part_of_another_item(create_sale, market, alice, reverts):
+    one, two = create_sale(), create_sale()
+    foreign = two.delivery(0, copy_id=one.copy_id, sale=one.sale)
+    with reverts("PartNotInItem", copyId=one.copy_id, index=0):
+        send(market, foreign, alice)
+
+
+def test_fallback_proves_its_part_too(create_sale, market, seller, reverts):
+    order = create_sale()
+    order.reach(101)
+    with reverts("PartNotInItem", copyId=order.copy_id, index=0):
+        send(market, order.delivery(0, commitment=keccak(b"?")), seller)
+    with reverts("InvalidFragmentLength", length=79):
+        send(market, order.delivery(0, fragment=bytes(79)), seller)
