@@ -52,7 +52,7 @@ library SaleWord {
     }
 
     function has(uint256 word, uint256 index) internal pure returns (bool) {
-        return (word >> (32 + index)) & 1 != 0;
+        return (uint256(delivered(word)) >> index) & 1 != 0;
     }
 
     /// @notice Number of parts that are there.
