@@ -1,0 +1,437 @@
+"""The market on a real chain: every log as a record, every lie refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from nacl.public import PrivateKey
+
+from dam.abi_codec import encode, market_abi
+from dam.errors import ConfigError, ContractReverted, RpcError
+from dam.hashing import (
+    catalogue_commitment,
+    copy_id,
+    escrow_of,
+    item_id,
+    keccak,
+    parse_address,
+    part_leaf,
+    sale_hash,
+    sale_of,
+    terms_leaf,
+)
+from dam.market import BlockUnknownError, Market
+from dam.merkle import MerkleTree
+from dam.rpc import JsonRpc, RpcBadReplyError, RpcRangeError
+from dam.testing.market import deploy_market, transact
+from dam.testing.nodes import AnvilNode, NodeFailedError
+from dam.types import (
+    ZERO_ADDRESS,
+    Address,
+    DelivererKeyRotated,
+    DelivererRegistered,
+    Delivery,
+    Deployment,
+    FragmentDelivered,
+    OtherLog,
+    PartLeaf,
+    Purchase,
+    SaleClosed,
+    SaleState,
+    Status,
+    StoreVersion,
+    Terms,
+    Wei,
+)
+
+ETHER = 10**18
+DIGEST = keccak(b"document")
+
+
+def x25519() -> bytes:
+    return bytes(PrivateKey.generate().public_key)
+
+
+@dataclass
+class Town:
+    """A market with a seller, a buyer and three deliverers, before the first sale."""
+
+    anvil: AnvilNode
+    deployment: Deployment
+    accounts: list[Address]
+
+    def __post_init__(self) -> None:
+        self.seller, self.buyer, *self.deliverers = self.accounts[1:6]
+        self.shares = [bytes([i]) * 32 for i in range(3)]
+        self.leaves = [
+            PartLeaf(0, i, d, keccak(share), keccak(b"key"), bytes([9, i]) * 16)
+            for i, (d, share) in enumerate(zip(self.deliverers, self.shares, strict=True))
+        ]
+        self.parts = MerkleTree([part_leaf(leaf) for leaf in self.leaves])
+        self.terms = Terms(
+            item_id("song"), ZERO_ADDRESS, ETHER, Wei(3 * 10**15), Wei(10**17), Wei(10**16), 10,
+            False, 3, 2, self.accounts[7], self.parts.root,
+        )  # fmt: skip
+        self.catalogue = MerkleTree([terms_leaf(self.terms)])
+
+    def send(self, who: Address, function: str, *args: Any, value: int = 0) -> dict[str, str]:
+        return transact(self.anvil, who, self.deployment.market, encode(function, *args), value)
+
+    def open(self) -> None:
+        self.send(self.seller, "stakeAsSeller", value=5 * ETHER)
+        for deliverer in self.deliverers:
+            self.send(deliverer, "stakeAsDeliverer", x25519(), value=ETHER)
+        self.send(self.seller, "createStore", DIGEST, self.catalogue.root)
+
+    def buy(self, copy: int = 0) -> None:
+        keys = [x25519() for _ in range(3)]
+        proof = self.catalogue.proof(terms_leaf(self.terms))
+        self.send(
+            self.buyer, "buyItem", self.seller, self.terms, proof, DIGEST, copy, keys, value=ETHER
+        )
+
+    def delivery(self, purchase: Purchase, index: int) -> Delivery:
+        leaf = self.leaves[index]
+        return Delivery(
+            purchase.copy_id, sale_of(purchase), index, leaf.deliverer, leaf.commitment,
+            leaf.secret_hash, leaf.salt, self.parts.proof(part_leaf(leaf)), bytes([index]) * 80,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def town(anvil: AnvilNode, code: bytes) -> Town:
+    deployment = deploy_market(anvil, code=code)
+    accounts = [parse_address(a) for a in anvil.request("eth_accounts")]
+    return Town(anvil, deployment, accounts)
+
+
+@pytest.fixture
+async def market(town: Town):
+    async with JsonRpc(town.anvil.url, timeout=10) as rpc:
+        yield Market(rpc, town.deployment)
+
+
+def head(town: Town) -> int:
+    return int(town.anvil.request("eth_blockNumber"), 16)
+
+
+async def test_deployment(market: Market, town: Town) -> None:
+    await market.check_deployment()
+    assert await market.windows() == town.deployment.windows
+    for wrong in (
+        {"chain_id": 1},
+        {"code_hash": bytes(32)},
+        {"market": town.seller},
+    ):
+        with pytest.raises(ConfigError):
+            await Market(
+                market.rpc, dataclasses.replace(town.deployment, **wrong)
+            ).check_deployment()
+
+
+async def test_one_sale(market: Market, town: Town) -> None:
+    first = town.deployment.first_block
+    assert await market.logs(first, first) == []
+    owner, operator, key = town.accounts[8], town.accounts[9], x25519()
+    town.send(operator, "stakeAsDelivererFor", owner, key, value=ETHER)
+    new_key = x25519()
+    town.send(operator, "rotateDelivererKey", operator, new_key)
+    town.open()
+    opened = head(town)
+    logs = await market.logs(0, opened, canonical=True)
+    registered = [log for log in logs if isinstance(log, DelivererRegistered)]
+    assert [(r.operator, r.owner, r.stake) for r in registered] == [
+        (operator, owner, ETHER),
+        *((d, d, ETHER) for d in town.deliverers),
+    ]
+    assert registered[0].key == key
+    assert [log.key for log in logs if isinstance(log, DelivererKeyRotated)] == [new_key]
+    (store,) = [log for log in logs if isinstance(log, StoreVersion)]
+    assert (store.seller, store.digest, store.root) == (town.seller, DIGEST, town.catalogue.root)
+    assert await market.store(town.seller) == (
+        DIGEST,
+        catalogue_commitment(DIGEST, town.catalogue.root),
+    )
+    (staked,) = [log for log in logs if isinstance(log, OtherLog) and log.name == "SellerStaked"]
+    assert staked.args == {"seller": town.seller, "amount": 5 * ETHER, "free": 5 * ETHER}
+    assert (await market.deliverer(operator)).owner == owner
+
+    town.buy(copy=4)
+    (purchase,) = await market.logs(opened + 1, head(town), canonical=True)
+    assert isinstance(purchase, Purchase)
+    assert purchase.terms == town.terms
+    assert (purchase.copy, purchase.block, len(purchase.keys)) == (4, opened + 1, 3)
+    assert purchase.at.block == dataclasses.replace(await market.block(opened + 1), timestamp=0)
+    assert purchase.copy_id == copy_id(town.seller, town.terms.item_id, 4)
+    commitment = sale_hash(sale_of(purchase))[:24]
+    state = await market.sale_state(purchase.copy_id)
+    assert state == SaleState(Status.PURCHASED, 0, 0, 0, commitment)
+    assert await market.seller_stake(town.seller) == 5 * ETHER - town.terms.reserve
+
+    batch = [town.delivery(purchase, i) for i in range(3)]
+    data = market.encode("deliverFragment", batch[0])
+    await market.simulate(data, sender=town.deliverers[0])
+    with pytest.raises(ContractReverted) as caught:
+        await market.simulate(data, sender=town.deliverers[1])
+    assert caught.value.error == "NotYourPart"
+    assert caught.value.arguments == {
+        "deliverer": town.deliverers[0],
+        "caller": town.deliverers[1],
+    }
+    for i in range(3):
+        # One by hand as a batch: the same calldata codec, from the same deliverer.
+        function, argument = (
+            ("deliverFragment", batch[i]) if i < 2 else ("deliverFragments", [batch[i]])
+        )
+        town.send(town.deliverers[i], function, argument)
+    delivered = await market.logs(opened + 2, head(town))
+    assert all(isinstance(log, FragmentDelivered) for log in delivered)
+    for i, log in enumerate(delivered):
+        assert isinstance(log, FragmentDelivered)
+        leaf = town.leaves[i]
+        assert (log.index, log.by, log.fragment) == (i, town.deliverers[i], bytes([i]) * 80)
+        assert (log.commitment, log.secret_hash, log.supplied) == (
+            leaf.commitment,
+            leaf.secret_hash,
+            False,
+        )
+    state = await market.sale_state(purchase.copy_id)
+    assert (state.status, state.delivered, state.by_deliverers) == (Status.COMPLETE, 0b111, 3)
+    assert (await market.deliverer(town.deliverers[1])).earned == town.terms.fee
+
+    with pytest.raises(ContractReverted) as caught:
+        await market.simulate(data, sender=town.deliverers[0])
+    assert caught.value.error == "AlreadyDelivered"
+    assert caught.value.arguments["index"] == 0
+
+
+async def test_settled_and_refunded(market: Market, town: Town) -> None:
+    town.open()
+    town.buy(0)
+    town.buy(1)
+    sold = [log for log in await market.logs(0, head(town)) if isinstance(log, Purchase)]
+    for i in range(3):
+        town.send(town.deliverers[i], "deliverFragment", town.delivery(sold[0], i))
+    start = head(town) + 1
+    first, second = ((p.copy_id, sale_of(p), escrow_of(p)) for p in sold)
+    town.send(town.buyer, "confirm", *first)
+    with pytest.raises(ContractReverted) as caught:
+        await market.simulate(encode("refund", *second), sender=town.buyer)
+    assert caught.value.error == "TooEarly"
+    town.anvil.mine(300)
+    town.send(town.accounts[9], "refund", *second)
+    logs = await market.logs(start, head(town))
+    closed = [log for log in logs if isinstance(log, SaleClosed)]
+    assert [(c.copy_id, c.status, c.by, c.penalty) for c in closed] == [
+        (first[0], Status.SETTLED, town.buyer, 0),
+        (second[0], Status.REFUNDED, town.accounts[9], town.terms.penalty),
+    ]
+    assert await market.credits(town.buyer) == ETHER + town.terms.penalty
+    states = await market.sale_states([first[0], second[0], bytes(32)])
+    assert [s.status for s in states] == [Status.SETTLED, Status.REFUNDED, Status.NONE]
+
+
+async def test_blocks(market: Market, town: Town) -> None:
+    town.anvil.mine(5)
+    newest = head(town)
+    assert (await market.head()).number == newest
+    assert (await market.head(2)) == await market.block(newest - 2)
+    assert (await market.head(newest + 50)).number == 0
+    assert [b.number for b in await market.blocks([3, 1, 2])] == [3, 1, 2]
+    with pytest.raises(BlockUnknownError):
+        await market.block(newest + 1)
+
+
+async def test_lagging_node_is_not_an_empty_range(market: Market, town: Town) -> None:
+    with pytest.raises(BlockUnknownError):
+        await market.logs(0, head(town) + 1)
+
+
+async def test_reorganisation_shows_in_the_hashes(market: Market, town: Town) -> None:
+    town.open()
+    before = await market.page(0, head(town))
+    town.anvil.request("anvil_reorg", 2, [])
+    after = await market.page(0, before.end.number)
+    assert after.end.number == before.end.number
+    assert after.end.hash != before.end.hash
+    assert len(after.logs) < len(before.logs)
+
+
+async def test_reverted_transactions_are_told(town: Town) -> None:
+    with pytest.raises(NodeFailedError):
+        town.send(town.seller, "createStore", DIGEST, DIGEST)
+
+
+# ------------------------------------------------------------------------------ lies, by a proxy
+
+
+@pytest.fixture
+def through(proxy, town: Town):
+    """Logs as read through a proxy that changes what eth_getLogs gives."""
+    rpcs: list[JsonRpc] = []
+
+    async def read(change, *, canonical: bool = False, last: int | None = None) -> Any:
+        def only_logs(method: str, params: list[Any], result: Any) -> Any:
+            return change(params, result) if method == "eth_getLogs" else result
+
+        server = await proxy(only_logs)
+        rpc = JsonRpc(server.url, timeout=10)
+        try:
+            market = Market(rpc, town.deployment)
+            return await market.logs(0, head(town) if last is None else last, canonical=canonical)
+        finally:
+            await rpc.close()
+            rpcs.append(rpc)
+
+    return read
+
+
+def log_change(**fields: Any):
+    """Changes the last log, which is a purchase."""
+
+    def change(params: list[Any], logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [*logs[:-1], {**logs[-1], **fields}]
+
+    return change
+
+
+TOPICS = [market_abi().topic("ItemPurchased"), bytes(32), bytes(32), bytes(32)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        log_change(address="0x" + "11" * 20),
+        log_change(address=None),
+        log_change(topics=["0x" + "22" * 32]),
+        log_change(topics=["0x" + topic.hex() for topic in TOPICS]),
+        log_change(topics=[]),
+        log_change(topics=None),
+        log_change(topics=["0x12"]),
+        log_change(data="0x"),
+        log_change(data="0x1"),
+        log_change(data=None),
+        log_change(removed=True),
+        log_change(removed="yes"),
+        log_change(blockNumber="0xffff"),
+        log_change(blockNumber=None),
+        log_change(blockNumber="-0x1"),
+        log_change(blockNumber="0x1"),
+        log_change(blockHash="0x" + "33" * 32),
+        log_change(blockHash=None),
+        log_change(logIndex=None),
+        log_change(transactionHash="0x00"),
+        lambda params, logs: [*logs, None],
+        lambda params, logs: {"logs": logs},
+        lambda params, logs: None,
+        lambda params, logs: [*logs, {**logs[-1], "transactionHash": "0x" + "44" * 32}],
+    ],
+)
+async def test_forged_logs(through, town: Town, change) -> None:
+    town.open()
+    town.buy()
+    with pytest.raises(RpcBadReplyError):
+        await through(change, canonical=True)
+
+
+async def test_copy_id_must_be_its_hash(through, town: Town) -> None:
+    town.open()
+    town.buy()
+
+    def change(params: list[Any], logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        topics = logs[-1]["topics"]
+        return [*logs[:-1], {**logs[-1], "topics": [topics[0], "0x" + "55" * 32, *topics[2:]]}]
+
+    with pytest.raises(RpcBadReplyError, match="forged log"):
+        await through(change)
+
+
+async def test_duplicates_and_disorder(through, market: Market, town: Town) -> None:
+    town.open()
+    town.buy(0)
+    town.buy(1)
+    honest = await market.logs(0, head(town))
+    assert len(honest) == 7
+    assert await through(lambda params, logs: logs[::-1] + logs) == honest
+
+
+async def test_range_limit_is_bisected(through, market: Market, town: Town) -> None:
+    town.open()
+    town.anvil.mine(300)
+    town.buy()
+    asked: list[tuple[int, int]] = []
+
+    def limited(params: list[Any], logs: list[Any]) -> Any:
+        first, last = int(params[0]["fromBlock"], 16), int(params[0]["toBlock"], 16)
+        if last - first >= 50:
+            return {"code": -32005, "message": "query exceeds max block range 50"}
+        asked.append((first, last))
+        return logs
+
+    assert await through(limited) == await market.logs(0, head(town))
+    assert asked[0][0] == 0
+    assert all(b[0] == a[1] + 1 for a, b in itertools.pairwise(asked))
+    assert asked[-1][1] == head(town)
+    assert len(asked) < 20
+
+
+async def test_range_limit_of_one_block_is_told(through, town: Town) -> None:
+    with pytest.raises(RpcRangeError):
+        await through(lambda params, logs: {"code": -32005, "message": "limit exceeded"})
+
+
+async def test_other_errors_are_not_bisected(through, town: Town) -> None:
+    asked = 0
+
+    def refuse(params: list[Any], logs: list[Any]) -> Any:
+        nonlocal asked
+        asked += 1
+        return {"code": -32000, "message": "header not found"}
+
+    with pytest.raises(RpcError):
+        await through(refuse)
+    assert asked == 1
+
+
+async def test_views_that_lie(proxy, town: Town) -> None:
+    for answer in ("0x", "0x00", None, "0x" + "ff" * 160, {"x": 1}):
+        server = await proxy(
+            lambda method, params, result, a=answer: a if method == "eth_call" else result
+        )
+        async with JsonRpc(server.url) as rpc:
+            market = Market(rpc, town.deployment)
+            with pytest.raises(RpcBadReplyError):
+                await market.sale_state(bytes(32))
+            with pytest.raises(RpcBadReplyError):
+                await market.deliverer(town.seller)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"code": 3, "message": "execution reverted", "data": "0xd92e233d"}, "ZeroAddress"),
+        ({"code": -32015, "message": "VM error", "data": "Reverted 0xd92e233d"}, "ZeroAddress"),
+        ({"code": -32603, "message": "x", "data": {"data": "0xd92e233d"}}, "ZeroAddress"),
+        ({"code": 3, "message": "execution reverted"}, ""),
+        ({"code": -32000, "message": "execution reverted"}, ""),
+        ({"code": 3, "message": "execution reverted", "data": "0x12345678"}, "unknown"),
+    ],
+)
+async def test_reverts_as_nodes_tell_them(proxy, town: Town, error, expected: str) -> None:
+    server = await proxy(lambda method, params, result: error)
+    async with JsonRpc(server.url) as rpc:
+        with pytest.raises(ContractReverted) as caught:
+            await Market(rpc, town.deployment).simulate(encode("stakeAsSeller"), sender=town.seller)
+    assert caught.value.error == expected
+
+
+async def test_a_node_s_own_refusal_is_no_revert(proxy, town: Town) -> None:
+    error = {"code": -32000, "message": "insufficient funds for gas * price + value"}
+    server = await proxy(lambda method, params, result: error)
+    async with JsonRpc(server.url) as rpc:
+        with pytest.raises(RpcError):
+            await Market(rpc, town.deployment).simulate(encode("stakeAsSeller"), sender=town.seller)
