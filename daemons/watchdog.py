@@ -1,0 +1,23 @@
+"""The watchdog's process: build, wire, run. The same as ``dam watchdog run``."""
+
+import sys
+
+from dam import logs
+from dam.config import Settings
+from dam.errors import ConfigError
+from dam.wiring import watchdog
+
+
+def main() -> int:
+    """Returns the exit code."""
+    logs.configure()
+    try:
+        settings = Settings.load()
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return watchdog(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,448 @@
+"""The daemon's memory: one SQLite file with cursor, events, stores, parts, outbox and journal.
+
+A kill at any instant leaves either the state before a transaction or the state after it: WAL with
+``synchronous=FULL``. What one step learns and what it decides on it share one transaction. The
+file is bound to one chain, market, account and role; `Ledger.open` refuses any other.
+
+This module has the file itself and what follows the chain; `shelf` keeps documents and parts in
+it, `outbox` what is to be sent.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+from dam.errors import LedgerError, Permanent
+from dam.records import dump_keys, dump_terms, load_keys, load_terms
+from dam.types import (
+    Address,
+    BlockRef,
+    CopyId,
+    DisputeOpened,
+    FragmentDelivered,
+    LogRef,
+    MarketLog,
+    Purchase,
+    SaleClosed,
+    StoreVersion,
+)
+
+SCHEMA_VERSION = 1
+KEPT_BLOCKS = 256
+"""How many block hashes are kept, and so how deep a reorganisation may be."""
+_JOURNAL_ROWS = 10_000
+
+
+class DeepReorganisation(Permanent):
+    """The chain changed below every block hash that is kept: the daemon halts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a ledger belongs to."""
+
+    chain_id: int
+    market: Address
+    account: Address
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaleRow:
+    """A purchase as the ledger has it."""
+
+    id: int
+    purchase: Purchase
+    state: str
+    reason: str
+    orphaned: bool
+    deadline: int
+    """Last block in which a delivery counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """What a reorganisation took away."""
+
+    to: BlockRef
+    depth: int
+    purchases: int
+    cancelled: int
+
+
+class Ledger:
+    """One open ledger file. Not for use by several threads or processes at once.
+
+    Args:
+        db: An open connection with the schema of this version.
+        binding: What the file is bound to.
+    """
+
+    def __init__(self, db: sqlite3.Connection, binding: Binding) -> None:
+        self.db = db
+        self.binding = binding
+
+    @classmethod
+    def open(cls, path: Path | str, binding: Binding) -> Self:
+        """Opens or makes a ledger, and checks it.
+
+        Raises:
+            LedgerError: It is corrupt, of another version, or of another chain, market or account.
+        """
+        try:
+            # The file has one writer: a lock that lasts is a mistake to report.
+            db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+            db.row_factory = sqlite3.Row
+            _prepare(db)
+        except sqlite3.DatabaseError as error:
+            raise _unusable(path, str(error)) from None
+        ledger = cls(db, binding)
+        ledger._bind(path)
+        return ledger
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything inside is saved together, or not at all."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.db
+        except BaseException:
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    # ---------------------------------------------------------------------- following the chain
+
+    def cursor(self) -> BlockRef | None:
+        """The last block that is read, or None before the first."""
+        row = self.db.execute("SELECT number, hash FROM cursor").fetchone()
+        return None if row is None else BlockRef(row["number"], row["hash"])
+
+    def known_blocks(self) -> list[BlockRef]:
+        """Block hashes that are kept, the newest first."""
+        rows = self.db.execute("SELECT number, hash FROM blocks ORDER BY number DESC")
+        return [BlockRef(row["number"], row["hash"]) for row in rows]
+
+    def save_range(self, logs: Iterable[MarketLog], cursor: BlockRef, *, refund_blocks: int) -> int:
+        """Records what a range of blocks holds, inside the caller's transaction.
+
+        A log that is already there is left as it is, so a range may be read twice; one that a
+        reorganisation had orphaned comes back to life.
+
+        Returns:
+            How many logs were new.
+        """
+        new = 0
+        blocks: dict[int, bytes] = {cursor.number: cursor.hash}
+        for log in logs:
+            blocks[log.at.block.number] = log.at.block.hash
+            new += self._save_log(log, refund_blocks)
+        self.db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", blocks.items())
+        # The oldest kept hash is a floor, however sparse the blocks with logs are.
+        self.db.execute(
+            "DELETE FROM blocks WHERE number < (SELECT min(number) FROM "
+            "(SELECT number FROM blocks ORDER BY number DESC LIMIT ?))",
+            (KEPT_BLOCKS,),
+        )
+        self.db.execute(
+            "INSERT INTO cursor VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE "
+            "SET number = excluded.number, hash = excluded.hash",
+            (cursor.number, cursor.hash),
+        )
+        return new
+
+    def _save_log(self, log: MarketLog, refund_blocks: int) -> int:
+        at = log.at
+        place = (at.block.number, at.block.hash, at.log_index)
+        if isinstance(log, Purchase):
+            return self._save_purchase(log, refund_blocks)
+        if isinstance(log, StoreVersion):
+            sql = "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, ?, ?)"
+            done = self.db.execute(sql, (*place, log.seller, log.digest, log.root))
+            if done.rowcount == 1:
+                self.want_document(log.seller, log.digest, log.root)
+            return done.rowcount
+        if isinstance(log, FragmentDelivered):
+            sql = "INSERT OR IGNORE INTO delivered VALUES (?, ?, ?, ?, ?, ?, ?)"
+            values = (*place, log.copy_id, log.index, log.by, log.supplied)
+            return self.db.execute(sql, values).rowcount
+        if isinstance(log, DisputeOpened | SaleClosed):
+            kind = "disputed" if isinstance(log, DisputeOpened) else log.status.name.lower()
+            sql = "INSERT OR IGNORE INTO turns VALUES (?, ?, ?, ?, ?)"
+            return self.db.execute(sql, (*place, log.copy_id, kind)).rowcount
+        return 0
+
+    def _save_purchase(self, log: Purchase, refund_blocks: int) -> int:
+        at = log.at
+        done = self.db.execute(
+            "INSERT INTO purchases (block, block_hash, log_index, tx_hash, timestamp, copy_id, "
+            "seller, buyer, store_digest, copy, terms, keys, deadline) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (
+                at.block.number,
+                at.block.hash,
+                at.log_index,
+                at.tx_hash,
+                at.block.timestamp,
+                log.copy_id,
+                log.seller,
+                log.buyer,
+                log.store_digest,
+                log.copy,
+                dump_terms(log.terms),
+                dump_keys(log.keys),
+                log.block + refund_blocks,
+            ),
+        )
+        if done.rowcount == 0:
+            self._revive(at)
+        return done.rowcount
+
+    def _revive(self, at: LogRef) -> None:
+        """A purchase whose block is canonical again, after a reorganisation and one back."""
+        row = self.db.execute(
+            "SELECT id FROM purchases WHERE block_hash = ? AND log_index = ? AND orphaned = 1",
+            (at.block.hash, at.log_index),
+        ).fetchone()
+        if row is not None:
+            purchase = (row["id"],)
+            self.db.execute(
+                "UPDATE purchases SET orphaned = 0, state = 'new', reason = '' WHERE id = ?",
+                purchase,
+            )
+            self.db.execute("UPDATE sealed SET orphaned = 0 WHERE purchase = ?", purchase)
+            self.db.execute(
+                "UPDATE jobs SET state = 'due', reason = '' "
+                "WHERE purchase = ? AND state = 'cancelled'",
+                purchase,
+            )
+
+    def rollback(self, to: BlockRef) -> Rollback:
+        """Forgets everything above the common ancestor ``to``, in one transaction.
+
+        Purchases stay, marked orphaned: what was sealed for them stays known. What was not signed
+        yet is cancelled; what was is the sender's to settle, and its receipts are open again.
+        """
+        with self.transaction() as db:
+            old = self.cursor()
+            depth = old.number - to.number if old is not None else 0
+            above = (to.number,)
+            db.execute(
+                "CREATE TEMP TABLE touched AS SELECT copy_id FROM delivered "
+                "WHERE block > ? UNION SELECT copy_id FROM turns WHERE block > ?",
+                above * 2,
+            )
+            for table in ("versions", "delivered", "turns", "blocks"):
+                db.execute(f"DELETE FROM {table} WHERE {_number(table)} > ?", above)  # noqa: S608
+            orphaned = db.execute(
+                "UPDATE purchases SET orphaned = 1 WHERE block > ? AND orphaned = 0", above
+            ).rowcount
+            db.execute(
+                "UPDATE sealed SET orphaned = 1 WHERE purchase IN "
+                "(SELECT id FROM purchases WHERE orphaned = 1)"
+            )
+            db.execute(
+                "UPDATE slots SET state = 'live', block = -1, status = -1 WHERE block > ? "
+                "AND state = 'mined' AND NOT EXISTS (SELECT 1 FROM slots AS other "
+                "WHERE other.nonce = slots.nonce AND other.state = 'live')",
+                above,
+            )
+            # What the lost events had ended is open again.
+            db.execute(
+                "UPDATE jobs SET state = CASE WHEN EXISTS (SELECT 1 FROM slots "
+                "WHERE slots.id = jobs.slot AND slots.state = 'live') THEN 'live' ELSE 'due' END "
+                "WHERE state = 'done' AND copy_id IN (SELECT copy_id FROM touched)"
+            )
+            db.execute(
+                "UPDATE purchases SET state = 'new', reason = '' WHERE state IN ('done', 'late') "
+                "AND copy_id IN (SELECT copy_id FROM touched)"
+            )
+            db.execute("DROP TABLE touched")
+            cancelled = db.execute(
+                "UPDATE jobs SET state = 'cancelled', reason = 'orphaned' WHERE state = 'due' "
+                "AND purchase IN (SELECT id FROM purchases WHERE orphaned = 1)"
+            ).rowcount
+            db.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?)", (to.number, to.hash))
+            db.execute("UPDATE cursor SET number = ?, hash = ?", (to.number, to.hash))
+            self.note("reorganisation", to=to.number, depth=depth, orphaned=orphaned)
+        return Rollback(to, depth, orphaned, cancelled)
+
+    # ------------------------------------------------------------------------------------ sales
+
+    def want_document(
+        self, seller: Address, digest: bytes, root: bytes, *, urgent: bool = False
+    ) -> int:
+        """Puts a store document on the list of those to read, and returns its row id."""
+        key = (seller, digest, root)
+        self.db.execute(
+            "INSERT INTO documents (seller, digest, root) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            key,
+        )
+        match = "seller = ? AND digest = ? AND root = ?"
+        if urgent:
+            self.db.execute(f"UPDATE documents SET urgent = 1 WHERE {match}", key)  # noqa: S608
+        row = self.db.execute(f"SELECT id FROM documents WHERE {match}", key).fetchone()  # noqa: S608
+        return int(row["id"])
+
+    def root_in_force(self, purchase: Purchase) -> bytes | None:
+        """Catalogue root of the store version that ``purchase`` was made under, if it is known."""
+        row = self.db.execute(
+            "SELECT digest, root FROM versions WHERE seller = ? AND (block, log_index) < (?, ?) "
+            "ORDER BY block DESC, log_index DESC LIMIT 1",
+            (purchase.seller, purchase.block, purchase.at.log_index),
+        ).fetchone()
+        # The contract let the purchase pass only under the version in force.
+        if row is None or row["digest"] != purchase.store_digest:
+            return None
+        return bytes(row["root"])
+
+    def sales(self, *states: str, orphaned: bool = False) -> list[SaleRow]:
+        """Purchases in one of ``states``, the oldest first; orphaned ones only if asked for."""
+        marks = ", ".join("?" * len(states))
+        rows = self.db.execute(
+            f"SELECT * FROM purchases WHERE state IN ({marks}) AND orphaned = ? "  # noqa: S608
+            "ORDER BY block, log_index",
+            (*states, orphaned),
+        )
+        return [_sale(row) for row in rows]
+
+    def sale(self, purchase_id: int) -> SaleRow:
+        """One purchase by its row id."""
+        row = self.db.execute("SELECT * FROM purchases WHERE id = ?", (purchase_id,)).fetchone()
+        return _sale(row)
+
+    def orphans_of(self, copy_id: CopyId) -> list[SaleRow]:
+        """Orphaned purchases of the same copy."""
+        rows = self.db.execute(
+            "SELECT * FROM purchases WHERE copy_id = ? AND orphaned = 1 ORDER BY id", (copy_id,)
+        )
+        return [_sale(row) for row in rows]
+
+    def mark_sale(self, purchase_id: int, state: str, reason: str = "") -> None:
+        """Moves a purchase to another state."""
+        self.db.execute(
+            "UPDATE purchases SET state = ?, reason = ? WHERE id = ?", (state, reason, purchase_id)
+        )
+
+    def delivered(self, copy_id: CopyId, *, since: int = 0) -> dict[int, int]:
+        """Parts of a sale that are there: index to block, from block ``since`` on."""
+        rows = self.db.execute(
+            "SELECT idx, min(block) AS block FROM delivered "
+            "WHERE copy_id = ? AND supplied = 0 AND block >= ? GROUP BY idx",
+            (copy_id, since),
+        )
+        return {row["idx"]: row["block"] for row in rows}
+
+    def turns(self, copy_id: CopyId, *, since: int = 0) -> dict[str, int]:
+        """What else happened to a sale: kind to block, from block ``since`` on."""
+        rows = self.db.execute(
+            "SELECT kind, block FROM turns WHERE copy_id = ? AND block >= ?", (copy_id, since)
+        )
+        return {row["kind"]: row["block"] for row in rows}
+
+    # ---------------------------------------------------------------------------------- journal
+
+    def note(self, event: str, **detail: Any) -> None:
+        """Writes down what an operator should know. Never a secret."""
+        text = json.dumps(detail, default=_plain, separators=(",", ":"))
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        cursor = self.db.execute(
+            "INSERT INTO journal (at, event, detail) VALUES (?, ?, ?)", (at, event, text)
+        )
+        assert cursor.lastrowid is not None
+        self.db.execute("DELETE FROM journal WHERE id <= ?", (cursor.lastrowid - _JOURNAL_ROWS,))
+
+    def journal(self, *events: str) -> list[dict[str, Any]]:
+        """What was written down, the oldest first; only ``events`` if any are named."""
+        rows = self.db.execute("SELECT at, event, detail FROM journal ORDER BY id")
+        return [
+            {"at": row["at"], "event": row["event"], **json.loads(row["detail"])}
+            for row in rows
+            if not events or row["event"] in events
+        ]
+
+    def _bind(self, path: Path | str) -> None:
+        wanted = {
+            "chain_id": str(self.binding.chain_id),
+            "market": self.binding.market,
+            "account": self.binding.account,
+            "role": self.binding.role,
+        }
+        found = {row["key"]: row["value"] for row in self.db.execute("SELECT * FROM meta")}
+        if not found:
+            with self.transaction() as db:
+                db.executemany("INSERT INTO meta VALUES (?, ?)", wanted.items())
+            return
+        wrong = [key for key in wanted if found.get(key) != wanted[key]]
+        if wrong:
+            self.close()
+            pairs = ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in wrong)
+            raise LedgerError(f"the ledger {path} belongs to {pairs}: name another state folder")
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        db.execute(f"PRAGMA {pragma}")
+    [[answer]] = db.execute("PRAGMA quick_check(1)").fetchall()
+    if answer != "ok":
+        raise sqlite3.DatabaseError(answer)
+    [[version]] = db.execute("PRAGMA user_version").fetchall()
+    if version == 0:
+        sql = resources.files("dam").joinpath("schema/ledger.sql").read_text("utf-8")
+        # One script, one transaction: a kill here leaves an empty file, not half a schema.
+        db.executescript(f"BEGIN; {sql} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    elif version != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"schema version {version}, this program has {SCHEMA_VERSION}")
+
+
+def _unusable(path: Path | str, why: str) -> LedgerError:
+    return LedgerError(
+        f"the ledger {path} cannot be used ({why}): move it away, the daemon then rebuilds it from "
+        "the chain; keep the old file until that is done"
+    )
+
+
+def _number(table: str) -> str:
+    return "number" if table == "blocks" else "block"
+
+
+def _plain(value: object) -> str:
+    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _sale(row: sqlite3.Row) -> SaleRow:
+    purchase = Purchase(
+        copy_id=CopyId(row["copy_id"]),
+        seller=Address(row["seller"]),
+        buyer=Address(row["buyer"]),
+        store_digest=row["store_digest"],
+        copy=row["copy"],
+        terms=load_terms(row["terms"]),
+        keys=load_keys(row["keys"]),
+        at=LogRef(
+            BlockRef(row["block"], row["block_hash"], row["timestamp"]),
+            row["tx_hash"],
+            row["log_index"],
+        ),
+    )
+    return SaleRow(
+        id=row["id"],
+        purchase=purchase,
+        state=row["state"],
+        reason=row["reason"],
+        orphaned=bool(row["orphaned"]),
+        deadline=row["deadline"],
+    )

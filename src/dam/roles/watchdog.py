@@ -1,0 +1,257 @@
+"""The watchdog: the seller's stand-in, who sleeps.
+
+It follows the seller's own sales. From block purchase + 101 on it delivers the parts that are still
+missing (their fee goes to the buyer; the sale and the penalty are saved); when a dispute opens it
+supplies every part once more, so that one junk fragment does not lose it; and it settles what can
+be settled. It works from the seller's seed and catalogue folder, as the seller or as his operator,
+and needs no document from IPFS. Credits stay where they are: withdrawing is the seller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from dam.errors import Malformed, Permanent, Refused
+from dam.hashing import part_leaf, sale_of
+from dam.ledger import Ledger, SaleRow
+from dam.listing import Catalogue, Listing, copy_parts, parts_tree
+from dam.logs import Log
+from dam.merkle import MerkleTree
+from dam.outbox import Outbox
+from dam.sealing import seal_fragment
+from dam.seeds import SellerSeed
+from dam.shelf import Shelf
+from dam.types import FALLBACK_BLOCKS, Address, BlockRef, Delivery, Deployment
+
+_CACHED_TREES = 32
+
+
+class Chain(Protocol):
+    """What the role asks of the market."""
+
+    deployment: Deployment
+
+    async def seller_operator(self, seller: Address) -> Address:
+        """The seller's operator, or zero."""
+        ...
+
+
+class Watchdog:
+    """Decides what to do for the seller's sales.
+
+    Args:
+        chain: The market.
+        ledger: Sales and the outbox.
+        seed: The seller's seed.
+        catalogue: The seller's folder.
+        seller: Whose sales.
+        me: The account that signs: the seller, or his operator.
+        log: Where to tell.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        ledger: Ledger,
+        seed: SellerSeed,
+        catalogue: Catalogue,
+        seller: Address,
+        me: Address,
+        *,
+        log: Log,
+    ) -> None:
+        self._chain = chain
+        self._windows = chain.deployment.windows
+        self._ledger = ledger
+        self._shelf = Shelf(ledger)
+        self._outbox = Outbox(ledger)
+        self._seed = seed
+        self._catalogue = catalogue
+        self._seller = seller
+        self._me = me
+        self._log = log
+        self._trees: dict[bytes, tuple[Listing, MerkleTree]] = {}
+        self._looked: tuple[int, int] | None = None
+        self._events = -1
+
+    async def check(self) -> None:
+        """Warns if the contract would not take our calls."""
+        if self._me != self._seller:
+            operator = await self._chain.seller_operator(self._seller)
+            if operator != self._me:
+                self._log.error(
+                    "not_operator",
+                    account=self._me,
+                    operator=operator,
+                    next_step="the seller names this account with setSellerOperator",
+                )
+
+    async def decide(self, head: BlockRef) -> None:
+        """Looks at every open sale of the seller. ``head`` is the newest block."""
+        [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
+        if (head.number, events) == self._looked:
+            return
+        for sale in self._ledger.sales("new"):
+            with self._ledger.transaction():
+                mine = sale.purchase.seller == self._seller
+                self._ledger.mark_sale(sale.id, "serving" if mine else "not-mine")
+        for sale in self._ledger.sales("serving"):
+            await self._watch(sale, head.number)
+        [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
+        self._looked = (head.number, events)
+
+    async def _watch(self, sale: SaleRow, head: int) -> None:
+        purchase = sale.purchase
+        turns = self._ledger.turns(purchase.copy_id, since=purchase.block)
+        if set(turns) - {"disputed"}:
+            with self._ledger.transaction():
+                self._ledger.mark_sale(sale.id, "done", "closed")
+            return
+        there = self._ledger.delivered(purchase.copy_id, since=purchase.block)
+        try:
+            await self._fill(sale, there, head)
+            if "disputed" in turns:
+                await self._supply(sale, there)
+        except Refused as error:
+            # Settling needs none of our parts, so a sale that is complete is watched on.
+            self._alert(sale, error.reason, str(error))
+        if "disputed" in turns:
+            self._settle(sale, turns["disputed"] + self._windows.arbitration_blocks + 1)
+        elif len(there) >= purchase.terms.threshold:
+            self._settle(sale, self._last_dispute_block(sale, there) + 1)
+
+    async def _fill(self, sale: SaleRow, there: dict[int, int], head: int) -> None:
+        """Delivers what is missing, from block purchase + 101 on."""
+        purchase = sale.purchase
+        first = purchase.block + FALLBACK_BLOCKS + 1
+        missing = [i for i in range(purchase.terms.parts) if i not in there]
+        missing = [i for i in missing if not self._known(sale, "deliver", i)]
+        if not missing or head + 1 < first:
+            return
+        if head >= sale.deadline:
+            raise Refused("deadline-passed", f"parts {missing} were never delivered")
+        deliveries = await self._seal(sale, missing)
+        with self._ledger.transaction():
+            for delivery in deliveries:
+                self._keep(sale, delivery)
+                self._outbox.add(
+                    sale.id,
+                    purchase.copy_id,
+                    "deliver",
+                    delivery=delivery,
+                    not_before=first,
+                    deadline=sale.deadline,
+                )
+        self._log.info(
+            "falling_back",
+            sale=purchase.copy_id,
+            parts=missing,
+            purchase_block=purchase.block,
+            blocks_left=sale.deadline - head,
+        )
+
+    async def _supply(self, sale: SaleRow, there: dict[int, int]) -> None:
+        """Publishes every delivered part once more, while the dispute is open."""
+        again = [i for i in sorted(there) if not self._known(sale, "supply", i)]
+        if not again:
+            return
+        deliveries = await self._seal(sale, again)
+        with self._ledger.transaction():
+            for delivery in deliveries:
+                self._outbox.add(sale.id, sale.purchase.copy_id, "supply", delivery=delivery)
+        self._log.info("supplying", sale=sale.purchase.copy_id, parts=again)
+
+    def _settle(self, sale: SaleRow, first: int) -> None:
+        with self._ledger.transaction():
+            copy_id = sale.purchase.copy_id
+            if self._outbox.add(sale.id, copy_id, "settle", not_before=first):
+                self._log.info("settles_from", sale=copy_id, block=first)
+            else:
+                # A dispute moves the block; the contract's own answer has the last word.
+                self._outbox.move_settlement(sale.id, first)
+
+    def _last_dispute_block(self, sale: SaleRow, there: dict[int, int]) -> int:
+        """As `Marketplace._lastDisputeBlock` has it: after the later of completion and gate."""
+        terms, bought = sale.purchase.terms, sale.purchase.block
+        blocks = sorted(there.values())
+        gate = bought + FALLBACK_BLOCKS + 1
+        if len(blocks) == terms.parts:
+            gate = min(gate, blocks[-1])
+        return max(blocks[terms.threshold - 1], gate) + self._windows.dispute_blocks
+
+    def _known(self, sale: SaleRow, kind: str, index: int) -> bool:
+        return any(
+            job.kind == kind and job.index == index for job in self._outbox.of_purchase(sale.id)
+        )
+
+    def _keep(self, sale: SaleRow, delivery: Delivery) -> None:
+        purchase = sale.purchase
+        index = delivery.index
+        place = (purchase.seller, purchase.terms.item_id, purchase.copy, index)
+        self._shelf.keep_sealed(sale.id, place, purchase.keys[index], delivery.fragment)
+
+    async def _seal(self, sale: SaleRow, indexes: list[int]) -> list[Delivery]:
+        """Makes parts from the seed, checks them against the sale, seals them to the buyer."""
+        purchase, terms = sale.purchase, sale.purchase.terms
+        listing, tree = await self._listing(terms.parts_root)
+        try:
+            parts = copy_parts(self._seed, listing, purchase.copy)
+        except Malformed as error:
+            raise Refused("not-in-catalogue", str(error)) from None
+        deliveries = []
+        for index in indexes:
+            leaf, share = parts[index]
+            key = purchase.keys[index]
+            fragment = self._shelf.sealed_before(purchase.copy_id, index, key)
+            deliveries.append(
+                Delivery(
+                    copy_id=purchase.copy_id,
+                    sale=sale_of(purchase),
+                    index=index,
+                    deliverer=leaf.deliverer,
+                    commitment=leaf.commitment,
+                    secret_hash=leaf.secret_hash,
+                    salt=leaf.salt,
+                    proof=tree.proof(part_leaf(leaf)),
+                    fragment=fragment or seal_fragment(share, key),
+                )
+            )
+        return deliveries
+
+    async def _listing(self, parts_root: bytes) -> tuple[Listing, MerkleTree]:
+        """The listing that was published under a root, and its tree, which costs some hashing."""
+        found = self._trees.get(parts_root)
+        if found is not None:
+            return found
+        try:
+            listing = self._catalogue.recall(parts_root)
+        except Permanent as error:
+            raise Refused("catalogue-damaged", str(error)) from None
+        if listing is None:
+            raise Refused(
+                "not-in-catalogue",
+                f"no item was published under root 0x{parts_root.hex()}: put the catalogue folder "
+                "back from a backup, and start again",
+            )
+        tree = await asyncio.to_thread(parts_tree, self._seed, listing)
+        if tree.root != parts_root:
+            raise Refused("seed-differs", "the seed is not the one that this item was made from")
+        if len(self._trees) >= _CACHED_TREES:
+            self._trees.pop(next(iter(self._trees)))
+        self._trees[parts_root] = (listing, tree)
+        return listing, tree
+
+    def _alert(self, sale: SaleRow, reason: str, detail: str) -> None:
+        """Says once why parts of a sale cannot be delivered; the sale is watched on."""
+        if sale.reason == reason:
+            return
+        event = "purchase_late" if reason == "deadline-passed" else "purchase_refused"
+        about = {"sale": sale.purchase.copy_id, "block": sale.purchase.block, "reason": reason}
+        with self._ledger.transaction():
+            self._ledger.mark_sale(sale.id, sale.state, reason)
+            self._ledger.note(event, **about)
+        self._log.error(event, **about, detail=detail)
+
+    def finished(self) -> None:
+        """A sale ends when the chain says that it is closed, which `decide` sees."""

@@ -1,0 +1,292 @@
+"""What the ledger knows of store documents: which to read, our parts in them, refusals, pins.
+
+Parts are kept sealed, with the page key that opens them, their leaf's proof and the terms that they
+were read under, by document: a later version of a store does not touch what an older one sold.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from dam.ledger import Ledger
+from dam.records import dump_proof, dump_terms, load_proof, load_terms
+from dam.types import Address, CopyId, Terms
+
+NO_COPY = -1
+"""Of a refusal: it concerns no copy in particular."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A store document by its digest, and what became of it."""
+
+    id: int
+    seller: Address
+    digest: bytes
+    root: bytes
+    state: str
+    """wanted, read or refused."""
+    reason: str
+    urgent: bool
+    attempts: int
+    pin: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPart:
+    """One of our parts, as the document had it."""
+
+    item_id: bytes
+    copy: int
+    index: int
+    terms: Terms
+    page_key: bytes | None
+    """None: a plain sealed box."""
+    sealed: bytes
+    proof: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PartRefusal:
+    """Something that looks like our part and must not be served."""
+
+    item_id: bytes
+    copy: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a document holds for us."""
+
+    parts: Sequence[KeptPart] = field(default_factory=tuple)
+    refusals: Sequence[PartRefusal] = field(default_factory=tuple)
+
+
+class Shelf:
+    """Documents and parts of one ledger. Writing methods open their own transaction."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._db = ledger.db
+
+    # --------------------------------------------------------------------------------- documents
+
+    def document(self, seller: Address, digest: bytes, root: bytes) -> Document | None:
+        """The document of a store version, if it was ever wanted."""
+        row = self._db.execute(
+            "SELECT * FROM documents WHERE seller = ? AND digest = ? AND root = ?",
+            (seller, digest, root),
+        ).fetchone()
+        return None if row is None else _document(row)
+
+    def wanted(self, busy: Collection[int]) -> list[Document]:
+        """Documents to read, the urgent first, then the oldest, without those in ``busy``."""
+        rows = self._db.execute(
+            "SELECT * FROM documents WHERE state = 'wanted' ORDER BY urgent DESC, id"
+        )
+        return [_document(row) for row in rows if row["id"] not in busy]
+
+    def count_attempt(self, document: Document, reason: str) -> None:
+        """A read failed for now."""
+        with self._ledger.transaction() as db:
+            db.execute(
+                "UPDATE documents SET attempts = attempts + 1, reason = ? WHERE id = ?",
+                (reason, document.id),
+            )
+
+    def refuse(self, document: Document, reason: str) -> None:
+        """The document can never be read: it breaks a rule."""
+        with self._ledger.transaction() as db:
+            db.execute(
+                "UPDATE documents SET state = 'refused', reason = ? WHERE id = ?",
+                (reason, document.id),
+            )
+            self._ledger.note(
+                "store_refused", seller=document.seller, digest=document.digest, reason=reason
+            )
+
+    def save_scan(self, document: Document, scan: Scan) -> None:
+        """Keeps what was found, all or nothing; reading a document twice changes nothing."""
+        with self._ledger.transaction() as db:
+            db.execute(
+                "UPDATE documents SET state = 'read', reason = '', parts = ?, "
+                "pin = CASE WHEN ? > 0 AND pin = '' THEN 'wanted' ELSE pin END WHERE id = ?",
+                (len(scan.parts), len(scan.parts), document.id),
+            )
+            db.executemany(
+                "INSERT OR IGNORE INTO parts (document, item_id, copy, idx, parts_root, terms, "
+                "page_key, sealed, proof) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [_part_values(document.id, part) for part in scan.parts],
+            )
+            for refusal in scan.refusals:
+                done = db.execute(
+                    "INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?)",
+                    (
+                        document.id,
+                        refusal.item_id,
+                        refusal.copy,
+                        refusal.reason,
+                        refusal.detail,
+                    ),
+                )
+                if done.rowcount:
+                    self._ledger.note(
+                        "part_refused",
+                        seller=document.seller,
+                        digest=document.digest,
+                        item=refusal.item_id,
+                        reason=refusal.reason,
+                    )
+
+    # ------------------------------------------------------------------------------------- parts
+
+    def parts(self, document: Document, item_id: bytes, copy: int) -> list[KeptPart]:
+        """Our parts of one copy under one document."""
+        rows = self._db.execute(
+            "SELECT * FROM parts WHERE document = ? AND item_id = ? AND copy = ? ORDER BY idx",
+            (document.id, item_id, copy),
+        )
+        return [_part(row) for row in rows]
+
+    def refusals(self, document: Document, item_id: bytes, copy: int) -> list[PartRefusal]:
+        """What was refused of one copy under one document."""
+        rows = self._db.execute(
+            "SELECT * FROM refusals WHERE document = ? AND item_id = ? AND copy IN (?, ?)",
+            (document.id, item_id, copy, NO_COPY),
+        )
+        return [
+            PartRefusal(row["item_id"], row["copy"], row["reason"], row["detail"]) for row in rows
+        ]
+
+    def copied(self, seller: Address, sealed: bytes) -> bool:
+        """Whether this ciphertext is one of our parts in the store of another seller."""
+        row = self._db.execute(
+            "SELECT 1 FROM parts JOIN documents ON documents.id = parts.document "
+            "WHERE parts.sealed = ? AND documents.seller <> ? LIMIT 1",
+            (sealed, seller),
+        ).fetchone()
+        return row is not None
+
+    # ------------------------------------------------------------------------- who it was sealed to
+
+    def buyer_of(self, seller: Address, item_id: bytes, copy: int, index: int) -> int | None:
+        """Row id of the canonical purchase that a part was sealed for, if any."""
+        row = self._db.execute(
+            "SELECT purchase FROM sealed WHERE seller = ? AND item_id = ? AND copy = ? "
+            "AND idx = ? AND orphaned = 0",
+            (seller, item_id, copy, index),
+        ).fetchone()
+        return None if row is None else int(row["purchase"])
+
+    def sealed_before(self, copy_id: CopyId, index: int, buyer_key: bytes) -> bytes | None:
+        """The fragment that was once sealed to this very key, to be used again."""
+        row = self._db.execute(
+            "SELECT fragment FROM sealed JOIN purchases ON purchases.id = purchase "
+            "WHERE copy_id = ? AND idx = ? AND buyer_key = ?",
+            (copy_id, index, buyer_key),
+        ).fetchone()
+        return None if row is None else bytes(row["fragment"])
+
+    def keep_sealed(
+        self,
+        purchase: int,
+        place: tuple[Address, bytes, int, int],
+        buyer_key: bytes,
+        fragment: bytes,
+    ) -> None:
+        """Writes down whom a part is sealed to, inside the caller's transaction.
+
+        Args:
+            purchase: Row id of the purchase.
+            place: Seller, item id, copy of the sale, index.
+            buyer_key: The one-time key.
+            fragment: The 80 sealed bytes.
+
+        Raises:
+            sqlite3.IntegrityError: It is sealed to another buyer already.
+        """
+        self._db.execute(
+            "INSERT INTO sealed (seller, item_id, copy, idx, purchase, buyer_key, fragment) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (purchase, idx) DO NOTHING",
+            (*place, purchase, buyer_key, fragment),
+        )
+
+    def move_sealed(self, orphan: int, purchase: int, index: int) -> None:
+        """The same purchase stands in another block now; inside the caller's transaction."""
+        self._db.execute(
+            "UPDATE sealed SET purchase = ?, orphaned = 0 WHERE purchase = ? AND idx = ?",
+            (purchase, orphan, index),
+        )
+
+    # -------------------------------------------------------------------------------------- pins
+
+    def to_pin(self) -> list[Document]:
+        """Documents with our parts that are not pinned yet, the newest first."""
+        rows = self._db.execute("SELECT * FROM documents WHERE pin = 'wanted' ORDER BY id DESC")
+        return [_document(row) for row in rows]
+
+    def pinned_bytes(self) -> int:
+        """What all pins hold, in bytes (blocks that two stores share count twice)."""
+        [total] = self._db.execute("SELECT coalesce(sum(pin_bytes), 0) FROM documents").fetchone()
+        return int(total)
+
+    def superseded_pin(self) -> Document | None:
+        """The oldest pinned store version that its seller has replaced."""
+        row = self._db.execute(
+            "SELECT * FROM documents WHERE pin = 'held' AND EXISTS (SELECT 1 FROM documents AS "
+            "newer WHERE newer.seller = documents.seller AND newer.id > documents.id "
+            "AND newer.pin IN ('held', 'wanted')) ORDER BY id LIMIT 1"
+        ).fetchone()
+        return None if row is None else _document(row)
+
+    def mark_pin(self, document: Document, pin: str, size: int = 0) -> None:
+        """Records a pin: 'held' with its bytes, 'refused', or '' once it is taken off."""
+        with self._ledger.transaction() as db:
+            db.execute(
+                "UPDATE documents SET pin = ?, pin_bytes = ? WHERE id = ?",
+                (pin, size, document.id),
+            )
+
+
+def _document(row: sqlite3.Row) -> Document:
+    return Document(
+        id=row["id"],
+        seller=Address(row["seller"]),
+        digest=row["digest"],
+        root=row["root"],
+        state=row["state"],
+        reason=row["reason"],
+        urgent=bool(row["urgent"]),
+        attempts=row["attempts"],
+        pin=row["pin"],
+    )
+
+
+def _part_values(document: int, part: KeptPart) -> tuple[object, ...]:
+    return (
+        document,
+        part.item_id,
+        part.copy,
+        part.index,
+        part.terms.parts_root,
+        dump_terms(part.terms),
+        part.page_key or b"",
+        part.sealed,
+        dump_proof(part.proof),
+    )
+
+
+def _part(row: sqlite3.Row) -> KeptPart:
+    return KeptPart(
+        item_id=row["item_id"],
+        copy=row["copy"],
+        index=row["idx"],
+        terms=load_terms(row["terms"]),
+        page_key=row["page_key"] or None,
+        sealed=row["sealed"],
+        proof=load_proof(row["proof"]),
+    )

@@ -1,0 +1,240 @@
+"""Keeps up with store documents: reads each version once, finds what is ours, pins what we serve.
+
+A slow store holds up nobody: documents that failed before may take at most half of the places, a
+first attempt has a short deadline, and every further one a longer one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from dam.catalog import Limits, Store, read_store
+from dam.errors import BlockRefused, IpfsError, Malformed
+from dam.ipfs import BlockStore, Cid, PinLimits
+from dam.ledger import Ledger
+from dam.logs import Log
+from dam.shelf import NO_COPY, Document, PartRefusal, Scan, Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class StorePolicy:
+    """How much work and space the stores of others may take."""
+
+    limits: Limits = field(default_factory=Limits)
+    places: int = 8
+    """Documents read at once."""
+    first_seconds: float = 15.0
+    """For the first attempt; doubled with each further one up to ``limits.seconds``."""
+    retry_seconds: float = 2.0
+    """Pause after the first failure; doubled with each further one."""
+    longest_retry: float = 600.0
+    urgent_retry: float = 15.0
+    """Longest pause while a purchase waits for the document."""
+    pin_bytes: int = 4 << 30
+    pin_seconds: float = 600.0
+
+
+class StoreKeeper:
+    """Reads wanted documents and pins those with parts of ours.
+
+    Args:
+        blocks: Where the blocks are.
+        ledger: Which documents are wanted, and where findings go.
+        scan: What a store holds for us; runs in a thread of its own.
+        log: Where to tell.
+        changed: Called when a document was read or refused: a purchase may have waited for it.
+        policy: Limits.
+        checkpoint: Called at F3 (document fetched, nothing saved).
+    """
+
+    def __init__(
+        self,
+        blocks: BlockStore,
+        ledger: Ledger,
+        scan: Callable[[Store], Scan],
+        *,
+        log: Log,
+        changed: Callable[[], None],
+        policy: StorePolicy | None = None,
+        checkpoint: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._blocks = blocks
+        self._ledger = ledger
+        self._shelf = Shelf(ledger)
+        self._scan = scan
+        self._log = log
+        self._changed = changed
+        self._policy = policy or StorePolicy()
+        self._checkpoint = checkpoint
+        self._wake = asyncio.Event()
+        self._busy: dict[asyncio.Task[None], Document] = {}
+        self._not_before: dict[int, float] = {}
+
+    def wake(self) -> None:
+        """There may be new documents to read."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        loops = [asyncio.create_task(self._read_all()), asyncio.create_task(self._pin_all())]
+        try:
+            await asyncio.gather(*loops)
+        finally:
+            for task in (*loops, *self._busy):
+                task.cancel()
+            await asyncio.gather(*loops, *self._busy, return_exceptions=True)
+
+    async def drain(self) -> None:
+        """Reads what is wanted, once, and pins it: for tests and single runs."""
+        for document in self._shelf.wanted(()):
+            await self._read(document)
+        for document in self._shelf.to_pin():
+            await self._pin(document)
+
+    # ------------------------------------------------------------------------------------ reading
+
+    async def _read_all(self) -> None:
+        while True:
+            self._wake.clear()
+            for document in self._choose():
+                self._busy[asyncio.create_task(self._read(document))] = document
+            wake = asyncio.create_task(self._wake.wait())
+            done, _ = await asyncio.wait(
+                {wake, *self._busy}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED
+            )
+            wake.cancel()
+            for task in [task for task in self._busy if task in done]:
+                del self._busy[task]
+                task.result()
+
+    def _choose(self) -> list[Document]:
+        now = time.monotonic()
+        busy = list(self._busy.values())
+        again = sum(document.attempts > 0 for document in busy)
+        free = self._policy.places - len(busy)
+        chosen: list[Document] = []
+        if free <= 0:
+            return chosen
+        for document in self._shelf.wanted({document.id for document in busy}):
+            if len(chosen) == free:
+                break
+            wait = self._not_before.get(document.id, 0.0)
+            if document.urgent:
+                wait = min(wait, now + self._policy.urgent_retry)
+                self._not_before[document.id] = wait
+            if wait > now or (document.attempts and again >= self._policy.places // 2):
+                continue
+            again += document.attempts > 0
+            chosen.append(document)
+        return chosen
+
+    async def _read(self, document: Document) -> None:
+        log = self._log.bind(seller=document.seller, digest=document.digest)
+        binding = self._ledger.binding
+        patience = self._policy.first_seconds * 2 ** min(document.attempts, 10)
+        limits = replace(self._policy.limits, seconds=min(patience, self._policy.limits.seconds))
+        try:
+            store = await read_store(
+                self._blocks,
+                document.digest,
+                chain_id=binding.chain_id,
+                market=binding.market,
+                seller=document.seller,
+                root=document.root,
+                limits=limits,
+            )
+            scan = await asyncio.to_thread(self._scan, store)
+        except IpfsError as error:
+            self._later(document, str(error))
+            log.warning("store_unavailable", attempt=document.attempts + 1, reason=str(error))
+        except (Malformed, BlockRefused) as error:
+            self._shelf.refuse(document, str(error))
+            log.warning("store_refused", reason=str(error))
+            self._changed()
+        else:
+            copied = await self._copied(store, {part.sealed for part in scan.parts})
+            scan = replace(scan, refusals=[*scan.refusals, *copied])
+            self._checkpoint("F3")
+            self._shelf.save_scan(document, scan)
+            self._not_before.pop(document.id, None)
+            for refusal in scan.refusals:
+                log.warning(
+                    "part_refused",
+                    reason=refusal.reason,
+                    item=refusal.item_id,
+                    detail=refusal.detail,
+                )
+            log.info("store_read", items=len(store.items), parts=len(scan.parts))
+            self._changed()
+
+    async def _copied(self, store: Store, ours: set[bytes]) -> list[PartRefusal]:
+        """Our ciphertext out of another seller's store, listed here: no harm, but worth a word.
+
+        Its tag is for another domain, so `find_parts` does not see it, and it is never served.
+        """
+        refusals = []
+        looked = 0
+        for item in store.items:
+            for sealed in (s for section in item.sections for s in section.encrypted_parts):
+                looked += 1
+                if looked % 500 == 0:
+                    await asyncio.sleep(0)
+                if sealed not in ours and self._shelf.copied(store.seller, sealed):
+                    detail = "a part of ours, copied from another seller's store"
+                    refusals.append(
+                        PartRefusal(item.terms.item_id, NO_COPY, "copied-ciphertext", detail)
+                    )
+                    break
+        return refusals
+
+    def _later(self, document: Document, reason: str) -> None:
+        self._shelf.count_attempt(document, reason)
+        pause = self._policy.retry_seconds * 2 ** min(document.attempts, 20)
+        longest = self._policy.urgent_retry if document.urgent else self._policy.longest_retry
+        self._not_before[document.id] = time.monotonic() + min(pause, longest)
+
+    # ------------------------------------------------------------------------------------ pinning
+
+    async def _pin_all(self) -> None:
+        pause = 1.0
+        while True:
+            failed = False
+            for document in self._shelf.to_pin():
+                failed |= not await self._pin(document)
+            # Pins wait for blocks that only the seller may have: try again, ever more seldom.
+            pause = min(pause * 2, 120.0) if failed else 1.0
+            await asyncio.sleep(pause)
+
+    async def _pin(self, document: Document) -> bool:
+        log = self._log.bind(seller=document.seller, digest=document.digest)
+        await self._make_room()
+        left = self._policy.pin_bytes - self._shelf.pinned_bytes()
+        try:
+            size = await self._blocks.pin(
+                Cid("dag-json", document.digest),
+                limits=PinLimits(max_bytes=max(0, left)),
+                deadline=self._policy.pin_seconds,
+            )
+        except IpfsError as error:
+            log.warning("pin_unavailable", reason=str(error))
+            return False
+        except BlockRefused as error:
+            self._shelf.mark_pin(document, "refused")
+            log.warning("pin_refused", reason=str(error), budget_left=left)
+            return True
+        self._shelf.mark_pin(document, "held", size.bytes)
+        log.info("pinned", blocks=size.blocks, bytes=size.bytes)
+        return True
+
+    async def _make_room(self) -> None:
+        """Above nine tenths of the budget, lets go of store versions that were replaced."""
+        while self._shelf.pinned_bytes() > self._policy.pin_bytes * 9 // 10:
+            old = self._shelf.superseded_pin()
+            if old is None:
+                return
+            await self._blocks.unpin(Cid("dag-json", old.digest))
+            self._shelf.mark_pin(old, "")
+            self._log.info("unpinned", seller=old.seller, digest=old.digest)
