@@ -38,9 +38,7 @@ class Daemon:
         place = {"chain_id": CHAIN, "market": MARKET, "seller": seller, **where}
         return list(finding.find_parts(item, self.ring, **place))
 
-    def open(
-        self, found: finding.FoundPart, seller: Address, **where: Any
-    ) -> finding.OpenedPart:
+    def open(self, found: finding.FoundPart, seller: Address, **where: Any) -> finding.OpenedPart:
         place = {"chain_id": CHAIN, "market": MARKET, "seller": seller, "me": self.operator}
         return finding.open_found(found, **{**place, **where})
 

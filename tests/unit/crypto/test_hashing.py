@@ -26,12 +26,34 @@ from dam.types import (
 words = st.binary(min_size=32, max_size=32)
 addresses = st.binary(min_size=20, max_size=20).map(hashing.checksum)
 u128, u64, u8 = (st.integers(0, 2**bits - 1) for bits in (128, 64, 8))
-TERMS_TYPES = (
-    "bytes32 address uint128 uint128 uint128 uint128 uint64 bool uint8 uint8 address bytes32"
-).split()
-SALE_TYPES = "address address uint64 uint64 bool uint8 uint8 uint128 bytes32 bytes32".split()
-ESCROW_TYPES = "bytes32 bytes32 address uint128 uint128 uint128 address".split()
-LEAF_TYPES = "uint64 uint8 address bytes32 bytes32 bytes32".split()
+TERMS_TYPES = [
+    "bytes32",
+    "address",
+    "uint128",
+    "uint128",
+    "uint128",
+    "uint128",
+    "uint64",
+    "bool",
+    "uint8",
+    "uint8",
+    "address",
+    "bytes32",
+]
+SALE_TYPES = [
+    "address",
+    "address",
+    "uint64",
+    "uint64",
+    "bool",
+    "uint8",
+    "uint8",
+    "uint128",
+    "bytes32",
+    "bytes32",
+]
+ESCROW_TYPES = ["bytes32", "bytes32", "address", "uint128", "uint128", "uint128", "address"]
+LEAF_TYPES = ["uint64", "uint8", "address", "bytes32", "bytes32", "bytes32"]
 by_type = {
     "bytes32": words,
     "address": addresses,
@@ -152,7 +174,7 @@ def test_addresses(raw: bytes) -> None:
         "0X" + "1" * 40,
         "0x" + "g" * 40,
         "0x " + "1" * 39,
-        "0x" + "１" * 40,
+        "0x" + "\uff11" * 40,
         "0xD8dA6BF26964aF9D7eEd9e03E53415D37aA96045",
         "0x" + "AB" * 20,
         " 0x" + "1" * 40,
