@@ -21,7 +21,8 @@ import aiohttp
 from dam.errors import ConfigError, RpcError
 
 _REPLY_BYTES = 4 << 20
-_LOGS_BYTES = 64 << 20
+# About 8,000 purchases; parsed, they take three times as much memory. More: ask for fewer blocks.
+_LOGS_BYTES = 16 << 20
 _BATCH = 100
 _CONNECTIONS = 16
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
