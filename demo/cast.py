@@ -1,0 +1,406 @@
+"""Who plays in the demo, and what each can do: people by their commands, daemons as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dam.catalog import Store, read_store
+from dam.hashing import item_id
+from dam.market import Market
+from dam.types import Address, CopyId, FragmentDelivered, Purchase, Terms
+from demo import byhand
+from demo.actors import Actor
+from demo.goods import Deal, Goods
+from demo.processes import Daemon
+from demo.report import Report, SceneFailed
+from demo.world import ROOT, CommandFailed, World
+
+BREAKS = {
+    "fee": "the seller lists the coupon with a commission that is 1 wei a part too high",
+    "key": "the buyer's seed is swapped for another before he opens the coupon",
+    "price": "the document names a price that the catalogue root on chain does not",
+    "daemon": "a deliverer is killed before the coupon is sold",
+    "domain": "the deliverers' check of the domain is switched off",
+}
+_DELIVERY_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """A purchase made ready by hand: everything but the money."""
+
+    digest: bytes
+    terms: Terms
+    copy: int
+    secrets: tuple[bytes, ...]
+    data: bytes
+    """Calldata of ``buyItem``."""
+
+
+class Cast:
+    """The people of the play and their daemons.
+
+    Args:
+        world: Where they live.
+        goods: What is sold.
+        broken: One of `BREAKS`, or empty.
+    """
+
+    KEY_FILE = Path("keys") / "deliverer.json"
+
+    def __init__(self, world: World, goods: Goods, broken: str = "") -> None:
+        self.world = world
+        self.goods = goods
+        self.broken = broken
+        self.coupons = [f"{goods.coupon}-{number}" for number in range(goods.coupon_deal.supply)]
+        self.seller: Actor
+        self.operator: Actor
+        self.buyer: Actor
+        self.arbitrator: Actor
+        self.deliverers: list[Actor] = []
+        self.daemons: list[Daemon] = []
+        self.watchdog: Daemon
+
+    # -------------------------------------------------------------------------------- curtain
+
+    async def enter(self) -> None:
+        """Makes everybody, with stakes and keys; the store is published; daemons run."""
+        world = self.world
+        self.seller, self.buyer, self.arbitrator, self.operator = await asyncio.gather(
+            world.actor("seller"),
+            world.actor("buyer"),
+            world.actor("arbitrator"),
+            world.actor("watchdog"),
+        )
+        self.deliverers = list(
+            await asyncio.gather(*(world.actor(f"deliverer {n}") for n in (1, 2, 3)))
+        )
+        await asyncio.gather(
+            self._enter_seller(),
+            world.dam(self.buyer, "keys", "new", "buyer"),
+            *(self._enter_deliverer(actor) for actor in self.deliverers),
+        )
+
+    async def _enter_deliverer(self, actor: Actor) -> None:
+        await self.world.dam(actor, "keys", "new", "deliverer")
+        await self.world.dam(actor, "deliverer", "stake", "0.05 ether", "--yes")
+
+    async def _enter_seller(self) -> None:
+        await self.world.dam(self.seller, "keys", "new", "seller")
+        await self.world.dam(self.seller, "seller", "stake", "3 ether", "--yes")
+        await self.world.send(self.seller, "setSellerOperator", self.operator.address)
+
+    async def publish(self) -> int:
+        """The seller writes his listings and publishes them; returns the block."""
+        folder = self.seller.home / "store"
+        folder.mkdir()
+        goods = self.goods
+        (folder / "coupons.txt").write_text("\n".join(self.coupons) + "\n", "utf-8")
+        (folder / "album.bin").write_bytes(goods.file)
+        (folder / "licence.txt").write_text(goods.silent_code, "utf-8")
+        (folder / "voucher.txt").write_text(goods.loot, "utf-8")
+        coupon = _toml(goods.coupon_deal, self.arbitrator.address, 'codes = "coupons.txt"')
+        if self.broken == "fee":
+            wrong = goods.coupon_deal.commission + goods.coupon_deal.parts
+            coupon = coupon.replace(str(goods.coupon_deal.commission), str(wrong))
+        listings = [
+            'name = "The corner shop"',
+            coupon,
+            _toml(goods.file_deal, self.arbitrator.address, 'file = "album.bin"'),
+            _toml(goods.silent_deal, self.arbitrator.address, 'file = "licence.txt"'),
+            _toml(goods.loot_deal, self.arbitrator.address, 'file = "voucher.txt"'),
+        ]
+        path = folder / "store.toml"
+        path.write_text("\n\n".join(listings) + "\n", "utf-8")
+        done = await self.world.dam(self.seller, "seller", "publish", path, "--yes", "--json")
+        if self.broken == "price":
+            await self._swap_price()
+        return int(done.json["block"])
+
+    async def _swap_price(self) -> None:
+        """The document now says 1 wei less than the catalogue root, which stays as it is."""
+        world = self.world
+        digest = await self.digest_of(self.seller)
+        document = await byhand.read_document(world.blocks, digest)
+        document["items"][0]["price"] = str(int(document["items"][0]["price"]) - 1)
+        swapped, _ = await byhand.put_document(world.blocks, document)
+        root = await self.root_of(self.seller)
+        await world.send(self.seller, "updateStore", swapped, root)
+
+    def raise_daemons(self) -> None:
+        """Makes the four daemons and starts them."""
+        careless = [sys.executable, "-m", "demo.careless"]
+        for actor in self.deliverers:
+            command = careless if self.broken == "domain" else []
+            daemon = self.world.daemon(
+                actor, "deliverer", command=command, env={"PYTHONPATH": str(ROOT)}
+            )
+            self.daemons.append(daemon)
+        seller_home = self.world.env(self.seller)
+        self.watchdog = self.world.daemon(
+            self.operator,
+            "watchdog",
+            env={
+                "DAM_HOME": seller_home["DAM_HOME"],
+                "DAM_KEY_PASSPHRASE": seller_home["DAM_KEY_PASSPHRASE"],
+                "DAM_SELLER": self.seller.address,
+            },
+        )
+        for daemon in (*self.daemons, self.watchdog):
+            daemon.start()
+
+    async def ready(self, *daemons: Daemon) -> None:
+        """Waits until each has caught up with the chain since its last start."""
+        await asyncio.gather(*(daemon.event("ready") for daemon in daemons))
+
+    async def daemons_up(self, report: Report) -> list[Daemon]:
+        """Starts what was stopped; returns the deliverers' daemons, all running."""
+        down = [daemon for daemon in (*self.daemons, self.watchdog) if not daemon.running]
+        for daemon in down:
+            daemon.start()
+        await self.ready(*down)
+        if down:
+            names = ", ".join(daemon.name for daemon in down)
+            report.step(f"started again: {names}", await self.world.block())
+        return list(self.daemons)
+
+    async def before_opening(self) -> None:
+        """Where `DEMO_BREAK=key` does its harm."""
+        if self.broken == "key":
+            (self.buyer.dam_home / "keys" / "buyer-seed.json").unlink()
+            await self.world.dam(self.buyer, "keys", "new", "buyer")
+
+    async def before_selling(self, report: Report) -> None:
+        """Where `DEMO_BREAK=daemon` does its harm."""
+        if self.broken == "daemon":
+            await self.daemons[1].kill()
+            report.step(f"{self.daemons[1].name} is killed", await self.world.block())
+
+    # -------------------------------------------------------------------------- what people do
+
+    async def buy(self, buyer: Actor, seller: Actor, item: str) -> Purchase:
+        """Buys with the buyer's tool; the purchase as the chain has it."""
+        done = await self.world.dam(buyer, "buyer", "buy", seller.address, item, "--yes", "--json")
+        return await self.purchase(CopyId(bytes.fromhex(done.json["copyId"][2:])))
+
+    async def open(self, buyer: Actor, sale: Purchase) -> bytes:
+        """Opens the good with the buyer's tool, into a file."""
+        path = buyer.home / f"good-{sale.copy_id.hex()[:8]}"
+        await self.world.dam(buyer, "buyer", "wait", _hex(sale.copy_id))
+        await self.world.dam(buyer, "buyer", "open", _hex(sale.copy_id), "--out", path)
+        return path.read_bytes()
+
+    async def confirm(self, buyer: Actor, sale: Purchase) -> int:
+        """Confirms with the buyer's tool; returns the block."""
+        done = await self.world.dam(
+            buyer, "buyer", "confirm", _hex(sale.copy_id), "--yes", "--json"
+        )
+        return int(done.json["block"])
+
+    async def refund(self, buyer: Actor, sale: Purchase) -> int:
+        """Takes the refund with the buyer's tool; returns the block."""
+        done = await self.world.dam(buyer, "buyer", "refund", _hex(sale.copy_id), "--yes", "--json")
+        return int(done.json["block"])
+
+    async def withdraw(self, *actors: Actor) -> list[tuple[Actor, int]]:
+        """Everybody takes what he is owed; who did, and in which block."""
+        done = await asyncio.gather(
+            *(self.world.dam(actor, "withdraw", "--yes", "--json") for actor in actors)
+        )
+        return [(actor, int(one.json["block"])) for actor, one in zip(actors, done, strict=True)]
+
+    async def order(self, seller: Actor, item: str) -> Order:
+        """A purchase by hand: reads the store, picks a free copy, makes keys."""
+        market, deployment = self.world.market, self.world.deployment
+        store = await self.store_of(seller)
+        found = store.item(item_id(item))
+        assert found is not None
+        copy = await self._free_copy(market, seller, found.terms)
+        secrets, keys = byhand.one_time_keys(found.terms.parts)
+        data = market.encode(
+            "buyItem",
+            seller.address,
+            found.terms,
+            store.terms_proof(found),
+            store.digest,
+            copy,
+            keys,
+        )
+        assert deployment.market == market.address
+        return Order(store.digest, found.terms, copy, tuple(secrets), data)
+
+    async def _free_copy(self, market: Market, seller: Actor, terms: Terms) -> int:
+        from dam.hashing import copy_id
+
+        for copy in range(min(terms.supply, 64)):
+            state = await market.sale_state(copy_id(seller.address, terms.item_id, copy))
+            if state.commitment == bytes(24):
+                return copy
+        raise SceneFailed("no free copy")
+
+    async def buy_by_hand(
+        self, buyer: Actor, seller: Actor, item: str
+    ) -> tuple[Purchase, tuple[bytes, ...]]:
+        """Buys without any tool; the purchase, and the one-time secrets."""
+        order = await self.order(seller, item)
+        receipt = await self.world.send_data(buyer, order.data, value=order.terms.price)
+        logs = await self.world.market.logs(receipt.block, receipt.block)
+        [sale] = [log for log in logs if isinstance(log, Purchase) and log.buyer == buyer.address]
+        return sale, order.secrets
+
+    # ----------------------------------------------------------------------- what the chain says
+
+    async def digest_of(self, seller: Actor) -> bytes:
+        """Digest of the seller's document."""
+        return (await self.world.market.store(seller.address))[0]
+
+    async def root_of(self, seller: Actor) -> bytes:
+        """Catalogue root of the seller's store."""
+        return (await self.world.store_version(seller.address)).root
+
+    async def store_of(self, seller: Actor) -> Store:
+        """A seller's store, checked."""
+        version = await self.world.store_version(seller.address)
+        deployment = self.world.deployment
+        return await read_store(
+            self.world.blocks,
+            version.digest,
+            chain_id=deployment.chain_id,
+            market=deployment.market,
+            seller=seller.address,
+            root=version.root,
+        )
+
+    async def purchase(self, copy_id: CopyId) -> Purchase:
+        """The purchase event of a sale."""
+        for log in await self.world.logs():
+            if isinstance(log, Purchase) and log.copy_id == copy_id:
+                return log
+        raise SceneFailed("the chain knows no such sale")
+
+    async def key_of(self, deliverer: Actor) -> bytes:
+        """A deliverer's X25519 key, as it announced it."""
+        return await self.world.deliverer_key(deliverer.address)
+
+    async def delivered(self, copy_id: CopyId) -> list[FragmentDelivered]:
+        """The parts of a sale that are there."""
+        return [
+            log
+            for log in await self.world.logs()
+            if isinstance(log, FragmentDelivered) and log.copy_id == copy_id and not log.supplied
+        ]
+
+    async def deliveries(
+        self, copy_id: CopyId, parts: int, seconds: float = _DELIVERY_SECONDS
+    ) -> list[FragmentDelivered]:
+        """Waits for so many parts, or for the time to run out; what is there then."""
+        deadline = time.monotonic() + seconds
+        while len(found := await self.delivered(copy_id)) < parts:
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.2)
+        return found
+
+    # ---------------------------------------------------------------------- what the daemons say
+
+    async def decided(self, daemon: Daemon, sale: Purchase, seconds: float = 30) -> None:
+        """Waits until the daemon has decided about a sale: its own ledger says so."""
+        deadline = time.monotonic() + seconds
+        while self._decision(daemon, sale)[0] in ("", "new", "waiting"):
+            if time.monotonic() > deadline:
+                raise SceneFailed(f"{daemon.name} never decided about the sale")
+            await asyncio.sleep(0.1)
+
+    async def passed(self, daemons: Iterable[Daemon], block: int, seconds: float = 30) -> None:
+        """Waits until each daemon has read the chain beyond a block."""
+        target = block - self.world.confirmations
+        deadline = time.monotonic() + seconds
+        for daemon in daemons:
+            while self._cursor(daemon) < target:
+                if time.monotonic() > deadline:
+                    raise SceneFailed(f"{daemon.name} never read block {target}")
+                await asyncio.sleep(0.1)
+
+    def refusal(self, daemon: Daemon, sale: Purchase) -> str:
+        """Why the daemon did not serve a sale, by its ledger and its log; empty if it did."""
+        state, reason = self._decision(daemon, sale)
+        if state != "refused":
+            return ""
+        logged = [
+            line["reason"]
+            for line in daemon.lines()
+            if line.get("event") in ("part_refused", "purchase_refused")
+            and line.get("seller") == sale.seller
+        ]
+        return " and ".join(dict.fromkeys(logged)) if reason in logged else ""
+
+    def _ledger(self, daemon: Daemon) -> sqlite3.Connection:
+        [path] = Path(daemon.env["DAM_HOME"]).glob("markets/*/deliverer.sqlite")
+        return sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+
+    def _decision(self, daemon: Daemon, sale: Purchase) -> tuple[str, str]:
+        with self._ledger(daemon) as db:
+            row = db.execute(
+                "SELECT state, reason FROM purchases WHERE copy_id = ? AND orphaned = 0",
+                (sale.copy_id,),
+            ).fetchone()
+        return ("", "") if row is None else (row[0], row[1])
+
+    def _cursor(self, daemon: Daemon) -> int:
+        with self._ledger(daemon) as db:
+            row = db.execute("SELECT number FROM cursor").fetchone()
+        return -1 if row is None else int(row[0])
+
+    # ---------------------------------------------------------------------------------- for money
+
+    def coupon(self, copy: int) -> bytes:
+        """The code of a copy, as the seller listed it."""
+        return self.coupons[copy].encode()
+
+    def accounts(self) -> dict[str, Address]:
+        """Every account that may gain or lose in a sale, by name."""
+        people = [self.buyer, self.seller, *self.deliverers, self.operator, self.arbitrator]
+        return {actor.name: actor.address for actor in people} | {
+            "market": self.world.deployment.market
+        }
+
+    def name_of(self, address: Address) -> str:
+        """A party's name."""
+        names = {account: name for name, account in self.accounts().items()}
+        return names.get(address, str(address))
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()
+
+
+def _toml(deal: Deal, arbitrator: Address, good: str) -> str:
+    return "\n".join(
+        (
+            "[[item]]",
+            f"id = {json.dumps(deal.item)}",
+            f"title = {json.dumps(deal.title)}",
+            f'price = "{deal.price} wei"',
+            f'commission = "{deal.commission} wei"',
+            f'penalty = "{deal.penalty} wei"',
+            f'bond = "{deal.bond} wei"',
+            f"parts = {deal.parts}",
+            f"threshold = {deal.threshold}",
+            f"supply = {deal.supply}",
+            f'arbitrator = "{arbitrator}"',
+            good,
+        )
+    )
+
+
+def failure(error: CommandFailed) -> str:
+    """The last line that a command printed: what it found wrong."""
+    lines = (error.stderr or error.stdout).strip().splitlines()
+    return lines[-1] if lines else f"exit code {error.code}"

@@ -1,0 +1,120 @@
+"""The demo from curtain to curtain: a world, five scenes, a summary, and no orphans."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from demo import keep
+from demo.cast import BREAKS, Cast
+from demo.goods import draw
+from demo.report import Report, Scene, coins
+from demo.scenes import album, coupon, refused, silence, thieves
+from demo.world import ROOT, World
+
+Play = Callable[[Cast, Report, Scene], Awaitable[None]]
+SCENES: dict[str, tuple[str, Play]] = {
+    "a": ("a coupon code, 2-of-3; all deliver, everybody is paid", coupon.play),
+    "b": ("a 5 MB file, 3-of-3; one deliverer is dead", album.play),
+    "c": ("nobody delivers, the seller is silent", silence.play),
+    "d": ("three thieves, each with a store for 1 wei", thieves.play),
+    "e": ("an underpaid purchase, and a swapped document", refused.play),
+}
+
+
+def main(environ: Mapping[str, str] = os.environ) -> int:
+    """Runs the demo; returns the exit code: 0 only if everything was as the rules say.
+
+    Variables: ``DEMO_SEED`` replays a run, ``DEMO_SCENES`` (such as ``ad``) plays some scenes only,
+    ``DEMO_BREAK`` breaks one thing (see `demo.cast.BREAKS`), ``KEEP=1`` leaves all running after.
+    """
+    broken = environ.get("DEMO_BREAK", "")
+    letters = environ.get("DEMO_SCENES", "") or "".join(SCENES)
+    if broken and broken not in BREAKS:
+        print(f"DEMO_BREAK is one of {', '.join(BREAKS)}; not {broken!r}")
+        return 2
+    if set(letters) - set(SCENES):
+        print(f"DEMO_SCENES is letters of {''.join(SCENES)}; not {letters!r}")
+        return 2
+    seed = environ.get("DEMO_SEED") or secrets.token_hex(4)
+    try:
+        return asyncio.run(_until_signal(_play(seed, letters, broken, bool(environ.get("KEEP")))))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _until_signal(play: Awaitable[int]) -> int:
+    """Runs the play; SIGINT or SIGTERM end it as any error would: everything is stopped."""
+    task = asyncio.ensure_future(play)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        print("\nstopped; nothing is left running")
+        return 130
+
+
+async def _play(seed: str, letters: str, broken: str, keep_running: bool) -> int:
+    report = Report()
+    report.text(f"DAM demo, seed {seed} (DEMO_SEED={seed} plays the same goods and prices again)")
+    if broken:
+        report.text(f"DEMO_BREAK={broken}: {BREAKS[broken]}")
+    goods = draw(seed)
+    async with World(folder=_folder() if keep_running else None) as world:
+        cast = Cast(world, goods, broken)
+        if not await _set_up(cast, report):
+            report.summary()
+            return 1
+        for letter in letters:
+            title, play = SCENES[letter]
+            with report.scene(letter, title) as scene:
+                if letter == letters[0]:
+                    await cast.before_selling(report)
+                await play(cast, report, scene)
+        good = report.summary()
+        if keep_running:
+            await keep.open_house(cast, report)
+    return 0 if good else 1
+
+
+def _folder() -> Path:
+    """Where a kept world lives: a fixed place, so that README can name it."""
+    import shutil
+
+    folder = ROOT / ".build" / "demo"
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+    return folder
+
+
+async def _set_up(cast: Cast, report: Report) -> bool:
+    """Brings up nodes, market, people and daemons; false if that already fails."""
+    world = cast.world
+    with report.scene("0", "a chain, a block store, a market, and people") as scene:
+        report.step(f"Anvil: chain {world.deployment.chain_id} at {world.chain.url}")
+        if world.kubo_node:
+            report.step(f"IPFS: Kubo at {world.ipfs}, offline")
+        else:
+            report.step("IPFS: no Kubo here (`make kubo` builds it), so a directory of blocks:")
+            report.detail(world.ipfs)
+        report.step(f"market {world.deployment.market}", world.deployment.first_block)
+        await cast.enter()
+        report.step("three deliverers and a seller have staked", await world.block())
+        cast.raise_daemons()
+        block = await cast.publish()
+        report.step("the seller published four items", block)
+        await cast.ready(*cast.daemons, cast.watchdog)
+        for daemon in (*cast.daemons, cast.watchdog):
+            report.step(f"{daemon.name} runs as process {daemon.pid}")
+        report.check(True, "all four daemons have caught up with the chain")
+        deal = cast.goods.coupon_deal
+        report.detail(f"coupon: price {coins(deal.price)}, fee of a part {coins(deal.fee)}")
+        scene.outcome = "up"
+    return report.scenes[-1].good

@@ -1,0 +1,186 @@
+"""Child processes that are always ended: by the demo, or by a reaper if the demo itself is killed.
+
+Each is a session of its own, so that Ctrl-C reaches the demo alone and the demo ends them in
+order; each is ended by its own id, and never by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_REAPER = """
+import os, signal, sys
+alive = set()
+for line in sys.stdin:
+    pid = int(line)
+    alive.add(pid) if pid > 0 else alive.discard(-pid)
+for pid in alive:
+    try: os.killpg(pid, signal.SIGKILL)
+    except OSError: pass
+"""
+
+
+class Reaper:
+    """A tiny process that waits for our end and kills what we left behind."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-ISc", _REAPER], stdin=subprocess.PIPE, start_new_session=True
+        )
+
+    def watch(self, pid: int) -> None:
+        self._tell(pid)
+
+    def forget(self, pid: int) -> None:
+        self._tell(-pid)
+
+    def close(self) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait(5)
+
+    def _tell(self, number: int) -> None:
+        if self._process.stdin:
+            self._process.stdin.write(f"{number}\n".encode())
+            self._process.stdin.flush()
+
+
+class Daemon:
+    """One of DAM's daemons as a process of its own, with its log in a file.
+
+    Args:
+        name: For messages, such as ``deliverer 1``.
+        command: Program and arguments.
+        env: Its whole environment.
+        log: Where its stderr goes; JSON lines, as it is no terminal.
+        reaper: Told of every start and end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        reaper: Reaper,
+    ) -> None:
+        self.name = name
+        self.command = list(command)
+        self.env = dict(env)
+        self.log = log
+        self._reaper = reaper
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began_at = 0
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def code(self) -> int | None:
+        """Exit code of the last run: negative for a signal, None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def start(self) -> None:
+        assert not self.running
+        with self.log.open("ab") as log:
+            self._began_at = log.tell()
+            self._process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.env,
+                cwd=self.log.parent,
+                start_new_session=True,
+            )
+        self._reaper.watch(self._process.pid)
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal to exactly this process."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    async def kill(self) -> None:
+        """SIGKILL: no last word, no clean-up."""
+        self.send(signal.SIGKILL)
+        await self.wait(10)
+
+    async def stop(self, seconds: float = 12) -> int:
+        """SIGTERM, which drains; returns the exit code. SIGKILL if it does not end in time."""
+        if self.running:
+            self.send(signal.SIGTERM)
+        try:
+            return await self.wait(seconds)
+        except TimeoutError:
+            self.send(signal.SIGKILL)
+            return await self.wait(10)
+
+    async def wait(self, seconds: float) -> int:
+        """Waits for the end and returns the exit code.
+
+        Raises:
+            TimeoutError: It still runs.
+        """
+        assert self._process is not None
+        deadline = time.monotonic() + seconds
+        while (code := self._process.poll()) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name} still runs after {seconds} s")
+            await asyncio.sleep(0.02)
+        self._reaper.forget(self._process.pid)
+        return code
+
+    def lines(self, *, since_start: bool = False) -> Iterator[dict[str, Any]]:
+        """The log lines that are JSON objects, oldest first; of all runs, or of the last one."""
+        if not self.log.exists():
+            return
+        data = self.log.read_bytes()[self._began_at if since_start else 0 :]
+        for line in data.decode("utf-8", "replace").splitlines():
+            with contextlib.suppress(ValueError):
+                value = json.loads(line)
+                if isinstance(value, dict):
+                    yield value
+
+    async def event(self, name: str, seconds: float = 30) -> dict[str, Any]:
+        """Waits for a log line of this run by its event.
+
+        Raises:
+            TimeoutError: None came, or the process ended; says how its log ends.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            running = self.running
+            for line in self.lines(since_start=True):
+                if line.get("event") == name:
+                    return line
+            if not running or time.monotonic() > deadline:
+                state = "runs" if running else f"ended with code {self.code}"
+                raise TimeoutError(f"{self.name} ({state}) never logged {name!r}; {self.tail()}")
+            await asyncio.sleep(0.05)
+
+    def tail(self, characters: int = 1200) -> str:
+        """How the log ends."""
+        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        return f"its log ends:\n{text[-characters:]}"
+
+
+def base_env() -> dict[str, str]:
+    """What every child needs of our environment, and nothing else of it."""
+    keep = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    return {name: os.environ[name] for name in keep if name in os.environ}

@@ -1,0 +1,86 @@
+"""Scene a: a coupon code, 2-of-3; all deliver, the buyer confirms, everybody withdraws."""
+
+from __future__ import annotations
+
+from demo.cast import Cast
+from demo.money import Count, Till
+from demo.report import Report, Scene, coins
+
+
+async def play(cast: Cast, report: Report, scene: Scene) -> None:
+    """Plays the scene."""
+    deal = cast.goods.coupon_deal
+    stake = await cast.world.market.seller_stake(cast.seller.address)
+    till = Till(cast.world.rpc, cast.accounts())
+    first = await till.open()
+    report.step("balances are taken", first)
+
+    sale = await cast.buy(cast.buyer, cast.seller, deal.item)
+    report.step(
+        f"the buyer pays {coins(deal.price)} for '{deal.title}', copy {sale.copy}", sale.block
+    )
+    report.require(sale.terms.price == deal.price, "the price is the announced one")
+
+    parts = await cast.deliveries(sale.copy_id, deal.parts)
+    for part in sorted(parts, key=lambda part: part.at.block.number):
+        report.step(f"{cast.name_of(part.by)} delivers part {part.index + 1}", part.at.block.number)
+    report.require(
+        {part.by for part in parts} == {actor.address for actor in cast.deliverers}
+        and len(parts) == deal.parts,
+        f"all {deal.parts} deliverers delivered, one part each",
+        f"only {len(parts)} of {deal.parts} parts came: from "
+        + (", ".join(cast.name_of(part.by) for part in parts) or "nobody"),
+    )
+    await cast.before_opening()
+    good = await cast.open(cast.buyer, sale)
+    report.require(good == cast.coupon(sale.copy), "the code is the one that the seller listed")
+    report.step(f"the buyer reads the code: {good.decode()}")
+    report.step("the buyer confirms", await cast.confirm(cast.buyer, sale))
+
+    for actor, block in await cast.withdraw(cast.seller, *cast.deliverers):
+        report.step(f"{actor.name} withdraws", block)
+    count = await till.count()
+    _table(cast, report, count)
+    report.equal(
+        await cast.world.market.seller_stake(cast.seller.address),
+        stake,
+        "the seller's stake is what it was before the sale",
+    )
+    scene.outcome = f"{len(parts)} parts, {coins(deal.price)} paid"
+
+
+def _table(cast: Cast, report: Report, count: Count) -> None:
+    """Who earned what, beside what the rules say, to the wei."""
+    deal = cast.goods.coupon_deal
+    fees = deal.parts * deal.fee
+    # With all parts delivered F = n x fee; that much of the price goes back to the stake.
+    rules = {cast.buyer.name: -deal.price, cast.seller.name: deal.price - fees}
+    rules |= {actor.name: deal.fee for actor in cast.deliverers}
+    rules |= {"block producer": count.tips}
+    report.step(f"who earned what from block {count.first} to {count.last}, in coins")
+    rows = [
+        (
+            row.name,
+            coins(row.change),
+            coins(row.gas),
+            coins(row.earned),
+            coins(rules.get(row.name, 0)),
+        )
+        for row in count.rows
+    ]
+    gas = sum(row.gas for row in count.rows)
+    total = (coins(count.total), coins(gas), coins(count.total + gas), coins(count.tips))
+    report.table(("", "balance", "gas paid", "earned", "by the rules"), [*rows, ("sum", *total)])
+    for row in count.rows:
+        expected = rules.get(row.name, 0)
+        report.check(
+            row.earned == expected,
+            f"{row.name} earned what the rules say",
+            f"{row.earned} wei, by the rules {expected} wei",
+        )
+    report.check(not count.strangers, "nobody else sent a transaction", str(count.strangers))
+    report.equal(
+        count.total,
+        -count.burnt,
+        f"the balances add up: only {count.burnt} wei of base fee is gone",
+    )

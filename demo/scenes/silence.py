@@ -1,0 +1,71 @@
+"""Scene c: nobody delivers and the seller is silent; the refund, with the penalty, to the wei."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dam.errors import ContractReverted
+from dam.hashing import escrow_of, sale_of
+from dam.types import Purchase, Status
+from demo.cast import Cast
+from demo.money import Till
+from demo.report import Report, Scene, coins
+
+
+async def play(cast: Cast, report: Report, scene: Scene) -> None:
+    """Plays the scene."""
+    world, deal = cast.world, cast.goods.silent_deal
+    daemons = [*await cast.daemons_up(report), cast.watchdog]
+    codes = await asyncio.gather(*(daemon.stop() for daemon in daemons))
+    report.step("all daemons stop (SIGTERM)", await world.block())
+    report.equal(codes, [0] * len(daemons), "each of them drained and ended with code 0")
+
+    stake = await world.market.seller_stake(cast.seller.address)
+    till = Till(world.rpc, cast.accounts())
+    await till.open()
+    sale = await cast.buy(cast.buyer, cast.seller, deal.item)
+    report.step(f"the buyer pays {coins(deal.price)} for '{deal.title}'", sale.block)
+    bound = stake - await world.market.seller_stake(cast.seller.address)
+    report.equal(bound, deal.reserve, f"the sale bound {coins(deal.reserve)} of the seller's stake")
+
+    opens = sale.block + world.deployment.windows.refund_blocks + 1
+    refused = await _refusal(cast, sale)
+    report.check(
+        refused.error == "TooEarly" and refused.arguments.get("firstBlock") == opens,
+        f"a refund now is refused: {refused}",
+        f"expected TooEarly until block {opens}",
+    )
+    await world.mine_to(opens)
+    report.step(f"{opens - sale.block} blocks pass; not one part came", await world.block())
+    report.equal(len(await cast.delivered(sale.copy_id)), 0, "nobody delivered")
+    report.step("the buyer takes his refund", await cast.refund(cast.buyer, sale))
+    state = await world.market.sale_state(sale.copy_id)
+    report.equal(state.status, Status.REFUNDED, "the sale is refunded")
+    [(_, block)] = await cast.withdraw(cast.buyer)
+    report.step("the buyer withdraws", block)
+
+    count = await till.count()
+    penalty = deal.refund_penalty(by_deliverers=0)
+    row = count.row(cast.buyer.name)
+    report.check(
+        row.earned == penalty,
+        f"beside gas the buyer has his price back and {coins(penalty)} more, to the wei",
+        f"{row.earned} wei, by the rules {penalty} wei",
+    )
+    report.equal(
+        stake - await world.market.seller_stake(cast.seller.address),
+        penalty,
+        "the seller's stake is short by the same",
+    )
+    report.equal(count.total, -count.burnt, "the balances add up to the base fees burnt")
+    scene.outcome = f"refunded with {coins(penalty)}"
+
+
+async def _refusal(cast: Cast, sale: Purchase) -> ContractReverted:
+    market = cast.world.market
+    data = market.encode("refund", sale.copy_id, sale_of(sale), escrow_of(sale))
+    try:
+        await market.simulate(data, sender=cast.buyer.address)
+    except ContractReverted as error:
+        return error
+    return ContractReverted("nothing")

@@ -1,0 +1,341 @@
+"""A small world of real parts: a chain, a block store, the market, and people who run commands.
+
+Everything lives in one folder and ends with the world: nodes and daemons are processes of their
+own, each ended by its id. The demo plays its scenes here, and the end-to-end tests are built on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from eth_account import Account
+
+from dam.accounts import Signer
+from dam.deployment import load_deployment
+from dam.errors import ContractReverted
+from dam.hashing import keccak
+from dam.ipfs import BlockStore, open_store
+from dam.market import Market
+from dam.rpc import JsonRpc
+from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError
+from dam.transactions import (
+    Receipt,
+    broadcast,
+    suggest_fees,
+    transact,
+    transaction,
+    wait_receipt,
+)
+from dam.types import (
+    Address,
+    DelivererKeyRotated,
+    DelivererRegistered,
+    Deployment,
+    MarketLog,
+    StoreVersion,
+)
+from demo.actors import Actor, make_actor
+from demo.processes import Daemon, Reaper, base_env
+
+ROOT = Path(__file__).resolve().parents[1]
+_COMMAND_SECONDS = 120
+
+
+class CommandFailed(Exception):
+    """A ``dam`` command ended with another code than 0."""
+
+    def __init__(self, command: Sequence[str], code: int, stdout: str, stderr: str) -> None:
+        self.code = code
+        self.stdout = stdout
+        self.stderr = stderr
+        super().__init__(f"`{' '.join(command)}` ended with {code}: {(stderr or stdout).strip()}")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command printed."""
+
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, which is one JSON value under ``--json``."""
+        return json.loads(self.stdout)
+
+
+class World:
+    """Use it as ``async with``.
+
+    Args:
+        folder: Where everything is kept; None for a temporary folder that is removed at the end.
+        kubo: True: the real IPFS node, or `NodeMissingError`. False: a directory of blocks. None:
+            the node where there is one.
+        confirmations: How deep a block is before the daemons act on it.
+        deploy: Arguments for the deploy script, such as windows.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path | None = None,
+        kubo: bool | None = None,
+        confirmations: int = 1,
+        deploy: Sequence[str] = (),
+    ) -> None:
+        self._given = folder
+        self._kubo = kubo
+        self.confirmations = confirmations
+        self._deploy_args = tuple(deploy)
+        self._stack = AsyncExitStack()
+        self._daemons: list[Daemon] = []
+        self._locks: dict[str, asyncio.Lock] = {}
+        self.folder = Path()
+        self.kubo_node: KuboNode | None = None
+        """The IPFS node, or None where blocks are in a directory."""
+        self.ipfs = ""
+        """Address of the block store, as `dam.ipfs.open_store` takes it."""
+        self.chain: AnvilNode
+        self.reaper: Reaper
+        self.rpc: JsonRpc
+        self.blocks: BlockStore
+        self.market: Market
+        self.deployment: Deployment
+
+    # ------------------------------------------------------------------------- start and end
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        stack = self._stack
+        self.folder = self._given or Path(tempfile.mkdtemp(prefix="dam-world-"))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._given is None:
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.reaper = Reaper()
+        stack.callback(self.reaper.close)
+        # A block per transaction, and one a second besides: time passes without anybody's doing.
+        chain = AnvilNode(
+            args=("--mixed-mining", "--block-time", "1"), folder=self.folder / "anvil"
+        )
+        self.chain = await stack.enter_async_context(chain)
+        self.reaper.watch(chain.pid)
+        await self._start_blocks()
+        self.rpc = await stack.enter_async_context(JsonRpc(self.chain.url))
+        stack.push_async_callback(self._stop_daemons)
+        self.deployment = await self._deploy()
+        self.market = Market(self.rpc, self.deployment)
+        await self.market.check_deployment()
+
+    async def _start_blocks(self) -> None:
+        if self._kubo is not False:
+            try:
+                node = await self._stack.enter_async_context(KuboNode(folder=self.folder / "ipfs"))
+                self.reaper.watch(node.pid)
+                self.kubo_node, self.ipfs = node, node.url
+            except NodeMissingError:
+                if self._kubo:
+                    raise
+        if not self.ipfs:
+            self.ipfs = f"dir:{self.folder / 'blocks'}"
+        self.blocks = open_store(self.ipfs)
+        self._stack.push_async_callback(self.blocks.close)
+
+    async def _deploy(self) -> Deployment:
+        """Deploys with the script that everybody uses; Anvil's first account pays."""
+        command = ["ape", "run", "deploy", "--network", self.chain.url, "--account", "TEST::0"]
+        command += ["--out", str(self.record), *self._deploy_args]
+        env = base_env() | {"HOME": str(self.folder)}
+        if "SOLCX_BINARY_PATH" in os.environ:
+            env["SOLCX_BINARY_PATH"] = os.environ["SOLCX_BINARY_PATH"]
+        await run(command, env, cwd=ROOT)
+        return load_deployment(self.record)
+
+    async def _stop_daemons(self) -> None:
+        await asyncio.gather(*(daemon.stop() for daemon in self._daemons if daemon.running))
+
+    @property
+    def record(self) -> Path:
+        """File of the deployment record."""
+        return self.folder / "deployment.json"
+
+    # --------------------------------------------------------------------------------- people
+
+    async def actor(self, name: str, wei: int = 10 * 10**18) -> Actor:
+        """A new party with coins out of nowhere."""
+        actor = make_actor(name, self.folder / "people")
+        await self.rpc.call("anvil_setBalance", actor.address, hex(wei))
+        return actor
+
+    def env(self, actor: Actor) -> dict[str, str]:
+        """The whole environment of the actor's commands and daemons."""
+        return (
+            base_env()
+            | actor.env()
+            | {
+                "DAM_RPC_URL": self.chain.url,
+                "DAM_DEPLOYMENT": str(self.record),
+                "DAM_IPFS": self.ipfs,
+                "DAM_CONFIRMATIONS": str(self.confirmations),
+                "DAM_POLL": "0.3",
+            }
+        )
+
+    async def dam(
+        self, actor: Actor, *arguments: str | int, env: Mapping[str, str] | None = None
+    ) -> Output:
+        """Runs a ``dam`` command as the actor would type it.
+
+        Raises:
+            CommandFailed: It ended with another code than 0.
+        """
+        command = [*DAM, *(str(argument) for argument in arguments)]
+        # One command of a person at a time: they share a nonce.
+        async with self._locks.setdefault(actor.address, asyncio.Lock()):
+            return await run(command, {**self.env(actor), **(env or {})}, cwd=actor.home)
+
+    async def send(self, actor: Actor, function: str, *arguments: Any, value: int = 0) -> Receipt:
+        """Sends a call to the market straight from the actor, without any tool between."""
+        return await self.send_data(actor, self.market.encode(function, *arguments), value=value)
+
+    async def send_data(self, actor: Actor, data: bytes, *, value: int = 0) -> Receipt:
+        """As `send`, with the calldata made elsewhere."""
+        signer = Signer(actor.address, Account.from_key(actor.private_key))
+        chain_id, market = self.deployment.chain_id, self.deployment.market
+        async with self._locks.setdefault(actor.address, asyncio.Lock()):
+            return await transact(self.rpc, signer, chain_id, market, data, value, poll=0.05)
+
+    async def send_anyway(self, actor: Actor, data: bytes, *, value: int = 0) -> int:
+        """Sends a call that no tool would, since it reverts; returns the block that has it."""
+        signer = Signer(actor.address, Account.from_key(actor.private_key))
+        nonce = int(await self.rpc.call("eth_getTransactionCount", actor.address, "pending"), 16)
+        fees = await suggest_fees(self.rpc, 10**9)
+        to = self.deployment.market
+        raw = signer.sign(
+            transaction(self.deployment.chain_id, nonce, to, data, 500_000, fees, value)
+        )
+        await broadcast(self.rpc, raw)
+        try:
+            await wait_receipt(self.rpc, keccak(raw), poll=0.05)
+        except ContractReverted as error:
+            return int(str(error.arguments["block"]))
+        raise AssertionError("the contract took what it should refuse")
+
+    # --------------------------------------------------------------------- what the chain says
+
+    async def logs(self) -> list[MarketLog]:
+        """All events of the market so far."""
+        return await self.market.logs(self.deployment.first_block, await self.block())
+
+    async def store_version(self, seller: Address) -> StoreVersion:
+        """The newest version of a seller's store."""
+        return [
+            log
+            for log in await self.logs()
+            if isinstance(log, StoreVersion) and log.seller == seller
+        ][-1]
+
+    async def deliverer_key(self, operator: Address) -> bytes:
+        """A deliverer's X25519 key, as it last announced it."""
+        return [
+            log.key
+            for log in await self.logs()
+            if isinstance(log, DelivererRegistered | DelivererKeyRotated)
+            and log.operator == operator
+        ][-1]
+
+    # -------------------------------------------------------------------------------- daemons
+
+    def daemon(
+        self, actor: Actor, role: str, *, command: Sequence[str] = (), env: Mapping[str, str] = {}
+    ) -> Daemon:
+        """One of the actor's daemons, not started yet.
+
+        Args:
+            actor: Whose.
+            role: ``deliverer`` or ``watchdog``.
+            command: What to run instead of ``dam <role> run``.
+            env: Further variables.
+        """
+        daemon = Daemon(
+            actor.name,
+            command or [*DAM, role, "run"],
+            {**self.env(actor), **env},
+            actor.home / f"{role}.log",
+            self.reaper,
+        )
+        self._daemons.append(daemon)
+        return daemon
+
+    # ----------------------------------------------------------------------------------- time
+
+    async def block(self) -> int:
+        """Number of the newest block."""
+        return int(await self.rpc.call("eth_blockNumber"), 16)
+
+    async def mine(self, blocks: int) -> int:
+        """Mines empty blocks at once; returns the newest block's number."""
+        await self.rpc.call("anvil_mine", hex(blocks))
+        return await self.block()
+
+    async def mine_to(self, number: int) -> int:
+        """Mines until block ``number`` is there."""
+        missing = number - await self.block()
+        return await self.mine(missing) if missing > 0 else await self.block()
+
+
+DAM = (sys.executable, "-m", "dam")
+
+
+async def run(command: Sequence[str], env: Mapping[str, str], *, cwd: Path) -> Output:
+    """Runs a command to its end.
+
+    Raises:
+        CommandFailed: It ended with another code than 0, or not within two minutes.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=dict(env),
+        cwd=cwd,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(_COMMAND_SECONDS):
+            out, err = await process.communicate()
+    except BaseException:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        raise
+    output = Output(out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+    if process.returncode:
+        raise CommandFailed(command, process.returncode, output.stdout, output.stderr)
+    return output
