@@ -1,0 +1,1 @@
+"""The subcommands of ``dam``: one module per group."""

@@ -1,0 +1,138 @@
+"""``dam arbiter``: cases and rulings."""
+
+from __future__ import annotations
+
+import click
+
+from dam.amounts import format_amount
+from dam.commands.base import (
+    account_option,
+    address_option,
+    agree,
+    asynchronous,
+    connect,
+    emit,
+    hexed,
+    json_option,
+    note,
+    open_signer,
+    receipt_json,
+    receipt_text,
+    role_address,
+    yes_option,
+)
+from dam.commands.sales import find_sale, sale_json
+from dam.config import Settings
+from dam.errors import Malformed, Permanent
+from dam.hashing import escrow_of, sale_of
+from dam.history import read_history
+from dam.roles import arbiter as role
+from dam.types import Address, Status
+
+_ROLE = "arbiter"
+
+
+@click.group()
+def arbiter() -> None:
+    """Rule on disputes of sales that name you as their arbitrator."""
+
+
+@arbiter.command()
+@click.option("--all", "everybody", is_flag=True, help="Cases of every arbitrator.")
+@account_option
+@address_option
+@json_option
+@asynchronous
+async def cases(
+    everybody: bool, account: str | None, address: Address | None, as_json: bool
+) -> None:
+    """Lists open disputes: the item, the evidence, and until when to rule."""
+    settings = Settings.load()
+    who = None if everybody else address or role_address(settings, _ROLE, account)
+    windows = settings.deployment.windows
+    values, lines = [], []
+    async with connect(settings) as session:
+        history = await read_history(session.market)
+        for case in role.cases(history.book, who):
+            sale, purchase = case.sale, case.sale.purchase
+            words = await role.read_evidence(session.blocks, case.evidence) if case.evidence else ""
+            last = sale.last_ruling(windows)
+            values.append(
+                {
+                    **sale_json(sale, windows, history.head),
+                    "evidenceCid": str(case.evidence) if case.evidence else None,
+                    "evidence": words,
+                    "ruleUntil": last,
+                }
+            )
+            late = " (too late: anyone settles it)" if history.head + 1 > last else ""
+            lines += [
+                f"Case        {hexed(sale.copy_id)}",
+                f"  item      {hexed(purchase.terms.item_id)}, copy {purchase.copy}",
+                f"  seller    {purchase.seller}",
+                f"  buyer     {purchase.buyer}",
+                f"  price     {format_amount(purchase.terms.price)}",
+                f"  penalty   {format_amount(purchase.terms.penalty)}",
+                f"  you earn  {format_amount(purchase.terms.effective_bond)}, whichever way",
+                f"  evidence  {case.evidence or 'none'} {words}".rstrip(),
+                f"  rule      until block {last}{late}; the newest is {history.head}",
+            ]
+    human = "\n".join(lines) or "No dispute waits for a ruling."
+    emit({"block": history.head, "cases": values}, as_json, human)
+
+
+@arbiter.command()
+@click.argument("sale_id", metavar="ID")
+@click.option(
+    "--to-buyer",
+    required=True,
+    metavar="AMOUNT",
+    help="What of the price goes back to the buyer: 50%, '0.1 ether', 0 ...",
+)
+@click.option(
+    "--penalty/--no-penalty", required=True, help="Whether the buyer gets the penalty, too."
+)
+@account_option
+@yes_option
+@json_option
+@asynchronous
+async def rule(
+    sale_id: str, to_buyer: str, penalty: bool, account: str | None, yes: bool, as_json: bool
+) -> None:
+    """Rules on a dispute, once and for all."""
+    settings = Settings.load()
+    async with connect(settings) as session:
+        sale = find_sale(await read_history(session.market), sale_id)
+        purchase, terms = sale.purchase, sale.purchase.terms
+        if sale.status != Status.DISPUTED:
+            raise Permanent(f"the sale is not disputed: it is {sale.status.name.lower()}")
+        try:
+            amount = role.ruling_amount(to_buyer, terms.price)
+        except Malformed as error:
+            raise click.BadParameter(str(error), param_hint="--to-buyer") from None
+        lost = amount > 0 or (penalty and terms.penalty > 0)
+        note(f"Buyer    {purchase.buyer}: {format_amount(amount)} of the price")
+        note(f"Seller   {purchase.seller}: {format_amount(terms.price - amount)}")
+        note(f"Penalty  {format_amount(terms.penalty) if penalty else 'none'} to the buyer")
+        note(f"Bond     of the {'seller' if lost else 'buyer'}, who loses, goes to you")
+        signer = open_signer(settings, _ROLE, account)
+        agree("Rule so?", yes or as_json)
+        receipt = await session.send(
+            signer,
+            "resolveDispute",
+            purchase.copy_id,
+            sale_of(purchase),
+            escrow_of(purchase),
+            amount,
+            penalty,
+        )
+    emit(
+        {
+            "id": sale.copy_id,
+            "toBuyer": str(amount),
+            "penalty": str(terms.penalty if penalty else 0),
+            **receipt_json(receipt),
+        },
+        as_json,
+        f"Ruled {receipt_text(receipt)}. Next: dam withdraw",
+    )

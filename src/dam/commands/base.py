@@ -1,0 +1,306 @@
+"""What all commands share: options, settings, a session with the node, and printing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from dam.accounts import Signer, keyfile_path, load_account
+from dam.amounts import format_amount, parse_amount
+from dam.config import Settings
+from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
+from dam.hashing import parse_address
+from dam.ipfs import BlockStore, open_store
+from dam.keys import find_passphrase
+from dam.market import Market
+from dam.rpc import JsonRpc, RpcRejectedError, quantity
+from dam.transactions import Receipt, transact
+from dam.types import Address
+
+P = ParamSpec("P")
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+# -------------------------------------------------------------------------------------- options
+
+
+class AmountType(click.ParamType):
+    """``0.5 ether``, ``20 gwei`` or wei, as an integer of wei."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Reads the option's text."""
+        try:
+            return parse_amount(value)
+        except Malformed as error:
+            self.fail(str(error), param, ctx)
+
+
+class AddressType(click.ParamType):
+    """An address, checksummed."""
+
+    name = "address"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Address:
+        """Reads the option's text."""
+        try:
+            return parse_address(value)
+        except Malformed as error:
+            self.fail(str(error), param, ctx)
+
+
+AMOUNT = AmountType()
+ADDRESS = AddressType()
+
+
+def json_option(command: F) -> F:
+    """``--json``: results for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")(command)
+
+
+def account_option(command: F) -> F:
+    """``--account``: who signs."""
+    return click.option("--account", metavar="ALIAS", help="Ape account that signs.")(command)
+
+
+def address_option(command: F) -> F:
+    """``--address``: whom to look at; nothing is signed."""
+    return click.option(
+        "--address", type=ADDRESS, help="Look at this address. [default: the role's account]"
+    )(command)
+
+
+def yes_option(command: F) -> F:
+    """``--yes``: no question."""
+    return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(command)
+
+
+def to_option(command: F) -> F:
+    """``--to``: who receives."""
+    return click.option("--to", type=ADDRESS, help="Who receives it. [default: the account]")(
+        command
+    )
+
+
+def asynchronous(function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
+    """A command that is a coroutine."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        async def whole() -> T:
+            return await function(*args, **kwargs)
+
+        return asyncio.run(whole())
+
+    return run
+
+
+# ------------------------------------------------------------------------------ asking a person
+
+
+def ask_hidden(question: str) -> str:
+    """Asks a person on the terminal, without showing the answer."""
+    return str(click.prompt(question, hide_input=True, err=True))
+
+
+def prompt() -> Callable[[str], str] | None:
+    """`ask_hidden` where there is somebody to ask."""
+    return ask_hidden if sys.stdin.isatty() else None
+
+
+def key_passphrase() -> str:
+    """Passphrase of the key files."""
+    return find_passphrase(os.environ, prompt())
+
+
+def agree(question: str, yes: bool) -> None:
+    """Goes on if the person agrees.
+
+    Raises:
+        Permanent: Nobody is there to ask.
+        click.Abort: The person does not agree.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Permanent("nobody is there to ask: look at it, then repeat the command with --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+# ------------------------------------------------------------------------------------- printing
+
+
+def emit(value: Any, as_json: bool, human: str) -> None:
+    """Prints a result: JSON for programs, or the text for people."""
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False) if as_json else human)
+
+
+def plain(value: Any) -> Any:
+    """JSON values: bytes as 0x-hex. Amounts are made decimal strings by who names them."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, Mapping):
+        return {str(key): plain(element) for key, element in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(element) for element in value]
+    return value
+
+
+def note(text: str) -> None:
+    """A word to the person, on standard error."""
+    click.echo(text, err=True)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Aligned columns; addresses and ids stay whole, so that they can be copied."""
+    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(_width(row[i]) for row in cells) for i in range(len(head))]
+    lines = [
+        "  ".join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    lines[0] = click.style(lines[0], bold=True)
+    return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def hexed(value: bytes) -> str:
+    """0x-hex."""
+    return "0x" + value.hex()
+
+
+# -------------------------------------------------------------------------------------- session
+
+
+def role_alias(settings: Settings, role: str, account: str | None) -> str:
+    """The Ape alias that signs for a role.
+
+    Raises:
+        ConfigError: None is set.
+    """
+    alias = account or settings.account(role)
+    if not alias:
+        raise ConfigError(
+            f"no account for the {role}: name one with --account, or set `{role}` under "
+            f"[accounts] in {settings.home / 'config.toml'}; "
+            "`ape accounts generate NAME` makes one"
+        )
+    return alias
+
+
+def open_signer(settings: Settings, role: str, account: str | None) -> Signer:
+    """The account that signs for a role."""
+    alias = role_alias(settings, role, account)
+    return load_account(alias, environ=os.environ, prompt=prompt(), notice=note)
+
+
+def role_address(settings: Settings, role: str, account: str | None = None) -> Address:
+    """The address of a role's account, which its keyfile names in plain: no passphrase needed."""
+    path = keyfile_path(role_alias(settings, role, account), os.environ)
+    try:
+        value = json.loads(path.read_bytes())["address"]
+        return parse_address("0x" + str(value).lower().removeprefix("0x"))
+    except FileNotFoundError:
+        raise KeyFileError(f"there is no account {path.stem} in {path.parent}") from None
+    except (OSError, ValueError, KeyError, TypeError, Malformed):
+        raise KeyFileError(f"{path} does not name its address; use --address") from None
+
+
+@dataclass
+class Session:
+    """A node that has our market, and the block store."""
+
+    settings: Settings
+    rpc: JsonRpc
+    market: Market
+    blocks: BlockStore
+
+    async def send(self, signer: Signer, function: str, *arguments: Any, value: int = 0) -> Receipt:
+        """Sends a call to the market and waits until it is mined.
+
+        Raises:
+            ContractReverted: The market would refuse; nothing was sent.
+            Permanent: The account cannot pay for it.
+        """
+        deployment = self.settings.deployment
+        data = self.market.encode(function, *arguments)
+        try:
+            return await transact(
+                self.rpc,
+                signer,
+                deployment.chain_id,
+                deployment.market,
+                data,
+                value,
+                max_fee=self.settings.max_fee,
+                poll=min(self.settings.poll_seconds, 1.0),
+            )
+        except RpcRejectedError as error:
+            if "insufficient funds" not in error.message.lower():
+                raise
+            raise await self.too_poor(signer.address, value) from None
+
+    async def too_poor(self, account: Address, value: int) -> Permanent:
+        """The error that says what is missing."""
+        balance = await self.balance(account)
+        return Permanent(
+            f"{account} has {format_amount(balance)}, too little for {format_amount(value)} and "
+            "the gas: send it some coins"
+        )
+
+    async def balance(self, account: Address) -> int:
+        """Coins of an account, in wei."""
+        answer = await self.rpc.call("eth_getBalance", account, "latest")
+        return quantity(answer, "eth_getBalance")
+
+
+@contextlib.asynccontextmanager
+async def connect(settings: Settings | None = None) -> AsyncIterator[Session]:
+    """Opens a session, once node and market are what the settings say."""
+    settings = settings or Settings.load()
+    blocks = open_store(settings.ipfs)
+    async with JsonRpc(settings.rpc_url) as rpc:
+        try:
+            market = Market(rpc, settings.deployment)
+            await market.check_deployment()
+            yield Session(settings, rpc, market, blocks)
+        finally:
+            await blocks.close()
+
+
+def receipt_json(receipt: Receipt) -> dict[str, Any]:
+    """A mined transaction for programs."""
+    return {
+        "tx": hexed(receipt.tx_hash),
+        "block": receipt.block,
+        "gasUsed": receipt.gas_used,
+        "gasPrice": str(receipt.price),
+    }
+
+
+def receipt_text(receipt: Receipt) -> str:
+    """A mined transaction for people."""
+    cost = format_amount(receipt.gas_used * receipt.price)
+    return f"in block {receipt.block}, transaction {hexed(receipt.tx_hash)} (gas {cost})"

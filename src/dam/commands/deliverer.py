@@ -1,0 +1,286 @@
+"""``dam deliverers`` and ``dam deliverer``: who delivers; and one's own stake, key and daemon."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from dam.amounts import format_amount
+from dam.commands.base import (
+    ADDRESS,
+    AMOUNT,
+    Session,
+    account_option,
+    address_option,
+    agree,
+    asynchronous,
+    connect,
+    emit,
+    hexed,
+    json_option,
+    key_passphrase,
+    note,
+    open_signer,
+    receipt_json,
+    receipt_text,
+    role_address,
+    table,
+    to_option,
+    yes_option,
+)
+from dam.config import Settings
+from dam.errors import Permanent
+from dam.history import candidates, read_history
+from dam.keys import load_ring, rotate_ring
+from dam.roster import Candidate
+from dam.types import ZERO_ADDRESS, Address, Windows
+
+_ROLE = "deliverer"
+
+
+@click.command()
+@json_option
+@asynchronous
+async def deliverers(as_json: bool) -> None:
+    """Lists the deliverers: stake, deliveries, key, and since when."""
+    async with connect() as session:
+        history = await read_history(session.market)
+        found = await candidates(session.market, history.logs)
+    windows = session.settings.deployment.windows
+    rows = [_to_json(candidate, windows) for candidate in found.values()]
+    human = "Nobody delivers yet."
+    if rows:
+        human = table(
+            ("deliverer", "stake", "delivered", "since", "key", "state"),
+            [
+                (
+                    c.operator,
+                    format_amount(c.stake),
+                    c.delivered,
+                    f"block {c.registration.since}",
+                    hexed(c.registration.key),
+                    c.obstacle(windows) or "delivers",
+                )
+                for c in found.values()
+            ],
+        )
+    emit({"block": history.head, "deliverers": rows}, as_json, human)
+
+
+def _to_json(candidate: Candidate, windows: Windows) -> dict[str, Any]:
+    registration = candidate.registration
+    return {
+        "operator": candidate.operator,
+        "owner": registration.owner,
+        "stake": str(candidate.stake),
+        "earned": str(candidate.earned),
+        "delivered": candidate.delivered,
+        "key": registration.key,
+        "since": registration.since,
+        "keySince": registration.key_since,
+        "exitBlock": candidate.exit_block,
+        "eligible": not candidate.obstacle(windows),
+        "obstacle": candidate.obstacle(windows),
+    }
+
+
+@click.group()
+def deliverer() -> None:
+    """Deliver parts of what others sell, and earn their fees."""
+
+
+@deliverer.command()
+@click.argument("amount", type=AMOUNT)
+@click.option(
+    "--owner",
+    type=ADDRESS,
+    help="Who alone may take stake and earnings, for good. [default: the account itself]",
+)
+@account_option
+@yes_option
+@json_option
+@asynchronous
+async def stake(
+    amount: int, owner: Address | None, account: str | None, yes: bool, as_json: bool
+) -> None:
+    """Registers the account as a deliverer with AMOUNT as its stake, or adds to its stake."""
+    settings = Settings.load()
+    signer = open_signer(settings, _ROLE, account)
+    async with connect(settings) as session:
+        found = await session.market.deliverer(signer.address)
+        if found.stake or found.owner != ZERO_ADDRESS or found.earned or found.delivered:
+            if owner is not None and owner != found.owner:
+                raise Permanent("a deliverer's owner cannot be changed; leave --owner away")
+            agree(f"Add {format_amount(amount)} to the stake of {signer.address}?", yes or as_json)
+            receipt = await session.send(signer, "addDelivererStake", signer.address, value=amount)
+            what = "Added to the stake"
+        else:
+            receipt = await _register(session, signer, amount, owner, yes or as_json)
+            what = "Registered as a deliverer"
+        after = await session.market.deliverer(signer.address)
+    emit(
+        {**receipt_json(receipt), "operator": signer.address, "stake": str(after.stake)},
+        as_json,
+        f"{what} {receipt_text(receipt)}.\nStake {format_amount(after.stake)}. "
+        "Next: dam deliverer run",
+    )
+
+
+async def _register(
+    session: Session, signer: Any, amount: int, owner: Address | None, yes: bool
+) -> Any:
+    minimum = session.settings.deployment.windows.min_deliverer_stake
+    if amount < minimum:
+        raise Permanent(
+            f"a deliverer stakes at least {format_amount(minimum)}, and {format_amount(amount)} "
+            "is less"
+        )
+    key = load_ring(session.settings.keys.deliverer, key_passphrase()).current.public
+    taken = await candidates(session.market, (await read_history(session.market)).logs)
+    for other in taken.values():
+        if other.registration.key == key and other.operator != signer.address:
+            raise Permanent(
+                f"{other.operator} has registered this very key: `dam keys rotate` makes another"
+            )
+    holder = owner or signer.address
+    note(f"Account   {signer.address} delivers and signs (a hot key, if a daemon uses it)")
+    note(f"Owner     {holder} alone takes stake and earnings; this cannot be changed")
+    note(f"Key       {hexed(key)}")
+    agree(f"Register with a stake of {format_amount(amount)}?", yes)
+    if owner is None or owner == signer.address:
+        return await session.send(signer, "stakeAsDeliverer", key, value=amount)
+    return await session.send(signer, "stakeAsDelivererFor", owner, key, value=amount)
+
+
+@deliverer.command()
+@account_option
+@address_option
+@json_option
+@asynchronous
+async def status(account: str | None, address: Address | None, as_json: bool) -> None:
+    """Shows stake, earnings, deliveries and key."""
+    settings = Settings.load()
+    operator = address or role_address(settings, _ROLE, account)
+    async with connect(settings) as session:
+        history = await read_history(session.market)
+        found = (await candidates(session.market, history.logs)).get(operator)
+        balance = await session.balance(operator)
+    if found is None:
+        raise Permanent(f"{operator} is no deliverer yet: run `dam deliverer stake AMOUNT`")
+    windows = settings.deployment.windows
+    minimum = format_amount(windows.min_deliverer_stake)
+    value = {**_to_json(found, windows), "balance": str(balance), "block": history.head}
+    lines = [
+        f"Deliverer  {operator}",
+        f"State      {found.obstacle(windows) or 'delivers'}",
+        f"Stake      {format_amount(found.stake)}, minimum {minimum}",
+        f"Earned     {format_amount(found.earned)} to withdraw",
+        f"Delivered  {found.delivered} parts since block {found.registration.since}",
+        f"Key        {hexed(found.registration.key)} since block {found.registration.key_since}",
+        f"Owner      {found.registration.owner}",
+        f"Coins      {format_amount(balance)} for gas",
+    ]
+    if found.exit_block:
+        lines.append(f"Exit       the stake leaves from block {found.exit_block} on")
+    emit(value, as_json, "\n".join(lines))
+
+
+@deliverer.command()
+@click.option("--operator", type=ADDRESS, help="Of which deliverer. [default: the account]")
+@account_option
+@json_option
+@asynchronous
+async def rotate(operator: Address | None, account: str | None, as_json: bool) -> None:
+    """Announces the newest key of the key file; makes one first if that is announced already."""
+    settings = Settings.load()
+    passphrase = key_passphrase()
+    ring = load_ring(settings.keys.deliverer, passphrase)
+    signer = open_signer(settings, _ROLE, account)
+    who = operator or signer.address
+    async with connect(settings) as session:
+        history = await read_history(session.market)
+        known = (await candidates(session.market, history.logs)).get(who)
+        if known is None:
+            raise Permanent(f"{who} is no deliverer yet: run `dam deliverer stake AMOUNT`")
+        if known.registration.key == ring.current.public:
+            # Safe on disk before the chain knows of it.
+            ring = rotate_ring(settings.keys.deliverer, passphrase)
+        receipt = await session.send(signer, "rotateDelivererKey", who, ring.current.public)
+    public = hexed(ring.current.public)
+    emit(
+        {**receipt_json(receipt), "publicKey": public},
+        as_json,
+        f"Key {public} announced {receipt_text(receipt)}.\n"
+        "Restart the daemon, so that it finds parts sealed to the new key.",
+    )
+
+
+@deliverer.command("exit")
+@click.option("--cancel", is_flag=True, help="Take an earlier request back.")
+@click.option("--operator", type=ADDRESS, help="Of which deliverer. [default: the account]")
+@account_option
+@yes_option
+@json_option
+@asynchronous
+async def leave(
+    cancel: bool, operator: Address | None, account: str | None, yes: bool, as_json: bool
+) -> None:
+    """Asks to exit: no more deliveries from now on, and the stake leaves after a delay."""
+    settings = Settings.load()
+    signer = open_signer(settings, _ROLE, account)
+    who = operator or signer.address
+    async with connect(settings) as session:
+        if not cancel:
+            delay = settings.deployment.windows.exit_blocks
+            note(f"The right to deliver ends at once; the stake leaves {delay} blocks later.")
+        agree(f"{'Stay' if cancel else 'Exit'} as {who}?", yes or as_json)
+        receipt = await session.send(signer, "cancelExit" if cancel else "requestExit", who)
+        info = await session.market.deliverer(who)
+    told = "It stays" if cancel else f"The stake leaves from block {info.exit_block} on"
+    emit(
+        {**receipt_json(receipt), "operator": who, "exitBlock": info.exit_block},
+        as_json,
+        f"{told}: {receipt_text(receipt)}.",
+    )
+
+
+@deliverer.command("withdraw-stake")
+@click.option("--operator", type=ADDRESS, help="Of which deliverer. [default: the account]")
+@to_option
+@account_option
+@json_option
+@asynchronous
+async def withdraw_stake(
+    operator: Address | None, to: Address | None, account: str | None, as_json: bool
+) -> None:
+    """Takes the whole stake, once the delay after `exit` is over."""
+    settings = Settings.load()
+    signer = open_signer(settings, _ROLE, account)
+    who, recipient = operator or signer.address, to or signer.address
+    async with connect(settings) as session:
+        before = await session.market.deliverer(who)
+        receipt = await session.send(signer, "withdrawDelivererStake", who, recipient)
+    emit(
+        {**receipt_json(receipt), "operator": who, "to": recipient, "amount": str(before.stake)},
+        as_json,
+        f"{format_amount(before.stake)} went to {recipient} {receipt_text(receipt)}.",
+    )
+
+
+@deliverer.command()
+@account_option
+@click.pass_context
+def run(ctx: click.Context, account: str | None) -> None:
+    """Runs the daemon: follows the chain and delivers until it is told to stop (SIGTERM, Ctrl-C).
+
+    It logs on standard error, as JSON unless that is a terminal. A second signal stops it at once.
+    """
+    from dam import logs, wiring
+
+    logs.configure()
+    settings = Settings.load()
+    if account:
+        settings = replace(settings, accounts={**settings.accounts, _ROLE: account})
+    ctx.exit(wiring.deliverer(settings))

@@ -1,0 +1,87 @@
+"""What the contract refuses, in words, with the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dam.amounts import format_amount
+from dam.errors import ContractReverted
+from dam.types import Status
+
+_TEXTS = {
+    "AlreadyRegistered": "{operator} is a deliverer already; `dam deliverer stake` adds to it",
+    "ArbitratorIsParty": "the arbitrator is a party of the sale",
+    "BeforeGate": "parts are still missing: this is possible from block {gateBlock} on, or as "
+    "soon as all of them are there",
+    "CopyBeyondSupply": "the store sells {supply} copies only; copy {copy} is beyond them",
+    "CopyTaken": "somebody else was faster: copy {copy} is sold. Buy again, another one is taken",
+    "ExitNotRequested": "{operator} did not ask to exit: run `dam deliverer exit` first",
+    "ExitPending": "the stake of {operator} leaves from block {availableBlock} on",
+    "ExitRequested": "{operator} asked to exit; take that back with `dam deliverer exit --cancel`",
+    "InvalidArbitrator": "{arbitrator} cannot arbitrate: it is the seller or the buyer",
+    "InvalidKey": "the X25519 key {key} is not canonical or of low order",
+    "NoArbitrator": "the item names no arbitrator, so nobody could rule on a dispute",
+    "NotAllowed": "{caller} may not do this; use the account of the one who may (--account)",
+    "NotEligible": "{operator} does not deliver: its stake is too low, or it asked to exit",
+    "NotRegistered": "{operator} is no deliverer: run `dam deliverer stake` first",
+    "NoStore": "{seller} has no store yet: `dam seller publish` opens one",
+    "NothingToWithdraw": "there is nothing to withdraw",
+    "NotPlainAccount": "{caller} is a contract; this takes a plain account",
+    "RulingTooHigh": "the buyer cannot get more than the price of {price} wei",
+    "SellerStakeTooLow": "the seller's free stake is {free:wei}, and {needed:wei} are needed: "
+    "he adds some with `dam seller stake`",
+    "StakeTooLow": "a stake of {stake:wei} is below the minimum of {minimum:wei}",
+    "StoreChanged": "the store has changed since it was read: look at it again before you pay",
+    "StoreExists": "{seller} has a store already: update it",
+    "TermsNotInCatalogue": "the item's terms are not those that the store's root commits to",
+    "TokenNotSupported": "items priced in a token ({token}) are not sold by this market",
+    "TooEarly": "this is possible from block {firstBlock} on",
+    "TooLate": "this was possible until block {lastBlock}",
+    "TransferFailed": "{to} does not take coins: name another recipient with --to",
+    "Underpaid": "{paid:wei} is less than the price of {price:wei}",
+    "WrongBond": "a dispute takes exactly the bond of {bond:wei}",
+    "WrongEscrow": "the sale is not what it was taken for: the chain may have been rewritten; "
+    "look again with `dam buyer purchases`",
+    "WrongSale": "there is no such sale (any more): the chain may have been rewritten; look again",
+    "WrongStatus": "the sale is {status:status} now, and in that state this is not possible",
+}
+
+
+def explain(error: ContractReverted) -> str:
+    """A sentence about a refusal; its name with arguments where there is none of our own."""
+    text = _TEXTS.get(error.error)
+    if text is None:
+        transaction = error.arguments.get("transaction")
+        if transaction:
+            block = error.arguments.get("block")
+            return (
+                f"transaction {transaction} failed in block {block}: the chain moved between "
+                "the check and the block; look again and repeat it if it still makes sense"
+            )
+        return f"the market refused: {error}"
+    try:
+        told = text.format_map(_Words(error.arguments))
+    except (KeyError, ValueError, TypeError):
+        return f"the market refused: {error}"
+    return f"the market refused: {told} ({error.error})"
+
+
+class _Words(dict[str, Any]):
+    def __init__(self, arguments: Mapping[str, object]) -> None:
+        super().__init__({name: _Word(value) for name, value in arguments.items()})
+
+
+class _Word:
+    """A value that knows how ``wei`` and ``status`` are written."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __format__(self, spec: str) -> str:
+        value = self._value
+        if spec == "wei" and isinstance(value, int):
+            return format_amount(value)
+        if spec == "status" and isinstance(value, int):
+            return Status(value).name.lower()
+        return "0x" + value.hex() if isinstance(value, bytes) else str(value)

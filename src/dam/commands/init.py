@@ -1,0 +1,152 @@
+"""``dam init``: the settings, once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dam.commands.base import asynchronous, emit, json_option, note
+from dam.config import check_ipfs, check_rpc_url, config_path, dump_config, home_folder, key_paths
+from dam.deployment import load_deployment, record_path, save_deployment
+from dam.errors import ConfigError, IpfsError, Permanent
+from dam.files import write_atomic
+from dam.ipfs import open_store
+from dam.market import Market
+from dam.rpc import JsonRpc, quantity
+from dam.types import Deployment
+
+_LOCAL_NODE = "http://127.0.0.1:8545"
+
+
+@click.command()
+@click.option("--rpc", metavar="URL", help=f"Node of the chain. [default: {_LOCAL_NODE}]")
+@click.option(
+    "--deployment",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Deployment record of the market. [default: deployments/<chainId>.json]",
+)
+@click.option(
+    "--ipfs",
+    metavar="URL",
+    help="RPC API of a Kubo node (http://127.0.0.1:5001), or dir:/path. "
+    "[default: a directory of its own]",
+)
+@click.option("--account", metavar="ALIAS", help="Ape account that signs for you.")
+@click.option(
+    "--confirmations",
+    type=click.IntRange(0, 60),
+    default=2,
+    show_default=True,
+    help="Blocks that a daemon waits before it acts on one.",
+)
+@click.option("--force", is_flag=True, help="Replace settings that are there already.")
+@json_option
+@asynchronous
+async def init(
+    rpc: str | None,
+    deployment: Path | None,
+    ipfs: str | None,
+    account: str | None,
+    confirmations: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Writes the settings, after a look at the node, the market and the block store.
+
+    Without options the variables DAM_RPC_URL, DAM_DEPLOYMENT, DAM_IPFS and DAM_ACCOUNT are taken.
+    """
+    home = home_folder()
+    path = config_path(home)
+    if path.exists() and not force:
+        raise Permanent(f"{path} is there already: edit it, or use --force to replace it")
+    rpc = rpc or os.environ.get("DAM_RPC_URL") or _LOCAL_NODE
+    ipfs = ipfs or os.environ.get("DAM_IPFS") or f"dir:{home / 'blocks'}"
+    # What a person types is relative to where he stands.
+    ipfs = check_ipfs(ipfs, Path.cwd())
+    account = account or os.environ.get("DAM_ACCOUNT")
+    record = await _check_market(check_rpc_url(rpc), deployment)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await _check_blocks(ipfs)
+    save_deployment(record, home / "deployment.json")
+    text = dump_config(
+        rpc_url=rpc,
+        deployment="deployment.json",
+        ipfs=ipfs,
+        confirmations=confirmations,
+        accounts={"default": account} if account else {},
+    )
+    write_atomic(path, text.encode())
+    result: dict[str, Any] = {
+        "home": str(home),
+        "config": str(path),
+        "chainId": record.chain_id,
+        "market": record.market,
+        "ipfs": ipfs,
+        "account": account,
+    }
+    lines = [
+        f"Settings   {path}",
+        f"Market     {record.market} on chain {record.chain_id}: its code is the record's",
+        f"Blocks     {ipfs}",
+        f"Account    {account or 'none yet'}",
+        "",
+        "Next:",
+        *_next_steps(account, home),
+    ]
+    emit(result, as_json, "\n".join(lines))
+
+
+def _next_steps(account: str | None, home: Path) -> list[str]:
+    steps = []
+    if not account:
+        steps.append(
+            '  ape accounts generate NAME, then `default = "NAME"` under [accounts] in the settings'
+        )
+    keys = key_paths(home)
+    if not keys.buyer.exists():
+        steps.append("  to buy:      dam keys new buyer;     dam buyer browse")
+    if not keys.seller.exists():
+        steps.append("  to sell:     dam keys new seller;    dam seller stake '0.5 ether'")
+    if not keys.deliverer.exists():
+        steps.append("  to deliver:  dam keys new deliverer; dam deliverer stake '0.1 ether'")
+    return steps or ["  dam buyer browse"]
+
+
+async def _check_market(rpc_url: str, deployment: Path | None) -> Deployment:
+    async with JsonRpc(rpc_url) as rpc:
+        chain_id = quantity(await rpc.call("eth_chainId"), "eth_chainId")
+        record = load_deployment(deployment or _find_record(chain_id))
+        if record.chain_id != chain_id:
+            raise ConfigError(
+                f"the node {rpc.host} is of chain {chain_id}, and the deployment record of chain "
+                f"{record.chain_id}: name another one with --deployment, or another node"
+            )
+        await Market(rpc, record).check_deployment()
+    return record
+
+
+def _find_record(chain_id: int) -> Path:
+    named = os.environ.get("DAM_DEPLOYMENT")
+    path = Path(named) if named else record_path(Path("deployments"), chain_id)
+    if not named and not path.exists():
+        raise ConfigError(
+            f"no deployment record for chain {chain_id} here ({path}): name one with --deployment"
+        )
+    note(f"using the deployment record {path}")
+    return path
+
+
+async def _check_blocks(ipfs: str) -> None:
+    blocks = open_store(ipfs)
+    try:
+        cid = await blocks.put("raw", b"DAM")
+        await blocks.get(cid)
+    except IpfsError as error:
+        raise ConfigError(
+            f"the block store does not work ({error}): start the node, or use --ipfs dir:/path"
+        ) from None
+    finally:
+        await blocks.close()

@@ -1,0 +1,155 @@
+"""Who delivers, and whom a seller picks: by stake and record, weighted at random.
+
+A stranger can register any X25519 key, another deliverer's too, so a key counts for its first
+registrant alone: parts sealed to it for somebody else would be opened by nobody who may deliver.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dam.errors import Malformed, Permanent
+from dam.listing import Deliverer
+from dam.sealing import check_public_key
+from dam.types import (
+    Address,
+    DelivererKeyRotated,
+    DelivererRegistered,
+    MarketLog,
+    Wei,
+    Windows,
+)
+
+MAX_STAKE_UNITS = 20
+"""Stake over so many times the minimum makes nobody likelier still: money buys no monopoly."""
+MAX_RECORD = 90
+"""Nor do more deliveries than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A deliverer as the logs tell of it."""
+
+    operator: Address
+    owner: Address
+    key: bytes
+    """X25519 public key in force."""
+    since: int
+    """Block of the registration."""
+    key_since: int
+    """Block since which ``key`` is in force."""
+    borrowed: bool
+    """Somebody else registered this key before: nothing should be sealed to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A deliverer with what the contract says of it now."""
+
+    registration: Registration
+    stake: Wei
+    delivered: int
+    earned: Wei
+    exit_block: int
+
+    @property
+    def operator(self) -> Address:
+        """The address in the leaves."""
+        return self.registration.operator
+
+    def obstacle(self, windows: Windows) -> str:
+        """Why nothing should be sealed to it; empty if it may deliver."""
+        if self.exit_block:
+            return "asked to exit"
+        if self.stake < windows.min_deliverer_stake:
+            return "stake below the minimum"
+        if self.registration.borrowed:
+            return "registered another deliverer's key"
+        try:
+            check_public_key(self.registration.key)
+        except Malformed:
+            return "registered an improper key"
+        return ""
+
+    def weight(self, windows: Windows) -> int:
+        """How likely it is picked: stake (in minimums, capped) times record (capped).
+
+        A newcomer with the minimum has weight 10, and so can earn a record.
+        """
+        minimum = max(1, windows.min_deliverer_stake)
+        return min(self.stake // minimum, MAX_STAKE_UNITS) * (10 + min(self.delivered, MAX_RECORD))
+
+
+def registrations(logs: Iterable[MarketLog]) -> dict[Address, Registration]:
+    """All deliverers that ever registered, by operator, in the order in which they did."""
+    found: dict[Address, Registration] = {}
+    first: dict[bytes, Address] = {}
+    for log in logs:
+        if isinstance(log, DelivererRegistered):
+            owner = first.setdefault(log.key, log.operator)
+            block = log.at.block.number
+            found[log.operator] = Registration(
+                log.operator, log.owner, log.key, block, block, owner != log.operator
+            )
+        elif isinstance(log, DelivererKeyRotated) and log.operator in found:
+            owner = first.setdefault(log.key, log.operator)
+            found[log.operator] = replace(
+                found[log.operator],
+                key=log.key,
+                key_since=log.at.block.number,
+                borrowed=owner != log.operator,
+            )
+    return found
+
+
+def pick(
+    candidates: Sequence[Candidate], count: int, windows: Windows, source: random.Random
+) -> list[Deliverer]:
+    """Picks different deliverers at random, each with its weight.
+
+    Args:
+        candidates: All that are known; those who may not deliver are passed over.
+        count: How many.
+        windows: The market's.
+        source: Of randomness; ``random.SystemRandom()`` unless a test says otherwise.
+
+    Raises:
+        Permanent: There are too few.
+    """
+    pool = [c for c in candidates if not c.obstacle(windows)]
+    if len(pool) < count:
+        raise Permanent(
+            f"{count} deliverers are needed, and {len(pool)} may deliver now (`dam deliverers` "
+            "lists them): wait for more, or sell with fewer `parts`"
+        )
+    picked = []
+    for _ in range(count):
+        [one] = source.choices(pool, [c.weight(windows) for c in pool])
+        pool.remove(one)
+        picked.append(Deliverer(one.operator, one.registration.key))
+    # The order is the order of the indices, which should tell nothing of the weights.
+    source.shuffle(picked)
+    return picked
+
+
+def named(
+    candidates: Mapping[Address, Candidate], operators: Sequence[Address], windows: Windows
+) -> list[Deliverer]:
+    """The deliverers whom a seller named, with their keys in force.
+
+    Raises:
+        Permanent: One of them cannot deliver; the message says why.
+    """
+    faults, found = [], []
+    for operator in operators:
+        candidate = candidates.get(operator)
+        obstacle = candidate.obstacle(windows) if candidate else "is not registered"
+        if candidate is None or obstacle:
+            faults.append(f"{operator}: {obstacle}")
+        else:
+            found.append(Deliverer(operator, candidate.registration.key))
+    if faults:
+        raise Permanent("not all named deliverers can deliver: " + "; ".join(faults))
+    return found
