@@ -26,32 +26,10 @@ from dam.types import (
 words = st.binary(min_size=32, max_size=32)
 addresses = st.binary(min_size=20, max_size=20).map(hashing.checksum)
 u128, u64, u8 = (st.integers(0, 2**bits - 1) for bits in (128, 64, 8))
-TERMS_TYPES = [
-    "bytes32",
-    "address",
-    "uint128",
-    "uint128",
-    "uint128",
-    "uint128",
-    "uint64",
-    "bool",
-    "uint8",
-    "uint8",
-    "address",
-    "bytes32",
-]
-SALE_TYPES = [
-    "address",
-    "address",
-    "uint64",
-    "uint64",
-    "bool",
-    "uint8",
-    "uint8",
-    "uint128",
-    "bytes32",
-    "bytes32",
-]
+TERMS_TYPES = ["bytes32", "address", *["uint128"] * 4, "uint64", "bool", "uint8", "uint8"]
+TERMS_TYPES += ["address", "bytes32"]
+SALE_TYPES = ["address", "address", "uint64", "uint64", "bool", "uint8", "uint8", "uint128"]
+SALE_TYPES += ["bytes32", "bytes32"]
 ESCROW_TYPES = ["bytes32", "bytes32", "address", "uint128", "uint128", "uint128", "address"]
 LEAF_TYPES = ["uint64", "uint8", "address", "bytes32", "bytes32", "bytes32"]
 by_type = {

@@ -1,0 +1,499 @@
+"""Stores read back, and every way in which a document can lie (faults F58 to F70, F74)."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dam import hashing, payload, sealing, strictjson
+from dam.catalog import Limits
+from dam.errors import BlockMismatch, IpfsError, Malformed
+from dam.hashing import checksum
+from dam.ipfs import Cid
+from dam.merkle import MerkleTree, verify
+from dam.testing.blocks import MemoryStore
+from dam.types import ZERO32, ZERO_ADDRESS, Part, Terms, Wei
+
+
+class Documents:
+    """A store's documents as plain JSON, to bend one thing and publish the rest as it was."""
+
+    def __init__(self, shop: Any, built: Any) -> None:
+        self.shop = shop
+        self.root_hash = built.root
+        known = {str(cid): json.loads(data) for cid, data in built.blocks}
+        self.root = known[str(built.cid)]
+        self.pages = [known[page["/"]] for page in self.root["pages"]]
+        self.part_pages = {
+            link["/"]: known[link["/"]]
+            for page in self.pages
+            for item in page["items"]
+            for link in item.get("partPages", [])
+        }
+
+    @property
+    def item(self) -> dict[str, Any]:
+        return self.pages[0]["items"][0]
+
+    async def put(self, value: Any) -> dict[str, str]:
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return {"/": str(await self.shop.blocks.put("dag-json", data))}
+
+    async def read(self, limits: Limits | None = None, **other: Any) -> Any:
+        """Publishes the bent documents and reads them as the chain would name them."""
+        if "pages" in self.root and isinstance(self.root["pages"], list):
+            for page in self.pages:
+                if isinstance(page, dict):
+                    for item in page.get("items", []):
+                        if isinstance(item, dict) and "partPages" in item:
+                            item["partPages"] = [
+                                await self.put(self.part_pages[link["/"]])
+                                if isinstance(link, dict) and link.get("/") in self.part_pages
+                                else link
+                                for link in item["partPages"]
+                            ]
+            self.root["pages"] = [await self.put(page) for page in self.pages]
+        link = await self.put(self.root)
+        digest = Cid.parse(link["/"]).digest
+        return await self.shop.read(digest, self.root_hash, limits, **other)
+
+
+@pytest.fixture
+async def documents(shop) -> Documents:
+    await shop.add(shop.draft("coupon", metadata={"a": 1}), b"COUPON-1")
+    await shop.stock("codes", [b"A", b"B"])
+    return Documents(shop, shop.build())
+
+
+async def test_what_was_published_is_read(shop) -> None:
+    arbiter = checksum(b"\x77" * 20)
+    coupon = await shop.add(
+        shop.draft("coupon", bond=Wei(9), arbitrator=arbiter, metadata={"note": "10 % off"}),
+        b"COUPON-1",
+    )
+    codes = await shop.stock("codes", [b"A", b"B", b"C"], threshold=3)
+    built, store = await shop.publish()
+    assert (store.name, store.seller, store.digest) == ("Shop", shop.address, built.digest)
+    assert {item.name for item in store.items} == {"coupon", "codes"}
+    item = store.item(coupon.item_id)
+    assert item.title == "The coupon"
+    assert item.metadata == {"note": "10 % off"}
+    assert item.terms == built.terms["coupon"]
+    assert item.terms.arbitrator == arbiter
+    assert item.parts_tree().root == item.terms.parts_root
+    assert store.item(hashing.item_id("nothing")) is None
+    for one in store.items:
+        assert verify(built.root, hashing.terms_leaf(one.terms), store.terms_proof(one))
+    for number, good in enumerate((b"A", b"B", b"C")):
+        key = shop.seed.content_key(codes.place(number))
+        box = store.item(codes.item_id).payload(number)
+        assert payload.decrypt_inline(key, codes.domain(number), box) == good
+    key = shop.seed.content_key(coupon.place(0))
+    for number in (0, 9):
+        assert payload.decrypt_inline(key, coupon.domain(0), item.payload(number)) == b"COUPON-1"
+    for number in (-1, 10):
+        with pytest.raises(Malformed):
+            item.payload(number)
+
+
+async def test_items_may_stand_in_the_root_document(documents: Documents) -> None:
+    page = documents.pages[0]
+    del documents.root["pages"]
+    documents.root |= page
+    store = await documents.read()
+    assert len(store.items) == 2
+    assert store.items[0].sections[0].sealing_key is not None
+
+
+async def test_an_empty_store(shop) -> None:
+    built, store = await shop.publish()
+    assert built.root == ZERO32
+    assert store.items == ()
+
+
+async def test_amounts_may_be_integers(documents: Documents) -> None:
+    for item in documents.pages[0]["items"]:
+        for name in ("price", "commission", "penalty", "bond", "supply"):
+            item[name] = int(item[name])
+    assert len((await documents.read()).items) == 2
+
+
+def change(**values: Any) -> Callable[[Documents], None]:
+    return lambda d: d.item.update(values)
+
+
+def drop(name: str) -> Callable[[Documents], None]:
+    return lambda d: d.item.__delitem__(name)
+
+
+def at(path: str, value: Any) -> Callable[[Documents], None]:
+    """Sets ``root.x`` or ``page.x``."""
+
+    def bend(d: Documents) -> None:
+        place, name = path.split(".")
+        (d.root if place == "root" else d.pages[0])[name] = value
+
+    return bend
+
+
+def in_list(name: str, edit: Callable[[list[Any]], Any]) -> Callable[[Documents], None]:
+    return lambda d: edit(d.item[name])
+
+
+def same_id_twice(d: Documents) -> None:
+    other = copy.deepcopy(d.item)
+    d.pages[0]["items"].append(other)
+
+
+def same_id_on_two_pages(d: Documents) -> None:
+    d.pages.append({**copy.deepcopy(d.pages[0]), "items": [copy.deepcopy(d.item)]})
+
+
+BENT: dict[str, Callable[[Documents], None]] = {
+    "version 2": at("root.version", 2),
+    "version true": at("root.version", True),
+    "version text": at("root.version", "1"),
+    "no name": at("root.storeName", ""),
+    "ANSI in the name": at("root.storeName", "\x1b[2J"),
+    "chain as text": at("root.chainId", "31337"),
+    "another chain": at("root.chainId", 1),
+    "another market": at("root.market", "0x" + "11" * 20),
+    "another seller": at("root.seller", "0x" + "11" * 20),
+    "seller no address": at("root.seller", "me"),
+    "an unknown key": at("root.extra", 1),
+    "pages and items": at("root.items", []),
+    "pages no list": at("root.pages", {"/": "x"}),
+    "pages are numbers": at("root.pages", 5),
+    "page with unknown key": at("page.extra", 1),
+    "items no list": at("page.items", {}),
+    "sealing key of low order": at("page.sealingKey", "0x" + "00" * 32),
+    "sealing key not canonical": at("page.sealingKey", "0x" + "ff" * 32),
+    "sealing key short": at("page.sealingKey", "0x" + "01" * 31),
+    "sealing key null": at("page.sealingKey", None),
+    "item no object": lambda d: d.pages[0]["items"].append("x"),
+    "same id twice": same_id_twice,
+    "same id on two pages": same_id_on_two_pages,
+    "newline in the id": change(itemId="a\nb"),
+    "ANSI in the id": change(itemId="\x1b[31mx"),
+    "another id": change(itemId="other"),
+    "id no text": change(itemId=7),
+    "ANSI in the title": change(title="\x1b[31mx"),
+    "float price": change(price=1.5),
+    "negative price": change(price=-1),
+    "negative price text": change(price="-1"),
+    "boolean price": change(price=True),
+    "price over 2^128": change(price=str(2**128)),
+    "price of 5,000 digits": change(price="9" * 5000),
+    "another price": change(price="1"),
+    "null price": change(price=None),
+    "token no address": change(token="ETH"),
+    "another token": change(token="0x" + "11" * 20),
+    "another arbitrator": change(arbitrator="0x" + "11" * 20),
+    "supply over 64 bits": change(supply=str(2**64)),
+    "another supply": change(supply="1"),
+    "stock as a number": change(stock=1),
+    "no parts": change(parts=0),
+    "33 parts": change(parts=33),
+    "parts as text": change(parts="3"),
+    "true parts": change(parts=True),
+    "threshold 0": change(threshold=0),
+    "k over n": change(threshold=4),
+    "another threshold": change(threshold=1),
+    "commission over price": change(commission="100000"),
+    "another partsRoot": change(partsRoot="0x" + "11" * 32),
+    "upper-case partsRoot": lambda d: d.item.update(partsRoot=d.item["partsRoot"].upper()),
+    "no metadata": drop("otherMetadata"),
+    "metadata list": change(otherMetadata=[]),
+    "link in the metadata": change(otherMetadata={"a": {"/": str(Cid.of("raw", b""))}}),
+    "float in the metadata": change(otherMetadata={"a": 0.5}),
+    "no payloads": change(payloads=[]),
+    "bad payload": change(payloads=[{}]),
+    "a missing part": in_list("encryptedParts", lambda x: x.pop()),
+    "a part too many": in_list("encryptedParts", lambda x: x.append(x[0])),
+    "a short part": in_list("encryptedParts", lambda x: x.append(x.pop()[:-2])),
+    "a part that is no text": in_list("encryptedParts", lambda x: x.append(x.pop() and 5)),
+    "a missing leaf": in_list("partLeaves", lambda x: x.pop()),
+    "a leaf changed": in_list("partLeaves", lambda x: x.append(x.pop() and "0x" + "00" * 32)),
+    "both leaves and pages": change(partPages=[]),
+    **{f"no {name}": drop(name) for name in ("itemId", "title", "price", "stock", "partLeaves")},
+}
+
+
+@pytest.mark.parametrize("name", BENT)
+async def test_bent_documents_are_refused(documents: Documents, name: str) -> None:
+    BENT[name](documents)
+    with pytest.raises(Malformed) as caught:
+        await documents.read()
+    assert str(caught.value).isprintable()
+
+
+async def test_the_unbent_document_is_read(documents: Documents) -> None:
+    """So that each case above is refused for what it bends, and not for how it is published."""
+    assert len((await documents.read()).items) == 2
+
+
+@pytest.mark.parametrize("name", ["sealingKey", "items"])
+async def test_pages_without_what_they_need(documents: Documents, name: str) -> None:
+    del documents.pages[0][name]
+    with pytest.raises(Malformed):
+        await documents.read()
+
+
+@pytest.mark.parametrize(
+    "data", [b"[" * 100_000, b"[1", b"\xff", b"null", b"[]", b"5", b'"x"', b'{"a":1,"a":1}']
+)
+@pytest.mark.parametrize("where", ["root", "page"])
+async def test_hostile_blocks(documents: Documents, where: str, data: bytes) -> None:
+    if where == "root":
+        documents.root = data  # type: ignore[assignment]
+        link = await documents.put(data)
+        with pytest.raises(Malformed):
+            await documents.shop.read(Cid.parse(link["/"]).digest, documents.root_hash)
+    else:
+        documents.pages.append(data)  # type: ignore[arg-type]
+        with pytest.raises(Malformed):
+            await documents.read()
+
+
+async def test_the_chains_root_decides(documents: Documents) -> None:
+    documents.root_hash = bytes(32)
+    with pytest.raises(Malformed, match="catalogue root"):
+        await documents.read()
+
+
+@pytest.mark.parametrize("other", [{"chain_id": 1}, {"market": ZERO_ADDRESS}])
+async def test_a_copied_document(documents: Documents, other: dict[str, Any]) -> None:
+    with pytest.raises(Malformed, match="another chain, market or seller"):
+        await documents.read(**other)
+
+
+async def test_a_missing_block_may_come_later(shop) -> None:
+    await shop.add(shop.draft(), b"x")
+    built = shop.build()
+    with pytest.raises(IpfsError):
+        await shop.read(built.digest, built.root)
+
+
+class Liar(MemoryStore):
+    """A store that gives whatever it has, unchecked."""
+
+    async def get(self, cid: Cid, *, max_bytes: int = 1 << 20, deadline=None) -> bytes:
+        return self.blocks[cid]
+
+
+async def test_bytes_that_are_not_the_cids(shop) -> None:
+    await shop.add(shop.draft(), b"x")
+    built, _ = await shop.publish()
+    liar = Liar()
+    for victim, _ in built.blocks:
+        liar.blocks = {**shop.blocks.blocks, victim: b"{}"}
+        shop_blocks, shop.blocks = shop.blocks, liar
+        with pytest.raises(BlockMismatch):
+            await shop.read(built.digest, built.root)
+        shop.blocks = shop_blocks
+
+
+class Slow(MemoryStore):
+    async def get(self, cid: Cid, *, max_bytes: int = 1 << 20, deadline=None) -> bytes:
+        await asyncio.sleep(0.05)
+        return await super().get(cid)
+
+
+async def test_a_store_that_trickles(shop) -> None:
+    shop.blocks = Slow()
+    await shop.add(shop.draft(), b"x")
+    built, _ = await shop.publish()
+    with pytest.raises(IpfsError, match=r"0\.06 s"):
+        await shop.read(built.digest, built.root, Limits(seconds=0.06))
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(max_pages=0),
+        Limits(max_items=1),
+        Limits(max_parts=8),
+        Limits(max_bytes=3000),
+    ],
+)
+async def test_limits(documents: Documents, limits: Limits) -> None:
+    with pytest.raises(Malformed):
+        await documents.read(limits)
+
+
+async def test_exactly_at_the_limits(documents: Documents) -> None:
+    limits = Limits(max_pages=1, max_items=2, max_parts=9, max_part_pages=0, max_plain_parts=0)
+    assert len((await documents.read(limits)).items) == 2
+
+
+@pytest.fixture
+async def big(shop) -> Documents:
+    """A stock item on pages of its own."""
+    await shop.stock("codes", [b"%d" % i for i in range(700)], parts=3)
+    return Documents(shop, shop.build())
+
+
+async def test_parts_on_pages_of_their_own(big: Documents) -> None:
+    assert len(big.part_pages) == 2
+    store = await big.read()
+    sections = store.items[0].sections
+    assert [s.first_copy for s in sections] == [0, sections[0].copies]
+    assert sum(s.copies for s in sections) == 700
+    assert 699 in sections[1]
+    assert 699 not in sections[0]
+    with pytest.raises(Malformed, match="pages of parts"):
+        await big.read(Limits(max_part_pages=1))
+
+
+def part_page(number: int, **values: Any) -> Callable[[Documents], None]:
+    return lambda d: list(d.part_pages.values())[number].update(values)
+
+
+def reorder(d: Documents) -> None:
+    d.item["partPages"].reverse()
+
+
+def lose_one(d: Documents) -> None:
+    d.item["partPages"].pop()
+
+
+def one_twice(d: Documents) -> None:
+    d.item["partPages"].append(d.item["partPages"][0])
+
+
+BENT_PAGES: dict[str, Callable[[Documents], None]] = {
+    "overlap": part_page(1, firstCopy=0),
+    "gap": part_page(1, firstCopy=500),
+    "first copy missing": part_page(0, firstCopy=1),
+    "negative": part_page(0, firstCopy=-1),
+    "no copies": part_page(0, copies=0),
+    "too many copies": part_page(0, copies=2**70),
+    "another count": part_page(0, copies=1),
+    "in another order": reorder,
+    "one lost": lose_one,
+    "one twice": one_twice,
+    "none": lambda d: d.item.update(partPages=[]),
+    "unknown key": part_page(0, extra=1),
+    "no leaves": part_page(0, partLeaves=[]),
+    "no payloads": part_page(0, payloads=[]),
+    "key of low order": part_page(0, sealingKey="0x01" + "00" * 31),
+    "link to a raw block": lambda d: d.item.update(partPages=[{"/": str(Cid.of("raw", b""))}]),
+}
+
+
+@pytest.mark.parametrize("name", BENT_PAGES)
+async def test_bent_pages_of_parts(big: Documents, name: str) -> None:
+    BENT_PAGES[name](big)
+    with pytest.raises(Malformed):
+        await big.read()
+
+
+def plain_document(shop, count: int) -> tuple[dict[str, Any], bytes]:
+    """A store of the first sketch's form: sealed boxes, no page key, one 1-of-1 stock item."""
+    operator, secret = shop.daemons[0].operator, b"\x01" * 32
+    public = shop.daemons[0].known.key
+    item_id = hashing.item_id("old")
+    leaves, sealed, boxes = [], [], []
+    for number in range(count):
+        domain = hashing.domain(31337, MARKET_OF(shop), shop.address, item_id, True, number)
+        part = Part(domain, 0, secret, hashing.keccak(secret), bytes(32))
+        leaf = hashing.PartLeaf(
+            number, 0, operator, hashing.keccak(secret), part.secret_hash, part.salt
+        )
+        leaves.append(hashing.part_leaf(leaf))
+        sealed.append(sealing.seal_plain(public, part))
+        boxes.append(payload.payload_to_json(payload.encrypt_inline(secret, domain, b"x")))
+    root = MerkleTree(leaves).root
+    terms = Terms(
+        item_id, ZERO_ADDRESS, 5, Wei(1), Wei(0), Wei(0), count, True, 1, 1, ZERO_ADDRESS, root
+    )
+    item = {
+        "itemId": "old",
+        "title": "Old",
+        "price": "5",
+        "token": ZERO_ADDRESS,
+        "commission": "1",
+        "penalty": "0",
+        "bond": "0",
+        "supply": str(count),
+        "stock": True,
+        "parts": 1,
+        "threshold": 1,
+        "arbitrator": ZERO_ADDRESS,
+        "partsRoot": "0x" + root.hex(),
+        "otherMetadata": {},
+        "encryptedParts": ["0x" + s.hex() for s in sealed],
+        "partLeaves": ["0x" + leaf.hex() for leaf in leaves],
+        "payloads": boxes,
+    }
+    document = {
+        "version": 1,
+        "storeName": "Plain",
+        "chainId": 31337,
+        "market": MARKET_OF(shop),
+        "seller": shop.address,
+        "items": [item],
+    }
+    return document, MerkleTree([hashing.terms_leaf(terms)]).root
+
+
+def MARKET_OF(shop) -> str:  # noqa: N802
+    return shop.draft().market
+
+
+async def test_plain_pages_are_read_under_a_smaller_cap(shop) -> None:
+    document, root = plain_document(shop, 20)
+    cid = await shop.blocks.put("dag-json", strictjson.dumps(document))
+    store = await shop.read(cid.digest, root)
+    assert store.items[0].sections[0].sealing_key is None
+    assert len(shop.daemons[0].find(store.items[0], shop.address)) == 20
+    with pytest.raises(Malformed, match="without a page key"):
+        await shop.read(cid.digest, root, Limits(max_plain_parts=19))
+    assert Limits().max_plain_parts < Limits().max_parts
+
+
+async def test_ten_thousand_parts_in_a_few_seconds(shop) -> None:
+    """F74: read, checked and scanned by a deliverer with three keys who has a third of them."""
+    await shop.stock("codes", [b"%d" % i for i in range(3334)], parts=3)
+    built, _ = await shop.publish()
+    daemon = shop.daemons[0]
+    daemon.ring = daemon.ring.rotated().rotated()
+    start = time.perf_counter()
+    store = await shop.read(built.digest, built.root)
+    opened = [
+        daemon.open(found, shop.address)
+        for item in store.items
+        for found in daemon.find(item, shop.address)
+    ]
+    seconds = time.perf_counter() - start
+    assert len(opened) == 3334
+    assert seconds < 5, f"{seconds:.1f} s"
+
+
+async def test_one_multiplication_per_page_and_key(shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shop.stock("codes", [b"%d" % i for i in range(700)], parts=3)
+    _, store = await shop.publish()
+    calls = []
+    real = sealing.shared_key
+    monkeypatch.setattr(sealing, "shared_key", lambda s, p: calls.append(p) or real(s, p))
+    daemon = shop.daemons[0]
+    found = daemon.find(store.items[0], shop.address)
+    for one in found:
+        daemon.open(one, shop.address)
+    assert len(found) == 700
+    assert len(calls) == len(store.items[0].sections) == 2
+
+
+async def test_a_changed_item_field_changes_the_root(shop) -> None:
+    await shop.add(shop.draft(), b"x")
+    built = shop.build()
+    for change_ in ({"price": 2000}, {"penalty": Wei(1)}, {"supply": 11}):
+        shop.catalogue.save(replace(shop.catalogue.get("coupon"), **change_))
+        assert shop.build().root != built.root

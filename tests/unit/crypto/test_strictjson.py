@@ -1,0 +1,152 @@
+"""JSON from strangers: everything hostile is Malformed, and quickly (faults F65 to F70)."""
+
+import contextlib
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dam import strictjson
+from dam.errors import Malformed
+
+MEGABYTE = 1 << 20
+
+HOSTILE = {
+    "empty": b"",
+    "white space": b"   \n",
+    "not JSON": b"{a:1}",
+    "trailing comma": b"[1,]",
+    "two values": b"{} {}",
+    "cut string": b'{"a": "b',
+    "cut object": b'{"a": [1, 2',
+    "single quotes": b"{'a': 1}",
+    "comment": b"[1] // x",
+    "key twice": b'{"a": 1, "a": 1}',
+    "key twice, deep": b'[[{"x": {"a": 1, "b": 2, "a": 3}}]]',
+    "key twice by escape": b'{"a": 1, "\\u0061": 2}',
+    "float": b"[1.0]",
+    "exponent": b"[1e3]",
+    "1e999": b"[1e999]",
+    "minus": b"[-1]",
+    "minus zero": b"[-0]",
+    "minus float": b"[-1.5]",
+    "NaN": b"[NaN]",
+    "Infinity": b"[Infinity]",
+    "-Infinity": b"[-Infinity]",
+    "2^128": b"[%d]" % 2**128,
+    "10^39": b"[1" + b"0" * 39 + b"]",
+    "5,000 digits": b"[" + b"9" * 5_000 + b"]",
+    "a million digits": b"[" + b"9" * MEGABYTE + b"]",
+    "leading zero": b"[01]",
+    "hex": b"[0x10]",
+    "33 levels": b"[" * 33 + b"]" * 33,
+    "100k nesting": b"[" * 100_000 + b"]" * 100_000,
+    "100k open": b"[" * 100_000,
+    "100k objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "nesting behind a string": b'["[[", ' + b"[" * 100_000,
+    "nesting behind an escape": b'["\\"", ' + b"[" * 100_000,
+    "half a million quotes": b"[" * 40 + b'"\\"' * (MEGABYTE // 3),
+    "a cut string of escapes": b"[" * 40 + b'"' + b'\\"' * (MEGABYTE // 2),
+    "closing first": b"]" * 1000 + b"[" * 1033,
+    "BOM": b"\xef\xbb\xbf{}",
+    "UTF-16": '{"a": 1}'.encode("utf-16"),
+    "UTF-16 big": '{"a": 1}'.encode("utf-16-be"),
+    "UTF-32": '{"a": 1}'.encode("utf-32"),
+    "Latin-1": b'["\xe9"]',
+    "overlong": b'["\xc0\x80"]',
+    "surrogate as UTF-8": b'["\xed\xa0\x80"]',
+    "beyond Unicode": b'["\xf4\x90\x80\x80"]',
+    "lone high surrogate": b'["\\ud800"]',
+    "lone low surrogate": b'["\\uDC00x"]',
+    "surrogates swapped": b'["\\udc00\\ud800"]',
+    "surrogate in a key": b'{"\\ud800": 1}',
+    "surrogate deep": b'{"a": [{"b": ["\\ud83d"]}]}',
+    "control character": b'["a\x01b"]',
+    "newline in a string": b'["a\nb"]',
+    "NUL": b'["a\x00b"]',
+    "bad escape": b'["\\x41"]',
+    "null byte after": b"{}\x00",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_bytes(name: str) -> None:
+    start = time.perf_counter()
+    with pytest.raises(Malformed) as caught:
+        strictjson.loads(HOSTILE[name])
+    assert time.perf_counter() - start < 1
+    assert len(str(caught.value)) < 120
+
+
+def test_hostile_bytes_do_not_need_a_shallow_stack() -> None:
+    """No RecursionError either when the caller is deep in its own stack."""
+
+    def deep(levels: int) -> None:
+        if levels:
+            deep(levels - 1)
+        else:
+            with pytest.raises(Malformed):
+                strictjson.loads(b"[" * 100_000)
+
+    deep(700)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"{}", {}),
+        (b' {"a": [1, 0, true, false, null, ""]} \n', {"a": [1, 0, True, False, None, ""]}),
+        (b"[%d]" % (2**128 - 1), [2**128 - 1]),
+        (b"[" * 32 + b"]" * 32, json.loads("[" * 32 + "]" * 32)),
+        ('["é ✓ 😀"]'.encode(), ["é ✓ 😀"]),
+        (b'["\\ud83d\\ude00", "\\u00e9"]', ["😀", "é"]),
+        (b'["' + b"[" * 1000 + b'"]', ["[" * 1000]),
+        (b'["' + b'\\"[' * 1000 + b'"]', ['"[' * 1000]),
+    ],
+)
+def test_what_is_taken(data: bytes, value: object) -> None:
+    assert strictjson.loads(data) == value
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2**128 - 1) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_canonical_round_trip(value: object) -> None:
+    data = strictjson.dumps(value)
+    assert strictjson.loads(data) == value
+    assert strictjson.dumps(strictjson.loads(data)) == data
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers(0, 9), min_size=2))
+def test_keys_are_sorted_by_their_bytes(value: dict[str, int]) -> None:
+    def order(pairs: list[tuple[str, int]]) -> list[bytes]:
+        return [key.encode() for key, _ in pairs]
+
+    keys = json.loads(strictjson.dumps(value), object_pairs_hook=order)
+    assert keys == sorted(keys)
+    assert strictjson.dumps(dict(reversed(value.items()))) == strictjson.dumps(value)
+
+
+def test_no_white_space_and_no_escapes() -> None:
+    assert strictjson.dumps({"b": [1, "é"], "a": {}}) == '{"a":{},"b":[1,"é"]}'.encode()
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_give_a_value_or_malformed(data: bytes) -> None:
+    with contextlib.suppress(Malformed):
+        strictjson.dumps(strictjson.loads(data))
+
+
+@pytest.mark.parametrize(
+    "value", [{1, 2}, float("nan"), float("inf"), "\ud800", b"x", {("a",): 1}, [object()]]
+)
+def test_what_cannot_be_written(value: object) -> None:
+    with pytest.raises(Malformed):
+        strictjson.dumps(value)
