@@ -145,7 +145,7 @@ def test_item_purchased(seller, buyer, digest, copy, item, keys) -> None:
         "copy": copy, "terms": item, "keys": tuple(keys),
     }  # fmt: skip
     # One encoding only: whatever byte changes, the log is refused or says something else.
-    for broken in (data[:-1], data + bytes(32), b"\x01" + data[1:], data[:-32]):
+    for broken in (data[:-1], data + bytes(32), bytes([data[0] ^ 1]) + data[1:], data[:-32]):
         try:
             _, other = decode_event(topics, broken)
         except Malformed:
