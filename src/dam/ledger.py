@@ -89,6 +89,8 @@ class Ledger:
     def __init__(self, db: sqlite3.Connection, binding: Binding) -> None:
         self.db = db
         self.binding = binding
+        self.rollbacks = 0
+        """How many reorganisations this process has seen."""
 
     @classmethod
     def open(cls, path: Path | str, binding: Binding) -> Self:
@@ -278,6 +280,7 @@ class Ledger:
             db.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?)", (to.number, to.hash))
             db.execute("UPDATE cursor SET number = ?, hash = ?", (to.number, to.hash))
             self.note("reorganisation", to=to.number, depth=depth, orphaned=orphaned)
+        self.rollbacks += 1
         return Rollback(to, depth, orphaned, cancelled)
 
     # ------------------------------------------------------------------------------------ sales

@@ -225,7 +225,7 @@ class Outbox:
     def hashes(self, nonce: int) -> list[bytes]:
         """Every transaction that was ever signed for this nonce, the newest first."""
         rows = self._db.execute(
-            "SELECT hash FROM attempts JOIN slots ON slots.id = attempts.slot "
+            "SELECT attempts.hash FROM attempts JOIN slots ON slots.id = attempts.slot "
             "WHERE nonce = ? ORDER BY attempts.id DESC",
             (nonce,),
         )

@@ -92,6 +92,7 @@ class Sender:
         self._policy = policy or SendPolicy()
         self._checkpoint = checkpoint
         self._seen: tuple[int, int] | None = None
+        self._rollbacks = ledger.rollbacks
         self._missing: dict[int, int] = {}
         self._held_until = 0
         self._gap: tuple[int, int] | None = None
@@ -113,12 +114,14 @@ class Sender:
     # ------------------------------------------------------------------ what the chain has decided
 
     async def _look_after(self, live: list[Slot], head: int, cursor: BlockRef) -> None:
-        first = self._seen is None
+        # After a start or a reorganisation, everything that is out is looked at again.
+        anew = self._seen is None or self._ledger.rollbacks != self._rollbacks
+        self._rollbacks = self._ledger.rollbacks
         final, latest, pending = await self._counts(cursor.number)
         for slot in live:
             if slot.nonce < final:
                 await self._settle(slot, cursor)
-            elif slot.nonce >= latest and (first or head >= slot.last.block + 2):
+            elif slot.nonce >= latest and (anew or head >= slot.last.block + 2):
                 highest = slot.nonce == live[-1].nonce
                 await self._nurse(slot, head, is_next=slot.nonce == latest, highest=highest)
         await self._fill_gap(live, head, max(latest, pending))

@@ -1,0 +1,250 @@
+"""The reader: every log once, through restarts, reorganisations and nodes that lag."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dam.catalog_build import BuiltStore
+from dam.errors import RpcError
+from dam.ledger import KEPT_BLOCKS, DeepReorganisation
+from dam.market import BlockUnknownError, LogPage
+from dam.types import BlockRef, Purchase
+
+from .conftest import BUYER, OTHER_BUYER, Daemon, World
+
+
+async def read(daemon: Daemon) -> None:
+    while not (await daemon.reader.advance()).caught_up:
+        pass
+
+
+def purchases(daemon: Daemon, *, orphaned: bool = False) -> list[Purchase]:
+    return [sale.purchase for sale in daemon.ledger.sales("new", orphaned=orphaned)]
+
+
+async def test_reads_in_ranges_from_the_first_block(world: World, built: BuiltStore) -> None:
+    for copy in range(5):
+        world.buy(built, "coupon", copy)
+        world.chain.mine(40)
+    daemon = world.daemon
+    daemon.reader._range = 30
+    await read(daemon)
+    assert [p.copy for p in purchases(daemon)] == [0, 1, 2, 3, 4]
+    assert daemon.ledger.cursor() == replace(
+        await world.chain.block(world.chain.height - 2), timestamp=0
+    )
+
+
+async def test_takes_each_log_once(world: World, built: BuiltStore) -> None:
+    world.buy(built, "coupon")
+    world.chain.mine(3)
+    daemon = world.daemon
+    for _ in range(5):
+        await read(daemon)
+        world.chain.mine()  # each read overlaps the last one
+    daemon.restart()
+    await read(daemon)
+    assert len(purchases(daemon)) == 1
+    [count] = daemon.ledger.db.execute("SELECT count(*) FROM versions").fetchone()
+    assert count == 1
+
+
+async def test_catches_a_log_that_the_node_left_out_once(world: World, built: BuiltStore) -> None:
+    """F26: the overlap brings it."""
+    daemon = world.daemon
+    whole = world.chain.page
+
+    async def lossy(first: int, last: int, *, canonical: bool = False) -> LogPage:
+        page = await whole(first, last, canonical=canonical)
+        return LogPage([], page.end)
+
+    world.buy(built, "coupon")
+    world.chain.mine(3)
+    world.chain.page = lossy  # type: ignore[method-assign]
+    await read(daemon)
+    assert not purchases(daemon)
+    world.chain.page = whole  # type: ignore[method-assign]
+    world.chain.mine()
+    await read(daemon)
+    assert len(purchases(daemon)) == 1
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 8, 20])
+async def test_rolls_back_to_the_common_ancestor(
+    world: World, built: BuiltStore, depth: int
+) -> None:
+    """F11: the purchase falls out, and comes back in another block."""
+    daemon = world.daemon
+    world.chain.mine(20)
+    await read(daemon)
+    world.buy(built, "coupon")
+    world.chain.mine()
+    for _ in range(20):
+        world.chain.mine()
+        await read(daemon)
+    lost = world.chain.reorganise(depth + 0)
+    world.chain.queued += lost
+    world.chain.mine(4)
+    await read(daemon)
+    [now] = purchases(daemon)
+    assert now.at.block.hash == (await world.chain.block(now.block)).hash
+    cursor = daemon.ledger.cursor()
+    assert cursor is not None
+    assert cursor.hash == (await world.chain.block(cursor.number)).hash
+
+
+async def test_orphaned_purchases_stay_marked(world: World, built: BuiltStore) -> None:
+    daemon = world.daemon
+    await read(daemon)
+    world.buy(built, "coupon", buyer=BUYER)
+    world.chain.mine(3)
+    await read(daemon)
+    world.chain.reorganise(3)
+    world.buy(built, "coupon", buyer=OTHER_BUYER)
+    world.chain.mine(3)
+    await read(daemon)
+    assert [p.buyer for p in purchases(daemon)] == [OTHER_BUYER]
+    assert [p.buyer for p in purchases(daemon, orphaned=True)] == [BUYER]
+    [note] = daemon.ledger.journal("reorganisation")
+    assert note["orphaned"] == 1
+
+
+async def test_a_purchase_comes_back_with_its_block(world: World, built: BuiltStore) -> None:
+    """A reorganisation, and one back to the first branch."""
+    daemon = world.daemon
+    await read(daemon)
+    world.buy(built, "coupon")
+    world.chain.mine(3)
+    await read(daemon)
+    kept = list(world.chain._blocks)
+    world.chain.reorganise(3)
+    world.chain.mine(2)
+    await read(daemon)
+    assert not purchases(daemon)
+    world.chain._blocks = kept
+    world.chain._fork += 1
+    world.chain.mine(4)
+    await read(daemon)
+    assert len(purchases(daemon)) == 1
+    assert not purchases(daemon, orphaned=True)
+
+
+async def test_a_store_version_falls_out_with_its_block(world: World, built: BuiltStore) -> None:
+    daemon = world.daemon
+    await read(daemon)
+    await world.shop.add("coupon", price=4000)
+    await world.shop.publish()
+    world.chain.mine(3)
+    await read(daemon)
+    world.chain.reorganise(3)
+    world.chain.mine(3)
+    await read(daemon)
+    rows = daemon.ledger.db.execute("SELECT digest FROM versions").fetchall()
+    assert [row["digest"] for row in rows] == [built.digest]
+
+
+async def test_halts_when_the_chain_changed_below_everything_kept(
+    world: World, built: BuiltStore
+) -> None:
+    """F16."""
+    daemon = world.daemon
+    await read(daemon)
+    world.chain.mine(20)
+    await read(daemon)
+    daemon.ledger.db.execute("DELETE FROM blocks WHERE number < 10")
+    world.chain.reorganise(world.chain.height - 4)
+    world.chain.mine(5)
+    with pytest.raises(DeepReorganisation):
+        await read(daemon)
+
+
+async def test_a_node_behind_changes_nothing(world: World, built: BuiltStore) -> None:
+    """F21, F22: a stale node says an older head."""
+    daemon = world.daemon
+    world.chain.mine(10)
+    await read(daemon)
+    before = daemon.ledger.cursor()
+    stale = await world.chain.block(4)
+    fresh = world.chain.head
+
+    async def old_head() -> BlockRef:
+        return stale
+
+    world.chain.head = old_head  # type: ignore[method-assign]
+    step = await daemon.reader.advance()
+    assert step.rollback is None
+    assert daemon.ledger.cursor() == before
+    world.chain.head = fresh  # type: ignore[method-assign]
+    await read(daemon)
+    assert daemon.ledger.cursor() == before
+
+
+async def test_a_chain_that_changes_while_it_is_read_saves_nothing(
+    world: World, built: BuiltStore
+) -> None:
+    daemon = world.daemon
+    await read(daemon)
+    world.buy(built, "coupon")
+    world.chain.mine(3)
+    whole = world.chain.page
+
+    async def racing(first: int, last: int, *, canonical: bool = False) -> LogPage:
+        page = await whole(first, last, canonical=canonical)
+        world.chain.reorganise(6)
+        return page
+
+    world.chain.page = racing  # type: ignore[method-assign]
+    await daemon.reader.advance()
+    world.chain.page = whole  # type: ignore[method-assign]
+    assert not purchases(daemon)
+    await read(daemon)
+    assert not purchases(daemon)
+
+
+async def test_a_log_of_another_branch_is_not_believed(world: World, built: BuiltStore) -> None:
+    daemon = world.daemon
+    await read(daemon)
+    world.buy(built, "coupon")
+    world.chain.mine(3)
+    await read(daemon)
+    whole = world.chain.page
+
+    async def mixed(first: int, last: int, *, canonical: bool = False) -> LogPage:
+        page = await whole(first, last, canonical=canonical)
+        logs: list[Any] = []
+        for log in page.logs:
+            block = replace(log.at.block, hash=bytes(32))
+            logs.append(replace(log, at=replace(log.at, block=block)))
+        return LogPage(logs, page.end)
+
+    world.chain.page = mixed  # type: ignore[method-assign]
+    world.chain.mine()
+    with pytest.raises(RpcError):
+        await daemon.reader.advance()
+    assert len(purchases(daemon)) == 1
+
+
+async def test_a_node_without_our_block_is_asked_again(world: World, built: BuiltStore) -> None:
+    daemon = world.daemon
+    await read(daemon)
+    world.chain.mine(2)
+
+    async def forgetful(number: int) -> BlockRef:
+        raise BlockUnknownError("no such block")
+
+    known, world.chain.block = world.chain.block, forgetful  # type: ignore[method-assign]
+    with pytest.raises(RpcError):
+        await daemon.reader.advance()
+    world.chain.block = known  # type: ignore[method-assign]
+    await read(daemon)
+
+
+async def test_keeps_a_bounded_number_of_hashes(world: World, built: BuiltStore) -> None:
+    daemon = world.daemon
+    for _ in range(KEPT_BLOCKS + 40):
+        world.chain.mine()
+        await read(daemon)
+    assert len(daemon.ledger.known_blocks()) == KEPT_BLOCKS

@@ -1,0 +1,313 @@
+"""The sender: nonces, fees, replacements, and what a node may answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dam.catalog_build import BuiltStore
+from dam.outbox import Attempt
+from dam.rpc import RpcRejectedError, RpcTimeoutError
+from dam.sending import SendPolicy
+from dam.testing.memory import GWEI
+
+from .conftest import OTHER_BUYER, Daemon, World
+from .test_deliverer import assert_delivered_once
+
+
+def no_transactions(_: Any) -> bool:
+    return False
+
+
+def all_transactions(_: Any) -> bool:
+    return True
+
+
+async def sent_one(world: World, built: BuiltStore) -> tuple[Daemon, Attempt, bytes]:
+    """A deliverer with one transaction in the pool, which no block takes."""
+    world.chain.accepts = no_transactions
+    sold = world.buy(built, "coupon")
+    await world.ticks(world.daemon, blocks=3)
+    [slot] = world.daemon.outbox.live()
+    assert list(world.chain.pool) == [slot.last.hash]
+    return world.daemon, slot.last, sold
+
+
+async def test_reprices_a_stuck_transaction(world: World, built: BuiltStore) -> None:
+    """F37, F38: the same call under the same nonce, both fees at least an eighth higher."""
+    daemon, first, sold = await sent_one(world, built)
+    await world.ticks(daemon, blocks=3)
+    [slot] = daemon.outbox.live()
+    second = slot.last
+    assert (second.nonce, second.data, second.gas) == (first.nonce, first.data, first.gas)
+    assert second.max_fee * 8 >= first.max_fee * 9
+    assert second.tip * 8 >= first.tip * 9
+    assert list(world.chain.pool) == [second.hash]
+    world.chain.accepts = all_transactions
+    await world.ticks(daemon)
+    assert_delivered_once(world, sold, by=[daemon])
+
+
+async def test_never_pays_more_than_the_cap(world: World, built: BuiltStore) -> None:
+    """F34: whatever the node says; the transaction that is out stays out."""
+    daemon, first, _ = await sent_one(world, built)
+    daemon.sender._policy = SendPolicy(max_fee=first.max_fee + 1)
+    world.chain.base_fee = 10**15
+    await world.ticks(daemon, blocks=8)
+    [slot] = daemon.outbox.live()
+    assert slot.attempts == (slot.last,)
+    assert daemon.events("fee_over_cap")
+
+
+async def test_waits_while_gas_is_over_the_cap(world: World, built: BuiltStore) -> None:
+    world.chain.base_fee = 10**15
+    sold = world.buy(built, "coupon")
+    await world.ticks(world.daemon, blocks=5)
+    assert not world.daemon.outbox.live()
+    assert world.daemon.events("fee_over_cap")
+    world.chain.base_fee = GWEI
+    await world.ticks(world.daemon)
+    assert_delivered_once(world, sold, by=[world.daemon])
+
+
+async def test_sends_a_dropped_transaction_again(world: World, built: BuiltStore) -> None:
+    """F39."""
+    daemon, first, sold = await sent_one(world, built)
+    world.chain.pool.clear()
+    world.chain.mine()
+    await daemon.tick()
+    world.chain.mine()
+    await daemon.tick()
+    assert list(world.chain.pool) == [first.hash]
+    world.chain.accepts = all_transactions
+    await world.ticks(daemon)
+    assert_delivered_once(world, sold, by=[daemon])
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_a_lost_reply(world: World, built: BuiltStore, arrives: bool) -> None:
+    """F31, F32: no answer to the broadcast; it may have arrived all the same."""
+    daemon = world.daemon
+    send = world.chain._eth_sendRawTransaction
+
+    def deaf(text: str) -> str:
+        if arrives:
+            send(text)
+        world.chain._eth_sendRawTransaction = send  # type: ignore[method-assign]
+        raise RpcTimeoutError("no answer")
+
+    sold = world.buy(built, "coupon")
+    await world.ticks(daemon, blocks=2)
+    world.chain._eth_sendRawTransaction = deaf  # type: ignore[method-assign]
+    world.chain.mine()
+    with pytest.raises(RpcTimeoutError):
+        await daemon.tick()
+    await world.ticks(daemon)
+    assert_delivered_once(world, sold, by=[daemon])
+    assert len(world.chain.mined(daemon.address)) == 1
+
+
+async def test_a_foreign_transaction_takes_the_nonce(world: World, built: BuiltStore) -> None:
+    """F36: alerted and survived: the part goes out with the next nonce."""
+    daemon, first, sold = await sent_one(world, built)
+    world.chain.pool.clear()
+    foreign = daemon.signer.sign(
+        {
+            "type": 2,
+            "chainId": 31337,
+            "nonce": first.nonce,
+            "to": OTHER_BUYER,
+            "value": 1,
+            "gas": 21_000,
+            "maxFeePerGas": 10 * GWEI,
+            "maxPriorityFeePerGas": GWEI,
+        }
+    )
+    await world.chain.call("eth_sendRawTransaction", "0x" + foreign.hex())
+    world.chain.accepts = all_transactions
+    await world.ticks(daemon, blocks=14)
+    assert daemon.events("foreign_transaction")
+    assert_delivered_once(world, sold, by=[daemon])
+
+
+async def test_a_receipt_that_never_comes(world: World, built: BuiltStore) -> None:
+    """F30: the event says that it is done."""
+    world.chain._eth_getTransactionReceipt = lambda _: None  # type: ignore[method-assign]
+    sold = world.buy(built, "coupon")
+    await world.ticks(blocks=10)
+    assert_delivered_once(world, sold)
+    assert not world.daemon.outbox.live()
+    assert not world.daemon.events("foreign_transaction")
+
+
+async def test_already_delivered_is_success(world: World, built: BuiltStore) -> None:
+    """F41: somebody (an older ledger of ours) has delivered it: nothing is sent."""
+    from dataclasses import replace
+
+    from dam.testing.rules import NOWHERE
+    from dam.types import FragmentDelivered
+
+    daemon = world.daemon
+    sold = world.buy(built, "coupon")
+    world.chain.accepts = no_transactions
+    await world.ticks(daemon, blocks=2)
+    # The purchase is decided on while the delivery is newer than the confirmed blocks.
+    index = next(
+        row["idx"] for row in daemon.ledger.db.execute("SELECT idx FROM parts WHERE copy = 0")
+    )
+    delivered = FragmentDelivered(
+        sold, daemon.address, index, bytes(32), bytes(32), bytes(80), False, NOWHERE
+    )
+    world.chain.queued.append(replace(delivered))
+    await world.ticks(daemon, blocks=8)
+    assert not world.chain.pool
+    assert not world.daemon.outbox.live()
+    assert [sale.state for sale in daemon.ledger.sales("done")] == ["done"]
+
+
+async def test_a_permanent_revert_is_reported_once(world: World, built: BuiltStore) -> None:
+    """F42: no hot loop."""
+    daemon = world.daemon
+    sold = world.buy(built, "coupon")
+    await world.ticks(daemon, blocks=2)
+    # A part that the contract will not take: its proof is damaged after our own check.
+    daemon.ledger.db.execute("UPDATE parts SET proof = CAST(proof || zeroblob(32) AS BLOB)")
+    import dam.roles.deliverer as module
+
+    verify, module.verify = module.verify, lambda *_: True
+    try:
+        await world.ticks(daemon, blocks=10)
+    finally:
+        module.verify = verify
+    assert not world.chain.delivered(sold)
+    [note] = daemon.ledger.journal("refused_by_contract")
+    assert note["error"].startswith("PartNotInItem")
+    assert not world.chain.mined(daemon.address)
+
+
+async def test_no_balance_and_then_some(world: World, built: BuiltStore) -> None:
+    """F40."""
+    daemon = world.daemon
+    world.chain.poor.add(daemon.address)
+    sold = world.buy(built, "coupon")
+    await world.ticks(daemon, blocks=8)
+    assert daemon.events("no_balance")
+    assert not world.chain.pool
+    world.chain.poor.clear()
+    await world.ticks(daemon, blocks=8)
+    assert_delivered_once(world, sold, by=[daemon])
+
+
+async def test_an_absurd_gas_estimate_is_capped(world: World, built: BuiltStore) -> None:
+    """F33."""
+    world.chain._eth_estimateGas = lambda *_: hex(10**9)  # type: ignore[method-assign]
+    daemon, attempt, _ = await sent_one(world, built)
+    assert attempt.gas == 100_000 + daemon.policy.part_gas
+
+
+async def test_fills_a_gap_below_its_own_nonces(world: World, built: BuiltStore) -> None:
+    """F35: a nonce below ours is free again, and would hold up everything above it."""
+    daemon, first, sold = await sent_one(world, built)
+    world.chain.pool.clear()
+    with daemon.ledger.transaction() as db:
+        db.execute("UPDATE slots SET nonce = 1")
+    raw = daemon.signer.sign(
+        {
+            "type": 2,
+            "chainId": 31337,
+            "nonce": 1,
+            "to": first.to,
+            "data": "0x" + first.data.hex(),
+            "value": 0,
+            "gas": first.gas,
+            "maxFeePerGas": first.max_fee,
+            "maxPriorityFeePerGas": first.tip,
+        }
+    )
+    with daemon.ledger.transaction() as db:
+        from dam.hashing import keccak
+
+        db.execute("UPDATE attempts SET raw = ?, hash = ?", (raw, keccak(raw)))
+    world.chain.accepts = all_transactions
+    await world.ticks(daemon, blocks=12)
+    assert_delivered_once(world, sold, by=[daemon])
+    assert len(world.chain.mined(daemon.address)) == 2
+    assert daemon.events("nonce_gap")
+
+
+async def test_a_node_that_will_not_take_it_is_asked_again(world: World, built: BuiltStore) -> None:
+    daemon = world.daemon
+    send = world.chain._eth_sendRawTransaction
+    refusals = iter(["txpool is full", "replacement transaction underpriced"])
+
+    def moody(text: str) -> str:
+        for reason in refusals:
+            raise RpcRejectedError("eth_sendRawTransaction", -32000, reason)
+        return send(text)
+
+    world.chain._eth_sendRawTransaction = moody  # type: ignore[method-assign]
+    sold = world.buy(built, "coupon")
+    await world.ticks(daemon, blocks=12)
+    assert len(daemon.events("node_refused")) == 2
+    assert_delivered_once(world, sold, by=[daemon])
+
+
+class TestReorganisations:
+    async def test_before_the_delivery(self, world: World, built: BuiltStore) -> None:
+        """F11: the purchase is orphaned while its delivery is signed: it is taken back."""
+        daemon, _, sold = await sent_one(world, built)
+        world.chain.reorganise(4)
+        await world.ticks(daemon, blocks=1)
+        world.chain.accepts = all_transactions
+        await world.ticks(daemon, blocks=12)
+        assert not world.chain.delivered(sold)  # type: ignore[arg-type]
+        assert not daemon.outbox.live()
+        assert all(status == 1 for _, status in world.chain.mined(daemon.address))
+
+    async def test_same_purchase_same_block_number(self, world: World, built: BuiltStore) -> None:
+        """F14: what was signed stays valid, and only that is ever out."""
+        daemon, first, sold = await sent_one(world, built)
+        height = world.chain.height
+        world.chain.queued += world.chain.reorganise(3, keep_length=False)
+        world.chain.mine()
+        await world.ticks(daemon, blocks=height - world.chain.height + 1)
+        assert set(world.chain.pool) <= {first.hash}
+        world.chain.accepts = all_transactions
+        await world.ticks(daemon, blocks=8)
+        assert_delivered_once(world, sold, by=[daemon])
+        assert len(world.chain.mined(daemon.address)) == 1
+
+    async def test_same_purchase_other_block_number(self, world: World, built: BuiltStore) -> None:
+        """F14: what was signed names the wrong block; it is taken back, then delivered anew."""
+        daemon, _, sold = await sent_one(world, built)
+        world.chain.queued += world.chain.reorganise(3)
+        await world.ticks(daemon, blocks=1)
+        world.chain.accepts = all_transactions
+        await world.ticks(daemon, blocks=15)
+        assert_delivered_once(world, sold, by=[daemon])
+
+    @pytest.mark.parametrize("depth", [1, 3, 5])
+    async def test_after_the_delivery(self, world: World, built: BuiltStore, depth: int) -> None:
+        """F12: the delivery falls out of the chain, and is put back."""
+        sold = world.buy(built, "coupon")
+        await world.ticks(blocks=9)
+        assert_delivered_once(world, sold)
+        world.chain.reorganise(depth)
+        world.chain.pool.clear()
+        await world.ticks(blocks=14)
+        assert_delivered_once(world, sold)
+        assert not world.daemon.outbox.live()
+
+    async def test_to_another_buyer_while_ours_is_in_the_pool(
+        self, world: World, built: BuiltStore
+    ) -> None:
+        """F15: the old delivery would revert: it is replaced, and the new buyer is served."""
+        daemon, _, sold = await sent_one(world, built)
+        world.chain.reorganise(4)
+        again = world.buy(built, "coupon", buyer=OTHER_BUYER)
+        assert again == sold
+        await world.ticks(daemon, blocks=1)
+        world.chain.accepts = all_transactions
+        await world.ticks(daemon, blocks=15)
+        assert_delivered_once(world, sold, by=[daemon])
