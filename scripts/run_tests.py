@@ -1,6 +1,6 @@
 """Run every stage of the tests, say how many tests each collected, and fail if any did.
 
-    scripts/run_tests.py [forge] [unit] [chain]      all three when none is named
+    scripts/run_tests.py [forge] [unit] [node] [chain]      all four when none is named
 
 DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
 """
@@ -70,11 +70,12 @@ def run_forge(name: str) -> Outcome:
     return outcome
 
 
-# Unit tests open no socket and know no Ape: its plug-in would import it and start a chain.
+# Unit tests open no socket, and the node tests start their own chain: Ape's plug-in would start one.
 UNIT = [sys.executable, "-m", "pytest", "-p", "no:ape_test"]
 STAGES = {
     "forge": lambda: run_forge("forge"),
     "unit": lambda: run_pytest("unit", UNIT, ["tests/unit"]),
+    "node": lambda: run_pytest("node", UNIT, ["tests/node"]),
     "chain": lambda: run_pytest("chain", ["ape", "test"], ["tests/contracts", "tests/e2e"]),
 }
 
@@ -97,7 +98,7 @@ def main(names: list[str]) -> int:
         return 2
     names = names or list(STAGES)
     begun = time.monotonic()
-    if "chain" in names and not have_kubo() and NO_SKIP:
+    if {"node", "chain"} & set(names) and not have_kubo() and NO_SKIP:
         return 1
     outcomes = []
     for name in names:

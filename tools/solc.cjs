@@ -27,6 +27,9 @@ for (let i = 0; i < args.length; i++) {
   }
 }
 
+// Ape compiles a copy of contracts/ in a temporary folder: node_modules is found from here.
+roots.push(path.resolve(__dirname, ".."));
+
 function fail(message) {
   process.stderr.write(`${message}\n`);
   process.exit(1);
