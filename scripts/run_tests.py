@@ -70,7 +70,7 @@ def run_forge(name: str) -> Outcome:
     return outcome
 
 
-# Unit tests open no socket, and the node tests start their own chain: Ape's plug-in would start one.
+# Neither unit nor node tests want the chain that Ape's plug-in would start.
 UNIT = [sys.executable, "-m", "pytest", "-p", "no:ape_test"]
 STAGES = {
     "forge": lambda: run_forge("forge"),
