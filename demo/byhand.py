@@ -73,10 +73,11 @@ def retagged(
         deployment: Chain and market, for the thief's own domain.
     """
     entry = document["items"][0]
-    place = (hashing.item_id(entry["itemId"]), entry["stock"], 0)
-    chain = (deployment.chain_id, deployment.market)
-    honest = hashing.domain(*chain, victim, *place)
-    mine = hashing.domain(*chain, document["seller"], *place)
+    item_id, stock = hashing.item_id(entry["itemId"]), bool(entry["stock"])
+    honest, mine = (
+        hashing.domain(deployment.chain_id, deployment.market, seller, item_id, stock, 0)
+        for seller in (victim, document["seller"])
+    )
     boxes = {box[: sealing.TAG_BYTES]: box for box in map(_unhex, entry["encryptedParts"])}
     # Whoever knows K knows which box is whose, and what its tag would be anywhere.
     entry["encryptedParts"] = [

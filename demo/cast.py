@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import sys
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-from dam.catalog import Store, read_store
-from dam.hashing import item_id
-from dam.market import Market
-from dam.types import Address, CopyId, FragmentDelivered, Purchase, Terms
-from demo import byhand
+from dam.types import Address, CopyId, Purchase
+from demo import byhand, trade
 from demo.actors import Actor
 from demo.goods import Deal, Goods
 from demo.processes import Daemon
-from demo.report import Report, SceneFailed
+from demo.report import Report
 from demo.world import ROOT, CommandFailed, World
 
 BREAKS = {
@@ -29,19 +22,6 @@ BREAKS = {
     "daemon": "a deliverer is killed before the coupon is sold",
     "domain": "the deliverers' check of the domain is switched off",
 }
-_DELIVERY_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class Order:
-    """A purchase made ready by hand: everything but the money."""
-
-    digest: bytes
-    terms: Terms
-    copy: int
-    secrets: tuple[bytes, ...]
-    data: bytes
-    """Calldata of ``buyItem``."""
 
 
 class Cast:
@@ -127,11 +107,11 @@ class Cast:
     async def _swap_price(self) -> None:
         """The document now says 1 wei less than the catalogue root, which stays as it is."""
         world = self.world
-        digest = await self.digest_of(self.seller)
+        digest = (await self.world.market.store(self.seller.address))[0]
         document = await byhand.read_document(world.blocks, digest)
         document["items"][0]["price"] = str(int(document["items"][0]["price"]) - 1)
         swapped, _ = await byhand.put_document(world.blocks, document)
-        root = await self.root_of(self.seller)
+        root = (await self.world.store_version(self.seller.address)).root
         await world.send(self.seller, "updateStore", swapped, root)
 
     def raise_daemons(self) -> None:
@@ -188,7 +168,7 @@ class Cast:
     async def buy(self, buyer: Actor, seller: Actor, item: str) -> Purchase:
         """Buys with the buyer's tool; the purchase as the chain has it."""
         done = await self.world.dam(buyer, "buyer", "buy", seller.address, item, "--yes", "--json")
-        return await self.purchase(CopyId(bytes.fromhex(done.json["copyId"][2:])))
+        return await trade.purchase(self.world, CopyId(bytes.fromhex(done.json["copyId"][2:])))
 
     async def open(self, buyer: Actor, sale: Purchase) -> bytes:
         """Opens the good with the buyer's tool, into a file."""
@@ -214,149 +194,10 @@ class Cast:
         done = await asyncio.gather(
             *(self.world.dam(actor, "withdraw", "--yes", "--json") for actor in actors)
         )
-        return [(actor, int(one.json["block"])) for actor, one in zip(actors, done, strict=True)]
-
-    async def order(self, seller: Actor, item: str) -> Order:
-        """A purchase by hand: reads the store, picks a free copy, makes keys."""
-        market, deployment = self.world.market, self.world.deployment
-        store = await self.store_of(seller)
-        found = store.item(item_id(item))
-        assert found is not None
-        copy = await self._free_copy(market, seller, found.terms)
-        secrets, keys = byhand.one_time_keys(found.terms.parts)
-        data = market.encode(
-            "buyItem",
-            seller.address,
-            found.terms,
-            store.terms_proof(found),
-            store.digest,
-            copy,
-            keys,
-        )
-        assert deployment.market == market.address
-        return Order(store.digest, found.terms, copy, tuple(secrets), data)
-
-    async def _free_copy(self, market: Market, seller: Actor, terms: Terms) -> int:
-        from dam.hashing import copy_id
-
-        for copy in range(min(terms.supply, 64)):
-            state = await market.sale_state(copy_id(seller.address, terms.item_id, copy))
-            if state.commitment == bytes(24):
-                return copy
-        raise SceneFailed("no free copy")
-
-    async def buy_by_hand(
-        self, buyer: Actor, seller: Actor, item: str
-    ) -> tuple[Purchase, tuple[bytes, ...]]:
-        """Buys without any tool; the purchase, and the one-time secrets."""
-        order = await self.order(seller, item)
-        receipt = await self.world.send_data(buyer, order.data, value=order.terms.price)
-        logs = await self.world.market.logs(receipt.block, receipt.block)
-        [sale] = [log for log in logs if isinstance(log, Purchase) and log.buyer == buyer.address]
-        return sale, order.secrets
-
-    # ----------------------------------------------------------------------- what the chain says
-
-    async def digest_of(self, seller: Actor) -> bytes:
-        """Digest of the seller's document."""
-        return (await self.world.market.store(seller.address))[0]
-
-    async def root_of(self, seller: Actor) -> bytes:
-        """Catalogue root of the seller's store."""
-        return (await self.world.store_version(seller.address)).root
-
-    async def store_of(self, seller: Actor) -> Store:
-        """A seller's store, checked."""
-        version = await self.world.store_version(seller.address)
-        deployment = self.world.deployment
-        return await read_store(
-            self.world.blocks,
-            version.digest,
-            chain_id=deployment.chain_id,
-            market=deployment.market,
-            seller=seller.address,
-            root=version.root,
-        )
-
-    async def purchase(self, copy_id: CopyId) -> Purchase:
-        """The purchase event of a sale."""
-        for log in await self.world.logs():
-            if isinstance(log, Purchase) and log.copy_id == copy_id:
-                return log
-        raise SceneFailed("the chain knows no such sale")
-
-    async def key_of(self, deliverer: Actor) -> bytes:
-        """A deliverer's X25519 key, as it announced it."""
-        return await self.world.deliverer_key(deliverer.address)
-
-    async def delivered(self, copy_id: CopyId) -> list[FragmentDelivered]:
-        """The parts of a sale that are there."""
         return [
-            log
-            for log in await self.world.logs()
-            if isinstance(log, FragmentDelivered) and log.copy_id == copy_id and not log.supplied
+            (actor, int(one.json["transactions"][-1]["block"]))
+            for actor, one in zip(actors, done, strict=True)
         ]
-
-    async def deliveries(
-        self, copy_id: CopyId, parts: int, seconds: float = _DELIVERY_SECONDS
-    ) -> list[FragmentDelivered]:
-        """Waits for so many parts, or for the time to run out; what is there then."""
-        deadline = time.monotonic() + seconds
-        while len(found := await self.delivered(copy_id)) < parts:
-            if time.monotonic() > deadline:
-                break
-            await asyncio.sleep(0.2)
-        return found
-
-    # ---------------------------------------------------------------------- what the daemons say
-
-    async def decided(self, daemon: Daemon, sale: Purchase, seconds: float = 30) -> None:
-        """Waits until the daemon has decided about a sale: its own ledger says so."""
-        deadline = time.monotonic() + seconds
-        while self._decision(daemon, sale)[0] in ("", "new", "waiting"):
-            if time.monotonic() > deadline:
-                raise SceneFailed(f"{daemon.name} never decided about the sale")
-            await asyncio.sleep(0.1)
-
-    async def passed(self, daemons: Iterable[Daemon], block: int, seconds: float = 30) -> None:
-        """Waits until each daemon has read the chain beyond a block."""
-        target = block - self.world.confirmations
-        deadline = time.monotonic() + seconds
-        for daemon in daemons:
-            while self._cursor(daemon) < target:
-                if time.monotonic() > deadline:
-                    raise SceneFailed(f"{daemon.name} never read block {target}")
-                await asyncio.sleep(0.1)
-
-    def refusal(self, daemon: Daemon, sale: Purchase) -> str:
-        """Why the daemon did not serve a sale, by its ledger and its log; empty if it did."""
-        state, reason = self._decision(daemon, sale)
-        if state != "refused":
-            return ""
-        logged = [
-            line["reason"]
-            for line in daemon.lines()
-            if line.get("event") in ("part_refused", "purchase_refused")
-            and line.get("seller") == sale.seller
-        ]
-        return " and ".join(dict.fromkeys(logged)) if reason in logged else ""
-
-    def _ledger(self, daemon: Daemon) -> sqlite3.Connection:
-        [path] = Path(daemon.env["DAM_HOME"]).glob("markets/*/deliverer.sqlite")
-        return sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-
-    def _decision(self, daemon: Daemon, sale: Purchase) -> tuple[str, str]:
-        with self._ledger(daemon) as db:
-            row = db.execute(
-                "SELECT state, reason FROM purchases WHERE copy_id = ? AND orphaned = 0",
-                (sale.copy_id,),
-            ).fetchone()
-        return ("", "") if row is None else (row[0], row[1])
-
-    def _cursor(self, daemon: Daemon) -> int:
-        with self._ledger(daemon) as db:
-            row = db.execute("SELECT number FROM cursor").fetchone()
-        return -1 if row is None else int(row[0])
 
     # ---------------------------------------------------------------------------------- for money
 

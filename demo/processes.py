@@ -60,6 +60,7 @@ class Daemon:
 
     Args:
         name: For messages, such as ``deliverer 1``.
+        role: ``deliverer`` or ``watchdog``.
         command: Program and arguments.
         env: Its whole environment.
         log: Where its stderr goes; JSON lines, as it is no terminal.
@@ -69,12 +70,14 @@ class Daemon:
     def __init__(
         self,
         name: str,
+        role: str,
         command: Sequence[str],
         env: Mapping[str, str],
         log: Path,
         reaper: Reaper,
     ) -> None:
         self.name = name
+        self.role = role
         self.command = list(command)
         self.env = dict(env)
         self.log = log

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class World:
         self._stack = AsyncExitStack()
         self._daemons: list[Daemon] = []
         self._locks: dict[str, asyncio.Lock] = {}
+        self._people: Counter[str] = Counter()
         self.folder = Path()
         self.kubo_node: KuboNode | None = None
         """The IPFS node, or None where blocks are in a directory."""
@@ -188,7 +190,10 @@ class World:
 
     async def actor(self, name: str, wei: int = 10 * 10**18) -> Actor:
         """A new party with coins out of nowhere."""
-        actor = make_actor(name, self.folder / "people")
+        self._people[name] += 1
+        number = self._people[name]
+        folder = self.folder / ("people" if number == 1 else f"people {number}")
+        actor = make_actor(name, folder)
         await self.rpc.call("anvil_setBalance", actor.address, hex(wei))
         return actor
 
@@ -207,7 +212,7 @@ class World:
         )
 
     async def dam(
-        self, actor: Actor, *arguments: str | int, env: Mapping[str, str] | None = None
+        self, actor: Actor, *arguments: str | int | Path, env: Mapping[str, str] | None = None
     ) -> Output:
         """Runs a ``dam`` command as the actor would type it.
 
@@ -252,13 +257,14 @@ class World:
         """All events of the market so far."""
         return await self.market.logs(self.deployment.first_block, await self.block())
 
+    async def store_versions(self, seller: Address) -> list[StoreVersion]:
+        """All versions of a seller's store, the oldest first."""
+        logs = await self.logs()
+        return [log for log in logs if isinstance(log, StoreVersion) and log.seller == seller]
+
     async def store_version(self, seller: Address) -> StoreVersion:
         """The newest version of a seller's store."""
-        return [
-            log
-            for log in await self.logs()
-            if isinstance(log, StoreVersion) and log.seller == seller
-        ][-1]
+        return (await self.store_versions(seller))[-1]
 
     async def deliverer_key(self, operator: Address) -> bytes:
         """A deliverer's X25519 key, as it last announced it."""
@@ -284,6 +290,7 @@ class World:
         """
         daemon = Daemon(
             actor.name,
+            role,
             command or [*DAM, role, "run"],
             {**self.env(actor), **env},
             actor.home / f"{role}.log",
@@ -310,6 +317,11 @@ class World:
 
 
 DAM = (sys.executable, "-m", "dam")
+
+
+def python(script: Path) -> list[str]:
+    """The command that runs a script of ours."""
+    return [sys.executable, str(script)]
 
 
 async def run(command: Sequence[str], env: Mapping[str, str], *, cwd: Path) -> Output:

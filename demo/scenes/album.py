@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from dam.types import FALLBACK_BLOCKS, Status
+from demo import ledgers, trade
 from demo.cast import Cast
 from demo.report import Report, Scene, coins
 
@@ -20,7 +21,7 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     sale = await cast.buy(cast.buyer, cast.seller, deal.item)
     report.step(f"the buyer pays {coins(deal.price)} for '{deal.title}'", sale.block)
     alive = deal.parts - 1
-    parts = await cast.deliveries(sale.copy_id, alive)
+    parts = await trade.deliveries(world, sale.copy_id, alive)
     for part in parts:
         report.step(f"{cast.name_of(part.by)} delivers part {part.index + 1}", part.at.block.number)
     state = await world.market.sale_state(sale.copy_id)
@@ -34,10 +35,14 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     report.step(
         f"nothing more happens until block {gate}; blocks are mined", await world.mine_to(gate - 2)
     )
-    report.equal(len(await cast.delivered(sale.copy_id)), alive, "the watchdog does not come early")
+    report.equal(
+        len(await trade.delivered(world, sale.copy_id)),
+        alive,
+        "the watchdog does not come early",
+    )
     await world.mine_to(gate)
 
-    parts = await cast.deliveries(sale.copy_id, deal.parts)
+    parts = await trade.deliveries(world, sale.copy_id, deal.parts)
     late = [part for part in parts if part.by == cast.seller.address]
     report.require(
         len(parts) == deal.parts and len(late) == 1,
@@ -61,9 +66,11 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     victim.start()
     await cast.ready(victim)
     report.step(f"{victim.name} is back (pid {victim.pid})", await world.block())
-    await cast.decided(victim, sale)
+    await ledgers.decided(victim, sale)
     await world.mine(3)
     report.equal(
-        len(await cast.delivered(sale.copy_id)), deal.parts, "it delivers nothing a second time"
+        len(await trade.delivered(world, sale.copy_id)),
+        deal.parts,
+        "it delivers nothing a second time",
     )
     scene.outcome = f"{len(good)} bytes, hash matches"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dam.errors import ContractReverted
+from dam.hashing import copy_id
 from dam.types import Status
-from demo import byhand
+from demo import byhand, trade
 from demo.actors import Actor
-from demo.cast import Cast, Order
+from demo.cast import Cast
 from demo.report import Report, Scene, coins
-from demo.scenes.thieves import copy_id_of
+from demo.trade import Order
 
 
 async def play(cast: Cast, report: Report, scene: Scene) -> None:
     """Plays the scene."""
     world, deal = cast.world, cast.goods.silent_deal
     customer = await world.actor("sly customer")
-    order = await cast.order(cast.seller, deal.item)
+    order = await trade.order(world, cast.seller, deal.item)
 
     error, block = await _try(cast, customer, order, deal.price - 1)
     report.step(f"a customer pays 1 wei less than {coins(deal.price)}: the chain reverts it", block)
@@ -40,7 +41,9 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
         f"the contract says {error}",
         "expected StoreChanged",
     )
-    state = await world.market.sale_state(copy_id_of(cast.seller, deal.item, order.copy))
+    state = await world.market.sale_state(
+        copy_id(cast.seller.address, order.terms.item_id, order.copy)
+    )
     report.equal(state.status, Status.NONE, "no copy was sold")
     report.equal(await world.market.credits(customer.address), 0, "no coin of his stayed behind")
     scene.outcome = "both reverted"

@@ -7,6 +7,7 @@ import asyncio
 from dam.errors import ContractReverted
 from dam.hashing import escrow_of, sale_of
 from dam.types import Purchase, Status
+from demo import trade
 from demo.cast import Cast
 from demo.money import Till
 from demo.report import Report, Scene, coins
@@ -37,7 +38,7 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     )
     await world.mine_to(opens)
     report.step(f"{opens - sale.block} blocks pass; not one part came", await world.block())
-    report.equal(len(await cast.delivered(sale.copy_id)), 0, "nobody delivered")
+    report.equal(len(await trade.delivered(world, sale.copy_id)), 0, "nobody delivered")
     report.step("the buyer takes his refund", await cast.refund(cast.buyer, sale))
     state = await world.market.sale_state(sale.copy_id)
     report.equal(state.status, Status.REFUNDED, "the sale is refunded")

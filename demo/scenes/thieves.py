@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
-from dam import hashing, sealing, sharing
-from dam.hashing import keccak
+from dam import sealing
 from dam.keys import load_ring
-from dam.types import CopyId, Purchase
-from demo import byhand
+from dam.types import Purchase
+from demo import byhand, ledgers, trade
 from demo.actors import Actor
 from demo.byhand import Document
 from demo.cast import Cast
 from demo.processes import Daemon
 from demo.report import Report, Scene, coins, short
+from demo.trade import Bought
 
 _PATIENCE_BLOCKS = 12
 """How long the thieves wait: honest parts arrive within three."""
@@ -27,13 +26,12 @@ class Theft:
 
     thief: Actor
     how: str
-    purchase: Purchase | None = None
-    secrets: tuple[bytes, ...] = ()
+    bought: Bought | None = None
 
     @property
     def sale(self) -> Purchase:
-        assert self.purchase is not None
-        return self.purchase
+        assert self.bought is not None
+        return self.bought.sale
 
 
 async def play(cast: Cast, report: Report, scene: Scene) -> None:
@@ -43,8 +41,8 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     old_seller = await _open_plain_store(cast, report)
     await _honest_sales(cast, report, old_seller)
 
-    document = await byhand.read_document(world.blocks, await cast.digest_of(cast.seller))
-    plain = await byhand.read_document(world.blocks, await cast.digest_of(old_seller))
+    document = await byhand.read_document(world.blocks, await _digest(cast, cast.seller))
+    plain = await byhand.read_document(world.blocks, await _digest(cast, old_seller))
     thieves = await asyncio.gather(
         *(world.actor(f"thief {number}", 2 * 10**18) for number in (1, 2, 3))
     )
@@ -68,13 +66,17 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     for theft in thefts:
         report.step(f"{theft.thief.name} {theft.how}; his helper pays 1 wei", theft.sale.block)
     last = max(theft.sale.block for theft in thefts)
-    decided = [cast.decided(daemon, theft.sale) for daemon in daemons for theft in thefts]
+    decided = [ledgers.decided(daemon, theft.sale) for daemon in daemons for theft in thefts]
     await asyncio.gather(*decided)
     await world.mine(_PATIENCE_BLOCKS)
-    await cast.passed(daemons, last + _PATIENCE_BLOCKS)
+    await ledgers.passed(daemons, last + _PATIENCE_BLOCKS)
     for theft in thefts:
         await _judge(cast, report, theft, daemons)
     scene.outcome = "nobody served them"
+
+
+async def _digest(cast: Cast, seller: Actor) -> bytes:
+    return (await cast.world.store_version(seller.address)).digest
 
 
 async def _open_plain_store(cast: Cast, report: Report) -> Actor:
@@ -82,7 +84,7 @@ async def _open_plain_store(cast: Cast, report: Report) -> Actor:
     world = cast.world
     seller = await world.actor("old seller")
     holders = [
-        byhand.Keyed(deliverer.address, await cast.key_of(deliverer))
+        byhand.Keyed(deliverer.address, await cast.world.deliverer_key(deliverer.address))
         for deliverer in cast.deliverers
     ]
     document = byhand.plain_document(
@@ -107,10 +109,12 @@ async def _honest_sales(cast: Cast, report: Report, old_seller: Actor) -> None:
     """The same parts, sold by those whose they are: each deliverer serves them."""
     customer = await cast.world.actor("customer")
     for seller, form in ((cast.seller, "with a page key"), (old_seller, "plain")):
-        purchase, secrets = await cast.buy_by_hand(customer, seller, cast.goods.loot_deal.item)
-        parts = await cast.deliveries(purchase.copy_id, cast.goods.loot_deal.parts)
+        item = cast.goods.loot_deal.item
+        bought = await trade.buy(cast.world, customer, seller, item)
+        purchase = bought.sale
+        parts = await trade.deliveries(cast.world, purchase.copy_id, purchase.terms.parts)
         report.step(f"a customer buys the voucher of {seller.name} ({form})", purchase.block)
-        good = _recovered(parts, secrets, purchase.terms.threshold)
+        good = trade.content_key(parts, bought.secrets, purchase.terms.threshold)
         report.check(
             good is not None and len(parts) == purchase.terms.parts,
             f"all {len(parts)} deliverers serve the honest sale, last in block "
@@ -130,38 +134,23 @@ async def _helper_keys(cast: Cast, page_key: bytes) -> list[bytes]:
 async def _steal(cast: Cast, theft: Theft, document: Document) -> None:
     await _publish(cast, theft.thief, document)
     helper = await cast.world.actor(f"helper of {theft.thief.name}", 10**18)
-    theft.purchase, secrets = await cast.buy_by_hand(helper, theft.thief, cast.goods.loot_deal.item)
-    theft.secrets = tuple(secrets)
+    item = cast.goods.loot_deal.item
+    theft.bought = await trade.buy(cast.world, helper, theft.thief, item)
 
 
 async def _judge(cast: Cast, report: Report, theft: Theft, daemons: list[Daemon]) -> None:
     sale = theft.sale
-    parts = await cast.delivered(sale.copy_id)
-    good = _recovered(parts, theft.secrets, sale.terms.threshold)
+    parts = await trade.delivered(cast.world, sale.copy_id)
+    assert theft.bought is not None
+    good = trade.content_key(parts, theft.bought.secrets, sale.terms.threshold)
     got = f"{len(parts)} parts came" + ("; he holds the key to the good" if good else "")
     report.check(
         not parts, f"{theft.thief.name} got nothing for his {coins(sale.terms.price)} coins", got
     )
     for daemon in daemons:
-        reason = cast.refusal(daemon, sale)
+        reason = ledgers.refusal(daemon, sale)
         report.check(
             bool(reason),
             f"{daemon.name} refused {theft.thief.name}" + (f": {reason}" if reason else ""),
             f"nothing of sale {short(sale.copy_id)} in its ledger and log",
         )
-
-
-def _recovered(parts: list[Any], secrets: tuple[bytes, ...] | list[bytes], k: int) -> bytes | None:
-    """The content key, if enough parts came and they are what the chain says."""
-    if len(parts) < k:
-        return None
-    shares = {
-        part.index: sealing.open_fragment(part.fragment, secrets[part.index]) for part in parts
-    }
-    key = sharing.join(dict(list(shares.items())[:k]), k)
-    return key if keccak(key) == parts[0].secret_hash else None
-
-
-def copy_id_of(seller: Actor, item: str, copy: int) -> CopyId:
-    """Key of a sale."""
-    return hashing.copy_id(seller.address, hashing.item_id(item), copy)

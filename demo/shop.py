@@ -1,0 +1,171 @@
+"""A seller, his deliverers and their daemons, set up without commands: where tests start."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dam import keys
+from dam.catalog_build import BuiltStore, build_store, publish_store
+from dam.config import Settings
+from dam.goods import add_goods
+from dam.listing import Catalogue, Deliverer, Listing
+from dam.seeds import SellerSeed
+from dam.types import ZERO_ADDRESS, Address, Wei
+from demo import trade
+from demo.actors import Actor
+from demo.processes import Daemon
+from demo.trade import Bought
+from demo.world import ROOT, World, python
+
+ETHER = 10**18
+ITEM = "thing"
+
+
+@dataclass
+class Shop:
+    """A store with one item, and who delivers it. Make one with `open_shop`."""
+
+    world: World
+    seller: Actor
+    operator: Actor
+    """His watchdog's account."""
+    deliverers: list[Actor]
+    seed: SellerSeed = field(repr=False)
+    catalogue: Catalogue
+    listing: Listing
+    goods: list[bytes]
+
+    async def publish(self) -> BuiltStore:
+        """Builds and publishes the store from the catalogue, and points the chain to it."""
+        world, deployment = self.world, self.world.deployment
+        built = build_store(
+            self.seed,
+            self.catalogue,
+            name="A shop",
+            chain_id=deployment.chain_id,
+            market=deployment.market,
+            seller=self.seller.address,
+        )
+        await publish_store(world.blocks, built)
+        first = not await world.store_versions(self.seller.address)
+        function = "createStore" if first else "updateStore"
+        await world.send(self.seller, function, built.digest, built.root)
+        return built
+
+    async def buy(self, buyer: Actor | None = None, copy: int | None = None) -> Bought:
+        """A purchase by hand, by a new buyer unless one is named."""
+        buyer = buyer or await self.world.actor("buyer")
+        return await trade.buy(self.world, buyer, self.seller, ITEM, copy)
+
+    async def recover(self, bought: Bought) -> bytes:
+        """The good, from what is on chain."""
+        return await trade.recover(self.world, self.seller, bought)
+
+    def good_of(self, bought: Bought) -> bytes:
+        """The good as the seller has it."""
+        return self.goods[bought.sale.leaf_copy]
+
+    def deliverer(
+        self, number: int, *, command: Sequence[str] = (), env: Mapping[str, str] | None = None
+    ) -> Daemon:
+        """The daemon of a deliverer, not started yet."""
+        script = python(ROOT / "daemons" / "deliverer.py")
+        return self.world.daemon(
+            self.deliverers[number], "deliverer", command=command or script, env=env or {}
+        )
+
+    def watchdog(
+        self, *, command: Sequence[str] = (), env: Mapping[str, str] | None = None
+    ) -> Daemon:
+        """The seller's watchdog, signing as his operator; not started yet."""
+        script = python(ROOT / "daemons" / "watchdog.py")
+        home = {
+            "DAM_HOME": str(self.seller.dam_home),
+            "DAM_KEY_PASSPHRASE": self.seller.passphrase,
+        }
+        return self.world.daemon(
+            self.operator, "watchdog", command=command or script, env={**home, **(env or {})}
+        )
+
+    async def daemons(self, *, watchdog: bool = False) -> list[Daemon]:
+        """All deliverers' daemons, and the watchdog's last if it is wanted: running and ready."""
+        found = [self.deliverer(number) for number in range(len(self.deliverers))]
+        if watchdog:
+            found.append(self.watchdog())
+        for daemon in found:
+            daemon.start()
+        await asyncio.gather(*(daemon.event("ready") for daemon in found))
+        return found
+
+
+async def open_shop(
+    world: World,
+    *,
+    parts: int = 3,
+    threshold: int = 2,
+    stock: bool = False,
+    goods: Sequence[bytes] = (),
+    supply: int = 1000,
+    stake: int = 3 * ETHER,
+    **terms: Any,
+) -> Shop:
+    """Opens a shop with one item (`ITEM`) and as many new deliverers as it has parts.
+
+    Args:
+        world: Where.
+        parts: n.
+        threshold: k.
+        stock: Whether each copy has parts of its own.
+        goods: One, or for stock one per copy; random codes unless given.
+        supply: Copies, where they share their parts.
+        stake: The seller's, in wei.
+        terms: Further fields of `dam.listing.Listing`, such as ``price``.
+    """
+    seller, operator = await asyncio.gather(world.actor("seller"), world.actor("watchdog"))
+    deliverers = await asyncio.gather(
+        *(_new_deliverer(world, f"deliverer {number + 1}") for number in range(parts))
+    )
+    settings = Settings.load(world.env(seller))
+    seed = SellerSeed(keys.new_seed_file(settings.keys.seller, "seller-seed", seller.passphrase))
+    catalogue = Catalogue(settings.catalogue)
+    goods = list(goods) or [secrets.token_hex(8).encode() for _ in range(3 if stock else 1)]
+    listing = Listing(
+        chain_id=world.deployment.chain_id,
+        market=world.deployment.market,
+        seller=seller.address,
+        name=ITEM,
+        title="A thing",
+        **{
+            "price": ETHER // 100,
+            "commission": Wei(3 * 10**15 + 1),
+            "penalty": Wei(10**15),
+            **terms,
+        },
+        parts=parts,
+        threshold=threshold,
+        stock=stock,
+        supply=0 if stock else supply,
+        arbitrator=ZERO_ADDRESS,
+    )
+    holders = [
+        Deliverer(Address(actor.address), await world.deliverer_key(actor.address))
+        for actor in deliverers
+    ]
+    listing = await add_goods(world.blocks, seed, listing, goods, holders)
+    catalogue.save(listing)
+    await world.send(seller, "stakeAsSeller", value=stake)
+    await world.send(seller, "setSellerOperator", operator.address)
+    shop = Shop(world, seller, operator, list(deliverers), seed, catalogue, listing, goods)
+    await shop.publish()
+    return shop
+
+
+async def _new_deliverer(world: World, name: str) -> Actor:
+    actor = await world.actor(name)
+    ring = keys.new_ring(Settings.load(world.env(actor)).keys.deliverer, actor.passphrase)
+    await world.send(actor, "stakeAsDeliverer", ring.current.public, value=ETHER // 20)
+    return actor
