@@ -1,0 +1,140 @@
+"""What a daemon's ledger says of its state, read while the daemon runs or after it.
+
+Opens the file read-only, so that looking never disturbs the daemon.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from dam.errors import LedgerError
+from dam.ledger import SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class NextDeadline:
+    """The sale in progress whose time runs out first."""
+
+    copy_id: bytes
+    block: int
+    """Last block in which a delivery counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStatus:
+    """A daemon at a glance. Amounts in wei."""
+
+    role: str
+    account: str
+    cursor: int
+    """Number of the last block that it has read; -1 before the first."""
+    purchases: dict[str, int]
+    """Number of purchases by state; orphaned ones under ``orphaned``."""
+    jobs: dict[str, int]
+    """Number of duties by state: due, live, done, failed, cancelled."""
+    stores: dict[str, int]
+    """Number of store documents by state: wanted, read, refused."""
+    parts: int
+    """Parts of ours on the shelf, old versions' too."""
+    pinned_bytes: int
+    delivered: int
+    """Parts that this account delivered, as far as the chain is read."""
+    earned: int
+    """Their fees."""
+    gas_paid: int
+    transactions: int
+    next_deadline: NextDeadline | None
+    refused: list[dict[str, Any]]
+    """The newest refusals: when, what and why."""
+    alerts: list[dict[str, Any]]
+    """The newest other entries of the journal."""
+
+
+_REFUSALS = ("part_refused", "purchase_refused", "store_refused")
+
+
+def read_status(path: Path, *, newest: int = 10) -> DaemonStatus:
+    """Reads a ledger file.
+
+    Args:
+        path: The file.
+        newest: How many journal entries of each kind to give.
+
+    Raises:
+        LedgerError: There is none yet, or it is not one that this program can read.
+    """
+    if not path.exists():
+        raise LedgerError(f"there is no ledger {path} yet: the daemon has not run here")
+    try:
+        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as db:
+            db.row_factory = sqlite3.Row
+            [[version]] = db.execute("PRAGMA user_version").fetchall()
+            if version != SCHEMA_VERSION:
+                raise LedgerError(f"the ledger {path} is of schema version {version}")
+            return _read(db, newest)
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(f"the ledger {path} cannot be read: {error}") from None
+
+
+def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
+    meta = {row["key"]: row["value"] for row in db.execute("SELECT * FROM meta")}
+    cursor = db.execute("SELECT number FROM cursor").fetchone()
+    purchases = _counts(db, "purchases WHERE orphaned = 0")
+    [orphaned] = db.execute("SELECT count(*) FROM purchases WHERE orphaned = 1").fetchone()
+    if orphaned:
+        purchases["orphaned"] = orphaned
+    [parts] = db.execute("SELECT count(*) FROM parts").fetchone()
+    [pinned] = db.execute("SELECT coalesce(sum(pin_bytes), 0) FROM documents").fetchone()
+    fees = [_fee(row["terms"]) for row in db.execute(_OURS, (meta.get("account", ""),))]
+    costs = [int(row["cost"]) for row in db.execute("SELECT cost FROM slots WHERE block >= 0")]
+    first = db.execute(
+        "SELECT purchases.copy_id, purchases.deadline FROM purchases WHERE orphaned = 0 "
+        "AND state IN ('new', 'waiting', 'serving') AND NOT EXISTS (SELECT 1 FROM jobs "
+        "WHERE purchase = purchases.id AND kind = 'settle') ORDER BY deadline LIMIT 1"
+    ).fetchone()
+    journal = [
+        {"at": row["at"], "event": row["event"], **json.loads(row["detail"])}
+        for row in db.execute("SELECT * FROM journal ORDER BY id DESC")
+    ]
+    return DaemonStatus(
+        role=meta.get("role", ""),
+        account=meta.get("account", ""),
+        cursor=-1 if cursor is None else cursor["number"],
+        purchases=purchases,
+        jobs=_counts(db, "jobs WHERE 1"),
+        stores=_counts(db, "documents WHERE 1"),
+        parts=parts,
+        pinned_bytes=pinned,
+        delivered=len(fees),
+        earned=sum(fees),
+        gas_paid=sum(costs),
+        transactions=len(costs),
+        next_deadline=None if first is None else NextDeadline(first["copy_id"], first["deadline"]),
+        refused=[note for note in journal if note["event"] in _REFUSALS][:newest],
+        alerts=[note for note in journal if note["event"] not in _REFUSALS][:newest],
+    )
+
+
+_OURS = (
+    "SELECT purchases.terms FROM delivered JOIN purchases ON purchases.copy_id = delivered.copy_id "
+    "AND purchases.orphaned = 0 AND delivered.block >= purchases.block "
+    "WHERE delivered.deliverer = ? AND delivered.supplied = 0"
+)
+
+
+def _counts(db: sqlite3.Connection, source: str) -> dict[str, int]:
+    rows = db.execute(f"SELECT state, count(*) AS n FROM {source} GROUP BY state")  # noqa: S608
+    return {row["state"]: row["n"] for row in rows}
+
+
+def _fee(terms: str) -> int:
+    from dam.records import load_terms
+
+    return load_terms(terms).fee
