@@ -6,7 +6,6 @@ balance must at its end be what the views say it owes, to the wei: see `books_ba
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
@@ -33,7 +32,6 @@ from dam.types import (
 )
 
 ETHER = 10**18
-GWEI = 10**9
 # All different, so that no window can stand in for another unseen.
 REFUND, DISPUTE, ARBITRATION, EXIT = 300, 110, 120, 540
 MIN_DELIVERER_STAKE = ETHER // 10
@@ -120,7 +118,24 @@ def key_of(number: int) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def create_market(project: Any, deployer: Any) -> Callable[..., Any]:
+def marketplace(project: Any) -> Any:
+    """The contract, compiled from the sources as they are.
+
+    Ape compiles a contract again when its own file changed, not when one that it imports did.
+    """
+    sources = sorted(project.path.glob("contracts/**/*.sol"))
+    content = [path.read_bytes() for path in (*sources, project.path / "ape-config.yaml")]
+    stamp = project.path / ".build" / "contracts.keccak"
+    digest = keccak(b"".join(keccak(one) for one in content)).hex()
+    if not stamp.exists() or stamp.read_text() != digest:
+        project.load_contracts(use_cache=False)
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.write_text(digest)
+    return project.Marketplace
+
+
+@pytest.fixture(scope="session")
+def create_market(marketplace: Any, deployer: Any) -> Callable[..., Any]:
     def create(
         refund: int = REFUND,
         dispute: int = DISPUTE,
@@ -130,7 +145,7 @@ def create_market(project: Any, deployer: Any) -> Callable[..., Any]:
         seller_stake: int = MIN_SELLER_STAKE,
     ) -> Any:
         windows = (refund, dispute, arbitration, exit_)
-        return deployer.deploy(project.Marketplace, windows, deliverer_stake, seller_stake)
+        return deployer.deploy(marketplace, windows, deliverer_stake, seller_stake)
 
     return create
 
@@ -211,24 +226,35 @@ def plain(value: Any) -> Any:
     return value
 
 
-@contextmanager
-def _reverts(error: str, **arguments: Any) -> Iterator[None]:
-    with pytest.raises(ContractLogicError) as caught:
-        yield
-    exception = caught.value
-    assert isinstance(exception, CustomError), f"expected {error}, got {exception!r}"
-    got = {name: plain(value) for name, value in exception.inputs.items()}
-    expected = {name: plain(value) for name, value in arguments.items()}
-    assert (type(exception).__name__, got) == (error, expected)
-
-
 @pytest.fixture(scope="session")
-def reverts() -> Any:
+def reverts(marketplace: Any) -> Any:
     """The call reverts with this custom error and exactly these arguments, all of them.
 
     Ape's own `reverts` lets an unknown argument, and a revert that is no custom error, pass.
     """
-    return _reverts
+    errors = {keccak(abi.selector.encode())[:4]: abi for abi in marketplace.contract_type.errors}
+
+    def read(exception: ContractLogicError) -> tuple[str, dict[str, Any]]:
+        if isinstance(exception, CustomError):
+            return type(exception).__name__, dict(exception.inputs)
+        # Ape leaves what a constructor throws as it came.
+        message = exception.revert_message
+        assert message.startswith("0x"), f"no custom error: {exception!r}"
+        data = bytes.fromhex(message[2:])
+        abi = errors[data[:4]]
+        values = decode([one.canonical_type for one in abi.inputs], data[4:])
+        return abi.name, dict(zip([one.name for one in abi.inputs], values, strict=True))
+
+    @contextmanager
+    def expect(error: str, **arguments: Any) -> Iterator[None]:
+        with pytest.raises(ContractLogicError) as caught:
+            yield
+        name, values = read(caught.value)
+        got = {key: plain(value) for key, value in values.items()}
+        expected = {key: plain(value) for key, value in arguments.items()}
+        assert (name, got) == (error, expected)
+
+    return expect
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,7 @@ from dam.types import ZERO_ADDRESS, Status
 
 ETHER = 10**18
 GOOD_KEY = keccak(b"good")[:31] + b"\x01"
-TERMS = (
-    "(bytes32,address,uint128,uint128,uint128,uint128,uint64,bool,uint8,uint8,address,bytes32)"
-)
+TERMS = "(bytes32,address,uint128,uint128,uint128,uint128,uint64,bool,uint8,uint8,address,bytes32)"
 
 
 @pytest.fixture

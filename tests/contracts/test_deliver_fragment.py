@@ -183,9 +183,7 @@ def test_attack_another_sale_than_the_slots(create_sale, market, alice, reverts,
     else:
         changed = keccak(b"?") if isinstance(value, bytes) else alice.address
     with reverts("WrongSale", copyId=order.copy_id):
-        send(
-            market, order.delivery(0, sale=replace(order.sale, **{field: changed})), alice
-        )
+        send(market, order.delivery(0, sale=replace(order.sale, **{field: changed})), alice)
 
 
 def test_attack_sale_replayed_under_another_copy_id(
@@ -311,9 +309,7 @@ def test_after_an_exit_fresh_stake_must_reach_the_minimum(
     order.deliver(1)
 
 
-def test_attack_delegated_account_refused_as_deliverer(
-    create_sale, market, alice, clock, reverts
-):
+def test_attack_delegated_account_refused_as_deliverer(create_sale, market, alice, clock, reverts):
     """EIP-7702: an account that runs another contract's code signs no evidence of what it sent."""
     order = create_sale()
     clock.rpc("anvil_setCode", alice.address, "0xef0100" + market.address[2:].lower())

@@ -1,0 +1,104 @@
+"""settle: see test_settle.tree."""
+
+from dataclasses import astuple, replace
+
+import pytest
+
+from dam.hashing import keccak
+from dam.types import Status
+
+ETHER = 10**18
+FEE = 10**16
+DISPUTE, ARBITRATION = 110, 120
+
+
+def settle_at(order, first, market, caller, reverts):
+    """Too early in the block before `first`, an offset; done in it."""
+    order.reach(first - 1)
+    with reverts("TooEarly", copyId=order.copy_id, firstBlock=order.block + first):
+        market.settle(*order.args, sender=caller)
+    return market.settle(*order.args, sender=caller)
+
+
+def test_after_all_parts(create_sale, market, stranger, seller, holdings, reverts, logged, event):
+    order = create_sale()
+    order.deliver(0, 1)
+    order.reach(60)
+    order.deliver(2)
+    receipt = settle_at(order, 60 + DISPUTE + 1, market, stranger, reverts)
+    assert order.status == Status.SETTLED
+    assert logged(receipt) == [event("SaleSettled", copyId=order.copy_id, by=stranger)]
+    assert holdings(seller).stake == 100 * ETHER
+    assert holdings(seller).credit == ETHER - 3 * FEE
+
+
+def test_with_parts_missing(create_sale, market, watchdog, seller, holdings, reverts):
+    order = create_sale()
+    order.deliver(0, 1)
+    settle_at(order, 101 + DISPUTE + 1, market, watchdog, reverts)
+    # What nobody delivered costs nothing.
+    assert holdings(seller).stake == 100 * ETHER
+    assert holdings(seller).credit == ETHER - 2 * FEE
+
+
+def test_last_part_after_the_gate(create_sale, market, stranger, reverts):
+    order = create_sale()
+    order.deliver(0, 1)
+    order.reach(150)
+    order.deliver(2)
+    settle_at(order, 101 + DISPUTE + 1, market, stranger, reverts)
+
+
+@pytest.mark.parametrize("offset", [100, 101, 102, 300])
+def test_completed_late(create_sale, market, stranger, reverts, offset):
+    order = create_sale()
+    order.deliver(0)
+    order.reach(offset)
+    order.deliver(1)
+    settle_at(order, max(offset, 101) + DISPUTE + 1, market, stranger, reverts)
+
+
+def test_attack_silent_arbitrator(create_disputed_sale, market, buyer, seller, holdings, reverts):
+    """Nobody won: each keeps his bond, the seller has the price, and nothing is stuck."""
+    order = create_disputed_sale()
+    since = order.state.since
+    settle_at(order, since + ARBITRATION + 1, market, seller, reverts)
+    assert order.status == Status.SETTLED
+    assert holdings(buyer).credit == order.escrow.bond
+    assert holdings(seller).stake == 100 * ETHER
+    assert holdings(seller).credit == ETHER - 3 * FEE
+
+
+def test_not_before_it_is_complete(create_sale, market, stranger, reverts):
+    order = create_sale()
+    order.deliver(0)
+    order.reach(600)
+    with reverts("WrongStatus", copyId=order.copy_id, status=Status.PURCHASED):
+        market.settle(*order.args, sender=stranger)
+
+
+@pytest.mark.parametrize("end", ["settled", "refunded", "resolved"])
+def test_once(create_disputed_sale, market, buyer, seller, arbitrator, stranger, reverts, end):
+    order = create_disputed_sale()
+    if end == "resolved":
+        market.resolveDispute(*order.args, 1, False, sender=arbitrator)
+    else:
+        market.concede(*order.args, sender=buyer if end == "settled" else seller)
+    order.reach(600)
+    with reverts("WrongStatus", copyId=order.copy_id, status=Status[end.upper()]):
+        market.settle(*order.args, sender=stranger)
+
+
+def test_wrong_sale_or_escrow(create_disputed_sale, market, stranger, reverts):
+    order = create_disputed_sale()
+    order.reach(600)
+    copy_id, sale, escrow = order.args
+    wrong = astuple(replace(order.sale, seller=stranger.address))
+    with reverts("WrongSale", copyId=copy_id):
+        market.settle(copy_id, wrong, escrow, sender=stranger)
+    # The bond is read before the escrow is checked: it must be checked all the same.
+    for change in ({"bond": 50 * ETHER}, {"price": 1}, {"keys_hash": keccak(b"?")}):
+        wrong = astuple(replace(order.escrow, **change))
+        with reverts("WrongEscrow", copyId=copy_id):
+            market.settle(copy_id, sale, wrong, sender=stranger)
+    market.settle(*order.args, sender=stranger)
