@@ -66,8 +66,8 @@ def read_private(path: Path, *, tighten: bool = False) -> tuple[bytes, bool]:
         if path.is_symlink():
             raise KeyFileError(f"{path} is a symbolic link; name the file itself") from None
         raise KeyFileError(f"{path} cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         mode = stat.S_IMODE(status.st_mode)
         if not stat.S_ISREG(status.st_mode):
             raise KeyFileError(f"{path} is not a regular file")
@@ -81,8 +81,11 @@ def read_private(path: Path, *, tighten: bool = False) -> tuple[bytes, bool]:
                 raise KeyFileError(
                     f"{path} is open to other users (mode {mode:04o}); run: chmod 600 {quoted}"
                 )
-            os.fchmod(file.fileno(), 0o600)
-        data = file.read(MAX_FILE_BYTES + 1)
+            os.fchmod(descriptor, 0o600)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         raise KeyFileError(f"{path} is no key file: over {MAX_FILE_BYTES} bytes")
     return data, bool(mode & 0o077)
