@@ -23,6 +23,7 @@ from dam.commands.base import (
     key_passphrase,
     note,
     open_signer,
+    prompt,
     receipt_json,
     receipt_text,
     role_address,
@@ -283,4 +284,4 @@ def run(ctx: click.Context, account: str | None) -> None:
     settings = Settings.load()
     if account:
         settings = replace(settings, accounts={**settings.accounts, _ROLE: account})
-    ctx.exit(wiring.deliverer(settings))
+    ctx.exit(wiring.deliverer(settings, prompt=prompt()))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import click
 
-from dam.commands.base import account_option
+from dam.commands.base import account_option, prompt
 from dam.config import Settings
 
 
@@ -30,4 +30,4 @@ def run(ctx: click.Context, account: str | None) -> None:
     settings = Settings.load()
     if account:
         settings = replace(settings, accounts={**settings.accounts, "watchdog": account})
-    ctx.exit(wiring.watchdog(settings))
+    ctx.exit(wiring.watchdog(settings, prompt=prompt()))

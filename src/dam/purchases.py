@@ -1,0 +1,205 @@
+"""The buyer's records: one file per attempt to buy, written before the money moves.
+
+No secret is in them: with the buyer's seed, the attempt's number gives the one-time keys again. A
+record also keeps what the store said at the time (root and encrypted payload), so that the good can
+be opened when the store's documents are gone. A lost folder is rebuilt from the seed and the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dam import fields, strictjson
+from dam.errors import Malformed, Permanent
+from dam.files import write_atomic
+from dam.payload import Payload, payload_from_json, payload_to_json
+from dam.sealing import public_key
+from dam.seeds import BuyerSeed
+from dam.types import MAX_PARTS, Address, CopyId, Deployment, Purchase
+
+_KEYS = (
+    "version",
+    "chainId",
+    "market",
+    "copyId",
+    "attempt",
+    "seller",
+    "buyer",
+    "item",
+    "title",
+    "storeDigest",
+    "root",
+    "keys",
+    "payload",
+    "made",
+    "tx",
+    "block",
+)
+MAX_ATTEMPTS = 16
+"""How many attempts at one copy a rescan tries; each is another copyId's in practice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One attempt to buy one copy."""
+
+    chain_id: int
+    market: Address
+    copy_id: CopyId
+    attempt: int
+    seller: Address
+    buyer: Address
+    item: str
+    """The item's id, as the store has it."""
+    title: str
+    store_digest: bytes
+    root: bytes
+    """Catalogue root at the time."""
+    keys: tuple[bytes, ...]
+    """Public one-time keys, by index."""
+    payload: Payload | None
+    """Ciphertext of the good; None where a rescan could not read the store."""
+    made: str
+    """UTC, ISO 8601."""
+    tx: bytes | None = None
+    """Hash of the purchase's transaction, once it is mined."""
+    block: int | None = None
+
+    def is_of(self, purchase: Purchase) -> bool:
+        """Whether this attempt became that purchase."""
+        return self.copy_id == purchase.copy_id and self.keys == purchase.keys
+
+
+def one_time_keys(
+    seed: BuyerSeed, deployment: Deployment, copy_id: CopyId, attempt: int, parts: int
+) -> tuple[bytes, ...]:
+    """The public keys of an attempt, by index."""
+    return tuple(
+        public_key(seed.part_secret(deployment.chain_id, deployment.market, copy_id, attempt, i))
+        for i in range(parts)
+    )
+
+
+def find_attempt(seed: BuyerSeed, deployment: Deployment, purchase: Purchase) -> int | None:
+    """Which attempt of this seed a purchase is; None: it is not ours."""
+    for attempt in range(MAX_ATTEMPTS):
+        [first] = one_time_keys(seed, deployment, purchase.copy_id, attempt, 1)
+        if purchase.keys and purchase.keys[0] == first:
+            keys = one_time_keys(seed, deployment, purchase.copy_id, attempt, len(purchase.keys))
+            return attempt if keys == purchase.keys else None
+    return None
+
+
+def to_json(record: Record) -> bytes:
+    """The bytes of a record's file."""
+    return strictjson.dumps(
+        {
+            "version": 1,
+            "chainId": record.chain_id,
+            "market": record.market,
+            "copyId": "0x" + record.copy_id.hex(),
+            "attempt": record.attempt,
+            "seller": record.seller,
+            "buyer": record.buyer,
+            "item": record.item,
+            "title": record.title,
+            "storeDigest": "0x" + record.store_digest.hex(),
+            "root": "0x" + record.root.hex(),
+            "keys": ["0x" + key.hex() for key in record.keys],
+            "payload": None if record.payload is None else payload_to_json(record.payload),
+            "made": record.made,
+            "tx": None if record.tx is None else "0x" + record.tx.hex(),
+            "block": record.block,
+        }
+    )
+
+
+def from_json(data: bytes) -> Record:
+    """Reads a record's file.
+
+    Raises:
+        Malformed: It is none.
+    """
+    v: dict[str, Any] = fields.record(strictjson.loads(data), "record", _KEYS)
+    fields.integer(v["version"], "version", 1, 1)
+    block = v["block"]
+    return Record(
+        chain_id=fields.integer(v["chainId"], "chainId", 1, 2**63 - 1),
+        market=fields.address(v["market"], "market"),
+        copy_id=CopyId(fields.bytes32(v["copyId"], "copyId")),
+        attempt=fields.integer(v["attempt"], "attempt", 0, 2**32 - 1),
+        seller=fields.address(v["seller"], "seller"),
+        buyer=fields.address(v["buyer"], "buyer"),
+        item=fields.identifier(v["item"], "item"),
+        title=fields.title(v["title"], "title"),
+        store_digest=fields.bytes32(v["storeDigest"], "storeDigest"),
+        root=fields.bytes32(v["root"], "root"),
+        keys=fields.array(v["keys"], "keys", MAX_PARTS, fields.bytes32),
+        payload=None if v["payload"] is None else payload_from_json(v["payload"]),
+        made=fields.title(v["made"], "made"),
+        tx=None if v["tx"] is None else fields.bytes32(v["tx"], "tx"),
+        block=None if block is None else fields.integer(block, "block", 0, 2**63 - 1),
+    )
+
+
+class Records:
+    """The folder of records."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def all(self) -> list[Record]:
+        """Every record, the oldest first.
+
+        Raises:
+            Permanent: One is damaged; the message names it.
+        """
+        found = []
+        for path in self.folder.glob("0x*.json"):
+            try:
+                found.append(from_json(path.read_bytes()))
+            except Malformed as error:
+                raise Permanent(
+                    f"{path} is damaged ({error}): move it away, then run "
+                    "`dam buyer purchases --rescan`"
+                ) from None
+        return sorted(found, key=lambda record: (record.made, record.attempt))
+
+    def save(self, record: Record) -> None:
+        """Writes a record, in place of its earlier state."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(self._path(record), to_json(record))
+
+    def add(self, record: Record) -> None:
+        """Writes a new record; no attempt's keys are ever used for another.
+
+        Raises:
+            Permanent: This attempt is there already.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            write_atomic(self._path(record), to_json(record), overwrite=False)
+        except FileExistsError:
+            raise Permanent("another command is buying this copy just now; try again") from None
+
+    def next_attempt(self, copy_id: CopyId) -> int:
+        """Number of the next attempt at a copy."""
+        used = [record.attempt for record in self.all() if record.copy_id == copy_id]
+        return max(used, default=-1) + 1
+
+    def _path(self, record: Record) -> Path:
+        return self.folder / f"0x{record.copy_id.hex()}-{record.attempt}.json"
+
+
+def record_of(records: Iterable[Record], purchase: Purchase) -> Record | None:
+    """The record that became a purchase."""
+    return next((record for record in records if record.is_of(purchase)), None)
+
+
+def unpaid(records: Sequence[Record], purchases: Iterable[Purchase]) -> list[Record]:
+    """Attempts that never reached the chain, or not the branch that won."""
+    paid = {(purchase.copy_id, purchase.keys) for purchase in purchases}
+    return [record for record in records if (record.copy_id, record.keys) not in paid]

@@ -1,0 +1,427 @@
+"""The seller: from what he wrote to listings, and from listings to a store on chain.
+
+Two steps. `plan` compares a store file with the catalogue folder and says what would change, or all
+that cannot; nothing is made yet. `carry_out` encrypts new goods, seals, publishes the blocks, and
+leaves the last step, one transaction, to the caller. What did not change is published again byte
+for byte; copies that are sold keep their lots, and so their keys, shares and ciphertext.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import random
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dam.amounts import format_amount
+from dam.catalog_build import BuiltStore, build_store, publish_store
+from dam.errors import Permanent
+from dam.goods import Good, add_goods, assign_anew
+from dam.hashing import item_id
+from dam.ipfs import BlockStore
+from dam.listing import Catalogue, Deliverer, Listing, check_same_store
+from dam.payload import INLINE_MAX, InlinePayload, decrypt_inline
+from dam.roster import Candidate, named, pick
+from dam.salebook import SaleBook
+from dam.seeds import SellerSeed
+from dam.storefile import ItemDraft, StoreDraft
+from dam.types import Address, Deployment, Wei, Windows
+
+DELIVERY_GAS = 50_000
+"""What a delivery costs its deliverer, roughly; a fee below that is an offer few will take."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Whose store, where."""
+
+    deployment: Deployment
+    seller: Address
+    seed: SellerSeed
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one item."""
+
+    what: str
+    """``new``, ``unchanged``, ``terms``, ``more codes``, ``new good``, ``other deliverers`` or
+    ``withdrawn``; several with commas."""
+    old: Listing | None
+    draft: ItemDraft | None
+    """None: the item is withdrawn."""
+    goods: tuple[Good, ...] = field(default=(), repr=False)
+    """To be encrypted and added."""
+    assign: bool = False
+    """All parts go to other deliverers."""
+    source: str = ""
+
+    @property
+    def name(self) -> str:
+        """The item's id."""
+        if self.draft is not None:
+            return self.draft.name
+        return self.old.name if self.old is not None else ""
+
+
+class _Refusals(Exception):
+    """Something that cannot be done, for the list of all of them."""
+
+
+@contextlib.contextmanager
+def catalogue_lock(folder: Path) -> Iterator[None]:
+    """One process at a time changes a catalogue.
+
+    Raises:
+        Permanent: Another one does.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Permanent("another command changes this catalogue; wait for its end") from None
+        yield
+
+
+# -------------------------------------------------------------------------------------- planning
+
+
+async def plan(
+    shop: Shop, store: StoreDraft, book: SaleBook, *, assign: Collection[str] = ()
+) -> list[Change]:
+    """What has to happen so that the catalogue is what the seller wrote.
+
+    Args:
+        shop: The seller's.
+        store: What he wrote.
+        book: Which copies are sold.
+        assign: Ids of items whose parts go to other deliverers, asked for by name.
+
+    Raises:
+        Permanent: Something cannot be done; all such things are in the message.
+    """
+    deployment, seller = shop.deployment, shop.seller
+    old = {listing.name: listing for listing in shop.catalogue.all()}
+    check_same_store(list(old.values()), deployment.chain_id, deployment.market, seller)
+    faults = [f"there is no item {name!r} to assign anew" for name in set(assign) - set(old)]
+    changes = []
+    for draft in store.items:
+        try:
+            if draft.arbitrator == seller:
+                raise _Refusals("the seller cannot be the arbitrator of his own item")
+            sold = len(book.taken(seller, item_id(draft.name)))
+            forced = draft.name in assign
+            changes.append(await _change(shop, draft, old.get(draft.name), sold, forced))
+        except _Refusals as error:
+            faults.append(f"{draft.where}: {error}")
+    kept = {draft.name for draft in store.items}
+    gone = [listing for name, listing in old.items() if name not in kept and listing.listed]
+    changes += [Change("withdrawn", listing, None) for listing in gone]
+    if faults:
+        raise Permanent("nothing was published:" + "".join(f"\n  - {f}" for f in faults))
+    return changes
+
+
+async def _change(
+    shop: Shop, draft: ItemDraft, old: Listing | None, sold: int, forced: bool
+) -> Change:
+    if old is None:
+        goods, source = await _all_goods(draft)
+        return Change("new", None, draft, goods, source=source)
+    if old.stock != draft.stock:
+        raise _Refusals("codes cannot become a file, nor a file codes: take another id")
+    said: list[str] = []
+    if draft.stock:
+        goods, source = _new_codes(shop.seed, old, draft, sold), old.source
+        if goods:
+            said.append("more codes")
+    else:
+        goods, source = await _new_good(shop.seed, old, draft)
+        if goods:
+            said.append("new good")
+    chosen = {d.operator for lot in old.lots for d in lot.deliverers}
+    counts = (draft.parts, draft.threshold) != (old.parts, old.threshold)
+    named_others = bool(draft.deliverers) and chosen != set(draft.deliverers)
+    assign = bool(old.lots) and (forced or counts or named_others)
+    if assign:
+        said.append("other deliverers")
+    if _terms(draft) != _terms_of(old):
+        said.append("terms")
+    what = ", ".join(said) or "unchanged"
+    return Change(what, old, draft, goods, assign, source)
+
+
+def _terms(draft: ItemDraft) -> tuple[object, ...]:
+    return (
+        draft.title,
+        draft.price,
+        draft.commission,
+        draft.penalty,
+        draft.bond,
+        draft.arbitrator,
+        None if draft.stock else draft.supply,
+        dict(draft.metadata),
+        True,
+    )
+
+
+def _terms_of(old: Listing) -> tuple[object, ...]:
+    return (
+        old.title,
+        old.price,
+        old.commission,
+        old.penalty,
+        old.bond,
+        old.arbitrator,
+        None if old.stock else old.supply,
+        old.metadata,
+        old.listed,
+    )
+
+
+async def _all_goods(draft: ItemDraft) -> tuple[tuple[Good, ...], str]:
+    if draft.codes is not None:
+        return tuple(code.encode("utf-8") for code in draft.codes), ""
+    if draft.file is not None:
+        return (draft.file,), await _source(draft.file)
+    assert draft.text is not None
+    return (draft.text,), ""
+
+
+async def _source(path: Path) -> str:
+    """What tells later whether a long file is still the same; nothing for a short one.
+
+    The hash of a short good could be guessed from; it is compared with its ciphertext instead.
+    """
+
+    def look() -> str:
+        with path.open("rb") as file:
+            if file.seek(0, 2) < INLINE_MAX:
+                return ""
+            file.seek(0)
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+    return await asyncio.to_thread(look)
+
+
+def _opened(seed: SellerSeed, old: Listing, copy: int) -> bytes | None:
+    """A short good, from its own ciphertext; None for a long one."""
+    payload = old.payload(copy)
+    if not isinstance(payload, InlinePayload):
+        return None
+    return decrypt_inline(seed.content_key(old.place(copy)), old.domain(copy), payload)
+
+
+def _new_codes(seed: SellerSeed, old: Listing, draft: ItemDraft, sold: int) -> tuple[Good, ...]:
+    assert draft.codes is not None
+    wanted = [code.encode("utf-8") for code in draft.codes]
+    have = [_opened(seed, old, copy) for copy in range(old.supply)]
+    there = set(wanted)
+    missing = [copy for copy, code in enumerate(have) if code is not None and code not in there]
+    if missing:
+        listed = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
+        raise _Refusals(
+            f"the code of copy {listed} is not among the codes any more ({sold} copies are sold): "
+            "a code once listed stays. Put it back; to stop selling, take the whole item away "
+            "and list what is left under another id"
+        )
+    known = set(have)
+    return tuple(code for code in wanted if code not in known)
+
+
+async def _new_good(
+    seed: SellerSeed, old: Listing, draft: ItemDraft
+) -> tuple[tuple[Good, ...], str]:
+    goods, source = await _all_goods(draft)
+    if not old.lots:
+        return goods, source
+    have = _opened(seed, old, 0)
+    if have is None:
+        same = bool(source) and source == old.source
+    else:
+        [good] = goods
+        if isinstance(good, Path):
+            short = not source
+            good = await asyncio.to_thread(good.read_bytes) if short else b""
+            same = short and good == have
+        else:
+            same = good == have
+    return ((), old.source) if same else (goods, source)
+
+
+# ------------------------------------------------------------------------------------- carrying out
+
+
+async def carry_out(
+    shop: Shop,
+    blocks: BlockStore,
+    name: str,
+    changes: Sequence[Change],
+    candidates: Mapping[Address, Candidate],
+    source: random.Random | None = None,
+) -> BuiltStore:
+    """Makes the changes in the catalogue, and publishes the store's blocks.
+
+    Nobody sees the new store until the chain names it. Repeated after a crash it goes on where it
+    stopped: what is in the catalogue is not made twice.
+
+    Args:
+        shop: The seller's.
+        blocks: Where to publish.
+        name: Of the store.
+        changes: From `plan`.
+        candidates: All deliverers.
+        source: Of randomness; the system's by default.
+    """
+    windows = shop.deployment.windows
+    source = source or random.SystemRandom()
+    # All picked before anything is made: too few deliverers is a mistake like any other.
+    chosen = [_choose(change, candidates, windows, source) for change in changes]
+    for change, deliverers in zip(changes, chosen, strict=True):
+        shop.catalogue.save(await _apply(shop, blocks, change, deliverers))
+    deployment = shop.deployment
+    built = await asyncio.to_thread(
+        build_store,
+        shop.seed,
+        shop.catalogue,
+        name=name,
+        chain_id=deployment.chain_id,
+        market=deployment.market,
+        seller=shop.seller,
+    )
+    await publish_store(blocks, built)
+    return built
+
+
+def _choose(
+    change: Change,
+    candidates: Mapping[Address, Candidate],
+    windows: Windows,
+    source: random.Random,
+) -> list[Deliverer]:
+    draft = change.draft
+    if draft is None or not (change.goods or change.assign):
+        return []
+    try:
+        if draft.deliverers:
+            return named(candidates, draft.deliverers, windows)
+        return pick(list(candidates.values()), draft.parts, windows, source)
+    except Permanent as error:
+        raise Permanent(f"{draft.where}: {error}") from None
+
+
+async def _apply(
+    shop: Shop, blocks: BlockStore, change: Change, deliverers: Sequence[Deliverer]
+) -> Listing:
+    draft, old = change.draft, change.old
+    if draft is None:
+        assert old is not None
+        return old.withdrawn()
+    if old is None:
+        old = _empty(shop, draft)
+    elif change.assign and (draft.stock or not change.goods):
+        threshold = draft.threshold
+        old = await assign_anew(blocks, shop.seed, old, deliverers, threshold=threshold)
+    elif not draft.stock and change.goods:
+        old = replace(old, lots=(), parts=draft.parts, threshold=draft.threshold)
+    listing = replace(
+        old,
+        title=draft.title,
+        price=draft.price,
+        commission=Wei(draft.commission),
+        penalty=Wei(draft.penalty),
+        bond=Wei(draft.bond),
+        arbitrator=draft.arbitrator,
+        supply=old.supply if draft.stock else draft.supply,
+        metadata=dict(draft.metadata),
+        listed=True,
+        source=change.source,
+    )
+    if change.goods:
+        listing = await add_goods(blocks, shop.seed, listing, change.goods, deliverers)
+    return listing
+
+
+def _empty(shop: Shop, draft: ItemDraft) -> Listing:
+    return Listing(
+        chain_id=shop.deployment.chain_id,
+        market=shop.deployment.market,
+        seller=shop.seller,
+        name=draft.name,
+        title=draft.title,
+        price=draft.price,
+        commission=Wei(draft.commission),
+        penalty=Wei(draft.penalty),
+        parts=draft.parts,
+        threshold=draft.threshold,
+        stock=draft.stock,
+        supply=0 if draft.stock else draft.supply,
+    )
+
+
+# ----------------------------------------------------------------------------------------- advice
+
+
+def warnings(
+    changes: Sequence[Change],
+    candidates: Mapping[Address, Candidate],
+    windows: Windows,
+    *,
+    free_stake: int,
+    gas_price: int,
+) -> list[str]:
+    """What a seller should know before he publishes; none of it is a mistake."""
+    told = []
+    needed: dict[str, int] = {}
+    for change in changes:
+        draft = change.draft
+        if draft is None:
+            continue
+        fee = draft.commission // draft.parts
+        bond = draft.bond if int(draft.arbitrator, 16) else 0
+        needed[draft.name] = draft.parts * fee + draft.penalty + bond
+        if draft.threshold == draft.parts:
+            told.append(
+                f"{draft.name}: all {draft.parts} parts are needed, so one silent deliverer "
+                "costs you the sale unless your watchdog runs"
+            )
+        if fee < DELIVERY_GAS * gas_price:
+            told.append(
+                f"{draft.name}: a part earns {format_amount(fee)}, and to deliver it costs about "
+                f"{format_amount(DELIVERY_GAS * gas_price)} of gas now: few will bother"
+            )
+        told += _left(change, candidates, windows)
+    uncovered = [name for name, reserve in needed.items() if reserve > free_stake]
+    if uncovered:
+        most = max(needed[name] for name in uncovered)
+        told.append(
+            f"your free stake of {format_amount(free_stake)} does not cover one sale of "
+            f"{', '.join(uncovered)}: nobody can buy until `dam seller stake` has brought it to "
+            f"{format_amount(most)}"
+        )
+    return told
+
+
+def _left(change: Change, candidates: Mapping[Address, Candidate], windows: Windows) -> list[str]:
+    """Deliverers of what is for sale who deliver no longer."""
+    if change.old is None or change.assign:
+        return []
+    operators = {d.operator for lot in change.old.lots for d in lot.deliverers}
+    gone = [
+        operator
+        for operator in sorted(operators)
+        if operator not in candidates or candidates[operator].obstacle(windows)
+    ]
+    if not gone:
+        return []
+    told = (
+        f"{change.name}: {len(gone)} of its deliverers deliver no longer ({', '.join(gone)}); "
+        f"--assign {change.name} gives its parts to others"
+    )
+    return [told]

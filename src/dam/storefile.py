@@ -1,0 +1,426 @@
+"""A store as its seller writes it: a TOML file, or a folder of files. All mistakes told together.
+
+    [store]
+    name = "Ada's codes"
+
+    [defaults]            # for every item that does not say otherwise
+    commission = "5%"     # of the price, or an amount: what all deliverers of a copy earn together
+
+    [[items]]
+    id = "game-key"
+    title = "A key for the game"
+    price = "0.05 ether"
+    codes_file = "codes.txt"   # one code per line, each sold once
+
+    [[items]]
+    id = "handbook"
+    price = "0.1 ether"
+    file = "handbook.pdf"      # everybody gets the same file
+    supply = 500
+
+Paths are relative to the TOML file. Nothing here touches the chain.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dam import fields
+from dam.amounts import parse_amount
+from dam.catalog import MAX_SUPPLY
+from dam.errors import Malformed, Permanent
+from dam.hashing import parse_address
+from dam.payload import CHUNK_BYTES, INLINE_MAX, MAX_CHUNKS
+from dam.types import MAX_PARTS, ZERO_ADDRESS, Address
+
+DEFAULT_SUPPLY = 1_000
+"""Copies of a file, unless the seller says otherwise."""
+_FILE_BYTES = 16 << 20
+_MAX_CODES = 100_000
+_TERMS = ("price", "parts", "threshold", "commission", "penalty", "bond", "arbitrator")
+_DEFAULTS = (*_TERMS, "supply", "deliverers", "metadata")
+_GOODS = ("codes_file", "codes", "file", "text")
+_ITEM = ("id", "title", *_DEFAULTS, *_GOODS)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDraft:
+    """An item as the seller wants it. Amounts in wei."""
+
+    name: str
+    title: str
+    price: int
+    commission: int
+    penalty: int
+    bond: int
+    parts: int
+    threshold: int
+    arbitrator: Address
+    supply: int
+    """Of a stock item the number of its codes."""
+    codes: tuple[str, ...] | None = field(repr=False)
+    """Stock: one good per copy."""
+    file: Path | None
+    """Shared by all copies, as `text` is."""
+    text: bytes | None = field(repr=False)
+    deliverers: tuple[Address, ...]
+    """As named; empty: picked at random."""
+    metadata: Mapping[str, Any]
+    where: str
+    """For messages: file and line."""
+
+    @property
+    def stock(self) -> bool:
+        """Whether each copy is a good of its own."""
+        return self.codes is not None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDraft:
+    """A store as the seller wants it."""
+
+    name: str
+    items: tuple[ItemDraft, ...]
+
+
+class Faults(Permanent):
+    """A seller's mistakes, all of them, each with its place."""
+
+    def __init__(self, path: Path, faults: list[str]) -> None:
+        self.faults = faults
+        count = "one mistake" if len(faults) == 1 else f"{len(faults)} mistakes"
+        listed = "".join(f"\n  - {fault}" for fault in faults)
+        super().__init__(f"{path}: {count}; nothing was published:{listed}")
+
+
+def read_store_file(path: Path, *, overrides: Mapping[str, Any] | None = None) -> StoreDraft:
+    """Reads a store from a TOML file.
+
+    Args:
+        path: The file.
+        overrides: Defaults from the command line, which go before those of the file.
+
+    Raises:
+        Faults: With every mistake found.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_FILE_BYTES + 1)
+        text = data.decode("utf-8")
+        if len(data) > _FILE_BYTES:
+            raise ValueError("too long")
+        document = tomllib.loads(text)
+    except OSError as error:
+        raise Permanent(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise Faults(path, [f"it is not valid TOML: {error}"]) from None
+    reader = _StoreReader(path.parent, _Lines(text, document))
+    store = reader.read(document, dict(overrides or {}))
+    if reader.faults or store is None:
+        raise Faults(path, reader.faults)
+    return store
+
+
+def read_folder(folder: Path, *, name: str, overrides: Mapping[str, Any]) -> StoreDraft:
+    """Reads a store from a folder: each file in it is an item, shared by all copies.
+
+    The id of an item is the name of its file, and its title the same without the ending. Hidden
+    files and folders are left out.
+
+    Args:
+        folder: Its files are not changed.
+        name: Of the store.
+        overrides: The terms of all items; a price must be among them.
+
+    Raises:
+        Faults: With every mistake found.
+    """
+    paths = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    items = [{"id": p.name, "title": p.stem or p.name, "file": p.name} for p in paths]
+    reader = _StoreReader(folder, _Lines("", {}))
+    if not items:
+        reader.faults.append("there is no file in this folder")
+    store = reader.read({"store": {"name": name}, "items": items}, dict(overrides))
+    if reader.faults or store is None:
+        raise Faults(folder, reader.faults)
+    return store
+
+
+class _Lines:
+    """Where in a TOML text things are: tomllib does not tell."""
+
+    def __init__(self, text: str, document: Mapping[str, Any]) -> None:
+        self._lines = text.splitlines()
+        heads = [
+            number
+            for number, line in enumerate(self._lines)
+            if re.match(r"\s*\[\[\s*items\s*\]\]", line)
+        ]
+        items = document.get("items")
+        # Headers inside a multi-line text would mislead: then no lines rather than wrong ones.
+        self._heads = heads if isinstance(items, list) and len(items) == len(heads) else []
+
+    def item(self, index: int, key: str) -> str:
+        """``line 12, `` for a key of an item, or of the item itself; empty if it is not known."""
+        if index >= len(self._heads):
+            return ""
+        start = self._heads[index]
+        end = self._heads[index + 1] if index + 1 < len(self._heads) else len(self._lines)
+        for number in range(start, end):
+            if key and re.match(rf"\s*\"?{re.escape(key)}\"?\s*[.=]", self._lines[number]):
+                return f"line {number + 1}, "
+        return f"line {start + 1}, "
+
+
+class _StoreReader:
+    """Reads one store, and goes on after each mistake."""
+
+    def __init__(self, folder: Path, lines: _Lines) -> None:
+        self._folder = folder
+        self._lines = lines
+        self._codes: dict[str, str] = {}
+        self.faults: list[str] = []
+
+    def read(self, document: dict[str, Any], overrides: dict[str, Any]) -> StoreDraft | None:
+        for key in sorted(set(document) - {"store", "defaults", "items"}):
+            self._fault("", f"{key!a} is not understood; there are [store], [defaults], [[items]]")
+        store = self._table(document, "store")
+        defaults = self._table(document, "defaults")
+        for key in sorted(set(store) - {"name"}):
+            self._fault("[store] ", f"{key!a} is not understood; there is `name`")
+        for key in sorted(set(defaults) - set(_DEFAULTS)):
+            self._fault("[defaults] ", f"{key!a} is not understood ({', '.join(_DEFAULTS)})")
+        name = None
+        if "name" not in store:
+            self._fault("[store] ", 'the store has no name: write name = "..."')
+        else:
+            name = self._try("[store] ", lambda: fields.title(store["name"], "name"))
+        items = document.get("items", [])
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            self._fault("", "items are written as [[items]]")
+            return None
+        if not items:
+            self._fault("", "there is no item: write [[items]] and what you sell")
+        known = {key: value for key, value in defaults.items() if key in _DEFAULTS}
+        drafts = []
+        for index, item in enumerate(items):
+            drafts.append(self._item(index, {**known, **overrides, **item}, set(item)))
+        names = [draft.name for draft in drafts if draft]
+        for twice in sorted({n for n in names if names.count(n) > 1}):
+            self._fault("", f"two items have the id {twice!r}")
+        return StoreDraft(name or "", tuple(draft for draft in drafts if draft))
+
+    def _table(self, document: dict[str, Any], key: str) -> dict[str, Any]:
+        value = document.get(key, {})
+        if not isinstance(value, dict):
+            self._fault("", f"{key} is written as [{key}]")
+            return {}
+        return value
+
+    def _fault(self, where: str, text: str) -> None:
+        self.faults.append(f"{where}{text}")
+
+    def _try(self, where: str, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except (Malformed, Permanent) as error:
+            self._fault(where, str(error))
+            return None
+
+    # ------------------------------------------------------------------------------ an item
+
+    def _item(self, index: int, item: dict[str, Any], own: set[str]) -> ItemDraft | None:
+        before = len(self.faults)
+        label = f"item {item['id']!a}" if isinstance(item.get("id"), str) else f"item {index + 1}"
+
+        def where(key: str) -> str:
+            return f"{self._lines.item(index, key)}{label}: "
+
+        for key in sorted(own - set(_ITEM)):
+            self._fault(where(key), f"{key!a} is not understood ({', '.join(_ITEM)})")
+        name = self._try(where("id"), lambda: fields.identifier(item.get("id"), "id"))
+        title = self._try(
+            where("title"), lambda: fields.title(item.get("title", name or "-"), "title")
+        )
+        price = self._amount(where, item, "price", None, 0)
+        parts, threshold = self._counts(where, item)
+        arbitrator = self._arbitrator(where, item)
+        commission = self._amount(where, item, "commission", "5%", price)
+        penalty = self._amount(where, item, "penalty", "10%", price)
+        bond = self._amount(where, item, "bond", "10%" if arbitrator != ZERO_ADDRESS else 0, price)
+        if commission > price:
+            self._fault(where("commission"), "the commission is over the price")
+        deliverers = self._deliverers(where, item, parts)
+        metadata = self._try(
+            where("metadata"), lambda: fields.metadata(item.get("metadata", {}), "metadata")
+        )
+        codes, file, text = self._good(where, item)
+        supply = self._supply(where, item, codes, own)
+        if len(self.faults) > before:
+            return None
+        assert name is not None
+        assert title is not None
+        assert metadata is not None
+        return ItemDraft(
+            name=name,
+            title=title,
+            price=price,
+            commission=commission,
+            penalty=penalty,
+            bond=bond,
+            parts=parts,
+            threshold=threshold,
+            arbitrator=arbitrator,
+            supply=supply,
+            codes=codes,
+            file=file,
+            text=text,
+            deliverers=deliverers,
+            metadata=metadata,
+            where=f"{self._lines.item(index, '')}{label}",
+        )
+
+    def _amount(
+        self,
+        where: Callable[[str], str],
+        item: dict[str, Any],
+        key: str,
+        default: str | int | None,
+        price: int,
+    ) -> int:
+        value = item.get(key, default)
+        if value is None:
+            self._fault(where(key), f'{key} is missing: write {key} = "0.05 ether"')
+            return 0
+        of = None if key == "price" else price
+        return self._try(f"{where(key)}{key}: ", lambda: parse_amount(value, of=of)) or 0
+
+    def _counts(self, where: Callable[[str], str], item: dict[str, Any]) -> tuple[int, int]:
+        read = fields.integer
+        parts = self._try(where("parts"), lambda: read(item.get("parts", 3), "parts", 1, MAX_PARTS))
+        if parts is None:
+            return 1, 1
+        fallback = max(1, parts - 1)
+        threshold = self._try(
+            where("threshold"),
+            lambda: read(item.get("threshold", fallback), "threshold", 1, parts),
+        )
+        return parts, threshold or 1
+
+    def _arbitrator(self, where: Callable[[str], str], item: dict[str, Any]) -> Address:
+        value = item.get("arbitrator", "none")
+        if value in ("none", ""):
+            return ZERO_ADDRESS
+        found = self._try(where("arbitrator"), lambda: fields.address(value, "the arbitrator"))
+        return found or ZERO_ADDRESS
+
+    def _deliverers(
+        self, where: Callable[[str], str], item: dict[str, Any], parts: int
+    ) -> tuple[Address, ...]:
+        value = item.get("deliverers", [])
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            self._fault(where("deliverers"), "deliverers is a list of addresses")
+            return ()
+        found = [self._try(where("deliverers"), lambda v=v: parse_address(v)) for v in value]  # type: ignore[misc]
+        named = tuple(address for address in found if address is not None)
+        if value and len(named) == len(value) and len(set(named)) != parts:
+            self._fault(
+                where("deliverers"), f"{parts} parts take {parts} deliverers, all different"
+            )
+        return named
+
+    def _supply(
+        self,
+        where: Callable[[str], str],
+        item: dict[str, Any],
+        codes: tuple[str, ...] | None,
+        own: set[str],
+    ) -> int:
+        if codes is not None:
+            if "supply" in own:
+                self._fault(where("supply"), "supply is the number of codes: leave it away")
+            return len(codes)
+        value = item.get("supply", DEFAULT_SUPPLY)
+        read = fields.integer
+        return self._try(where("supply"), lambda: read(value, "supply", 0, MAX_SUPPLY)) or 0
+
+    # ------------------------------------------------------------------------------ its good
+
+    def _good(
+        self, where: Callable[[str], str], item: dict[str, Any]
+    ) -> tuple[tuple[str, ...] | None, Path | None, bytes | None]:
+        said = [key for key in _GOODS if key in item]
+        if len(said) != 1:
+            told = f"not {' and '.join(said)} together" if said else "there is none"
+            self._fault(where(said[-1] if said else ""), f"one good, {' or '.join(_GOODS)}: {told}")
+            return None, None, None
+        key, value = said[0], item[said[0]]
+        place = where(key)
+        if key == "codes":
+            codes = self._try(place, lambda: self._check_codes(value, place, "codes"))
+            return codes, None, None
+        if not isinstance(value, str) or not value:
+            self._fault(place, f"{key} is a text")
+            return None, None, None
+        if key == "text":
+            return None, None, value.encode("utf-8")
+        if key == "codes_file":
+            return self._try(place, lambda: self._codes_of(self._folder / value, place)), None, None
+        return None, self._try(place, lambda: _check_file(self._folder / value)), None
+
+    def _codes_of(self, path: Path, place: str) -> tuple[str, ...] | None:
+        try:
+            with path.open("rb") as file:
+                data = file.read(_FILE_BYTES + 1)
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise Malformed(f"{path} is not UTF-8") from None
+        except OSError as error:
+            raise Malformed(f"{path} cannot be read: {error.strerror}") from None
+        if len(data) > _FILE_BYTES:
+            raise Malformed(f"{path} is over {_FILE_BYTES} bytes")
+        lines = [line.strip() for line in text.split("\n")]
+        return self._check_codes(lines, place, path.name)
+
+    def _check_codes(self, value: Any, place: str, source: str) -> tuple[str, ...] | None:
+        """The codes without empty lines. A code itself is never in a message: it is the good."""
+        if not isinstance(value, list) or not all(isinstance(code, str) for code in value):
+            raise Malformed("codes is a list of texts")
+        good = True
+        codes = []
+        for number, code in enumerate(value, start=1):
+            if not code:
+                continue
+            spot = f"{source}, line {number}"
+            if len(code.encode("utf-8")) >= INLINE_MAX:
+                self._fault(place, f"{spot}: a code is shorter than {INLINE_MAX} bytes")
+                good = False
+            if code in self._codes:
+                self._fault(place, f"{spot}: the same code as {self._codes[code]}")
+                good = False
+            self._codes.setdefault(code, spot)
+            codes.append(code)
+        if not codes:
+            raise Malformed(f"{source} holds no code")
+        if len(codes) > _MAX_CODES:
+            raise Malformed(f"{source} holds over {_MAX_CODES} codes")
+        return tuple(codes) if good else None
+
+
+def _check_file(path: Path) -> Path:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+    except OSError as error:
+        raise Malformed(f"{path} cannot be read: {error.strerror}") from None
+    if size > MAX_CHUNKS * CHUNK_BYTES:
+        raise Malformed(f"{path} is over the limit of {MAX_CHUNKS} MiB")
+    if not size:
+        raise Malformed(f"{path} is empty")
+    return path
