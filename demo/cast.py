@@ -75,7 +75,7 @@ class Cast:
     async def _enter_seller(self) -> None:
         await self.world.dam(self.seller, "keys", "new", "seller")
         await self.world.dam(self.seller, "seller", "stake", "3 ether", "--yes")
-        await self.world.send(self.seller, "setSellerOperator", self.operator.address)
+        await self.world.dam(self.seller, "seller", "operator", self.operator.address)
 
     async def publish(self) -> int:
         """The seller writes his listings and publishes them; returns the block."""
@@ -86,12 +86,12 @@ class Cast:
         (folder / "album.bin").write_bytes(goods.file)
         (folder / "licence.txt").write_text(goods.silent_code, "utf-8")
         (folder / "voucher.txt").write_text(goods.loot, "utf-8")
-        coupon = _toml(goods.coupon_deal, self.arbitrator.address, 'codes = "coupons.txt"')
+        coupon = _toml(goods.coupon_deal, self.arbitrator.address, 'codes_file = "coupons.txt"')
         if self.broken == "fee":
             wrong = goods.coupon_deal.commission + goods.coupon_deal.parts
             coupon = coupon.replace(str(goods.coupon_deal.commission), str(wrong))
         listings = [
-            'name = "The corner shop"',
+            '[store]\nname = "The corner shop"',
             coupon,
             _toml(goods.file_deal, self.arbitrator.address, 'file = "album.bin"'),
             _toml(goods.silent_deal, self.arbitrator.address, 'file = "licence.txt"'),
@@ -109,28 +109,30 @@ class Cast:
         world = self.world
         digest = (await self.world.market.store(self.seller.address))[0]
         document = await byhand.read_document(world.blocks, digest)
-        document["items"][0]["price"] = str(int(document["items"][0]["price"]) - 1)
+        [coupon] = [e for e in document["items"] if e["itemId"] == self.goods.coupon_deal.item]
+        coupon["price"] = str(int(coupon["price"]) - 1)
         swapped, _ = await byhand.put_document(world.blocks, document)
         root = (await self.world.store_version(self.seller.address)).root
         await world.send(self.seller, "updateStore", swapped, root)
 
     def raise_daemons(self) -> None:
-        """Makes the four daemons and starts them."""
+        """Makes the four daemons; the watchdog needs the catalogue, so publish first."""
         careless = [sys.executable, "-m", "demo.careless"]
-        for actor in self.deliverers:
-            command = careless if self.broken == "domain" else []
-            daemon = self.world.daemon(
-                actor, "deliverer", command=command, env={"PYTHONPATH": str(ROOT)}
+        self.daemons = [
+            self.world.daemon(
+                actor,
+                "deliverer",
+                command=careless if self.broken == "domain" else (),
+                env={"PYTHONPATH": str(ROOT)},
             )
-            self.daemons.append(daemon)
-        seller_home = self.world.env(self.seller)
+            for actor in self.deliverers
+        ]
         self.watchdog = self.world.daemon(
             self.operator,
             "watchdog",
             env={
-                "DAM_HOME": seller_home["DAM_HOME"],
-                "DAM_KEY_PASSPHRASE": seller_home["DAM_KEY_PASSPHRASE"],
-                "DAM_SELLER": self.seller.address,
+                "DAM_HOME": str(self.seller.dam_home),
+                "DAM_KEY_PASSPHRASE": self.seller.passphrase,
             },
         )
         for daemon in (*self.daemons, self.watchdog):
@@ -225,7 +227,7 @@ def _hex(value: bytes) -> str:
 def _toml(deal: Deal, arbitrator: Address, good: str) -> str:
     return "\n".join(
         (
-            "[[item]]",
+            "[[items]]",
             f"id = {json.dumps(deal.item)}",
             f"title = {json.dumps(deal.title)}",
             f'price = "{deal.price} wei"',
@@ -234,9 +236,8 @@ def _toml(deal: Deal, arbitrator: Address, good: str) -> str:
             f'bond = "{deal.bond} wei"',
             f"parts = {deal.parts}",
             f"threshold = {deal.threshold}",
-            f"supply = {deal.supply}",
             f'arbitrator = "{arbitrator}"',
-            good,
+            good if "codes" in good else f"{good}\nsupply = {deal.supply}",
         )
     )
 

@@ -107,9 +107,9 @@ async def _set_up(cast: Cast, report: Report) -> bool:
         report.step(f"market {world.deployment.market}", world.deployment.first_block)
         await cast.enter()
         report.step("three deliverers and a seller have staked", await world.block())
-        cast.raise_daemons()
         block = await cast.publish()
         report.step("the seller published four items", block)
+        cast.raise_daemons()
         await cast.ready(*cast.daemons, cast.watchdog)
         for daemon in (*cast.daemons, cast.watchdog):
             report.step(f"{daemon.name} runs as process {daemon.pid}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
+
+from dam.errors import ContractReverted
 
 WEI = 10**18
 
@@ -162,6 +165,12 @@ def coins(wei: int) -> str:
     sign = "-" if wei < 0 else ""
     whole, rest = divmod(abs(wei), WEI)
     return f"{sign}{whole}.{rest:018d}"
+
+
+def said(error: ContractReverted) -> str:
+    """A refusal of the contract on one line."""
+    text = re.sub(r"0x[0-9a-fA-F]{40,}", lambda match: short(match[0]), str(error))
+    return re.sub(r"\b(copyId|seller)=\S+,? ?", "", text).replace(", )", ")")
 
 
 def short(value: bytes | str) -> str:

@@ -8,7 +8,7 @@ from dam.types import Status
 from demo import byhand, trade
 from demo.actors import Actor
 from demo.cast import Cast
-from demo.report import Report, Scene, coins
+from demo.report import Report, Scene, coins, said
 from demo.trade import Order
 
 
@@ -23,7 +23,7 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     report.check(
         error.error == "Underpaid"
         and error.arguments == {"paid": deal.price - 1, "price": deal.price},
-        f"the contract says {error}",
+        f"the contract says {said(error)}",
         "expected Underpaid",
     )
 
@@ -36,9 +36,9 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     report.step("the customer's purchase names the document that he read: reverted", block)
     report.check(
         error.error == "StoreChanged"
-        and error.arguments.get("read") == order.digest
-        and error.arguments.get("current") == digest,
-        f"the contract says {error}",
+        and error.arguments.get("read") == "0x" + order.digest.hex()
+        and error.arguments.get("current") == "0x" + digest.hex(),
+        f"the contract says {said(error)}",
         "expected StoreChanged",
     )
     state = await world.market.sale_state(

@@ -10,7 +10,7 @@ from dam.types import Purchase, Status
 from demo import trade
 from demo.cast import Cast
 from demo.money import Till
-from demo.report import Report, Scene, coins
+from demo.report import Report, Scene, coins, said
 
 
 async def play(cast: Cast, report: Report, scene: Scene) -> None:
@@ -33,7 +33,7 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     refused = await _refusal(cast, sale)
     report.check(
         refused.error == "TooEarly" and refused.arguments.get("firstBlock") == opens,
-        f"a refund now is refused: {refused}",
+        f"a refund now is refused: {said(refused)}",
         f"expected TooEarly until block {opens}",
     )
     await world.mine_to(opens)
