@@ -105,6 +105,8 @@ def cli(
     if path.exists() and not force:
         raise click.UsageError(f"{path} is there already: use --out, or --force to replace it")
     blocks = (refund_blocks, dispute_blocks, arbitration_blocks, exit_blocks)
+    # Ape misses a change of a file that Marketplace.sol imports: never deploy what it cached.
+    project.load_contracts(use_cache=False)
     market = account.deploy(project.Marketplace, blocks, min_deliverer_stake, min_seller_stake)
     deployment = Deployment(
         chain_id=provider.chain_id,
