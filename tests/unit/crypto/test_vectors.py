@@ -1,0 +1,312 @@
+"""The golden vectors: written by our code, recomputed here without it, and read by it.
+
+What this file uses of other libraries (eth_abi, eth_utils, PyNaCl's high-level classes, hashlib) is
+what another implementation would use.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_abi import encode
+from eth_utils import keccak
+from nacl.public import Box, PrivateKey, PublicKey, SealedBox
+from nacl.secret import Aead, SecretBox
+
+from dam import catalog, finding, payload, sealing, sharing, strictjson
+from dam.errors import Malformed
+from dam.keys import KeyPair, KeyRing
+from dam.payload import StreamDecryptor
+from dam.testing.blocks import MemoryStore
+
+ROOT = Path(__file__).resolve().parents[3]
+FILE = ROOT / "tests" / "vectors" / "vectors.json"
+VECTORS: dict[str, Any] = json.loads(FILE.read_bytes())
+PRIME = 2**256 - 189
+
+ABI = {
+    "terms": "bytes32 address uint128 uint128 uint128 uint128 uint64 bool uint8 uint8 "
+    "address bytes32",
+    "part": "uint64 uint8 address bytes32 bytes32 bytes32",
+    "sale": "address address uint64 uint64 bool uint8 uint8 uint128 bytes32 bytes32",
+    "escrow": "bytes32 bytes32 address uint128 uint128 uint128 address",
+}
+
+
+def raw(text: str) -> bytes:
+    assert text.startswith("0x")
+    return bytes.fromhex(text[2:])
+
+
+def as_hex(data: bytes) -> str:
+    return "0x" + data.hex()
+
+
+def abi(kind: str, record: dict[str, Any]) -> bytes:
+    values = []
+    types = ABI[kind].split()
+    for abi_type, value in zip(types, record.values(), strict=True):
+        if abi_type == "bytes32":
+            values.append(raw(value))
+        else:
+            values.append(int(value) if abi_type.startswith("uint") else value)
+    return encode(types, values)
+
+
+def rows(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("row", VECTORS[name])
+
+
+def test_the_script_gives_the_same_file() -> None:
+    spec = importlib.util.spec_from_file_location("make_vectors", ROOT / "scripts/make_vectors.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.build() == FILE.read_bytes(), "run: python scripts/make_vectors.py"
+
+
+def test_every_kind_of_vector_has_a_test() -> None:
+    source = Path(__file__).read_text()
+    for name in VECTORS:
+        assert name == "about" or f'rows("{name}")' in source
+
+
+@rows("itemId")
+def test_item_id(row: dict[str, Any]) -> None:
+    assert as_hex(keccak(text=row["name"])) == row["itemId"]
+
+
+@rows("copyId")
+def test_copy_id(row: dict[str, Any]) -> None:
+    types = ["address", "bytes32", "uint64"]
+    encoded = encode(types, [row["seller"], raw(row["itemId"]), int(row["copy"])])
+    assert as_hex(keccak(encoded)) == row["copyId"]
+
+
+@rows("domain")
+def test_domain(row: dict[str, Any]) -> None:
+    types = ["uint256", "address", "address", "bytes32", "bool", "uint64"]
+    copy = int(row["copy"]) if row["stock"] else 0
+    where = [int(row["chainId"]), row["market"], row["seller"]]
+    encoded = encode(types, [*where, raw(row["itemId"]), row["stock"], copy])
+    assert as_hex(keccak(encoded)) == row["domain"]
+
+
+@rows("termsLeaf")
+def test_terms_leaf(row: dict[str, Any]) -> None:
+    assert as_hex(keccak(keccak(abi("terms", row["terms"])))) == row["leaf"]
+
+
+@rows("partLeaf")
+def test_part_leaf(row: dict[str, Any]) -> None:
+    assert as_hex(keccak(keccak(abi("part", row["part"])))) == row["leaf"]
+
+
+@rows("merkle")
+def test_merkle(row: dict[str, Any]) -> None:
+    assert {proof["leaf"] for proof in row["proofs"]} == set(row["leaves"])
+    for proof in row["proofs"]:
+        node = raw(proof["leaf"])
+        for sibling in proof["proof"]:
+            node = keccak(b"".join(sorted([node, raw(sibling)])))
+        assert as_hex(node) == row["root"]
+
+
+@rows("purchase")
+def test_purchase(row: dict[str, Any]) -> None:
+    terms, escrow, sale = row["terms"], row["escrow"], row["sale"]
+    assert as_hex(keccak(b"".join(map(raw, row["keys"])))) == row["keysHash"] == escrow["keysHash"]
+    assert as_hex(keccak(abi("escrow", escrow))) == row["escrowHash"] == sale["escrowHash"]
+    assert as_hex(keccak(abi("sale", sale))) == row["saleHash"]
+    assert row["commitment"] == row["saleHash"][: 2 + 48]
+    assert sale["fee"] == str(int(terms["commission"]) // int(terms["parts"]))
+    assert (sale["purchaseBlock"], sale["copy"]) == (row["block"], row["copy"])
+    assert escrow["storeDigest"] == row["storeDigest"]
+    for name in ("token", "price", "penalty", "arbitrator"):
+        assert escrow[name] == terms[name]
+
+
+@rows("escrowAndSale")
+def test_escrow_and_sale(row: dict[str, Any]) -> None:
+    assert as_hex(keccak(abi("escrow", row["escrow"]))) == row["escrowHash"]
+    assert as_hex(keccak(abi("sale", row["sale"]))) == row["saleHash"]
+
+
+@rows("sharing")
+def test_sharing(row: dict[str, Any]) -> None:
+    numbers = [int(value, 16) for value in (row["secret"], *row["coefficients"])]
+    assert len(numbers) == int(row["k"])
+    for index in range(int(row["n"])):
+        value = sum(c * (index + 1) ** power for power, c in enumerate(numbers)) % PRIME
+        assert int(row["shares"][index], 16) == value
+        assert as_hex(keccak(raw(row["shares"][index]))) == row["commitments"][index]
+    assert as_hex(keccak(raw(row["secret"]))) == row["secretHash"]
+    shares = {i: raw(share) for i, share in enumerate(row["shares"])}
+    assert sharing.join(shares, int(row["k"])) == raw(row["secret"])
+
+
+@rows("sellerSeed")
+def test_seller_seed(row: dict[str, Any]) -> None:
+    k, n = int(row["k"]), int(row["n"])
+    place = (
+        int(row["chainId"]).to_bytes(32, "big")
+        + raw(row["market"])
+        + raw(row["itemId"])
+        + int(row["copy"]).to_bytes(8, "big")
+        + int(row["generation"]).to_bytes(8, "big")
+    )
+
+    def derive(person: bytes, tail: bytes) -> bytes:
+        return hashlib.blake2b(
+            place + tail, key=raw(row["seed"]), person=person, digest_size=32
+        ).digest()
+
+    numbers = [derive(b"dam.content", bytes(4))]
+    numbers += [derive(b"dam.share", bytes([n, k, j]) + bytes(4)) for j in range(1, k)]
+    assert as_hex(numbers[0]) == row["contentKey"]
+    assert [as_hex(c) for c in numbers[1:]] == row["coefficients"]
+    values = [int.from_bytes(c, "big") for c in numbers]
+    for i in range(n):
+        share = sum(c * (i + 1) ** power for power, c in enumerate(values)) % PRIME
+        assert int(row["shares"][i], 16) == share
+        assert as_hex(derive(b"dam.salt", bytes([i]))) == row["salts"][i]
+
+
+@rows("buyerSeed")
+def test_buyer_seed(row: dict[str, Any]) -> None:
+    message = (
+        int(row["chainId"]).to_bytes(32, "big")
+        + raw(row["market"])
+        + raw(row["copyId"])
+        + int(row["attempt"]).to_bytes(4, "big")
+    )
+    secret = hashlib.blake2b(
+        message, key=raw(row["seed"]), person=b"dam.purchase", digest_size=32
+    ).digest()
+    assert as_hex(secret) == row["purchaseSecret"]
+    for i, (part, key) in enumerate(zip(row["partSecrets"], row["partKeys"], strict=True)):
+        expected = hashlib.blake2b(bytes([i]), key=secret, person=b"dam.part-key", digest_size=32)
+        assert as_hex(expected.digest()) == part
+        assert as_hex(bytes(PrivateKey(raw(part)).public_key)) == key
+
+
+def plaintext(part: dict[str, Any]) -> bytes:
+    tail = raw(part["share"]) + raw(part["secretHash"]) + raw(part["salt"])
+    return b"\1" + raw(part["domain"]) + bytes([int(part["index"])]) + tail
+
+
+@rows("sealedPart")
+def test_sealed_part(row: dict[str, Any]) -> None:
+    page, deliverer = (PrivateKey(raw(row[k])) for k in ("sealingSecret", "delivererSecret"))
+    assert as_hex(bytes(page.public_key)) == row["sealingKey"]
+    assert as_hex(bytes(deliverer.public_key)) == row["delivererKey"]
+    shared = Box(deliverer, page.public_key).shared_key()
+    assert as_hex(shared) == row["sharedKey"]
+    assert as_hex(plaintext(row["part"])) == row["plaintext"]
+    domain, nonce = raw(row["part"]["domain"]), raw(row["nonce"])
+    tag = hashlib.blake2b(domain, key=shared, digest_size=16).digest()
+    assert as_hex(tag) == row["tag"]
+    box = SecretBox(shared).encrypt(plaintext(row["part"]), nonce).ciphertext
+    assert as_hex(tag + nonce + box) == row["sealed"]
+    assert sealing.open_part(shared, raw(row["sealed"])).share == raw(row["part"]["share"])
+
+
+def sealed_box(message: bytes, public: bytes, ephemeral: PrivateKey) -> bytes:
+    own = bytes(ephemeral.public_key)
+    nonce = hashlib.blake2b(own + public, digest_size=24).digest()
+    return own + Box(ephemeral, PublicKey(public)).encrypt(message, nonce).ciphertext
+
+
+@rows("plainSealedPart")
+def test_plain_sealed_part(row: dict[str, Any]) -> None:
+    secret = PrivateKey(raw(row["delivererSecret"]))
+    assert SealedBox(secret).decrypt(raw(row["sealed"])) == plaintext(row["part"])
+    ephemeral = PrivateKey(raw(row["ephemeralSecret"]))
+    box = sealed_box(plaintext(row["part"]), raw(row["delivererKey"]), ephemeral)
+    assert as_hex(box) == row["sealed"]
+    assert sealing.open_plain(bytes(secret), box).share == raw(row["part"]["share"])
+
+
+@rows("fragment")
+def test_fragment(row: dict[str, Any]) -> None:
+    fragment, share = raw(row["fragment"]), raw(row["share"])
+    assert len(fragment) == 80
+    assert SealedBox(PrivateKey(raw(row["secret"]))).decrypt(fragment) == share
+    assert sealed_box(share, raw(row["key"]), PrivateKey(raw(row["ephemeralSecret"]))) == fragment
+    assert as_hex(keccak(share)) == row["commitment"]
+    assert sealing.open_fragment(fragment, raw(row["secret"])) == share
+
+
+@rows("refusedPublicKey")
+def test_refused_public_key(row: dict[str, Any]) -> None:
+    canonical = int.from_bytes(raw(row["key"]), "little") < 2**255 - 19
+    assert canonical == (row["reason"] == "low order")
+    with pytest.raises(Malformed, match=row["reason"]):
+        sealing.check_public_key(raw(row["key"]))
+
+
+@rows("inlinePayload")
+def test_inline_payload(row: dict[str, Any]) -> None:
+    key, domain, good, box = (raw(row[k]) for k in ("contentKey", "domain", "good", "box"))
+    assert raw(row["associatedData"]) == b"DAM payload 1" + domain
+    assert box[:24] == raw(row["nonce"])
+    padded = Aead(key).decrypt(box[24:], raw(row["associatedData"]), box[:24])
+    assert padded == good + b"\x80" + bytes(int(row["paddedBytes"]) - len(good) - 1)
+    read = payload.payload_from_json(row["document"])
+    assert isinstance(read, payload.InlinePayload)
+    assert payload.decrypt_inline(key, domain, read) == good
+
+
+@rows("streamPayload")
+def test_stream_payload(row: dict[str, Any]) -> None:
+    read = payload.payload_from_json(row["document"])
+    assert isinstance(read, payload.StreamPayload)
+    assert read.header == raw(row["header"])
+    blocks = [raw(block) for block in row["blocks"]]
+    assert [cid.digest for cid in read.chunks] == [hashlib.sha256(b).digest() for b in blocks]
+    decryptor = StreamDecryptor(raw(row["contentKey"]), raw(row["domain"]), read)
+    assert b"".join(decryptor.push(block) for block in blocks) == raw(row["good"])
+    decryptor.finish()
+
+
+@rows("cid")
+def test_cid(row: dict[str, Any]) -> None:
+    digest = hashlib.sha256(raw(row["data"])).digest()
+    assert as_hex(digest) == row["digest"]
+    prefix = {"raw": b"\x01\x55", "dag-json": b"\x01\xa9\x02"}[row["codec"]]
+    text = base64.b32encode(prefix + b"\x12\x20" + digest).decode().rstrip("=").lower()
+    assert "b" + text == row["cid"]
+
+
+@rows("store")
+async def test_store(row: dict[str, Any]) -> None:
+    """The whole way: read, find, open, join, decrypt."""
+    blocks = MemoryStore()
+    for block in row["blocks"]:
+        data = block["text"].encode()
+        assert str(await blocks.put("dag-json", data)) == block["cid"]
+        assert strictjson.dumps(json.loads(data)) == data, "canonical"
+    place = {"market": row["market"], "seller": row["seller"], "chain_id": int(row["chainId"])}
+    root = raw(row["catalogueRoot"])
+    store = await catalog.read_store(blocks, raw(row["digest"]), root=root, **place)
+    (item,) = store.items
+    secret = raw(row["delivererSecret"])
+    ring = KeyRing((KeyPair(sealing.public_key(secret), secret),))
+    (found,) = finding.find_parts(item, ring, **place)
+    opened = finding.open_found(found, me=row["deliverer"], **place)
+    assert opened.part.share == raw(row["share"])
+    assert [as_hex(step) for step in opened.proof] == row["delivererProof"]
+    assert as_hex(opened.leaf.salt) == row["delivererLeaf"]["salt"]
+    shares = {i: raw(share) for i, share in enumerate(row["shares"])}
+    key = sharing.join(shares, item.terms.threshold)
+    assert as_hex(key) == row["contentKey"]
+    box = item.payload(24)
+    assert isinstance(box, payload.InlinePayload)
+    assert payload.decrypt_inline(key, opened.part.domain, box) == raw(row["good"])
