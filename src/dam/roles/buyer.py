@@ -296,9 +296,17 @@ def good_domain(deployment: Deployment, purchase: Purchase) -> bytes:
 
 
 def restored_record(
-    deployment: Deployment, purchase: Purchase, attempt: int, store: Store | None
+    deployment: Deployment, purchase: Purchase, attempt: int, root: bytes, store: Store | None
 ) -> Record:
-    """A record made again from the chain, and from the store where it can still be read."""
+    """A record made again from the chain, and from the store where it can still be read.
+
+    Args:
+        deployment: Chain and market.
+        purchase: As the chain has it.
+        attempt: From `dam.purchases.find_attempt`.
+        root: Catalogue root that went with the document.
+        store: The document, or None.
+    """
     item = store.item(purchase.terms.item_id) if store else None
     return Record(
         chain_id=deployment.chain_id,
@@ -310,7 +318,7 @@ def restored_record(
         item=item.name if item else "0x" + purchase.terms.item_id.hex(),
         title=item.title if item else "(store not read)",
         store_digest=purchase.store_digest,
-        root=store.root if store else bytes(32),
+        root=root,
         keys=purchase.keys,
         payload=item.payload(purchase.copy) if item else None,
         made=now(),

@@ -1,0 +1,317 @@
+"""``dam buyer``: the group, the list of purchases, and how a purchase ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dam import strictjson
+from dam.amounts import format_amount
+from dam.commands.base import (
+    account_option,
+    agree,
+    asynchronous,
+    connect,
+    emit,
+    hexed,
+    json_option,
+    note,
+    open_signer,
+    receipt_json,
+    receipt_text,
+    role_address,
+    table,
+    yes_option,
+)
+from dam.commands.buying import ROLE, browse, buy, open_seed
+from dam.commands.opening import open_good, restore_record, wait
+from dam.commands.sales import close, doable, find_sale, sale_json, state_text
+from dam.config import Settings
+from dam.errors import ConfigError, KeyFileError, Permanent
+from dam.fields import title
+from dam.hashing import escrow_of, sale_of
+from dam.history import History, read_history
+from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
+from dam.purchases import Record, Records, find_attempt, record_of, unpaid
+from dam.salebook import SaleRecord
+from dam.types import ZERO32, ZERO_ADDRESS, Status, Windows
+
+
+@click.group()
+def buyer() -> None:
+    """Buy: browse, buy, wait, open; then confirm, or get your money back."""
+
+
+for _command in (browse, buy, wait, open_good):
+    buyer.add_command(_command)
+
+
+# -------------------------------------------------------------------------------------- purchases
+
+
+@buyer.command()
+@click.option(
+    "--rescan", is_flag=True, help="Rebuild lost records from the seed and the chain's events."
+)
+@account_option
+@json_option
+@asynchronous
+async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
+    """Lists purchases: state, and what can be done now, until which block."""
+    settings = Settings.load()
+    records = Records(settings.purchases)
+    seed = open_seed(settings) if rescan else None
+    windows = settings.deployment.windows
+    async with connect(settings) as session:
+        history = await read_history(session.market)
+        if seed is not None:
+            found = 0
+            known = records.all()
+            for sale in history.book.sales.values():
+                attempt = find_attempt(seed, settings.deployment, sale.purchase)
+                if attempt is None or record_of(known, sale.purchase):
+                    continue
+                records.save(await restore_record(session, history, sale, attempt))
+                found += 1
+            note(
+                f"Rescanned {len(history.book.sales)} sales up to block {history.head}: "
+                f"{found} records rebuilt."
+            )
+    known = records.all()
+    mine = _mine(settings, account, history, known)
+    bought = {sale.copy_id for sale, _ in mine}
+    lost = [r for r in unpaid(known, (s.purchase for s, _ in mine)) if r.copy_id not in bought]
+    values = [_purchase_json(sale, record, windows, history.head) for sale, record in mine]
+    rows = [_purchase_row(sale, record, windows, history.head) for sale, record in mine]
+    head = ("sale", "item", "copy", "price", "bought", "state", "what you can do")
+    human = table(head, rows) if rows else "No purchases."
+    for record in lost:
+        human += (
+            f"\nNot on the chain: attempt {record.attempt} to buy {record.item} of {record.made} "
+            "(nothing was paid, unless its transaction is still on its way)"
+        )
+    human += f"\nThe newest block is {history.head}."
+    emit(
+        {
+            "block": history.head,
+            "purchases": values,
+            "unpaid": [{"id": r.copy_id, "item": r.item, "made": r.made} for r in lost],
+        },
+        as_json,
+        human,
+    )
+
+
+def _mine(
+    settings: Settings, account: str | None, history: History, known: list[Record]
+) -> list[tuple[SaleRecord, Record | None]]:
+    """Sales with a record of ours, or bought by our account."""
+    try:
+        address = role_address(settings, ROLE, account)
+    except (ConfigError, KeyFileError):
+        if account:
+            raise
+        address = None
+    found = []
+    for sale in history.book.sales.values():
+        record = record_of(known, sale.purchase)
+        if record is not None or sale.purchase.buyer == address:
+            found.append((sale, record))
+    return found
+
+
+def _purchase_json(
+    sale: SaleRecord, record: Record | None, windows: Windows, head: int
+) -> dict[str, Any]:
+    value = sale_json(sale, windows, head)
+    value["item"] = record.item if record else None
+    value["title"] = record.title if record else None
+    value["refundFrom"] = sale.last_delivery(windows) + 1
+    return value
+
+
+def _purchase_row(
+    sale: SaleRecord, record: Record | None, windows: Windows, head: int
+) -> tuple[object, ...]:
+    can = doable(sale, windows, head, ("buyer", "anyone"))
+    if len(sale.delivered) >= sale.purchase.terms.threshold:
+        can.insert(0, "open")
+    if record is None:
+        can.insert(0, "--rescan first (no record of it here)")
+    return (
+        hexed(sale.copy_id)[:18],
+        record.item if record else hexed(sale.purchase.terms.item_id)[:10],
+        sale.purchase.copy,
+        format_amount(sale.purchase.terms.price),
+        f"block {sale.purchase.block}",
+        state_text(sale),
+        "; ".join(can),
+    )
+
+
+# ---------------------------------------------------------------------------------------- its end
+
+
+@buyer.command()
+@click.argument("sale_id", metavar="ID")
+@account_option
+@yes_option
+@json_option
+@asynchronous
+async def confirm(sale_id: str, account: str | None, yes: bool, as_json: bool) -> None:
+    """Says that the good is what was promised: the seller is paid, and no dispute is possible."""
+    settings = Settings.load()
+    signer = open_signer(settings, ROLE, account)
+    async with connect(settings) as session:
+        sale = find_sale(await read_history(session.market), sale_id)
+        price = format_amount(sale.purchase.terms.price)
+        agree(f"Have you opened the good, and shall the seller get {price}?", yes or as_json)
+        receipt = await close(session, signer, "confirm", sale)
+    emit(
+        {"id": sale.copy_id, **receipt_json(receipt)},
+        as_json,
+        f"Confirmed {receipt_text(receipt)}.",
+    )
+
+
+@buyer.command()
+@click.argument("sale_id", metavar="ID")
+@account_option
+@json_option
+@asynchronous
+async def refund(sale_id: str, account: str | None, as_json: bool) -> None:
+    """Takes the money of a sale back whose parts did not come in time, with the penalty."""
+    settings = Settings.load()
+    windows = settings.deployment.windows
+    async with connect(settings) as session:
+        history = await read_history(session.market)
+        sale = find_sale(history, sale_id)
+        if sale.status != Status.PURCHASED:
+            raise Permanent(f"the sale is {sale.status.name.lower()}: there is nothing to refund")
+        first = sale.last_delivery(windows) + 1
+        if history.head + 1 < first:
+            raise Permanent(
+                f"parts may come until block {first - 1}; a refund is possible from block {first} "
+                f"on, and the newest block is {history.head}"
+            )
+        signer = open_signer(settings, ROLE, account)
+        receipt = await close(session, signer, "refund", sale)
+    penalty = sale.refund_penalty()
+    emit(
+        {
+            "id": sale.copy_id,
+            "price": str(sale.purchase.terms.price),
+            "penalty": str(penalty),
+            **receipt_json(receipt),
+        },
+        as_json,
+        f"Refunded {receipt_text(receipt)}: {format_amount(sale.purchase.terms.price)}, and "
+        f"{format_amount(penalty)} of the seller's stake.\nNext: dam withdraw",
+    )
+
+
+@buyer.command()
+@click.argument("sale_id", metavar="ID")
+@account_option
+@yes_option
+@json_option
+@asynchronous
+async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -> None:
+    """Gives a dispute up: the seller gets the price and the buyer's bond."""
+    settings = Settings.load()
+    signer = open_signer(settings, ROLE, account)
+    async with connect(settings) as session:
+        sale = find_sale(await read_history(session.market), sale_id)
+        if sale.purchase.buyer != signer.address:
+            raise Permanent(f"{signer.address} is not the buyer of this sale")
+        bond = format_amount(sale.purchase.terms.effective_bond)
+        agree(f"Give the dispute up, and the bond of {bond} with it?", yes or as_json)
+        receipt = await close(session, signer, "concede", sale)
+    emit(
+        {"id": sale.copy_id, **receipt_json(receipt)}, as_json, f"Conceded {receipt_text(receipt)}."
+    )
+
+
+@buyer.command()
+@click.argument("sale_id", metavar="ID")
+@click.option("--text", help="What is wrong, in a sentence; the arbitrator reads it.")
+@click.option(
+    "--file",
+    "attachment",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Evidence of at most 1 MiB. Everybody can read it: no secrets.",
+)
+@account_option
+@yes_option
+@json_option
+@asynchronous
+async def dispute(
+    sale_id: str,
+    text: str | None,
+    attachment: Path | None,
+    account: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Asks the arbitrator to rule. It takes the bond, which the loser loses."""
+    settings = Settings.load()
+    windows = settings.deployment.windows
+    async with connect(settings) as session:
+        history = await read_history(session.market)
+        sale = find_sale(history, sale_id)
+        purchase, terms = sale.purchase, sale.purchase.terms
+        if terms.arbitrator == ZERO_ADDRESS:
+            raise Permanent("the item names no arbitrator, so nobody could rule on a dispute")
+        if sale.status != Status.COMPLETE:
+            raise Permanent(f"only a complete sale can be disputed; this one is {state_text(sale)}")
+        signer = open_signer(settings, ROLE, account)
+        note(
+            f"Arbitrator {terms.arbitrator} rules until about block "
+            f"{history.head + 1 + windows.arbitration_blocks}; if he does not, the seller is paid"
+        )
+        note(f"Bond       {format_amount(terms.effective_bond)}: you lose it if you lose")
+        agree("Dispute the sale?", yes or as_json)
+        evidence = await _publish_evidence(session.blocks, purchase.copy_id, text, attachment)
+        receipt = await session.send(
+            signer,
+            "openDispute",
+            purchase.copy_id,
+            sale_of(purchase),
+            escrow_of(purchase),
+            evidence.digest if evidence else ZERO32,
+            value=terms.effective_bond,
+        )
+    emit(
+        {
+            "id": sale.copy_id,
+            "bond": str(terms.effective_bond),
+            "evidence": str(evidence) if evidence else None,
+            "ruleUntil": receipt.block + windows.arbitration_blocks,
+            **receipt_json(receipt),
+        },
+        as_json,
+        f"Disputed {receipt_text(receipt)}. Evidence: {evidence or 'none'}.",
+    )
+
+
+async def _publish_evidence(
+    blocks: BlockStore, copy_id: bytes, text: str | None, attachment: Path | None
+) -> Cid | None:
+    """Puts and pins the evidence: ``name``, ``description`` and a link ``file``, as in ERC-1497."""
+    if text is None and attachment is None:
+        return None
+    value: dict[str, Any] = {
+        "name": f"Dispute of sale {hexed(copy_id)}",
+        "description": title(text or "See the file.", "--text"),
+    }
+    if attachment is not None:
+        with attachment.open("rb") as file:
+            data = file.read(BLOCK_BYTES + 1)
+        if len(data) > BLOCK_BYTES:
+            raise Permanent(f"{attachment} is over 1 MiB: the evidence is one file of at most that")
+        value["file"] = {"/": str(await blocks.put("raw", data))}
+    cid = await blocks.put("dag-json", strictjson.dumps(value))
+    await blocks.pin(cid)
+    return cid

@@ -1,0 +1,366 @@
+"""``dam buyer browse`` and ``dam buyer buy``."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from dam.accounts import Signer
+from dam.amounts import format_amount
+from dam.catalog import Item, Store
+from dam.commands.base import (
+    ADDRESS,
+    Session,
+    account_option,
+    agree,
+    asynchronous,
+    connect,
+    emit,
+    hexed,
+    json_option,
+    key_passphrase,
+    note,
+    open_signer,
+    receipt_json,
+    receipt_text,
+    table,
+    yes_option,
+)
+from dam.config import Settings
+from dam.errors import (
+    BlockRefused,
+    IpfsError,
+    KeyFileError,
+    Malformed,
+    Permanent,
+)
+from dam.hashing import catalogue_commitment
+from dam.hashing import copy_id as hash_copy
+from dam.history import History, read_history
+from dam.ipfs import Cid
+from dam.keys import load_seed
+from dam.purchases import Record, Records
+from dam.roles import buyer as role
+from dam.rpc import RpcRejectedError
+from dam.seeds import BuyerSeed
+from dam.transactions import estimate_gas, suggest_fees
+from dam.types import ZERO_ADDRESS, Address, Status, StoreVersion
+
+ROLE = "buyer"
+_MAX_TIP = 20 * 10**9
+
+
+def open_seed(settings: Settings) -> BuyerSeed:
+    """The buyer's seed.
+
+    Raises:
+        KeyFileError: There is none; the message names the command that makes it.
+    """
+    path = settings.keys.buyer
+    if not path.exists():
+        raise KeyFileError(f"{path} does not exist: run `dam keys new buyer` (or restore it) first")
+    return BuyerSeed(load_seed(path, "buyer-seed", key_passphrase()))
+
+
+# ----------------------------------------------------------------------------------------- browse
+
+
+@click.command()
+@click.option("--seller", type=ADDRESS, help="Only this seller's store.")
+@json_option
+@asynchronous
+async def browse(seller: Address | None, as_json: bool) -> None:
+    """Lists what is for sale: every store that can be read, checked against the chain."""
+    stores, unreadable, texts = [], [], []
+    async with connect() as session:
+        history = await read_history(session.market)
+        versions = {s: v[-1] for s, v in history.book.stores.items()}
+        if seller is not None:
+            if seller not in versions:
+                raise Permanent(f"{seller} has no store in this market")
+            versions = {seller: versions[seller]}
+        for version in versions.values():
+            try:
+                store = await role.read_version(
+                    session.blocks, session.settings.deployment, version
+                )
+            except (Malformed, IpfsError, BlockRefused) as error:
+                unreadable.append({"seller": version.seller, "reason": str(error)})
+                note(f"The store of {version.seller} is left out: {error}")
+                continue
+            free = await session.market.seller_stake(version.seller)
+            stores.append(_store_json(store, history, free))
+            texts.append(_store_text(store, history, free))
+    human = "\n\n".join(texts) or "Nothing is for sale."
+    if texts:
+        human += "\n\nNext: dam buyer buy SELLER ITEM"
+    emit({"block": history.head, "stores": stores, "unreadable": unreadable}, as_json, human)
+
+
+def _store_json(store: Store, history: History, free: int) -> dict[str, Any]:
+    return {
+        "seller": store.seller,
+        "name": store.name,
+        "cid": str(Cid("dag-json", store.digest)),
+        "freeStake": str(free),
+        "items": [_item_json(store, item, history, free) for item in store.items],
+    }
+
+
+def _item_json(store: Store, item: Item, history: History, free: int) -> dict[str, Any]:
+    terms = item.terms
+    taken = history.book.taken(store.seller, terms.item_id)
+    return {
+        "id": item.name,
+        "itemId": terms.item_id,
+        "title": item.title,
+        "price": str(terms.price),
+        "token": terms.token,
+        "commission": str(terms.commission),
+        "penalty": str(terms.penalty),
+        "bond": str(terms.effective_bond),
+        "supply": terms.supply,
+        "free": role.free_copies(item, taken),
+        "stock": terms.stock,
+        "parts": terms.parts,
+        "threshold": terms.threshold,
+        "arbitrator": None if terms.arbitrator == ZERO_ADDRESS else terms.arbitrator,
+        "partsRoot": terms.parts_root,
+        "backed": free >= terms.reserve,
+        "metadata": item.metadata,
+    }
+
+
+def _store_text(store: Store, history: History, free: int) -> str:
+    rows = []
+    for item in store.items:
+        terms = item.terms
+        left = role.free_copies(item, history.book.taken(store.seller, terms.item_id))
+        rows.append(
+            (
+                item.name,
+                item.title,
+                format_amount(terms.price),
+                left if free >= terms.reserve else f"{left} (seller's stake too low now)",
+                f"{terms.threshold} of {terms.parts}",
+                format_amount(terms.penalty),
+                "none" if terms.arbitrator == ZERO_ADDRESS else terms.arbitrator,
+            )
+        )
+    head = ("item", "title", "price", "left", "parts", "if it never comes", "arbitrator")
+    listed = table(head, rows) if rows else "(empty)"
+    return f"{store.name}  of  {store.seller}\n{listed}"
+
+
+# -------------------------------------------------------------------------------------------- buy
+
+
+@dataclass(frozen=True)
+class _Deal:
+    """What is about to be paid."""
+
+    store: Store
+    item: Item
+    copy: int
+    record: Record
+    data: bytes
+    free_stake: int
+    gas: int
+    """Estimate of the gas, in wei."""
+    head: int
+
+
+@click.command()
+@click.argument("seller", type=ADDRESS)
+@click.argument("item")
+@click.option("--copy", type=click.IntRange(0), help="This copy. [default: a free one at random]")
+@click.option("--no-arbitrator", is_flag=True, help="Buy although nobody could rule on a dispute.")
+@account_option
+@yes_option
+@json_option
+@asynchronous
+async def buy(
+    seller: Address,
+    item: str,
+    copy: int | None,
+    no_arbitrator: bool,
+    account: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Buys a copy of ITEM from SELLER, after showing what is paid, to whom, and when it comes back.
+
+    Each part of the key is sealed to a one-time key of yours. They derive from your seed, and the
+    record of the attempt is written before the money moves.
+    """
+    settings = Settings.load()
+    seed = open_seed(settings)
+    signer = open_signer(settings, ROLE, account)
+    records = Records(settings.purchases)
+    async with connect(settings) as session:
+        deal = await _negotiate(
+            session, seed, signer.address, records, seller, item, copy, no_arbitrator
+        )
+        _show(deal, settings)
+        agree("Buy it?", yes)
+        records.add(deal.record)
+        receipt = await _pay(session, signer, deal)
+    # Mined; the deadline counts from the block that holds it.
+    records.save(replace(deal.record, tx=receipt.tx_hash, block=receipt.block))
+    windows = settings.deployment.windows
+    terms = deal.item.terms
+    refund_from = receipt.block + windows.refund_blocks + 1
+    name = hexed(deal.record.copy_id)
+    emit(
+        {
+            "id": name,
+            "item": deal.item.name,
+            "itemId": terms.item_id,
+            "copy": deal.copy,
+            "seller": seller,
+            "buyer": signer.address,
+            "price": str(terms.price),
+            "attempt": deal.record.attempt,
+            "fallbackFrom": receipt.block + 101,
+            "deliverBy": receipt.block + windows.refund_blocks,
+            "refundFrom": refund_from,
+            **receipt_json(receipt),
+        },
+        as_json,
+        f"Bought copy {deal.copy} of {deal.item.name} {receipt_text(receipt)}.\nSale {name}\n"
+        f"Next: dam buyer wait {name[:18]}",
+    )
+
+
+async def _negotiate(
+    session: Session,
+    seed: BuyerSeed,
+    buyer: Address,
+    records: Records,
+    seller: Address,
+    item_name: str,
+    copy: int | None,
+    without_arbitrator: bool,
+) -> _Deal:
+    deployment = session.settings.deployment
+    history = await read_history(session.market)
+    version = await _current(session, history, seller)
+    store = await role.read_version(session.blocks, deployment, version)
+    item = role.find_item(store, item_name)
+    role.check_offer(item, seller=seller, buyer=buyer, without_arbitrator=without_arbitrator)
+    free = await session.market.seller_stake(seller)
+    if free < item.terms.reserve:
+        raise Permanent(
+            f"the seller's free stake is {format_amount(free)}, and this sale needs "
+            f"{format_amount(item.terms.reserve)} of it: the market would refuse. Ask him to add "
+            "to it, or wait until an open sale of his ends"
+        )
+    taken = history.book.taken(seller, item.terms.item_id)
+    if copy is None:
+        copy = role.choose_copy(item, taken, random.SystemRandom())
+    elif copy >= item.terms.supply:
+        raise Permanent(f"there are {item.terms.supply} copies, so no copy {copy}")
+    name = hash_copy(seller, item.terms.item_id, copy)
+    if (await session.market.sale_state(name)).status != Status.NONE:
+        raise Permanent(f"copy {copy} is sold, or was just now: leave --copy away")
+    await role.check_payload(session.blocks, item.payload(copy))
+    record = role.new_record(
+        seed,
+        store,
+        item,
+        copy,
+        records.next_attempt(name),
+        buyer=buyer,
+        deployment=deployment,
+    )
+    data = session.market.encode(
+        "buyItem",
+        seller,
+        item.terms,
+        list(store.terms_proof(item)),
+        store.digest,
+        copy,
+        list(record.keys),
+    )
+    gas = await _gas_price(session, buyer, data, item.terms.price)
+    return _Deal(store, item, copy, record, data, free, gas, history.head)
+
+
+async def _current(session: Session, history: History, seller: Address) -> StoreVersion:
+    version = history.book.store(seller)
+    if version is None:
+        raise Permanent(f"{seller} has no store in this market: `dam buyer browse` lists them")
+    commitment = catalogue_commitment(version.digest, version.root)
+    if await session.market.store(seller) != (version.digest, commitment):
+        raise Permanent("the store changed just now, or the node left a log out: try again")
+    return version
+
+
+async def _gas_price(session: Session, buyer: Address, data: bytes, price: int) -> int:
+    """What the gas of the purchase costs about, in wei; refuses what would not pass."""
+    market = session.market.address
+    try:
+        limit = await estimate_gas(session.rpc, buyer, market, data, value=price)
+    except RpcRejectedError as error:
+        if "insufficient funds" in error.message.lower():
+            raise await session.too_poor(buyer, price) from None
+        raise
+    fees = await suggest_fees(session.rpc, _MAX_TIP)
+    cost = limit * 2 // 3 * (fees.base + fees.tip)
+    if await session.balance(buyer) < price + cost:
+        raise await session.too_poor(buyer, price)
+    return cost
+
+
+def _show(deal: _Deal, settings: Settings) -> None:
+    """All that a buyer should know before he pays, on standard error."""
+    terms, windows = deal.item.terms, settings.deployment.windows
+    bought = deal.head + 1
+    refund = bought + windows.refund_blocks + 1
+    arbitrator = "NONE: nobody could give you the money back for a worthless good"
+    if terms.arbitrator != ZERO_ADDRESS:
+        arbitrator = f"{terms.arbitrator} (a dispute takes {format_amount(terms.effective_bond)})"
+    back = f"your money back from block {refund} on, and {format_amount(terms.penalty)} more"
+    rows = [
+        ("Item", f"{deal.item.name}: {deal.item.title}"),
+        ("Copy", f"{deal.copy} of {terms.supply}"),
+        ("Seller", f"{deal.store.seller} ({deal.store.name})"),
+        ("You pay", f"{format_amount(terms.price)}, and about {format_amount(deal.gas)} of gas"),
+        ("From", deal.record.buyer),
+        (
+            "Needed",
+            f"{terms.threshold} of {terms.parts} parts, by block {refund - 1} at the latest",
+        ),
+        ("Otherwise", f"{back}, of the seller's stake"),
+        ("Arbitrator", arbitrator),
+    ]
+    if terms.arbitrator != ZERO_ADDRESS:
+        since = f"all parts are there, or after block {bought + 101} with fewer"
+        rows.append(("Complaints", f"for {windows.dispute_blocks} blocks after {since}"))
+    rows.append(("Document", str(Cid("dag-json", deal.store.digest))))
+    for label, text in rows:
+        note(f"{label:<11} {text}")
+    note(f"(The newest block is {deal.head}; the blocks above are for a purchase in the next one.)")
+    if terms.threshold == terms.parts:
+        note(
+            f"Note: all {terms.parts} parts are needed, so one silent deliverer makes you wait for "
+            "the seller's own delivery, from block 101 after the purchase on."
+        )
+
+
+async def _pay(session: Session, signer: Signer, deal: _Deal) -> Any:
+    terms = deal.item.terms
+    return await session.send(
+        signer,
+        "buyItem",
+        deal.store.seller,
+        terms,
+        list(deal.store.terms_proof(deal.item)),
+        deal.store.digest,
+        deal.copy,
+        list(deal.record.keys),
+        value=terms.price,
+    )
