@@ -1,0 +1,262 @@
+"""The documents keep what they promise: links, names, settings, log events and numbers."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from dam import config, payload, sealing
+from dam.catalog import Limits
+from dam.hashing import keccak
+from dam.ipfs import BLOCK_BYTES, Cid
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "dam"
+NAMED = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+DOCUMENTS = [
+    *(ROOT / name for name in NAMED if (ROOT / name).exists()),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+INTERFACE = (ROOT / "contracts" / "interfaces" / "IMarketplace.sol").read_text("utf-8")
+
+# Paths of the checkout as prose names them: in backticks, from a top folder on.
+_PATH = re.compile(
+    r"`((?:contracts|src|docs|tests|scripts|daemons|demo|bench|requirements|tools)/[\w./-]+)`"
+)
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def prose_of(document: Path) -> str:
+    return _FENCE.sub("", document.read_text("utf-8"))
+
+
+def anchors_of(document: Path) -> set[str]:
+    """The anchors that GitHub makes of a document's headings."""
+    heads = re.findall(r"^#+ (.+)$", prose_of(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def table_after(text: str, mark: str) -> list[list[str]]:
+    """Rows (without head and rule) of the first table behind a mark."""
+    lines = text[text.index(mark) :].splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    rows = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows[2:]
+
+
+def names(kind: str) -> list[str]:
+    """Names of all events or errors of the interface."""
+    found = re.findall(rf"^\s+{kind} (\w+)\(", INTERFACE, re.MULTILINE)
+    assert len(found) >= 10
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(document: Path) -> None:
+    """Every relative link names a file of the checkout, and an anchor that it has."""
+    for link in _LINK.findall(prose_of(document)):
+        if re.match(r"[a-z]+:", link):
+            assert link.startswith("https://"), link
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / unquote(path)).resolve() if path else document
+        assert target.exists(), f"{document.name} links to {link}"
+        assert target.is_relative_to(ROOT), f"{document.name} links out of the checkout: {link}"
+        if anchor:
+            assert anchor in anchors_of(target), f"{document.name} links to {link}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_named_files_are_there(document: Path) -> None:
+    """Every path of the checkout that a document names in backticks exists."""
+    for path in _PATH.findall(document.read_text("utf-8")):
+        assert (ROOT / path).exists(), f"{document.name} names {path}"
+
+
+def test_links_and_paths_are_found_at_all() -> None:
+    """The patterns above still see what they should."""
+    everything = "".join(prose_of(document) for document in DOCUMENTS)
+    assert len(_LINK.findall(everything)) > 20
+    assert len(_PATH.findall(everything)) > 20
+    assert {p.name for p in DOCUMENTS} >= {"protocol.md", "roles.md", "threats.md", "operating.md"}
+
+
+@pytest.mark.parametrize("kind", ["event", "error"])
+def test_every_event_and_error_is_described(kind: str) -> None:
+    """Each stands in backticks in the protocol or in the table of roles."""
+    told = text_of("docs/protocol.md") + text_of("docs/roles.md")
+    missing = [name for name in names(kind) if f"`{name}`" not in told]
+    assert missing == []
+
+
+def test_no_event_or_error_is_made_up() -> None:
+    """What roles.md names as an error is one."""
+    known = {*names("error"), *names("event")}
+    functions = set(re.findall(r"function (\w+)\(", INTERFACE))
+    told = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]*)+)`", text_of("docs/roles.md")))
+    assert told - known - functions == set()
+
+
+def test_every_call_stands_in_the_table_of_roles() -> None:
+    """Each function that changes something has a row."""
+    calls = [
+        name
+        for name, rest in re.findall(r"function (\w+)\(([^;]*);", INTERFACE)
+        if not re.search(r"\bview\b", rest)
+    ]
+    assert len(calls) > 20
+    rows = "\n".join(
+        line for line in text_of("docs/roles.md").splitlines() if line.startswith("| `")
+    )
+    assert [name for name in calls if f"`{name}`" not in rows] == []
+
+
+def test_the_configuration_table_is_the_code() -> None:
+    """Keys, variables and defaults of docs/operating.md are those of config.py."""
+    rows = table_after(text_of("docs/operating.md"), "<!-- configuration table")
+    told = {row[0].strip("`"): row[1].strip("`") for row in rows}
+    assert told == {**config._VARIABLES, "accounts": "DAM_ACCOUNT"}
+    defaults = {row[0].strip("`"): row[2] for row in rows}
+    fields = {field.name: field.default for field in dataclasses.fields(config.Settings)}
+    assert defaults["confirmations"] == str(fields["confirmations"])
+    assert float(defaults["poll_seconds"]) == fields["poll_seconds"]
+    assert int(defaults["max_fee_gwei"]) * 10**9 == fields["max_fee"]
+    assert defaults["min_fee"] == str(fields["min_fee"])
+    assert int(defaults["pin_bytes"].split()[0]) == fields["pin_bytes"]
+    assert f"0 to {config.MAX_CONFIRMATIONS}." in text_of("docs/operating.md")
+    for role in config.ROLES:
+        assert f"`{role}`" in rows[-1][3]
+
+
+def test_every_variable_of_the_code_is_described() -> None:
+    """Each ``DAM_...`` that the package reads stands in docs/operating.md."""
+    code = "".join(path.read_text("utf-8") for path in SOURCE.rglob("*.py"))
+    told = text_of("docs/operating.md")
+    read = set(re.findall(r"\bDAM_[A-Z_]+[A-Z]\b", code))
+    assert "DAM_RPC_URL" in read
+    assert [name for name in sorted(read) if f"`{name}`" not in told] == []
+
+
+def logged_events() -> set[str]:
+    """Names of all events that the package logs or journals."""
+    found: set[str] = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            called, first = node.func, node.args[0]
+            name = called.attr if isinstance(called, ast.Attribute) else ""
+            name = name or (called.id if isinstance(called, ast.Name) else "")
+            wanted = name in {"debug", "info", "warning", "error", "critical", "_alert", "level"}
+            if wanted and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                found.add(first.value)
+    return found
+
+
+def test_every_log_event_is_explained() -> None:
+    """What a daemon may say at 3 a.m. stands in docs/operating.md."""
+    events = logged_events()
+    assert {"ready", "tick_failed", "no_balance", "keyfile-tightened"} <= events
+    told = text_of("docs/operating.md")
+    assert [event for event in sorted(events) if f"`{event}`" not in told] == []
+
+
+def test_every_reason_of_a_refusal_is_explained() -> None:
+    """The codes that stand in logs and ledger, too."""
+    found: set[str] = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.id if isinstance(node.func, ast.Name) else ""
+            if name in {"Refused", "PartRefusal"}:
+                found |= {
+                    argument.value
+                    for argument in node.args
+                    if isinstance(argument, ast.Constant)
+                    and isinstance(argument.value, str)
+                    and re.fullmatch(r"[a-z]+(-[a-z]+)+", argument.value)
+                }
+    assert "domain-mismatch" in found
+    told = text_of("docs/operating.md")
+    assert [reason for reason in sorted(found) if f"`{reason}`" not in told] == []
+
+
+def test_every_checkpoint_is_listed() -> None:
+    """The places where tests kill a daemon."""
+    code = "".join(path.read_text("utf-8") for path in SOURCE.rglob("*.py"))
+    called = set(re.findall(r'checkpoint\("(F\d+)"\)', code))
+    assert called == {row[0] for row in table_after(text_of("docs/operating.md"), "## 11.")}
+
+
+def test_the_protocol_has_the_numbers_of_the_code() -> None:
+    """Lengths, prefixes and limits that a second implementation would copy."""
+    told = text_of("docs/protocol.md")
+    assert f"{sealing.SEALED_BYTES} bytes: `tag(16) || nonce(24) || box(146)`" in told
+    assert f"**Plain sealed part**, {sealing.PLAIN_SEALED_BYTES} bytes" in told
+    assert f"**Plaintext of a part**, {sealing.PLAINTEXT_BYTES} bytes" in told
+    assert f"chunks of {payload.CHUNK_BYTES:,} bytes" in told
+    assert f"({BLOCK_BYTES:,} bytes)" in told
+    assert f"at most {payload.INLINE_MAX - 1:,} bytes" in told
+    for key in sealing.LOW_ORDER_KEYS[2:4]:
+        assert f"`{key.hex()}`" in told
+    limits = Limits()
+    for number in (
+        limits.max_pages,
+        limits.max_items,
+        limits.max_part_pages,
+        limits.max_parts,
+        limits.max_plain_parts,
+        payload.MAX_CHUNKS,
+    ):
+        assert f"{number:,}" in told
+    assert f"| {limits.max_bytes >> 20} MiB |" in told
+    for codec, start, length in (("dag-json", "baguqeera", 61), ("raw", "bafkrei", 59)):
+        cid = str(Cid(codec, keccak(b"any")))  # type: ignore[arg-type]
+        assert cid.startswith(start)
+        assert len(cid) == length
+        assert f"{length} letters, begins with `{start}`" in told
+
+
+def test_the_derivations_are_those_of_the_code() -> None:
+    """The personalisation strings of seeds.py, all of them."""
+    code = (SOURCE / "seeds.py").read_text("utf-8")
+    strings = set(re.findall(r'b"(dam\.[a-z-]+)"', code))
+    assert len(strings) == 5
+    told = {row[2].strip("`") for row in table_after(text_of("docs/protocol.md"), "### 3.5")}
+    assert told == strings
+
+
+def test_the_vectors_named_are_those_in_the_file() -> None:
+    """docs/protocol.md, section 10, names each list of the vectors."""
+    import json
+
+    vectors = json.loads(text_of("tests/vectors/vectors.json"))
+    section = text_of("docs/protocol.md").split("## 10. Test vectors")[1]
+    assert [name for name in vectors if name != "about" and f"`{name}`" not in section] == []
+
+
+def test_decisions_are_short_and_listed() -> None:
+    """One decision per file, under 40 lines, numbered without gaps, all in the index."""
+    files = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [int(path.name[:4]) for path in files] == list(range(1, len(files) + 1))
+    index = text_of("docs/decisions/README.md")
+    for path in files:
+        text = path.read_text("utf-8")
+        assert len(text.splitlines()) < 40, path.name
+        assert text.startswith(f"# {int(path.name[:4])}. "), path.name
+        assert f"({path.name})" in index
