@@ -21,7 +21,7 @@ def supply(market, watchdog):
 def test_attack_junk_that_ruins_an_honest_sale(
     create_sale, supply, market, request, seller, books, logged, event, name, state
 ):
-    """The first fragment may have been junk: the seller publishes another beside it, for nothing."""
+    """The first fragment may have been junk: the seller publishes another beside it, unpaid."""
     order = create_sale(threshold=2 if state == "purchased" else 1)
     order.deliver(0)
     if state == "disputed":
