@@ -13,7 +13,7 @@ from demo.actors import Actor
 from demo.goods import Deal, Goods
 from demo.processes import Daemon
 from demo.report import Report
-from demo.world import ROOT, CommandFailed, World
+from demo.world import ROOT, World
 
 BREAKS = {
     "fee": "the seller lists the coupon with a commission that is 1 wei a part too high",
@@ -31,14 +31,18 @@ class Cast:
         world: Where they live.
         goods: What is sold.
         broken: One of `BREAKS`, or empty.
+        named: Whether the seller names his deliverers; else he takes who is there, at random.
     """
 
     KEY_FILE = Path("keys") / "deliverer.json"
 
-    def __init__(self, world: World, goods: Goods, broken: str = "") -> None:
+    def __init__(
+        self, world: World, goods: Goods, broken: str = "", *, named: bool = False
+    ) -> None:
         self.world = world
         self.goods = goods
         self.broken = broken
+        self.named = named
         self.coupons = [f"{goods.coupon}-{number}" for number in range(goods.coupon_deal.supply)]
         self.seller: Actor
         self.operator: Actor
@@ -90,8 +94,12 @@ class Cast:
         if self.broken == "fee":
             wrong = goods.coupon_deal.commission + goods.coupon_deal.parts
             coupon = coupon.replace(str(goods.coupon_deal.commission), str(wrong))
+        head = '[store]\nname = "The corner shop"'
+        if self.named:
+            names = json.dumps([actor.address for actor in self.deliverers])
+            head += f"\n\n[defaults]\ndeliverers = {names}"
         listings = [
-            '[store]\nname = "The corner shop"',
+            head,
             coupon,
             _toml(goods.file_deal, self.arbitrator.address, 'file = "album.bin"'),
             _toml(goods.silent_deal, self.arbitrator.address, 'file = "licence.txt"'),
@@ -170,13 +178,13 @@ class Cast:
     async def buy(self, buyer: Actor, seller: Actor, item: str) -> Purchase:
         """Buys with the buyer's tool; the purchase as the chain has it."""
         done = await self.world.dam(buyer, "buyer", "buy", seller.address, item, "--yes", "--json")
-        return await trade.purchase(self.world, CopyId(bytes.fromhex(done.json["copyId"][2:])))
+        return await trade.purchase(self.world, CopyId(bytes.fromhex(done.json["id"][2:])))
 
     async def open(self, buyer: Actor, sale: Purchase) -> bytes:
         """Opens the good with the buyer's tool, into a file."""
         path = buyer.home / f"good-{sale.copy_id.hex()[:8]}"
         await self.world.dam(buyer, "buyer", "wait", _hex(sale.copy_id))
-        await self.world.dam(buyer, "buyer", "open", _hex(sale.copy_id), "--out", path)
+        await self.world.dam(buyer, "buyer", "open", _hex(sale.copy_id), "-o", path)
         return path.read_bytes()
 
     async def confirm(self, buyer: Actor, sale: Purchase) -> int:
@@ -188,7 +196,7 @@ class Cast:
 
     async def refund(self, buyer: Actor, sale: Purchase) -> int:
         """Takes the refund with the buyer's tool; returns the block."""
-        done = await self.world.dam(buyer, "buyer", "refund", _hex(sale.copy_id), "--yes", "--json")
+        done = await self.world.dam(buyer, "buyer", "refund", _hex(sale.copy_id), "--json")
         return int(done.json["block"])
 
     async def withdraw(self, *actors: Actor) -> list[tuple[Actor, int]]:
@@ -240,9 +248,3 @@ def _toml(deal: Deal, arbitrator: Address, good: str) -> str:
             good if "codes" in good else f"{good}\nsupply = {deal.supply}",
         )
     )
-
-
-def failure(error: CommandFailed) -> str:
-    """The last line that a command printed: what it found wrong."""
-    lines = (error.stderr or error.stdout).strip().splitlines()
-    return lines[-1] if lines else f"exit code {error.code}"

@@ -111,6 +111,7 @@ async def open_shop(
     goods: Sequence[bytes] = (),
     supply: int = 1000,
     stake: int = 3 * ETHER,
+    deliverers: Sequence[Actor] = (),
     **terms: Any,
 ) -> Shop:
     """Opens a shop with one item (`ITEM`) and as many new deliverers as it has parts.
@@ -123,10 +124,11 @@ async def open_shop(
         goods: One, or for stock one per copy; random codes unless given.
         supply: Copies, where they share their parts.
         stake: The seller's, in wei.
+        deliverers: Who delivers; new ones unless given.
         terms: Further fields of `dam.listing.Listing`, such as ``price``.
     """
     seller, operator = await asyncio.gather(world.actor("seller"), world.actor("watchdog"))
-    deliverers = await asyncio.gather(
+    deliverers = deliverers or await asyncio.gather(
         *(_new_deliverer(world, f"deliverer {number + 1}") for number in range(parts))
     )
     settings = Settings.load(world.env(seller))

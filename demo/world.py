@@ -51,6 +51,7 @@ from demo.processes import Daemon, Reaper, base_env
 
 ROOT = Path(__file__).resolve().parents[1]
 _COMMAND_SECONDS = 120
+DAM = (sys.executable, "-m", "dam")
 
 
 class CommandFailed(Exception):
@@ -60,7 +61,10 @@ class CommandFailed(Exception):
         self.code = code
         self.stdout = stdout
         self.stderr = stderr
-        super().__init__(f"`{' '.join(command)}` ended with {code}: {(stderr or stdout).strip()}")
+        words = ["dam", *command[len(DAM) :]] if tuple(command[: len(DAM)]) == DAM else command
+        said = (stderr or stdout).strip().splitlines() or ["nothing"]
+        # What a command found wrong is its last line; what stands before is progress.
+        super().__init__(f"`{' '.join(words)}` ended with {code}: {said[-1]}")
 
 
 @dataclass(frozen=True)
@@ -314,9 +318,6 @@ class World:
         """Mines until block ``number`` is there."""
         missing = number - await self.block()
         return await self.mine(missing) if missing > 0 else await self.block()
-
-
-DAM = (sys.executable, "-m", "dam")
 
 
 def python(script: Path) -> list[str]:

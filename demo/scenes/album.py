@@ -62,6 +62,8 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
         found == wanted, f"{len(good)} bytes, sha256 {wanted[:16]}.. is the file's", found
     )
     report.step("the buyer confirms", await cast.confirm(cast.buyer, sale))
+    [(_, block)] = await cast.withdraw(cast.buyer)
+    report.step("the buyer withdraws that fee", block)
 
     victim.start()
     await cast.ready(victim)
