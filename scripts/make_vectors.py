@@ -464,6 +464,12 @@ def domains() -> list[dict[str, Any]]:
     return rows
 
 
+def catalogue_commitment() -> dict[str, Any]:
+    digest, root = fixed("store digest"), fixed("catalogue root")
+    commitment = hashing.catalogue_commitment(digest, root)
+    return {"digest": digest, "root": root, "commitment": commitment}
+
+
 def cids() -> list[dict[str, Any]]:
     samples = [("raw", b""), ("raw", b"DAM"), ("dag-json", b"{}"), ("dag-json", b'{"a":1}')]
     rows = []
@@ -498,6 +504,7 @@ def build() -> bytes:
         "part_leaf": [
             {"part": asdict(leaf), "leaf": hashing.part_leaf(leaf)} for leaf in some_part_leaves()
         ],
+        "catalogue_commitment": [catalogue_commitment()],
         "merkle": [merkle(count) for count in (1, 2, 3, 5, 8)],
         "purchase": [purchase()],
         "escrow_and_sale": [escrow_and_sale()],

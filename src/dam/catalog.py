@@ -54,11 +54,11 @@ class Limits:
     max_pages: int = 1024
     max_items: int = 10_000
     max_part_pages: int = 4096
-    max_parts: int = 100_000
+    max_parts: int = 50_000
     """Sealed parts in the whole store; a store of them is read and scanned in a few seconds."""
     max_plain_parts: int = 1_000
     """Sealed parts without a tag, each of which costs a trial decryption per own key."""
-    max_bytes: int = 128 << 20
+    max_bytes: int = 64 << 20
     """All documents of the store together (payload blocks are no documents)."""
     seconds: float = 120.0
     """For fetching and checking all of it; after that `IpfsError`."""
@@ -91,8 +91,15 @@ class Item:
     """The id, as the document has it."""
     title: str
     terms: Terms
-    metadata: dict[str, Any]
+    metadata_json: bytes
+    """Canonical JSON: hostile metadata takes ten times the memory once it is parsed."""
     sections: tuple[Section, ...]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the seller adds (``otherMetadata``): escape it before you print it."""
+        value: dict[str, Any] = strictjson.loads(self.metadata_json)
+        return value
 
     @cached_property
     def _tree(self) -> MerkleTree:
@@ -157,7 +164,7 @@ class _Draft:
     name: str
     title: str
     terms: Terms
-    metadata: dict[str, Any]
+    metadata_json: bytes
     section: Section | None
     part_pages: tuple[Cid, ...]
 
@@ -295,7 +302,9 @@ async def _read_items(reader: _Reader, document: dict[str, Any]) -> list[Item]:
             parse = partial(_parse_part_page, draft.terms)
             sections = await reader.fetch_all(draft.part_pages, parse)
         reader.count(sections)
-        items.append(Item(draft.name, draft.title, draft.terms, draft.metadata, tuple(sections)))
+        items.append(
+            Item(draft.name, draft.title, draft.terms, draft.metadata_json, tuple(sections))
+        )
     return items
 
 
@@ -359,7 +368,7 @@ def _parse_item(value: Any, key: bytes | None) -> _Draft:
         name=value["itemId"],
         title=fields.title(value["title"], "title"),
         terms=terms,
-        metadata=fields.metadata(value["otherMetadata"], "otherMetadata"),
+        metadata_json=strictjson.dumps(fields.metadata(value["otherMetadata"], "otherMetadata")),
         section=None if apart else _parse_parts(value, key, terms, 0, copies),
         part_pages=fields.array(
             value["partPages"],

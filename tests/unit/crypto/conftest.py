@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from dam import catalog, finding
 from dam.catalog import Item, Limits, Store
@@ -18,6 +19,10 @@ from dam.listing import Catalogue, Deliverer, Listing
 from dam.seeds import SellerSeed, new_seed
 from dam.testing.blocks import MemoryStore
 from dam.types import Address, Wei
+
+# Examples are timed by nobody: two cores serve all tests at once.
+settings.register_profile("crypto", deadline=None)
+settings.load_profile("crypto")
 
 CHAIN = 31337
 MARKET, SELLER, THIEF = (checksum(bytes([i]) * 20) for i in (0xAA, 0xBB, 0xCC))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 
 from dam import hashing, payload, sealing, strictjson
 from dam.catalog import Limits
-from dam.errors import BlockMismatch, IpfsError, Malformed
+from dam.errors import BlockMismatch, BlockRefused, IpfsError, Malformed
 from dam.hashing import checksum
 from dam.ipfs import Cid
 from dam.merkle import MerkleTree, verify
@@ -48,17 +49,17 @@ class Documents:
 
     async def read(self, limits: Limits | None = None, **other: Any) -> Any:
         """Publishes the bent documents and reads them as the chain would name them."""
-        if "pages" in self.root and isinstance(self.root["pages"], list):
-            for page in self.pages:
-                if isinstance(page, dict):
-                    for item in page.get("items", []):
-                        if isinstance(item, dict) and "partPages" in item:
-                            item["partPages"] = [
-                                await self.put(self.part_pages[link["/"]])
-                                if isinstance(link, dict) and link.get("/") in self.part_pages
-                                else link
-                                for link in item["partPages"]
-                            ]
+        for page in self.pages:
+            items = page.get("items") if isinstance(page, dict) else None
+            for item in items if isinstance(items, list) else []:
+                if isinstance(item, dict) and isinstance(item.get("partPages"), list):
+                    item["partPages"] = [
+                        await self.put(self.part_pages[link["/"]])
+                        if isinstance(link, dict) and link.get("/") in self.part_pages
+                        else link
+                        for link in item["partPages"]
+                    ]
+        if isinstance(self.root.get("pages"), list):
             self.root["pages"] = [await self.put(page) for page in self.pages]
         link = await self.put(self.root)
         digest = Cid.parse(link["/"]).digest
@@ -497,3 +498,50 @@ async def test_a_changed_item_field_changes_the_root(shop) -> None:
     for change_ in ({"price": 2000}, {"penalty": Wei(1)}, {"supply": 11}):
         shop.catalogue.save(replace(shop.catalogue.get("coupon"), **change_))
         assert shop.build().root != built.root
+
+
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value, the whole one apart."""
+    found = [path] if path else []
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in pairs:
+            found += places_in(inner, (*path, key))
+    return found
+
+
+JUNK = [None, True, 0, -1, 1, 2**64, 2**128, 1.5, "", "0x", "x" * 300, "\x00", [], {}, [[]]]
+JUNK += [{"/": "x"}, {"a": 1}, "0x" + "00" * 32, "1", "\u202e", [0] * 50]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_random_damage_is_malformed_or_harmless(documents: Documents, seed: int) -> None:
+    """Never another exception than those that `read_store` names."""
+    rng = random.Random(seed)
+    original = copy.deepcopy((documents.root, documents.pages))
+    reasons = []
+    for _ in range(30):
+        documents.root, documents.pages = copy.deepcopy(original)
+        target = rng.choice([documents.root, *documents.pages])
+        *path, last = rng.choice(places_in(target))
+        place = target
+        for step in path:
+            place = place[step]
+        if rng.random() < 0.3:
+            del place[last]
+        else:
+            place[last] = rng.choice(JUNK)
+        try:
+            await documents.read()
+        except (Malformed, IpfsError, BlockRefused) as error:
+            reasons.append(str(error))
+    assert all(reason.isprintable() for reason in reasons)
+    assert len(reasons) >= 15  # a changed name, title or payload alone does no harm
+
+
+async def test_hostile_metadata_stays_small_in_memory(shop) -> None:
+    numbers = {"a": [1000] * 100_000}
+    await shop.add(shop.draft(metadata=numbers), b"x")
+    _, store = await shop.publish()
+    assert len(store.items[0].metadata_json) < 600_000
+    assert store.items[0].metadata == numbers

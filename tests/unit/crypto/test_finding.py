@@ -28,7 +28,7 @@ def relist(item: Item, sections: tuple[Section, ...], leaves: list[bytes] | None
         sections = (replace(sections[0], part_leaves=tuple(leaves)), *sections[1:])
     root = MerkleTree([leaf for s in sections for leaf in s.part_leaves]).root
     terms = replace(item.terms, price=1, commission=0, penalty=0, parts_root=root)
-    return Item(item.name, item.title, terms, {}, sections)
+    return Item(item.name, item.title, terms, b"{}", sections)
 
 
 async def test_every_deliverer_finds_its_own_part(shop) -> None:
@@ -206,7 +206,7 @@ def plain_item(
     section = Section(None, 0, copies, tuple(parts), hashes, ())
     root = MerkleTree(hashes).root
     terms = replace(listing.terms(root), parts=1, threshold=1)
-    return Item(listing.name, listing.title, terms, {}, (section,))
+    return Item(listing.name, listing.title, terms, b"{}", (section,))
 
 
 def plain_part(shop: Any, listing: Any, copy: int = 0) -> tuple[bytes, PartLeaf]:

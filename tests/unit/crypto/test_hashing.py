@@ -100,6 +100,12 @@ def test_domain(chain: int, market, seller, item: bytes, stock: bool, copy: int)
     assert hashing.domain(chain, market, seller, item, stock, copy) == expected
 
 
+@given(words, words)
+def test_catalogue_commitment(digest: bytes, root: bytes) -> None:
+    expected = other_keccak(encode(["bytes32", "bytes32"], [digest, root]))
+    assert hashing.catalogue_commitment(digest, root) == expected
+
+
 def test_every_part_of_a_domain_matters() -> None:
     a, b = (hashing.checksum(bytes([i]) * 20) for i in (1, 2))
     item = hashing.item_id("x")

@@ -119,6 +119,11 @@ def test_merkle(row: dict[str, Any]) -> None:
         assert as_hex(node) == row["root"]
 
 
+@rows("catalogueCommitment")
+def test_catalogue_commitment(row: dict[str, Any]) -> None:
+    assert as_hex(keccak(raw(row["digest"]) + raw(row["root"]))) == row["commitment"]
+
+
 @rows("purchase")
 def test_purchase(row: dict[str, Any]) -> None:
     terms, escrow, sale = row["terms"], row["escrow"], row["sale"]
