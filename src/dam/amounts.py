@@ -79,6 +79,13 @@ def format_amount(wei: int) -> str:
     return f"{wei} wei"
 
 
+def format_about(wei: int) -> str:
+    """An amount of gas, which nobody compares to the wei: four digits, rounded down, in ether."""
+    digits = str(wei)
+    rounded = int(digits[:4].ljust(len(digits), "0"))
+    return f"{_shift(rounded, 18)} ether"
+
+
 def _shift(value: int, decimals: int) -> str:
     # A Decimal made from a text is exact, whatever its length.
     text = f"{Decimal(f'{value}e-{decimals}'):f}"

@@ -67,12 +67,17 @@ class LazyGroup(click.Group):
 
 def explained(error: DamError) -> str:
     """The error's text; a refusal of the contract in words, with the next step."""
-    from dam.errors import ContractReverted
+    from dam.errors import ContractReverted, RpcError
 
     if isinstance(error, ContractReverted):
         from dam.commands.explain import explain
 
         return explain(error)
+    if isinstance(error, RpcError):
+        from dam.rpc import RpcTimeoutError, RpcUnavailableError
+
+        if isinstance(error, (RpcTimeoutError, RpcUnavailableError)):
+            return f"{error}: is this the right node (setting rpc, DAM_RPC_URL), and does it run?"
     return str(error)
 
 

@@ -93,10 +93,15 @@ class Faults(Permanent):
     """A seller's mistakes, all of them, each with its place."""
 
     def __init__(self, path: Path, faults: list[str]) -> None:
-        self.faults = faults
+        faults = self.faults = sorted(faults, key=_line_of)
         count = "one mistake" if len(faults) == 1 else f"{len(faults)} mistakes"
         listed = "".join(f"\n  - {fault}" for fault in faults)
         super().__init__(f"{path}: {count}; nothing was published:{listed}")
+
+
+def _line_of(fault: str) -> int:
+    match = re.match(r"line (\d+), ", fault)
+    return int(match[1]) if match else 0
 
 
 def read_store_file(path: Path, *, overrides: Mapping[str, Any] | None = None) -> StoreDraft:

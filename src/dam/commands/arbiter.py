@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from dam.amounts import format_amount
+from dam.catalog import Item
 from dam.commands.base import (
+    Session,
     account_option,
     address_option,
     agree,
@@ -23,10 +27,13 @@ from dam.commands.base import (
 )
 from dam.commands.sales import find_sale, sale_json
 from dam.config import Settings
-from dam.errors import Malformed, Permanent
+from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
 from dam.hashing import escrow_of, sale_of
-from dam.history import read_history
+from dam.history import History, read_history
+from dam.ipfs import Cid
 from dam.roles import arbiter as role
+from dam.roles.buyer import read_version
+from dam.salebook import SaleRecord
 from dam.types import Address, Status
 
 _ROLE = "arbiter"
@@ -50,7 +57,8 @@ async def cases(
     settings = Settings.load()
     who = None if everybody else address or role_address(settings, _ROLE, account)
     windows = settings.deployment.windows
-    values, lines = [], []
+    values: list[dict[str, Any]] = []
+    lines: list[str] = []
     async with connect(settings) as session:
         history = await read_history(session.market)
         for case in role.cases(history.book, who):
@@ -65,10 +73,16 @@ async def cases(
                     "ruleUntil": last,
                 }
             )
+            item = await _item(session, history, sale)
+            values[-1]["item"] = item.name if item else None
+            values[-1]["title"] = item.title if item else None
+            values[-1]["metadata"] = item.metadata if item else None
+            name = f"{item.name}: {item.title}" if item else hexed(purchase.terms.item_id)
             late = " (too late: anyone settles it)" if history.head + 1 > last else ""
             lines += [
                 f"Case        {hexed(sale.copy_id)}",
-                f"  item      {hexed(purchase.terms.item_id)}, copy {purchase.copy}",
+                f"  item      {name}, copy {purchase.copy}",
+                f"  document  {Cid('dag-json', purchase.store_digest)}",
                 f"  seller    {purchase.seller}",
                 f"  buyer     {purchase.buyer}",
                 f"  price     {format_amount(purchase.terms.price)}",
@@ -79,6 +93,20 @@ async def cases(
             ]
     human = "\n".join(lines) or "No dispute waits for a ruling."
     emit({"block": history.head, "cases": values}, as_json, human)
+
+
+async def _item(session: Session, history: History, sale: SaleRecord) -> Item | None:
+    """What was promised, from the document that the buyer read; None if it is not to be had."""
+    purchase = sale.purchase
+    version = history.book.version(purchase.seller, purchase.store_digest)
+    if version is None:
+        return None
+    try:
+        store = await read_version(session.blocks, session.settings.deployment, version)
+    except (IpfsError, BlockRefused, Malformed) as error:
+        note(f"The store of the sale {hexed(sale.copy_id)} cannot be read now: {error}")
+        return None
+    return store.item(purchase.terms.item_id)
 
 
 @arbiter.command()

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from dam.accounts import Signer, keyfile_path, load_account
-from dam.amounts import format_amount, parse_amount
+from dam.amounts import format_about, format_amount, parse_amount
 from dam.config import Settings
 from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
 from dam.hashing import parse_address
@@ -302,5 +302,5 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
 
 def receipt_text(receipt: Receipt) -> str:
     """A mined transaction for people."""
-    cost = format_amount(receipt.gas_used * receipt.price)
+    cost = format_about(receipt.gas_used * receipt.price)
     return f"in block {receipt.block}, transaction {hexed(receipt.tx_hash)} (gas {cost})"

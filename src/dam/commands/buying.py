@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dam.accounts import Signer
-from dam.amounts import format_amount
+from dam.amounts import format_about, format_amount
 from dam.catalog import Item, Store
 from dam.commands.base import (
     ADDRESS,
@@ -328,7 +328,7 @@ def _show(deal: _Deal, settings: Settings) -> None:
         ("Item", f"{deal.item.name}: {deal.item.title}"),
         ("Copy", f"{deal.copy} of {terms.supply}"),
         ("Seller", f"{deal.store.seller} ({deal.store.name})"),
-        ("You pay", f"{format_amount(terms.price)}, and about {format_amount(deal.gas)} of gas"),
+        ("You pay", f"{format_amount(terms.price)}, and about {format_about(deal.gas)} of gas"),
         ("From", deal.record.buyer),
         (
             "Needed",

@@ -68,7 +68,7 @@ def new(kinds: tuple[str, ...], as_json: bool) -> None:
                 path, "seller-seed" if kind == "seller" else "buyer-seed", passphrase
             )
         made.append(entry)
-    lines = [f"{_WHAT[entry['kind']]}: {entry['path']}" for entry in made]
+    lines = [f"{entry['path']}: the {_WHAT[entry['kind']]}, encrypted" for entry in made]
     lines.append("Back them up now (`dam keys backup KIND FILE`): nobody can restore a lost one.")
     emit({"made": made}, as_json, "\n".join(lines))
 

@@ -26,7 +26,6 @@ from dam.commands.base import (
 )
 from dam.commands.sales import close, find_sale
 from dam.config import Settings
-from dam.errors import Permanent
 from dam.history import read_history
 from dam.types import ZERO_ADDRESS, Address, DelivererRegistered
 
@@ -116,9 +115,8 @@ async def withdraw(
         infos = await session.market.deliverers(owned)
         due = [(o, i.earned) for o, i in zip(owned, infos, strict=True) if i.earned]
         total = credit + sum(earned for _, earned in due)
-        if not total:
-            raise Permanent(f"the market owes {signer.address} nothing")
-        agree(f"Withdraw {format_amount(total)} to {recipient}?", yes or as_json)
+        if total:
+            agree(f"Withdraw {format_amount(total)} to {recipient}?", yes or as_json)
         if credit:
             receipt = await session.send(signer, "withdraw", ZERO_ADDRESS, recipient)
             sent.append({"what": "credit", "amount": str(credit), **receipt_json(receipt)})
@@ -131,7 +129,9 @@ async def withdraw(
     emit(
         {"to": recipient, "total": str(total), "transactions": sent},
         as_json,
-        "\n".join([*lines, f"{format_amount(total)} went to {recipient}."]),
+        "\n".join([*lines, f"{format_amount(total)} went to {recipient}."])
+        if total
+        else f"The market owes {signer.address} nothing.",
     )
 
 

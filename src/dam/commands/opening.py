@@ -35,7 +35,7 @@ from dam.purchases import Record, Records, find_attempt, record_of
 from dam.roles import buyer as role
 from dam.salebook import SaleRecord
 from dam.seeds import BuyerSeed
-from dam.types import CopyId, FragmentDelivered, Status, Windows
+from dam.types import ZERO_ADDRESS, CopyId, FragmentDelivered, Status, Windows
 
 
 @dataclass(frozen=True)
@@ -183,18 +183,21 @@ def _junk_json(junk: role.Junk) -> dict[str, Any]:
 
 def _tell(bought: Bought, sifted: role.Sifted, told: set[tuple[int, int]]) -> None:
     """Says what arrived since the last look."""
-    threshold = bought.sale.purchase.terms.threshold
+    fresh = False
     reasons = {id(junk.fragment): junk.reason for junk in sifted.junk}
     for fragment in bought.sale.fragments:
         place = (fragment.at.block.number, fragment.at.log_index)
         if place in told:
             continue
         told.add(place)
+        fresh = True
         verdict = f"JUNK: {reasons[id(fragment)]}" if id(fragment) in reasons else "good"
         what = "supplied" if fragment.supplied else "delivered"
         by = "the seller" if fragment.by == bought.sale.purchase.seller else fragment.by
         note(f"block {place[0]}: part {fragment.index} {what} by {by}: {verdict}")
-        note(f"  {len(sifted.indices)} good of {threshold} needed")
+    if fresh:
+        terms = bought.sale.purchase.terms
+        note(f"Good parts: {len(sifted.indices)} of {terms.parts}; {terms.threshold} are needed.")
 
 
 def _check_hope(bought: Bought, windows: Windows) -> None:
@@ -271,7 +274,10 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
         return
     where = f" in {target}" if target else ""
     note(f"{written.size} bytes{where}, SHA-256 {written.sha256}.")
-    note(f"If it is what was promised: dam buyer confirm {name}. If not: dam buyer dispute {name}")
+    if bought.sale.status == Status.COMPLETE:
+        note(f"If it is what was promised: dam buyer confirm {name}")
+        if terms.arbitrator != ZERO_ADDRESS:
+            note(f"If it is not:               dam buyer dispute {name}")
 
 
 async def _payload(session: Session, bought: Bought, records: Records) -> Payload:

@@ -9,7 +9,7 @@ from typing import Any
 from dam import strictjson
 from dam.amounts import parse_amount
 from dam.errors import BlockRefused, IpfsError, Malformed
-from dam.fields import record
+from dam.fields import link, record
 from dam.fields import title as one_line
 from dam.ipfs import BlockStore, Cid
 from dam.salebook import SaleBook, SaleRecord
@@ -63,7 +63,10 @@ async def read_evidence(blocks: BlockStore, cid: Cid) -> str:
         value: dict[str, Any] = record(
             strictjson.loads(data), "evidence", ("name", "description"), ("file",)
         )
-        return one_line(value["description"], "description")
+        words = one_line(value["description"], "description")
+        if "file" in value:
+            words += f" [file: {link(value['file'], 'file', 'raw')}]"
+        return words
     except (IpfsError, BlockRefused) as error:
         return f"[not to be had: {error}]"
     except Malformed as error:

@@ -115,7 +115,7 @@ async def plan(
         try:
             if draft.arbitrator == seller:
                 raise _Refusals("the seller cannot be the arbitrator of his own item")
-            sold = len(book.taken(seller, item_id(draft.name)))
+            sold = book.taken(seller, item_id(draft.name))
             forced = draft.name in assign
             changes.append(await _change(shop, draft, old.get(draft.name), sold, forced))
         except _Refusals as error:
@@ -129,7 +129,7 @@ async def plan(
 
 
 async def _change(
-    shop: Shop, draft: ItemDraft, old: Listing | None, sold: int, forced: bool
+    shop: Shop, draft: ItemDraft, old: Listing | None, sold: Collection[int], forced: bool
 ) -> Change:
     if old is None:
         goods, source = await _all_goods(draft)
@@ -218,18 +218,21 @@ def _opened(seed: SellerSeed, old: Listing, copy: int) -> bytes | None:
     return decrypt_inline(seed.content_key(old.place(copy)), old.domain(copy), payload)
 
 
-def _new_codes(seed: SellerSeed, old: Listing, draft: ItemDraft, sold: int) -> tuple[Good, ...]:
+def _new_codes(
+    seed: SellerSeed, old: Listing, draft: ItemDraft, sold: Collection[int]
+) -> tuple[Good, ...]:
     assert draft.codes is not None
     wanted = [code.encode("utf-8") for code in draft.codes]
     have = [_opened(seed, old, copy) for copy in range(old.supply)]
     there = set(wanted)
     missing = [copy for copy, code in enumerate(have) if code is not None and code not in there]
     if missing:
-        listed = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
+        told = [f"{copy} ({'sold' if copy in sold else 'for sale'})" for copy in missing[:5]]
+        listed = ", ".join(told) + (" ..." if len(missing) > 5 else "")
         raise _Refusals(
-            f"the code of copy {listed} is not among the codes any more ({sold} copies are sold): "
-            "a code once listed stays. Put it back; to stop selling, take the whole item away "
-            "and list what is left under another id"
+            f"no code of yours is that of copy {listed} any more, and a code once listed stays: "
+            "put it back. To stop selling it, take the whole item away and list what is left under "
+            "another id"
         )
     known = set(have)
     return tuple(code for code in wanted if code not in known)
