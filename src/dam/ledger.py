@@ -11,6 +11,7 @@ it, `outbox` what is to be sent.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -84,21 +85,25 @@ class Ledger:
     Args:
         db: An open connection with the schema of this version.
         binding: What the file is bound to.
+        documents: Whether every store version's document is wanted.
     """
 
-    def __init__(self, db: sqlite3.Connection, binding: Binding) -> None:
+    def __init__(self, db: sqlite3.Connection, binding: Binding, *, documents: bool = True) -> None:
         self.db = db
         self.binding = binding
+        self._documents = documents
         self.rollbacks = 0
         """How many reorganisations this process has seen."""
 
     @classmethod
-    def open(cls, path: Path | str, binding: Binding) -> Self:
-        """Opens or makes a ledger, and checks it.
+    def open(cls, path: Path, binding: Binding, *, documents: bool = True) -> Self:
+        """Opens or makes a ledger, and checks it. See `Ledger` for the arguments.
 
         Raises:
             LedgerError: It is corrupt, of another version, or of another chain, market or account.
         """
+        # It tells which parts are whose, which nobody else should know.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         try:
             # The file has one writer: a lock that lasts is a mistake to report.
             db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
@@ -106,7 +111,7 @@ class Ledger:
             _prepare(db)
         except sqlite3.DatabaseError as error:
             raise _unusable(path, str(error)) from None
-        ledger = cls(db, binding)
+        ledger = cls(db, binding, documents=documents)
         ledger._bind(path)
         return ledger
 
@@ -174,7 +179,7 @@ class Ledger:
         if isinstance(log, StoreVersion):
             sql = "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, ?, ?)"
             done = self.db.execute(sql, (*place, log.seller, log.digest, log.root))
-            if done.rowcount == 1:
+            if done.rowcount == 1 and self._documents:
                 self.want_document(log.seller, log.digest, log.root)
             return done.rowcount
         if isinstance(log, FragmentDelivered):
@@ -312,13 +317,22 @@ class Ledger:
             return None
         return bytes(row["root"])
 
-    def sales(self, *states: str, orphaned: bool = False) -> list[SaleRow]:
-        """Purchases in one of ``states``, the oldest first; orphaned ones only if asked for."""
+    def sales(
+        self, *states: str, orphaned: bool = False, after: int = 0, limit: int = -1
+    ) -> list[SaleRow]:
+        """Purchases in one of ``states``, in the order in which they were read.
+
+        Args:
+            states: See the schema.
+            orphaned: The orphaned ones instead of the canonical ones.
+            after: Only those with a greater row id.
+            limit: How many at most; -1 for all.
+        """
         marks = ", ".join("?" * len(states))
         rows = self.db.execute(
             f"SELECT * FROM purchases WHERE state IN ({marks}) AND orphaned = ? "  # noqa: S608
-            "ORDER BY block, log_index",
-            (*states, orphaned),
+            "AND id > ? ORDER BY id LIMIT ?",
+            (*states, orphaned, after, limit),
         )
         return [_sale(row) for row in rows]
 
@@ -339,6 +353,14 @@ class Ledger:
         self.db.execute(
             "UPDATE purchases SET state = ?, reason = ? WHERE id = ?", (state, reason, purchase_id)
         )
+
+    def mark_not_mine(self, purchase_ids: Iterable[int]) -> None:
+        """Most purchases of a market concern others: all of a batch in one transaction."""
+        with self.transaction() as db:
+            db.executemany(
+                "UPDATE purchases SET state = 'not-mine', reason = '' WHERE id = ?",
+                [(purchase_id,) for purchase_id in purchase_ids],
+            )
 
     def delivered(self, copy_id: CopyId, *, since: int = 0) -> dict[int, int]:
         """Parts of a sale that are there: index to block, from block ``since`` on."""

@@ -208,7 +208,8 @@ class Sender:
         tip = max(fees.tip, *(a.tip * 9 // 8 + 1 for a in slot.attempts))
         if max_fee > self._policy.max_fee:
             self._log.warning("fee_over_cap", nonce=slot.nonce, wanted=max_fee)
-            await self._broadcast(slot.last, head)
+            if data == slot.last.data:
+                await self._broadcast(slot.last, head)
             return
         await self._sign_and_send(
             slot.id, slot.nonce, head, to, data, gas, Fees(max_fee, min(tip, max_fee))
@@ -413,6 +414,7 @@ class Sender:
         if "nonce too low" in text:
             # Mined, or another's: the next pass tells which, at depth.
             return True
+        self._hold(head, 1)
         self._log.warning("node_refused", tx=tx, error=error.message)
         return True
 

@@ -86,17 +86,45 @@ class Shelf:
     def wanted(self, busy: Collection[int]) -> list[Document]:
         """Documents to read, the urgent first, then the oldest, without those in ``busy``."""
         rows = self._db.execute(
-            "SELECT * FROM documents WHERE state = 'wanted' ORDER BY urgent DESC, id"
+            "SELECT * FROM documents WHERE state = 'wanted' "
+            "ORDER BY urgent DESC, attempts > 0, id LIMIT 5000"
         )
         return [_document(row) for row in rows if row["id"] not in busy]
 
     def count_attempt(self, document: Document, reason: str) -> None:
-        """A read failed for now."""
+        """A read failed for now. It is urgent no longer than a purchase can wait for it."""
         with self._ledger.transaction() as db:
             db.execute(
-                "UPDATE documents SET attempts = attempts + 1, reason = ? WHERE id = ?",
+                "UPDATE documents SET attempts = attempts + 1, reason = ?, urgent = urgent AND "
+                "EXISTS (SELECT 1 FROM purchases, cursor WHERE purchases.state = 'waiting' "
+                "AND purchases.seller = documents.seller AND purchases.orphaned = 0 "
+                "AND purchases.store_digest = documents.digest AND deadline > cursor.number) "
+                "WHERE id = ?",
                 (reason, document.id),
             )
+
+    def note_keys(self, keys: Collection[bytes]) -> bool:
+        """Remembers which keys documents are scanned with.
+
+        A key that is new here may open parts in documents that were read without it: they are read
+        again, and sales that seemed to be none of ours are looked at again.
+
+        Returns:
+            Whether there was a new key.
+        """
+        names = {key.hex() for key in keys}
+        with self._ledger.transaction() as db:
+            row = db.execute("SELECT value FROM meta WHERE key = 'keys'").fetchone()
+            known = set(row["value"].split()) if row is not None else set()
+            if names <= known:
+                return False
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('keys', ?)", (" ".join(names | known),))
+            db.execute("UPDATE documents SET state = 'wanted', attempts = 0 WHERE state = 'read'")
+            db.execute(
+                "UPDATE purchases SET state = 'new' WHERE state = 'not-mine' AND deadline > "
+                "(SELECT coalesce(max(number), 0) FROM cursor)"
+            )
+        return True
 
     def refuse(self, document: Document, reason: str) -> None:
         """The document can never be read: it breaks a rule."""

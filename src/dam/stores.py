@@ -34,6 +34,9 @@ class StorePolicy:
     urgent_retry: float = 15.0
     """Longest pause while a purchase waits for the document."""
     pin_bytes: int = 4 << 30
+    """For all pins together; a single store may take a quarter of it."""
+    first_pin_seconds: float = 20.0
+    """For the first attempt; doubled with each further one up to ``pin_seconds``."""
     pin_seconds: float = 600.0
 
 
@@ -72,6 +75,8 @@ class StoreKeeper:
         self._wake = asyncio.Event()
         self._busy: dict[asyncio.Task[None], Document] = {}
         self._not_before: dict[int, float] = {}
+        self._pin_after: dict[int, tuple[int, float]] = {}
+        """By document: how often pinning failed, and when to try again."""
 
     def wake(self) -> None:
         """There may be new documents to read."""
@@ -154,6 +159,10 @@ class StoreKeeper:
             self._shelf.refuse(document, str(error))
             log.warning("store_refused", reason=str(error))
             self._changed()
+        except Exception as error:  # one store must never stop all the others
+            log.exception("internal_error")
+            self._shelf.refuse(document, f"internal error: {type(error).__name__}")
+            self._changed()
         else:
             copied = await self._copied(store, {part.sealed for part in scan.parts})
             scan = replace(scan, refusals=[*scan.refusals, *copied])
@@ -199,35 +208,42 @@ class StoreKeeper:
     # ------------------------------------------------------------------------------------ pinning
 
     async def _pin_all(self) -> None:
-        pause = 1.0
+        """One pin at a time, so that the budget holds; those that failed least come first."""
         while True:
-            failed = False
-            for document in self._shelf.to_pin():
-                failed |= not await self._pin(document)
-            # Pins wait for blocks that only the seller may have: try again, ever more seldom.
-            pause = min(pause * 2, 120.0) if failed else 1.0
-            await asyncio.sleep(pause)
+            now = time.monotonic()
+            waiting = sorted(
+                (self._pin_after.get(document.id, (0, 0.0)), document.id, document)
+                for document in self._shelf.to_pin()
+            )
+            ready = [document for (_, after), _, document in waiting if after <= now]
+            if ready:
+                await self._pin(ready[0])
+            await asyncio.sleep(0 if ready else 1.0)
 
-    async def _pin(self, document: Document) -> bool:
+    async def _pin(self, document: Document) -> None:
         log = self._log.bind(seller=document.seller, digest=document.digest)
         await self._make_room()
-        left = self._policy.pin_bytes - self._shelf.pinned_bytes()
+        left = max(0, self._policy.pin_bytes - self._shelf.pinned_bytes())
+        failures, _ = self._pin_after.get(document.id, (0, 0.0))
+        patience = self._policy.first_pin_seconds * 2 ** min(failures, 10)
         try:
             size = await self._blocks.pin(
                 Cid("dag-json", document.digest),
-                limits=PinLimits(max_bytes=max(0, left)),
-                deadline=self._policy.pin_seconds,
+                limits=PinLimits(max_bytes=min(left, self._policy.pin_bytes // 4)),
+                deadline=min(patience, self._policy.pin_seconds),
             )
         except IpfsError as error:
-            log.warning("pin_unavailable", reason=str(error))
-            return False
+            pause = min(self._policy.retry_seconds * 2 ** min(failures, 20), 600.0)
+            self._pin_after[document.id] = (failures + 1, time.monotonic() + pause)
+            log.warning("pin_unavailable", reason=str(error), retry_seconds=pause)
+            return
         except BlockRefused as error:
             self._shelf.mark_pin(document, "refused")
             log.warning("pin_refused", reason=str(error), budget_left=left)
-            return True
+            return
+        self._pin_after.pop(document.id, None)
         self._shelf.mark_pin(document, "held", size.bytes)
         log.info("pinned", blocks=size.blocks, bytes=size.bytes)
-        return True
 
     async def _make_room(self) -> None:
         """Above nine tenths of the budget, lets go of store versions that were replaced."""

@@ -208,7 +208,9 @@ async def _on_ground(
                 locks.exclusive(path.with_name(path.name + ".lock"), f"ledger {path}"),
                 contextlib.closing(
                     Ledger.open(
-                        path, Binding(deployment.chain_id, deployment.market, account, role)
+                        path,
+                        Binding(deployment.chain_id, deployment.market, account, role),
+                        documents=role == "deliverer",
                     )
                 ) as ledger,
             ):

@@ -8,6 +8,8 @@ own ledger, so that a part is sealed to one buyer and never to a second.
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,6 +27,8 @@ from dam.sealing import seal_fragment
 from dam.shelf import NO_COPY, KeptPart, PartRefusal, Scan, Shelf
 from dam.types import Address, BlockRef, Delivery, Deployment, PartLeaf, Wei
 
+_BATCH = 256
+"""Sales looked at in one go."""
 _STATUS_BLOCKS = 20
 """How often our own stake is looked up, in blocks."""
 
@@ -95,6 +99,8 @@ class Deliverer:
         self._checked_at = -_STATUS_BLOCKS
         self._eligible = False
         self._documents_changed = True
+        if self._shelf.note_keys([key.public for key in ring.keys]):
+            log.info("new_key", keys=len(ring.keys), effect="store documents are read again")
 
     def documents_changed(self) -> None:
         """A document was read: sales that wait for one are looked at again."""
@@ -149,11 +155,29 @@ class Deliverer:
     async def decide(self, head: BlockRef) -> None:
         """Looks at every sale that is not decided yet. ``head`` is the newest block."""
         fresh, self._documents_changed = self._documents_changed, False
-        sales = self._ledger.sales("new", "waiting") if fresh else self._ledger.sales("new")
-        if sales and (not self._eligible or head.number >= self._checked_at + _STATUS_BLOCKS):
-            await self._check_status(head.number)
-        for sale in sales:
-            self._decide(sale, head.number)
+        states = ("new", "waiting") if fresh else ("new",)
+        after = 0
+        while batch := self._ledger.sales(*states, after=after, limit=_BATCH):
+            after = batch[-1].id
+            if not self._eligible or head.number >= self._checked_at + _STATUS_BLOCKS:
+                await self._check_status(head.number)
+            others = []
+            for sale in batch:
+                if not self._decide_safely(sale, head.number):
+                    others.append(sale.id)
+                await asyncio.sleep(0)
+            if others:
+                self._ledger.mark_not_mine(others)
+
+    def _decide_safely(self, sale: SaleRow, head: int) -> bool:
+        try:
+            return self._decide(sale, head)
+        except sqlite3.OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one sale must never stop all the others
+            self._log.exception("internal_error", sale=sale.purchase.copy_id)
+            self._end(sale, "refused", "internal-error", type(error).__name__)
+            return True
 
     async def _check_status(self, head: int) -> None:
         info = await self._chain.deliverer(self._me)
@@ -171,29 +195,30 @@ class Deliverer:
         if self._eligible:
             self._checked_at = head
 
-    def _decide(self, sale: SaleRow, head: int) -> None:
+    def _decide(self, sale: SaleRow, head: int) -> bool:
+        """Decides about one sale; False: it is none of ours."""
         purchase = sale.purchase
         root = self._ledger.root_in_force(purchase)
         if root is None:
             self._end(sale, "refused", "store-not-in-force")
-            return
+            return True
         document = self._shelf.document(purchase.seller, purchase.store_digest, root)
         if document is None or document.state == "wanted":
             # Even where it is too late: whether a part of ours was missed is worth knowing.
             self._wait(sale, root, urgent=head < sale.deadline)
-        elif document.state == "refused":
+            return True
+        if document.state == "refused":
             self._end(sale, "refused", "document-refused", document.reason)
-        else:
-            item_id, copy = purchase.terms.item_id, purchase.leaf_copy
-            parts = self._shelf.parts(document, item_id, copy)
-            refusals = self._shelf.refusals(document, item_id, copy)
-            if parts:
-                self._serve(sale, parts, head)
-            elif refusals:
-                self._end(sale, "refused", refusals[0].reason, refusals[0].detail)
-            else:
-                with self._ledger.transaction():
-                    self._ledger.mark_sale(sale.id, "not-mine")
+            return True
+        item_id, copy = purchase.terms.item_id, purchase.leaf_copy
+        parts = self._shelf.parts(document, item_id, copy)
+        if parts:
+            self._serve(sale, parts, head)
+            return True
+        refusals = self._shelf.refusals(document, item_id, copy)
+        if refusals:
+            self._end(sale, "refused", refusals[0].reason, refusals[0].detail)
+        return bool(refusals)
 
     def _wait(self, sale: SaleRow, root: bytes, *, urgent: bool) -> None:
         if sale.state == "waiting":

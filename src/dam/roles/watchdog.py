@@ -10,9 +10,10 @@ and needs no document from IPFS. Credits stay where they are: withdrawing is the
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Protocol
 
-from dam.errors import Malformed, Permanent, Refused
+from dam.errors import Malformed, Permanent, Refused, Retryable
 from dam.hashing import part_leaf, sale_of
 from dam.ledger import Ledger, SaleRow
 from dam.listing import Catalogue, Listing, copy_parts, parts_tree
@@ -97,9 +98,19 @@ class Watchdog:
                 mine = sale.purchase.seller == self._seller
                 self._ledger.mark_sale(sale.id, "serving" if mine else "not-mine")
         for sale in self._ledger.sales("serving"):
-            await self._watch(sale, head.number)
+            await self._watch_safely(sale, head.number)
         [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
         self._looked = (head.number, events)
+
+    async def _watch_safely(self, sale: SaleRow, head: int) -> None:
+        try:
+            await self._watch(sale, head)
+        except (sqlite3.OperationalError, Retryable):
+            raise
+        except Exception as error:  # noqa: BLE001 - one sale must never stop all the others
+            if sale.reason != "internal-error":
+                self._log.exception("internal_error", sale=sale.purchase.copy_id)
+            self._alert(sale, "internal-error", type(error).__name__)
 
     async def _watch(self, sale: SaleRow, head: int) -> None:
         purchase = sale.purchase
@@ -110,9 +121,9 @@ class Watchdog:
             return
         there = self._ledger.delivered(purchase.copy_id, since=purchase.block)
         try:
-            await self._fill(sale, there, head)
             if "disputed" in turns:
                 await self._supply(sale, there)
+            await self._fill(sale, there, head)
         except Refused as error:
             # Settling needs none of our parts, so a sale that is complete is watched on.
             self._alert(sale, error.reason, str(error))
@@ -199,11 +210,18 @@ class Watchdog:
             parts = copy_parts(self._seed, listing, purchase.copy)
         except Malformed as error:
             raise Refused("not-in-catalogue", str(error)) from None
+        if len(purchase.keys) != len(parts):
+            raise Refused("wrong-key-count", f"{len(purchase.keys)} keys")
         deliveries = []
         for index in indexes:
             leaf, share = parts[index]
             key = purchase.keys[index]
             fragment = self._shelf.sealed_before(purchase.copy_id, index, key)
+            if fragment is None:
+                try:
+                    fragment = seal_fragment(share, key)
+                except Malformed as error:
+                    raise Refused("bad-buyer-key", str(error)) from None
             deliveries.append(
                 Delivery(
                     copy_id=purchase.copy_id,
@@ -214,7 +232,7 @@ class Watchdog:
                     secret_hash=leaf.secret_hash,
                     salt=leaf.salt,
                     proof=tree.proof(part_leaf(leaf)),
-                    fragment=fragment or seal_fragment(share, key),
+                    fragment=fragment,
                 )
             )
         return deliveries
