@@ -405,7 +405,8 @@ interface IMarketplace {
     function deliverFragments(Delivery[] calldata deliveries) external;
 
     /// @notice The seller or his operator publishes parts anew whose first delivery may have been
-    /// junk, while the sale is Purchased, Complete or Disputed. No bit, no fee.
+    /// junk, while the sale is Purchased, Complete or Disputed. No bit, no fee. The caller is a plain
+    /// account.
     function supplyFragments(Delivery[] calldata deliveries) external;
 
     /// @notice The buyer is content: settles a Complete sale from its gate on.
