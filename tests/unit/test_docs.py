@@ -161,7 +161,16 @@ def logged_events() -> set[str]:
             called, first = node.func, node.args[0]
             name = called.attr if isinstance(called, ast.Attribute) else ""
             name = name or (called.id if isinstance(called, ast.Name) else "")
-            wanted = name in {"debug", "info", "warning", "error", "critical", "_alert", "level"}
+            wanted = name in {
+                "debug",
+                "info",
+                "warning",
+                "error",
+                "critical",
+                "exception",
+                "_alert",
+                "level",
+            }
             if wanted and isinstance(first, ast.Constant) and isinstance(first.value, str):
                 found.add(first.value)
     return found
@@ -182,8 +191,10 @@ def test_every_reason_of_a_refusal_is_explained() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call):
                 continue
-            name = node.func.id if isinstance(node.func, ast.Name) else ""
-            if name in {"Refused", "PartRefusal"}:
+            called = node.func
+            name = called.attr if isinstance(called, ast.Attribute) else ""
+            name = name or (called.id if isinstance(called, ast.Name) else "")
+            if name in {"Refused", "PartRefusal", "_end", "_alert"}:
                 found |= {
                     argument.value
                     for argument in node.args
