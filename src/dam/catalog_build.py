@@ -16,7 +16,7 @@ from typing import Any
 
 from dam import fields, hashing, sealing, strictjson
 from dam.catalog import VERSION, read_store
-from dam.errors import Malformed
+from dam.errors import BlockRefused, Malformed
 from dam.files import write_atomic
 from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
 from dam.listing import (
@@ -304,13 +304,13 @@ class _Layout:
 
 
 def _load_layout(folder: Path) -> _Layout:
-    """What stood where in the last build; nothing, where that is not known: all is made anew."""
+    """What stood where in the last build. Where that is lost or damaged, all is made anew."""
     try:
         value = strictjson.loads((folder / "layout.json").read_bytes())
         fields.record(value, "layout", ("version", "pages", "partPages"))
         pages = [(Cid.parse(page["cid"]), list(page["items"])) for page in value["pages"]]
         return _Layout(pages, {key: Cid.parse(cid) for key, cid in value["partPages"].items()})
-    except FileNotFoundError:
+    except (FileNotFoundError, Malformed, BlockRefused, KeyError, TypeError, AttributeError):
         return _Layout([], {})
 
 

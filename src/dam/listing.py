@@ -336,7 +336,9 @@ class Catalogue:
 
     def remember(self, parts_root: bytes, listing: Listing) -> None:
         """Keeps a listing as it is published, for the sales made under its root."""
-        write_atomic(self.folder / "past" / f"{parts_root.hex()}.json", to_json(listing))
+        path, data = self.folder / "past" / f"{parts_root.hex()}.json", to_json(listing)
+        if not path.exists() or path.read_bytes() != data:
+            write_atomic(path, data)
 
     def recall(self, parts_root: bytes) -> Listing | None:
         """The listing that was published under a root (32 bytes), or None."""

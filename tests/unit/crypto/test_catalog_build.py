@@ -238,6 +238,29 @@ async def test_a_lost_or_damaged_block_is_made_anew(shop) -> None:
     assert {p.name for p in (shop.folder / "blocks").iterdir()} == {str(c) for c, _ in again.blocks}
 
 
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b'{"version":1,"pages":[{}],"partPages":{}}', b"\xff"]
+)
+async def test_a_damaged_layout_costs_work_and_nothing_else(shop, data: bytes) -> None:
+    await shop.add(shop.draft("a"), b"x")
+    built = shop.build()
+    (shop.folder / "layout.json").write_bytes(data)
+    again = shop.build()
+    assert (again.root, again.fresh) == (built.root, 2)
+
+
+async def test_a_past_listing_is_written_again_only_if_it_changed(shop) -> None:
+    full = await shop.add(shop.draft("a"), b"x")
+    root = shop.build().terms["a"].parts_root
+    path = shop.folder / "past" / f"{root.hex()}.json"
+    first = path.stat().st_ino
+    shop.build()
+    assert path.stat().st_ino == first
+    shop.catalogue.save(replace(full, price=2000))
+    shop.build()
+    assert shop.catalogue.recall(root).price == 2000
+
+
 async def test_old_sales_are_served_after_parts_are_made_anew(shop) -> None:
     """The watchdog finds leaf and share by the sale's partsRoot, whatever was published since."""
     old = await shop.add(shop.draft("a"), b"OLD")
