@@ -1,0 +1,110 @@
+"""Records of a small market, made by hand: a windowed deployment, sales, deliverers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dam.hashing import checksum, copy_id, keccak
+from dam.types import (
+    ZERO_ADDRESS,
+    Address,
+    BlockRef,
+    Deployment,
+    FragmentDelivered,
+    LogRef,
+    Purchase,
+    Terms,
+    Wei,
+    Windows,
+)
+
+Deliver = Callable[..., FragmentDelivered]
+
+
+def person(number: int) -> Address:
+    return checksum(number.to_bytes(20, "big"))
+
+
+SELLER, BUYER, ARBITER = person(0xA1), person(0xB1), person(0xC1)
+
+
+@pytest.fixture
+def windows() -> Windows:
+    return Windows(300, 200, 150, 700, Wei(10**16), Wei(10**16))
+
+
+@pytest.fixture
+def deployment(windows: Windows) -> Deployment:
+    return Deployment(31337, person(0xDA), 1, keccak(b"code"), windows)
+
+
+def at(block: int, index: int = 0) -> LogRef:
+    return LogRef(BlockRef(block, keccak(block.to_bytes(8, "big"))), keccak(b"tx"), index)
+
+
+def make_terms(**changes: object) -> Terms:
+    values: dict[str, object] = {
+        "item_id": keccak(b"thing"),
+        "token": ZERO_ADDRESS,
+        "price": 1000,
+        "commission": Wei(30),
+        "penalty": Wei(100),
+        "bond": Wei(50),
+        "supply": 10,
+        "stock": True,
+        "parts": 3,
+        "threshold": 2,
+        "arbitrator": ARBITER,
+        "parts_root": keccak(b"parts"),
+    }
+    return Terms(**(values | changes))  # type: ignore[arg-type]
+
+
+def make_purchase(
+    block: int = 1000, *, copy: int = 0, keys: tuple[bytes, ...] = (), **changes: object
+) -> Purchase:
+    terms = make_terms(**changes)
+    return Purchase(
+        copy_id(SELLER, terms.item_id, copy),
+        SELLER,
+        BUYER,
+        keccak(b"document"),
+        copy,
+        terms,
+        keys or tuple(keccak(bytes([i])) for i in range(terms.parts)),
+        at(block),
+    )
+
+
+def delivery(
+    purchase: Purchase, index: int, block: int, *, by: Address | None = None, **changes: object
+) -> FragmentDelivered:
+    values: dict[str, object] = {
+        "copy_id": purchase.copy_id,
+        "by": by or person(0xD0 + index),
+        "index": index,
+        "commitment": bytes(32),
+        "secret_hash": bytes(32),
+        "fragment": bytes(80),
+        "supplied": False,
+        "at": at(block, index + 1),
+    }
+    return FragmentDelivered(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def make() -> type[Make]:
+    return Make
+
+
+class Make:
+    """The factories, for tests that cannot import this file."""
+
+    person = staticmethod(person)
+    at = staticmethod(at)
+    terms = staticmethod(make_terms)
+    purchase = staticmethod(make_purchase)
+    delivery = staticmethod(delivery)
+    seller, buyer, arbiter = SELLER, BUYER, ARBITER

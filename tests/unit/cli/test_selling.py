@@ -1,0 +1,281 @@
+"""Plans and their carrying out, on real listings and a real directory of blocks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dam.catalog import read_store
+from dam.errors import Permanent
+from dam.hashing import copy_id, item_id
+from dam.ipfs import BlockStore, open_store
+from dam.listing import Catalogue
+from dam.payload import InlinePayload, decrypt_inline, open_payload
+from dam.roles import seller as role
+from dam.roster import Candidate, Registration
+from dam.salebook import SaleBook
+from dam.sealing import new_secret_key, public_key
+from dam.seeds import SellerSeed, new_seed
+from dam.storefile import ItemDraft, StoreDraft
+from dam.types import ZERO_ADDRESS, Address, Deployment, Wei
+
+
+@pytest.fixture
+async def blocks(tmp_path: Path) -> AsyncIterator[BlockStore]:
+    store = open_store(f"dir:{tmp_path / 'blocks'}")
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path, deployment: Deployment, make: Any) -> role.Shop:
+    seed = SellerSeed(new_seed())
+    return role.Shop(deployment, make.seller, seed, Catalogue(tmp_path / "catalogue"))
+
+
+@pytest.fixture
+def known(make: Any) -> dict[Address, Candidate]:
+    people = [make.person(n) for n in range(1, 7)]
+    return {
+        who: Candidate(
+            Registration(who, who, public_key(new_secret_key()), 1, 1, False),
+            Wei(10**17),
+            0,
+            Wei(0),
+            0,
+        )
+        for who in people
+    }
+
+
+def draft(**changes: Any) -> ItemDraft:
+    values: dict[str, Any] = {
+        "name": "key",
+        "title": "A key",
+        "price": 1000,
+        "commission": 30,
+        "penalty": 10,
+        "bond": 0,
+        "parts": 3,
+        "threshold": 2,
+        "arbitrator": ZERO_ADDRESS,
+        "supply": 2,
+        "codes": ("AAA", "BBB"),
+        "file": None,
+        "text": None,
+        "deliverers": (),
+        "metadata": {},
+        "where": "line 4, item 'key'",
+    }
+    values |= changes
+    if values["codes"] is not None:
+        values["supply"] = len(values["codes"])
+    return ItemDraft(**values)
+
+
+async def publish(
+    shop: role.Shop,
+    blocks: BlockStore,
+    known: dict[Address, Candidate],
+    *items: ItemDraft,
+    book: SaleBook | None = None,
+    assign: tuple[str, ...] = (),
+) -> tuple[list[str], Any]:
+    store = StoreDraft("shop", items)
+    changes = await role.plan(shop, store, book or SaleBook(), assign=assign)
+    built = await role.carry_out(shop, blocks, "shop", changes, known, random.Random(1))
+    return [change.what for change in changes], built
+
+
+def codes(shop: role.Shop, name: str = "key") -> list[bytes]:
+    listing = shop.catalogue.get(name)
+    assert listing is not None
+    found = []
+    for copy in range(listing.supply):
+        payload = listing.payload(copy)
+        assert isinstance(payload, InlinePayload)
+        key = shop.seed.content_key(listing.place(copy))
+        found.append(decrypt_inline(key, listing.domain(copy), payload))
+    return found
+
+
+async def test_a_new_store_is_readable_and_lists_what_was_said(
+    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+) -> None:
+    what, built = await publish(shop, blocks, known, draft())
+    assert what == ["new"]
+    place = shop.deployment
+    store = await read_store(
+        blocks,
+        built.digest,
+        chain_id=place.chain_id,
+        market=place.market,
+        seller=shop.seller,
+        root=built.root,
+    )
+    [item] = store.items
+    assert (item.name, item.terms.supply, item.terms.price) == ("key", 2, 1000)
+    assert codes(shop) == [b"AAA", b"BBB"]
+
+
+async def test_nothing_new_is_published_byte_for_byte_again(
+    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+) -> None:
+    _, first = await publish(shop, blocks, known, draft())
+    what, second = await publish(shop, blocks, known, draft())
+    assert what == ["unchanged"]
+    assert (second.digest, second.root, second.fresh) == (first.digest, first.root, 0)
+
+
+async def test_more_codes_are_a_new_lot_and_old_ones_stay(
+    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+) -> None:
+    await publish(shop, blocks, known, draft())
+    before = shop.catalogue.get("key")
+    what, _ = await publish(shop, blocks, known, draft(codes=("CCC", "AAA", "BBB")))
+    after = shop.catalogue.get("key")
+    assert before is not None
+    assert after is not None
+    assert what == ["more codes"]
+    assert after.lots[:1] == before.lots
+    assert [lot.first_copy for lot in after.lots] == [0, 2]
+    assert codes(shop) == [b"AAA", b"BBB", b"CCC"]
+
+
+async def test_a_code_cannot_be_taken_off(
+    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate], make: Any
+) -> None:
+    await publish(shop, blocks, known, draft())
+    purchase = make.purchase(10)
+    sold = replace(
+        purchase,
+        terms=make.terms(item_id=item_id("key")),
+        copy_id=copy_id(make.seller, item_id("key"), 0),
+    )
+    with pytest.raises(Permanent) as caught:
+        await publish(shop, blocks, known, draft(codes=("CCC",)), book=SaleBook([sold]))
+    assert "copy 0 (sold), 1 (for sale)" in str(caught.value)
+    assert "line 4" in str(caught.value)
+    for code in ("AAA", "BBB", "CCC"):
+        assert code not in str(caught.value)
+    assert codes(shop) == [b"AAA", b"BBB"]
+
+
+async def test_terms_change_without_touching_the_parts(
+    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+) -> None:
+    _, first = await publish(shop, blocks, known, draft())
+    before = shop.catalogue.get("key")
+    what, second = await publish(shop, blocks, known, draft(price=2000, title="Dearer"))
+    after = shop.catalogue.get("key")
+    assert before is not None
+    assert after is not None
+    assert what == ["terms"]
+    assert after.lots == before.lots
+    assert second.terms["key"].parts_root == first.terms["key"].parts_root
+    assert second.root != first.root
+
+
+async def test_a_new_file_replaces_the_old_and_an_equal_one_does_not(
+    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate], tmp_path: Path
+) -> None:
+    path = tmp_path / "book"
+    for data, other in ((b"short", b"brief"), (b"l" * 9000, b"m" * 9000), (b"l" * 9000, b"short")):
+        item = draft(name=f"b{data[:1]!r}{other[:1]!r}", codes=None, file=path, supply=5)
+        path.write_bytes(data)
+        assert (await publish(shop, blocks, known, item))[0][0] == "new"
+        assert (await publish(shop, blocks, known, item))[0][0] == "unchanged"
+        path.write_bytes(other)
+        assert (await publish(shop, blocks, known, item))[0][0] == "new good"
+        listing = shop.catalogue.get(item.name)
+        assert listing is not None
+        key = shop.seed.content_key(listing.place(0))
+        pieces = open_payload(blocks, listing.payload(0), key, listing.domain(0))
+        assert b"".join([piece async for piece in pieces]) == other
+
+
+async def test_other_counts_or_names_give_all_parts_to_others(
+    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+) -> None:
+    _, first = await publish(shop, blocks, known, draft())
+    old = shop.catalogue.get("key")
+    what, _ = await publish(shop, blocks, known, draft(parts=4, threshold=3))
+    assert what == ["other deliverers"]
+    listing = shop.catalogue.get("key")
+    assert listing is not None
+    assert (listing.parts, listing.threshold, len(listing.lots[0].deliverers)) == (4, 3, 4)
+    assert codes(shop) == [b"AAA", b"BBB"]
+    # The watchdog still knows what was sold before.
+    assert shop.catalogue.recall(first.terms["key"].parts_root) == old
+    chosen = tuple(known)[:4]
+    what, _ = await publish(shop, blocks, known, draft(parts=4, threshold=3, deliverers=chosen))
+    listing = shop.catalogue.get("key")
+    assert listing is not None
+    assert tuple(d.operator for d in listing.lots[0].deliverers) == chosen
+
+
+async def test_an_item_left_out_is_withdrawn_and_comes_back(
+    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+) -> None:
+    other = draft(name="other", codes=("X",))
+    await publish(shop, blocks, known, draft(), other)
+    what, built = await publish(shop, blocks, known, other)
+    assert sorted(what) == ["unchanged", "withdrawn"]
+    assert list(built.terms) == ["other"]
+    what, built = await publish(shop, blocks, known, draft(), other)
+    assert what == ["terms", "unchanged"]
+    assert codes(shop) == [b"AAA", b"BBB"]
+
+
+async def test_what_cannot_be_is_told_together_and_nothing_is_made(
+    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate], make: Any
+) -> None:
+    await publish(shop, blocks, known, draft())
+    wrong = draft(codes=None, text=b"x")
+    own = draft(name="mine", arbitrator=make.seller)
+    with pytest.raises(Permanent) as caught:
+        await publish(shop, blocks, known, wrong, own, assign=("ghost",))
+    for piece in ("take another id", "arbitrator of his own", "'ghost'"):
+        assert piece in str(caught.value)
+    with pytest.raises(Permanent, match="7 deliverers are needed"):
+        await publish(shop, blocks, known, draft(), draft(name="new", parts=7))
+    assert shop.catalogue.get("new") is None
+
+
+async def test_one_process_at_a_time(shop: role.Shop) -> None:
+    folder = shop.catalogue.folder
+    with (
+        role.catalogue_lock(folder),
+        pytest.raises(Permanent, match="another command"),
+        role.catalogue_lock(folder),
+    ):
+        pass
+    with role.catalogue_lock(folder):
+        pass
+
+
+async def test_advice(shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]) -> None:
+    await publish(shop, blocks, known, draft())
+    gone = {
+        who: replace(candidate, exit_block=9) if index < 5 else candidate
+        for index, (who, candidate) in enumerate(known.items())
+    }
+    changes = await role.plan(shop, StoreDraft("s", (draft(threshold=2),)), SaleBook())
+    told = "\n".join(
+        role.warnings(changes, gone, shop.deployment.windows, free_stake=39, gas_price=1)
+    )
+    assert "deliver no longer" in told
+    assert "few will bother" in told
+    assert "free stake of 39 wei" in told
+    whole = role.Change("new", None, draft(threshold=3, commission=10**9))
+    told = "\n".join(
+        role.warnings([whole], known, shop.deployment.windows, free_stake=10**18, gas_price=1)
+    )
+    assert "all 3 parts are needed" in told
+    assert "stake" not in told
+    assert "bother" not in told
