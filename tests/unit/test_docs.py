@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+import click
 import pytest
 
 from dam import config, payload, sealing
@@ -271,3 +272,38 @@ def test_decisions_are_short_and_listed() -> None:
         assert len(text.splitlines()) < 40, path.name
         assert text.startswith(f"# {int(path.name[:4])}. "), path.name
         assert f"({path.name})" in index
+
+
+def spoken_commands() -> list[tuple[str, list[str]]]:
+    """Every ``dam ...`` in backticks or in a shell fence: document and words."""
+    found = []
+    for document in DOCUMENTS:
+        text = document.read_text("utf-8")
+        fences = re.findall(r"^```(?:sh|console|bash)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        spans = re.findall(r"`([^`\n]+)`", _FENCE.sub("", text))
+        lines = "\n".join([*fences, *spans]).replace("\\\n", " ").splitlines()
+        for line in lines:
+            words = line.removeprefix("$ ").split("#")[0].split()
+            if words[:1] == ["dam"] and len(words) > 1:
+                found.append((document.name, words[1:]))
+    return found
+
+
+def test_every_command_that_is_spoken_of_exists() -> None:
+    """The commands of all documents, with their options, are those of ``dam``."""
+    from dam.cli import main
+
+    commands = spoken_commands()
+    assert len(commands) > 20
+    for where, words in commands:
+        command: click.Command | None = main
+        context = click.Context(main)
+        rest = list(words)
+        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            command = command.get_command(context, rest.pop(0))
+        assert command is not None, f"{where}: dam {' '.join(words)}"
+        known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+        known |= {"--help", "--version", "-h"}
+        for word in rest:
+            if re.match(r"--?[a-z]", word):
+                assert word.split("=")[0] in known, f"{where}: dam {' '.join(words)}"
