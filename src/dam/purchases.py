@@ -37,6 +37,7 @@ _KEYS = (
     "made",
     "tx",
     "block",
+    "failed",
 )
 MAX_ATTEMPTS = 16
 """How many attempts at one copy a rescan tries; each is another copyId's in practice."""
@@ -67,6 +68,8 @@ class Record:
     tx: bytes | None = None
     """Hash of the purchase's transaction, once it is mined."""
     block: int | None = None
+    failed: bool = False
+    """The market or the node refused it: nothing was paid, nor will be."""
 
     def is_of(self, purchase: Purchase) -> bool:
         """Whether this attempt became that purchase."""
@@ -113,6 +116,7 @@ def to_json(record: Record) -> bytes:
             "made": record.made,
             "tx": None if record.tx is None else "0x" + record.tx.hex(),
             "block": record.block,
+            "failed": record.failed,
         }
     )
 
@@ -142,6 +146,7 @@ def from_json(data: bytes) -> Record:
         made=fields.title(v["made"], "made"),
         tx=None if v["tx"] is None else fields.bytes32(v["tx"], "tx"),
         block=None if block is None else fields.integer(block, "block", 0, 2**63 - 1),
+        failed=fields.boolean(v["failed"], "failed"),
     )
 
 
@@ -200,6 +205,9 @@ def record_of(records: Iterable[Record], purchase: Purchase) -> Record | None:
 
 
 def unpaid(records: Sequence[Record], purchases: Iterable[Purchase]) -> list[Record]:
-    """Attempts that never reached the chain, or not the branch that won."""
+    """Attempts that are not on the chain and were not refused either.
+
+    Their transaction may still be on its way, or the branch that held it was replaced.
+    """
     paid = {(purchase.copy_id, purchase.keys) for purchase in purchases}
-    return [record for record in records if (record.copy_id, record.keys) not in paid]
+    return [r for r in records if not r.failed and (r.copy_id, r.keys) not in paid]

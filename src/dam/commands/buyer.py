@@ -81,16 +81,19 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
             )
     known = records.all()
     mine = _mine(settings, account, history, known)
-    bought = {sale.copy_id for sale, _ in mine}
-    lost = [r for r in unpaid(known, (s.purchase for s, _ in mine)) if r.copy_id not in bought]
+    lost = [
+        record
+        for record in unpaid(known, (sale.purchase for sale, _ in mine))
+        if record.copy_id not in history.book.sales
+    ]
     values = [_purchase_json(sale, record, windows, history.head) for sale, record in mine]
     rows = [_purchase_row(sale, record, windows, history.head) for sale, record in mine]
     head = ("sale", "item", "copy", "price", "bought", "state", "what you can do")
     human = table(head, rows) if rows else "No purchases."
     for record in lost:
         human += (
-            f"\nNot on the chain: attempt {record.attempt} to buy {record.item} of {record.made} "
-            "(nothing was paid, unless its transaction is still on its way)"
+            f"\nNot on the chain: the attempt of {record.made} to buy {record.item}; its "
+            "transaction may still be on its way, and if it is not, nothing was paid"
         )
     human += f"\nThe newest block is {history.head}."
     emit(

@@ -32,6 +32,7 @@ from dam.commands.base import (
 from dam.config import Settings
 from dam.errors import (
     BlockRefused,
+    ContractReverted,
     IpfsError,
     KeyFileError,
     Malformed,
@@ -42,7 +43,7 @@ from dam.hashing import copy_id as hash_copy
 from dam.history import History, read_history
 from dam.ipfs import Cid
 from dam.keys import load_seed
-from dam.purchases import Record, Records
+from dam.purchases import Record, Records, unpaid
 from dam.roles import buyer as role
 from dam.rpc import RpcRejectedError
 from dam.seeds import BuyerSeed
@@ -186,6 +187,7 @@ async def buy(
     seller: Address,
     item: str,
     copy: int | None,
+    again: bool,
     no_arbitrator: bool,
     account: str | None,
     yes: bool,
@@ -202,12 +204,17 @@ async def buy(
     records = Records(settings.purchases)
     async with connect(settings) as session:
         deal = await _negotiate(
-            session, seed, signer.address, records, seller, item, copy, no_arbitrator
+            session, seed, signer.address, records, seller, item, copy, no_arbitrator, again
         )
         _show(deal, settings)
         agree("Buy it?", yes)
         records.add(deal.record)
-        receipt = await _pay(session, signer, deal)
+        try:
+            receipt = await _pay(session, signer, deal)
+        except (ContractReverted, RpcRejectedError, Permanent):
+            # Refused for good. After any other error it may still be mined, so the record stays.
+            records.save(replace(deal.record, failed=True))
+            raise
     # Mined; the deadline counts from the block that holds it.
     records.save(replace(deal.record, tx=receipt.tx_hash, block=receipt.block))
     windows = settings.deployment.windows
@@ -244,9 +251,12 @@ async def _negotiate(
     item_name: str,
     copy: int | None,
     without_arbitrator: bool,
+    again: bool,
 ) -> _Deal:
     deployment = session.settings.deployment
     history = await read_history(session.market)
+    if not again:
+        _check_undecided(records, history, seller, item_name)
     version = await _current(session, history, seller)
     store = await role.read_version(session.blocks, deployment, version)
     item = role.find_item(store, item_name)
@@ -287,6 +297,22 @@ async def _negotiate(
     )
     gas = await _gas_price(session, buyer, data, item.terms.price)
     return _Deal(store, item, copy, record, data, free, gas, history.head)
+
+
+def _check_undecided(records: Records, history: History, seller: Address, item: str) -> None:
+    """Refuses to pay a second time while a first payment may still be on its way."""
+    current = history.book.store(seller)
+    purchases = (sale.purchase for sale in history.book.sales.values())
+    for record in unpaid(records.all(), purchases):
+        # The market refuses a copy that is taken, and a document that is not in force any more.
+        hopeless = record.copy_id in history.book.sales
+        hopeless |= current is None or current.digest != record.store_digest
+        if (record.seller, record.item) == (seller, item) and not hopeless:
+            raise Permanent(
+                f"your attempt of {record.made} to buy {item!r} is not on the chain, and was not "
+                "refused: its transaction may still be mined. Look with `dam buyer purchases`; to "
+                "buy one more (or if you know that it is lost), add --again"
+            )
 
 
 async def _current(session: Session, history: History, seller: Address) -> StoreVersion:

@@ -34,7 +34,7 @@ from dam.commands.base import (
 from dam.config import Settings
 from dam.errors import Permanent
 from dam.history import candidates, read_history
-from dam.keys import load_ring, rotate_ring
+from dam.keys import load_ring
 from dam.roster import Candidate
 from dam.types import ZERO_ADDRESS, Address, Windows
 
@@ -194,10 +194,12 @@ async def status(account: str | None, address: Address | None, as_json: bool) ->
 @json_option
 @asynchronous
 async def rotate(operator: Address | None, account: str | None, as_json: bool) -> None:
-    """Announces the newest key of the key file; makes one first if that is announced already."""
+    """Announces the key that `dam keys rotate` made, once the daemon has been restarted with it.
+
+    In that order, or a part sealed to the new key could meet a daemon that does not have it.
+    """
     settings = Settings.load()
-    passphrase = key_passphrase()
-    ring = load_ring(settings.keys.deliverer, passphrase)
+    ring = load_ring(settings.keys.deliverer, key_passphrase())
     signer = open_signer(settings, _ROLE, account)
     who = operator or signer.address
     async with connect(settings) as session:
@@ -206,15 +208,16 @@ async def rotate(operator: Address | None, account: str | None, as_json: bool) -
         if known is None:
             raise Permanent(f"{who} is no deliverer yet: run `dam deliverer stake AMOUNT`")
         if known.registration.key == ring.current.public:
-            # Safe on disk before the chain knows of it.
-            ring = rotate_ring(settings.keys.deliverer, passphrase)
+            raise Permanent(
+                "the newest key of the key file is announced already: run `dam keys rotate`, "
+                "restart the daemon, then this again"
+            )
         receipt = await session.send(signer, "rotateDelivererKey", who, ring.current.public)
     public = hexed(ring.current.public)
     emit(
         {**receipt_json(receipt), "publicKey": public},
         as_json,
-        f"Key {public} announced {receipt_text(receipt)}.\n"
-        "Restart the daemon, so that it finds parts sealed to the new key.",
+        f"Key {public} announced {receipt_text(receipt)}. Sellers use it from now on.",
     )
 
 

@@ -11,16 +11,20 @@ from dam.types import Status
 
 _TEXTS = {
     "AlreadyRegistered": "{operator} is a deliverer already; `dam deliverer stake` adds to it",
-    "ArbitratorIsParty": "the arbitrator is a party of the sale",
+    "AlreadyDelivered": "part {index} is there already",
+    "AmountTooLarge": "{amount:wei} is more than the market can hold",
     "BeforeGate": "parts are still missing: this is possible from block {gateBlock} on, or as "
     "soon as all of them are there",
     "CopyBeyondSupply": "the store sells {supply} copies only; copy {copy} is beyond them",
     "CopyTaken": "somebody else was faster: copy {copy} is sold. Buy again, another one is taken",
+    "DeliveryClosed": "deliveries counted until block {lastBlock}",
+    "EmptyStore": "a store needs a document",
     "ExitNotRequested": "{operator} did not ask to exit: run `dam deliverer exit` first",
     "ExitPending": "the stake of {operator} leaves from block {availableBlock} on",
     "ExitRequested": "{operator} asked to exit; take that back with `dam deliverer exit --cancel`",
     "InvalidArbitrator": "{arbitrator} cannot arbitrate: it is the seller or the buyer",
     "InvalidKey": "the X25519 key {key} is not canonical or of low order",
+    "InvalidTerms": "the item's terms are impossible: its parts, its threshold or its commission",
     "NoArbitrator": "the item names no arbitrator, so nobody could rule on a dispute",
     "NotAllowed": "{caller} may not do this; use the account of the one who may (--account)",
     "NotEligible": "{operator} does not deliver: its stake is too low, or it asked to exit",
@@ -28,6 +32,7 @@ _TEXTS = {
     "NoStore": "{seller} has no store yet: `dam seller publish` opens one",
     "NothingToWithdraw": "there is nothing to withdraw",
     "NotPlainAccount": "{caller} is a contract; this takes a plain account",
+    "NotYourPart": "this part is the one of {deliverer}, not of {caller}",
     "RulingTooHigh": "the buyer cannot get more than the price of {price} wei",
     "SellerStakeTooLow": "the seller's free stake is {free:wei}, and {needed:wei} are needed: "
     "he adds some with `dam seller stake`",
@@ -44,7 +49,9 @@ _TEXTS = {
     "WrongEscrow": "the sale is not what it was taken for: the chain may have been rewritten; "
     "look again with `dam buyer purchases`",
     "WrongSale": "there is no such sale (any more): the chain may have been rewritten; look again",
+    "WrongKeyCount": "{keys} one-time keys do not fit {parts} parts",
     "WrongStatus": "the sale is {status:status} now, and in that state this is not possible",
+    "ZeroAddress": "an address that must be somebody is zero",
 }
 
 

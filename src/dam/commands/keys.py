@@ -86,7 +86,7 @@ def rotate(as_json: bool) -> None:
         {"publicKey": public, "keys": len(ring.keys)},
         as_json,
         f"New key {public}, the ring has {len(ring.keys)}.\n"
-        "Next: restart the daemon, then `dam deliverer rotate` announces the key.",
+        "Next: restart the daemon with it, then announce it: dam deliverer rotate",
     )
 
 

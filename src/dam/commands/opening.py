@@ -149,8 +149,7 @@ async def wait(sale_id: str, timeout: float | None, as_json: bool) -> None:
             else:
                 sifted = _sifted(session, seed, bought)
                 _tell(bought, sifted, told)
-                found = role.recover(sifted, bought.sale.purchase.terms.threshold)
-                if found is not None:
+                if _enough(bought, sifted, windows):
                     break
                 _check_hope(bought, windows)
             if end is not None and time.monotonic() >= end:
@@ -198,6 +197,23 @@ def _tell(bought: Bought, sifted: role.Sifted, told: set[tuple[int, int]]) -> No
     if fresh:
         terms = bought.sale.purchase.terms
         note(f"Good parts: {len(sifted.indices)} of {terms.parts}; {terms.threshold} are needed.")
+
+
+def _enough(bought: Bought, sifted: role.Sifted, windows: Windows) -> bool:
+    """Whether the good can be opened now.
+
+    Raises:
+        Permanent: It cannot, nor will it be: the seller's shares do not add up.
+    """
+    sale = bought.sale
+    try:
+        return role.recover(sifted, sale.purchase.terms.threshold) is not None
+    except Permanent:
+        # Another part may still make a choice of k that does.
+        more = sale.whole_at is None and bought.history.head < sale.last_delivery(windows)
+        if sale.status.final or not more:
+            raise
+        return False
 
 
 def _check_hope(bought: Bought, windows: Windows) -> None:

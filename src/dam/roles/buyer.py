@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -35,6 +35,8 @@ from dam.types import (
 
 _MAX_JOINS = 5_000
 """Combinations of shares that are tried when a seller's shares do not add up."""
+_MAX_VARIANTS = 4
+"""Different shares of one index that are looked at; more are a seller's games."""
 
 
 # ----------------------------------------------------------------------------------------- buying
@@ -256,13 +258,13 @@ def recover(sifted: Sifted, threshold: int) -> ContentKey | None:
     Raises:
         Permanent: There are k, and no combination gives the key that they promise.
     """
-    groups: dict[bytes, list[GoodShare]] = {}
+    groups: dict[bytes, dict[int, list[GoodShare]]] = {}
     for share in sifted.good:
-        groups.setdefault(share.fragment.secret_hash, []).append(share)
+        group = groups.setdefault(share.fragment.secret_hash, {})
+        group.setdefault(share.fragment.index, []).append(share)
     tried = False
-    for secret_hash, shares in groups.items():
-        joins = itertools.islice(_combinations(shares, threshold), _MAX_JOINS)
-        for combination in joins:
+    for secret_hash, group in groups.items():
+        for combination in itertools.islice(_combinations(group, threshold), _MAX_JOINS):
             tried = True
             key = sharing.join({s.fragment.index: s.share for s in combination}, threshold)
             if keccak(key) == secret_hash:
@@ -275,11 +277,15 @@ def recover(sifted: Sifted, threshold: int) -> ContentKey | None:
     return None
 
 
-def _combinations(shares: Sequence[GoodShare], k: int) -> Iterator[tuple[GoodShare, ...]]:
-    """Choices of k shares of different indices, the first arrived first."""
-    for chosen in itertools.combinations(shares, k):
-        if len({share.fragment.index for share in chosen}) == k:
-            yield chosen
+def _combinations(
+    group: Mapping[int, Sequence[GoodShare]], k: int
+) -> Iterator[tuple[GoodShare, ...]]:
+    """Choices of one share each of k indices, the first arrived first.
+
+    Every choice is one that may be right, so a cap on their number caps the work.
+    """
+    for indices in itertools.combinations(group, k):
+        yield from itertools.product(*(group[index][:_MAX_VARIANTS] for index in indices))
 
 
 def good_domain(deployment: Deployment, purchase: Purchase) -> bytes:

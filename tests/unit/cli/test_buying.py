@@ -139,6 +139,15 @@ def test_shares_that_do_not_add_up_are_the_sellers_fault(sale: Sale) -> None:
         role.recover(sale.sift(sale.fragment(0), sale.fragment(1), other), K)
 
 
+def test_a_flood_of_variants_does_not_hang_the_buyer(sale: Sale) -> None:
+    flood = [sale.fragment(0, share=keccak(i.to_bytes(2, "big"))) for i in range(300)]
+    assert role.recover(sale.sift(*flood, sale.fragment(1)), K) is None
+    honest = [sale.fragment(i) for i in range(K)]
+    found = role.recover(sale.sift(*honest, *flood), K)
+    assert found is not None
+    assert found.key == SECRET
+
+
 def test_a_share_out_of_range_is_junk(sale: Sale) -> None:
     sifted = sale.sift(sale.fragment(0, share=b"\xff" * 32))
     assert "out of range" in sifted.junk[0].reason
@@ -262,3 +271,4 @@ def test_attempts_that_were_never_paid_are_told_apart(
     failed = record(purchase, deployment, attempt=1, keys=other)
     assert record_of([failed, paid], purchase) == paid
     assert unpaid([failed, paid], [purchase]) == [failed]
+    assert unpaid([replace(failed, failed=True), paid], [purchase]) == []
