@@ -178,6 +178,7 @@ class _Deal:
 @click.argument("seller", type=ADDRESS)
 @click.argument("item")
 @click.option("--copy", type=click.IntRange(0), help="This copy. [default: a free one at random]")
+@click.option("--again", is_flag=True, help="Buy although an earlier attempt is undecided.")
 @click.option("--no-arbitrator", is_flag=True, help="Buy although nobody could rule on a dispute.")
 @account_option
 @yes_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -63,6 +64,20 @@ def test_every_command_has_help_and_readers_have_json(name: str) -> None:
         assert sub == "run" or "--json" in options, f"{name} {sub}"
     result = dam(name, "--help")
     assert result.exit_code == 0
+
+
+def test_every_option_reaches_its_command() -> None:
+    for name in main.list_commands(click.Context(main)):
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        found = command.commands.values() if isinstance(command, click.Group) else [command]
+        for entry in found:
+            assert entry.callback is not None
+            wanted = inspect.signature(entry.callback).parameters.values()
+            if any(p.kind is p.VAR_KEYWORD for p in wanted):
+                continue
+            given = {p.name for p in entry.params} | ({"ctx"} if entry.name == "run" else set())
+            assert {p.name for p in wanted} == given, f"{name} {entry.name}"
 
 
 def test_all_commands_of_the_issue_are_there() -> None:
