@@ -345,8 +345,7 @@ contract Marketplace is Sales {
         if (escrow.token == NATIVE) back = toSeller < paid ? toSeller : paid;
         uint256 stake = _reserve(sale.parts, sale.fee, escrow.penalty, escrow.bond) - paid
             - outcome.lost + back;
-        // No more than the purchase took out of this 96-bit stake: back <= paid.
-        _sellers[sale.seller].stake += uint96(stake);
+        _restake(sale.seller, stake);
 
         if (escrow.token == NATIVE) {
             _credit(sale.buyer, NATIVE, outcome.toBuyer + outcome.buyerCoins);

@@ -51,7 +51,7 @@ abstract contract Sales is Slashing {
         _checkWindow("refund", windows.refundBlocks, 300, 1 << 18);
         _checkWindow("dispute", windows.disputeBlocks, 100, 1 << 18);
         _checkWindow("arbitration", windows.arbitrationBlocks, 100, 1 << 19);
-        _checkWindow("slashDelay", windows.slashDelayBlocks, 1, 1 << 20);
+        _checkWindow("slashDelay", windows.slashDelayBlocks, 100, 1 << 20);
         _checkWindow("slashLapse", windows.slashLapseBlocks, 100, 1 << 20);
         // Whoever delivered is still slashable when the sale has ended and a governor has spoken.
         uint256 longest = uint256(windows.refundBlocks) + windows.disputeBlocks
@@ -88,17 +88,19 @@ abstract contract Sales is Slashing {
     ) external {
         _enter();
         // Somebody may have used the permit before us; then the allowance is there all the same.
-        try IERC20Permit(terms.token)
-            .permit(
-                msg.sender,
-                address(this),
-                permit.value,
-                permit.deadline,
-                permit.v,
-                permit.r,
-                permit.s
-            ) {}
-            catch {}
+        if (terms.token.code.length != 0) {
+            try IERC20Permit(terms.token)
+                .permit(
+                    msg.sender,
+                    address(this),
+                    permit.value,
+                    permit.deadline,
+                    permit.v,
+                    permit.r,
+                    permit.s
+                ) {}
+                catch {}
+        }
         _leave();
         _buy(seller, terms, proof, storeDigest, copy, keys);
     }
@@ -217,6 +219,7 @@ abstract contract Sales is Slashing {
     /// @dev Takes exactly `amount` of a token from the caller, under the lock.
     function _take(address token, uint256 amount) private {
         if (amount == 0) return;
+        if (token.code.length == 0) revert TokenTransferFailed(token);
         _enter();
         uint256 before = IERC20(token).balanceOf(address(this));
         if (!SafeERC20.trySafeTransferFrom(IERC20(token), msg.sender, address(this), amount)) {

@@ -344,6 +344,18 @@ abstract contract Stakes is IMarketplace {
         if (msg.sender != _ownerOf(deliverer, operator)) revert NotAllowed(msg.sender);
     }
 
+    /// @dev Where a coin's supply is beyond 96 bits a seller could fill his stake to the brim; what
+    /// does not fit becomes a credit, so that no sale is kept open by it.
+    function _restake(address account, uint256 amount) internal {
+        Seller storage seller = _sellers[account];
+        uint256 free = seller.stake + amount;
+        if (free > type(uint96).max) {
+            _credit(account, NATIVE, free - type(uint96).max);
+            free = type(uint96).max;
+        }
+        seller.stake = uint96(free);
+    }
+
     function _credit(address account, address token, uint256 amount) internal {
         if (amount != 0) credits[account][token] += amount;
     }
