@@ -254,7 +254,8 @@ def deploy_data() -> bytes:
     subprocess.run(["forge", "build"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     built = json.loads((ROOT / ".build/forge/Marketplace.sol/Marketplace.json").read_text())
     arguments = abi_encode(
-        ["(uint64,uint64,uint64,uint64)", "uint256", "uint256"], [(300, 100, 100, 501), STAKE, 0]
+        ["(uint64,uint64,uint64,uint64,uint64,uint64)", "address", "uint256", "uint256"],
+        [(300, 100, 100, 1_000, 100, 100), ZERO_ADDRESS, STAKE, 0],
     )
     return bytes.fromhex(built["bytecode"]["object"][2:]) + arguments
 

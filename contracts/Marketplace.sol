@@ -2,33 +2,20 @@
 pragma solidity 0.8.30;
 
 import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
+import {Sales} from "./Sales.sol";
 import {Stakes} from "./Stakes.sol";
-import {
-    Delivery,
-    Escrow,
-    IMarketplace,
-    Sale,
-    Status,
-    Terms,
-    Windows
-} from "./interfaces/IMarketplace.sol";
+import {Delivery, Escrow, IMarketplace, Sale, Status, Windows} from "./interfaces/IMarketplace.sol";
 import {Events} from "./libraries/Events.sol";
 import {Hashes} from "./libraries/Hashes.sol";
 import {SaleWord} from "./libraries/SaleWord.sol";
-import {X25519Key} from "./libraries/X25519Key.sol";
 
 /// @title DAM marketplace
 /// @notice See `IMarketplace` for every rule.
-contract Marketplace is Stakes {
+contract Marketplace is Sales {
     using Hashes for Delivery;
-    using Hashes for Escrow;
     using Hashes for Sale;
-    using Hashes for Terms;
-    using Hashes for bytes32[];
     using SaleWord for uint256;
-    using X25519Key for bytes32;
 
     /// What closing a sale gives to whom; see the table in `IMarketplace`.
     struct Outcome {
@@ -49,105 +36,14 @@ contract Marketplace is Stakes {
         BySeller
     }
 
-    uint256 private constant MAX_PARTS = 32;
     uint256 private constant FRAGMENT_BYTES = 80;
 
-    /// @inheritdoc IMarketplace
-    uint64 public constant FALLBACK_BLOCKS = 100;
-    /// @inheritdoc IMarketplace
-    uint64 public immutable REFUND_BLOCKS;
-    /// @inheritdoc IMarketplace
-    uint64 public immutable DISPUTE_BLOCKS;
-    /// @inheritdoc IMarketplace
-    uint64 public immutable ARBITRATION_BLOCKS;
-
-    mapping(bytes32 copyId => uint256 word) private _sales;
-
-    /// @dev The upper bounds keep every block offset that decides something within its 20 bits.
-    constructor(Windows memory windows, uint256 minDelivererStake, uint256 minSellerStake)
-        Stakes(windows.exitBlocks, minDelivererStake, minSellerStake)
-    {
-        _checkWindow("refund", windows.refundBlocks, 300, 1 << 18);
-        _checkWindow("dispute", windows.disputeBlocks, 100, 1 << 18);
-        _checkWindow("arbitration", windows.arbitrationBlocks, 100, 1 << 19);
-        uint256 longestSale =
-            uint256(windows.refundBlocks) + windows.disputeBlocks + windows.arbitrationBlocks;
-        _checkWindow("exit", windows.exitBlocks, longestSale + 1, 1 << 22);
-        REFUND_BLOCKS = windows.refundBlocks;
-        DISPUTE_BLOCKS = windows.disputeBlocks;
-        ARBITRATION_BLOCKS = windows.arbitrationBlocks;
-    }
-
-    // -------------------------------------------------------------------------------- buying
-
-    /// @inheritdoc IMarketplace
-    function buyItem(
-        address seller,
-        Terms memory terms,
-        bytes32[] calldata proof,
-        bytes32 storeDigest,
-        uint64 copy,
-        bytes32[] calldata keys
-    ) external payable unlocked {
-        // Check: the terms
-        Seller storage record = _sellers[seller];
-        bytes32 root = MerkleProof.processProofCalldata(proof, terms.leaf());
-        if (record.catalogue != Hashes.catalogue(storeDigest, root)) {
-            bytes32 digest = record.digest;
-            if (digest != storeDigest) revert StoreChanged(seller, storeDigest, digest);
-            revert TermsNotInCatalogue(seller, terms.itemId);
-        }
-        _checkTerms(seller, terms);
-        if (copy >= terms.supply) revert CopyBeyondSupply(copy, terms.supply);
-        bytes32 copyId = Hashes.copyId(seller, terms.itemId, copy);
-        if (_sales[copyId] != 0) revert CopyTaken(terms.itemId, copy);
-
-        // Check: what the buyer brings
-        uint256 price = terms.price;
-        if (msg.value < price) revert Underpaid(msg.value, price);
-        uint256 parts = terms.parts;
-        if (keys.length != parts) revert WrongKeyCount(keys.length, parts);
-        for (uint256 i; i < parts; ++i) {
-            bytes32 key = keys[i];
-            if (!key.isValid()) revert InvalidKey(key);
-        }
-
-        // Effect
-        uint256 fee = terms.commission / parts;
-        uint256 bond = terms.arbitrator == address(0) ? 0 : terms.bond;
-        uint256 reserve = _reserve(parts, fee, terms.penalty, bond);
-        uint256 free = record.stake;
-        if (free < reserve) revert SellerStakeTooLow(seller, free, reserve);
-        unchecked {
-            record.stake = uint96(free - reserve);
-        }
-        bytes32 escrowHash = keccak256(
-            abi.encode(
-                storeDigest, keys.hash(), terms.token, price, terms.penalty, bond, terms.arbitrator
-            )
-        );
-        bytes32 saleHash = keccak256(
-            abi.encode(
-                seller,
-                msg.sender,
-                block.number,
-                copy,
-                terms.stock,
-                parts,
-                terms.threshold,
-                fee,
-                terms.partsRoot,
-                escrowHash
-            )
-        );
-        _sales[copyId] = SaleWord.purchased(saleHash);
-        if (msg.value != price) {
-            unchecked {
-                _credit(msg.sender, NATIVE, msg.value - price);
-            }
-        }
-        Events.itemPurchased(copyId, seller, storeDigest, copy, terms, keys);
-    }
+    constructor(
+        Windows memory windows,
+        address governor,
+        uint256 minDelivererStake,
+        uint256 minSellerStake
+    ) Stakes(windows.exitBlocks, minDelivererStake, minSellerStake) Sales(windows, governor) {}
 
     // ---------------------------------------------------------------------------- delivering
 
@@ -187,7 +83,7 @@ contract Marketplace is Stakes {
             (uint256 word, Status status) = _load(d.copyId, d.sale);
             if (!_isOpen(status)) revert WrongStatus(d.copyId, status);
             if (!_actsForSeller(d.sale.seller)) revert NotAllowed(msg.sender);
-            _checkPart(d);
+            _checkPart(d, d.sale.parts);
             if (!word.has(d.index)) revert NotDelivered(d.copyId, d.index);
             emit FragmentSupplied(
                 d.copyId, d.sale.seller, d.index, d.commitment, d.secretHash, d.fragment
@@ -319,28 +215,33 @@ contract Marketplace is Stakes {
         emit DisputeResolved(copyId, msg.sender, toBuyer, penalty);
     }
 
-    // --------------------------------------------------------------------------------- views
+    /// @inheritdoc IMarketplace
+    function submitEvidence(
+        bytes32 copyId,
+        Sale calldata sale,
+        Escrow calldata escrow,
+        string calldata evidence
+    ) external unlocked {
+        (, Status status) = _load(copyId, sale);
+        _checkEscrow(copyId, sale, escrow);
+        if (status != Status.Disputed) revert WrongStatus(copyId, status);
+        if (
+            msg.sender != sale.buyer && msg.sender != sale.seller && msg.sender != escrow.arbitrator
+        ) {
+            revert NotAllowed(msg.sender);
+        }
+        emit Evidence(escrow.arbitrator, uint256(copyId), msg.sender, evidence);
+    }
 
     /// @inheritdoc IMarketplace
-    function sales(bytes32 copyId)
-        external
-        view
-        returns (
-            Status status,
-            uint32 delivered,
-            uint8 byDeliverers,
-            uint32 since,
-            bytes24 commitment
-        )
-    {
-        uint256 word = _sales[copyId];
-        return (
-            word.status(),
-            word.delivered(),
-            uint8(word.byDeliverers()),
-            uint32(word.since()),
-            word.commitment()
-        );
+    function rateSale(bytes32 copyId, Sale calldata sale, uint8 stars) external unlocked {
+        (uint256 word, Status status) = _load(copyId, sale);
+        if (msg.sender != sale.buyer) revert NotAllowed(msg.sender);
+        if (status != Status.Settled) revert WrongStatus(copyId, status);
+        if (stars == 0 || stars > 5) revert InvalidRating(stars);
+        if (word.isRated()) revert AlreadyRated(copyId);
+        _sales[copyId] = word.withRating();
+        emit SaleRated(copyId, sale.seller, msg.sender, stars);
     }
 
     // ------------------------------------------------------------------- inside: delivering
@@ -359,51 +260,53 @@ contract Marketplace is Stakes {
             if (strict) revert WrongStatus(d.copyId, status);
             return Delivered.Skipped;
         }
-        uint256 offset = block.number - sale.purchaseBlock;
+        (address seller, uint256 start, uint256 parts, uint256 threshold) = sale.fields();
+        uint256 offset;
+        unchecked {
+            // The purchase was mined: its block is not above this one.
+            offset = block.number - start;
+        }
         if (offset > REFUND_BLOCKS) {
-            if (strict) revert DeliveryClosed(d.copyId, sale.purchaseBlock + REFUND_BLOCKS);
+            if (strict) revert DeliveryClosed(d.copyId, start + REFUND_BLOCKS);
             return Delivered.Skipped;
         }
-        if (word.has(d.index)) {
+        uint256 index = d.index;
+        if (word.has(index)) {
             if (strict) revert AlreadyDelivered(d.copyId, d.index);
             return Delivered.Skipped;
         }
-        bool own = msg.sender == d.deliverer && msg.sender != sale.seller;
+        bool own = msg.sender == d.deliverer && msg.sender != seller;
         if (!own) {
-            if (!_actsForSeller(sale.seller)) revert NotYourPart(d.deliverer, msg.sender);
+            if (!_actsForSeller(seller)) revert NotYourPart(d.deliverer, msg.sender);
             if (offset <= FALLBACK_BLOCKS) {
-                if (strict) {
-                    revert FallbackTooEarly(d.copyId, sale.purchaseBlock + FALLBACK_BLOCKS + 1);
-                }
+                if (strict) revert FallbackTooEarly(d.copyId, start + FALLBACK_BLOCKS + 1);
                 return Delivered.Skipped;
             }
         }
-        _checkPart(d);
+        _checkPart(d, parts);
 
-        word = word.add(d.index, own);
+        word = word.add(index, own);
         uint256 count = word.count();
-        if (status == Status.Purchased && count == sale.threshold) {
+        if (status == Status.Purchased && count == threshold) {
             status = Status.Complete;
             word = word.enter(Status.Complete, offset);
         }
-        if (status == Status.Complete && count == sale.parts) {
+        if (status == Status.Complete && count == parts) {
             // The gate opens with the last part, or has opened by itself at offset 101.
             uint256 gate = offset <= FALLBACK_BLOCKS ? offset : FALLBACK_BLOCKS + 1;
             if (gate > word.since()) word = word.enter(Status.Complete, gate);
         }
         _sales[d.copyId] = word;
         if (!own) _credit(sale.buyer, NATIVE, sale.fee);
-        Events.fragmentDelivered(d, own ? msg.sender : sale.seller);
+        Events.fragmentDelivered(d, own ? msg.sender : seller);
         return own ? Delivered.ByDeliverer : Delivered.BySeller;
     }
 
     /// @dev Reverts unless the fragment has its size and the part is in the item.
-    function _checkPart(Delivery calldata d) private pure {
+    function _checkPart(Delivery calldata d, uint256 parts) private pure {
         if (d.fragment.length != FRAGMENT_BYTES) revert InvalidFragmentLength(d.fragment.length);
-        if (
-            d.index >= d.sale.parts
-                || !MerkleProofLib.verifyCalldata(d.proof, d.sale.partsRoot, d.leaf())
-        ) {
+        if (d.index >= parts || !MerkleProofLib.verifyCalldata(d.proof, d.sale.partsRoot, d.leaf()))
+        {
             revert PartNotInItem(d.copyId, d.index);
         }
     }
@@ -442,8 +345,7 @@ contract Marketplace is Stakes {
         if (escrow.token == NATIVE) back = toSeller < paid ? toSeller : paid;
         uint256 stake = _reserve(sale.parts, sale.fee, escrow.penalty, escrow.bond) - paid
             - outcome.lost + back;
-        // No more than the purchase took out of this 96-bit stake: back <= paid.
-        _sellers[sale.seller].stake += uint96(stake);
+        _restake(sale.seller, stake);
 
         if (escrow.token == NATIVE) {
             _credit(sale.buyer, NATIVE, outcome.toBuyer + outcome.buyerCoins);
@@ -477,55 +379,11 @@ contract Marketplace is Stakes {
 
     // ----------------------------------------------------------------------- inside: helpers
 
-    function _checkTerms(address seller, Terms memory terms) private view {
-        uint256 parts = terms.parts;
-        uint256 threshold = terms.threshold;
-        bool native = terms.token == NATIVE;
-        if (
-            threshold == 0 || threshold > parts || parts > MAX_PARTS
-                || (native && terms.commission > terms.price)
-        ) {
-            revert InvalidTerms(terms.itemId);
-        }
-        if (!native) revert TokenNotSupported(terms.token);
-        address arbitrator = terms.arbitrator;
-        if (arbitrator != address(0) && (arbitrator == seller || arbitrator == msg.sender)) {
-            revert InvalidArbitrator(arbitrator);
-        }
-    }
-
-    function _load(bytes32 copyId, Sale calldata sale)
-        private
-        view
-        returns (uint256 word, Status status)
-    {
-        word = _sales[copyId];
-        if (!word.commitsTo(sale.hash())) revert WrongSale(copyId);
-        status = word.status();
-    }
-
-    function _checkEscrow(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) private pure {
-        if (escrow.hash() != sale.escrowHash) revert WrongEscrow(copyId);
-    }
-
     function _isOpen(Status status) private pure returns (bool) {
         return status >= Status.Purchased && status <= Status.Disputed;
     }
 
     function _actsForSeller(address seller) private view returns (bool) {
         return msg.sender == seller || msg.sender == _sellers[seller].operator;
-    }
-
-    /// @dev R: everything that a sale can owe beyond its price, in wei.
-    function _reserve(uint256 parts, uint256 fee, uint256 penalty, uint256 bond)
-        private
-        pure
-        returns (uint256)
-    {
-        return parts * fee + penalty + bond;
-    }
-
-    function _checkWindow(bytes32 name, uint256 value, uint256 min, uint256 max) private pure {
-        if (value < min || value > max) revert InvalidWindow(name, value, min, max);
     }
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+
 import {IMarketplace} from "./interfaces/IMarketplace.sol";
 import {Hashes} from "./libraries/Hashes.sol";
 import {StoreCid} from "./libraries/StoreCid.sol";
@@ -28,6 +31,10 @@ abstract contract Stakes is IMarketplace {
         /// False: the operator is its own owner, and the second slot is never touched.
         bool owned;
         address owner;
+        /// Last block in which a proposed slash keeps the stake in.
+        uint48 frozenUntil;
+        /// Slashes proposed and neither executed nor cancelled since the stake was last free.
+        uint48 openSlashes;
     }
 
     address internal constant NATIVE = address(0);
@@ -53,10 +60,9 @@ abstract contract Stakes is IMarketplace {
 
     /// @dev On the entry points that call somebody else's code, in place of `unlocked`.
     modifier lock() {
-        if (_entered) revert Reentered();
-        _entered = true;
+        _enter();
         _;
-        _entered = false;
+        _leave();
     }
 
     constructor(uint64 exitBlocks, uint256 minDelivererStake, uint256 minSellerStake) {
@@ -159,13 +165,15 @@ abstract contract Stakes is IMarketplace {
 
     /// @inheritdoc IMarketplace
     function rotateDelivererKey(address operator, bytes32 key) external unlocked {
-        Deliverer storage deliverer = _deliverers[operator];
-        if (!_isRegistered(deliverer)) revert NotRegistered(operator);
-        if (msg.sender != operator && msg.sender != _ownerOf(deliverer, operator)) {
-            revert NotAllowed(msg.sender);
-        }
+        _requireOperatorOrOwner(operator);
         if (!key.isValid()) revert InvalidKey(key);
         emit DelivererKeyRotated(operator, key);
+    }
+
+    /// @inheritdoc IMarketplace
+    function postTerms(address operator, uint256 minFee, bool open) external unlocked {
+        _requireOperatorOrOwner(operator);
+        emit DelivererTermsPosted(operator, minFee, open);
     }
 
     /// @inheritdoc IMarketplace
@@ -194,6 +202,8 @@ abstract contract Stakes is IMarketplace {
         uint256 available = deliverer.exitBlock;
         if (available == 0) revert ExitNotRequested(operator);
         if (block.number < available) revert ExitPending(operator, available);
+        uint256 frozen = deliverer.frozenUntil;
+        if (block.number <= frozen) revert StakeFrozen(operator, frozen);
         uint256 stake = deliverer.stake;
 
         // Effect
@@ -233,7 +243,14 @@ abstract contract Stakes is IMarketplace {
         emit Withdrawn(msg.sender, token, to, amount);
 
         // Interaction
-        _send(to, amount);
+        if (token == NATIVE) {
+            _send(to, amount);
+        } else {
+            if (to == address(0)) revert ZeroAddress();
+            if (!SafeERC20.trySafeTransfer(IERC20(token), to, amount)) {
+                revert TokenTransferFailed(token);
+            }
+        }
     }
 
     // --------------------------------------------------------------------------------- views
@@ -314,13 +331,42 @@ abstract contract Stakes is IMarketplace {
         return deliverer.owned ? deliverer.owner : operator;
     }
 
+    function _requireOperatorOrOwner(address operator) private view {
+        Deliverer storage deliverer = _deliverers[operator];
+        if (!_isRegistered(deliverer)) revert NotRegistered(operator);
+        if (msg.sender != operator && msg.sender != _ownerOf(deliverer, operator)) {
+            revert NotAllowed(msg.sender);
+        }
+    }
+
     function _asOwner(address operator) internal view returns (Deliverer storage deliverer) {
         deliverer = _deliverers[operator];
         if (msg.sender != _ownerOf(deliverer, operator)) revert NotAllowed(msg.sender);
     }
 
+    /// @dev Where a coin's supply is beyond 96 bits a seller could fill his stake to the brim; what
+    /// does not fit becomes a credit, so that no sale is kept open by it.
+    function _restake(address account, uint256 amount) internal {
+        Seller storage seller = _sellers[account];
+        uint256 free = seller.stake + amount;
+        if (free > type(uint96).max) {
+            _credit(account, NATIVE, free - type(uint96).max);
+            free = type(uint96).max;
+        }
+        seller.stake = uint96(free);
+    }
+
     function _credit(address account, address token, uint256 amount) internal {
         if (amount != 0) credits[account][token] += amount;
+    }
+
+    function _enter() internal {
+        if (_entered) revert Reentered();
+        _entered = true;
+    }
+
+    function _leave() internal {
+        _entered = false;
     }
 
     /// @dev Last in every call, under the lock.

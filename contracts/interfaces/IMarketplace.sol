@@ -102,6 +102,30 @@ struct Windows {
     uint64 disputeBlocks;
     uint64 arbitrationBlocks;
     uint64 exitBlocks;
+    uint64 slashDelayBlocks;
+    uint64 slashLapseBlocks;
+}
+
+/// @notice An ERC-2612 permit of a token's holder for this contract.
+struct Permit {
+    uint256 value;
+    uint256 deadline;
+    uint8 v;
+    bytes32 r;
+    bytes32 s;
+}
+
+/// @notice A slash that the governor proposed.
+struct Slash {
+    address operator;
+    /// First block in which it can be executed.
+    uint48 firstBlock;
+    /// Last block in which it can be executed; 0: executed or cancelled.
+    uint48 lastBlock;
+    /// Who is credited with what is taken.
+    address beneficiary;
+    /// In wei, at the most.
+    uint96 amount;
 }
 
 /// @title DAM marketplace
@@ -182,8 +206,14 @@ interface IMarketplace {
     error InvalidTerms(bytes32 itemId);
     /// @notice The arbitrator is the seller or the buyer.
     error InvalidArbitrator(address arbitrator);
-    /// @notice Items priced in a token are not sold by this version.
-    error TokenNotSupported(address token);
+    /// @notice A store without a catalogue sells nothing: its seller closed it.
+    error StoreClosed(address seller);
+    /// @notice An item priced in a token takes no native coin.
+    error CoinsWithToken(uint256 value);
+    /// @notice The token did not move, or said so: too little balance or allowance, or an odd token.
+    error TokenTransferFailed(address token);
+    /// @notice The token moved another amount than it was asked to; such tokens are not taken.
+    error TokenAmountWrong(address token, uint256 received, uint256 price);
     /// @notice The copy is not below the item's supply.
     error CopyBeyondSupply(uint64 copy, uint64 supply);
     /// @notice This copy is sold, or burned by a refund or a ruling. Take another.
@@ -237,6 +267,20 @@ interface IMarketplace {
     /// @notice A ruling cannot give the buyer more than the price.
     error RulingTooHigh(uint256 toBuyer, uint256 price);
 
+    /// @notice A rating is from 1 to 5.
+    error InvalidRating(uint8 stars);
+    /// @notice The sale is rated already.
+    error AlreadyRated(bytes32 copyId);
+
+    // ----------------------------------------------------------------------- errors: slashing
+
+    /// @notice There is no such open slash: never proposed, executed, cancelled or lapsed.
+    error NoSlash(uint256 id);
+    /// @notice The slash can be executed from block `firstBlock` on.
+    error SlashTooEarly(uint256 id, uint256 firstBlock);
+    /// @notice A proposed slash keeps the stake in, until block `lastBlock` at the latest.
+    error StakeFrozen(address operator, uint256 lastBlock);
+
     // --------------------------------------------------------------------- errors: deployment
 
     /// @notice A window is outside its bounds: `value` must be from `min` to `max` blocks.
@@ -265,6 +309,29 @@ interface IMarketplace {
     event DelivererExitCancelled(address indexed operator);
     /// @notice The whole stake of `amount` wei left to `to`.
     event DelivererStakeWithdrawn(address indexed operator, address to, uint256 amount);
+
+    /// @notice What the deliverer asks for: at least `minFee` wei a part; `open`: new items welcome.
+    event DelivererTermsPosted(address indexed operator, uint256 minFee, bool open);
+
+    // --------------------------------------------------------------------------- events: slashing
+
+    /// @notice The governor wants `amount` wei of the stake, for `reason` (SHA-256 digest in the CID
+    /// of the case). It can be executed from `firstBlock` to `lastBlock`.
+    event SlashProposed(
+        uint256 indexed id,
+        address indexed operator,
+        address indexed beneficiary,
+        uint256 amount,
+        bytes32 reason,
+        uint256 firstBlock,
+        uint256 lastBlock
+    );
+    /// @notice `taken` wei of the stake became a credit of the beneficiary.
+    event SlashExecuted(
+        uint256 indexed id, address indexed operator, address indexed beneficiary, uint256 taken
+    );
+    /// @notice The governor took the slash back.
+    event SlashCancelled(uint256 indexed id, address indexed operator);
 
     // ----------------------------------------------------------------------------- events: stores
 
@@ -318,6 +385,19 @@ interface IMarketplace {
         bytes32 indexed copyId, address indexed arbitrator, uint256 toBuyer, uint256 penalty
     );
 
+    /// @notice Evidence in a dispute, in the form of ERC-1497: the group is uint256(copyId), the
+    /// text a URI of the evidence's JSON, such as `/ipfs/...`.
+    event Evidence(
+        address indexed _arbitrator,
+        uint256 indexed _evidenceGroupID,
+        address indexed _party,
+        string _evidence
+    );
+    /// @notice The buyer of a settled sale gave it 1 to 5 stars.
+    event SaleRated(
+        bytes32 indexed copyId, address indexed seller, address indexed buyer, uint8 stars
+    );
+
     // ---------------------------------------------------------------------------- events: credits
 
     /// @notice A credit left to `to`. A deliverer's earnings name its operator as `account`.
@@ -351,6 +431,10 @@ interface IMarketplace {
     /// @notice Announces a new X25519 key of `operator`; by itself or by its owner.
     function rotateDelivererKey(address operator, bytes32 key) external;
 
+    /// @notice Announces what the deliverer asks for, which sellers' tools respect; by itself or by
+    /// its owner. The contract does not enforce it: what is paid is in an item's terms.
+    function postTerms(address operator, uint256 minFee, bool open) external;
+
     /// @notice Ends the right to deliver at once and starts the delay of `EXIT_BLOCKS`; by the
     /// owner. The stake stays slashable until it leaves.
     function requestExit(address operator) external;
@@ -359,11 +443,30 @@ interface IMarketplace {
     function cancelExit(address operator) external;
 
     /// @notice Takes the whole stake to `to` once the delay has passed, and clears the request, so
-    /// that no matured request stands open for fresh stake; by the owner.
+    /// that no matured request stands open for fresh stake; by the owner. Not while a proposed slash
+    /// may still be executed.
     function withdrawDelivererStake(address operator, address to) external;
 
     /// @notice Takes what `operator` has earned to `to`; by the owner, at any time.
     function withdrawEarnings(address operator, address to) external;
+
+    // ---------------------------------------------------------------------------------- slashing
+
+    /// @notice The governor proposes to take up to `amount` wei of a deliverer's stake. The stake
+    /// cannot leave until the proposal is executed, cancelled or has lapsed.
+    /// @param beneficiary Who is credited; never the contract's choice.
+    /// @param reason SHA-256 digest in the CID of the public case.
+    /// @return id Number of the proposal, from 1.
+    function proposeSlashing(address operator, uint256 amount, address beneficiary, bytes32 reason)
+        external
+        returns (uint256 id);
+
+    /// @notice Anyone executes a slash, from `SLASH_DELAY_BLOCKS` after the proposal on and for
+    /// `SLASH_LAPSE_BLOCKS`: takes the amount, or what is left of the stake.
+    function executeSlashing(uint256 id) external;
+
+    /// @notice The governor takes a proposal back.
+    function cancelSlashing(uint256 id) external;
 
     // ------------------------------------------------------------------------------------ stores
 
@@ -372,13 +475,15 @@ interface IMarketplace {
     /// @param root Catalogue root over the document's terms; zero sells nothing.
     function createStore(bytes32 digest, bytes32 root) external;
 
-    /// @notice Points the caller's store to a new document. Sales made before keep their terms.
+    /// @notice Points the caller's store to a new document. Sales made before keep their terms. A
+    /// root of zero closes the store; an item is closed by a catalogue without it.
     function updateStore(bytes32 digest, bytes32 root) external;
 
     // ------------------------------------------------------------------------------------- sales
 
-    /// @notice Pays for `copy` of an item. Native coins beyond the price become a credit of the
-    /// buyer. Moves R out of the seller's free stake into the sale.
+    /// @notice Pays for `copy` of an item, in the native coin (coins beyond the price become a credit
+    /// of the buyer) or in a token that the buyer approved (then no native coin comes along, and
+    /// exactly the price must arrive). Moves R out of the seller's free stake into the sale.
     /// @param proof Merkle proof of the terms under the store's root.
     /// @param storeDigest Digest of the document that the buyer read: the purchase reverts if it is
     /// no longer the store's.
@@ -391,6 +496,18 @@ interface IMarketplace {
         uint64 copy,
         bytes32[] calldata keys
     ) external payable;
+
+    /// @notice As `buyItem`, after trying the buyer's ERC-2612 permit of the token. A permit that
+    /// fails (somebody used it before, or the token has none) is ignored: the allowance decides.
+    function buyItemByPermit(
+        address seller,
+        Terms calldata terms,
+        bytes32[] calldata proof,
+        bytes32 storeDigest,
+        uint64 copy,
+        bytes32[] calldata keys,
+        Permit calldata permit
+    ) external;
 
     /// @notice Delivers one part. It counts, and is paid, until `REFUND_BLOCKS` after the purchase,
     /// while the sale is Purchased, Complete or Disputed. The deliverer whom the leaf names is paid
@@ -445,6 +562,18 @@ interface IMarketplace {
         bool penaltyAwarded
     ) external;
 
+    /// @notice The buyer, the seller or the arbitrator of a Disputed sale publishes evidence.
+    /// @param evidence URI of its JSON (ERC-1497).
+    function submitEvidence(
+        bytes32 copyId,
+        Sale calldata sale,
+        Escrow calldata escrow,
+        string calldata evidence
+    ) external;
+
+    /// @notice The buyer of a Settled sale rates it, once, with 1 to 5 stars.
+    function rateSale(bytes32 copyId, Sale calldata sale, uint8 stars) external;
+
     /// @notice Takes the caller's credit in `token` (zero: native coin) to `to`.
     function withdraw(address token, address to) external;
 
@@ -484,6 +613,12 @@ interface IMarketplace {
             uint32 since,
             bytes24 commitment
         );
+    /// @notice Whether the buyer has rated the sale.
+    function rated(bytes32 copyId) external view returns (bool);
+    /// @notice A proposed slash; `lastBlock` is 0 once it is executed or cancelled.
+    function slashes(uint256 id) external view returns (Slash memory);
+    /// @notice Last block in which a proposed slash keeps the stake of `operator` in; 0: none.
+    function frozenUntil(address operator) external view returns (uint256);
     /// @notice What `account` may withdraw in `token`.
     function credits(address account, address token) external view returns (uint256);
 
@@ -495,7 +630,13 @@ interface IMarketplace {
     function DISPUTE_BLOCKS() external view returns (uint64);
     /// @notice Length of the arbitrator's time to rule.
     function ARBITRATION_BLOCKS() external view returns (uint64);
-    /// @notice Delay of a deliverer's exit; longer than the longest sale.
+    /// @notice Who may propose slashes: a DAO's timelock, an account, or zero for nobody.
+    function GOVERNOR() external view returns (address);
+    /// @notice Blocks between the proposal of a slash and its first execution.
+    function SLASH_DELAY_BLOCKS() external view returns (uint64);
+    /// @notice Blocks in which a slash can be executed, after its delay.
+    function SLASH_LAPSE_BLOCKS() external view returns (uint64);
+    /// @notice Delay of a deliverer's exit; longer than the longest sale and a slash's delay.
     function EXIT_BLOCKS() external view returns (uint64);
     /// @notice Least stake of a deliverer that delivers, in wei.
     function MIN_DELIVERER_STAKE() external view returns (uint256);

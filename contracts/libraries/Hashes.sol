@@ -73,13 +73,29 @@ library Hashes {
         }
     }
 
+    /// @notice What a delivery reads of a sale, without the checks of clean high bits.
+    /// @dev Only for a sale whose hash was found in its word: such a sale is clean.
+    function fields(Sale calldata sale)
+        internal
+        pure
+        returns (address seller, uint256 purchaseBlock, uint256 parts, uint256 threshold)
+    {
+        assembly ("memory-safe") {
+            seller := calldataload(sale)
+            purchaseBlock := calldataload(add(sale, 64))
+            parts := calldataload(add(sale, 160))
+            threshold := calldataload(add(sale, 192))
+        }
+    }
+
     /// @notice The leaf of a part: keccak256(keccak256(abi.encode(copy, index, deliverer,
     /// commitment, secretHash, salt))), with copy 0 where all copies share their parts.
+    /// @dev Only for a sale whose hash was found in its word.
     function leaf(Delivery calldata d) internal pure returns (bytes32 result) {
-        uint256 copy = d.sale.stock ? d.sale.copy : 0;
         assembly ("memory-safe") {
             let free := mload(0x40)
-            mstore(free, copy)
+            // sale.copy times sale.stock, which are clean: the sale's hash is known.
+            mstore(free, mul(calldataload(add(d, 128)), calldataload(add(d, 160))))
             // index, deliverer, commitment, secretHash and salt stand together in `Delivery`.
             calldatacopy(add(free, 32), add(d, DELIVERY_INDEX), 160)
             mstore(0, keccak256(free, 192))

@@ -18,6 +18,7 @@ import {Status} from "../interfaces/IMarketplace.sol";
 /// | 0-1    | spare                                                                       |
 library SaleWord {
     uint256 private constant SINCE_MAX = (1 << 20) - 1;
+    uint256 private constant RATED = 1 << 2;
     uint256 private constant COMMITMENT = ~uint256(type(uint64).max);
 
     /// @notice The word of a sale just made.
@@ -65,6 +66,14 @@ library SaleWord {
         if (offset > SINCE_MAX) offset = SINCE_MAX;
         word &= ~((SINCE_MAX << 6) | (7 << 3));
         return word | (offset << 6) | (uint256(next) << 3);
+    }
+
+    function isRated(uint256 word) internal pure returns (bool) {
+        return word & RATED != 0;
+    }
+
+    function withRating(uint256 word) internal pure returns (uint256) {
+        return word | RATED;
     }
 
     /// @notice The word with one more part. `index` must not be there yet.

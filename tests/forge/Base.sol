@@ -20,15 +20,37 @@ interface Vm {
     }
 
     function addr(uint256 secret) external pure returns (address);
+    function assertEq(address left, address right) external pure;
+    function assertEq(bytes32 left, bytes32 right) external pure;
+    function assertEq(bytes calldata left, bytes calldata right) external pure;
+    function assertEq(uint256 left, uint256 right) external pure;
+    function assertFalse(bool condition) external pure;
+    function assertTrue(bool condition) external pure;
     function assume(bool condition) external pure;
     function deal(address who, uint256 balance) external;
     function etch(address where, bytes calldata code) external;
+    function expectEmit(address emitter) external;
     function expectRevert(bytes calldata reason) external;
+    function getBlockNumber() external view returns (uint256);
     function getRecordedLogs() external returns (Log[] memory);
+    function parseJsonKeys(string calldata json, string calldata key)
+        external
+        pure
+        returns (string[] memory);
     function prank(address sender) external;
     function prank(address sender, address origin) external;
+    function readFile(string calldata path) external view returns (string memory);
     function recordLogs() external;
+    function revertToState(uint256 id) external returns (bool);
     function roll(uint256 block_) external;
+    function sign(uint256 secret, bytes32 digest)
+        external
+        pure
+        returns (uint8 v, bytes32 r, bytes32 s);
+    function snapshotState() external returns (uint256 id);
+    function startPrank(address sender, address origin) external;
+    function stopPrank() external;
+    function warp(uint256 time) external;
 }
 
 /// @notice Merkle trees of a few leaves, as OpenZeppelin proves them: pairs are sorted. A lone node
@@ -88,15 +110,37 @@ abstract contract Base {
     bytes32 internal constant KEY = bytes32(uint256(0x42 << 248));
 
     Marketplace internal market;
+    /// Everybody who may own something in the market.
+    address[] internal cast;
     uint256 private _items;
 
     function _deploy() internal {
-        market = new Marketplace(Windows(300, 110, 120, 540), MIN_STAKE, 0);
+        _deploy(address(0));
+    }
+
+    /// @dev All windows differ, so that none can stand in for another unseen.
+    function _deploy(address governor) internal {
+        market = new Marketplace(Windows(300, 110, 120, 540, 9, 130), governor, MIN_STAKE, 0);
     }
 
     function _someone(string memory name) internal returns (address who) {
-        who = vm.addr(uint256(keccak256(bytes(name))));
+        who = vm.addr(_secret(name));
         vm.deal(who, 1_000_000 ether);
+        cast.push(who);
+    }
+
+    /// @dev The optimizer takes `block.number` for a constant of the transaction, and it is not
+    /// where a test rolls.
+    function _block() internal view returns (uint256) {
+        return vm.getBlockNumber();
+    }
+
+    function _skip(uint256 blocks) internal {
+        vm.roll(_block() + blocks);
+    }
+
+    function _secret(string memory name) internal pure returns (uint256) {
+        return uint256(keccak256(bytes(name)));
     }
 
     /// @dev A staked deliverer who owns itself.
@@ -127,19 +171,30 @@ abstract contract Base {
         internal
         returns (Order memory)
     {
-        bytes32 digest = keccak256(abi.encode("document", terms.itemId));
+        bytes32 digest = _publish(seller, terms);
+        bytes32[] memory keys = _keys(terms.parts);
+        vm.prank(buyer);
+        market.buyItem{value: terms.token == address(0) ? terms.price : 0}(
+            seller, terms, new bytes32[](0), digest, 0, keys
+        );
+        return _order(seller, buyer, terms, digest, keys, deliverers);
+    }
+
+    /// @dev The item becomes the seller's whole catalogue.
+    function _publish(address seller, Terms memory terms) internal returns (bytes32 digest) {
+        digest = keccak256(abi.encode("document", terms.itemId));
         bytes32 root = keccak256(bytes.concat(keccak256(abi.encode(terms))));
         (bytes32 before,) = market.stores(seller);
         vm.prank(seller);
         if (before == 0) market.createStore(digest, root);
         else market.updateStore(digest, root);
-        bytes32[] memory keys = new bytes32[](terms.parts);
-        for (uint256 i; i < keys.length; ++i) {
+    }
+
+    function _keys(uint256 parts) internal pure returns (bytes32[] memory keys) {
+        keys = new bytes32[](parts);
+        for (uint256 i; i < parts; ++i) {
             keys[i] = KEY;
         }
-        vm.prank(buyer);
-        market.buyItem{value: terms.price}(seller, terms, new bytes32[](0), digest, 0, keys);
-        return _order(seller, buyer, terms, digest, keys, deliverers);
     }
 
     function _order(
@@ -149,7 +204,7 @@ abstract contract Base {
         bytes32 digest,
         bytes32[] memory keys,
         address[] memory deliverers
-    ) private view returns (Order memory order) {
+    ) internal view returns (Order memory order) {
         order.copyId = keccak256(abi.encode(seller, terms.itemId, uint64(0)));
         order.escrow = Escrow(
             digest,
@@ -163,7 +218,7 @@ abstract contract Base {
         order.sale = Sale(
             seller,
             buyer,
-            uint64(block.number),
+            uint64(_block()),
             0,
             terms.stock,
             terms.parts,
