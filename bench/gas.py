@@ -55,7 +55,7 @@ SKETCH = {
 RUNS = 10
 ETHER = 10**18
 STAKE = Wei(ETHER // 10)
-WINDOWS = Windows(300, 100, 100, 501, STAKE, Wei(0))
+WINDOWS = Windows(300, 100, 100, 1_000, STAKE, Wei(0), 100, 100)
 
 
 class Bench:
@@ -270,7 +270,7 @@ async def run() -> dict[str, dict[str, float]]:
             created = await rpc.call("eth_getCode", receipt["contractAddress"], "latest")
             code = bytes.fromhex(created[2:])
             deployment = Deployment(
-                31337, Address(receipt["contractAddress"]), 0, keccak(code), WINDOWS
+                31337, Address(receipt["contractAddress"]), 0, keccak(code), WINDOWS, ZERO_ADDRESS
             )
             bench = Bench(rpc, Market(rpc, deployment), random.Random(20))
             print(f"runtime code: {len(code):,} bytes", file=sys.stderr)

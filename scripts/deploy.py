@@ -4,8 +4,10 @@ The network is an argument, so one script serves a local chain, a test network a
 
     ape run deploy --network http://127.0.0.1:8545 --account TEST::0
     ape run deploy --network ethereum:sepolia:node --account my-account
+    ape run deploy --network ... --governor 0x...              an account or a DAO's contract
+    ape run deploy --network ... --governor timelock --timelock-proposer 0x...
 
-The windows cannot be changed afterwards. A deployment is immutable: a new version is a new address.
+The windows and the governor cannot be changed afterwards. A deployment is immutable: a new version is a new address.
 """
 
 from __future__ import annotations
@@ -17,12 +19,32 @@ from ape import project
 from ape.cli import ConnectedProviderCommand, account_option
 
 from dam.deployment import record_path, save_deployment
-from dam.hashing import keccak
-from dam.types import Address, BlockNumber, Deployment, Wei, Windows
+from dam.errors import Malformed
+from dam.hashing import keccak, parse_address
+from dam.types import ZERO_ADDRESS, Address, BlockNumber, Deployment, Wei, Windows
 
 ROOT = Path(__file__).resolve().parents[1]
 # A day of 12-second blocks: room for a governor's own delay beyond the longest sale.
 EXIT_MARGIN = 7_200
+
+
+def _governor(account, choice: str, proposers: tuple[str, ...], seconds: int) -> Address:
+    """Address of the governor: nobody's, the one named, or a timelock deployed for it."""
+    if choice != "timelock" and proposers:
+        raise click.UsageError("--timelock-proposer goes with --governor timelock")
+    if choice == "none":
+        return ZERO_ADDRESS
+    try:
+        if choice != "timelock":
+            return parse_address(choice)
+        checked = [parse_address(one) for one in proposers]
+    except Malformed as error:
+        raise click.UsageError(str(error)) from None
+    if not checked:
+        raise click.UsageError("a timelock needs at least one --timelock-proposer")
+    timelock = account.deploy(project.Timelock, seconds, checked)
+    click.echo(f"Timelock {timelock.address}: {seconds} seconds")
+    return Address(str(timelock.address))
 
 
 @click.command(cls=ConnectedProviderCommand, name="deploy")
@@ -49,9 +71,42 @@ EXIT_MARGIN = 7_200
     help="The arbitrator's time to rule.",
 )
 @click.option(
+    "--governor",
+    default="none",
+    show_default=True,
+    help="Who may propose slashes: none, an address, or timelock (deploys OpenZeppelin's).",
+)
+@click.option(
+    "--timelock-proposer",
+    "proposers",
+    multiple=True,
+    help="Address that may schedule on the timelock, such as a Governor's; may be repeated.",
+)
+@click.option(
+    "--timelock-seconds",
+    type=click.IntRange(0),
+    default=2 * 86_400,
+    show_default=True,
+    help="Least delay of the timelock.",
+)
+@click.option(
+    "--slash-delay-blocks",
+    type=click.IntRange(100, 1 << 20),
+    default=50_400,
+    show_default=True,
+    help="Between the proposal of a slash and its first execution.",
+)
+@click.option(
+    "--slash-lapse-blocks",
+    type=click.IntRange(100, 1 << 20),
+    default=50_400,
+    show_default=True,
+    help="How long a slash can be executed then.",
+)
+@click.option(
     "--exit-blocks",
     type=click.IntRange(1, 1 << 22),
-    help="Delay of a deliverer's exit. [default: the three above together, and a day]",
+    help="Delay of a deliverer's exit. [default: a sale's windows, a slash's delay, and a day]",
 )
 @click.option(
     "--min-deliverer-stake",
@@ -79,6 +134,11 @@ def cli(
     refund_blocks: int,
     dispute_blocks: int,
     arbitration_blocks: int,
+    governor: str,
+    proposers: tuple[str, ...],
+    timelock_seconds: int,
+    slash_delay_blocks: int,
+    slash_lapse_blocks: int,
     exit_blocks: int | None,
     min_deliverer_stake: int,
     min_seller_stake: int,
@@ -86,12 +146,12 @@ def cli(
     force: bool,
 ) -> None:
     """Deploys the market and writes its deployment record."""
-    longest_sale = refund_blocks + dispute_blocks + arbitration_blocks
+    longest = refund_blocks + dispute_blocks + arbitration_blocks + slash_delay_blocks
     if exit_blocks is None:
-        exit_blocks = longest_sale + EXIT_MARGIN
-    if exit_blocks <= longest_sale:
+        exit_blocks = longest + EXIT_MARGIN
+    if exit_blocks <= longest:
         raise click.UsageError(
-            f"--exit-blocks must be over {longest_sale}, the length of the longest sale"
+            f"--exit-blocks must be over {longest}: the longest sale and the delay of a slash"
         )
     windows = Windows(
         refund_blocks,
@@ -100,20 +160,33 @@ def cli(
         exit_blocks,
         Wei(min_deliverer_stake),
         Wei(min_seller_stake),
+        slash_delay_blocks,
+        slash_lapse_blocks,
     )
     path = out or record_path(ROOT / "deployments", provider.chain_id)
     if path.exists() and not force:
         raise click.UsageError(f"{path} is there already: use --out, or --force to replace it")
-    blocks = (refund_blocks, dispute_blocks, arbitration_blocks, exit_blocks)
+    blocks = (
+        refund_blocks,
+        dispute_blocks,
+        arbitration_blocks,
+        exit_blocks,
+        slash_delay_blocks,
+        slash_lapse_blocks,
+    )
     # Ape misses a change of a file that Marketplace.sol imports: never deploy what it cached.
     project.load_contracts(use_cache=False)
-    market = account.deploy(project.Marketplace, blocks, min_deliverer_stake, min_seller_stake)
+    judge = _governor(account, governor, proposers, timelock_seconds)
+    market = account.deploy(
+        project.Marketplace, blocks, judge, min_deliverer_stake, min_seller_stake
+    )
     deployment = Deployment(
         chain_id=provider.chain_id,
         market=Address(str(market.address)),
         first_block=BlockNumber(market.creation_metadata.block),
         code_hash=keccak(bytes(provider.get_code(market.address))),
         windows=windows,
+        governor=judge,
     )
     save_deployment(deployment, path)
     size = len(bytes(provider.get_code(market.address)))

@@ -4,8 +4,10 @@ A JSON object, written by ``scripts/deploy.py`` and read by every tool:
 
     {"version": 1, "chainId": 31337, "market": "0x...", "firstBlock": 1, "codeHash": "0x...",
      "windows": {"refundBlocks": 300, "disputeBlocks": 7200, "arbitrationBlocks": 50400,
-                 "exitBlocks": 60000, "minDelivererStake": "10000000000000000",
-                 "minSellerStake": "10000000000000000"}}
+                 "exitBlocks": 115200, "minDelivererStake": "10000000000000000",
+                 "minSellerStake": "10000000000000000", "slashDelayBlocks": 50400,
+                 "slashLapseBlocks": 50400},
+     "governor": "0x..."}
 
 Windows are in blocks, amounts in wei as decimal strings; ``codeHash`` is keccak256 of the runtime
 code, ``firstBlock`` the block of the deployment: no log of the market is older.
@@ -27,7 +29,7 @@ from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
 
 _VERSION = 1
 _FILE_BYTES = 64 << 10
-_KEYS = {"version", "chainId", "market", "firstBlock", "codeHash", "windows"}
+_KEYS = {"version", "chainId", "market", "firstBlock", "codeHash", "windows", "governor"}
 _WINDOW_KEYS = {
     "refundBlocks",
     "disputeBlocks",
@@ -35,6 +37,8 @@ _WINDOW_KEYS = {
     "exitBlocks",
     "minDelivererStake",
     "minSellerStake",
+    "slashDelayBlocks",
+    "slashLapseBlocks",
 }
 _NEXT = "get the record that came with the deployment, or deploy with `ape run deploy`"
 
@@ -104,7 +108,7 @@ def parse_deployment(record: dict[str, Any], name: str) -> Deployment:
             code_hash = "0x"
         result = Deployment(
             chain_id=whole(record["chainId"], "chainId", 1),
-            market=_market(record["market"], faults),
+            market=_address(record["market"], "market", faults, zero=False),
             first_block=whole(record["firstBlock"], "firstBlock", 0),
             code_hash=bytes.fromhex(code_hash[2:]),
             windows=Windows(
@@ -116,21 +120,28 @@ def parse_deployment(record: dict[str, Any], name: str) -> Deployment:
                 exit_blocks=whole(windows["exitBlocks"], "windows.exitBlocks", 1),
                 min_deliverer_stake=wei(windows["minDelivererStake"], "windows.minDelivererStake"),
                 min_seller_stake=wei(windows["minSellerStake"], "windows.minSellerStake"),
+                slash_delay_blocks=whole(
+                    windows["slashDelayBlocks"], "windows.slashDelayBlocks", 1
+                ),
+                slash_lapse_blocks=whole(
+                    windows["slashLapseBlocks"], "windows.slashLapseBlocks", 1
+                ),
             ),
+            governor=_address(record["governor"], "governor", faults, zero=True),
         )
     if faults:
         raise ConfigError(f"deployment record {name}: {'; '.join(faults)}. Next: {_NEXT}")
     return result
 
 
-def _market(value: object, faults: list[str]) -> Address:
-    try:
-        address = parse_address(value) if isinstance(value, str) else ZERO_ADDRESS
-    except Malformed:
-        address = ZERO_ADDRESS
-    if address == ZERO_ADDRESS:
-        faults.append("market must be an address with a right checksum (EIP-55)")
-    return address
+def _address(value: object, name: str, faults: list[str], *, zero: bool) -> Address:
+    address = None
+    if isinstance(value, str):
+        with contextlib.suppress(Malformed):
+            address = parse_address(value)
+    if address is None or (address == ZERO_ADDRESS and not zero):
+        faults.append(f"{name} must be an address with a right checksum (EIP-55)")
+    return address or ZERO_ADDRESS
 
 
 def dump_deployment(deployment: Deployment) -> str:
@@ -149,7 +160,10 @@ def dump_deployment(deployment: Deployment) -> str:
             "exitBlocks": windows.exit_blocks,
             "minDelivererStake": str(windows.min_deliverer_stake),
             "minSellerStake": str(windows.min_seller_stake),
+            "slashDelayBlocks": windows.slash_delay_blocks,
+            "slashLapseBlocks": windows.slash_lapse_blocks,
         },
+        "governor": deployment.governor,
     }
     return json.dumps(record, indent=2) + "\n"
 

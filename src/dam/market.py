@@ -322,9 +322,17 @@ class Market:
 
     async def windows(self) -> Windows:
         """The contract's immutables."""
-        names = ("REFUND_BLOCKS", "DISPUTE_BLOCKS", "ARBITRATION_BLOCKS", "EXIT_BLOCKS")
-        amounts = ("MIN_DELIVERER_STAKE", "MIN_SELLER_STAKE")
-        results = await self.calls([(name, ()) for name in (*names, *amounts)])
+        names = (
+            "REFUND_BLOCKS",
+            "DISPUTE_BLOCKS",
+            "ARBITRATION_BLOCKS",
+            "EXIT_BLOCKS",
+            "MIN_DELIVERER_STAKE",
+            "MIN_SELLER_STAKE",
+            "SLASH_DELAY_BLOCKS",
+            "SLASH_LAPSE_BLOCKS",
+        )
+        results = await self.calls([(name, ()) for name in names])
         return Windows(*(value for (value,) in results))
 
     # ---------------------------------------------------------------------------------- calls

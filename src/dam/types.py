@@ -301,6 +301,10 @@ class Windows:
     exit_blocks: int
     min_deliverer_stake: Wei
     min_seller_stake: Wei
+    slash_delay_blocks: int
+    """Between the proposal of a slash and its first execution."""
+    slash_lapse_blocks: int
+    """In which a slash can be executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,3 +317,5 @@ class Deployment:
     code_hash: bytes
     """keccak256 of the runtime code."""
     windows: Windows
+    governor: Address
+    """Who may propose slashes; zero: nobody."""

@@ -33,7 +33,7 @@ from dam.types import (
 
 ETHER = 10**18
 # All different, so that no window can stand in for another unseen.
-REFUND, DISPUTE, ARBITRATION, EXIT = 300, 110, 120, 540
+REFUND, DISPUTE, ARBITRATION, SLASH_DELAY, SLASH_LAPSE, EXIT = 300, 110, 120, 105, 130, 640
 MIN_DELIVERER_STAKE = ETHER // 10
 MIN_SELLER_STAKE = 2 * ETHER
 
@@ -141,11 +141,14 @@ def create_market(marketplace: Any, deployer: Any) -> Callable[..., Any]:
         dispute: int = DISPUTE,
         arbitration: int = ARBITRATION,
         exit_: int = EXIT,
+        slash_delay: int = SLASH_DELAY,
+        slash_lapse: int = SLASH_LAPSE,
+        governor: str = ZERO_ADDRESS,
         deliverer_stake: int = MIN_DELIVERER_STAKE,
         seller_stake: int = MIN_SELLER_STAKE,
     ) -> Any:
-        windows = (refund, dispute, arbitration, exit_)
-        return deployer.deploy(marketplace, windows, deliverer_stake, seller_stake)
+        windows = (refund, dispute, arbitration, exit_, slash_delay, slash_lapse)
+        return deployer.deploy(marketplace, windows, governor, deliverer_stake, seller_stake)
 
     return create
 

@@ -201,7 +201,7 @@ def test_proof_must_lead_to_the_root(buy, create_item, seller, reverts):
 def test_a_store_with_root_zero_sells_nothing(buy, create_item, market, seller, reverts):
     item = create_item()
     market.updateStore(item.digest, bytes(32), sender=seller)
-    with reverts("TermsNotInCatalogue", seller=seller, itemId=item.terms.item_id):
+    with reverts("StoreClosed", seller=seller):
         buy(item)
 
 
@@ -237,11 +237,17 @@ def test_attack_terms_that_would_lock_the_escrow(buy, create_item, reverts, term
         buy(item)
 
 
-def test_no_token_yet(buy, create_item, stranger, reverts):
+def test_a_token_without_code(buy, create_item, stranger, reverts):
     # In a token the commission, in wei, has nothing to do with the price.
-    item = create_item(token=stranger.address, price=0)
-    with reverts("TokenNotSupported", token=stranger):
-        buy(item)
+    item = create_item(token=stranger.address, price=1)
+    with reverts("TokenTransferFailed", token=stranger):
+        buy(item, value=0)
+
+
+def test_no_coins_beside_a_token(buy, create_item, stranger, reverts):
+    item = create_item(token=stranger.address, price=5)
+    with reverts("CoinsWithToken", value=5):
+        buy(item, value=5)
 
 
 @pytest.mark.parametrize("name", ["seller", "buyer"])

@@ -15,7 +15,10 @@ def test_keeps_its_values(market):
     assert market.REFUND_BLOCKS() == 300
     assert market.DISPUTE_BLOCKS() == 110
     assert market.ARBITRATION_BLOCKS() == 120
-    assert market.EXIT_BLOCKS() == 540
+    assert market.EXIT_BLOCKS() == 640
+    assert market.SLASH_DELAY_BLOCKS() == 105
+    assert market.SLASH_LAPSE_BLOCKS() == 130
+    assert market.GOVERNOR() == "0x" + "00" * 20
     assert market.MIN_DELIVERER_STAKE() == ETHER // 10
     assert market.MIN_SELLER_STAKE() == 2 * ETHER
 
@@ -26,10 +29,13 @@ def test_keeps_its_values(market):
         ("refund", 300, 2**18, 2**22),
         ("dispute", 100, 2**18, 2**22),
         ("arbitration", 100, 2**19, 2**22),
+        ("slash_delay", 100, 2**20, 2**22),
+        ("slash_lapse", 100, 2**20, 2**22),
     ],
 )
 def test_window_bounds(create_market, reverts, window, low, high, exit_):
-    bounds = {"name": name(window), "min": low, "max": high}
+    known_as = {"slash_delay": "slashDelay", "slash_lapse": "slashLapse"}.get(window, window)
+    bounds = {"name": name(known_as), "min": low, "max": high}
     for value in (0, low - 1, high + 1, 2**64 - 1):
         with reverts("InvalidWindow", value=value, **bounds):
             create_market(**{window: value, "exit_": exit_})
@@ -38,8 +44,8 @@ def test_window_bounds(create_market, reverts, window, low, high, exit_):
         assert getattr(market, window.upper() + "_BLOCKS")() == value
 
 
-def test_exit_outlasts_the_longest_sale(create_market, reverts):
-    least = 300 + 110 + 120 + 1
+def test_exit_outlasts_the_longest_sale_and_a_slash(create_market, reverts):
+    least = 300 + 110 + 120 + 105 + 1
     for value in (0, least - 1, 2**22 + 1, 2**64 - 1):
         with reverts("InvalidWindow", name=name("exit"), value=value, min=least, max=2**22):
             create_market(exit_=value)
@@ -70,13 +76,19 @@ def test_nobody_rules_it(market):
     assert {method.name for method in market.contract_type.mutable_methods} == {
         "addDelivererStake",
         "buyItem",
+        "buyItemByPermit",
         "cancelExit",
+        "cancelSlashing",
         "concede",
         "confirm",
         "createStore",
         "deliverFragment",
         "deliverFragments",
+        "executeSlashing",
         "openDispute",
+        "postTerms",
+        "proposeSlashing",
+        "rateSale",
         "refund",
         "requestExit",
         "resolveDispute",
@@ -86,6 +98,7 @@ def test_nobody_rules_it(market):
         "stakeAsDeliverer",
         "stakeAsDelivererFor",
         "stakeAsSeller",
+        "submitEvidence",
         "supplyFragments",
         "updateStore",
         "withdraw",

@@ -15,7 +15,8 @@ DEPLOYMENT = Deployment(
     market=checksum(bytes(range(1, 21))),
     first_block=7,
     code_hash=bytes(range(32)),
-    windows=Windows(300, 7200, 50400, 65100, Wei(10**16), Wei(0)),
+    windows=Windows(300, 7200, 50400, 65100, Wei(10**16), Wei(0), 100, 200),
+    governor=checksum(bytes(range(2, 22))),
 )
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from dam.hashing import keccak, parse_address
 from dam.testing.nodes import AnvilNode, NodeFailedError, find_program
-from dam.types import Deployment, Wei, Windows
+from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
 
-SHORT_WINDOWS = Windows(300, 100, 100, 600, Wei(10**16), Wei(10**16))
+SHORT_WINDOWS = Windows(300, 100, 100, 601, Wei(10**16), Wei(10**16), 100, 100)
 """About the shortest windows that the contract takes."""
 _RECEIPT_SECONDS = 20.0
 _ROOT = Path(__file__).resolve().parents[3]
@@ -32,13 +32,18 @@ def market_code(root: Path = _ROOT) -> bytes:
 
 
 def deploy_market(
-    node: AnvilNode, windows: Windows = SHORT_WINDOWS, *, code: bytes | None = None
+    node: AnvilNode,
+    windows: Windows = SHORT_WINDOWS,
+    *,
+    governor: Address = ZERO_ADDRESS,
+    code: bytes | None = None,
 ) -> Deployment:
     """Deploys from the node's first account.
 
     Args:
         node: A running chain.
         windows: The deployment's immutables.
+        governor: Who may propose slashes.
         code: `market_code`, where it is at hand already.
     """
     words = (
@@ -46,6 +51,9 @@ def deploy_market(
         windows.dispute_blocks,
         windows.arbitration_blocks,
         windows.exit_blocks,
+        windows.slash_delay_blocks,
+        windows.slash_lapse_blocks,
+        int(governor, 16),
         windows.min_deliverer_stake,
         windows.min_seller_stake,
     )
@@ -59,6 +67,7 @@ def deploy_market(
         first_block=int(receipt["blockNumber"], 16),
         code_hash=keccak(runtime),
         windows=windows,
+        governor=governor,
     )
 
 

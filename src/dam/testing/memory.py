@@ -70,9 +70,9 @@ class MemoryChain:
     """
 
     def __init__(self, windows: Windows | None = None, chain_id: int = 31337) -> None:
-        windows = windows or Windows(300, 50, 60, 1000, Wei(10), Wei(10))
+        windows = windows or Windows(300, 50, 60, 1000, Wei(10), Wei(10), 100, 100)
         self.address = checksum(keccak(b"memory market")[:20])
-        self.deployment = Deployment(chain_id, self.address, 1, bytes(32), windows)
+        self.deployment = Deployment(chain_id, self.address, 1, bytes(32), windows, ZERO_ADDRESS)
         self.pool: dict[bytes, _Tx] = {}
         self.queued: list[MarketLog] = []
         """Events that the next block will hold, made by others."""

@@ -32,12 +32,12 @@ SELLER, BUYER, ARBITER = person(0xA1), person(0xB1), person(0xC1)
 
 @pytest.fixture
 def windows() -> Windows:
-    return Windows(300, 200, 150, 700, Wei(10**16), Wei(10**16))
+    return Windows(300, 200, 150, 800, Wei(10**16), Wei(10**16), 100, 100)
 
 
 @pytest.fixture
 def deployment(windows: Windows) -> Deployment:
-    return Deployment(31337, person(0xDA), 1, keccak(b"code"), windows)
+    return Deployment(31337, person(0xDA), 1, keccak(b"code"), windows, ZERO_ADDRESS)
 
 
 def at(block: int, index: int = 0) -> LogRef:
