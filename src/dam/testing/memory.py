@@ -124,8 +124,9 @@ class MemoryChain:
             self.pool |= {tx_hash: tx for tx_hash, (tx, _) in block.receipts.items()}
         if keep_length:
             taken, self.accepts = self.accepts, lambda _: False
+            queued, self.queued = self.queued, []
             self.mine(depth)
-            self.accepts = taken
+            self.accepts, self.queued = taken, queued
         return [log for block in gone for log in block.logs if log.at.tx_hash not in sent]
 
     def publish(self, seller: Address, digest: bytes, root: bytes) -> None:
