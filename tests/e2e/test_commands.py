@@ -37,19 +37,26 @@ class Market:
             *(world.actor(f"{who} {secrets.token_hex(3)}") for who in _PEOPLE)
         )
         await asyncio.gather(
-            self.by_seller(),
-            world.dam(self.buyer, "keys", "new", "buyer"),
-            *(self._enter(actor) for actor in self.deliverers),
+            self._enter(self.seller, "seller-seed", "stakeAsSeller", value=10**18),
+            self._enter(self.buyer, "buyer-seed"),
+            *(
+                self._enter(actor, "deliverer-keys", "stakeAsDeliverer", value=2 * 10**16)
+                for actor in self.deliverers
+            ),
         )
         return self
 
-    async def by_seller(self) -> None:
-        await self.world.dam(self.seller, "keys", "new", "seller")
-        await self.world.dam(self.seller, "seller", "stake", "1 ether", "--yes")
-
-    async def _enter(self, actor: Actor) -> None:
-        await self.world.dam(actor, "keys", "new", "deliverer")
-        await self.world.dam(actor, "deliverer", "stake", "0.02 ether", "--yes")
+    async def _enter(self, actor: Actor, kind: str, function: str = "", *, value: int = 0) -> None:
+        """What ``dam keys new`` and the first stake do, without their processes."""
+        paths, arguments = key_paths(actor.dam_home), ()
+        if kind == "deliverer-keys":
+            ring = keys.new_ring(paths.deliverer, actor.passphrase)
+            arguments = (ring.current.public,)
+        else:
+            path = paths.seller if kind == "seller-seed" else paths.buyer
+            keys.new_seed_file(path, kind, actor.passphrase)
+        if function:
+            await self.world.send(actor, function, *arguments, value=value)
 
     async def publish(self, items: str, *more: str, command: str = "publish") -> dict:
         path = self.seller.home / "store.toml"

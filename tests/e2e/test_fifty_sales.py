@@ -10,9 +10,11 @@ import pytest
 
 from demo import ledgers, trade
 from demo.shop import open_shop
+from demo.world import ROOT, python
 
 pytestmark = [pytest.mark.kubo, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
+LAUNCHER = python(ROOT / "tests" / "faults" / "crashing.py")
 SALES = 50
 DEATHS = 5
 """Of each daemon at each place."""
@@ -26,29 +28,31 @@ SECONDS = 420
 class Mortal:
     """A deliverer's daemon that is started again after each of its deaths."""
 
-    def __init__(self, shop, crashing, number):
-        self.journal = replace(crashing, journal=crashing.journal.with_name(f"crashes-{number}"))
-        self.shop = shop
-        self.number = number
-        self.daemon = None
+    def __init__(self, shop, number):
+        self.daemon = shop.deliverer(number, command=[*LAUNCHER, "deliverer"])
+
+    def deaths(self):
+        """How often it died at each place, from its own log."""
+        lines = self.daemon.lines()
+        return Counter(line["place"] for line in lines if line.get("event") == "crash")
 
     def next_place(self):
         """The place where it died least often, or None once it died everywhere often enough."""
-        deaths = self.journal.deaths()
+        deaths = self.deaths()
         left = [place for place in PLACES if deaths[place] < DEATHS]
         # F3 waits for a new document; the others come with every sale.
-        if "F3" in left and ledgers.query(
-            self.daemon, "SELECT 1 FROM documents WHERE state = 'wanted'"
-        ):
+        wanted = "SELECT 1 FROM documents WHERE state = 'wanted'"
+        if "F3" in left and ledgers.query(self.daemon, wanted):
             return "F3"
         left = [place for place in left if place != "F3"]
         return min(left, key=lambda place: deaths[place], default=None)
 
     async def live(self, stop):
-        self.daemon = self.shop.deliverer(self.number, command=self.journal.command())
         while not stop.is_set():
             place = self.next_place()
-            self.daemon.env |= self.journal.env(place or "never")
+            self.daemon.env.pop("DAM_CRASH_AT", None)
+            if place is not None:
+                self.daemon.env["DAM_CRASH_AT"] = f"{place}:1"
             self.daemon.start()
             await self._end(stop)
         await self.daemon.stop()
@@ -58,14 +62,14 @@ class Mortal:
             await asyncio.sleep(0.05)
 
     def done(self):
-        deaths = self.journal.deaths()
+        deaths = self.deaths()
         return all(deaths[place] >= DEATHS for place in PLACES)
 
 
-async def test_fifty_goods_are_recovered_through_every_crash(world, crashing, check_nonces, capsys):
+async def test_fifty_goods_are_recovered_through_every_crash(world, check_nonces, capsys):
     shop = await open_shop(world)
     buyers = itertools.cycle([await world.actor("buyer") for _ in range(5)])
-    mortals = [Mortal(shop, crashing, number) for number in range(3)]
+    mortals = [Mortal(shop, number) for number in range(3)]
     stop = asyncio.Event()
     lives = [asyncio.create_task(mortal.live(stop)) for mortal in mortals]
     deadline = time.monotonic() + SECONDS
@@ -77,7 +81,7 @@ async def test_fifty_goods_are_recovered_through_every_crash(world, crashing, ch
                 await _new_document(shop, len(bought))
             # As many deaths as sales, so that the plan ends with the last one.
             wanted = len(PLACES) * DEATHS * len(bought) // SALES - 4
-            while min(sum(m.journal.deaths().values()) for m in mortals) < wanted:
+            while min(sum(m.deaths().values()) for m in mortals) < wanted:
                 await _alive(lives, deadline)
             # A few open at a time, so that they are not all delivered in one batch.
             if len(bought) >= OPEN:
@@ -100,9 +104,9 @@ async def test_fifty_goods_are_recovered_through_every_crash(world, crashing, ch
     with capsys.disabled():
         print(f"\n{SALES} sales, {len(parts)} FragmentDelivered, all goods recovered")
         for mortal, transactions in zip(mortals, sent, strict=True):
-            counts = mortal.journal.deaths()
+            counts = mortal.deaths()
             told = "  ".join(f"{place} {counts[place]}" for place in PLACES)
-            print(f"deliverer {mortal.number + 1}: killed at {told}; {transactions} transactions")
+            print(f"{mortal.daemon.name}: killed at {told}; {transactions} transactions")
 
 
 async def _new_document(shop, number):
