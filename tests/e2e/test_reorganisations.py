@@ -15,7 +15,7 @@ from demo.processes import Daemon
 from demo.shop import Shop, open_shop
 from demo.world import World
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -84,6 +84,8 @@ class MemoryChain:
         self.base_fee = GWEI
         self.accepts: Callable[[_Tx], bool] = lambda _: True
         """Which transactions of the pool a new block takes."""
+        self.bump = 10
+        """By how many percent a replacement has to pay more."""
         self.poor: set[Address] = set()
         """Accounts without balance."""
         self.calls: list[str] = []
@@ -277,7 +279,7 @@ class MemoryChain:
             raise RpcRejectedError(method, -32003, "nonce too low")
         for other in list(self.pool.values()):
             if (other.sender, other.nonce) == (tx.sender, tx.nonce):
-                if tx.max_fee * 10 < other.max_fee * 11:
+                if tx.max_fee * 100 < other.max_fee * (100 + self.bump):
                     raise RpcRejectedError(method, -32000, "replacement transaction underpriced")
                 del self.pool[other.hash]
         self.pool[tx.hash] = tx
