@@ -8,14 +8,13 @@ import os
 import secrets
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 
 from demo import keep
 from demo.cast import BREAKS, Cast
 from demo.goods import draw
 from demo.report import Report, Scene, coins
 from demo.scenes import album, coupon, refused, silence, thieves
-from demo.world import ROOT, World
+from demo.world import World
 
 Play = Callable[[Cast, Report, Scene], Awaitable[None]]
 SCENES: dict[str, tuple[str, Play]] = {
@@ -31,7 +30,8 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     """Runs the demo; returns the exit code: 0 only if everything was as the rules say.
 
     Variables: ``DEMO_SEED`` replays a run, ``DEMO_SCENES`` (such as ``ad``) plays some scenes only,
-    ``DEMO_BREAK`` breaks one thing (see `demo.cast.BREAKS`), ``KEEP=1`` leaves all running after.
+    ``DEMO_BREAK`` breaks one thing (see `demo.cast.BREAKS`), ``DEMO_IPFS=dir`` takes a directory of
+    blocks even where Kubo is, ``KEEP=1`` leaves all running after.
     """
     broken = environ.get("DEMO_BREAK", "")
     letters = environ.get("DEMO_SCENES", "") or "".join(SCENES)
@@ -42,8 +42,10 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         print(f"DEMO_SCENES is letters of {''.join(SCENES)}; not {letters!r}")
         return 2
     seed = environ.get("DEMO_SEED") or secrets.token_hex(4)
+    kubo = False if environ.get("DEMO_IPFS") == "dir" else None
+    play = _play(seed, letters, broken, kubo, keep_running=bool(environ.get("KEEP")))
     try:
-        return asyncio.run(_until_signal(_play(seed, letters, broken, bool(environ.get("KEEP")))))
+        return asyncio.run(_until_signal(play))
     except KeyboardInterrupt:
         return 130
 
@@ -61,37 +63,37 @@ async def _until_signal(play: Awaitable[int]) -> int:
         return 130
 
 
-async def _play(seed: str, letters: str, broken: str, keep_running: bool) -> int:
+async def _play(seed: str, letters: str, broken: str, kubo: bool | None, keep_running: bool) -> int:
     report = Report()
     report.text(f"DAM demo, seed {seed} (DEMO_SEED={seed} plays the same goods and prices again)")
     if broken:
         report.text(f"DEMO_BREAK={broken}: {BREAKS[broken]}")
-    goods = draw(seed)
-    async with World(folder=_folder() if keep_running else None) as world:
-        cast = Cast(world, goods, broken)
-        if not await _set_up(cast, report):
-            report.summary()
-            return 1
-        for letter in letters:
-            title, play = SCENES[letter]
-            with report.scene(letter, title) as scene:
-                if letter == letters[0]:
-                    await cast.before_selling(report)
-                await play(cast, report, scene)
-        good = report.summary()
-        if keep_running:
-            await keep.open_house(cast, report)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(keep.fixed_folder()) if keep_running else None
+        except BlockingIOError:
+            report.text("another demo with KEEP=1 runs in this checkout: stop that one first")
+            return 2
+        async with World(folder=folder, kubo=kubo) as world:
+            cast = Cast(world, draw(seed), broken)
+            await _scenes(cast, report, letters)
+            good = report.summary()
+            if keep_running:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await keep.open_house(cast, report)
+                report.text("\nstopped; nothing is left running")
     return 0 if good else 1
 
 
-def _folder() -> Path:
-    """Where a kept world lives: a fixed place, so that README can name it."""
-    import shutil
-
-    folder = ROOT / ".build" / "demo"
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
-    return folder
+async def _scenes(cast: Cast, report: Report, letters: str) -> None:
+    if not await _set_up(cast, report):
+        return
+    for letter in letters:
+        title, play = SCENES[letter]
+        with report.scene(letter, title) as scene:
+            if letter == letters[0]:
+                await cast.before_selling(report)
+            await play(cast, report, scene)
 
 
 async def _set_up(cast: Cast, report: Report) -> bool:
@@ -102,8 +104,7 @@ async def _set_up(cast: Cast, report: Report) -> bool:
         if world.kubo_node:
             report.step(f"IPFS: Kubo at {world.ipfs}, offline")
         else:
-            report.step("IPFS: no Kubo here (`make kubo` builds it), so a directory of blocks:")
-            report.detail(world.ipfs)
+            report.step("IPFS: a directory of blocks, without Kubo (`make kubo` builds that)")
         report.step(f"market {world.deployment.market}", world.deployment.first_block)
         await cast.enter()
         report.step("three deliverers and a seller have staked", await world.block())

@@ -22,8 +22,11 @@ def configure(*, level: str = "INFO", stream: TextIO | None = None) -> None:
     out = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
     pretty = out.isatty()
+    # Tracebacks without local variables, on a terminal as in JSON: they may hold shares and keys.
     renderer: Any = (
-        structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if pretty
+        else structlog.processors.JSONRenderer()
     )
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,

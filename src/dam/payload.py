@@ -188,7 +188,7 @@ class StreamDecryptor:
             raise Malformed("a block of the payload does not open: wrong key or order") from None
         self._left -= len(chunk)
         if self._left < 0 or tag not in (_MESSAGE, _FINAL):
-            raise Malformed("the payload is longer than it says")
+            raise Malformed("the payload is longer than it says, or has a tag that it may not have")
         self._ended = tag == _FINAL
         return chunk
 

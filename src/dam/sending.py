@@ -96,6 +96,8 @@ class Sender:
         self._missing: dict[int, int] = {}
         self._held_until = 0
         self._gap: tuple[int, int] | None = None
+        self._refused_ids: set[int] = set()
+        """Attempts that a node would not take."""
 
     async def step(self, head: int, cursor: BlockRef) -> None:
         """One pass. ``head`` is the newest block, ``cursor`` the newest that the reader saved.
@@ -182,7 +184,9 @@ class Sender:
             if error is not None:
                 await self._take_back(slot, head, error, highest=highest)
                 return
-        if is_next and last.sent and head - last.block >= self._policy.stuck_blocks:
+        # What no node has seen yet is sent as it is; what one has refused takes a better price.
+        shown = last.sent or len(slot.attempts) > 1 or last.id in self._refused_ids
+        if is_next and shown and head - last.block >= self._policy.stuck_blocks:
             await self._reprice(slot, head, last.to, last.data, last.gas)
         else:
             await self._broadcast(last, head)
@@ -405,7 +409,10 @@ class Sender:
     def _refused(self, error: RpcRejectedError, head: int, attempt: Attempt | None = None) -> bool:
         """A node would not take it: say so, and leave the rest to the next pass."""
         text = error.message.lower()
-        tx = attempt.hash if attempt is not None else b""
+        tx = b""
+        if attempt is not None:
+            tx = attempt.hash
+            self._refused_ids.add(attempt.id)
         if "insufficient funds" in text:
             self._hold(head, 3)
             with self._ledger.transaction():

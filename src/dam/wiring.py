@@ -72,25 +72,30 @@ def watchdog(
         passphrase = find_passphrase(os.environ, prompt)
         seed = SellerSeed(load_seed(settings.keys.seller, "seller-seed", passphrase))
         catalogue = Catalogue(settings.catalogue)
-        seller = seller_of(catalogue, signer.address)
+        seller = seller_of(catalogue)
         asyncio.run(
             run_watchdog(settings, signer, seed, catalogue, seller, log=log, checkpoint=checkpoint)
         )
     return result.code
 
 
-def seller_of(catalogue: Catalogue, default: Address) -> Address:
-    """Whose store the folder is; ``default`` for an empty one.
+def seller_of(catalogue: Catalogue) -> Address:
+    """Whose store the folder is.
 
     Raises:
-        ConfigError: It holds the items of several sellers.
+        ConfigError: It is empty, or holds the items of several sellers.
     """
     sellers = {listing.seller for listing in catalogue.all()}
     if len(sellers) > 1:
         raise ConfigError(
             f"{catalogue.folder} holds items of {len(sellers)} sellers: give each a DAM_HOME"
         )
-    return sellers.pop() if sellers else default
+    if not sellers:
+        # An operator's own address has no sales: it would watch nobody, and never say so.
+        raise ConfigError(
+            f"{catalogue.folder} holds no items to watch: publish first (`dam seller publish`)"
+        )
+    return sellers.pop()
 
 
 async def run_deliverer(

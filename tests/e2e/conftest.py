@@ -6,9 +6,7 @@ One world serves the whole session; every test brings its own people, so that te
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from dam.testing.nodes import NodeMissingError  # noqa: E402
-from demo.world import World, python  # noqa: E402
+from demo.world import World  # noqa: E402
 
 # The shortest windows that the contract takes: Anvil mines thousands of blocks slowly.
 WINDOWS = ("--dispute-blocks", "100", "--arbitration-blocks", "100")
@@ -32,32 +30,6 @@ async def world() -> AsyncIterator[World]:
             yield world
     except NodeMissingError as error:
         pytest.skip(str(error))
-
-
-PLACES = ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8")
-"""Where a daemon may be killed (house rule: save first, then send)."""
-
-
-@dataclass(frozen=True)
-class Crashing:
-    """Makes daemons die at a named place, and says where they did."""
-
-    journal: Path
-
-    def command(self, role: str = "deliverer") -> list[str]:
-        return [*python(Path(__file__).with_name("crashing.py")), role]
-
-    def env(self, place: str) -> dict[str, str]:
-        return {"CRASH_AT": place, "CRASH_JOURNAL": str(self.journal)}
-
-    def deaths(self) -> Counter[str]:
-        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
-        return Counter(line.split()[0] for line in lines)
-
-
-@pytest.fixture
-def crashing(tmp_path: Path) -> Crashing:
-    return Crashing(tmp_path / "crashes")
 
 
 async def sent_by(world: World, address: str) -> list[tuple[int, int]]:

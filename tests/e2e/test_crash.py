@@ -6,20 +6,21 @@ import pytest
 
 from demo import trade
 from demo.shop import open_shop
+from demo.world import ROOT, python
 
 pytestmark = [pytest.mark.kubo, pytest.mark.asyncio(loop_scope="session")]
 
+LAUNCHER = python(ROOT / "tests" / "faults" / "crashing.py")
+
 
 @pytest.mark.parametrize("place", [f"F{number}" for number in range(1, 9)])
-async def test_killed_and_started_again_it_delivers_exactly_once(
-    world, crashing, check_nonces, place
-):
+async def test_killed_and_started_again_it_delivers_exactly_once(world, check_nonces, place):
     shop = await open_shop(world, parts=1, threshold=1)
-    daemon = shop.deliverer(0, command=crashing.command(), env=crashing.env(place))
-    daemon.start()
+    crash = {"DAM_CRASH_AT": f"{place}:1"}
+    dying = shop.deliverer(0, command=[*LAUNCHER, "deliverer"], env=crash)
+    dying.start()
     bought = await shop.buy()
-    assert await daemon.wait(30) == -9, daemon.tail()
-    assert crashing.deaths() == {place: 1}
+    assert await dying.wait(30) == -9, dying.tail()
 
     again = shop.deliverer(0)
     again.start()
@@ -33,18 +34,21 @@ async def test_killed_and_started_again_it_delivers_exactly_once(
     assert await check_nonces(shop.deliverers[0].address) == 2
 
 
-@pytest.mark.parametrize("place", ["F1", "F6", "F7", "F8"])
-async def test_a_watchdog_killed_and_started_again_saves_the_sale_once(
-    world, crashing, check_nonces, place
-):
-    shop = await open_shop(world)
+async def test_a_watchdog_killed_at_every_place_delivers_once(world, check_nonces):
+    shop = await open_shop(world, parts=2, threshold=2)
+    watchdog = shop.watchdog(command=[*LAUNCHER, "watchdog"])
     bought = await shop.buy()
-    await world.mine(101)
-    dying = shop.watchdog(command=crashing.command("watchdog"), env=crashing.env(place))
-    dying.start()
-    assert await dying.wait(30) == -9, dying.tail()
-    again = shop.watchdog()
-    again.start()
-    assert len(await trade.deliveries(world, bought.sale.copy_id, 3)) == 3
+    await world.mine_to(bought.sale.block + 100)
+    for place in ("F1", "F2", "F6", "F7", "F8"):
+        watchdog.env["DAM_CRASH_AT"] = f"{place}:1"
+        watchdog.start()
+        assert await watchdog.wait(60) == -9, watchdog.tail()
+    del watchdog.env["DAM_CRASH_AT"]
+    watchdog.start()
+    await trade.deliveries(world, bought.sale.copy_id, 2)
+    await world.mine(4)
+    await asyncio.sleep(1.5)
+    parts = await trade.delivered(world, bought.sale.copy_id)
+    assert sorted(part.index for part in parts) == [0, 1]
     assert await shop.recover(bought) == shop.good_of(bought)
     await check_nonces(shop.operator.address)

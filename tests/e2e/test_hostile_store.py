@@ -19,7 +19,7 @@ async def test_a_document_with_another_price_than_the_root_is_ignored(world):
     order = await trade.order(world, shop.seller, ITEM)
     version = await world.store_version(shop.seller.address)
     document = await byhand.read_document(world.blocks, version.digest)
-    document["items"][0]["price"] = "1"
+    document["items"][0]["price"] = str(order.terms.price - 1)
     cheap, _ = await byhand.put_document(world.blocks, document)
     await world.send(shop.seller, "updateStore", cheap, version.root)
 

@@ -84,6 +84,8 @@ class MemoryChain:
         self.base_fee = GWEI
         self.accepts: Callable[[_Tx], bool] = lambda _: True
         """Which transactions of the pool a new block takes."""
+        self.bump = 10
+        """By how many percent a replacement has to pay more."""
         self.poor: set[Address] = set()
         """Accounts without balance."""
         self.calls: list[str] = []
@@ -124,8 +126,9 @@ class MemoryChain:
             self.pool |= {tx_hash: tx for tx_hash, (tx, _) in block.receipts.items()}
         if keep_length:
             taken, self.accepts = self.accepts, lambda _: False
+            queued, self.queued = self.queued, []
             self.mine(depth)
-            self.accepts = taken
+            self.accepts, self.queued = taken, queued
         return [log for block in gone for log in block.logs if log.at.tx_hash not in sent]
 
     def publish(self, seller: Address, digest: bytes, root: bytes) -> None:
@@ -276,7 +279,7 @@ class MemoryChain:
             raise RpcRejectedError(method, -32003, "nonce too low")
         for other in list(self.pool.values()):
             if (other.sender, other.nonce) == (tx.sender, tx.nonce):
-                if tx.max_fee * 10 < other.max_fee * 11:
+                if tx.max_fee * 100 < other.max_fee * (100 + self.bump):
                     raise RpcRejectedError(method, -32000, "replacement transaction underpriced")
                 del self.pool[other.hash]
         self.pool[tx.hash] = tx

@@ -103,6 +103,21 @@ async def test_a_page_made_anew_takes_a_fresh_key(shop) -> None:
     assert one["items"][0]["payloads"] == two["items"][0]["payloads"]
 
 
+@pytest.mark.parametrize("copies", [2, 700])
+async def test_another_key_of_a_deliverer_is_sealed_to(shop, copies: int) -> None:
+    """The leaves stay as they are, so only the key tells that the page has to change."""
+    full = await shop.stock("codes", [b"x"] * copies)
+    root = shop.build().root
+    daemon = shop.daemons[0]
+    daemon.ring = type(daemon.ring).generate()
+    (lot,) = full.lots
+    moved = replace(lot, deliverers=(daemon.known, *lot.deliverers[1:]))
+    shop.catalogue.save(replace(full, lots=(moved,)))
+    built, store = await shop.publish()
+    assert built.root == root
+    assert len(daemon.find(store.items[0], shop.address)) == copies
+
+
 async def test_a_new_price_of_a_large_stock_keeps_its_part_pages(shop) -> None:
     full = await shop.stock("codes", [b"%d" % i for i in range(700)])
     before = shop.build()

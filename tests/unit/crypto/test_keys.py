@@ -149,10 +149,10 @@ def test_what_is_no_file(tmp_path: Path, make: str) -> None:
         path.mkdir()
     elif make == "pipe":
         os.mkfifo(path, 0o600)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(KeyFileError):
         keys.load_ring(path, PW)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 DAMAGED = {
@@ -194,10 +194,11 @@ def test_damaged_fields(ring_file: Path, field: str, value: object) -> None:
     place = content["kdf"] if field in content["kdf"] else content
     place[field] = value
     ring_file.write_text(json.dumps(content))
-    start = time.perf_counter()
-    with pytest.raises(KeyFileError):
+    start = time.process_time()
+    reason = "passphrase" if value == "0x" + "00" * 60 else "no key file of DAM"
+    with pytest.raises(KeyFileError, match=reason):
         keys.load_ring(ring_file, PW)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_nothing_replaces_a_key_file(ring_file: Path) -> None:
@@ -271,9 +272,9 @@ def test_no_secret_is_readable(ring_file: Path) -> None:
 
 def test_the_real_cost_of_a_passphrase(tmp_path: Path) -> None:
     keys.new_ring(tmp_path / "a.json", PW)
-    start = time.perf_counter()
+    start = time.process_time()
     keys.load_ring(tmp_path / "a.json", PW)
-    assert 0.02 < time.perf_counter() - start < 2
+    assert 0.02 < time.process_time() - start < 2
     kdf = json.loads((tmp_path / "a.json").read_bytes())["kdf"]
     assert kdf["memory"] >= 64 << 20
     assert kdf["passes"] >= 3

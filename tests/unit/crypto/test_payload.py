@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nacl import bindings
 
 from dam import payload
 from dam.errors import IpfsError, Malformed
@@ -84,8 +85,6 @@ def test_short_inline_boxes(size: int) -> None:
     "padded", [bytes(256), b"x" * 256, b"x\x80" + bytes(300), b"x" * 300 + b"\x80" + bytes(723)]
 )
 def test_wrong_padding(padded: bytes) -> None:
-    from nacl import bindings
-
     nonce = bytes(24)
     box = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
         padded, b"DAM payload 1" + DOMAIN, nonce, KEY
@@ -160,6 +159,50 @@ async def test_streams_cannot_be_cut_reordered_or_extended() -> None:
             await read(blocks, StreamPayload(stream.header, stream.size, chunks))
     with pytest.raises(Malformed):
         await read(blocks, StreamPayload(stream.header, stream.size, (a, b, *again.chunks)))
+
+
+async def test_a_cut_stream_whose_size_was_cut_too() -> None:
+    blocks, stream = await three_chunks()
+    for count in (1, 2):
+        cut = StreamPayload(stream.header, count * CHUNK_BYTES, stream.chunks[:count])
+        with pytest.raises(Malformed, match="cut off"):
+            await read(blocks, cut)
+
+
+def crafted(*chunks: tuple[bytes, int]) -> tuple[StreamPayload, list[bytes]]:
+    """A stream by somebody who has the key, and puts tags where he likes."""
+    state = bindings.crypto_secretstream_xchacha20poly1305_state()
+    header = bindings.crypto_secretstream_xchacha20poly1305_init_push(state, KEY)
+    made = [
+        bindings.crypto_secretstream_xchacha20poly1305_push(
+            state, chunk, b"DAM payload 1" + DOMAIN, tag
+        )
+        for chunk, tag in chunks
+    ]
+    return StreamPayload(header, sum(len(chunk) for chunk, _ in chunks), ()), made
+
+
+@pytest.mark.parametrize(
+    ("chunks", "reason"),
+    [
+        ([(b"a", 3), (b"b", 3)], "after its end"),
+        ([(b"a", 0), (b"b", 3), (b"", 3)], "after its end"),
+        ([(b"a", 1), (b"b", 3)], "longer than it says"),  # PUSH
+        ([(b"a", 2), (b"b", 3)], "longer than it says"),  # REKEY
+    ],
+)
+def test_tags_that_no_stream_of_ours_has(chunks: list[tuple[bytes, int]], reason: str) -> None:
+    stream, made = crafted(*chunks)
+    decryptor = StreamDecryptor(KEY, DOMAIN, stream)
+    with pytest.raises(Malformed, match=reason):
+        list(map(decryptor.push, made))
+
+
+def test_nothing_beyond_the_size_is_handed_out() -> None:
+    stream, made = crafted((b"abc", 0), (b"def", 3))
+    short = StreamPayload(stream.header, 2, ())
+    with pytest.raises(Malformed, match="longer than it says"):
+        StreamDecryptor(KEY, DOMAIN, short).push(made[0])
 
 
 @pytest.mark.parametrize("change", [-1, 1, 1_000_000])

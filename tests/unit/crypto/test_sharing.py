@@ -107,6 +107,11 @@ def test_one_wrong_share_gives_another_secret() -> None:
     assert join(shares, 2) != word(5)
 
 
+def test_only_the_k_shares_of_lowest_index_are_used() -> None:
+    shares = dict(enumerate(split(word(5), 2, 3, [word(9)])))
+    assert join({**shares, 2: word(1)}, 2) == word(5)
+
+
 @pytest.mark.parametrize("value", [PRIME, PRIME + 1, 2**256 - 1])
 def test_p_and_above_are_refused(value: int) -> None:
     assert not is_element(word(value))

@@ -49,6 +49,39 @@ async def test_reprices_a_stuck_transaction(world: World, built: BuiltStore) -> 
     assert_delivered_once(world, sold, by=[daemon])
 
 
+async def test_offers_more_until_a_node_takes_the_replacement(
+    world: World, built: BuiltStore
+) -> None:
+    """F38: this node wants 30 % more."""
+    world.chain.bump = 30
+    daemon, first, sold = await sent_one(world, built)
+    await world.ticks(daemon, blocks=12)
+    [pooled] = world.chain.pool.values()
+    assert pooled.max_fee * 10 >= first.max_fee * 13
+    world.chain.accepts = all_transactions
+    await world.ticks(daemon)
+    assert_delivered_once(world, sold, by=[daemon])
+    assert len(world.chain.mined(daemon.address)) == 1
+
+
+async def test_a_first_price_that_no_node_takes_is_raised(world: World, built: BuiltStore) -> None:
+    """F37: the base fee rose tenfold between the estimate and the broadcast."""
+    daemon = world.daemon
+    send = world.chain._eth_sendRawTransaction
+    world.chain._eth_sendRawTransaction = refuse  # type: ignore[method-assign]
+    sold = world.buy(built, "coupon")
+    await world.ticks(daemon, blocks=3)
+    world.chain.base_fee *= 10
+    world.chain._eth_sendRawTransaction = send  # type: ignore[method-assign]
+    world.chain.accepts = all_transactions
+    await world.ticks(daemon, blocks=8)
+    assert_delivered_once(world, sold, by=[daemon])
+
+
+def refuse(_: str) -> str:
+    raise RpcRejectedError("eth_sendRawTransaction", -32000, "max fee per gas less than base fee")
+
+
 async def test_never_pays_more_than_the_cap(world: World, built: BuiltStore) -> None:
     """F34: whatever the node says; the transaction that is out stays out."""
     daemon, first, _ = await sent_one(world, built)

@@ -251,3 +251,33 @@ async def test_says_when_it_is_not_the_operator(
     world.chain.operators.clear()
     await watchdog.role.check()
     assert watchdog.events("not_operator")
+
+
+async def test_a_bad_key_of_one_buyer_stops_no_other_sale(
+    world: World, built: BuiltStore, watchdog: WatchdogDaemon
+) -> None:
+    bad = world.buy(built, "code", 0, keys=(bytes(32),) * 3)
+    few = world.buy(built, "code", 1, keys=(b"\x09" + bytes(31),))
+    good = world.buy(built, "code", 2)
+    world.chain.mine()
+    await to_block(world, watchdog, world.chain.height + 103)
+    await world.ticks(watchdog, blocks=3)
+    assert len(by_seller(world, good)) == 3
+    assert not by_seller(world, bad)
+    assert not by_seller(world, few)
+    reasons = [note["reason"] for note in watchdog.ledger.journal("purchase_refused")]
+    assert sorted(reasons) == ["bad-buyer-key", "wrong-key-count"]
+
+
+async def test_supplies_what_is_there_when_the_rest_is_too_late(
+    world: World, built: BuiltStore, watchdog: WatchdogDaemon
+) -> None:
+    """Two of three parts, the window for the third one missed, and then a dispute."""
+    sold = world.buy(built, "coupon")
+    await deliverers_only(world, 2, blocks=8)
+    world.chain.mine(310)
+    world.chain.queued.append(DisputeOpened(sold, BUYER, THIEF, bytes(32), NOWHERE))
+    await world.ticks(watchdog, blocks=8)
+    assert len(by_seller(world, sold, supplied=True)) == 2
+    [note] = watchdog.ledger.journal("purchase_late")
+    assert note["reason"] == "deadline-passed"

@@ -1,0 +1,356 @@
+"""The commands of `dam` on a real chain, as people type them, where no daemon helps or hides."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+
+import pytest
+
+from dam import keys
+from dam.config import key_paths
+from dam.errors import ContractReverted
+from dam.hashing import part_leaf, sale_of
+from dam.listing import Catalogue, leaf_and_share, parts_tree
+from dam.sealing import seal_fragment
+from dam.seeds import SellerSeed
+from dam.types import ZERO_ADDRESS, CopyId, Delivery
+from demo import trade
+from demo.actors import Actor
+from demo.world import CommandFailed, World
+
+pytestmark = [pytest.mark.kubo, pytest.mark.asyncio(loop_scope="session")]
+
+
+class Market:
+    """A seller with a store of his own, three deliverers without daemons, and a buyer."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.deliverers: list[Actor] = []
+
+    async def open(self) -> Market:
+        world = self.world
+        self.seller, self.buyer, self.judge, *self.deliverers = await asyncio.gather(
+            *(world.actor(f"{who} {secrets.token_hex(3)}") for who in _PEOPLE)
+        )
+        await asyncio.gather(
+            self._enter(self.seller, "seller-seed", "stakeAsSeller", value=10**18),
+            self._enter(self.buyer, "buyer-seed"),
+            *(
+                self._enter(actor, "deliverer-keys", "stakeAsDeliverer", value=2 * 10**16)
+                for actor in self.deliverers
+            ),
+        )
+        return self
+
+    async def _enter(self, actor: Actor, kind: str, function: str = "", *, value: int = 0) -> None:
+        """What ``dam keys new`` and the first stake do, without their processes."""
+        paths, arguments = key_paths(actor.dam_home), ()
+        if kind == "deliverer-keys":
+            ring = keys.new_ring(paths.deliverer, actor.passphrase)
+            arguments = (ring.current.public,)
+        else:
+            path = paths.seller if kind == "seller-seed" else paths.buyer
+            keys.new_seed_file(path, kind, actor.passphrase)
+        if function:
+            await self.world.send(actor, function, *arguments, value=value)
+
+    async def publish(self, items: str, *more: str, command: str = "publish") -> dict:
+        path = self.seller.home / "store.toml"
+        path.write_text(f'[store]\nname = "Here"\n[defaults]\n{self.named}\n{items}', "utf-8")
+        done = await self.world.dam(self.seller, "seller", command, path, "--json", *more)
+        return done.json
+
+    @property
+    def named(self) -> str:
+        return f"deliverers = {json.dumps([actor.address for actor in self.deliverers])}"
+
+    async def buy(self, item: str, *more: str) -> dict:
+        done = await self.world.dam(
+            self.buyer, "buyer", "buy", self.seller.address, item, "--yes", "--json", *more
+        )
+        return done.json
+
+    async def deliver(self, sale: dict, index: int, *, junk: bool = False) -> None:
+        """A part, from the deliverer whom the leaf names: his share, or noise."""
+        copy = CopyId(bytes.fromhex(sale["id"][2:]))
+        purchase = await trade.purchase(self.world, copy)
+        seed_file = key_paths(self.seller.dam_home).seller
+        seed = SellerSeed(keys.load_seed(seed_file, "seller-seed", self.seller.passphrase))
+        [folder] = self.seller.dam_home.glob("markets/*/catalogue")
+        listing = Catalogue(folder).recall(purchase.terms.parts_root)
+        leaf, share = leaf_and_share(seed, listing, purchase.copy, index)
+        fragment = seal_fragment(share, purchase.keys[index])
+        delivery = Delivery(
+            copy,
+            sale_of(purchase),
+            index,
+            leaf.deliverer,
+            leaf.commitment,
+            leaf.secret_hash,
+            leaf.salt,
+            parts_tree(seed, listing).proof(part_leaf(leaf)),
+            secrets.token_bytes(80) if junk else fragment,
+        )
+        [sender] = [a for a in self.deliverers if a.address == leaf.deliverer]
+        await self.world.send(sender, "deliverFragment", delivery)
+
+    async def fails(self, actor: Actor, *arguments: str) -> str:
+        """What a command that must fail says, in one line and with code 1."""
+        with pytest.raises(CommandFailed) as caught:
+            await self.world.dam(actor, *arguments)
+        assert caught.value.code == 1
+        assert "Traceback" not in caught.value.stderr
+        return caught.value.stderr
+
+
+_PEOPLE = ("seller", "buyer", "judge", "one", "two", "three")
+CODE = 'id = "code"\nprice = "0.01 ether"\ncodes = ["ALPHA-1", "BETA-2"]\n'
+
+
+async def test_init_checks_and_writes_settings_once(world: World) -> None:
+    actor = await world.actor(f"newcomer {secrets.token_hex(3)}")
+    blank = dict.fromkeys(("DAM_RPC_URL", "DAM_DEPLOYMENT", "DAM_IPFS", "DAM_CONFIRMATIONS"), "")
+    options = ("--rpc", world.chain.url, "--deployment", world.record, "--ipfs", world.ipfs)
+    done = await world.dam(actor, "init", *options, "--account", actor.alias, env=blank)
+    assert "dam keys new buyer" in done.stdout
+    assert ((actor.dam_home / "config.toml").stat().st_mode & 0o777) == 0o600
+    shown = await world.dam(actor, "balance", "--json", env=blank | {"DAM_ACCOUNT": ""})
+    assert shown.json["account"] == actor.address
+    with pytest.raises(CommandFailed, match="is there already"):
+        await world.dam(actor, "init", *options, env=blank)
+    wrong = json.loads(world.record.read_text()) | {"codeHash": "0x" + "11" * 32}
+    other = actor.home / "other.json"
+    other.write_text(json.dumps(wrong))
+    with pytest.raises(CommandFailed, match="other code than"):
+        await world.dam(
+            actor, "init", "--force", "--rpc", world.chain.url, "--deployment", other, env=blank
+        )
+
+
+async def test_a_sale_from_shelf_to_settlement_with_a_junk_part(world: World) -> None:
+    market = await Market(world).open()
+    published = await market.publish(
+        f'arbitrator = "{market.judge.address}"\n[[items]]\n{CODE}[[items]]\n'
+        'id = "note"\nprice = 7\ntext = "hello"\n'
+    )
+    assert [item["what"] for item in published["items"]] == ["new", "new"]
+    shown = await world.dam(market.buyer, "buyer", "browse", "--json")
+    [store] = [s for s in shown.json["stores"] if s["seller"] == market.seller.address]
+    assert {i["id"]: i["free"] for i in store["items"]} == {"code": 2, "note": 1000}
+
+    sale = await market.buy("code", "--copy", "1")
+    assert sale["copy"] == 1
+    assert sale["refundFrom"] == sale["block"] + 301
+    assert "time is up" in await market.fails(
+        market.buyer, "buyer", "wait", sale["id"], "--timeout", "0"
+    )
+    await market.deliver(sale, 0, junk=True)
+    await market.deliver(sale, 1)
+    early = await market.fails(market.buyer, "buyer", "open", sale["id"])
+    assert "Part 0" in early
+    assert "1 good parts are there, 2 are needed" in early
+    assert "parts are still missing" in await market.fails(
+        market.buyer, "buyer", "confirm", sale["id"], "--yes"
+    )
+    await market.deliver(sale, 2)
+    waited = await world.dam(market.buyer, "buyer", "wait", sale["id"], "--json")
+    assert sorted(part["index"] for part in waited.json["valid"]) == [1, 2]
+    assert [part["index"] for part in waited.json["junk"]] == [0]
+    opened = await world.dam(market.buyer, "buyer", "open", sale["id"][:14], "--json")
+    assert opened.json["text"] == "BETA-2"
+    assert opened.json["sha256"] == hashlib.sha256(b"BETA-2").hexdigest()
+    piped = await world.dam(market.buyer, "buyer", "open", sale["id"], "-o", "-")
+    assert piped.stdout == "BETA-2"
+
+    listed = await world.dam(market.buyer, "buyer", "purchases", "--json")
+    [mine] = listed.json["purchases"]
+    assert mine["status"] == "complete"
+    assert {a["action"] for a in mine["actions"] if a["now"] and a["who"] == "buyer"} == {
+        "confirm",
+        "dispute",
+    }
+    await world.dam(market.buyer, "buyer", "confirm", sale["id"], "--yes")
+    sold = await world.dam(market.seller, "seller", "sales", "--json")
+    assert [s["status"] for s in sold.json["sales"]] == ["settled"]
+    took = await world.dam(market.seller, "withdraw", "--json")
+    fees = 3 * (sale_fee := 10**16 * 5 // 100 // 3)
+    assert int(took.json["total"]) == 10**16 - fees
+    earned = await world.dam(market.deliverers[0], "withdraw", "--json")
+    assert int(earned.json["total"]) == sale_fee
+    assert (await world.dam(market.seller, "withdraw", "--json")).json["transactions"] == []
+
+
+async def test_a_dispute_is_ruled_on_conceded_or_settled(world: World) -> None:
+    market = await Market(world).open()
+    head = f'parts = 3\narbitrator = "{market.judge.address}"\npenalty = "0.001 ether"\n[[items]]\n'
+    await market.publish(head + 'id = "note"\nprice = "0.01 ether"\ntext = "hello"\n')
+    sales = [await market.buy("note") for _ in range(4)]
+    for sale in sales:
+        for index in range(3):
+            await market.deliver(sale, index)
+    for sale in sales:
+        await world.dam(
+            market.buyer, "buyer", "dispute", sale["id"], "--text", "It is blank.", "--json"
+        )
+    shown = await world.dam(market.judge, "arbiter", "cases", "--json")
+    assert [case["evidence"] for case in shown.json["cases"]] == ["It is blank."] * 4
+    assert {case["item"] for case in shown.json["cases"]} == {"note"}
+
+    ruled, given, taken, silent = sales
+    options = ("--to-buyer", "25%", "--penalty", "--json")
+    done = await world.dam(market.judge, "arbiter", "rule", ruled["id"], *options)
+    assert (done.json["toBuyer"], done.json["penalty"]) == (str(10**16 // 4), str(10**15))
+    assert "is not disputed" in await market.fails(
+        market.judge, "arbiter", "rule", ruled["id"], "--to-buyer", "0", "--no-penalty", "--yes"
+    )
+    await world.dam(market.seller, "seller", "concede", given["id"], "--yes")
+    await world.dam(market.buyer, "buyer", "concede", taken["id"], "--yes")
+    assert "from block" in await market.fails(market.judge, "settle", silent["id"])
+    await world.mine(101)
+    await world.dam(market.judge, "settle", silent["id"])
+    listed = await world.dam(market.buyer, "buyer", "purchases", "--json")
+    states = {p["id"]: p["status"] for p in listed.json["purchases"]}
+    assert [states[sale["id"]] for sale in sales] == [
+        "resolved",
+        "refunded",
+        "settled",
+        "settled",
+    ]
+    # Price, penalty and bonds: a quarter; all; nothing; nothing but the buyer's own bond.
+    price, penalty, bond = 10**16, 10**15, 10**15
+    expected = (price // 4 + penalty + bond) + (price + penalty + 2 * bond) + 0 + bond
+    took = await world.dam(market.buyer, "withdraw", "--json")
+    assert int(took.json["total"]) == expected
+
+
+async def test_a_refund_and_lost_records_come_back(world: World) -> None:
+    market = await Market(world).open()
+    await market.publish(f'penalty = "0.002 ether"\n[[items]]\n{CODE}')
+    needs = await market.fails(
+        market.buyer, "buyer", "buy", market.seller.address, "code", "--yes", "--json"
+    )
+    assert "--no-arbitrator" in needs
+    sale = await market.buy("code", "--no-arbitrator")
+    await market.deliver(sale, 0)
+    assert "a refund is possible from" in await market.fails(
+        market.buyer, "buyer", "refund", sale["id"]
+    )
+    await world.mine(301)
+    assert "buyer refund" in await market.fails(market.buyer, "buyer", "wait", sale["id"])
+    done = await world.dam(market.buyer, "buyer", "refund", sale["id"], "--json")
+    # One of two needed parts came from a deliverer: half of the penalty.
+    assert done.json["penalty"] == str(10**15)
+    took = await world.dam(market.buyer, "withdraw", "--json")
+    assert int(took.json["total"]) == 10**16 + 10**15
+
+    again = await market.buy("code", "--no-arbitrator")
+    assert again["copy"] != sale["copy"]
+    for index in (0, 2):
+        await market.deliver(again, index)
+    [records] = market.buyer.dam_home.glob("markets/*/purchases")
+    for record in records.iterdir():
+        record.unlink()
+    assert "record" in (await world.dam(market.buyer, "buyer", "purchases")).stdout
+    await world.dam(market.buyer, "buyer", "purchases", "--rescan")
+    assert len(list(records.iterdir())) == 2
+    opened = await world.dam(market.buyer, "buyer", "open", again["id"], "--json")
+    assert opened.json["text"] in ("ALPHA-1", "BETA-2")
+    gone = await market.fails(
+        market.buyer, "buyer", "buy", market.seller.address, "code", "--no-arbitrator", "--yes"
+    )
+    assert "sold out" in gone
+
+
+async def test_buying_refuses_what_the_market_would(world: World) -> None:
+    market = await Market(world).open()
+    await market.publish(f"[[items]]\n{CODE}")
+    buy = ("buyer", "buy", market.seller.address, "code", "--no-arbitrator", "--yes")
+    await world.dam(market.seller, "seller", "unstake", "0.9999 ether", "--yes")
+    assert "the seller's free stake is" in await market.fails(market.buyer, *buy)
+    await world.dam(market.seller, "seller", "stake", "0.5 ether", "--yes")
+    poor = await world.actor(f"poor {secrets.token_hex(3)}", wei=10**15)
+    await world.dam(poor, "keys", "new", "buyer")
+    assert "too little for 0.01 ether" in await market.fails(poor, *buy)
+    assert list(poor.dam_home.glob("markets/*/purchases/*")) == []
+    own = await market.fails(market.seller, "buyer", "buy", market.seller.address, "code")
+    assert "keys new buyer" in own
+
+
+async def test_an_update_adds_codes_and_takes_items_off_sale(world: World) -> None:
+    market = await Market(world).open()
+    assert "no store yet" in await market.fails(
+        market.seller, "seller", "update", str(_write(market, f"[[items]]\n{CODE}"))
+    )
+    await market.publish(f"[[items]]\n{CODE}[[items]]\nid = 'note'\nprice = 1\ntext = 'x'\n")
+    sale = await market.buy("code", "--no-arbitrator", "--copy", "0")
+    more = CODE.replace('"BETA-2"', '"BETA-2", "GAMMA-3"')
+    done = await market.publish(f"[[items]]\n{more}", command="update")
+    assert [(i["id"], i["what"], i["copies"]) for i in done["items"]] == [("code", "more codes", 3)]
+    fewer = CODE.replace('"ALPHA-1", ', "")
+    refused = await market.fails(
+        market.seller, "seller", "update", str(_write(market, f"[[items]]\n{fewer}")), "--yes"
+    )
+    assert "copy 0 (sold)" in refused
+    assert "ALPHA" not in refused
+    same = await market.publish(f"[[items]]\n{more}", command="update")
+    assert same["tx"] is None
+    # The copy sold before the update still opens, with the parts that it was sold with.
+    for index in (1, 2):
+        await market.deliver(sale, index)
+    opened = await world.dam(market.buyer, "buyer", "open", sale["id"], "--json")
+    assert opened.json["text"] == "ALPHA-1"
+
+
+def _write(market: Market, items: str) -> str:
+    path = market.seller.home / "other.toml"
+    path.write_text(f'[store]\nname = "Here"\n[defaults]\n{market.named}\n{items}', "utf-8")
+    return str(path)
+
+
+async def test_a_deliverer_rotates_exits_and_stays(world: World) -> None:
+    market = await Market(world).open()
+    one = market.deliverers[0]
+    announced = await market.fails(one, "deliverer", "rotate")
+    assert "dam keys rotate" in announced
+    made = await world.dam(one, "keys", "rotate", "--json")
+    rotated = await world.dam(one, "deliverer", "rotate", "--json")
+    assert rotated.json["publicKey"] == made.json["publicKey"]
+    await world.dam(one, "deliverer", "stake", "0.01 ether", "--yes")
+    status = (await world.dam(one, "deliverer", "status", "--json")).json
+    assert (status["stake"], status["key"]) == (str(3 * 10**16), made.json["publicKey"])
+    assert status["eligible"]
+
+    await world.dam(one, "deliverer", "exit", "--yes")
+    status = (await world.dam(one, "deliverer", "status", "--json")).json
+    assert status["obstacle"] == "asked to exit"
+    assert "leaves from block" in await market.fails(one, "deliverer", "withdraw-stake")
+    refused = await market.fails(
+        market.seller, "seller", "publish", _write(market, f"[[items]]\n{CODE}"), "--yes"
+    )
+    assert f"{one.address}: asked to exit" in refused
+    await world.dam(one, "deliverer", "exit", "--cancel", "--yes")
+    listed = (await world.dam(one, "deliverers", "--json")).json["deliverers"]
+    [mine] = [d for d in listed if d["operator"] == one.address]
+    assert mine["eligible"]
+    assert mine["owner"] == one.address
+
+    two = await world.actor(f"hot {secrets.token_hex(3)}")
+    await world.dam(two, "keys", "new", "deliverer")
+    owner = market.buyer.address
+    await world.dam(two, "deliverer", "stake", "0.01 ether", "--owner", owner, "--yes")
+    shown = (await world.dam(market.buyer, "balance", "--json")).json
+    assert [d["operator"] for d in shown["deliverers"]] == [two.address]
+
+
+async def test_an_operator_is_named_and_removed(world: World) -> None:
+    market = await Market(world).open()
+    await world.dam(market.seller, "seller", "operator", market.judge.address)
+    assert await world.market.seller_operator(market.seller.address) == market.judge.address
+    await world.dam(market.seller, "seller", "operator", "none")
+    assert await world.market.seller_operator(market.seller.address) == ZERO_ADDRESS
+    with pytest.raises(ContractReverted):
+        await world.send(market.judge, "withdrawSellerStake", 1, market.judge.address)

@@ -1,0 +1,112 @@
+"""Daemons on a real chain that changes its mind (the node's own ``anvil_reorg``)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from dam.types import Purchase
+from demo import ledgers, trade
+from demo.processes import Daemon
+from demo.shop import Shop, open_shop
+from demo.world import World
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def own_world() -> AsyncIterator[World]:
+    """A chain of its own: a reorganisation would take other tests' sales back."""
+    async with World(kubo=False) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shop(own_world: World) -> AsyncIterator[Shop]:
+    shop = await open_shop(own_world, parts=2, threshold=2)
+    await own_world.mine(12)
+    yield shop
+
+
+async def reorganise(world: World, depth: int) -> None:
+    """Replaces the newest blocks by empty ones; Anvil forgets their transactions."""
+    await world.rpc.call("anvil_reorg", depth, [])
+
+
+async def stop_all(daemons: list[Daemon]) -> None:
+    assert await asyncio.gather(*(daemon.stop() for daemon in daemons)) == [0] * len(daemons)
+
+
+async def test_a_delivery_that_falls_out_is_put_back(own_world: World, shop: Shop) -> None:
+    """F12: the deliveries are gone, the purchase is not."""
+    daemons = await shop.daemons()
+    bought = await shop.buy()
+    first = await trade.deliveries(own_world, bought.sale.copy_id, 2)
+    assert len(first) == 2
+    await ledgers.passed(daemons, max(part.at.block.number for part in first))
+    depth = await own_world.block() - bought.sale.block
+    await reorganise(own_world, depth)
+    assert await trade.delivered(own_world, bought.sale.copy_id) == []
+    again = await trade.deliveries(own_world, bought.sale.copy_id, 2, seconds=40)
+    assert sorted(part.index for part in again) == [0, 1]
+    # The very bytes that were sealed the first time.
+    assert {part.fragment for part in again} == {part.fragment for part in first}
+    assert await shop.recover(bought) == shop.good_of(bought)
+    for daemon in daemons:
+        assert any(line["event"] == "reorganisation" for line in daemon.lines())
+    await stop_all(daemons)
+
+
+async def test_another_buyer_after_the_purchase_fell_out(own_world: World, shop: Shop) -> None:
+    """F15: the copy goes to somebody else, and so do its parts."""
+    daemons = await shop.daemons()
+    lost = await shop.buy(copy=7)
+    await trade.deliveries(own_world, lost.sale.copy_id, 2)
+    await reorganise(own_world, await own_world.block() - lost.sale.block + 1)
+    state = await own_world.market.sale_state(lost.sale.copy_id)
+    assert state.count == 0
+    bought = await shop.buy(copy=7)
+    assert bought.sale.copy_id == lost.sale.copy_id
+    assert bought.sale.buyer != lost.sale.buyer
+    await trade.deliveries(own_world, bought.sale.copy_id, 2, seconds=40)
+    assert await shop.recover(bought) == shop.good_of(bought)
+    orphans: list[Any] = []
+    for daemon in daemons:
+        rows = ledgers.query(
+            daemon, "SELECT buyer FROM purchases WHERE copy_id = ? ORDER BY id", lost.sale.copy_id
+        )
+        orphans.append([row[0] for row in rows])
+    assert orphans == [[lost.sale.buyer, bought.sale.buyer]] * 2
+    await stop_all(daemons)
+
+
+async def test_a_purchase_that_comes_back_is_delivered_once(own_world: World, shop: Shop) -> None:
+    """F14: the same purchase, signed once, in a later block."""
+    daemons = await shop.daemons()
+    buyer = await own_world.actor("buyer")
+    ready = await trade.order(own_world, shop.seller, "thing")
+    receipt = await own_world.send_data(buyer, ready.data, value=ready.terms.price)
+    raw = await own_world.rpc.call("eth_getRawTransactionByHash", "0x" + receipt.tx_hash.hex())
+    for daemon in daemons:
+        await ledgers.passed([daemon], receipt.block)
+    await reorganise(own_world, await own_world.block() - receipt.block + 1)
+    await own_world.mine(2)
+    await own_world.rpc.call("eth_sendRawTransaction", raw)
+    await own_world.mine(1)
+    [sale] = [
+        log
+        for log in await own_world.logs()
+        if isinstance(log, Purchase) and log.buyer == buyer.address
+    ]
+    parts = await trade.deliveries(own_world, sale.copy_id, 2, seconds=40)
+    assert sorted(part.index for part in parts) == [0, 1]
+    bought = trade.Bought(sale, ready.secrets)
+    assert await shop.recover(bought) == shop.good_of(bought)
+    await own_world.mine(4)
+    await asyncio.sleep(1)
+    assert len(await trade.delivered(own_world, sale.copy_id)) == 2
+    await stop_all(daemons)

@@ -1,0 +1,249 @@
+"""Keeping up with store documents: slow and hostile ones, new keys, pins within a budget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dam.catalog import Store
+from dam.catalog_build import BuiltStore
+from dam.errors import BlockRefused, IpfsError
+from dam.ipfs import BLOCK_BYTES, Cid, PinLimits, PinSize
+from dam.shelf import Scan
+from dam.stores import StoreKeeper, StorePolicy
+from dam.testing.blocks import MemoryStore
+
+from .conftest import THIEF, Daemon, Shop, World
+from .test_deliverer import assert_delivered_once
+
+
+class SlowStore(MemoryStore):
+    """Some blocks never come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hanging: set[Cid] = set()
+        self.asked: list[Cid] = []
+
+    async def get(
+        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+    ) -> bytes:
+        self.asked.append(cid)
+        if cid in self.hanging:
+            await asyncio.sleep(3600)
+        return await super().get(cid, max_bytes=max_bytes, deadline=deadline)
+
+
+def keeper_of(daemon: Daemon, **policy: Any) -> StoreKeeper:
+    keeper = daemon.keeper
+    keeper._policy = replace(StorePolicy(), **policy)
+    return keeper
+
+
+async def until(check: Callable[[], bool], seconds: float = 5.0) -> None:
+    for _ in range(int(seconds / 0.01)):
+        if check():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never happened")
+
+
+async def running(keeper: StoreKeeper, act: Callable[[], Awaitable[None]]) -> None:
+    task = asyncio.create_task(keeper.run())
+    try:
+        await act()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_slow_stores_hold_up_nobody(world: World) -> None:
+    """F56, F57: more slow stores than places, and the honest one is still read at once."""
+    world.blocks = slow = SlowStore()
+    daemon = world.daemon
+    daemon.restart()
+    await world.shop.add("coupon")
+    honest = await world.shop.publish()
+    for number in range(12):
+        cid = Cid.of("dag-json", b"slow %d" % number)
+        slow.hanging.add(cid)
+        world.chain.publish(THIEF, cid.digest, bytes(32))
+    # The slow ones are older, so they come first.
+    world.chain.queued.append(world.chain.queued.pop(0))
+    world.chain.mine(3)
+    await daemon.reader.advance()
+    keeper = keeper_of(daemon, places=4, first_seconds=0.05, retry_seconds=0.01)
+
+    def read() -> bool:
+        found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+        return found is not None and found.state == "read"
+
+    await running(keeper, lambda: until(read))
+    assert daemon.events("store_unavailable")
+
+
+async def test_each_attempt_is_more_patient_and_later(world: World, built: BuiltStore) -> None:
+    daemon = world.daemon
+    hidden = world.blocks.blocks.pop(Cid("dag-json", built.digest))
+    world.chain.mine(3)
+    await daemon.reader.advance()
+    keeper = keeper_of(daemon, retry_seconds=0.05)
+    for expected in (0.05, 0.1, 0.2):
+        [document] = daemon.shelf.wanted(())
+        before = asyncio.get_running_loop().time()
+        await keeper._read(document)
+        wait = keeper._not_before[document.id] - before
+        assert expected <= wait < 2 * expected
+        assert not keeper._choose()
+        await asyncio.sleep(wait)
+        assert [one.id for one in keeper._choose()] == [document.id]
+    world.blocks.blocks[Cid("dag-json", built.digest)] = hidden
+    await keeper.drain()
+    assert not daemon.shelf.wanted(())
+
+
+async def test_urgent_only_while_a_purchase_can_wait(world: World, built: BuiltStore) -> None:
+    daemon = world.daemon
+    world.blocks.blocks.pop(Cid("dag-json", built.digest))
+    world.buy(built, "coupon")
+    await world.ticks(daemon, blocks=4)
+    [document] = daemon.shelf.wanted(())
+    assert document.urgent
+    world.chain.mine(310)
+    await world.ticks(daemon, blocks=2)
+    [document] = daemon.shelf.wanted(())
+    assert not document.urgent
+
+
+async def test_a_scan_that_breaks_refuses_one_store_alone(world: World, built: BuiltStore) -> None:
+    thief = Shop(world, THIEF, world.folder / "thief")
+    await thief.add("strange")
+    strange = await thief.publish()
+    world.chain.mine()
+    daemon = world.daemon
+    scan = daemon.role.scan
+
+    def broken(store: Store) -> Scan:
+        if store.seller == THIEF:
+            raise RecursionError
+        return scan(store)  # type: ignore[no-any-return]
+
+    daemon.keeper._scan = broken
+    world.buy(strange, "strange")
+    sold = world.buy(built, "coupon")
+    await world.ticks()
+    assert_delivered_once(world, sold)
+    assert [n["seller"] for n in daemon.ledger.journal("store_refused")] == [THIEF]
+
+
+async def test_a_sale_that_breaks_stops_no_other(world: World, built: BuiltStore) -> None:
+    daemon = world.daemon
+    seal = daemon.role._seal
+
+    def broken(sale: Any, part: Any) -> Any:
+        if sale.purchase.copy == 1:
+            raise ValueError("a mistake of ours")
+        return seal(sale, part)
+
+    daemon.role._seal = broken
+    sold = [world.buy(built, "coupon", copy) for copy in range(3)]
+    await world.ticks()
+    assert_delivered_once(world, sold[0], sold[2])
+    [note] = daemon.ledger.journal("purchase_refused")
+    assert note["reason"] == "internal-error"
+
+
+async def test_a_new_key_opens_what_was_read_without_it(world: World) -> None:
+    """Rotated and announced, but the daemon ran on with the old key file."""
+    daemon = world.daemon
+    old, daemon.ring = daemon.ring, daemon.ring.rotated()
+    await world.shop.add("coupon")  # sealed to the new key
+    built = await world.shop.publish()
+    world.chain.mine()
+    new, daemon.ring = daemon.ring, old
+    daemon.restart()
+    sold = world.buy(built, "coupon")
+    await world.ticks()
+    assert len(world.chain.delivered(sold)) == 2
+    daemon.ring = new
+    daemon.restart()
+    await world.ticks()
+    assert_delivered_once(world, sold)
+
+
+async def test_an_old_key_still_opens_after_a_rotation(world: World, built: BuiltStore) -> None:
+    daemon = world.daemon
+    await world.ticks()
+    daemon.ring = daemon.ring.rotated()
+    daemon.restart()
+    sold = world.buy(built, "coupon")
+    await world.ticks()
+    assert_delivered_once(world, sold)
+
+
+class Pins(MemoryStore):
+    """Pins of a size that the test says."""
+
+    size = 100
+
+    async def pin(
+        self, cid: Cid, *, limits: PinLimits | None = None, deadline: float | None = None
+    ) -> PinSize:
+        assert limits is not None
+        if self.size > limits.max_bytes:
+            raise BlockRefused("too large")
+        self.pinned.add(cid)
+        return PinSize(1, self.size)
+
+
+@pytest.fixture
+async def pins(world: World) -> Pins:
+    """The first deliverer's own view of the blocks."""
+    found = Pins()
+    found.blocks = world.blocks.blocks
+    world.daemon.keeper._blocks = found
+    await world.shop.add("coupon")
+    return found
+
+
+async def test_pins_stay_within_the_budget(world: World, pins: Pins) -> None:
+    daemon = world.daemon
+    keeper_of(daemon, pin_bytes=399)  # a quarter is under one store's size
+    await world.shop.publish()
+    await world.ticks(daemon, blocks=4)
+    assert not pins.pinned
+    assert daemon.events("pin_refused")
+
+
+async def test_replaced_versions_make_room(world: World, pins: Pins) -> None:
+    daemon = world.daemon
+    keeper_of(daemon, pin_bytes=400)
+    versions = []
+    for number in range(6):
+        await world.shop.add("coupon", title=f"edition {number}")
+        versions.append(await world.shop.publish())
+        await world.ticks(daemon, blocks=4)
+    assert Cid("dag-json", versions[-1].digest) in pins.pinned
+    assert Cid("dag-json", versions[0].digest) not in pins.pinned
+    assert daemon.shelf.pinned_bytes() <= 400
+
+
+async def test_a_pin_that_is_not_to_be_had_waits_for_its_turn(world: World, pins: Pins) -> None:
+    daemon = world.daemon
+
+    async def nothing(*_: Any, **__: Any) -> PinSize:
+        raise IpfsError("a payload is not here yet")
+
+    pin, pins.pin = pins.pin, nothing  # type: ignore[method-assign]
+    await world.shop.publish()
+    await world.ticks(daemon, blocks=4)
+    assert daemon.events("pin_unavailable")
+    [document] = daemon.shelf.to_pin()
+    assert daemon.keeper._pin_after[document.id][0] >= 1
+    pins.pin = pin  # type: ignore[method-assign]
+    await world.ticks(daemon, blocks=2)
+    assert not daemon.shelf.to_pin()

@@ -1,0 +1,41 @@
+"""What a daemon logs, and what it never does."""
+
+import io
+import json
+
+import pytest
+
+from dam import logs
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["pipe", "terminal"])
+def test_a_traceback_shows_no_local_variables(stream: io.StringIO) -> None:
+    logs.configure(stream=stream)
+    share = b"\x5e\xc2\xe7" * 11
+    try:
+        _fail(share)
+    except ZeroDivisionError:
+        logs.get("test").exception("internal_error")
+    text = stream.getvalue()
+    assert "ZeroDivisionError" in text
+    assert "_fail" in text
+    assert "5ec2e7" not in text
+    assert repr(share)[2:20] not in text
+
+
+def _fail(share: bytes) -> float:
+    secret = share.hex()
+    return len(secret) / 0
+
+
+def test_json_lines_carry_the_event_and_bytes_as_hex() -> None:
+    stream = io.StringIO()
+    logs.configure(stream=stream)
+    logs.get("test").info("sealed", copy_id=b"\x01\xff")
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["level"], line["copy_id"]) == ("sealed", "info", "0x01ff")
