@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from dam.abi_packing import BY_HAND, FRAGMENT_PAD, FRAGMENT_TAIL, encode_word
 from dam.errors import ContractReverted, Malformed
 from dam.hashing import checksum, keccak
-from dam.types import FRAGMENT_BYTES, MAX_PARTS, Address, Delivery, Escrow, Sale, Status, Terms
+from dam.types import FRAGMENT_BYTES, MAX_PARTS, Status, Terms
 
 _WORD = 32
 _ERROR_STRING = bytes.fromhex("08c379a0")  # Error(string)
@@ -109,12 +110,12 @@ def encode(function: str, *args: Any) -> bytes:
     if len(args) != len(entry.inputs):
         raise Malformed(f"{function} takes {len(entry.inputs)} arguments, not {len(args)}")
     try:
-        packed = _BY_HAND.get(function)
+        packed = BY_HAND.get(function)
         if packed is not None:
             return entry.id + packed(*args)
         if all(p.static for p in entry.inputs):
             return entry.id + b"".join(
-                _encode_word(p.type, value) for p, value in zip(entry.inputs, args, strict=True)
+                encode_word(p.type, value) for p, value in zip(entry.inputs, args, strict=True)
             )
         from eth_abi.abi import encode as encode_any
 
@@ -164,6 +165,8 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> tuple[str, dict[str, A
         args |= _decode_purchase(data)
     elif entry.name in ("FragmentDelivered", "FragmentSupplied"):
         args |= _decode_fragment(rest, data)
+    elif [p.type for p in rest] == ["string"]:
+        args[rest[0].name] = _decode_string(data)
     elif all(p.static for p in rest):
         args |= _decode_words(rest, data)
     else:
@@ -210,45 +213,6 @@ def _param(raw: dict[str, Any]) -> Param:
 # ------------------------------------------------------------------------------------ single words
 
 
-def _uint(value: int, bits: int) -> bytes:
-    if type(value) is not int or value < 0 or value >> bits:
-        raise ValueError(f"not a uint{bits}")
-    return value.to_bytes(_WORD, "big")
-
-
-def _bytes32(value: bytes) -> bytes:
-    if not isinstance(value, bytes) or len(value) != _WORD:
-        raise ValueError("not 32 bytes")
-    return value
-
-
-@lru_cache(maxsize=4096)
-def _address(value: Address) -> bytes:
-    raw = bytes.fromhex(value[2:])
-    if len(raw) != 20 or len(value) != 42 or not value.startswith("0x"):
-        raise ValueError("not an address")
-    return bytes(12) + raw
-
-
-def _bool(value: bool) -> bytes:
-    if not isinstance(value, bool):
-        raise TypeError("not a boolean")
-    return int(value).to_bytes(_WORD, "big")
-
-
-def _encode_word(kind: str, value: Any) -> bytes:
-    if kind == "address":
-        return _address(value)
-    if kind == "bool":
-        return _bool(value)
-    if kind.startswith("uint"):
-        return _uint(value, int(kind[4:]))
-    size = int(kind.removeprefix("bytes"))
-    if not isinstance(value, bytes) or len(value) != size:
-        raise ValueError(f"not {size} bytes")
-    return value.ljust(_WORD, b"\0")
-
-
 def _decode_word(kind: str, word: bytes) -> Any:
     if kind == "bytes32":
         return word
@@ -287,148 +251,6 @@ def _readable(name: str, value: Any) -> Any:
 
 
 # ---------------------------------------------------------------------------------------- records
-
-
-def _terms(terms: Terms) -> bytes:
-    return b"".join(
-        (
-            _bytes32(terms.item_id),
-            _address(terms.token),
-            _uint(terms.price, 128),
-            _uint(terms.commission, 128),
-            _uint(terms.penalty, 128),
-            _uint(terms.bond, 128),
-            _uint(terms.supply, 64),
-            _bool(terms.stock),
-            _uint(terms.parts, 8),
-            _uint(terms.threshold, 8),
-            _address(terms.arbitrator),
-            _bytes32(terms.parts_root),
-        )
-    )
-
-
-def _sale(sale: Sale) -> bytes:
-    return b"".join(
-        (
-            _address(sale.seller),
-            _address(sale.buyer),
-            _uint(sale.purchase_block, 64),
-            _uint(sale.copy, 64),
-            _bool(sale.stock),
-            _uint(sale.parts, 8),
-            _uint(sale.threshold, 8),
-            _uint(sale.fee, 128),
-            _bytes32(sale.parts_root),
-            _bytes32(sale.escrow_hash),
-        )
-    )
-
-
-def _escrow(escrow: Escrow) -> bytes:
-    return b"".join(
-        (
-            _bytes32(escrow.store_digest),
-            _bytes32(escrow.keys_hash),
-            _address(escrow.token),
-            _uint(escrow.price, 128),
-            _uint(escrow.penalty, 128),
-            _uint(escrow.bond, 128),
-            _address(escrow.arbitrator),
-        )
-    )
-
-
-_DELIVERY_HEAD = _WORD * (1 + 10 + 5 + 2)
-_FRAGMENT_TAIL = FRAGMENT_BYTES.to_bytes(_WORD, "big")
-_FRAGMENT_PAD = bytes(-FRAGMENT_BYTES % _WORD)
-
-
-def _delivery(delivery: Delivery) -> bytes:
-    if len(delivery.fragment) != FRAGMENT_BYTES:
-        raise ValueError(f"a fragment is {FRAGMENT_BYTES} bytes")
-    proof = delivery.proof
-    return b"".join(
-        (
-            _bytes32(delivery.copy_id),
-            _sale(delivery.sale),
-            _uint(delivery.index, 8),
-            _address(delivery.deliverer),
-            _bytes32(delivery.commitment),
-            _bytes32(delivery.secret_hash),
-            _bytes32(delivery.salt),
-            _DELIVERY_HEAD.to_bytes(_WORD, "big"),
-            (_DELIVERY_HEAD + _WORD * (1 + len(proof))).to_bytes(_WORD, "big"),
-            _array(proof),
-            _FRAGMENT_TAIL,
-            delivery.fragment,
-            _FRAGMENT_PAD,
-        )
-    )
-
-
-def _array(items: Sequence[bytes]) -> bytes:
-    return len(items).to_bytes(_WORD, "big") + b"".join(map(_bytes32, items))
-
-
-def _deliver_fragment(delivery: Delivery) -> bytes:
-    return _WORD.to_bytes(_WORD, "big") + _delivery(delivery)
-
-
-def _deliver_fragments(deliveries: Sequence[Delivery]) -> bytes:
-    bodies = [_delivery(delivery) for delivery in deliveries]
-    offset = _WORD * len(bodies)
-    offsets: list[bytes] = []
-    for body in bodies:
-        offsets.append(offset.to_bytes(_WORD, "big"))
-        offset += len(body)
-    count = len(bodies).to_bytes(_WORD, "big")
-    return b"".join((_WORD.to_bytes(_WORD, "big"), count, *offsets, *bodies))
-
-
-def _buy_item(
-    seller: Address,
-    terms: Terms,
-    proof: Sequence[bytes],
-    store_digest: bytes,
-    copy: int,
-    keys: Sequence[bytes],
-) -> bytes:
-    head = _WORD * (1 + 12 + 4)
-    return b"".join(
-        (
-            _address(seller),
-            _terms(terms),
-            _uint(head, 256),
-            _bytes32(store_digest),
-            _uint(copy, 64),
-            _uint(head + _WORD * (1 + len(proof)), 256),
-            _array(proof),
-            _array(keys),
-        )
-    )
-
-
-def _with_records(*kinds: Callable[[Any], bytes]) -> Callable[..., bytes]:
-    def packed(*args: Any) -> bytes:
-        return b"".join(kind(value) for kind, value in zip(kinds, args, strict=True))
-
-    return packed
-
-
-_BY_HAND: dict[str, Callable[..., bytes]] = {
-    "deliverFragment": _deliver_fragment,
-    "deliverFragments": _deliver_fragments,
-    "supplyFragments": _deliver_fragments,
-    "buyItem": _buy_item,
-    **dict.fromkeys(
-        ("confirm", "settle", "refund", "concede"), _with_records(_bytes32, _sale, _escrow)
-    ),
-    "openDispute": _with_records(_bytes32, _sale, _escrow, _bytes32),
-    "resolveDispute": _with_records(
-        _bytes32, _sale, _escrow, lambda amount: _uint(amount, 256), _bool
-    ),
-}
 
 
 def _plain(value: Any) -> Any:
@@ -473,17 +295,28 @@ def _decode_purchase(data: bytes) -> dict[str, Any]:
     }
 
 
+def _decode_string(data: bytes) -> str:
+    """A text that somebody gave the contract: any bytes, so what is no UTF-8 is replaced."""
+    size = int.from_bytes(data[_WORD : 2 * _WORD], "big")
+    end = 2 * _WORD + size
+    if int.from_bytes(data[:_WORD], "big") != _WORD or len(data) != end + -size % _WORD:
+        raise Malformed("a text is not where it belongs")
+    if any(data[end:]):
+        raise Malformed("a text with something behind it")
+    return data[2 * _WORD : end].decode("utf-8", "replace")
+
+
 _FRAGMENT_HEAD = _WORD * 4
-_FRAGMENT_MIDDLE = _FRAGMENT_HEAD.to_bytes(_WORD, "big") + _FRAGMENT_TAIL
+_FRAGMENT_MIDDLE = _FRAGMENT_HEAD.to_bytes(_WORD, "big") + FRAGMENT_TAIL
 
 
 def _decode_fragment(params: Sequence[Param], data: bytes) -> dict[str, Any]:
     start = _FRAGMENT_HEAD + _WORD
     end = start + FRAGMENT_BYTES
     if (
-        len(data) != end + len(_FRAGMENT_PAD)
+        len(data) != end + len(FRAGMENT_PAD)
         or data[_FRAGMENT_HEAD - _WORD : start] != _FRAGMENT_MIDDLE
-        or data[end:] != _FRAGMENT_PAD
+        or data[end:] != FRAGMENT_PAD
     ):
         raise Malformed("a fragment of the wrong length")
     args = _decode_words(params[:3], data[: 3 * _WORD])
