@@ -48,6 +48,17 @@ class Signer:
             raise ValueError("a transaction is signed for one chain alone: chainId is missing")
         return bytes(self._account.sign_transaction(dict(transaction)).raw_transaction)
 
+    def sign_typed(self, message: dict[str, Any]) -> tuple[int, bytes, bytes]:
+        """v, r and s over EIP-712 data; its domain names chain and contract.
+
+        Raises:
+            ValueError: The domain names no chain or no contract.
+        """
+        if not {"chainId", "verifyingContract"} <= set(message["domain"]):
+            raise ValueError("typed data is signed for one chain and contract alone")
+        signed = self._account.sign_typed_data(full_message=message)
+        return signed.v, signed.r.to_bytes(32, "big"), signed.s.to_bytes(32, "big")
+
 
 def _signer(account: LocalAccount) -> Signer:
     return Signer(Address(account.address), account)

@@ -66,6 +66,34 @@ def _parse(text: str, of: int | None) -> int:
     return int(whole + part[:decimals].ljust(decimals, "0"))
 
 
+def parse_units(value: object, decimals: int) -> int:
+    """Reads an amount of a token in whole tokens, ``5`` or ``5.25``, as its smallest units.
+
+    Raises:
+        Malformed: It is none, it is over 2^128 - 1, or finer than the token's smallest unit.
+    """
+    text = str(value) if type(value) is int else value
+    if not isinstance(text, str) or len(text) > 100:
+        raise Malformed("an amount of a token is a text: write it as '5' or '5.25'")
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None or match["unit"]:
+        raise Malformed(f"{text!a} is no amount of a token: write it as '5' or '5.25'")
+    part = (match["part"] or "").replace("_", "")
+    if len(part.rstrip("0")) > decimals:
+        raise Malformed(f"{text!a} is finer than the token, which has {decimals} decimals")
+    whole = match["whole"].replace("_", "")
+    amount = int(whole + part[:decimals].ljust(decimals, "0"))
+    if amount > MAX_AMOUNT:
+        raise Malformed("the amount is over 2^128")
+    return amount
+
+
+def format_units(amount: int, decimals: int) -> str:
+    """An amount of smallest units in whole tokens, exact; what `parse_units` reads again."""
+    sign = "-" if amount < 0 else ""
+    return sign + _shift(abs(amount), decimals)
+
+
 def format_amount(wei: int) -> str:
     """An amount of the native coin as people read it: exact, in the unit that is shortest to read.
 

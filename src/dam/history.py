@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dam.market import Market
 from dam.roster import Candidate, registrations
 from dam.salebook import SaleBook
+from dam.tallies import posted_terms
 from dam.types import Address, MarketLog
 
 
@@ -37,8 +38,16 @@ async def read_history(market: Market, *, first: int | None = None) -> History:
 async def candidates(market: Market, logs: Sequence[MarketLog]) -> dict[Address, Candidate]:
     """All deliverers that ever registered, with what the contract says of them now."""
     found = registrations(logs)
+    terms = posted_terms(logs)
     infos = await market.deliverers(list(found))
     return {
-        operator: Candidate(registration, info.stake, info.delivered, info.earned, info.exit_block)
+        operator: Candidate(
+            registration,
+            info.stake,
+            info.delivered,
+            info.earned,
+            info.exit_block,
+            terms.get(operator),
+        )
         for (operator, registration), info in zip(found.items(), infos, strict=True)
     }

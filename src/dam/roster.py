@@ -10,9 +10,11 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dam.amounts import format_amount
 from dam.errors import Malformed, Permanent
 from dam.listing import Deliverer
 from dam.sealing import check_public_key
+from dam.tallies import PostedTerms
 from dam.types import (
     Address,
     DelivererKeyRotated,
@@ -53,6 +55,8 @@ class Candidate:
     delivered: int
     earned: Wei
     exit_block: int
+    terms: PostedTerms | None = None
+    """What it posted, if anything."""
 
     @property
     def operator(self) -> Address:
@@ -71,6 +75,19 @@ class Candidate:
             check_public_key(self.registration.key)
         except Malformed:
             return "registered an improper key"
+        return ""
+
+    def asks(self, fee: int) -> str:
+        """Why it does not want a new item whose parts earn ``fee`` wei; empty if it does."""
+        if self.terms is None:
+            return ""
+        if not self.terms.open:
+            return "takes no new items"
+        if self.terms.min_fee > fee:
+            return (
+                f"asks for {format_amount(self.terms.min_fee)} a part, and the item pays "
+                f"{format_amount(fee)}"
+            )
         return ""
 
     def weight(self, windows: Windows) -> int:
@@ -105,7 +122,12 @@ def registrations(logs: Iterable[MarketLog]) -> dict[Address, Registration]:
 
 
 def pick(
-    candidates: Sequence[Candidate], count: int, windows: Windows, source: random.Random
+    candidates: Sequence[Candidate],
+    count: int,
+    windows: Windows,
+    source: random.Random,
+    *,
+    fee: int,
 ) -> list[Deliverer]:
     """Picks different deliverers at random, each with its weight.
 
@@ -114,15 +136,22 @@ def pick(
         count: How many.
         windows: The market's.
         source: Of randomness; ``random.SystemRandom()`` unless a test says otherwise.
+        fee: What a part of the item earns, in wei; who posted that it asks more is passed over.
 
     Raises:
         Permanent: There are too few.
     """
-    pool = [c for c in candidates if not c.obstacle(windows)]
+    able = [c for c in candidates if not c.obstacle(windows)]
+    pool = [c for c in able if not c.asks(fee)]
     if len(pool) < count:
         raise Permanent(
             f"{count} deliverers are needed, and {len(pool)} may deliver now (`dam deliverers` "
             "lists them): wait for more, or sell with fewer `parts`"
+            + (
+                f"; {len(able) - len(pool)} more ask for a higher fee, or are closed to new items"
+                if len(able) > len(pool)
+                else ""
+            )
         )
     picked = []
     for _ in range(count):
@@ -135,7 +164,11 @@ def pick(
 
 
 def named(
-    candidates: Mapping[Address, Candidate], operators: Sequence[Address], windows: Windows
+    candidates: Mapping[Address, Candidate],
+    operators: Sequence[Address],
+    windows: Windows,
+    *,
+    fee: int,
 ) -> list[Deliverer]:
     """The deliverers whom a seller named, with their keys in force.
 
@@ -145,7 +178,9 @@ def named(
     faults, found = [], []
     for operator in operators:
         candidate = candidates.get(operator)
-        obstacle = candidate.obstacle(windows) if candidate else "is not registered"
+        obstacle = "is not registered"
+        if candidate:
+            obstacle = candidate.obstacle(windows) or candidate.asks(fee)
         if candidate is None or obstacle:
             faults.append(f"{operator}: {obstacle}")
         else:

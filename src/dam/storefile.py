@@ -18,6 +18,14 @@
     file = "handbook.pdf"      # everybody gets the same file
     supply = 500
 
+    [[items]]
+    id = "poster"
+    token = "0x..."            # an ERC-20 token; its decimals are read, or written as `decimals`
+    price = "5.25"             # in whole tokens; the other amounts stay in the native coin
+    commission = "0.001 ether"
+    penalty = "0.002 ether"
+    file = "poster.png"
+
 Paths are relative to the TOML file. Nothing here touches the chain.
 """
 
@@ -26,7 +34,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,13 +44,15 @@ from dam.catalog import MAX_SUPPLY
 from dam.errors import Malformed, Permanent
 from dam.hashing import parse_address
 from dam.payload import CHUNK_BYTES, INLINE_MAX, MAX_CHUNKS
+from dam.tokens import MAX_DECIMALS, NATIVE, Token, Tokens
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address
 
 DEFAULT_SUPPLY = 1_000
 """Copies of a file, unless the seller says otherwise."""
 _FILE_BYTES = 16 << 20
 _MAX_CODES = 100_000
-_TERMS = ("price", "parts", "threshold", "commission", "penalty", "bond", "arbitrator")
+_MONEY = ("price", "token", "decimals", "commission", "penalty", "bond")
+_TERMS = (*_MONEY, "parts", "threshold", "arbitrator")
 _DEFAULTS = (*_TERMS, "supply", "deliverers", "metadata")
 _GOODS = ("codes_file", "codes", "file", "text")
 _ITEM = ("id", "title", *_DEFAULTS, *_GOODS)
@@ -51,7 +61,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ItemDraft:
-    """An item as the seller wants it. Amounts in wei."""
+    """An item as the seller wants it. Amounts in wei, but the price in units of its token."""
 
     name: str
     title: str
@@ -74,6 +84,8 @@ class ItemDraft:
     metadata: Mapping[str, Any]
     where: str
     """For messages: file and line."""
+    token: Address = ZERO_ADDRESS
+    """Currency of the price; zero: the native coin."""
 
     @property
     def stock(self) -> bool:
@@ -104,12 +116,15 @@ def _line_of(fault: str) -> int:
     return int(match[1]) if match else 0
 
 
-def read_store_file(path: Path, *, overrides: Mapping[str, Any] | None = None) -> StoreDraft:
+def read_store_file(
+    path: Path, *, overrides: Mapping[str, Any] | None = None, tokens: Tokens | None = None
+) -> StoreDraft:
     """Reads a store from a TOML file.
 
     Args:
         path: The file.
         overrides: Defaults from the command line, which go before those of the file.
+        tokens: What is known of the tokens in it.
 
     Raises:
         Faults: With every mistake found.
@@ -125,14 +140,16 @@ def read_store_file(path: Path, *, overrides: Mapping[str, Any] | None = None) -
         raise Permanent(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise Faults(path, [f"it is not valid TOML: {error}"]) from None
-    reader = _StoreReader(path.parent, _Lines(text, document))
+    reader = _StoreReader(path.parent, _Lines(text, document), tokens)
     store = reader.read(document, dict(overrides or {}))
     if reader.faults or store is None:
         raise Faults(path, reader.faults)
     return store
 
 
-def read_folder(folder: Path, *, name: str, overrides: Mapping[str, Any]) -> StoreDraft:
+def read_folder(
+    folder: Path, *, name: str, overrides: Mapping[str, Any], tokens: Tokens | None = None
+) -> StoreDraft:
     """Reads a store from a folder: each file in it is an item, shared by all copies.
 
     The id of an item is the name of its file, and its title the same without the ending. Hidden
@@ -142,13 +159,14 @@ def read_folder(folder: Path, *, name: str, overrides: Mapping[str, Any]) -> Sto
         folder: Its files are not changed.
         name: Of the store.
         overrides: The terms of all items; a price must be among them.
+        tokens: What is known of the tokens in it.
 
     Raises:
         Faults: With every mistake found.
     """
     paths = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     items = [{"id": p.name, "title": p.stem or p.name, "file": p.name} for p in paths]
-    reader = _StoreReader(folder, _Lines("", {}))
+    reader = _StoreReader(folder, _Lines("", {}), tokens)
     if not items:
         reader.faults.append("there is no file in this folder")
     store = reader.read({"store": {"name": name}, "items": items}, dict(overrides))
@@ -186,7 +204,8 @@ class _Lines:
 class _StoreReader:
     """Reads one store, and goes on after each mistake."""
 
-    def __init__(self, folder: Path, lines: _Lines) -> None:
+    def __init__(self, folder: Path, lines: _Lines, tokens: Tokens | None) -> None:
+        self._tokens = tokens or Tokens()
         self._folder = folder
         self._lines = lines
         self._codes: dict[str, str] = {}
@@ -253,13 +272,18 @@ class _StoreReader:
         title = self._try(
             where("title"), lambda: fields.title(item.get("title", name or "-"), "title")
         )
-        price = self._amount(where, item, "price", None, 0)
+        token = self._token(where, item)
+        paid = self._try(where("price"), lambda: self._price(item, token))
+        price = paid or 0
         parts, threshold = self._counts(where, item)
         arbitrator = self._arbitrator(where, item)
-        commission = self._amount(where, item, "commission", "5%", price)
-        penalty = self._amount(where, item, "penalty", "10%", price)
-        bond = self._amount(where, item, "bond", "10%" if arbitrator != ZERO_ADDRESS else 0, price)
-        if commission > price:
+        # What is a share of the price in the native coin is an amount of its own beside a token.
+        of = price if token.native else None
+        share = None if of is None else "10%"
+        commission = self._amount(where, item, "commission", of and "5%", of)
+        penalty = self._amount(where, item, "penalty", share, of)
+        bond = self._amount(where, item, "bond", share if arbitrator != ZERO_ADDRESS else 0, of)
+        if token.native and commission > price:
             self._fault(where("commission"), "the commission is over the price")
         deliverers = self._deliverers(where, item, parts)
         metadata = self._try(
@@ -289,6 +313,7 @@ class _StoreReader:
             deliverers=deliverers,
             metadata=metadata,
             where=f"{self._lines.item(index, '')}{label}",
+            token=token.address,
         )
 
     def _amount(
@@ -297,14 +322,40 @@ class _StoreReader:
         item: dict[str, Any],
         key: str,
         default: str | int | None,
-        price: int,
+        of: int | None,
     ) -> int:
         value = item.get(key, default)
         if value is None:
             self._fault(where(key), f'{key} is missing: write {key} = "0.05 ether"')
             return 0
-        of = None if key == "price" else price
         return self._try(f"{where(key)}{key}: ", lambda: parse_amount(value, of=of)) or 0
+
+    def _price(self, item: dict[str, Any], token: Token) -> int:
+        if "price" not in item:
+            hint = "0.05 ether" if token.native else "5.25"
+            raise Malformed(f'price is missing: write price = "{hint}"')
+        try:
+            return token.parse(item["price"])
+        except Malformed as error:
+            raise Malformed(f"price: {error}") from None
+
+    def _token(self, where: Callable[[str], str], item: dict[str, Any]) -> Token:
+        value = item.get("token", "none")
+        if value in ("none", ""):
+            return NATIVE
+        found = self._try(where("token"), lambda: fields.address(value, "the token"))
+        if found in (None, ZERO_ADDRESS):
+            return NATIVE
+        token = self._tokens[found]
+        if "decimals" not in item:
+            return token
+        read = fields.integer
+        given = self._try(
+            where("decimals"), lambda: read(item["decimals"], "decimals", 0, MAX_DECIMALS)
+        )
+        if token.decimals is not None and given not in (None, token.decimals):
+            self._fault(where("decimals"), f"the token itself says {token.decimals} decimals")
+        return replace(token, decimals=given)
 
     def _counts(self, where: Callable[[str], str], item: dict[str, Any]) -> tuple[int, int]:
         read = fields.integer

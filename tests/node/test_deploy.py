@@ -41,7 +41,8 @@ async def test_deploy_writes_a_true_record(anvil: AnvilNode, tmp_path: Path) -> 
     assert deployment.windows == Windows(301, 102, 103, 610 + 7200, Wei(5), Wei(6), 104, 105)
     assert deployment.market in done.stdout
     timelock = deployment.governor
-    assert timelock != ZERO_ADDRESS and timelock in done.stdout
+    assert timelock != ZERO_ADDRESS
+    assert timelock in done.stdout
     assert int(anvil.request("eth_call", {"to": timelock, "data": MIN_DELAY}, "latest"), 16) == 7
     async with JsonRpc(anvil.url) as rpc:
         market = Market(rpc, deployment)

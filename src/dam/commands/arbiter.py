@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -25,7 +27,8 @@ from dam.commands.base import (
     role_address,
     yes_option,
 )
-from dam.commands.sales import find_sale, sale_json
+from dam.commands.evidence import evidence_command
+from dam.commands.sales import find_sale, sale_json, sale_tokens
 from dam.config import Settings
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
 from dam.hashing import escrow_of, sale_of
@@ -34,14 +37,22 @@ from dam.ipfs import Cid
 from dam.roles import arbiter as role
 from dam.roles.buyer import read_version
 from dam.salebook import SaleRecord
+from dam.tallies import arbiter_record as tally
+from dam.tallies import evidence_of
 from dam.types import Address, Status
 
 _ROLE = "arbiter"
+_MAX_EVIDENCE = 50
+"""Pieces that are shown of one case; a party could publish without end."""
+_MAX_URI = 120
 
 
 @click.group()
 def arbiter() -> None:
     """Rule on disputes of sales that name you as their arbitrator."""
+
+
+arbiter.add_command(evidence_command(_ROLE))
 
 
 @arbiter.command()
@@ -61,7 +72,9 @@ async def cases(
     lines: list[str] = []
     async with connect(settings) as session:
         history = await read_history(session.market)
-        for case in role.cases(history.book, who):
+        found = role.cases(history.book, who)
+        tokens = await sale_tokens(session, [case.sale for case in found])
+        for case in found:
             sale, purchase = case.sale, case.sale.purchase
             words = await role.read_evidence(session.blocks, case.evidence) if case.evidence else ""
             last = sale.last_ruling(windows)
@@ -73,6 +86,8 @@ async def cases(
                     "ruleUntil": last,
                 }
             )
+            more = await _more_evidence(session, history, sale)
+            values[-1]["moreEvidence"] = more
             item = await _item(session, history, sale)
             values[-1]["item"] = item.name if item else None
             values[-1]["title"] = item.title if item else None
@@ -85,14 +100,33 @@ async def cases(
                 f"  document  {Cid('dag-json', purchase.store_digest)}",
                 f"  seller    {purchase.seller}",
                 f"  buyer     {purchase.buyer}",
-                f"  price     {format_amount(purchase.terms.price)}",
+                f"  price     {tokens.text(purchase.terms.token, purchase.terms.price)}",
                 f"  penalty   {format_amount(purchase.terms.penalty)}",
                 f"  you earn  {format_amount(purchase.terms.effective_bond)}, whichever way",
                 f"  evidence  {case.evidence or 'none'} {words}".rstrip(),
+                *(f"  more      {e['who']}: {e['uri']} {e['words']}".rstrip() for e in more),
                 f"  rule      until block {last}{late}; the newest is {history.head}",
             ]
     human = "\n".join(lines) or "No dispute waits for a ruling."
-    emit({"block": history.head, "cases": values}, as_json, human)
+    value: dict[str, Any] = {"block": history.head, "cases": values}
+    if who is not None:
+        record = tally(history.book, who, windows, history.head)
+        value["record"] = asdict(record)
+        human += f"\nRecord of {who}: {record}, {record.waiting} waiting."
+    emit(value, as_json, human)
+
+
+async def _more_evidence(
+    session: Session, history: History, sale: SaleRecord
+) -> list[dict[str, str]]:
+    """What the parties published since: the text of each, where it is in DAM's form."""
+    found = []
+    for who, uri in evidence_of(history.logs, sale.copy_id)[:_MAX_EVIDENCE]:
+        words = "[not a CID that DAM reads]"
+        with contextlib.suppress(BlockRefused):
+            words = await role.read_evidence(session.blocks, Cid.parse(uri.removeprefix("/ipfs/")))
+        found.append({"who": who, "uri": ascii(uri[:_MAX_URI])[1:-1], "words": words})
+    return found
 
 
 async def _item(session: Session, history: History, sale: SaleRecord) -> Item | None:
@@ -135,12 +169,13 @@ async def rule(
         if sale.status != Status.DISPUTED:
             raise Permanent(f"the sale is not disputed: it is {sale.status.name.lower()}")
         try:
-            amount = role.ruling_amount(to_buyer, terms.price)
+            token = (await sale_tokens(session, [sale]))[terms.token]
+            amount = role.ruling_amount(to_buyer, terms.price, token)
         except Malformed as error:
             raise click.BadParameter(str(error), param_hint="--to-buyer") from None
         lost = amount > 0 or (penalty and terms.penalty > 0)
-        note(f"Buyer    {purchase.buyer}: {format_amount(amount)} of the price")
-        note(f"Seller   {purchase.seller}: {format_amount(terms.price - amount)}")
+        note(f"Buyer    {purchase.buyer}: {token.text(amount)} of the price")
+        note(f"Seller   {purchase.seller}: {token.text(terms.price - amount)}")
         note(f"Penalty  {format_amount(terms.penalty) if penalty else 'none'} to the buyer")
         note(f"Bond     of the {'seller' if lost else 'buyer'}, who loses, goes to you")
         signer = open_signer(settings, _ROLE, account)

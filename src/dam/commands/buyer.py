@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from dam import strictjson
 from dam.amounts import format_amount
 from dam.commands.base import (
     account_option,
@@ -26,16 +25,16 @@ from dam.commands.base import (
     yes_option,
 )
 from dam.commands.buying import ROLE, browse, buy, open_seed
+from dam.commands.evidence import evidence_command, evidence_options, publish_evidence, rate
 from dam.commands.opening import open_good, restore_record, wait
-from dam.commands.sales import close, doable, find_sale, sale_json, state_text
+from dam.commands.sales import close, doable, find_sale, sale_json, sale_tokens, state_text
 from dam.config import Settings
 from dam.errors import ConfigError, KeyFileError, Permanent
-from dam.fields import title
 from dam.hashing import escrow_of, sale_of
 from dam.history import History, read_history
-from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
 from dam.purchases import Record, Records, find_attempt, record_of, unpaid
 from dam.salebook import SaleRecord
+from dam.tokens import Tokens
 from dam.types import ZERO32, ZERO_ADDRESS, Status, Windows
 
 
@@ -44,7 +43,7 @@ def buyer() -> None:
     """Buy: browse, buy, wait, open; then confirm, or get your money back."""
 
 
-for _command in (browse, buy, wait, open_good):
+for _command in (browse, buy, wait, open_good, rate, evidence_command(ROLE)):
     buyer.add_command(_command)
 
 
@@ -79,15 +78,16 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
                 f"Rescanned {len(history.book.sales)} sales up to block {history.head}: "
                 f"{found} records rebuilt."
             )
-    known = records.all()
-    mine = _mine(settings, account, history, known)
+        known = records.all()
+        mine = _mine(settings, account, history, known)
+        tokens = await sale_tokens(session, [sale for sale, _ in mine])
     lost = [
         record
         for record in unpaid(known, (sale.purchase for sale, _ in mine))
         if record.copy_id not in history.book.sales
     ]
     values = [_purchase_json(sale, record, windows, history.head) for sale, record in mine]
-    rows = [_purchase_row(sale, record, windows, history.head) for sale, record in mine]
+    rows = [_purchase_row(sale, record, windows, history.head, tokens) for sale, record in mine]
     head = ("sale", "item", "copy", "price", "bought", "state", "what you can do")
     human = table(head, rows) if rows else "No purchases."
     for record in lost:
@@ -100,6 +100,7 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
         {
             "block": history.head,
             "purchases": values,
+            "tokens": tokens.json(),
             "unpaid": [{"id": r.copy_id, "item": r.item, "made": r.made} for r in lost],
         },
         as_json,
@@ -136,7 +137,7 @@ def _purchase_json(
 
 
 def _purchase_row(
-    sale: SaleRecord, record: Record | None, windows: Windows, head: int
+    sale: SaleRecord, record: Record | None, windows: Windows, head: int, tokens: Tokens
 ) -> tuple[object, ...]:
     can = doable(sale, windows, head, ("buyer", "anyone"))
     if len(sale.delivered) >= sale.purchase.terms.threshold:
@@ -147,9 +148,9 @@ def _purchase_row(
         hexed(sale.copy_id)[:18],
         record.item if record else hexed(sale.purchase.terms.item_id)[:10],
         sale.purchase.copy,
-        format_amount(sale.purchase.terms.price),
+        tokens.text(sale.purchase.terms.token, sale.purchase.terms.price),
         f"block {sale.purchase.block}",
-        state_text(sale),
+        state_text(sale, tokens),
         "; ".join(can),
     )
 
@@ -169,13 +170,14 @@ async def confirm(sale_id: str, account: str | None, yes: bool, as_json: bool) -
     signer = open_signer(settings, ROLE, account)
     async with connect(settings) as session:
         sale = find_sale(await read_history(session.market), sale_id)
-        price = format_amount(sale.purchase.terms.price)
+        terms = sale.purchase.terms
+        price = (await sale_tokens(session, [sale])).text(terms.token, terms.price)
         agree(f"Have you opened the good, and shall the seller get {price}?", yes or as_json)
         receipt = await close(session, signer, "confirm", sale)
     emit(
         {"id": sale.copy_id, **receipt_json(receipt)},
         as_json,
-        f"Confirmed {receipt_text(receipt)}.",
+        f"Confirmed {receipt_text(receipt)}.\nNext: dam buyer rate {hexed(sale.copy_id)[:18]} 5",
     )
 
 
@@ -201,16 +203,19 @@ async def refund(sale_id: str, account: str | None, as_json: bool) -> None:
             )
         signer = open_signer(settings, ROLE, account)
         receipt = await close(session, signer, "refund", sale)
+        tokens = await sale_tokens(session, [sale])
+    terms = sale.purchase.terms
     penalty = sale.refund_penalty()
     emit(
         {
             "id": sale.copy_id,
-            "price": str(sale.purchase.terms.price),
+            "token": terms.token,
+            "price": str(terms.price),
             "penalty": str(penalty),
             **receipt_json(receipt),
         },
         as_json,
-        f"Refunded {receipt_text(receipt)}: {format_amount(sale.purchase.terms.price)}, and "
+        f"Refunded {receipt_text(receipt)}: {tokens.text(terms.token, terms.price)}, and "
         f"{format_amount(penalty)} of the seller's stake.\nNext: dam withdraw",
     )
 
@@ -239,13 +244,7 @@ async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -
 
 @buyer.command()
 @click.argument("sale_id", metavar="ID")
-@click.option("--text", help="What is wrong, in a sentence; the arbitrator reads it.")
-@click.option(
-    "--file",
-    "attachment",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Evidence of at most 1 MiB. Everybody can read it: no secrets.",
-)
+@evidence_options
 @account_option
 @yes_option
 @json_option
@@ -268,7 +267,9 @@ async def dispute(
         if terms.arbitrator == ZERO_ADDRESS:
             raise Permanent("the item names no arbitrator, so nobody could rule on a dispute")
         if sale.status != Status.COMPLETE:
-            raise Permanent(f"only a complete sale can be disputed; this one is {state_text(sale)}")
+            raise Permanent(
+                f"only a complete sale can be disputed; this one is {state_text(sale, Tokens())}"
+            )
         signer = open_signer(settings, ROLE, account)
         note(
             f"Arbitrator {terms.arbitrator} rules until about block "
@@ -276,7 +277,7 @@ async def dispute(
         )
         note(f"Bond       {format_amount(terms.effective_bond)}: you lose it if you lose")
         agree("Dispute the sale?", yes or as_json)
-        evidence = await _publish_evidence(session.blocks, purchase.copy_id, text, attachment)
+        evidence = await publish_evidence(session.blocks, purchase.copy_id, text, attachment)
         receipt = await session.send(
             signer,
             "openDispute",
@@ -297,24 +298,3 @@ async def dispute(
         as_json,
         f"Disputed {receipt_text(receipt)}. Evidence: {evidence or 'none'}.",
     )
-
-
-async def _publish_evidence(
-    blocks: BlockStore, copy_id: bytes, text: str | None, attachment: Path | None
-) -> Cid | None:
-    """Puts and pins the evidence: ``name``, ``description`` and a link ``file``, as in ERC-1497."""
-    if text is None and attachment is None:
-        return None
-    value: dict[str, Any] = {
-        "name": f"Dispute of sale {hexed(copy_id)}",
-        "description": title(text or "See the file.", "--text"),
-    }
-    if attachment is not None:
-        with attachment.open("rb") as file:
-            data = file.read(BLOCK_BYTES + 1)
-        if len(data) > BLOCK_BYTES:
-            raise Permanent(f"{attachment} is over 1 MiB: the evidence is one file of at most that")
-        value["file"] = {"/": str(await blocks.put("raw", data))}
-    cid = await blocks.put("dag-json", strictjson.dumps(value))
-    await blocks.pin(cid)
-    return cid

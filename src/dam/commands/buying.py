@@ -29,6 +29,7 @@ from dam.commands.base import (
     table,
     yes_option,
 )
+from dam.commands.paying import Payment, allow, arguments, look
 from dam.config import Settings
 from dam.errors import (
     BlockRefused,
@@ -43,12 +44,15 @@ from dam.hashing import copy_id as hash_copy
 from dam.history import History, read_history
 from dam.ipfs import Cid
 from dam.keys import load_seed
+from dam.permits import Permit
 from dam.purchases import Record, Records, unpaid
 from dam.roles import buyer as role
 from dam.rpc import RpcRejectedError
 from dam.seeds import BuyerSeed
+from dam.tallies import ArbiterRecord, Rating, arbiter_record, bound_stake, ratings
+from dam.tokens import Tokens, read_tokens
 from dam.transactions import estimate_gas, suggest_fees
-from dam.types import ZERO_ADDRESS, Address, Status, StoreVersion
+from dam.types import ZERO32, ZERO_ADDRESS, Address, Status, StoreVersion, Terms
 
 ROLE = "buyer"
 _MAX_TIP = 20 * 10**9
@@ -75,15 +79,21 @@ def open_seed(settings: Settings) -> BuyerSeed:
 @asynchronous
 async def browse(seller: Address | None, as_json: bool) -> None:
     """Lists what is for sale: every store that can be read, checked against the chain."""
-    stores, unreadable, texts = [], [], []
+    stores, unreadable, closed, texts = [], [], [], []
     async with connect() as session:
         history = await read_history(session.market)
+        rated = ratings(history.logs)
         versions = {s: v[-1] for s, v in history.book.stores.items()}
         if seller is not None:
             if seller not in versions:
                 raise Permanent(f"{seller} has no store in this market")
             versions = {seller: versions[seller]}
         for version in versions.values():
+            if version.root == ZERO32:
+                closed.append(version.seller)
+                if seller is not None:
+                    raise Permanent(f"{seller} has closed the store")
+                continue
             try:
                 store = await role.read_version(
                     session.blocks, session.settings.deployment, version
@@ -93,27 +103,48 @@ async def browse(seller: Address | None, as_json: bool) -> None:
                 note(f"The store of {version.seller} is left out: {error}")
                 continue
             free = await session.market.seller_stake(version.seller)
-            stores.append(_store_json(store, history, free))
-            texts.append(_store_text(store, history, free))
+            seen = _Seen(store, history, free, rated.get(version.seller, Rating(0, 0)))
+            tokens = await read_tokens(session.rpc, {i.terms.token for i in store.items})
+            stores.append(_store_json(seen, tokens))
+            texts.append(_store_text(seen, tokens))
     human = "\n\n".join(texts) or "Nothing is for sale."
     if texts:
         human += "\n\nNext: dam buyer buy SELLER ITEM"
-    emit({"block": history.head, "stores": stores, "unreadable": unreadable}, as_json, human)
+    value = {"block": history.head, "stores": stores, "unreadable": unreadable, "closed": closed}
+    emit(value, as_json, human)
 
 
-def _store_json(store: Store, history: History, free: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Seen:
+    """A store, with what the chain says of it."""
+
+    store: Store
+    history: History
+    free: int
+    rating: Rating
+
+    def taken(self, item: Item) -> set[int]:
+        """Sold and burned copies of an item."""
+        return self.history.book.taken(self.store.seller, item.terms.item_id)
+
+
+def _store_json(seen: _Seen, tokens: Tokens) -> dict[str, Any]:
+    store = seen.store
     return {
         "seller": store.seller,
         "name": store.name,
         "cid": str(Cid("dag-json", store.digest)),
-        "freeStake": str(free),
-        "items": [_item_json(store, item, history, free) for item in store.items],
+        "freeStake": str(seen.free),
+        "boundStake": str(bound_stake(seen.history.book, store.seller)),
+        "rating": {"count": seen.rating.count, "stars": seen.rating.stars},
+        "tokens": tokens.json(),
+        "items": [_item_json(seen, item) for item in store.items],
     }
 
 
-def _item_json(store: Store, item: Item, history: History, free: int) -> dict[str, Any]:
+def _item_json(seen: _Seen, item: Item) -> dict[str, Any]:
     terms = item.terms
-    taken = history.book.taken(store.seller, terms.item_id)
+    left = role.free_copies(item, seen.taken(item))
     return {
         "id": item.name,
         "itemId": terms.item_id,
@@ -124,28 +155,30 @@ def _item_json(store: Store, item: Item, history: History, free: int) -> dict[st
         "penalty": str(terms.penalty),
         "bond": str(terms.effective_bond),
         "supply": terms.supply,
-        "free": role.free_copies(item, taken),
+        "free": left,
+        "sold": terms.supply - left,
         "stock": terms.stock,
         "parts": terms.parts,
         "threshold": terms.threshold,
         "arbitrator": None if terms.arbitrator == ZERO_ADDRESS else terms.arbitrator,
         "partsRoot": terms.parts_root,
-        "backed": free >= terms.reserve,
+        "backed": seen.free >= terms.reserve,
         "metadata": item.metadata,
     }
 
 
-def _store_text(store: Store, history: History, free: int) -> str:
-    rows = []
+def _store_text(seen: _Seen, tokens: Tokens) -> str:
+    store, rows = seen.store, []
     for item in store.items:
         terms = item.terms
-        left = role.free_copies(item, history.book.taken(store.seller, terms.item_id))
+        left = role.free_copies(item, seen.taken(item))
+        told = f"{left} of {terms.supply}" if left else "sold out"
         rows.append(
             (
                 item.name,
                 item.title,
-                format_amount(terms.price),
-                left if free >= terms.reserve else f"{left} (seller's stake too low now)",
+                tokens.text(terms.token, terms.price),
+                told if seen.free >= terms.reserve else f"{told} (seller's stake too low now)",
                 f"{terms.threshold} of {terms.parts}",
                 format_amount(terms.penalty),
                 "none" if terms.arbitrator == ZERO_ADDRESS else terms.arbitrator,
@@ -153,7 +186,7 @@ def _store_text(store: Store, history: History, free: int) -> str:
         )
     head = ("item", "title", "price", "left", "parts", "if it never comes", "arbitrator")
     listed = table(head, rows) if rows else "(empty)"
-    return f"{store.name}  of  {store.seller}\n{listed}"
+    return f"{store.name}  of  {store.seller}  {seen.rating}\n{listed}"
 
 
 # -------------------------------------------------------------------------------------------- buy
@@ -167,10 +200,13 @@ class _Deal:
     item: Item
     copy: int
     record: Record
-    data: bytes
+    arguments: list[Any]
+    payment: Payment
+    arbiter: ArbiterRecord
+    rating: Rating
     free_stake: int
     gas: int
-    """Estimate of the gas, in wei."""
+    """Estimate of the gas, in wei; 0 where a token has to be allowed first."""
     head: int
 
 
@@ -179,6 +215,7 @@ class _Deal:
 @click.argument("item")
 @click.option("--copy", type=click.IntRange(0), help="This copy. [default: a free one at random]")
 @click.option("--again", is_flag=True, help="Buy although an earlier attempt is undecided.")
+@click.option("--permit", is_flag=True, help="Allow a token by a signature, where it can.")
 @click.option("--no-arbitrator", is_flag=True, help="Buy although nobody could rule on a dispute.")
 @account_option
 @yes_option
@@ -189,6 +226,7 @@ async def buy(
     item: str,
     copy: int | None,
     again: bool,
+    permit: bool,
     no_arbitrator: bool,
     account: str | None,
     yes: bool,
@@ -207,11 +245,12 @@ async def buy(
         deal = await _negotiate(
             session, seed, signer.address, records, seller, item, copy, no_arbitrator, again
         )
-        _show(deal, settings)
+        _show(deal, settings, permit)
         agree("Buy it?", yes)
+        allowed = await allow(session, signer, deal.payment, by_permit=permit)
         records.add(deal.record)
         try:
-            receipt = await _pay(session, signer, deal)
+            receipt = await _pay(session, signer, deal, allowed)
         except (ContractReverted, RpcRejectedError, Permanent):
             # Refused for good. After any other error it may still be mined, so the record stays.
             records.save(replace(deal.record, failed=True))
@@ -230,6 +269,7 @@ async def buy(
             "copy": deal.copy,
             "seller": seller,
             "buyer": signer.address,
+            "token": terms.token,
             "price": str(terms.price),
             "attempt": deal.record.attempt,
             "fallbackFrom": receipt.block + 101,
@@ -278,6 +318,8 @@ async def _negotiate(
     if (await session.market.sale_state(name)).status != Status.NONE:
         raise Permanent(f"copy {copy} is sold, or was just now: leave --copy away")
     await role.check_payload(session.blocks, item.payload(copy))
+    token = (await read_tokens(session.rpc, {item.terms.token}))[item.terms.token]
+    payment = await look(session, token, item.terms.price, buyer)
     record = role.new_record(
         seed,
         store,
@@ -287,17 +329,20 @@ async def _negotiate(
         buyer=buyer,
         deployment=deployment,
     )
-    data = session.market.encode(
-        "buyItem",
-        seller,
-        item.terms,
-        list(store.terms_proof(item)),
-        store.digest,
-        copy,
-        list(record.keys),
-    )
-    gas = await _gas_price(session, buyer, data, item.terms.price)
-    return _Deal(store, item, copy, record, data, free, gas, history.head)
+    proof, keys = list(store.terms_proof(item)), list(record.keys)
+    call = [seller, item.terms, proof, store.digest, copy, keys]
+    gas = 0
+    if not payment.short:
+        data = session.market.encode("buyItem", *call)
+        gas = await _gas_price(session, buyer, data, _coins(item.terms))
+    arbiter = arbiter_record(history.book, item.terms.arbitrator, deployment.windows, history.head)
+    rating = ratings(history.logs).get(seller, Rating(0, 0))
+    return _Deal(store, item, copy, record, call, payment, arbiter, rating, free, gas, history.head)
+
+
+def _coins(terms: Terms) -> int:
+    """What of the native coin goes along."""
+    return terms.price if terms.token == ZERO_ADDRESS else 0
 
 
 def _check_undecided(records: Records, history: History, seller: Address, item: str) -> None:
@@ -323,39 +368,44 @@ async def _current(session: Session, history: History, seller: Address) -> Store
     commitment = catalogue_commitment(version.digest, version.root)
     if await session.market.store(seller) != (version.digest, commitment):
         raise Permanent("the store changed just now, or the node left a log out: try again")
+    if version.root == ZERO32:
+        raise Permanent(f"{seller} has closed the store: nothing in it is for sale")
     return version
 
 
-async def _gas_price(session: Session, buyer: Address, data: bytes, price: int) -> int:
+async def _gas_price(session: Session, buyer: Address, data: bytes, coins: int) -> int:
     """What the gas of the purchase costs about, in wei; refuses what would not pass."""
     market = session.market.address
     try:
-        limit = await estimate_gas(session.rpc, buyer, market, data, value=price)
+        limit = await estimate_gas(session.rpc, buyer, market, data, value=coins)
     except RpcRejectedError as error:
         if "insufficient funds" in error.message.lower():
-            raise await session.too_poor(buyer, price) from None
+            raise await session.too_poor(buyer, coins) from None
         raise
     fees = await suggest_fees(session.rpc, _MAX_TIP)
     cost = limit * 2 // 3 * (fees.base + fees.tip)
-    if await session.balance(buyer) < price + cost:
-        raise await session.too_poor(buyer, price)
+    if await session.balance(buyer) < coins + cost:
+        raise await session.too_poor(buyer, coins)
     return cost
 
 
-def _show(deal: _Deal, settings: Settings) -> None:
+def _show(deal: _Deal, settings: Settings, by_permit: bool) -> None:
     """All that a buyer should know before he pays, on standard error."""
     terms, windows = deal.item.terms, settings.deployment.windows
     bought = deal.head + 1
     refund = bought + windows.refund_blocks + 1
     arbitrator = "NONE: nobody could give you the money back for a worthless good"
     if terms.arbitrator != ZERO_ADDRESS:
-        arbitrator = f"{terms.arbitrator} (a dispute takes {format_amount(terms.effective_bond)})"
+        bond = format_amount(terms.effective_bond)
+        arbitrator = f"{terms.arbitrator} (a dispute takes {bond}; so far {deal.arbiter})"
     back = f"your money back from block {refund} on, and {format_amount(terms.penalty)} more"
+    gas = f"about {format_about(deal.gas)} of gas" if deal.gas else "the gas"
     rows = [
         ("Item", f"{deal.item.name}: {deal.item.title}"),
         ("Copy", f"{deal.copy} of {terms.supply}"),
-        ("Seller", f"{deal.store.seller} ({deal.store.name})"),
-        ("You pay", f"{format_amount(terms.price)}, and about {format_about(deal.gas)} of gas"),
+        ("Seller", f"{deal.store.seller} ({deal.store.name}; {deal.rating})"),
+        ("You pay", f"{deal.payment.token.text(terms.price)}, and {gas}"),
+        *deal.payment.rows(settings.deployment.market, by_permit),
         ("From", deal.record.buyer),
         (
             "Needed",
@@ -378,16 +428,15 @@ def _show(deal: _Deal, settings: Settings) -> None:
         )
 
 
-async def _pay(session: Session, signer: Signer, deal: _Deal) -> Any:
-    terms = deal.item.terms
-    return await session.send(
-        signer,
-        "buyItem",
-        deal.store.seller,
-        terms,
-        list(deal.store.terms_proof(deal.item)),
-        deal.store.digest,
-        deal.copy,
-        list(deal.record.keys),
-        value=terms.price,
-    )
+async def _pay(session: Session, signer: Signer, deal: _Deal, allowed: Permit | None) -> Any:
+    """Sends the purchase; a permit that the token does not take gives way to an approval."""
+    value = _coins(deal.item.terms)
+    function, values = arguments(deal.arguments, allowed)
+    try:
+        return await session.send(signer, function, *values, value=value)
+    except ContractReverted as error:
+        if allowed is None or error.error != "TokenTransferFailed":
+            raise
+    note("The token did not take the permit. Its `approve` is used instead.")
+    await allow(session, signer, deal.payment, by_permit=False)
+    return await session.send(signer, "buyItem", *deal.arguments, value=value)

@@ -34,9 +34,11 @@ from dam.commands.base import (
 from dam.config import Settings
 from dam.errors import Permanent
 from dam.history import candidates, read_history
+from dam.ipfs import Cid
 from dam.keys import load_ring
 from dam.roster import Candidate
-from dam.types import ZERO_ADDRESS, Address, Windows
+from dam.tallies import PostedTerms, ProposedSlash, proposed_slashes
+from dam.types import ZERO_ADDRESS, Address, Wei, Windows
 
 _ROLE = "deliverer"
 
@@ -50,11 +52,13 @@ async def deliverers(as_json: bool) -> None:
         history = await read_history(session.market)
         found = await candidates(session.market, history.logs)
     windows = session.settings.deployment.windows
-    rows = [_to_json(candidate, windows) for candidate in found.values()]
+    slashes = proposed_slashes(history.logs, history.head)
+    frozen = {slash.operator: slash for slash in slashes}
+    rows = [_to_json(c, windows, frozen.get(c.operator)) for c in found.values()]
     human = "Nobody delivers yet."
     if rows:
         human = table(
-            ("deliverer", "stake", "delivered", "since", "key", "state"),
+            ("deliverer", "stake", "delivered", "since", "key", "asks", "state"),
             [
                 (
                     c.operator,
@@ -62,15 +66,58 @@ async def deliverers(as_json: bool) -> None:
                     c.delivered,
                     f"block {c.registration.since}",
                     hexed(c.registration.key),
-                    c.obstacle(windows) or "delivers",
+                    asks_text(c.terms),
+                    _state(c, windows, frozen.get(c.operator)),
                 )
                 for c in found.values()
             ],
         )
-    emit({"block": history.head, "deliverers": rows}, as_json, human)
+    for slash in slashes:
+        human += f"\n{slash.operator}: {slash_text(slash)}"
+    value = {
+        "block": history.head,
+        "deliverers": rows,
+        "slashes": [_slash_json(slash) for slash in slashes],
+    }
+    emit(value, as_json, human)
 
 
-def _to_json(candidate: Candidate, windows: Windows) -> dict[str, Any]:
+def asks_text(terms: PostedTerms | None) -> str:
+    """What a deliverer posted, in words."""
+    if terms is None:
+        return ""
+    return f"{format_amount(terms.min_fee)} a part" + ("" if terms.open else ", closed")
+
+
+def slash_text(slash: ProposedSlash) -> str:
+    """A proposed slash, in words."""
+    return (
+        f"slash {slash.number} of {format_amount(slash.amount)} is proposed, for "
+        f"{Cid('dag-json', slash.reason)}; it can be executed from block {slash.first} to "
+        f"{slash.last}, and the stake is frozen until then"
+    )
+
+
+def _slash_json(slash: ProposedSlash) -> dict[str, Any]:
+    return {
+        "id": slash.number,
+        "operator": slash.operator,
+        "beneficiary": slash.beneficiary,
+        "amount": str(slash.amount),
+        "reason": slash.reason,
+        "firstBlock": slash.first,
+        "lastBlock": slash.last,
+    }
+
+
+def _state(candidate: Candidate, windows: Windows, slash: ProposedSlash | None) -> str:
+    state = candidate.obstacle(windows) or "delivers"
+    return f"{state}; frozen until block {slash.last}" if slash else state
+
+
+def _to_json(
+    candidate: Candidate, windows: Windows, slash: ProposedSlash | None = None
+) -> dict[str, Any]:
     registration = candidate.registration
     return {
         "operator": candidate.operator,
@@ -84,6 +131,9 @@ def _to_json(candidate: Candidate, windows: Windows) -> dict[str, Any]:
         "exitBlock": candidate.exit_block,
         "eligible": not candidate.obstacle(windows),
         "obstacle": candidate.obstacle(windows),
+        "minFee": str(candidate.terms.min_fee) if candidate.terms else None,
+        "open": candidate.terms.open if candidate.terms else None,
+        "frozenUntil": slash.last if slash else 0,
     }
 
 
@@ -172,7 +222,9 @@ async def status(account: str | None, address: Address | None, as_json: bool) ->
         raise Permanent(f"{operator} is no deliverer yet: run `dam deliverer stake AMOUNT`")
     windows = settings.deployment.windows
     minimum = format_amount(windows.min_deliverer_stake)
-    value = {**_to_json(found, windows), "balance": str(balance), "block": history.head}
+    slashes = [s for s in proposed_slashes(history.logs, history.head) if s.operator == operator]
+    slash = slashes[-1] if slashes else None
+    value = {**_to_json(found, windows, slash), "balance": str(balance), "block": history.head}
     lines = [
         f"Deliverer  {operator}",
         f"State      {found.obstacle(windows) or 'delivers'}",
@@ -183,6 +235,9 @@ async def status(account: str | None, address: Address | None, as_json: bool) ->
         f"Owner      {found.registration.owner}",
         f"Coins      {format_amount(balance)} for gas",
     ]
+    if found.terms:
+        lines.append(f"Asks       {asks_text(found.terms)}")
+    lines += [f"Frozen     {slash_text(one)}" for one in slashes]
     if found.exit_block:
         lines.append(f"Exit       the stake leaves from block {found.exit_block} on")
     emit(value, as_json, "\n".join(lines))
@@ -218,6 +273,34 @@ async def rotate(operator: Address | None, account: str | None, as_json: bool) -
         {**receipt_json(receipt), "publicKey": public},
         as_json,
         f"Key {public} announced {receipt_text(receipt)}. Sellers use it from now on.",
+    )
+
+
+@deliverer.command()
+@click.option("--min-fee", type=AMOUNT, required=True, help="Least fee of a part: '0.001 ether'.")
+@click.option("--open/--closed", "is_open", required=True, help="Whether new items are welcome.")
+@click.option("--operator", type=ADDRESS, help="Of which deliverer. [default: the account]")
+@account_option
+@json_option
+@asynchronous
+async def terms(
+    min_fee: int, is_open: bool, operator: Address | None, account: str | None, as_json: bool
+) -> None:
+    """Posts what the deliverer asks for; sellers' tools respect it when they pick.
+
+    Parts that are sealed to it already are delivered as before. The daemon's own least fee is the
+    setting `min_fee`.
+    """
+    settings = Settings.load()
+    signer = open_signer(settings, _ROLE, account)
+    who = operator or signer.address
+    async with connect(settings) as session:
+        receipt = await session.send(signer, "postTerms", who, min_fee, is_open)
+    told = asks_text(PostedTerms(Wei(min_fee), is_open))
+    emit(
+        {**receipt_json(receipt), "operator": who, "minFee": str(min_fee), "open": is_open},
+        as_json,
+        f"Posted {receipt_text(receipt)}: {told}.",
     )
 
 

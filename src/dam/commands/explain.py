@@ -10,6 +10,19 @@ from dam.errors import ContractReverted
 from dam.types import Status
 
 _TEXTS = {
+    "AlreadyRated": "the sale is rated already, and a rating stays",
+    "CoinsWithToken": "the item is priced in a token: no native coins go along ({value:wei} did)",
+    "InvalidRating": "a rating is from 1 to 5 stars, not {stars}",
+    "InvalidWindow": "the window {name} is {value}, and must be from {min} to {max} blocks",
+    "NoSlash": "slash {id} is not open: never proposed, executed, cancelled or lapsed",
+    "SlashTooEarly": "slash {id} can be executed from block {firstBlock} on",
+    "StakeFrozen": "a slash of {operator} is proposed: its stake stays until block {lastBlock}, or "
+    "until the slash is executed or cancelled",
+    "StoreClosed": "{seller} has closed the store: nothing in it is for sale",
+    "TokenAmountWrong": "the token {token} moved {received} of its smallest units instead of "
+    "{price}: such tokens (fees on transfers, say) are not taken",
+    "TokenTransferFailed": "the token {token} did not move: too little of it, too little allowed "
+    "to the market, or an odd token",
     "AlreadyRegistered": "{operator} is a deliverer already; `dam deliverer stake` adds to it",
     "AlreadyDelivered": "part {index} is there already",
     "AmountTooLarge": "{amount:wei} is more than the market can hold",
@@ -40,7 +53,6 @@ _TEXTS = {
     "StoreChanged": "the store has changed since it was read: look at it again before you pay",
     "StoreExists": "{seller} has a store already: update it",
     "TermsNotInCatalogue": "the item's terms are not those that the store's root commits to",
-    "TokenNotSupported": "items priced in a token ({token}) are not sold by this market",
     "TooEarly": "this is possible from block {firstBlock} on",
     "TooLate": "this was possible until block {lastBlock}",
     "TransferFailed": "{to} does not take coins: name another recipient with --to",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from dam.commands.base import (
     connect,
     emit,
     json_option,
+    note,
     open_signer,
     receipt_json,
     receipt_text,
@@ -24,17 +26,44 @@ from dam.commands.base import (
     to_option,
     yes_option,
 )
+from dam.commands.deliverer import slash_text
+from dam.commands.explain import explain
 from dam.commands.sales import close, find_sale
 from dam.config import Settings
-from dam.history import read_history
+from dam.errors import ContractReverted
+from dam.history import History, read_history
+from dam.tallies import bound_stake, proposed_slashes
+from dam.tokens import Token, balances, read_tokens
 from dam.types import ZERO_ADDRESS, Address, DelivererRegistered
 
 _ROLE = "default"
 
 
-async def _owned(session: Session, owner: Address) -> list[Address]:
+@dataclass(frozen=True)
+class _Holding:
+    """A token that sales of an account name."""
+
+    token: Token
+    balance: int
+    credit: int
+
+
+async def _holdings(session: Session, history: History, who: Address) -> list[_Holding]:
+    """All tokens that an account's sales name, with what it has and is owed of each."""
+    sales = [s.purchase for s in history.book.sales.values()]
+    wanted = {p.terms.token for p in sales if who in (p.seller, p.buyer)} - {ZERO_ADDRESS}
+    tokens = await read_tokens(session.rpc, wanted)
+    found = await balances(session.rpc, sorted(wanted), who)
+    owed = await session.market.calls([("credits", (who, token)) for token in found])
+    return [
+        _Holding(tokens[token], held, int(credit))
+        for (token, held), (credit,) in zip(found.items(), owed, strict=True)
+    ]
+
+
+def _owned(history: History, owner: Address) -> list[Address]:
     """Operators whose earnings belong to an address."""
-    logs = (await read_history(session.market)).logs
+    logs = history.logs
     return [
         log.operator for log in logs if isinstance(log, DelivererRegistered) if log.owner == owner
     ]
@@ -54,27 +83,56 @@ async def balance(account: str | None, address: Address | None, as_json: bool) -
         coins = await session.balance(who)
         credit = await market.credits(who)
         free = await market.seller_stake(who)
-        operators = await _owned(session, who)
+        history = await read_history(session.market)
+        operators = _owned(history, who)
         infos = await market.deliverers(operators)
+        bound = bound_stake(history.book, who)
+        holdings = await _holdings(session, history, who)
+    frozen = {s.operator: s for s in proposed_slashes(history.logs, history.head)}
     deliverers = [
-        {"operator": operator, "stake": str(info.stake), "earned": str(info.earned)}
+        {
+            "operator": operator,
+            "stake": str(info.stake),
+            "earned": str(info.earned),
+            "exitBlock": info.exit_block,
+            "frozenUntil": frozen[operator].last if operator in frozen else 0,
+        }
         for operator, info in zip(operators, infos, strict=True)
     ]
     lines = [
         f"Account          {who}",
         f"Coins            {format_amount(coins)}",
         f"Credit           {format_amount(credit)} in the market, to withdraw",
-        f"Seller's stake   {format_amount(free)} free",
+        f"Seller's stake   {format_amount(free)} free, {format_amount(bound)} bound in open sales",
     ]
+    for holding in holdings:
+        lines.append(
+            f"Token            {holding.token.text(holding.balance)} {holding.token.address}"
+        )
+        lines.append(f"  credit         {holding.token.text(holding.credit)}, to withdraw")
     for operator, info in zip(operators, infos, strict=True):
         lines.append(f"Deliverer        {operator}")
         lines.append(f"  stake          {format_amount(info.stake)}")
         lines.append(f"  earned         {format_amount(info.earned)}, to withdraw")
+        if operator in frozen:
+            slash = frozen[operator]
+            lines.append(f"  frozen         {slash_text(slash)}")
     value = {
         "account": who,
         "balance": str(coins),
         "credit": str(credit),
         "sellerStake": str(free),
+        "boundStake": str(bound),
+        "tokens": [
+            {
+                "token": h.token.address,
+                "symbol": h.token.symbol or None,
+                "decimals": h.token.decimals,
+                "balance": str(h.balance),
+                "credit": str(h.credit),
+            }
+            for h in holdings
+        ],
         "deliverers": deliverers,
     }
     emit(value, as_json, "\n".join(lines))
@@ -111,12 +169,16 @@ async def withdraw(
     lines = []
     async with connect(settings) as session:
         credit = await session.market.credits(signer.address)
-        owned = list(operators) or await _owned(session, signer.address)
+        history = await read_history(session.market)
+        owned = list(operators) or _owned(history, signer.address)
+        holdings = [h for h in await _holdings(session, history, signer.address) if h.credit]
         infos = await session.market.deliverers(owned)
         due = [(o, i.earned) for o, i in zip(owned, infos, strict=True) if i.earned]
         total = credit + sum(earned for _, earned in due)
-        if total:
-            agree(f"Withdraw {format_amount(total)} to {recipient}?", yes or as_json)
+        wanted = [format_amount(total)] if total else []
+        wanted += [holding.token.text(holding.credit) for holding in holdings]
+        if wanted:
+            agree(f"Withdraw {', '.join(wanted)} to {recipient}?", yes or as_json)
         if credit:
             receipt = await session.send(signer, "withdraw", ZERO_ADDRESS, recipient)
             sent.append({"what": "credit", "amount": str(credit), **receipt_json(receipt)})
@@ -126,11 +188,24 @@ async def withdraw(
             entry = {"what": "earnings", "operator": operator, "amount": str(earned)}
             sent.append({**entry, **receipt_json(receipt)})
             lines.append(f"Earnings of {operator}: {format_amount(earned)} {receipt_text(receipt)}")
+        failed = []
+        for holding in holdings:
+            token, amount = holding.token, holding.credit
+            try:
+                receipt = await session.send(signer, "withdraw", token.address, recipient)
+            except ContractReverted as error:
+                # An odd token must not keep the others in.
+                failed.append({"token": token.address, "error": str(error)})
+                note(f"{token.text(amount)} stays in the market: {explain(error)}")
+                continue
+            entry = {"what": "credit", "token": token.address, "amount": str(amount)}
+            sent.append({**entry, **receipt_json(receipt)})
+            lines.append(f"Credit {token.text(amount)} {receipt_text(receipt)}")
     emit(
-        {"to": recipient, "total": str(total), "transactions": sent},
+        {"to": recipient, "total": str(total), "transactions": sent, "failed": failed},
         as_json,
-        "\n".join([*lines, f"{format_amount(total)} went to {recipient}."])
-        if total
+        "\n".join([*lines, f"All of it went to {recipient}." if sent else "Nothing moved."])
+        if wanted
         else f"The market owes {signer.address} nothing.",
     )
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dam.accounts import Signer
-from dam.amounts import format_amount
 from dam.commands.base import Session, hexed
 from dam.errors import Permanent
 from dam.hashing import escrow_of, sale_of
 from dam.history import History
 from dam.salebook import Action, SaleRecord
+from dam.tokens import Tokens, read_tokens
 from dam.transactions import Receipt
 from dam.types import ZERO_ADDRESS, CopyId, Status, Windows
 
@@ -46,6 +46,11 @@ def find_sale(history: History, text: str) -> SaleRecord:
     return history.book.sales[found]
 
 
+async def sale_tokens(session: Session, sales: Iterable[SaleRecord]) -> Tokens:
+    """The tokens that sales are priced in."""
+    return await read_tokens(session.rpc, {sale.purchase.terms.token for sale in sales})
+
+
 async def close(session: Session, signer: Signer, function: str, sale: SaleRecord) -> Receipt:
     """Sends ``confirm``, ``settle``, ``refund`` or ``concede``."""
     purchase = sale.purchase
@@ -54,7 +59,7 @@ async def close(session: Session, signer: Signer, function: str, sale: SaleRecor
     )
 
 
-def state_text(sale: SaleRecord) -> str:
+def state_text(sale: SaleRecord, tokens: Tokens) -> str:
     """The state in a word or two."""
     terms = sale.purchase.terms
     if sale.status == Status.PURCHASED:
@@ -62,7 +67,8 @@ def state_text(sale: SaleRecord) -> str:
     if sale.status == Status.COMPLETE:
         return "complete"
     if sale.closed is not None and sale.status == Status.RESOLVED:
-        return f"ruled: {format_amount(sale.closed.to_buyer)} back to the buyer"
+        back = tokens.text(terms.token, sale.closed.to_buyer)
+        return f"ruled: {back} back to the buyer"
     return sale.status.name.lower()
 
 
@@ -75,6 +81,7 @@ def sale_json(sale: SaleRecord, windows: Windows, head: int) -> dict[str, Any]:
         "buyer": purchase.buyer,
         "itemId": terms.item_id,
         "copy": purchase.copy,
+        "token": terms.token,
         "price": str(terms.price),
         "penalty": str(terms.penalty),
         "bond": str(terms.effective_bond),

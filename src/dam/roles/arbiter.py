@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from dam import strictjson
-from dam.amounts import parse_amount
 from dam.errors import BlockRefused, IpfsError, Malformed
 from dam.fields import link, record
 from dam.fields import title as one_line
 from dam.ipfs import BlockStore, Cid
 from dam.salebook import SaleBook, SaleRecord
+from dam.tokens import NATIVE, Token
 from dam.types import ZERO32, Address, Status
 
 _EVIDENCE_BYTES = 64 << 10
@@ -41,7 +41,7 @@ def cases(book: SaleBook, arbitrator: Address | None) -> list[Case]:
     return sorted(found, key=lambda case: case.sale.dispute.at.block.number)  # type: ignore[union-attr]
 
 
-def ruling_amount(text: str, price: int) -> int:
+def ruling_amount(text: str, price: int, token: Token = NATIVE) -> int:
     """What of the price goes to the buyer: ``50%``, ``0``, or an amount, in the smallest unit.
 
     Raises:
@@ -50,7 +50,7 @@ def ruling_amount(text: str, price: int) -> int:
     text = text.strip()
     if text.endswith("%") and not _PERCENT.fullmatch(text):
         raise Malformed("a percentage is written as 50% or 12.5%")
-    amount = parse_amount(text, of=price)
+    amount = token.parse(text, of=price)
     if amount > price:
         raise Malformed("the buyer cannot get more than the price")
     return amount

@@ -107,8 +107,6 @@ def check_offer(item: Item, *, seller: Address, buyer: Address, without_arbitrat
     terms = item.terms
     if buyer == seller:
         raise Permanent("this is your own store: buy with another account")
-    if terms.token != ZERO_ADDRESS:
-        raise Permanent(f"the item is priced in a token ({terms.token}); this market sells none")
     if terms.arbitrator in (seller, buyer) and terms.arbitrator != ZERO_ADDRESS:
         raise Permanent(f"the arbitrator {terms.arbitrator} is a party to the sale")
     if terms.arbitrator == ZERO_ADDRESS and not without_arbitrator:

@@ -160,6 +160,7 @@ async def _change(
 def _terms(draft: ItemDraft) -> tuple[object, ...]:
     return (
         draft.title,
+        draft.token,
         draft.price,
         draft.commission,
         draft.penalty,
@@ -174,6 +175,7 @@ def _terms(draft: ItemDraft) -> tuple[object, ...]:
 def _terms_of(old: Listing) -> tuple[object, ...]:
     return (
         old.title,
+        old.token,
         old.price,
         old.commission,
         old.penalty,
@@ -311,10 +313,11 @@ def _choose(
     draft = change.draft
     if draft is None or not (change.goods or change.assign):
         return []
+    fee = draft.commission // draft.parts
     try:
         if draft.deliverers:
-            return named(candidates, draft.deliverers, windows)
-        return pick(list(candidates.values()), draft.parts, windows, source)
+            return named(candidates, draft.deliverers, windows, fee=fee)
+        return pick(list(candidates.values()), draft.parts, windows, source, fee=fee)
     except Permanent as error:
         raise Permanent(f"{draft.where}: {error}") from None
 
@@ -336,6 +339,7 @@ async def _apply(
     listing = replace(
         old,
         title=draft.title,
+        token=draft.token,
         price=draft.price,
         commission=Wei(draft.commission),
         penalty=Wei(draft.penalty),
@@ -358,6 +362,7 @@ def _empty(shop: Shop, draft: ItemDraft) -> Listing:
         seller=shop.seller,
         name=draft.name,
         title=draft.title,
+        token=draft.token,
         price=draft.price,
         commission=Wei(draft.commission),
         penalty=Wei(draft.penalty),

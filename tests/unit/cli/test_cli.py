@@ -83,11 +83,11 @@ def test_every_option_reaches_its_command() -> None:
 def test_all_commands_of_the_issue_are_there() -> None:
     wanted = {
         "keys": "new rotate backup restore",
-        "seller": "stake publish update sales operator unstake concede",
-        "deliverer": "stake run status rotate exit withdraw-stake",
+        "seller": "stake publish update close close-item sales operator unstake concede evidence",
+        "deliverer": "stake run status terms rotate exit withdraw-stake",
         "watchdog": "run",
-        "buyer": "browse buy wait open confirm refund dispute purchases concede",
-        "arbiter": "cases rule",
+        "buyer": "browse buy wait open confirm refund dispute purchases concede rate evidence",
+        "arbiter": "cases rule evidence",
     }
     for name, subs in wanted.items():
         group = main.get_command(click.Context(main), name)

@@ -1,0 +1,154 @@
+"""What the market's logs add up to: records of sellers and arbitrators, bound stake, slashes.
+
+Pure: logs in, numbers out. Everybody who replays the same logs finds the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dam.salebook import SaleBook, SaleRecord
+from dam.types import Address, CopyId, MarketLog, OtherLog, Status, Wei, Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """How buyers rated a seller's settled sales."""
+
+    count: int
+    stars: int
+    """Sum of all."""
+
+    def __str__(self) -> str:
+        if not self.count:
+            return "not rated"
+        tenths = (self.stars * 20 + self.count) // (2 * self.count)
+        return f"{tenths // 10}.{tenths % 10} of 5 ({self.count} rated)"
+
+
+@dataclass(frozen=True, slots=True)
+class ArbiterRecord:
+    """What an arbitrator did with the disputes before him."""
+
+    cases: int
+    rulings: int
+    silences: int
+    """Disputes that he let pass without a ruling."""
+    waiting: int
+    """Disputes that still wait for him; the rest was conceded by a side."""
+
+    def __str__(self) -> str:
+        return f"{self.cases} cases, {self.rulings} ruled, {self.silences} silent"
+
+
+@dataclass(frozen=True, slots=True)
+class PostedTerms:
+    """What a deliverer asks for (`DelivererTermsPosted`)."""
+
+    min_fee: Wei
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedSlash:
+    """A slash that is neither executed nor cancelled."""
+
+    number: int
+    operator: Address
+    beneficiary: Address
+    amount: Wei
+    reason: bytes
+    first: int
+    last: int
+    """Blocks in which it can be executed; until ``last`` the stake is frozen."""
+
+
+def _others(logs: Iterable[MarketLog], name: str) -> Iterator[OtherLog]:
+    return (log for log in logs if isinstance(log, OtherLog) and log.name == name)
+
+
+def ratings(logs: Iterable[MarketLog]) -> dict[Address, Rating]:
+    """Ratings of each seller that has any."""
+    found: dict[Address, Rating] = {}
+    for log in _others(logs, "SaleRated"):
+        old = found.get(log.args["seller"], Rating(0, 0))
+        found[log.args["seller"]] = Rating(old.count + 1, old.stars + log.args["stars"])
+    return found
+
+
+def stars_of(logs: Iterable[MarketLog]) -> dict[CopyId, int]:
+    """Stars of each rated sale."""
+    return {log.args["copyId"]: log.args["stars"] for log in _others(logs, "SaleRated")}
+
+
+def evidence_of(logs: Iterable[MarketLog], copy: CopyId) -> list[tuple[Address, str]]:
+    """Who gave which evidence (a URI; anybody's text) in a dispute, in order."""
+    group = int.from_bytes(copy, "big")
+    return [
+        (log.args["_party"], log.args["_evidence"])
+        for log in _others(logs, "Evidence")
+        if log.args["_evidenceGroupID"] == group
+    ]
+
+
+def arbiter_record(
+    book: SaleBook, arbitrator: Address, windows: Windows, head: int
+) -> ArbiterRecord:
+    """The record of an arbitrator up to block ``head``."""
+    cases = rulings = silences = waiting = 0
+    for sale in book.sales.values():
+        if sale.dispute is None or sale.dispute.arbitrator != arbitrator:
+            continue
+        cases += 1
+        ended = head + 1 if sale.closed is None else sale.closed.at.block.number
+        if sale.status == Status.RESOLVED:
+            rulings += 1
+        elif sale.status in (Status.SETTLED, Status.DISPUTED) and ended > sale.last_ruling(windows):
+            silences += 1
+        elif sale.status == Status.DISPUTED:
+            waiting += 1
+    return ArbiterRecord(cases, rulings, silences, waiting)
+
+
+def bound_in(sale: SaleRecord) -> Wei:
+    """What an open sale holds of the seller's stake: R without the fees paid so far."""
+    terms = sale.purchase.terms
+    if sale.status.final:
+        return Wei(0)
+    return Wei(terms.reserve - terms.fee * len(sale.delivered))
+
+
+def bound_stake(book: SaleBook, seller: Address) -> Wei:
+    """What all open sales of a seller hold of his stake."""
+    return Wei(sum(bound_in(s) for s in book.sales.values() if s.purchase.seller == seller))
+
+
+def posted_terms(logs: Iterable[MarketLog]) -> dict[Address, PostedTerms]:
+    """The terms of each deliverer that posted any; the last ones count."""
+    return {
+        log.args["operator"]: PostedTerms(Wei(log.args["minFee"]), log.args["open"])
+        for log in _others(logs, "DelivererTermsPosted")
+    }
+
+
+def proposed_slashes(logs: Iterable[MarketLog], head: int) -> list[ProposedSlash]:
+    """Slashes that can be executed in the next block or later, in the order of their numbers."""
+    found: dict[int, ProposedSlash] = {}
+    for log in logs:
+        if not isinstance(log, OtherLog):
+            continue
+        a = log.args
+        if log.name == "SlashProposed":
+            found[a["id"]] = ProposedSlash(
+                a["id"],
+                a["operator"],
+                a["beneficiary"],
+                Wei(a["amount"]),
+                a["reason"],
+                a["firstBlock"],
+                a["lastBlock"],
+            )
+        elif log.name in ("SlashExecuted", "SlashCancelled"):
+            found.pop(a["id"], None)
+    return [slash for _, slash in sorted(found.items()) if head < slash.last]

@@ -1,0 +1,133 @@
+"""What the logs add up to: ratings, records of arbitrators, bound stake, slashes, posted terms."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from dam.errors import Permanent
+from dam.roster import Candidate, Registration, named, pick
+from dam.salebook import SaleBook
+from dam.sealing import new_secret_key, public_key
+from dam.tallies import (
+    PostedTerms,
+    Rating,
+    arbiter_record,
+    bound_stake,
+    evidence_of,
+    posted_terms,
+    proposed_slashes,
+    ratings,
+    stars_of,
+)
+from dam.types import DisputeOpened, OtherLog, SaleClosed, Status, Wei, Windows
+
+
+def other(make: Any, name: str, block: int = 5, **args: Any) -> OtherLog:
+    return OtherLog(name, args, make.at(block))
+
+
+def test_ratings_are_per_seller(make: Any) -> None:
+    logs = [
+        other(make, "SaleRated", copyId=bytes([n]) * 32, seller=make.seller, stars=stars)
+        for n, stars in enumerate((5, 4, 4))
+    ]
+    assert ratings(logs) == {make.seller: Rating(3, 13)}
+    assert str(Rating(3, 13)) == "4.3 of 5 (3 rated)"
+    assert str(Rating(4, 19)) == "4.8 of 5 (4 rated)"
+    assert str(Rating(0, 0)) == "not rated"
+    assert stars_of(logs)[b"\1" * 32] == 4
+
+
+def test_bound_stake_is_r_less_the_fees_paid(make: Any) -> None:
+    one, two = make.purchase(copy=0), make.purchase(copy=1)
+    logs: list[Any] = [one, two, make.delivery(one, 0, 1001)]
+    # R = 3 x 10 + 100 + 50; one fee is paid.
+    assert bound_stake(SaleBook(logs), make.seller) == 180 - 10 + 180
+    logs.append(SaleClosed(two.copy_id, Status.REFUNDED, make.buyer, 0, Wei(0), make.at(1400)))
+    assert bound_stake(SaleBook(logs), make.seller) == 170
+    assert bound_stake(SaleBook(logs), make.buyer) == 0
+
+
+def test_an_arbitrators_record(make: Any, windows: Windows) -> None:
+    logs: list[Any] = []
+    ends = [
+        (Status.RESOLVED, 1250),
+        (Status.SETTLED, 1351),  # nobody ruled: settled after the last block
+        (Status.SETTLED, 1300),  # the buyer gave in
+        (Status.REFUNDED, 1300),  # the seller did
+        (None, 0),
+    ]
+    for copy, (status, block) in enumerate(ends):
+        sold = make.purchase(copy=copy)
+        logs += [sold, make.delivery(sold, 0, 1001), make.delivery(sold, 1, 1002)]
+        logs.append(DisputeOpened(sold.copy_id, make.buyer, make.arbiter, bytes(32), make.at(1200)))
+        if status is not None:
+            logs.append(SaleClosed(sold.copy_id, status, make.buyer, 0, Wei(0), make.at(block, 9)))
+    book = SaleBook(logs)
+    now = arbiter_record(book, make.arbiter, windows, 1349)
+    assert (now.cases, now.rulings, now.silences, now.waiting) == (5, 1, 1, 1)
+    late = arbiter_record(book, make.arbiter, windows, 1350)
+    assert (late.silences, late.waiting) == (2, 0)
+    assert arbiter_record(book, make.buyer, windows, 1350).cases == 0
+
+
+def test_slashes_until_executed_cancelled_or_lapsed(make: Any) -> None:
+    logs = [
+        other(
+            make,
+            "SlashProposed",
+            id=number,
+            operator=make.person(number),
+            beneficiary=make.buyer,
+            amount=7,
+            reason=bytes(32),
+            firstBlock=100,
+            lastBlock=200,
+        )
+        for number in (1, 2, 3)
+    ]
+    assert [s.number for s in proposed_slashes(logs, 199)] == [1, 2, 3]
+    assert proposed_slashes(logs, 200) == []
+    done = [other(make, "SlashExecuted", id=1), other(make, "SlashCancelled", id=3)]
+    [left] = proposed_slashes([*logs, *done], 50)
+    assert (left.number, left.first, left.last, left.amount) == (2, 100, 200, 7)
+
+
+def test_evidence_belongs_to_its_dispute(make: Any) -> None:
+    copy = make.purchase().copy_id
+    group = int.from_bytes(copy, "big")
+    logs = [
+        other(make, "Evidence", _evidenceGroupID=group, _party=make.buyer, _evidence="/ipfs/x"),
+        other(make, "Evidence", _evidenceGroupID=group + 1, _party=make.buyer, _evidence="y"),
+    ]
+    assert evidence_of(logs, copy) == [(make.buyer, "/ipfs/x")]
+
+
+def test_posted_terms_keep_deliverers_out_of_a_pick(make: Any, windows: Windows) -> None:
+    logs = [
+        other(make, "DelivererTermsPosted", operator=make.person(1), minFee=99, open=True),
+        other(make, "DelivererTermsPosted", operator=make.person(1), minFee=10, open=True),
+        other(make, "DelivererTermsPosted", operator=make.person(2), minFee=0, open=False),
+        other(make, "DelivererTermsPosted", operator=make.person(3), minFee=11, open=True),
+    ]
+    posted = posted_terms(logs)
+    assert posted[make.person(1)] == PostedTerms(Wei(10), True)
+    pool = {}
+    for number in range(1, 5):
+        who = make.person(number)
+        key = public_key(new_secret_key())
+        registration = Registration(who, who, key, 1, 1, False)
+        pool[who] = Candidate(registration, Wei(10**17), 0, Wei(0), 0, posted.get(who))
+    everybody = list(pool.values())
+    picked = pick(everybody, 2, windows, random.Random(1), fee=10)
+    assert {d.operator for d in picked} == {make.person(1), make.person(4)}
+    with pytest.raises(Permanent, match="2 more ask for a higher fee"):
+        pick(everybody, 3, windows, random.Random(1), fee=10)
+    assert len(pick(everybody, 3, windows, random.Random(1), fee=11)) == 3
+    with pytest.raises(Permanent, match="asks for 11 wei a part, and the item pays 10 wei"):
+        named(pool, [make.person(3)], windows, fee=10)
+    with pytest.raises(Permanent, match="no new items"):
+        named(pool, [make.person(2)], windows, fee=10**18)
