@@ -1,0 +1,67 @@
+"""An honest ERC-20 token with permits, on the play's chain: tests/forge/tokens/PlainToken.sol."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from dataclasses import dataclass
+
+from dam.hashing import parse_address
+from dam.testing.market import transact
+from dam.testing.nodes import NodeFailedError, find_program
+from dam.tokens import balances, selector
+from dam.types import Address
+from demo.actors import Actor
+from demo.world import ROOT, World
+
+DECIMALS = 18
+_SOURCE = "tests/forge/tokens/PlainToken.sol"
+_BUILD_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class TestToken:
+    """The token. Amounts are in its smallest unit."""
+
+    __test__ = False
+    """No test, whatever its name."""
+
+    world: World
+    address: Address
+
+    async def mint(self, to: Actor, amount: int) -> None:
+        """Makes tokens out of nothing."""
+        data = selector("mint(address,uint256)")
+        data += bytes(12) + bytes.fromhex(to.address[2:]) + amount.to_bytes(32, "big")
+        sender = (await self.world.rpc.call("eth_accounts"))[0]
+        await asyncio.to_thread(transact, self.world.chain, sender, self.address, data)
+
+    async def balance(self, owner: Address) -> int:
+        """What an account has."""
+        return (await balances(self.world.rpc, [self.address], owner))[self.address]
+
+
+async def deploy_token(world: World) -> TestToken:
+    """Deploys the token from the chain's first account."""
+    code = await asyncio.to_thread(_code)
+    sender = (await world.rpc.call("eth_accounts"))[0]
+    receipt = await asyncio.to_thread(transact, world.chain, sender, None, code)
+    return TestToken(world, parse_address(receipt["contractAddress"]))
+
+
+def _code() -> bytes:
+    """Creation code, built by forge if the source changed since."""
+    forge = find_program("forge", "run `make setup` in the checkout")
+    done = subprocess.run(
+        [forge, "build", _SOURCE],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=_BUILD_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise NodeFailedError("forge build: " + done.stderr.decode("utf-8", "replace")[-800:])
+    artifact = ROOT / ".build" / "forge" / "PlainToken.sol" / "PlainToken.json"
+    code: str = json.loads(artifact.read_bytes())["bytecode"]["object"]
+    return bytes.fromhex(code.removeprefix("0x"))
