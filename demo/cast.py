@@ -175,9 +175,10 @@ class Cast:
 
     # -------------------------------------------------------------------------- what people do
 
-    async def buy(self, buyer: Actor, seller: Actor, item: str) -> Purchase:
+    async def buy(self, buyer: Actor, seller: Actor, item: str, *more: str) -> Purchase:
         """Buys with the buyer's tool; the purchase as the chain has it."""
-        done = await self.world.dam(buyer, "buyer", "buy", seller.address, item, "--yes", "--json")
+        command = ("buyer", "buy", seller.address, item, "--yes", "--json", *more)
+        done = await self.world.dam(buyer, *command)
         return await trade.purchase(self.world, CopyId(bytes.fromhex(done.json["id"][2:])))
 
     async def open(self, buyer: Actor, sale: Purchase) -> bytes:

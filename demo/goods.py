@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 GWEI = 10**9
 ETHER = 10**18
@@ -57,6 +57,9 @@ class Goods:
     silent_deal: Deal
     loot: str
     loot_deal: Deal
+    stock_codes: tuple[str, ...]
+    stock_deal: Deal
+    """Its price is in the smallest unit of a token."""
 
 
 def draw(seed: str) -> Goods:
@@ -74,6 +77,11 @@ def draw(seed: str) -> Goods:
         silent_deal=_deal(dice, "licence", "Licence key", 3, 2, supply=2),
         loot=_code(dice),
         loot_deal=_deal(dice, "voucher", "Voucher", 3, 2, supply=3),
+        stock_codes=tuple(_code(dice) for _ in range(3)),
+        stock_deal=replace(
+            _deal(dice, "ticket", "Ticket, paid in a token", 3, 2, supply=3),
+            price=dice.randint(ETHER, 99 * ETHER),
+        ),
     )
 
 

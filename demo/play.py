@@ -1,4 +1,4 @@
-"""The demo from curtain to curtain: a world, five scenes, a summary, and no orphans."""
+"""The demo from curtain to curtain: a world, six scenes, a summary, and no orphans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from demo import keep
 from demo.cast import BREAKS, Cast
 from demo.goods import draw
 from demo.report import Report, Scene, coins
-from demo.scenes import album, coupon, refused, silence, thieves
+from demo.scenes import album, coupon, refused, silence, thieves, tokens
 from demo.world import World
 
 Play = Callable[[Cast, Report, Scene], Awaitable[None]]
@@ -23,6 +23,7 @@ SCENES: dict[str, tuple[str, Play]] = {
     "c": ("nobody delivers, the seller is silent", silence.play),
     "d": ("three thieves, each with a store for 1 wei", thieves.play),
     "e": ("an underpaid purchase, and a swapped document", refused.play),
+    "f": ("three tickets of a stock, paid in an ERC-20 token", tokens.play),
 }
 
 

@@ -21,6 +21,8 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
         f"the buyer pays {coins(deal.price)} for '{deal.title}', copy {sale.copy}", sale.block
     )
     report.require(sale.terms.price == deal.price, "the price is the announced one")
+    bound = await _bound_at(cast, sale.block)
+    report.equal(bound, deal.reserve, f"the sale binds {coins(deal.reserve)} of the seller's stake")
 
     parts = await trade.deliveries(cast.world, sale.copy_id, deal.parts)
     for part in sorted(parts, key=lambda part: part.at.block.number):
@@ -41,7 +43,7 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     for actor, block in await cast.withdraw(cast.seller, *cast.deliverers):
         report.step(f"{actor.name} withdraws", block)
     count = await till.count()
-    _table(cast, report, count)
+    _table(cast, report, count, bound)
     report.equal(
         await cast.world.market.seller_stake(cast.seller.address),
         stake,
@@ -50,7 +52,16 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     scene.outcome = f"{len(parts)} parts, {coins(deal.price)} paid"
 
 
-def _table(cast: Cast, report: Report, count: Count) -> None:
+async def _bound_at(cast: Cast, block: int) -> int:
+    """What the purchase in this block moved out of the seller's free stake."""
+    free = [
+        (await cast.world.market.calls([("sellerStakes", (cast.seller.address,))], block=at))[0][0]
+        for at in (block - 1, block)
+    ]
+    return int(free[0] - free[1])
+
+
+def _table(cast: Cast, report: Report, count: Count, bound: int) -> None:
     """Who earned what, beside what the rules say, to the wei."""
     deal = cast.goods.coupon_deal
     fees = deal.parts * deal.fee
@@ -66,12 +77,14 @@ def _table(cast: Cast, report: Report, count: Count) -> None:
             coins(row.gas),
             coins(row.earned),
             coins(rules.get(row.name, 0)),
+            coins(bound if row.name == cast.seller.name else 0),
         )
         for row in count.rows
     ]
     gas = sum(row.gas for row in count.rows)
-    total = (coins(count.total), coins(gas), coins(count.total + gas), coins(count.tips))
-    report.table(("", "balance", "gas paid", "earned", "by the rules"), [*rows, ("sum", *total)])
+    sums = (count.total, gas, count.total + gas, count.tips, bound)
+    head = ("", "balance", "gas paid", "earned", "by the rules", "bound meanwhile")
+    report.table(head, [*rows, ("sum", *map(coins, sums))])
     for row in count.rows:
         expected = rules.get(row.name, 0)
         report.check(
