@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dam.accounts import Signer
 from dam.amounts import format_about, format_amount
 from dam.catalog import Item, Store
 from dam.commands.base import (
@@ -49,6 +48,9 @@ from dam.rpc import RpcRejectedError
 from dam.seeds import BuyerSeed
 from dam.transactions import estimate_gas, suggest_fees
 from dam.types import ZERO_ADDRESS, Address, Status, StoreVersion
+
+if TYPE_CHECKING:
+    from dam.accounts import Signer
 
 ROLE = "buyer"
 _MAX_TIP = 20 * 10**9
