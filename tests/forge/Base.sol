@@ -24,6 +24,7 @@ interface Vm {
     function deal(address who, uint256 balance) external;
     function etch(address where, bytes calldata code) external;
     function expectRevert(bytes calldata reason) external;
+    function getBlockNumber() external view returns (uint256);
     function getRecordedLogs() external returns (Log[] memory);
     function prank(address sender) external;
     function prank(address sender, address origin) external;
@@ -99,6 +100,16 @@ abstract contract Base {
         vm.deal(who, 1_000_000 ether);
     }
 
+    /// @dev The optimizer takes `block.number` for a constant of the transaction, and it is not
+    /// where a test rolls.
+    function _block() internal view returns (uint256) {
+        return vm.getBlockNumber();
+    }
+
+    function _skip(uint256 blocks) internal {
+        vm.roll(_block() + blocks);
+    }
+
     /// @dev A staked deliverer who owns itself.
     function _deliverer(string memory name) internal returns (address who) {
         who = _someone(name);
@@ -163,7 +174,7 @@ abstract contract Base {
         order.sale = Sale(
             seller,
             buyer,
-            uint64(block.number),
+            uint64(_block()),
             0,
             terms.stock,
             terms.parts,
