@@ -31,7 +31,6 @@ from dam.commands.base import (
 from dam.config import Settings
 from dam.errors import (
     BlockRefused,
-    ContractReverted,
     IpfsError,
     KeyFileError,
     Malformed,
@@ -214,9 +213,11 @@ async def buy(
         records.add(deal.record)
         try:
             receipt = await _pay(session, signer, deal)
-        except (ContractReverted, RpcRejectedError, Permanent):
-            # Refused for good. After any other error it may still be mined, so the record stays.
-            records.save(replace(deal.record, failed=True))
+        except (Permanent, RpcRejectedError) as error:
+            # Refused before it was sent, or reverted. After anything else it may still be mined:
+            # a node can report an error and keep the transaction all the same.
+            if isinstance(error, Permanent) or error.method == "eth_estimateGas":
+                records.save(replace(deal.record, failed=True))
             raise
     # Mined; the deadline counts from the block that holds it.
     records.save(replace(deal.record, tx=receipt.tx_hash, block=receipt.block))
