@@ -14,9 +14,8 @@ from demo.world import ROOT
 
 pytestmark = [pytest.mark.kubo, pytest.mark.slow]
 
-BLOCKS = re.findall(
-    r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
-)
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 KEPT = "make demo KEEP=1\n"
 
 
