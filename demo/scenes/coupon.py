@@ -22,7 +22,7 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     )
     report.require(sale.terms.price == deal.price, "the price is the announced one")
 
-    parts = await trade.deliveries(cast.world, sale.copy_id, deal.parts)
+    parts = await trade.deliveries(cast.world, sale.copy_id, deal.parts, seconds=15)
     for part in sorted(parts, key=lambda part: part.at.block.number):
         report.step(f"{cast.name_of(part.by)} delivers part {part.index + 1}", part.at.block.number)
     report.require(
