@@ -75,6 +75,7 @@ async def _play(seed: str, letters: str, broken: str, kubo: bool | None, keep_ru
         except BlockingIOError:
             report.text("another demo with KEEP=1 runs in this checkout: stop that one first")
             return 2
+        report.text("\nA chain and a block store start; the market is compiled and deployed ...")
         async with World(folder=folder, kubo=kubo) as world:
             cast = Cast(world, draw(seed), broken)
             await _scenes(cast, report, letters)

@@ -160,7 +160,7 @@ class Daemon:
                 if isinstance(value, dict):
                     yield value
 
-    async def event(self, name: str, seconds: float = 30) -> dict[str, Any]:
+    async def event(self, name: str, seconds: float = 60) -> dict[str, Any]:
         """Waits for a log line of this run by its event.
 
         Raises:

@@ -18,7 +18,7 @@ from demo import byhand
 from demo.actors import Actor
 from demo.world import World
 
-_DELIVERY_SECONDS = 15.0
+_DELIVERY_SECONDS = 40.0
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ class World:
             args=("--mixed-mining", "--block-time", "1"), folder=self.folder / "anvil"
         )
         self.chain = await stack.enter_async_context(chain)
-        self.reaper.watch(chain.pid)
+        self._guard(chain.pid)
         await self._start_blocks()
         self.rpc = await stack.enter_async_context(JsonRpc(self.chain.url))
         stack.push_async_callback(self._stop_daemons)
@@ -158,11 +158,16 @@ class World:
         self.market = Market(self.rpc, self.deployment)
         await self.market.check_deployment()
 
+    def _guard(self, pid: int) -> None:
+        """The reaper kills it if we cannot; forgotten before it is stopped, as ids are reused."""
+        self.reaper.watch(pid)
+        self._stack.callback(self.reaper.forget, pid)
+
     async def _start_blocks(self) -> None:
         if self._kubo is not False:
             try:
                 node = await self._stack.enter_async_context(KuboNode(folder=self.folder / "ipfs"))
-                self.reaper.watch(node.pid)
+                self._guard(node.pid)
                 self.kubo_node, self.ipfs = node, node.url
             except NodeMissingError:
                 if self._kubo:

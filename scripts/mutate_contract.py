@@ -1,41 +1,76 @@
-"""Put faults into copies of the contract, one at a time, and see that its tests notice.
+"""Break the contract's rules one at a time, and see that the test of each rule notices.
 
-    scripts/mutate_contract.py [--jobs 2] [--no-control] [NAME ...]
+    scripts/mutate_contract.py [--jobs 2] [NAME ...]
 
-Reads tests/contracts/mutants.toml. Each mutant runs the one test that names its rule; the test must
-turn red, and not because the mutant fails to compile. First, as a control, all tests must pass on
-the contract as it is. A run of all mutants writes docs/mutants.md. The checkout is never touched.
+Reads tests/contracts/mutants.toml. Each mutant is compiled apart and meets the one test that names
+its rule; that test must turn red. As a control the same tests run on the contract as it is, and all
+must pass. A run of all mutants writes docs/mutants.md. The sources are never touched.
+
+This file is also the pytest plugin that runs many builds in one session of `ape test`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from queue import Queue
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "contracts" / "mutants.toml"
 REPORT = ROOT / "docs" / "mutants.md"
-FILES = ("ape-config.yaml", "foundry.toml", "pyproject.toml", "tests/conftest.py")
+CONTROL = "control"
+KILLED, SURVIVED = "killed", "SURVIVED"
+SECONDS = 1800
+
+# Compiles each file named, a standard input, into <file>.out: loading the compiler once saves
+# most of its time. Little optimising does for tests, as long as the code fits its limit.
+COMPILER = r"""
+const fs = require("fs"), path = require("path"), solc = require("solc");
+const read = (name) => {
+  const file = path.resolve(name);
+  return fs.existsSync(file) ? { contents: fs.readFileSync(file, "utf8") } : { error: "not found" };
+};
+for (const file of process.argv.slice(1)) {
+  const output = solc.compile(fs.readFileSync(file, "utf8"), { import: read });
+  fs.writeFileSync(file + ".out", output);
+}
+"""
+SETTINGS = {
+    "evmVersion": "cancun",
+    "viaIR": True,
+    "remappings": [
+        "solady/=node_modules/solady/src/",
+        "@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/",
+    ],
+    "optimizer": {
+        "enabled": True,
+        "runs": 1,
+        "details": {"yul": True, "yulDetails": {"stackAllocation": True, "optimizerSteps": ":"}},
+    },
+    "outputSelection": {"*": {"Marketplace": ["abi", "evm.bytecode.object"]}},
+}
+# What a copy for forge needs.
+FILES = ("foundry.toml",)
 FOLDERS = (
     "contracts",
-    "tests/contracts",
     "tests/forge",
-    # Ape does not compile through a link that leads out of the project.
     "node_modules/solady",
     "node_modules/@openzeppelin/contracts",
 )
-SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -47,6 +82,10 @@ class Mutant:
     old: str
     new: str
     killer: str
+
+    @property
+    def for_forge(self) -> bool:
+        return self.killer.startswith("forge:")
 
     def apply(self, source: str) -> str:
         if source.count(self.old) != 1:
@@ -63,86 +102,212 @@ class Mutant:
         return source[:place].count("\n") + 1
 
 
-def make_copy(folder: Path) -> None:
-    """A project of its own: what is compiled and tested, and links to the tools."""
+def read_sources() -> dict[str, str]:
+    """The contract's files, by their path in the project."""
+    paths = sorted((ROOT / "contracts").glob("**/*.sol"))
+    return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
+
+
+# ---------------------------------------------------------------------------------- compiling
+
+
+def compile_all(mutants: list[Mutant], folder: Path, jobs: int) -> dict[str, Path]:
+    """Artifacts by mutant; one that does not compile is a mistake in the list."""
+    sources = read_sources()
+    inputs = []
+    for mutant in mutants:
+        changed = dict(sources)
+        if mutant.name != CONTROL:
+            name = f"contracts/{mutant.file}"
+            changed[name] = mutant.apply(changed[name])
+        document = {
+            "language": "Solidity",
+            "sources": {name: {"content": text} for name, text in changed.items()},
+            "settings": SETTINGS,
+        }
+        path = folder / f"{mutant.name}.json"
+        path.write_text(json.dumps(document))
+        inputs.append(path)
+
+    def compile_some(paths: list[Path]) -> None:
+        if paths:
+            command = ["node", "--stack-size=8000", "-e", COMPILER, "--", *map(str, paths)]
+            subprocess.run(command, cwd=ROOT, check=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(compile_some, [inputs[i::jobs] for i in range(jobs)]))
+    artifacts = {}
+    for mutant, path in zip(mutants, inputs, strict=True):
+        output = json.loads(Path(f"{path}.out").read_text())
+        errors = [e["message"] for e in output.get("errors", ()) if e["severity"] == "error"]
+        if errors:
+            raise SystemExit(f"{mutant.name} does not compile: {errors[0]}")
+        contract = output["contracts"]["contracts/Marketplace.sol"]["Marketplace"]
+        artifact = {
+            "contractName": "Marketplace",
+            "abi": contract["abi"],
+            "deploymentBytecode": {"bytecode": "0x" + contract["evm"]["bytecode"]["object"]},
+        }
+        artifacts[mutant.name] = folder / f"{mutant.name}.artifact"
+        artifacts[mutant.name].write_text(json.dumps(artifact))
+    return artifacts
+
+
+# ----------------------------------------------------------------------------------- the plugin
+
+
+class Session:
+    """Runs each killer on its mutants' builds, in one session, until the first red."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.out = Path(plan["out"])
+        self.builds: dict[str, list[tuple[str, str]]] = plan["builds"]
+        self.results: dict[str, str] = {}
+        self.control_broke = False
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        from ape.contracts import ContractContainer
+        from ethpm_types import ContractType
+
+        killer = f"{Path(metafunc.module.__file__ or '').name}::{metafunc.function.__name__}"
+        builds = [
+            pytest.param(
+                ContractContainer(ContractType.model_validate_json(Path(artifact).read_text())),
+                id=f"mutant-{name}-",
+            )
+            for name, artifact in self.builds.get(killer, ())
+        ]
+        if builds:
+            metafunc.parametrize("marketplace", builds, indirect=True, scope="session")
+
+    @staticmethod
+    def name_of(nodeid: str) -> str | None:
+        _, mark, rest = nodeid.partition("mutant-")
+        return rest.split("-]")[0].split("--")[0].rstrip("-") if mark else None
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if self.name_of(item.nodeid)]
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        name = self.name_of(item.nodeid)
+        if name != CONTROL and self.results.get(name or "") == KILLED:
+            pytest.skip("noticed already")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = self.name_of(report.nodeid)
+        if name is None or report.skipped:
+            return
+        if report.failed and name == CONTROL:
+            self.results[name] = f"BROKEN: {report.nodeid}: {report.longreprtext[-500:]}"
+        elif report.failed:
+            # In its set-up a test says nothing of the rule.
+            late = report.when != "setup"
+            self.results[name] = KILLED if late else f"BROKEN: {report.longreprtext[-300:]}"
+        else:
+            self.results.setdefault(name, SURVIVED)
+
+    def pytest_sessionfinish(self) -> None:
+        self.out.write_text(json.dumps(self.results))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    plan = json.loads(Path(os.environ["DAM_MUTANTS"]).read_text())
+    config.pluginmanager.register(Session(plan), "mutants")
+
+
+def run_ape(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]:
+    """All mutants that a test of tests/contracts must notice, and the control."""
+    control = Mutant(CONTROL, "", "", "", "")
+    artifacts = compile_all([control, *mutants], scratch, jobs)
+    builds: dict[str, list[tuple[str, str]]] = {}
+    for mutant in mutants:
+        known = builds.setdefault(mutant.killer, [(CONTROL, str(artifacts[CONTROL]))])
+        known.append((mutant.name, str(artifacts[mutant.name])))
+    plan = scratch / "plan.json"
+    results = scratch / "results.json"
+    plan.write_text(json.dumps({"out": str(results), "builds": builds}))
+    files = sorted({f"tests/contracts/{mutant.killer.split('::')[0]}" for mutant in mutants})
+    environment = os.environ | {
+        "DAM_MUTANTS": str(plan),
+        "PYTHONPATH": str(ROOT / "scripts"),
+    }
+    command = ["ape", "test", *files, "-q", "-p", "mutate_contract", "--tb=short"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS,
+        check=False,
+    )  # fmt: skip
+    if not results.exists():
+        raise SystemExit(f"ape test broke down:\n{(done.stdout + done.stderr)[-3000:]}")
+    read: dict[str, str] = json.loads(results.read_text())
+    return read
+
+
+# ---------------------------------------------------------------------------------------- forge
+
+
+def make_copy(folder: Path) -> Path:
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name)
     for name in FILES:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / ".tools").symlink_to(ROOT / ".tools")
-
-
-def run(command: list[str], folder: Path, seconds: float) -> tuple[int, str]:
-    """Exit code and output; -1 when the time is up, which counts as not noticed."""
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return -1, "time is up"
-    return done.returncode, done.stdout + done.stderr
+    return folder
 
 
 def judge_forge(folder: Path, prefix: str) -> str:
-    code, output = run(["forge", "test", "--match-test", f"^{prefix}"], folder, SECONDS)
+    test = f"function {prefix}"
+    files = [path for path in folder.glob("tests/forge/**/*.t.sol") if test in path.read_text()]
+    if len(files) != 1:
+        return f"BROKEN: {prefix} stands in {len(files)} files"
+    done = subprocess.run(
+        ["forge", "test", "--match-test", f"^{prefix}", "--match-path", str(files[0])],
+        cwd=folder,
+        # The size limit is the chain's; code not optimised is larger.
+        env=os.environ | {"FOUNDRY_OPTIMIZER": "false", "FOUNDRY_CODE_SIZE_LIMIT": "100000"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    output = done.stdout + done.stderr
     if "[FAIL" in output:
-        return "killed"
-    if code == 0 and "[PASS]" in output:
-        return "SURVIVED"
+        return KILLED
+    if done.returncode == 0 and "[PASS]" in output:
+        return SURVIVED
     return "BROKEN: " + output[-300:]
 
 
-def judge_ape(folder: Path, killer: str) -> str:
-    report = folder / "report.xml"
-    report.unlink(missing_ok=True)
-    command = ["ape", "test", f"tests/contracts/{killer}", "-x", f"--junitxml={report}"]
-    code, output = run(command, folder, SECONDS)
-    if code == 0:
-        return "SURVIVED"
-    if code != 1 or not report.exists():
-        return "BROKEN: " + output[-300:]
-    cases = list(ET.parse(report).iter("testcase"))  # written by the run just made
-    if any(case.find("failure") is not None for case in cases):
-        return "killed"
-    errors = [error.get("message", "") for case in cases for error in case.findall("error")]
-    # The books are compared when a test is over; any other error tells of no rule.
-    if any("failed on teardown" in error and "AssertionError" in error for error in errors):
-        return "killed"
-    return "BROKEN: " + "; ".join(errors)[:300]
+def run_forge(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]:
+    """All mutants that a test of tests/forge must notice, and the control."""
+    folders: Queue[Path] = Queue()
+    for number in range(jobs):
+        folders.put(make_copy(scratch / f"forge-{number}"))
 
+    def judge(mutant: Mutant) -> str:
+        folder = folders.get()
+        target = folder / "contracts" / mutant.file
+        source = target.read_text()
+        try:
+            target.write_text(mutant.apply(source))
+            return judge_forge(folder, mutant.killer.removeprefix("forge:"))
+        finally:
+            target.write_text(source)
+            folders.put(folder)
 
-def judge(mutant: Mutant, folders: Queue[Path]) -> str:
     folder = folders.get()
-    target = folder / "contracts" / mutant.file
-    source = target.read_text()
-    try:
-        target.write_text(mutant.apply(source))
-        for _ in range(2):
-            if mutant.killer.startswith("forge:"):
-                result = judge_forge(folder, mutant.killer.removeprefix("forge:"))
-            else:
-                result = judge_ape(folder, mutant.killer)
-            # Anvil may fail to start on a busy machine.
-            if not result.startswith("BROKEN"):
-                break
-        return result
-    finally:
-        target.write_text(source)
-        folders.put(folder)
+    results = {}
+    for killer in sorted({mutant.killer for mutant in mutants}):
+        result = judge_forge(folder, killer.removeprefix("forge:"))
+        if result != SURVIVED:
+            results[CONTROL] = f"BROKEN: {killer}: {result}"
+    folders.put(folder)
+    with ThreadPoolExecutor(jobs) as pool:
+        for mutant, result in zip(mutants, pool.map(judge, mutants), strict=True):
+            results[mutant.name] = result
+    return results
 
 
-def control(folder: Path) -> None:
-    """Without a mutant everything passes, or nothing that follows means anything."""
-    for command in (["forge", "test"], ["ape", "test", "tests/contracts", "-q"]):
-        code, output = run(command, folder, 4 * SECONDS)
-        if code:
-            raise SystemExit(f"{' '.join(command)} fails without a mutant:\n{output[-2000:]}")
-
-
-def sources_digest() -> str:
-    content = b"".join(p.read_bytes() for p in sorted(ROOT.glob("contracts/**/*.sol")))
-    return sha256(content).hexdigest()[:16]
+# ---------------------------------------------------------------------------------------- report
 
 
 def cell(text: str) -> str:
@@ -152,23 +317,23 @@ def cell(text: str) -> str:
     return f"`{flat}`".replace("|", "\\|") if flat else "(nothing)"
 
 
-def write_report(mutants: list[Mutant], results: list[str]) -> None:
-    killed = sum(result == "killed" for result in results)
-    rows = []
-    for mutant, result in zip(mutants, results, strict=True):
-        place = mutant.line((ROOT / "contracts" / mutant.file).read_text())
-        rows.append(
-            f"| {mutant.name} | {mutant.file}:{place} | {cell(mutant.old)} | {cell(mutant.new)} "
-            f"| {mutant.killer} | {result} |"
-        )
+def write_report(mutants: list[Mutant], results: dict[str, str]) -> None:
+    sources = read_sources()
+    digest = sha256("".join(sources.values()).encode()).hexdigest()[:16]
+    killed = sum(results.get(mutant.name) == KILLED for mutant in mutants)
+    rows = [
+        f"| {mutant.name} | {mutant.file}:{mutant.line(sources[f'contracts/{mutant.file}'])} "
+        f"| {cell(mutant.old)} | {cell(mutant.new)} | {mutant.killer} "
+        f"| {results.get(mutant.name, 'NOT RUN').split(':')[0]} |"
+        for mutant in mutants
+    ]
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(
         "# Mutants of the contract\n\n"
-        "Each rule of the contract was broken in a copy, one at a time, and the test that names\n"
-        "the rule was run. Made by `scripts/mutate_contract.py`; the list is\n"
-        "`tests/contracts/mutants.toml`. Before it, all tests passed on the contract as it is.\n\n"
-        f"{killed} of {len(mutants)} killed. "
-        f"Sources: SHA-256 {sources_digest()}... over contracts/\\*\\*/\\*.sol.\n\n"
+        "Each rule of the contract was broken, one at a time, and the test that names the rule\n"
+        "was run; the same tests pass on the contract as it is. Made by\n"
+        "`scripts/mutate_contract.py` from `tests/contracts/mutants.toml`.\n\n"
+        f"{killed} of {len(mutants)} killed. The sources' SHA-256 begins with {digest}.\n\n"
         "| mutant | place | stood | stands | test | result |\n|---|---|---|---|---|---|\n"
         + "\n".join(rows)
         + "\n"
@@ -176,43 +341,39 @@ def write_report(mutants: list[Mutant], results: list[str]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("names", nargs="*", help="only these mutants; writes no report")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--no-control", action="store_true", help="trust that the tests pass")
     options = parser.parse_args()
     mutants = [Mutant(**one) for one in tomllib.loads(LIST.read_text())["mutant"]]
     if unknown := set(options.names) - {mutant.name for mutant in mutants}:
         parser.error(f"no such mutant: {', '.join(sorted(unknown))}")
     chosen = [one for one in mutants if not options.names or one.name in options.names]
-    for mutant in chosen:
-        mutant.apply((ROOT / "contracts" / mutant.file).read_text())
-
+    begun = time.monotonic()
+    results: dict[str, str] = {}
+    broken = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        folders: Queue[Path] = Queue()
-        for number in range(options.jobs):
-            folder = Path(scratch) / str(number)
-            make_copy(folder)
-            folders.put(folder)
-        if not options.no_control:
-            print("control: all tests on the contract as it is", flush=True)
-            control(folder)
-        begun = time.monotonic()
-        results = []
-        with ThreadPoolExecutor(options.jobs) as pool:
-            for mutant, result in zip(
-                chosen, pool.map(lambda one: judge(one, folders), chosen), strict=True
-            ):
-                results.append(result)
-                print(f"{len(results):4}/{len(chosen)} {mutant.name}: {result}", flush=True)
-    survivors = [m.name for m, r in zip(chosen, results, strict=True) if r != "killed"]
-    seconds = time.monotonic() - begun
-    print(f"{len(chosen) - len(survivors)} of {len(chosen)} killed in {seconds:.0f} s")
-    if survivors:
-        print("not killed:", ", ".join(survivors))
+        for run, part in (
+            (run_ape, [one for one in chosen if not one.for_forge]),
+            (run_forge, [one for one in chosen if one.for_forge]),
+        ):
+            if part:
+                found = run(part, Path(scratch), options.jobs)
+                control = found.pop(CONTROL, SURVIVED)
+                if control != SURVIVED:
+                    broken.append(f"without a mutant: {control}")
+                results |= found
+    broken += [
+        f"{one.name}: {results.get(one.name, 'NOT RUN')}"
+        for one in chosen
+        if results.get(one.name) != KILLED
+    ]
+    killed = sum(results.get(one.name) == KILLED for one in chosen)
+    print(f"{killed} of {len(chosen)} killed in {time.monotonic() - begun:.0f} s")
+    print("\n".join(broken), end="\n" if broken else "")
     if not options.names:
         write_report(chosen, results)
-    return 1 if survivors else 0
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     bound = await _bound_at(cast, sale.block)
     report.equal(bound, deal.reserve, f"the sale binds {coins(deal.reserve)} of the seller's stake")
 
-    parts = await trade.deliveries(cast.world, sale.copy_id, deal.parts)
+    parts = await trade.deliveries(cast.world, sale.copy_id, deal.parts, seconds=15)
     for part in sorted(parts, key=lambda part: part.at.block.number):
         report.step(f"{cast.name_of(part.by)} delivers part {part.index + 1}", part.at.block.number)
     report.require(

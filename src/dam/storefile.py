@@ -169,6 +169,8 @@ def read_folder(
     reader = _StoreReader(folder, _Lines("", {}), tokens)
     if not items:
         reader.faults.append("there is no file in this folder")
+    if "price" not in overrides:
+        raise Faults(folder, [*reader.faults, "name a price for its files: --price '0.05 ether'"])
     store = reader.read({"store": {"name": name}, "items": items}, dict(overrides))
     if reader.faults or store is None:
         raise Faults(folder, reader.faults)

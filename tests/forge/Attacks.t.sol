@@ -106,7 +106,7 @@ contract AttacksTest is Base {
             order.sale.fee
         );
         _hostile.call(abi.encodeCall(IMarketplace.requestExit, (operator)));
-        vm.roll(block.number + 540);
+        _skip(540);
         _everyCallIsLocked(
             abi.encodeCall(IMarketplace.withdrawDelivererStake, (operator, address(_hostile))),
             1 ether
@@ -227,7 +227,7 @@ contract AttacksTest is Base {
         Order memory order = _buy(_seller, _buyer, _terms(self, 1, _arbitrator), self);
         vm.prank(_seller);
         market.setSellerOperator(address(_hostile));
-        vm.roll(block.number + 101);
+        _skip(101);
         Delivery[] memory batch = new Delivery[](1);
         batch[0] = _delivery(order, 0);
         bytes[3] memory calls = [
@@ -273,7 +273,7 @@ contract AttacksTest is Base {
             vm.prank(_three[i], _three[i]);
             market.deliverFragment(_delivery(order, i));
         }
-        vm.roll(block.number + 100_000_000);
+        _skip(100_000_000);
         market.settle(order.copyId, order.sale, order.escrow);
         (Status status,,, uint32 since,) = market.sales(order.copyId);
         assert(status == Status.Settled && since == (1 << 20) - 1);

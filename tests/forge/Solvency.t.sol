@@ -101,7 +101,7 @@ contract Crowd is Base {
         if ((seed >> 16) % 4 == 0) by = _watchdog;
         if ((seed >> 16) % 16 == 1) by = order.sale.seller;
         if ((seed >> 16) % 16 == 2) by = order.sale.buyer;
-        uint256 offset = block.number - order.sale.purchaseBlock;
+        uint256 offset = _block() - order.sale.purchaseBlock;
         Delivery memory delivery = _delivery(order, index);
         vm.prank(by, by);
         try market.deliverFragment(delivery) {
@@ -148,7 +148,7 @@ contract Crowd is Base {
             } catch {}
         } else if (what == 2) {
             try market.refund(order.copyId, order.sale, order.escrow) {
-                if (block.number <= order.sale.purchaseBlock + 300) broken = "refunded early";
+                if (_block() <= order.sale.purchaseBlock + 300) broken = "refunded early";
             } catch {}
         } else {
             try market.concede(order.copyId, order.sale, order.escrow) {
@@ -164,7 +164,7 @@ contract Crowd is Base {
     /// @dev Nothing but a refund closes a sale before its gate.
     function _closedWell(Order memory order, uint32 delivered) private {
         bool all = delivered == (uint256(1) << order.sale.parts) - 1;
-        if (!all && block.number <= order.sale.purchaseBlock + 100) broken = "closed before gate";
+        if (!all && _block() <= order.sale.purchaseBlock + 100) broken = "closed before gate";
     }
 
     function dispute(uint256 seed) external {
@@ -191,7 +191,7 @@ contract Crowd is Base {
     }
 
     function wait_(uint256 seed) external {
-        vm.roll(block.number + 1 + seed % ((seed >> 8) % 4 == 0 ? 150 : 10));
+        _skip(1 + seed % ((seed >> 8) % 4 == 0 ? 150 : 10));
     }
 
     function restake(uint256 seed, uint96 amount) external {
@@ -274,7 +274,7 @@ contract Crowd is Base {
 
     /// @notice Every state can be left, and every coin taken out, by its own people alone.
     function everybodyLeaves() external {
-        vm.roll(block.number + 10_000);
+        _skip(10_000);
         for (uint256 i; i < _orders.length; ++i) {
             Order memory order = _orders[i];
             (Status status,,,,) = market.sales(order.copyId);
@@ -305,7 +305,7 @@ contract Crowd is Base {
                 market.requestExit(who);
             }
         }
-        vm.roll(block.number + 540);
+        _skip(540);
         for (uint256 i; i < _operators.length; ++i) {
             address who = _operators[i];
             if (market.delivererStakes(who) == 0) continue;

@@ -11,11 +11,10 @@ import sys
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from dam.accounts import Signer, keyfile_path, load_account
 from dam.amounts import format_about, format_amount, parse_amount
 from dam.config import Settings
 from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
@@ -26,6 +25,9 @@ from dam.market import Market
 from dam.rpc import JsonRpc, RpcRejectedError, quantity
 from dam.transactions import Receipt, transact
 from dam.types import Address
+
+if TYPE_CHECKING:
+    from dam.accounts import Signer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -212,12 +214,16 @@ def role_alias(settings: Settings, role: str, account: str | None) -> str:
 
 def open_signer(settings: Settings, role: str, account: str | None) -> Signer:
     """The account that signs for a role."""
+    from dam.accounts import load_account  # with eth_account, half of the start-up time
+
     alias = role_alias(settings, role, account)
     return load_account(alias, environ=os.environ, prompt=prompt(), notice=note)
 
 
 def role_address(settings: Settings, role: str, account: str | None = None) -> Address:
     """The address of a role's account, which its keyfile names in plain: no passphrase needed."""
+    from dam.accounts import keyfile_path
+
     path = keyfile_path(role_alias(settings, role, account), os.environ)
     try:
         value = json.loads(path.read_bytes())["address"]

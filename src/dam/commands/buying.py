@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dam.accounts import Signer
 from dam.amounts import format_about, format_amount
 from dam.catalog import Item, Store
 from dam.commands.base import (
@@ -53,6 +52,9 @@ from dam.tallies import ArbiterRecord, Rating, arbiter_record, bound_stake, rati
 from dam.tokens import Tokens, read_tokens
 from dam.transactions import estimate_gas, suggest_fees
 from dam.types import ZERO32, ZERO_ADDRESS, Address, Status, StoreVersion, Terms
+
+if TYPE_CHECKING:
+    from dam.accounts import Signer
 
 ROLE = "buyer"
 _MAX_TIP = 20 * 10**9
@@ -251,9 +253,11 @@ async def buy(
         records.add(deal.record)
         try:
             receipt = await _pay(session, signer, deal, allowed)
-        except (ContractReverted, RpcRejectedError, Permanent):
-            # Refused for good. After any other error it may still be mined, so the record stays.
-            records.save(replace(deal.record, failed=True))
+        except (Permanent, RpcRejectedError) as error:
+            # Refused before it was sent, or reverted. After anything else it may still be mined:
+            # a node can report an error and keep the transaction all the same.
+            if isinstance(error, Permanent) or error.method == "eth_estimateGas":
+                records.save(replace(deal.record, failed=True))
             raise
     # Mined; the deadline counts from the block that holds it.
     records.save(replace(deal.record, tx=receipt.tx_hash, block=receipt.block))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dam.accounts import Signer
 from dam.commands.base import Session, hexed
 from dam.errors import Permanent
 from dam.hashing import escrow_of, sale_of
@@ -15,6 +14,9 @@ from dam.salebook import Action, SaleRecord
 from dam.tokens import Tokens, read_tokens
 from dam.transactions import Receipt
 from dam.types import ZERO_ADDRESS, CopyId, Status, Windows
+
+if TYPE_CHECKING:
+    from dam.accounts import Signer
 
 _ID = re.compile(r"0x[0-9a-f]{6,64}")
 

@@ -394,10 +394,15 @@ def warnings(
         fee = draft.commission // draft.parts
         bond = draft.bond if int(draft.arbitrator, 16) else 0
         needed[draft.name] = draft.parts * fee + draft.penalty + bond
+        if draft.threshold == 1:
+            told.append(
+                f"{draft.name}: one part gives the whole key, so each of its deliverers can open "
+                "the good alone"
+            )
         if draft.threshold == draft.parts:
             told.append(
-                f"{draft.name}: all {draft.parts} parts are needed, so one silent deliverer "
-                "costs you the sale unless your watchdog runs"
+                f"{draft.name}: every part is needed, so one silent deliverer costs you the sale "
+                "unless your watchdog runs"
             )
         if fee < DELIVERY_GAS * gas_price:
             told.append(

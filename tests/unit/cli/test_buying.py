@@ -12,8 +12,10 @@ import pytest
 
 from dam import sharing
 from dam.catalog import Item
+from dam.commands.buying import _check_undecided
 from dam.errors import Malformed, Permanent
 from dam.hashing import keccak
+from dam.history import History
 from dam.payload import InlinePayload
 from dam.purchases import (
     Record,
@@ -26,9 +28,16 @@ from dam.purchases import (
     unpaid,
 )
 from dam.roles import buyer as role
+from dam.salebook import SaleBook
 from dam.sealing import seal_fragment
 from dam.seeds import BuyerSeed, new_seed
-from dam.types import ZERO_ADDRESS, Deployment, FragmentDelivered, Purchase
+from dam.types import (
+    ZERO_ADDRESS,
+    Deployment,
+    FragmentDelivered,
+    Purchase,
+    StoreVersion,
+)
 
 K, N = 3, 5
 SECRET = keccak(b"content key")
@@ -272,3 +281,24 @@ def test_attempts_that_were_never_paid_are_told_apart(
     assert record_of([failed, paid], purchase) == paid
     assert unpaid([failed, paid], [purchase]) == [failed]
     assert unpaid([replace(failed, failed=True), paid], [purchase]) == []
+
+
+def test_nobody_pays_twice_for_one_undecided_attempt(
+    tmp_path: Path, purchase: Purchase, deployment: Deployment, make: Any
+) -> None:
+    records = Records(tmp_path / "purchases")
+    undecided = record(purchase, deployment)
+    records.add(undecided)
+    version = StoreVersion(make.seller, purchase.store_digest, keccak(b"root"), make.at(1))
+
+    def check(*logs: Any) -> None:
+        _check_undecided(records, History(logs, 9, SaleBook(logs)), make.seller, "thing")
+
+    with pytest.raises(Permanent, match="--again"):
+        check(version)
+    # It arrived; somebody else has the copy; the store changed: it can never be mined (again).
+    check(version, purchase)
+    check(version, replace(purchase, keys=()))
+    check(replace(version, digest=keccak(b"newer")))
+    records.save(replace(undecided, failed=True))
+    check(version)

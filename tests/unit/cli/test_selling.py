@@ -276,6 +276,6 @@ async def test_advice(shop: role.Shop, blocks: BlockStore, known: dict[Address, 
     told = "\n".join(
         role.warnings([whole], known, shop.deployment.windows, free_stake=10**18, gas_price=1)
     )
-    assert "all 3 parts are needed" in told
+    assert "every part is needed" in told
     assert "stake" not in told
     assert "bother" not in told

@@ -189,8 +189,12 @@ def test_a_folder_needs_a_price_and_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(Faults) as caught:
         read_folder(tmp_path, name="shelf", overrides={})
-    assert "price is missing" in str(caught.value)
-    assert "is empty" in str(caught.value)
+    assert "--price" in str(caught.value)
+    with pytest.raises(Faults, match="is empty"):
+        read_folder(tmp_path, name="shelf", overrides={"price": 1})
+    (tmp_path / "a").unlink()
+    with pytest.raises(Faults, match="no file"):
+        read_folder(tmp_path, name="shelf", overrides={"price": 1})
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
