@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Marketplace} from "../../contracts/Marketplace.sol";
 import {
     Delivery,
     Escrow,
+    IMarketplace,
     Sale,
     Status,
     Terms,
@@ -28,6 +28,9 @@ interface Vm {
     function assertTrue(bool condition) external pure;
     function assume(bool condition) external pure;
     function deal(address who, uint256 balance) external;
+    function deployCode(string calldata artifact, bytes calldata arguments)
+        external
+        returns (address deployed);
     function etch(address where, bytes calldata code) external;
     function expectEmit(address emitter) external;
     function expectRevert(bytes calldata reason) external;
@@ -107,9 +110,10 @@ abstract contract Base {
     bool public constant IS_TEST = true;
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
     uint256 internal constant MIN_STAKE = 0.1 ether;
+    uint64 internal constant EXIT = 640;
     bytes32 internal constant KEY = bytes32(uint256(0x42 << 248));
 
-    Marketplace internal market;
+    IMarketplace internal market;
     /// Everybody who may own something in the market.
     address[] internal cast;
     uint256 private _items;
@@ -120,7 +124,12 @@ abstract contract Base {
 
     /// @dev All windows differ, so that none can stand in for another unseen.
     function _deploy(address governor) internal {
-        market = new Marketplace(Windows(300, 110, 120, 540, 9, 130), governor, MIN_STAKE, 0);
+        Windows memory windows = Windows(300, 110, 120, EXIT, 105, 130);
+        market = IMarketplace(
+            vm.deployCode(
+                "Marketplace.sol:Marketplace", abi.encode(windows, governor, MIN_STAKE, 0)
+            )
+        );
     }
 
     function _someone(string memory name) internal returns (address who) {

@@ -107,12 +107,12 @@ contract Court is IArbitrator {
 /// @notice A court that calls back while it is asked, or gives the same number twice.
 contract HostileCourt is Court {
     address private _target;
-    bytes[] private _calls;
+    bytes private _calls;
     bytes4[] public answers;
     bool public numbersTwice;
 
     function prepare(address target, bytes[] calldata calls, bool twice) external {
-        (_target, _calls, numbersTwice) = (target, calls, twice);
+        (_target, _calls, numbersTwice) = (target, abi.encode(calls), twice);
     }
 
     function answered() external view returns (uint256) {
@@ -137,8 +137,10 @@ contract HostileCourt is Court {
     }
 
     function _callBack() private {
-        for (uint256 i; i < _calls.length; ++i) {
-            (bool good, bytes memory answer) = _target.call(_calls[i]);
+        if (_calls.length == 0) return;
+        bytes[] memory calls = abi.decode(_calls, (bytes[]));
+        for (uint256 i; i < calls.length; ++i) {
+            (bool good, bytes memory answer) = _target.call(calls[i]);
             answers.push(good ? bytes4(0) : bytes4(answer));
         }
     }
