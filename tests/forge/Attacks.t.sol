@@ -106,7 +106,7 @@ contract AttacksTest is Base {
             order.sale.fee
         );
         _hostile.call(abi.encodeCall(IMarketplace.requestExit, (operator)));
-        _skip(540);
+        _skip(EXIT);
         _everyCallIsLocked(
             abi.encodeCall(IMarketplace.withdrawDelivererStake, (operator, address(_hostile))),
             1 ether
@@ -251,7 +251,7 @@ contract AttacksTest is Base {
     // ------------------------------------------------------------------------------- far blocks
 
     function test_exitBlockFitsItsField() external {
-        vm.roll(uint256(type(uint32).max) - 539);
+        vm.roll(uint256(type(uint32).max) - EXIT + 1);
         vm.expectRevert(
             abi.encodeWithSelector(
                 IMarketplace.AmountTooLarge.selector, uint256(type(uint32).max) + 1
@@ -259,7 +259,7 @@ contract AttacksTest is Base {
         );
         vm.prank(_three[0]);
         market.requestExit(_three[0]);
-        vm.roll(uint256(type(uint32).max) - 540);
+        vm.roll(uint256(type(uint32).max) - EXIT);
         vm.prank(_three[0]);
         market.requestExit(_three[0]);
         (,,,, uint256 exitBlock) = market.deliverers(_three[0]);

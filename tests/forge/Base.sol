@@ -152,16 +152,6 @@ abstract contract Base {
         return uint256(keccak256(bytes(name)));
     }
 
-    /// @dev The optimizer takes `block.number` for a constant of the transaction, and it is not
-    /// where a test rolls.
-    function _block() internal view returns (uint256) {
-        return vm.getBlockNumber();
-    }
-
-    function _skip(uint256 blocks) internal {
-        vm.roll(_block() + blocks);
-    }
-
     /// @dev A staked deliverer who owns itself.
     function _deliverer(string memory name) internal returns (address who) {
         who = _someone(name);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Marketplace} from "../../contracts/Marketplace.sol";
 import {
     Delivery,
     Escrow,
@@ -58,7 +57,7 @@ contract Crowd is Base {
         }
     }
 
-    function theMarket() external view returns (Marketplace) {
+    function theMarket() external view returns (IMarketplace) {
         return market;
     }
 
@@ -305,7 +304,7 @@ contract Crowd is Base {
                 market.requestExit(who);
             }
         }
-        _skip(540);
+        _skip(EXIT);
         for (uint256 i; i < _operators.length; ++i) {
             address who = _operators[i];
             if (market.delivererStakes(who) == 0) continue;
@@ -319,7 +318,7 @@ contract Crowd is Base {
 contract SolvencyTest {
     bool public constant IS_TEST = true;
     Crowd private _crowd;
-    Marketplace private _market;
+    IMarketplace private _market;
     uint256[7] private _reached;
 
     function setUp() public {
