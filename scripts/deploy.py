@@ -7,8 +7,8 @@ The network is an argument, so one script serves a local chain, a test network a
     ape run deploy --network ... --governor 0x...              an account or a DAO's contract
     ape run deploy --network ... --governor timelock --timelock-proposer 0x...
 
-Neither the windows nor the governor can be changed afterwards. A deployment is immutable: a new
-version is a new address.
+The windows and the governor cannot be changed afterwards. A deployment is immutable: a new version
+is a new address.
 """
 
 from __future__ import annotations
