@@ -190,6 +190,10 @@ class World:
     async def _stop_daemons(self) -> None:
         await asyncio.gather(*(daemon.stop() for daemon in self._daemons if daemon.running))
 
+    async def kill_daemons(self) -> None:
+        """Ends all daemons at once, without a chance to drain."""
+        await asyncio.gather(*(daemon.kill() for daemon in self._daemons if daemon.running))
+
     @property
     def record(self) -> Path:
         """File of the deployment record."""

@@ -341,13 +341,6 @@ class Ledger:
         row = self.db.execute("SELECT * FROM purchases WHERE id = ?", (purchase_id,)).fetchone()
         return _sale(row)
 
-    def orphans_of(self, copy_id: CopyId) -> list[SaleRow]:
-        """Orphaned purchases of the same copy."""
-        rows = self.db.execute(
-            "SELECT * FROM purchases WHERE copy_id = ? AND orphaned = 1 ORDER BY id", (copy_id,)
-        )
-        return [_sale(row) for row in rows]
-
     def mark_sale(self, purchase_id: int, state: str, reason: str = "") -> None:
         """Moves a purchase to another state."""
         self.db.execute(

@@ -135,14 +135,6 @@ class Outbox:
         )
         return [_job(row) for row in rows]
 
-    def adopt(self, job: Job, purchase: int, deadline: int) -> None:
-        """Gives an orphaned purchase's job to the same purchase in its new block."""
-        self._db.execute(
-            "UPDATE jobs SET purchase = ?, deadline = ?, reason = '', "
-            "state = CASE state WHEN 'cancelled' THEN 'due' ELSE state END WHERE id = ?",
-            (purchase, deadline, job.id),
-        )
-
     def postpone(self, job: Job, block: int, reason: str) -> None:
         """Not now: look again when ``block`` may be next. Counts as a try."""
         self._db.execute(

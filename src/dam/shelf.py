@@ -243,13 +243,6 @@ class Shelf:
             (*place, purchase, buyer_key, fragment),
         )
 
-    def move_sealed(self, orphan: int, purchase: int, index: int) -> None:
-        """The same purchase stands in another block now; inside the caller's transaction."""
-        self._db.execute(
-            "UPDATE sealed SET purchase = ?, orphaned = 0 WHERE purchase = ? AND idx = ?",
-            (purchase, orphan, index),
-        )
-
     # -------------------------------------------------------------------------------------- pins
 
     def to_pin(self) -> list[Document]:

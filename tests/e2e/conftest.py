@@ -23,13 +23,20 @@ WINDOWS = ("--dispute-blocks", "100", "--arbitration-blocks", "100")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def world() -> AsyncIterator[World]:
+async def whole_world() -> AsyncIterator[World]:
     """Anvil, Kubo and a market; without Kubo the tests are skipped, and CI refuses skips."""
     try:
         async with World(kubo=True, deploy=WINDOWS) as world:
             yield world
     except NodeMissingError as error:
         pytest.skip(str(error))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(whole_world: World) -> AsyncIterator[World]:
+    """The world, and an end to the daemons that a test started: they would eat the others' time."""
+    yield whole_world
+    await whole_world.kill_daemons()
 
 
 async def sent_by(world: World, address: str) -> list[tuple[int, int]]:

@@ -245,8 +245,7 @@ class Deliverer:
         sealed = []
         for part in parts:
             try:
-                if not self._adopt(sale, part.index):
-                    sealed.append(self._seal(sale, part))
+                sealed.append(self._seal(sale, part))
             except Refused as error:
                 self._end(sale, "refused", error.reason, str(error))
                 return
@@ -273,22 +272,6 @@ class Deliverer:
             blocks_left=sale.deadline - head,
             fee=purchase.terms.fee,
         )
-
-    def _adopt(self, sale: SaleRow, index: int) -> bool:
-        """Takes over the delivery to the same purchase in a block since orphaned.
-
-        The `Sale` does not name the block's hash, so what was signed for it may still be mined.
-        """
-        wanted = sale_of(sale.purchase)
-        for orphan in self._ledger.orphans_of(sale.purchase.copy_id):
-            for job in self._outbox.of_purchase(orphan.id):
-                same = job.delivery is not None and job.delivery.sale == wanted
-                if same and job.index == index and job.state != "failed":
-                    with self._ledger.transaction():
-                        self._outbox.adopt(job, sale.id, sale.deadline)
-                        self._shelf.move_sealed(orphan.id, sale.id, index)
-                    return True
-        return False
 
     def _seal(self, sale: SaleRow, kept: KeptPart) -> _Sealed:
         """Opens one of our parts, checks it against the sale, and seals it to the buyer."""

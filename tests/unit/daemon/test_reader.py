@@ -173,10 +173,17 @@ async def test_a_node_behind_changes_nothing(world: World, built: BuiltStore) ->
     async def old_head() -> BlockRef:
         return stale
 
+    async def old_block(number: int) -> BlockRef:
+        if number > 4:
+            raise BlockUnknownError(f"no block {number}")
+        return await known(number)
+
+    known, world.chain.block = world.chain.block, old_block  # type: ignore[method-assign]
     world.chain.head = old_head  # type: ignore[method-assign]
     step = await daemon.reader.advance()
     assert step.rollback is None
     assert daemon.ledger.cursor() == before
+    world.chain.block = known  # type: ignore[method-assign]
     world.chain.head = fresh  # type: ignore[method-assign]
     await read(daemon)
     assert daemon.ledger.cursor() == before

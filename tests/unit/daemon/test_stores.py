@@ -86,6 +86,37 @@ async def test_slow_stores_hold_up_nobody(world: World) -> None:
     assert daemon.events("store_unavailable")
 
 
+async def test_stores_that_failed_before_leave_places_free(world: World) -> None:
+    """Each of them may hang for two minutes by now; a new store is read at once all the same."""
+    world.blocks = slow = SlowStore()
+    daemon = world.daemon
+    daemon.restart()
+    for number in range(12):
+        cid = Cid.of("dag-json", b"slow %d" % number)
+        slow.hanging.add(cid)
+        world.chain.publish(THIEF, cid.digest, bytes(32))
+    world.chain.mine(3)
+    await daemon.reader.advance()
+    daemon.ledger.db.execute("UPDATE documents SET attempts = 10")
+    keeper = keeper_of(daemon, places=4)
+
+    async def play() -> None:
+        await until(lambda: len(slow.asked) >= 2)
+        await world.shop.add("coupon")
+        honest = await world.shop.publish()
+        world.chain.mine(3)
+        await daemon.reader.advance()
+        keeper.wake()
+
+        def read() -> bool:
+            found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+            return found is not None and found.state == "read"
+
+        await until(read)
+
+    await running(keeper, play)
+
+
 async def test_each_attempt_is_more_patient_and_later(world: World, built: BuiltStore) -> None:
     daemon = world.daemon
     hidden = world.blocks.blocks.pop(Cid("dag-json", built.digest))
