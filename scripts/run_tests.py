@@ -1,6 +1,6 @@
 """Run every stage of the tests, say how many tests each collected, and fail if any did.
 
-    scripts/run_tests.py [forge] [unit] [node] [chain]      all four when none is named
+    scripts/run_tests.py [forge] [unit] [node] [model] [chain]     all when none is named
 
 DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
 """
@@ -76,6 +76,7 @@ STAGES = {
     "forge": lambda: run_forge("forge"),
     "unit": lambda: run_pytest("unit", UNIT, ["tests/unit"]),
     "node": lambda: run_pytest("node", UNIT, ["tests/node"]),
+    "model": lambda: run_pytest("model", UNIT, ["tests/model"]),
     "chain": lambda: run_pytest("chain", ["ape", "test"], ["tests/contracts", "tests/e2e"]),
 }
 
