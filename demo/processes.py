@@ -19,19 +19,23 @@ from pathlib import Path
 from typing import Any
 
 _REAPER = """
-import os, signal, sys
-alive = set()
+import os, shutil, signal, sys, time
+alive, folders = set(), []
 for line in sys.stdin:
-    pid = int(line)
-    alive.add(pid) if pid > 0 else alive.discard(-pid)
+    word = line.rstrip("\\n")
+    if word.startswith("/"): folders.append(word)
+    elif word.startswith("-"): alive.discard(int(word[1:]))
+    else: alive.add(int(word))
 for pid in alive:
     try: os.killpg(pid, signal.SIGKILL)
     except OSError: pass
+if alive: time.sleep(0.5)
+for folder in folders: shutil.rmtree(folder, ignore_errors=True)
 """
 
 
 class Reaper:
-    """A tiny process that waits for our end and kills what we left behind."""
+    """A tiny process that waits for our end, then kills and removes what we left behind."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -39,19 +43,25 @@ class Reaper:
         )
 
     def watch(self, pid: int) -> None:
-        self._tell(pid)
+        """A process group that must not outlive us."""
+        self._tell(str(pid))
 
     def forget(self, pid: int) -> None:
-        self._tell(-pid)
+        """It has ended, or is about to be: its id may be another's soon."""
+        self._tell(f"-{pid}")
+
+    def remove(self, folder: Path) -> None:
+        """A temporary folder that must not outlive us."""
+        self._tell(str(folder.absolute()))
 
     def close(self) -> None:
         if self._process.stdin:
             self._process.stdin.close()
         self._process.wait(5)
 
-    def _tell(self, number: int) -> None:
+    def _tell(self, word: str) -> None:
         if self._process.stdin:
-            self._process.stdin.write(f"{number}\n".encode())
+            self._process.stdin.write(f"{word}\n".encode())
             self._process.stdin.flush()
 
 

@@ -145,6 +145,8 @@ class World:
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.reaper = Reaper()
         stack.callback(self.reaper.close)
+        if self._given is None:
+            self.reaper.remove(self.folder)
         # A block per transaction, and one a second besides: time passes without anybody's doing.
         chain = AnvilNode(
             args=("--mixed-mining", "--block-time", "1"), folder=self.folder / "anvil"

@@ -59,8 +59,8 @@ def test_an_unknown_break_or_scene_is_refused_at_once():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_or_killed_it_leaves_no_process_behind(number):
-    process = demo(DEMO_SCENES="a")
+def test_stopped_or_killed_it_leaves_no_process_and_no_file_behind(number, tmp_path):
+    process = demo(DEMO_SCENES="a", TMPDIR=str(tmp_path))
     pids = []
     for line in process.stdout:
         pids += map(int, re.findall(r"runs as process (\d+)", line))
@@ -73,6 +73,9 @@ def test_stopped_or_killed_it_leaves_no_process_behind(number):
     deadline = time.monotonic() + 10
     while alive := [pid for pid in pids if runs(pid)]:
         assert time.monotonic() < deadline, f"{alive} still run"
+        time.sleep(0.1)
+    while left := list(tmp_path.glob("dam-*")):
+        assert time.monotonic() < deadline, f"{left} are still there"
         time.sleep(0.1)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -84,6 +86,33 @@ async def test_a_drain_that_hangs_is_cut(
     stop.request()
     await asyncio.wait_for(task, 2)
     assert world.daemon.events("drain_timeout")
+
+
+async def test_the_second_signal_stops_at_once(world: World, built: BuiltStore) -> None:
+    """Real signals, and their handlers are given back."""
+    stop = Stop()
+    service = world.daemon.service
+    assert service is not None
+
+    async def hang() -> BlockRef:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def live() -> None:
+        with stop.on_signals():
+            await service.run(stop)
+
+    before = signal.getsignal(signal.SIGTERM)
+    world.chain.head = hang  # type: ignore[method-assign]
+    task = asyncio.create_task(live())
+    await asyncio.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 2)
+    assert signal.getsignal(signal.SIGTERM) in (before, signal.SIG_DFL)
 
 
 async def test_a_failing_node_is_asked_again(world: World, built: BuiltStore) -> None:
