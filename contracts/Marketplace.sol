@@ -5,7 +5,14 @@ import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
 
 import {Sales} from "./Sales.sol";
 import {Stakes} from "./Stakes.sol";
-import {Delivery, Escrow, IMarketplace, Sale, Status, Windows} from "./interfaces/IMarketplace.sol";
+import {
+    Delivery,
+    Escrow,
+    IMarketplace,
+    Sale,
+    Status,
+    Windows
+} from "./interfaces/IMarketplace.sol";
 import {Events} from "./libraries/Events.sol";
 import {Hashes} from "./libraries/Hashes.sol";
 import {SaleWord} from "./libraries/SaleWord.sol";
@@ -94,7 +101,10 @@ contract Marketplace is Sales {
     // ------------------------------------------------------------------------------- closing
 
     /// @inheritdoc IMarketplace
-    function confirm(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external unlocked {
+    function confirm(bytes32 copyId, Sale calldata sale, Escrow calldata escrow)
+        external
+        unlocked
+    {
         (uint256 word, Status status) = _load(copyId, sale);
         if (msg.sender != sale.buyer) revert NotAllowed(msg.sender);
         if (status != Status.Complete) revert WrongStatus(copyId, status);
@@ -135,7 +145,10 @@ contract Marketplace is Sales {
     }
 
     /// @inheritdoc IMarketplace
-    function concede(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external unlocked {
+    function concede(bytes32 copyId, Sale calldata sale, Escrow calldata escrow)
+        external
+        unlocked
+    {
         (uint256 word, Status status) = _load(copyId, sale);
         if (status == Status.Complete) {
             if (msg.sender != sale.seller) revert NotAllowed(msg.sender);
@@ -226,7 +239,8 @@ contract Marketplace is Sales {
         _checkEscrow(copyId, sale, escrow);
         if (status != Status.Disputed) revert WrongStatus(copyId, status);
         if (
-            msg.sender != sale.buyer && msg.sender != sale.seller && msg.sender != escrow.arbitrator
+            msg.sender != sale.buyer && msg.sender != sale.seller
+                && msg.sender != escrow.arbitrator
         ) {
             revert NotAllowed(msg.sender);
         }
@@ -305,8 +319,9 @@ contract Marketplace is Sales {
     /// @dev Reverts unless the fragment has its size and the part is in the item.
     function _checkPart(Delivery calldata d, uint256 parts) private pure {
         if (d.fragment.length != FRAGMENT_BYTES) revert InvalidFragmentLength(d.fragment.length);
-        if (d.index >= parts || !MerkleProofLib.verifyCalldata(d.proof, d.sale.partsRoot, d.leaf()))
-        {
+        if (
+            d.index >= parts || !MerkleProofLib.verifyCalldata(d.proof, d.sale.partsRoot, d.leaf())
+        ) {
             revert PartNotInItem(d.copyId, d.index);
         }
     }

@@ -285,7 +285,13 @@ abstract contract Stakes is IMarketplace {
     function deliverers(address operator)
         external
         view
-        returns (address owner, uint256 stake, uint256 earned, uint256 delivered, uint256 exitBlock)
+        returns (
+            address owner,
+            uint256 stake,
+            uint256 earned,
+            uint256 delivered,
+            uint256 exitBlock
+        )
     {
         Deliverer storage deliverer = _deliverers[operator];
         if (_isRegistered(deliverer)) owner = _ownerOf(deliverer, operator);

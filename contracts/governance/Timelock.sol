@@ -4,8 +4,8 @@ pragma solidity 0.8.30;
 import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 
 /// @title OpenZeppelin's timelock, as the deploy script offers it for the market's governor
-/// @notice Whoever holds the proposer role schedules, anyone executes after the delay. Nobody is its
-/// administrator but itself.
+/// @notice Whoever holds the proposer role schedules, anyone executes after the delay. Nobody is
+/// its administrator but itself.
 contract Timelock is TimelockController {
     /// @param minDelay Least delay, in seconds.
     /// @param proposers Who may schedule and cancel: a Governor's contract, or a multisig.

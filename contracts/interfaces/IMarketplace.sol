@@ -2,7 +2,8 @@
 pragma solidity 0.8.30;
 
 /// @notice What an item is sold for: one leaf of the store's catalogue tree.
-/// @dev The leaf is keccak256(keccak256(abi.encode(terms))), as in OpenZeppelin's StandardMerkleTree.
+/// @dev The leaf is keccak256(keccak256(abi.encode(terms))), as in OpenZeppelin's
+/// StandardMerkleTree.
 struct Terms {
     /// keccak256 of the UTF-8 bytes of the item's id.
     bytes32 itemId;
@@ -139,17 +140,18 @@ struct Slash {
 /// the sale. With d parts paid to deliverers, f to the buyer (delivered by the seller himself),
 /// F = (d + f) x fee, and back = min(what the seller gets of a native price, F):
 ///
-/// | end                         | buyer                        | seller              | stake                        | arbitrator |
-/// |-----------------------------|------------------------------|---------------------|------------------------------|------------|
-/// | confirmed, settled, silence | silence: his bond            | price - back        | R - F + back                 | -          |
-/// | refund; conceded: Complete  | price, q                     | -                   | R - F - q                    | -          |
-/// | seller concedes: Disputed   | price, penalty, both bonds   | -                   | R - F - penalty - bond       | -          |
-/// | buyer concedes              | -                            | price - back, bond  | R - F + back                 | -          |
-/// | ruling (b, w)               | b, w, bond unless b = w = 0  | price - b - back    | R - F - w + back, less the   | one bond   |
-/// |                             |                              |                     | bond unless b = w = 0        |            |
+/// | end | buyer | seller | stake | arbitrator |
+/// |---|---|---|---|---|
+/// | confirmed, settled | - | price - back | R - F + back | - |
+/// | silence | his bond | price - back | R - F + back | - |
+/// | refund; conceded when Complete | price, q | - | R - F - q | - |
+/// | seller concedes, Disputed | price, penalty, both bonds | - | R - F - penalty - bond | - |
+/// | buyer concedes | - | price - back, the bond | R - F + back | - |
+/// | ruling (b, w), not 0 | b, w, bond | price - b - back | R - F - w + back - bond | a bond |
+/// | ruling, b = w = 0 | - | price - back | R - F + back | a bond |
 ///
-/// where q = penalty x (k - min(d, k)) / k rounded down (the dust stays in the seller's stake), b is
-/// the part of the price ruled to the buyer, w the penalty or 0. Parts are paid as they arrive.
+/// where q = penalty x (k - min(d, k)) / k rounded down (the dust stays in the seller's stake), b
+/// is the part of the price ruled to the buyer, w the penalty or 0. Parts are paid as they arrive.
 ///
 /// Immutable: no owner, no pause, no upgrade. Everything owed is a credit that its owner withdraws.
 interface IMarketplace {
@@ -174,7 +176,8 @@ interface IMarketplace {
     error StakeTooLow(uint256 stake, uint256 minimum);
     /// @notice The seller's free stake does not cover what the call needs.
     error SellerStakeTooLow(address seller, uint256 free, uint256 needed);
-    /// @notice An X25519 key is not canonical (>= 2^255 - 19, the top bit included) or of low order.
+    /// @notice An X25519 key is not canonical (>= 2^255 - 19, the top bit included) or of low
+    /// order.
     error InvalidKey(bytes32 key);
     /// @notice The operator is already registered; add stake instead.
     error AlreadyRegistered(address operator);
@@ -202,7 +205,8 @@ interface IMarketplace {
     error StoreChanged(address seller, bytes32 read, bytes32 current);
     /// @notice The terms are not in the catalogue that the store's root commits to.
     error TermsNotInCatalogue(address seller, bytes32 itemId);
-    /// @notice 1 <= threshold <= parts <= 32 does not hold, or a native commission exceeds the price.
+    /// @notice 1 <= threshold <= parts <= 32 does not hold, or a native commission exceeds the
+    /// price.
     error InvalidTerms(bytes32 itemId);
     /// @notice The arbitrator is the seller or the buyer.
     error InvalidArbitrator(address arbitrator);
@@ -210,7 +214,8 @@ interface IMarketplace {
     error StoreClosed(address seller);
     /// @notice An item priced in a token takes no native coin.
     error CoinsWithToken(uint256 value);
-    /// @notice The token did not move, or said so: too little balance or allowance, or an odd token.
+    /// @notice The token did not move, or said so: too little balance or allowance, or an odd
+    /// token.
     error TokenTransferFailed(address token);
     /// @notice The token moved another amount than it was asked to; such tokens are not taken.
     error TokenAmountWrong(address token, uint256 received, uint256 price);
@@ -235,7 +240,8 @@ interface IMarketplace {
     error DeliveryClosed(bytes32 copyId, uint256 lastBlock);
     /// @notice Deliveries come straight from a plain account, without code.
     error NotPlainAccount(address caller);
-    /// @notice The caller is neither the deliverer whom the leaf names, nor the seller or his operator.
+    /// @notice The caller is neither the deliverer whom the leaf names, nor the seller or his
+    /// operator.
     error NotYourPart(address deliverer, address caller);
     /// @notice The deliverer's stake is below the minimum, or it asked to exit.
     error NotEligible(address operator);
@@ -310,13 +316,14 @@ interface IMarketplace {
     /// @notice The whole stake of `amount` wei left to `to`.
     event DelivererStakeWithdrawn(address indexed operator, address to, uint256 amount);
 
-    /// @notice What the deliverer asks for: at least `minFee` wei a part; `open`: new items welcome.
+    /// @notice What the deliverer asks for: at least `minFee` wei a part; `open`: new items
+    /// welcome.
     event DelivererTermsPosted(address indexed operator, uint256 minFee, bool open);
 
     // --------------------------------------------------------------------------- events: slashing
 
-    /// @notice The governor wants `amount` wei of the stake, for `reason` (SHA-256 digest in the CID
-    /// of the case). It can be executed from `firstBlock` to `lastBlock`.
+    /// @notice The governor wants `amount` wei of the stake, for `reason` (SHA-256 digest in the
+    /// CID of the case). It can be executed from `firstBlock` to `lastBlock`.
     event SlashProposed(
         uint256 indexed id,
         address indexed operator,
@@ -342,7 +349,8 @@ interface IMarketplace {
 
     // ------------------------------------------------------------------------------ events: sales
 
-    /// @notice A copy was paid for. With the block that holds it, this rebuilds `Sale` and `Escrow`.
+    /// @notice A copy was paid for. With the block that holds it, this rebuilds `Sale` and
+    /// `Escrow`.
     /// @param keys The buyer's one-time X25519 keys, one per part.
     event ItemPurchased(
         bytes32 indexed copyId,
@@ -353,8 +361,8 @@ interface IMarketplace {
         Terms terms,
         bytes32[] keys
     );
-    /// @notice A part arrived and was paid. `by` is the deliverer, or the seller for a fallback (then
-    /// the fee went to the buyer). The k-th one of a sale completes it.
+    /// @notice A part arrived and was paid. `by` is the deliverer, or the seller for a fallback
+    /// (then the fee went to the buyer). The k-th one of a sale completes it.
     event FragmentDelivered(
         bytes32 indexed copyId,
         address indexed by,
@@ -376,7 +384,8 @@ interface IMarketplace {
     event SaleSettled(bytes32 indexed copyId, address indexed by);
     /// @notice The buyer got the price back and `penalty` wei of the seller's stake.
     event SaleRefunded(bytes32 indexed copyId, address indexed by, uint256 penalty);
-    /// @notice The buyer disputes; `evidence` is the SHA-256 digest in the CID of his evidence, or 0.
+    /// @notice The buyer disputes; `evidence` is the SHA-256 digest in the CID of his evidence, or
+    /// 0.
     event DisputeOpened(
         bytes32 indexed copyId, address indexed buyer, address indexed arbitrator, bytes32 evidence
     );
@@ -443,8 +452,8 @@ interface IMarketplace {
     function cancelExit(address operator) external;
 
     /// @notice Takes the whole stake to `to` once the delay has passed, and clears the request, so
-    /// that no matured request stands open for fresh stake; by the owner. Not while a proposed slash
-    /// may still be executed.
+    /// that no matured request stands open for fresh stake; by the owner. Not while a proposed
+    /// slash may still be executed.
     function withdrawDelivererStake(address operator, address to) external;
 
     /// @notice Takes what `operator` has earned to `to`; by the owner, at any time.
@@ -481,9 +490,9 @@ interface IMarketplace {
 
     // ------------------------------------------------------------------------------------- sales
 
-    /// @notice Pays for `copy` of an item, in the native coin (coins beyond the price become a credit
-    /// of the buyer) or in a token that the buyer approved (then no native coin comes along, and
-    /// exactly the price must arrive). Moves R out of the seller's free stake into the sale.
+    /// @notice Pays for `copy` of an item, in the native coin (coins beyond the price become a
+    /// credit of the buyer) or in a token that the buyer approved (then no native coin comes along,
+    /// and exactly the price must arrive). Moves R out of the seller's free stake into the sale.
     /// @param proof Merkle proof of the terms under the store's root.
     /// @param storeDigest Digest of the document that the buyer read: the purchase reverts if it is
     /// no longer the store's.
@@ -522,8 +531,8 @@ interface IMarketplace {
     function deliverFragments(Delivery[] calldata deliveries) external;
 
     /// @notice The seller or his operator publishes parts anew whose first delivery may have been
-    /// junk, while the sale is Purchased, Complete or Disputed. No bit, no fee. The caller is a plain
-    /// account.
+    /// junk, while the sale is Purchased, Complete or Disputed. No bit, no fee. The caller is a
+    /// plain account.
     function supplyFragments(Delivery[] calldata deliveries) external;
 
     /// @notice The buyer is content: settles a Complete sale from its gate on.
@@ -537,12 +546,12 @@ interface IMarketplace {
     /// passed. Nobody can before.
     function refund(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external;
 
-    /// @notice The seller gives in (Complete, from the gate on; or Disputed, until the ruling's last
-    /// block): Refunded. Or the buyer does (Disputed, likewise): Settled.
+    /// @notice The seller gives in (Complete, from the gate on; or Disputed, until the ruling's
+    /// last block): Refunded. Or the buyer does (Disputed, likewise): Settled.
     function concede(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external;
 
-    /// @notice The buyer disputes a Complete sale from its gate on, until `DISPUTE_BLOCKS` after the
-    /// later of completion and gate, with exactly the bond.
+    /// @notice The buyer disputes a Complete sale from its gate on, until `DISPUTE_BLOCKS` after
+    /// the later of completion and gate, with exactly the bond.
     /// @param evidence SHA-256 digest in the CID of his evidence, or zero.
     function openDispute(
         bytes32 copyId,
@@ -594,14 +603,21 @@ interface IMarketplace {
     function deliverers(address operator)
         external
         view
-        returns (address owner, uint256 stake, uint256 earned, uint256 delivered, uint256 exitBlock);
+        returns (
+            address owner,
+            uint256 stake,
+            uint256 earned,
+            uint256 delivered,
+            uint256 exitBlock
+        );
     /// @notice The sale of a copy, unpacked from its storage word.
     /// @param copyId keccak256(abi.encode(seller, itemId, copy)).
     /// @return status Its state.
     /// @return delivered Bit i: part i is there.
     /// @return byDeliverers How many of them deliverers were paid for.
-    /// @return since Blocks after the purchase at which the present state began; for a Complete sale
-    /// the later of completion and the arrival of all parts (the latter counts as 101 at most).
+    /// @return since Blocks after the purchase at which the present state began; for a Complete
+    /// sale the later of completion and the arrival of all parts (the latter counts as 101 at
+    /// most).
     /// @return commitment First 192 bits of keccak256(abi.encode(sale)).
     function sales(bytes32 copyId)
         external

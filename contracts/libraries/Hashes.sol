@@ -4,8 +4,8 @@ pragma solidity 0.8.30;
 import {Delivery, Escrow, Sale, Terms} from "../interfaces/IMarketplace.sol";
 
 /// @notice Hashes of structs of static fields, taken where they lie.
-/// @dev ABI encoding lays such a struct out as its fields, one word each; calldata and memory do, too.
-/// Fields with dirty high bits hash to something no honest encoder produces.
+/// @dev ABI encoding lays such a struct out as its fields, one word each; calldata and memory do,
+/// too. Fields with dirty high bits hash to something no honest encoder produces.
 library Hashes {
     uint256 private constant TERMS_BYTES = 12 * 32;
     uint256 private constant SALE_BYTES = 10 * 32;

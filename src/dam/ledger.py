@@ -302,7 +302,8 @@ class Ledger:
         match = "seller = ? AND digest = ? AND root = ?"
         if urgent:
             self.db.execute(f"UPDATE documents SET urgent = 1 WHERE {match}", key)  # noqa: S608
-        row = self.db.execute(f"SELECT id FROM documents WHERE {match}", key).fetchone()  # noqa: S608
+        query = f"SELECT id FROM documents WHERE {match}"  # noqa: S608
+        row = self.db.execute(query, key).fetchone()
         return int(row["id"])
 
     def root_in_force(self, purchase: Purchase) -> bytes | None:

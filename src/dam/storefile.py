@@ -35,6 +35,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -385,7 +386,7 @@ class _StoreReader:
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             self._fault(where("deliverers"), "deliverers is a list of addresses")
             return ()
-        found = [self._try(where("deliverers"), lambda v=v: parse_address(v)) for v in value]  # type: ignore[misc]
+        found = [self._try(where("deliverers"), partial(parse_address, v)) for v in value]
         named = tuple(address for address in found if address is not None)
         if value and len(named) == len(value) and len(set(named)) != parts:
             self._fault(

@@ -259,7 +259,9 @@ abstract contract Base {
             (bytes32 commitment, bytes32 secretHash, bytes32 salt) = _part(i);
             leaves[i] = keccak256(
                 bytes.concat(
-                    keccak256(abi.encode(uint64(0), i, deliverers[i], commitment, secretHash, salt))
+                    keccak256(
+                        abi.encode(uint64(0), i, deliverers[i], commitment, secretHash, salt)
+                    )
                 )
             );
         }

@@ -107,7 +107,9 @@ contract Crowd is Base {
             ++deliveries;
             if (by != order.deliverers[index] && offset <= 100) broken = "fallback before 101";
             if (offset > 300) broken = "delivery after the last block";
-            if (by == order.sale.buyer && by != order.sale.seller) broken = "a stranger delivered";
+            if (by == order.sale.buyer && by != order.sale.seller) {
+                broken = "a stranger delivered";
+            }
         } catch {}
         _watch(place);
     }

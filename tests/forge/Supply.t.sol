@@ -4,7 +4,8 @@ pragma solidity 0.8.30;
 import {IMarketplace, Status, Terms} from "../../contracts/interfaces/IMarketplace.sol";
 import {MarketTest} from "./MarketTest.sol";
 
-/// @notice Stores and items that their seller closes, copies that run out, and what deliverers post.
+/// @notice Stores and items that their seller closes, copies that run out, and what deliverers
+/// post.
 contract SupplyTest is MarketTest {
     function _tryBuy(Terms memory terms, bytes32 digest, uint64 copy) private {
         bytes32[] memory keys = _keys(3);

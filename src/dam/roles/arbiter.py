@@ -38,7 +38,11 @@ def cases(book: SaleBook, arbitrator: Address | None) -> list[Case]:
         if arbitrator is None or dispute.arbitrator == arbitrator:
             cid = None if dispute.evidence == ZERO32 else Cid("dag-json", dispute.evidence)
             found.append(Case(sale, cid))
-    return sorted(found, key=lambda case: case.sale.dispute.at.block.number)  # type: ignore[union-attr]
+    # Every case has a dispute: it is what made it one.
+    return sorted(
+        found,
+        key=lambda case: case.sale.dispute.at.block.number if case.sale.dispute else 0,
+    )
 
 
 def ruling_amount(text: str, price: int, token: Token = NATIVE) -> int:

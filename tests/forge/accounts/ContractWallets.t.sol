@@ -95,7 +95,9 @@ contract ContractWalletsTest is MarketTest {
         _act(_customer, 0, abi.encodeCall(IMarketplace.rateSale, (order.copyId, order.sale, 4)));
         vm.assertTrue(market.rated(order.copyId));
         _act(_shop, 0, abi.encodeCall(IMarketplace.withdraw, (address(0), address(_shop))));
-        _act(_shop, 0, abi.encodeCall(IMarketplace.withdrawSellerStake, (10 ether, address(_shop))));
+        _act(
+            _shop, 0, abi.encodeCall(IMarketplace.withdrawSellerStake, (10 ether, address(_shop)))
+        );
         vm.assertEq(address(_shop).balance, 100 ether + 1 ether - 0.03 ether);
         vm.assertEq(address(_customer).balance, 100 ether - 1 ether);
         _balanced();
@@ -124,7 +126,8 @@ contract ContractWalletsTest is MarketTest {
             _judge,
             0,
             abi.encodeCall(
-                IMarketplace.resolveDispute, (order.copyId, order.sale, order.escrow, 1 ether, true)
+                IMarketplace.resolveDispute,
+                (order.copyId, order.sale, order.escrow, 1 ether, true)
             )
         );
         _act(_customer, 0, abi.encodeCall(IMarketplace.withdraw, (address(0), address(_customer))));
@@ -137,7 +140,9 @@ contract ContractWalletsTest is MarketTest {
     function test_concede() external {
         Order memory order = _bought();
         _act(
-            _shop, 0, abi.encodeCall(IMarketplace.concede, (order.copyId, order.sale, order.escrow))
+            _shop,
+            0,
+            abi.encodeCall(IMarketplace.concede, (order.copyId, order.sale, order.escrow))
         );
         _is(order, Status.Refunded);
         _act(_customer, 0, abi.encodeCall(IMarketplace.withdraw, (address(0), address(_customer))));

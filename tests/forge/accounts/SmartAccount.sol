@@ -4,8 +4,8 @@ pragma solidity 0.8.30;
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
-/// @notice A contract wallet: acts on its owner's signature (ERC-1271), in batches, brought along by
-/// anyone who pays the gas.
+/// @notice A contract wallet: acts on its owner's signature (ERC-1271), in batches, brought along
+/// by anyone who pays the gas.
 contract SmartAccount is IERC1271 {
     struct Call {
         address to;

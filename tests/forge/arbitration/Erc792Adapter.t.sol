@@ -54,7 +54,10 @@ contract Erc792AdapterTest is MarketTest {
         _payer = _someone("payer");
     }
 
-    function _newAdapter(Court court, uint64 submitBlocks) private returns (Erc792Adapter adapter) {
+    function _newAdapter(Court court, uint64 submitBlocks)
+        private
+        returns (Erc792Adapter adapter)
+    {
         adapter = _newAdapter(market, court, submitBlocks);
         cast.push(address(adapter));
     }
@@ -155,7 +158,8 @@ contract Erc792AdapterTest is MarketTest {
         Order memory order = _disputed();
         vm.recordLogs();
         vm.prank(_payer);
-        uint256 id = _adapter.createDispute{value: COST + 7}(order.copyId, order.sale, order.escrow);
+        uint256 id =
+            _adapter.createDispute{value: COST + 7}(order.copyId, order.sale, order.escrow);
         Vm.Log[] memory logs = vm.getRecordedLogs();
 
         vm.assertEq(address(_court).balance, COST);

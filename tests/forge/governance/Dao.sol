@@ -6,7 +6,9 @@ import {TimelockController} from "@openzeppelin/contracts/governance/TimelockCon
 import {
     GovernorCountingSimple
 } from "@openzeppelin/contracts/governance/extensions/GovernorCountingSimple.sol";
-import {GovernorSettings} from "@openzeppelin/contracts/governance/extensions/GovernorSettings.sol";
+import {
+    GovernorSettings
+} from "@openzeppelin/contracts/governance/extensions/GovernorSettings.sol";
 import {
     GovernorTimelockControl
 } from "@openzeppelin/contracts/governance/extensions/GovernorTimelockControl.sol";
@@ -40,8 +42,8 @@ contract VoteToken is ERC20, ERC20Permit, ERC20Votes {
     }
 }
 
-/// @notice A governor as OpenZeppelin's wizard writes it: voting by token, quorum of a tenth, behind
-/// a timelock. The market knows the timelock alone.
+/// @notice A governor as OpenZeppelin's wizard writes it: voting by token, quorum of a tenth,
+/// behind a timelock. The market knows the timelock alone.
 contract Dao is
     Governor,
     GovernorSettings,

@@ -96,7 +96,7 @@ contract DaoTest is MarketTest {
     /// @dev Propose, vote, queue, wait, execute; and then the market's own delay.
     function test_votedSlash() external {
         address mallory = three[0];
-        (address[] memory targets, uint256[] memory values, bytes[] memory calls, uint256 id) = _propose(
+        (address[] memory to, uint256[] memory values, bytes[] memory calls, uint256 id) = _propose(
             abi.encodeCall(IMarketplace.proposeSlashing, (mallory, 0.07 ether, _victim, REASON))
         );
         bytes32 text = keccak256("slash");
@@ -108,14 +108,14 @@ contract DaoTest is MarketTest {
         _skip(50);
         vm.assertEq(uint256(_dao.state(id)), uint256(IGovernor.ProposalState.Succeeded));
         vm.assertEq(market.frozenUntil(mallory), 0);
-        _dao.queue(targets, values, calls, text);
+        _dao.queue(to, values, calls, text);
         vm.warp(1_000_000 + TIMELOCK);
         vm.expectEmit(address(market));
         emit IMarketplace.SlashProposed(
             1, mallory, _victim, 0.07 ether, REASON, _block() + 105, _block() + 235
         );
         vm.prank(stranger);
-        _dao.execute(targets, values, calls, text);
+        _dao.execute(to, values, calls, text);
 
         Slash memory slash = market.slashes(1);
         vm.assertEq(slash.beneficiary, _victim);
@@ -137,7 +137,7 @@ contract DaoTest is MarketTest {
 
     /// @dev A minority below the quorum moves nothing.
     function test_votedDown() external {
-        (address[] memory targets, uint256[] memory values, bytes[] memory calls, uint256 id) = _propose(
+        (address[] memory to, uint256[] memory values, bytes[] memory calls, uint256 id) = _propose(
             abi.encodeCall(IMarketplace.proposeSlashing, (three[0], 0.07 ether, _victim, REASON))
         );
         _skip(2);
@@ -146,7 +146,7 @@ contract DaoTest is MarketTest {
         _skip(50);
         vm.assertEq(uint256(_dao.state(id)), uint256(IGovernor.ProposalState.Defeated));
         (bool good,) = address(_dao)
-            .call(abi.encodeCall(IGovernor.queue, (targets, values, calls, keccak256("slash"))));
+            .call(abi.encodeCall(IGovernor.queue, (to, values, calls, keccak256("slash"))));
         vm.assertFalse(good);
         vm.assertEq(market.frozenUntil(three[0]), 0);
     }

@@ -404,8 +404,8 @@ contract SlashingTest is MarketTest {
         market.proposeSlashing(_mallory, MIN_STAKE, _mallory, REASON);
     }
 
-    /// @dev And if a governor was talked into it: not before the slash delay, in public, and what was
-    /// proposed before can be executed first, by anybody.
+    /// @dev And if a governor was talked into it: not before the slash delay, in public, and what
+    /// was proposed before can be executed first, by anybody.
     function test_attackSelfSlashBehindAnother() external {
         _propose(MIN_STAKE);
         _skip(1);

@@ -13,9 +13,9 @@ import {EntryPoints} from "../EntryPoints.sol";
 import {LyingToken, RebasingToken} from "../tokens/OddTokens.sol";
 import {Handler} from "./Handler.sol";
 
-/// @notice Everybody does what he likes: at any time, in anybody's name, with anything in hand. What
-/// the model forbids the market refuses, and what it allows the market does; tokens that lie and
-/// rebase are among those sold for.
+/// @notice Everybody does what he likes: at any time, in anybody's name, with anything in hand.
+/// What the model forbids the market refuses, and what it allows the market does; tokens that lie
+/// and rebase are among those sold for.
 contract Chaos is Handler {
     function actions() external pure override returns (bytes4[] memory list_) {
         list_ = new bytes4[](32);
@@ -169,7 +169,9 @@ contract Chaos is Handler {
         pure
         returns (bytes memory)
     {
-        if (step == Step.Rate) return abi.encodeCall(IMarketplace.rateSale, (copyId, sale, 5));
+        if (step == Step.Rate) {
+            return abi.encodeCall(IMarketplace.rateSale, (copyId, sale, 5));
+        }
         if (step == Step.Dispute) {
             return abi.encodeCall(IMarketplace.openDispute, (copyId, sale, escrow, 0));
         }
@@ -401,7 +403,8 @@ contract Chaos is Handler {
 
     // ------------------------------------------------------------------------------------ noise
 
-    /// @notice A well-formed call of any entry point that fits nothing, or bytes behind its selector.
+    /// @notice A well-formed call of any entry point that fits nothing, or bytes behind its
+    /// selector.
     function noise(uint256 seed, bytes calldata data) external {
         address who = _anybody(seed);
         for (uint256 i; i < sellers.length; ++i) {

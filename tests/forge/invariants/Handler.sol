@@ -227,7 +227,9 @@ contract Handler is World {
     function _disarm() internal {
         bytes[] memory answers = ReentrantToken(tokens[3]).answers();
         for (uint256 i; i < answers.length; ++i) {
-            if (bytes4(answers[i]) != IMarketplace.Reentered.selector) revert Reentered(tokens[3]);
+            if (bytes4(answers[i]) != IMarketplace.Reentered.selector) {
+                revert Reentered(tokens[3]);
+            }
         }
         ReentrantToken(tokens[3]).prepare(ReentrantToken.From.Nowhere, address(0), new bytes[](0));
     }
@@ -471,7 +473,8 @@ contract Handler is World {
             if (credit == 0) continue;
             if (token == tokens[3]) _arm(seed, ReentrantToken.From.Transfer);
             vm.prank(who);
-            (bool good,) = address(market).call(abi.encodeCall(IMarketplace.withdraw, (token, who)));
+            (bool good,) =
+                address(market).call(abi.encodeCall(IMarketplace.withdraw, (token, who)));
             if (!good) {
                 _same("credit after a refusal", market.credits(who, token), credit);
                 vm.prank(who);

@@ -236,8 +236,8 @@ abstract contract World {
 
     // -------------------------------------------------------------------------------- items
 
-    /// @dev Terms of every kind: free, native, in a token; k of n to 32; with and without arbitrator;
-    /// amounts that divide badly.
+    /// @dev Terms of every kind: free, native, in a token; k of n to 32; with and without
+    /// arbitrator; amounts that divide badly.
     function _draw(uint256 seed, address seller, uint256 kinds) internal returns (uint256 id) {
         id = items.length;
         Item storage item = items.push();
@@ -298,7 +298,9 @@ abstract contract World {
         } else {
             listed.push(id);
         }
-        _update(item.seller, keccak256(abi.encode("document", id)), Tree.root(_listed(item.seller)));
+        _update(
+            item.seller, keccak256(abi.encode("document", id)), Tree.root(_listed(item.seller))
+        );
     }
 
     function _update(address seller, bytes32 digest, bytes32 root) internal {
@@ -319,7 +321,8 @@ abstract contract World {
 
     // ------------------------------------------------------------------------------- buying
 
-    /// @dev Buys the next copy; the caller has checked what must hold. Records the deal if it is one.
+    /// @dev Buys the next copy; the caller has checked what must hold. Records the deal if it is
+    /// one.
     function _buy(uint256 id, uint256 place, address buyer, uint256 extra)
         internal
         returns (bool good)
@@ -631,7 +634,11 @@ abstract contract World {
 
     // ------------------------------------------------------------------------------ delivering
 
-    function _delivery(uint256 id, uint256 index) internal view returns (Delivery memory delivery) {
+    function _delivery(uint256 id, uint256 index)
+        internal
+        view
+        returns (Delivery memory delivery)
+    {
         Deal storage deal = deals[id];
         Item storage item = items[deal.item];
         uint256 place = index;
@@ -740,9 +747,9 @@ abstract contract World {
         }
     }
 
-    /// @notice For each honest token, always: the market has stakes, credits, bonds and the price of
-    /// every open sale; in the native coin also R without the fees paid. To the wei: what is beyond
-    /// was forced in.
+    /// @notice For each honest token, always: the market has stakes, credits, bonds and the price
+    /// of every open sale; in the native coin also R without the fees paid. To the wei: what is
+    /// beyond was forced in.
     function solvent() public view {
         for (uint256 i; i < honest; ++i) {
             address token = tokens[i];

@@ -514,7 +514,9 @@ contract HostileTokensTest is MarketTest {
         wallet.call(address(token), abi.encodeCall(token.approve, (address(market), PRICE)));
         wallet.call(
             address(market),
-            abi.encodeCall(IMarketplace.buyItem, (seller, terms, new bytes32[](0), digest, 0, keys))
+            abi.encodeCall(
+                IMarketplace.buyItem, (seller, terms, new bytes32[](0), digest, 0, keys)
+            )
         );
         orders.push(_order(seller, address(wallet), terms, digest, keys, three));
         uint256 entries = EntryPoints.all(address(0)).length;
