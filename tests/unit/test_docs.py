@@ -93,26 +93,26 @@ def test_links_and_paths_are_found_at_all() -> None:
     everything = "".join(prose_of(document) for document in DOCUMENTS)
     assert len(_LINK.findall(everything)) > 20
     assert len(_PATH.findall(everything)) > 20
-    assert {p.name for p in DOCUMENTS} >= {"protocol.md", "roles.md", "threats.md", "operating.md"}
+    assert {p.name for p in DOCUMENTS} >= {"protocol.md", "calls.md", "threats.md", "operating.md"}
 
 
 @pytest.mark.parametrize("kind", ["event", "error"])
 def test_every_event_and_error_is_described(kind: str) -> None:
-    """Each stands in backticks in the protocol or in the table of roles."""
-    told = text_of("docs/protocol.md") + text_of("docs/roles.md")
+    """Each stands in backticks in the protocol or in the page of calls."""
+    told = text_of("docs/protocol.md") + text_of("docs/calls.md")
     missing = [name for name in names(kind) if f"`{name}`" not in told]
     assert missing == []
 
 
 def test_no_event_or_error_is_made_up() -> None:
-    """What roles.md names as an error is one."""
+    """What calls.md names as an error is one."""
     known = {*names("error"), *names("event")}
     functions = set(re.findall(r"function (\w+)\(", INTERFACE))
-    told = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]*)+)`", text_of("docs/roles.md")))
+    told = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]*)+)`", text_of("docs/calls.md")))
     assert told - known - functions == set()
 
 
-def test_every_call_stands_in_the_table_of_roles() -> None:
+def test_every_call_stands_in_a_table() -> None:
     """Each function that changes something has a row."""
     calls = [
         name
@@ -121,7 +121,7 @@ def test_every_call_stands_in_the_table_of_roles() -> None:
     ]
     assert len(calls) > 20
     rows = "\n".join(
-        line for line in text_of("docs/roles.md").splitlines() if line.startswith("| `")
+        line for line in text_of("docs/calls.md").splitlines() if line.startswith("| `")
     )
     assert [name for name in calls if f"`{name}`" not in rows] == []
 
