@@ -17,8 +17,10 @@ import {Hashes} from "../libraries/Hashes.sol";
 /// | 2      | the buyer gets the price back                                              |
 /// | 3      | the buyer gets the price back and the penalty                              |
 ///
-/// Any other ruling counts as 0. The loser's bond, which the marketplace pays to its arbitrator,
-/// goes to whoever paid the arbitration cost.
+/// Any other ruling counts as 0. Out of the loser's bond, which the marketplace pays to its
+/// arbitrator, the arbitration cost goes back to whoever paid it, as far as the bond reaches; the
+/// rest goes to the winner. So a frivolous dispute costs its loser the whole bond, whoever paid: if
+/// all of it went to the payer, a loser who pays himself would have his own bond back.
 ///
 /// The marketplace waits `ARBITRATION_BLOCKS` for a ruling, an arbitrator with appeals may take
 /// longer. So in the last `SUBMIT_BLOCKS` of that time the ruling in force is carried over although
@@ -47,6 +49,8 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         bool closed;
         /// The arbitrator's number of the dispute.
         uint256 disputeID;
+        /// What the payer paid the arbitrator, in wei.
+        uint256 cost;
     }
 
     /// @notice The call re-entered the adapter.
@@ -98,9 +102,15 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     event CaseAppealed(
         bytes32 indexed copyId, uint256 indexed disputeID, address indexed payer, uint256 cost
     );
-    /// @notice The ruling reached the marketplace; `bond` became a credit of `payer`.
+    /// @notice The ruling reached the marketplace. Of the loser's bond `repaid` wei became a credit
+    /// of the payer, and `rest` wei one of the winner.
     event RulingCarried(
-        bytes32 indexed copyId, uint256 indexed disputeID, uint8 ruling, address payer, uint256 bond
+        bytes32 indexed copyId,
+        uint256 indexed disputeID,
+        uint8 ruling,
+        uint256 repaid,
+        address winner,
+        uint256 rest
     );
     /// @notice A credit left to `to`.
     event Withdrawn(address indexed account, address to, uint256 amount);
@@ -185,6 +195,7 @@ contract Erc792Adapter is IArbitrable, IEvidence {
 
         // Effect
         opened.payer = msg.sender;
+        opened.cost = cost;
         credits[msg.sender] += msg.value - cost;
 
         // Interaction
@@ -246,8 +257,7 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     function execute(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
         // Check
         Case storage opened = cases[copyId];
-        address payer = opened.payer;
-        if (payer == address(0)) revert NoCase(copyId);
+        if (opened.payer == address(0)) revert NoCase(copyId);
         if (!opened.closed) {
             uint256 first = _lastRulingBlock(copyId, sale) + 1 - SUBMIT_BLOCKS;
             if (block.number < first) revert TooEarly(copyId, first);
@@ -258,8 +268,11 @@ contract Erc792Adapter is IArbitrable, IEvidence {
 
         // Effect
         uint256 bond = escrow.bond;
-        credits[payer] += bond;
-        emit RulingCarried(copyId, opened.disputeID, ruling, payer, bond);
+        uint256 repaid = opened.cost < bond ? opened.cost : bond;
+        address winner = ruling == SELLER_WINS ? sale.seller : sale.buyer;
+        credits[opened.payer] += repaid;
+        credits[winner] += bond - repaid;
+        emit RulingCarried(copyId, opened.disputeID, ruling, repaid, winner, bond - repaid);
 
         // Interaction: the marketplace checks sale, escrow and time, and takes each ruling once.
         MARKET.resolveDispute(
