@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.30;
+
+/// @notice An ERC-20 of which anybody mints, whose permit looks at no signature but at v = 27.
+contract Token {
+    mapping(address holder => uint256) public balanceOf;
+    mapping(address holder => mapping(address spender => uint256)) public allowance;
+
+    function mint(address to, uint256 amount) external {
+        balanceOf[to] += amount;
+    }
+
+    function approve(address spender, uint256 amount) external returns (bool) {
+        allowance[msg.sender][spender] = amount;
+        return true;
+    }
+
+    function permit(
+        address owner,
+        address spender,
+        uint256 value,
+        uint256,
+        uint8 v,
+        bytes32,
+        bytes32
+    ) external {
+        require(v == 27);
+        allowance[owner][spender] = value;
+    }
+
+    function transfer(address to, uint256 amount) external returns (bool) {
+        balanceOf[msg.sender] -= amount;
+        balanceOf[to] += amount;
+        return true;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
+        allowance[from][msg.sender] -= amount;
+        balanceOf[from] -= amount;
+        balanceOf[to] += amount;
+        return true;
+    }
+}
+
+/// @notice A contract that calls what it is told to, as a wallet would.
+contract Wallet {
+    receive() external payable {}
+
+    function run(address to, uint256 value, bytes calldata data) external {
+        (bool good, bytes memory result) = to.call{value: value}(data);
+        if (good) return;
+        assembly ("memory-safe") {
+            revert(add(result, 32), mload(result))
+        }
+    }
+}
+
+/// @notice Many views in one call: a comparison reads the whole market after every step.
+contract Reader {
+    struct View {
+        address target;
+        bytes data;
+    }
+
+    /// @notice What every view returned, one after the other, the balance of `account` first.
+    function read(address account, View[] calldata views) external view returns (bytes memory) {
+        bytes[] memory results = new bytes[](views.length);
+        for (uint256 i; i < views.length; ++i) {
+            (bool good, bytes memory result) = views[i].target.staticcall(views[i].data);
+            require(good);
+            results[i] = result;
+        }
+        return abi.encode(account.balance, results);
+    }
+}

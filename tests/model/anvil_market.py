@@ -1,0 +1,205 @@
+"""The real market on a private Anvil, fast: plain JSON-RPC over one connection.
+
+A call is first tried (`eth_call` in the block in which it would be mined), which gives the name of
+the error; only what would succeed is sent. Reading everything that a test compares is one call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import subprocess
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from eth_abi.abi import decode, encode
+
+from dam.hashing import keccak
+from dam.testing.nodes import AnvilNode, find_program
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / ".build"
+GAS = hex(16_000_000)
+RICH = 1 << 86
+
+
+class Contract:
+    """Creation code and ABI."""
+
+    def __init__(self, abi: list[dict[str, Any]], code: str) -> None:
+        self.code = bytes.fromhex(code.removeprefix("0x"))
+        self.functions = {e["name"]: e for e in abi if e["type"] == "function"}
+        self._calls = {
+            name: (keccak(f"{name}{_tuple(entry['inputs'])}".encode())[:4], _types(entry["inputs"]))
+            for name, entry in self.functions.items()
+        }
+        self.errors = {
+            keccak(f"{entry['name']}{_tuple(entry['inputs'])}".encode())[:4]: entry["name"]
+            for entry in abi
+            if entry["type"] == "error"
+        }
+
+    def call(self, function: str, *args: Any) -> bytes:
+        """Calldata."""
+        selector, types = self._calls[function]
+        return selector + encode(types, args)
+
+    def result(self, function: str, data: bytes) -> Any:
+        """What it returned: a value, or a tuple of several."""
+        values = decode(_types(self.functions[function]["outputs"]), data)
+        return values[0] if len(values) == 1 else values
+
+
+def _types(params: Iterable[dict[str, Any]]) -> list[str]:
+    return [_type(param) for param in params]
+
+
+def _tuple(params: Iterable[dict[str, Any]]) -> str:
+    return f"({','.join(_types(params))})"
+
+
+def _type(param: dict[str, Any]) -> str:
+    if not param["type"].startswith("tuple"):
+        return str(param["type"])
+    return _tuple(param["components"]) + param["type"].removeprefix("tuple")
+
+
+@lru_cache(maxsize=1)
+def market_contract() -> Contract:
+    """The marketplace, built from the sources as they are."""
+    command = [find_program("forge", "run `make setup`"), "build", "contracts/Marketplace.sol"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"forge build: {done.stdout[-800:]}{done.stderr[-800:]}")
+    built = json.loads((BUILD / "forge/Marketplace.sol/Marketplace.json").read_bytes())
+    return Contract(built["abi"], built["bytecode"]["object"])
+
+
+@lru_cache(maxsize=1)
+def helper_contracts() -> dict[str, Contract]:
+    """What `Helpers.sol` has: `Token`, `Wallet` and `Reader`."""
+    source = Path(__file__).with_name("Helpers.sol").read_bytes()
+    kept = BUILD / "model" / f"{hashlib.sha256(source).hexdigest()[:16]}.json"
+    if not kept.exists():
+        wanted = {
+            "language": "Solidity",
+            "sources": {"Helpers.sol": {"content": source.decode()}},
+            "settings": {"outputSelection": {"*": {"*": ["abi", "evm.bytecode.object"]}}},
+        }
+        command = [ROOT / ".tools/solc/solc-v0.8.30", "--standard-json"]
+        done = subprocess.run(command, input=json.dumps(wanted).encode(), capture_output=True)
+        built = json.loads(done.stdout)
+        if "contracts" not in built:
+            raise RuntimeError(f"solc: {built.get('errors')}")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(built["contracts"]["Helpers.sol"]))
+    return {
+        name: Contract(one["abi"], one["evm"]["bytecode"]["object"])
+        for name, one in json.loads(kept.read_bytes()).items()
+    }
+
+
+# Prague writes a block's hash into the state, and Anvil copies the state for every block: there a
+# thousand blocks take seconds. The contract is compiled for Cancun.
+QUICK_BLOCKS = ("--hardfork", "cancun", "--prune-history")
+
+
+class Chain:
+    """One Anvil; time stands still but for what is sent and mined here."""
+
+    def __init__(self, node: AnvilNode) -> None:
+        self._http = http.client.HTTPConnection("127.0.0.1", node.port, timeout=120)
+        self.accounts: list[str] = self.rpc("eth_accounts")
+        for account in self.accounts:
+            self.rpc("anvil_setBalance", account, hex(RICH))
+        self.head = int(self.rpc("eth_blockNumber"), 16)
+        self.reader = self.deploy(helper_contracts()["Reader"])
+        self._read = helper_contracts()["Reader"]
+
+    def close(self) -> None:
+        self._http.close()
+
+    def rpc(self, method: str, *params: Any) -> Any:
+        answer = self._post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']}")
+        return answer["result"]
+
+    def _post(self, request: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        self._http.request("POST", "/", json.dumps(request), headers)
+        answer: dict[str, Any] = json.loads(self._http.getresponse().read())
+        return answer
+
+    def mine(self, blocks: int) -> None:
+        if blocks > 0:
+            self.rpc("anvil_mine", hex(blocks))
+            self.head += blocks
+
+    def reach(self, block: int) -> None:
+        """The next transaction will be in `block`."""
+        self.mine(block - 1 - self.head)
+
+    def snapshot(self) -> tuple[str, int]:
+        return self.rpc("evm_snapshot"), self.head
+
+    def revert(self, snapshot: tuple[str, int]) -> tuple[str, int]:
+        """Back to a snapshot; returns a new one of the same state."""
+        assert self.rpc("evm_revert", snapshot[0])
+        self.head = snapshot[1]
+        return self.snapshot()
+
+    def deploy(self, contract: Contract, arguments: bytes = b"", sender: str = "") -> str:
+        receipt = self._send(
+            {
+                "from": sender or self.accounts[0],
+                "data": "0x" + (contract.code + arguments).hex(),
+                "gas": GAS,
+            }
+        )
+        return str(receipt["contractAddress"])
+
+    def attempt(self, sender: str, to: str, data: bytes, value: int = 0) -> bytes | None:
+        """What the call would revert with, if it were mined next; None if it would not."""
+        call = self._call(sender, to, data, value)
+        number = {"number": hex(self.head + 1)}
+        request = {"method": "eth_call", "params": [call, "latest", {}, number]}
+        answer = self._post({"jsonrpc": "2.0", "id": 1, **request})
+        if "error" not in answer:
+            return None
+        reverted = answer["error"].get("data")
+        if reverted is None:
+            raise RuntimeError(answer["error"])
+        return bytes.fromhex(reverted[2:])
+
+    def send(self, sender: str, to: str, data: bytes, value: int = 0) -> None:
+        """Mines a call that must succeed."""
+        self._send(self._call(sender, to, data, value))
+
+    def read(self, account: str, views: Sequence[tuple[str, bytes]]) -> tuple[int, list[bytes]]:
+        """Balance of an account, and what many views return."""
+        call = {"to": self.reader, "data": "0x" + self._read.call("read", account, views).hex()}
+        answer = bytes.fromhex(self.rpc("eth_call", call, "latest")[2:])
+        balance, results = decode(["uint256", "bytes[]"], self._read.result("read", answer))
+        return balance, list(results)
+
+    def _call(self, sender: str, to: str, data: bytes, value: int) -> dict[str, str]:
+        return {
+            "from": sender,
+            "to": to,
+            "data": "0x" + data.hex(),
+            "value": hex(value),
+            "gas": GAS,
+        }
+
+    def _send(self, call: dict[str, str]) -> dict[str, Any]:
+        receipt: dict[str, Any] = self.rpc("eth_sendTransactionSync", call)
+        if receipt["status"] != "0x1":
+            raise RuntimeError("a transaction reverted that would not have when it was tried")
+        self.head += 1
+        if int(receipt["blockNumber"], 16) != self.head:
+            raise RuntimeError("a transaction was not mined in the next block")
+        return receipt
