@@ -21,7 +21,7 @@ SELLERS, DELIVERERS, BUYERS = ("sam", "sue"), ("dan", "dee", "dot"), ("bea", "be
 PEOPLE = (*SELLERS, "wes", *DELIVERERS, *BUYERS, "art", "gov", "wal")
 TOKENS = ("", "usd", "eur")
 # All different, so that no window can stand in for another unseen.
-RULES = Rules(300, 110, 120, 600, 40, 100, ETHER // 10, 2 * ETHER, "gov")
+RULES = Rules(300, 110, 120, 660, 105, 130, ETHER // 10, 2 * ETHER, "gov")
 GOOD_KEY, BAD_KEY = b"\x09" + bytes(31), bytes(32)
 
 
