@@ -1,14 +1,14 @@
 # Everything a newcomer needs: `make demo`, `make test`. Each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test lint format abi bench lock clean
+.PHONY: help setup kubo demo test audit audit-full lint format abi bench lock clean
 
 # The pinned tools first on PATH, as `source scripts/env.sh` gives them by hand.
 ENV := . scripts/env.sh;
 SETUP := PYTHON='$(PYTHON)' scripts/bootstrap
-SOLIDITY := $(wildcard contracts tests/forge)
+SOLIDITY := $(wildcard contracts tests/forge tests/halmos tests/model)
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | \
 	while IFS=@ read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 
 setup:  ## install everything pinned into .venv, node_modules and .tools
@@ -22,6 +22,12 @@ demo: setup  ## watch real sales happen on a local chain (KEEP=1 leaves it runni
 
 test: setup  ## run every test, with a real IPFS node
 	@$(ENV) exec python scripts/run_tests.py
+
+audit: setup  ## what shows that the contract adds up, in its quick form (under 20 minutes)
+	@$(ENV) exec python scripts/audit.py $(STAGES)
+
+audit-full: setup  ## ... in its nightly form (hours; renews docs/audit-full.md)
+	@$(ENV) exec python scripts/audit.py --full --write $(STAGES)
 
 lint: setup  ## ruff, formatting, types
 	@$(ENV) ruff check . && ruff format --check . && mypy && forge fmt --check $(SOLIDITY)
@@ -40,7 +46,7 @@ COMPILE := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 	--generate-hashes --no-emit-index-url --no-header
 
 lock: setup  ## pin the requirements again after a change (UPGRADE=1 takes new versions)
-	@for name in uv node go; do \
+	@for name in uv node go audit; do \
 	  $(COMPILE) $(if $(UPGRADE),--upgrade) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/dev.in -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt

@@ -74,6 +74,7 @@ def run_forge(name: str) -> Outcome:
 UNIT = [sys.executable, "-m", "pytest", "-p", "no:ape_test"]
 STAGES = {
     "forge": lambda: run_forge("forge"),
+    "model": lambda: run_pytest("model", UNIT, ["tests/model"]),
     "unit": lambda: run_pytest("unit", UNIT, ["tests/unit"]),
     "node": lambda: run_pytest("node", UNIT, ["tests/node"]),
     "model": lambda: run_pytest("model", UNIT, ["tests/model"]),

@@ -6,9 +6,9 @@ import {Escrow, IMarketplace, Sale, Status} from "../interfaces/IMarketplace.sol
 import {Hashes} from "../libraries/Hashes.sol";
 
 /// @title An arbitrator of ERC-792, such as Kleros, as the arbitrator of items
-/// @notice An item whose terms name this contract as its `arbitrator` is judged by `ARBITRATOR`.
-/// When the buyer has opened a dispute in the marketplace, anyone pays the arbitration cost here;
-/// when there is a ruling, anyone carries it to the marketplace.
+/// @notice An item whose terms name this contract as its `arbitrator` is judged by `ARBITRATOR`. When
+/// the buyer has opened a dispute in the marketplace, anyone pays the arbitration cost here; when
+/// there is a ruling, anyone carries it to the marketplace.
 ///
 /// | ruling | the marketplace is told                                                    |
 /// |--------|----------------------------------------------------------------------------|
@@ -17,8 +17,10 @@ import {Hashes} from "../libraries/Hashes.sol";
 /// | 2      | the buyer gets the price back                                              |
 /// | 3      | the buyer gets the price back and the penalty                              |
 ///
-/// Any other ruling counts as 0. The loser's bond, which the marketplace pays to its arbitrator,
-/// goes to whoever paid the arbitration cost.
+/// Any other ruling counts as 0. Out of the loser's bond, which the marketplace pays to its
+/// arbitrator, the arbitration cost goes back to whoever paid it, as far as the bond reaches; the
+/// rest goes to the winner. So a frivolous dispute costs its loser the whole bond, whoever paid: if
+/// all of it went to the payer, a loser who pays himself would have his own bond back.
 ///
 /// The marketplace waits `ARBITRATION_BLOCKS` for a ruling, an arbitrator with appeals may take
 /// longer. So in the last `SUBMIT_BLOCKS` of that time the ruling in force is carried over although
@@ -47,6 +49,8 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         bool closed;
         /// The arbitrator's number of the dispute.
         uint256 disputeID;
+        /// What the payer paid the arbitrator, in wei.
+        uint256 cost;
     }
 
     /// @notice The call re-entered the adapter.
@@ -98,13 +102,15 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     event CaseAppealed(
         bytes32 indexed copyId, uint256 indexed disputeID, address indexed payer, uint256 cost
     );
-    /// @notice The ruling reached the marketplace; `bond` became a credit of `payer`.
+    /// @notice The ruling reached the marketplace. Of the loser's bond `repaid` wei became a credit
+    /// of the payer, and `rest` wei one of the winner.
     event RulingCarried(
         bytes32 indexed copyId,
         uint256 indexed disputeID,
         uint8 ruling,
-        address payer,
-        uint256 bond
+        uint256 repaid,
+        address winner,
+        uint256 rest
     );
     /// @notice A credit left to `to`.
     event Withdrawn(address indexed account, address to, uint256 amount);
@@ -155,9 +161,7 @@ contract Erc792Adapter is IArbitrable, IEvidence {
             revert ZeroAddress();
         }
         uint256 max = market.ARBITRATION_BLOCKS();
-        if (submitBlocks == 0 || submitBlocks > max) {
-            revert InvalidSubmitBlocks(submitBlocks, max);
-        }
+        if (submitBlocks == 0 || submitBlocks > max) revert InvalidSubmitBlocks(submitBlocks, max);
         MARKET = market;
         ARBITRATOR = arbitrator;
         SUBMIT_BLOCKS = submitBlocks;
@@ -170,8 +174,8 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         if (msg.sender != address(MARKET)) revert NotAllowed(msg.sender);
     }
 
-    /// @notice Brings a disputed sale before the arbitrator; by anyone, who pays
-    /// `arbitrationCost()`. What is sent beyond it becomes a credit. One case per sale.
+    /// @notice Brings a disputed sale before the arbitrator; by anyone, who pays `arbitrationCost()`.
+    /// What is sent beyond it becomes a credit. One case per sale.
     /// @return disputeID The arbitrator's number of the dispute.
     function createDispute(bytes32 copyId, Sale calldata sale, Escrow calldata escrow)
         external
@@ -191,6 +195,7 @@ contract Erc792Adapter is IArbitrable, IEvidence {
 
         // Effect
         opened.payer = msg.sender;
+        opened.cost = cost;
         credits[msg.sender] += msg.value - cost;
 
         // Interaction
@@ -235,8 +240,7 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     }
 
     /// @inheritdoc IArbitrable
-    /// @dev However late: a ruling that can no longer be carried over must not block the
-    /// arbitrator.
+    /// @dev However late: a ruling that can no longer be carried over must not block the arbitrator.
     function rule(uint256 _disputeID, uint256 _ruling) external {
         if (msg.sender != address(ARBITRATOR)) revert NotAllowed(msg.sender);
         bytes32 copyId = copyOf[_disputeID];
@@ -248,13 +252,12 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         emit Ruling(ARBITRATOR, _disputeID, _ruling);
     }
 
-    /// @notice Carries the ruling to the marketplace; by anyone. The last one at any time, the one
-    /// in force within the last `SUBMIT_BLOCKS` blocks in which the marketplace takes a ruling.
+    /// @notice Carries the ruling to the marketplace; by anyone. The last one at any time, the one in
+    /// force within the last `SUBMIT_BLOCKS` blocks in which the marketplace takes a ruling.
     function execute(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
         // Check
         Case storage opened = cases[copyId];
-        address payer = opened.payer;
-        if (payer == address(0)) revert NoCase(copyId);
+        if (opened.payer == address(0)) revert NoCase(copyId);
         if (!opened.closed) {
             uint256 first = _lastRulingBlock(copyId, sale) + 1 - SUBMIT_BLOCKS;
             if (block.number < first) revert TooEarly(copyId, first);
@@ -265,8 +268,11 @@ contract Erc792Adapter is IArbitrable, IEvidence {
 
         // Effect
         uint256 bond = escrow.bond;
-        credits[payer] += bond;
-        emit RulingCarried(copyId, opened.disputeID, ruling, payer, bond);
+        uint256 repaid = opened.cost < bond ? opened.cost : bond;
+        address winner = ruling == SELLER_WINS ? sale.seller : sale.buyer;
+        credits[opened.payer] += repaid;
+        credits[winner] += bond - repaid;
+        emit RulingCarried(copyId, opened.disputeID, ruling, repaid, winner, bond - repaid);
 
         // Interaction: the marketplace checks sale, escrow and time, and takes each ruling once.
         MARKET.resolveDispute(
@@ -305,9 +311,7 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     /// none, whatever `currentRuling` says: the one before it, if any, remains.
     function _see(bytes32 copyId, Case storage opened) private returns (bool seen) {
         uint256 disputeID = opened.disputeID;
-        if (ARBITRATOR.disputeStatus(disputeID) == IArbitrator.DisputeStatus.Waiting) {
-            return false;
-        }
+        if (ARBITRATOR.disputeStatus(disputeID) == IArbitrator.DisputeStatus.Waiting) return false;
         uint8 ruling = _known(ARBITRATOR.currentRuling(disputeID));
         opened.ruling = ruling;
         opened.ruled = true;

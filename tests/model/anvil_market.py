@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import subprocess
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -22,7 +23,7 @@ from dam.testing.nodes import AnvilNode, find_program
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
-GAS = hex(16_000_000)
+GAS = hex(29_000_000)
 RICH = 1 << 86
 
 
@@ -69,7 +70,10 @@ def _type(param: dict[str, Any]) -> str:
 
 @lru_cache(maxsize=1)
 def market_contract() -> Contract:
-    """The marketplace, built from the sources as they are."""
+    """The marketplace, built from the sources as they are; or a mutant that somebody named."""
+    if mutant := os.environ.get("DAM_MARKET_ARTIFACT"):
+        built = json.loads(Path(mutant).read_bytes())
+        return Contract(built["abi"], built["bytecode"]["object"])
     command = [find_program("forge", "run `make setup`"), "build", "contracts/Marketplace.sol"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -103,8 +107,9 @@ def helper_contracts() -> dict[str, Contract]:
 
 
 # Prague writes a block's hash into the state, and Anvil copies the state for every block: there a
-# thousand blocks take seconds. The contract is compiled for Cancun.
-QUICK_BLOCKS = ("--hardfork", "cancun", "--prune-history")
+# thousand blocks take seconds. The contract is compiled for Cancun. (Mutants are compiled without
+# much optimising, and are larger than a contract may be.)
+QUICK_BLOCKS = ("--hardfork", "cancun", "--prune-history", "--disable-code-size-limit")
 
 
 class Chain:

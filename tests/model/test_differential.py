@@ -562,6 +562,38 @@ class Differential(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sales)
     @rule(number=numbers)
+    def finish(self, number: int) -> None:
+        """One sale at a fitting time to some end, and what its parties do then: what chance alone
+        seldom brings together."""
+        dice = self.dice(number)
+        sale, model = self.sale(dice), self.model
+        if sale.status == "Complete" and dice.one_in(2):
+            self.chain.reach(max(self.chain.head + 1, sale.gate()))
+            args = (*self.closing(sale), bytes(32))
+            act = partial(model.dispute, sale.buyer, sale, sale.bond)
+            self.call(sale.buyer, "openDispute", *args, value=sale.bond, model=act)
+        end = dice.choice(("buyer", "seller", "time", "time"))
+        if sale.status in OPEN and end == "time":
+            self.chain.reach(max(self.chain.head + 1, model.last(sale) + 1))
+            name = "refund" if sale.status == "Purchased" else "settle"
+            self.call("ben", name, *self.closing(sale), model=partial(getattr(model, name), sale))
+        elif sale.status == "Disputed" and dice.one_in(2):
+            b, awarded = dice.randint(0, min(sale.item.price, 2)), dice.one_in(2)
+            who = sale.item.arbitrator
+            act = partial(model.rule, who, sale, b, awarded)
+            self.call(who, "resolveDispute", *self.closing(sale), b, awarded, model=act)
+        else:
+            self.chain.reach(max(self.chain.head + 1, sale.gate()))
+            who = sale.buyer if end == "buyer" else sale.seller
+            name = "confirm" if who == sale.buyer and sale.status == "Complete" else "concede"
+            act = partial(getattr(model, name), who, sale)
+            self.call(who, name, *self.closing(sale), model=act)
+        for stars in (0, 6, 5, 5) if sale.status == "Settled" else (5,):
+            act = partial(model.rate, sale.buyer, sale, stars)
+            self.call(sale.buyer, "rateSale", *self.closing(sale)[:2], stars, model=act)
+
+    @precondition(lambda self: self.sales)
+    @rule(number=numbers)
     def afterwards(self, number: int) -> None:
         """What moves no escrow: supplying anew, rating, withdrawing."""
         dice = self.dice(number)

@@ -107,6 +107,12 @@ contract Erc792AdapterTest is MarketTest {
         return order.sale.purchaseBlock + since + 120;
     }
 
+    /// @dev The loser's bond pays the cost back, and the rest is the winner's.
+    function _shared(address winner) private view {
+        vm.assertEq(_adapter.credits(_payer), COST);
+        vm.assertEq(_adapter.credits(winner), 0.2 ether - COST);
+    }
+
     /// @dev The adapter owns what it owes.
     function _whole() private view {
         uint256 owed;
@@ -168,9 +174,11 @@ contract Erc792AdapterTest is MarketTest {
         vm.assertEq(data, COURT_DATA);
         vm.assertEq(choices, 3);
         vm.assertEq(_adapter.copyOf(id), order.copyId);
-        (address payer,, bool ruled, bool closed, uint256 known) = _adapter.cases(order.copyId);
+        (address payer,, bool ruled, bool closed, uint256 known, uint256 cost) =
+            _adapter.cases(order.copyId);
         vm.assertEq(payer, _payer);
         vm.assertEq(known, id);
+        vm.assertEq(cost, COST);
         vm.assertFalse(ruled);
         vm.assertFalse(closed);
 
@@ -310,7 +318,7 @@ contract Erc792AdapterTest is MarketTest {
         vm.expectEmit(address(_adapter));
         emit IArbitrable.Ruling(_court, id, 3);
         _court.ruleAtOnce(_adapter, id, 3);
-        (, uint8 ruling, bool ruled, bool closed,) = _adapter.cases(order.copyId);
+        (, uint8 ruling, bool ruled, bool closed,,) = _adapter.cases(order.copyId);
         vm.assertEq(ruling, 3);
         vm.assertTrue(ruled && closed);
     }
@@ -349,7 +357,7 @@ contract Erc792AdapterTest is MarketTest {
         vm.assertEq(market.credits(buyer, address(0)), 0);
         vm.assertEq(market.credits(seller, address(0)), 1 ether - 0.03 ether);
         vm.assertEq(market.sellerStakes(seller), SELLER_STAKE);
-        vm.assertEq(_adapter.credits(_payer), 0.2 ether);
+        _shared(seller);
         _whole();
     }
 
@@ -359,24 +367,57 @@ contract Erc792AdapterTest is MarketTest {
         vm.assertEq(market.credits(buyer, address(0)), 1 ether + 0.2 ether);
         vm.assertEq(market.credits(seller, address(0)), 0);
         vm.assertEq(market.sellerStakes(seller), SELLER_STAKE - 0.03 ether - 0.2 ether);
-        vm.assertEq(_adapter.credits(_payer), 0.2 ether);
+        _shared(buyer);
         _whole();
     }
 
     function test_executeWithThePenalty() external {
         Order memory order = _ruled(3);
         vm.expectEmit(address(_adapter));
-        emit Erc792Adapter.RulingCarried(order.copyId, 0, 3, _payer, 0.2 ether);
+        emit Erc792Adapter.RulingCarried(order.copyId, 0, 3, COST, buyer, 0.2 ether - COST);
         _execute(order);
         vm.assertEq(market.credits(buyer, address(0)), 1 ether + 0.2 ether + 0.5 ether);
         vm.assertEq(market.sellerStakes(seller), SELLER_STAKE - 0.03 ether - 0.2 ether - 0.5 ether);
-        vm.assertEq(_adapter.credits(_payer), 0.2 ether);
+        _shared(buyer);
         _whole();
         // The bond leaves, and nothing stays.
         vm.prank(_payer);
         _adapter.withdraw(_payer);
-        vm.assertEq(_payer.balance, 1_000_000 ether - COST + 0.2 ether);
+        vm.assertEq(_payer.balance, 1_000_000 ether);
+        vm.prank(buyer);
+        _adapter.withdraw(buyer);
         vm.assertEq(address(_adapter).balance, 0);
+    }
+
+    /// @dev The attack: pay the cost oneself, so that a frivolous dispute costs no bond.
+    function test_attackLoserPaysTheCost() external {
+        Order memory order = _disputed();
+        uint256 before = buyer.balance + 0.2 ether;
+        vm.prank(buyer);
+        _adapter.createDispute{value: COST}(order.copyId, order.sale, order.escrow);
+        _court.ruleAtOnce(_adapter, 0, 1);
+        _execute(order);
+        vm.prank(buyer);
+        _adapter.withdraw(buyer);
+        vm.assertEq(buyer.balance, before - 0.2 ether);
+        vm.assertEq(_adapter.credits(seller), 0.2 ether - COST);
+        _whole();
+    }
+
+    /// @dev A bond below the cost pays back what it can; the winner has none of it.
+    function test_executeWithASmallBond() external {
+        Terms memory terms = _terms(three, 2, address(_adapter));
+        terms.bond = 0.01 ether;
+        Order memory order = _sold(terms);
+        _deliverAll(order);
+        _dispute(order);
+        vm.prank(_payer);
+        _adapter.createDispute{value: COST}(order.copyId, order.sale, order.escrow);
+        _court.ruleAtOnce(_adapter, 0, 2);
+        _execute(order);
+        vm.assertEq(_adapter.credits(_payer), 0.01 ether);
+        vm.assertEq(_adapter.credits(buyer), 0);
+        _whole();
     }
 
     /// @dev 0 and whatever is no choice: nothing is submitted, the dispute ends by silence.
@@ -459,7 +500,7 @@ contract Erc792AdapterTest is MarketTest {
         _execute(order);
         vm.assertEq(market.credits(buyer, address(token)), 5 ether);
         vm.assertEq(market.credits(buyer, address(0)), 0.2 ether + 0.5 ether);
-        vm.assertEq(_adapter.credits(_payer), 0.2 ether);
+        _shared(buyer);
         _whole();
         _balanced(address(token));
     }
@@ -515,7 +556,7 @@ contract Erc792AdapterTest is MarketTest {
         vm.roll(first);
         _execute(order);
         vm.assertEq(market.credits(buyer, address(0)), 1 ether + 0.2 ether + 0.5 ether);
-        vm.assertEq(_adapter.credits(_payer), 0.2 ether);
+        _shared(buyer);
         // The court finishes long after, unhindered; it changes nothing.
         vm.roll(first + 1000);
         _court.giveRuling(id, 1);
@@ -684,7 +725,7 @@ contract Erc792AdapterTest is MarketTest {
         _adapter.createDispute{value: COST + 9}(order.copyId, order.sale, order.escrow);
         _court.ruleAtOnce(_adapter, 0, 1);
         _execute(order);
-        uint256 owed = 0.2 ether + 9;
+        uint256 owed = COST + 9;
 
         payee.refuse(true);
         vm.expectRevert(

@@ -1,0 +1,431 @@
+"""Break the contract everywhere, by rule, and see that the model's tests notice.
+
+    scripts/mutate_money.py [--changed BASE] [--jobs 2] [--limit N] [--write]
+
+Where scripts/mutate_contract.py has its faults written by hand, this one makes them: each
+comparison one off, each condition turned, each check, statement, lock and guard left out. Each
+mutant is deployed in place of the contract and meets tests/model (who may call what, the money
+table, the model compared call by call); who survives that meets tests/forge. A mutant is killed
+when a test fails, not when the time is up: time-outs survive. The same run on the contract as it is
+must catch nothing. Survivors need a reason in tests/model/survivors.toml, or the run fails.
+
+--changed BASE takes only lines that differ from that commit. --write renews docs/mutants-made.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+
+ROOT = Path(__file__).resolve().parent.parent
+REASONS = ROOT / "tests" / "model" / "survivors.toml"
+REPORT = ROOT / "docs" / "mutants-made.md"
+FILES = ("Marketplace.sol", "Sales.sol", "Slashing.sol", "Stakes.sol", "libraries/SaleWord.sol")
+SECONDS = 240  # far more than the clean run takes: a time-out would be a survivor
+FORGE_SECONDS = 900
+KILLED, SURVIVED, TIMEOUT = "killed", "SURVIVED", "TIME-OUT"
+TESTS = ("test_roles.py", "test_table.py", "test_differential.py")
+FORM = {"DAM_MODEL": "60x60", "DAM_TABLE_CASES": "2", "HYPOTHESIS_STORAGE_DIRECTORY": ""}
+
+# The compiler is loaded once for many inputs. Little optimising does for tests.
+COMPILER = r"""
+const fs = require("fs"), path = require("path"), solc = require("solc");
+const read = (name) => {
+  const file = path.resolve(name);
+  return fs.existsSync(file) ? { contents: fs.readFileSync(file, "utf8") } : { error: "not found" };
+};
+for (const file of process.argv.slice(1)) {
+  fs.writeFileSync(file + ".out", solc.compile(fs.readFileSync(file, "utf8"), { import: read }));
+}
+"""
+SETTINGS = {
+    "evmVersion": "cancun",
+    "viaIR": True,
+    "metadata": {"bytecodeHash": "none", "appendCBOR": False},
+    "remappings": [
+        "solady/=node_modules/solady/src/",
+        "@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/",
+    ],
+    "optimizer": {
+        "enabled": True,
+        "runs": 1,
+        "details": {"yul": True, "yulDetails": {"stackAllocation": True, "optimizerSteps": ":"}},
+    },
+    "outputSelection": {
+        "contracts/Marketplace.sol": {"Marketplace": ["abi", "evm.bytecode.object"]}
+    },
+}
+SWAPS = {
+    "<": "<=",
+    "<=": "<",
+    ">": ">=",
+    ">=": ">",
+    "==": "!=",
+    "!=": "==",
+    "&&": "||",
+    "||": "&&",
+    "+": "-",
+    "-": "+",
+    "*": "+",
+    "+=": "-=",
+    "-=": "+=",
+}
+CHECKS = (
+    r"if \(.*\) revert \w+\(.*\);",
+    r"revert \w+\(.*\);",
+    r"_(check|require)\w+\(.*\);",
+)
+# Assignments and calls; no declarations, returns, or the place of a modifier's body.
+STATEMENTS = (r"(?!return\b|_;)[\w.\[\]]+( [-+]?= .*)?;", r"--\w.*;", r"_[a-z]\w*\(.*\);")
+GUARDS = ("unlocked", "lock", "onlyGovernor")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One line of one file, as it stood and as it stands."""
+
+    file: str
+    line: int
+    kind: str
+    old: str
+    new: str
+    column: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.file.removesuffix('.sol')}:{self.line}:{self.column} {self.kind}"
+
+    def apply(self, source: str) -> str:
+        lines = source.split("\n")
+        assert lines[self.line - 1] == self.old
+        lines[self.line - 1] = self.new
+        return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------- making
+
+
+def mutants_of(file: str, source: str) -> list[Mutant]:
+    """Every fault that the rules make of a file, in the order of its lines."""
+    found = []
+    inside, depth = False, 0
+    for number, line in enumerate(source.split("\n"), 1):
+        code = line.split("//")[0].rstrip()
+        # Only bodies and heads of functions and modifiers: constants have tests of their own.
+        inside = inside or bool(re.match(r"\s*(function|modifier|constructor)\b", code))
+        if not inside or not code.strip() or code.strip().startswith(("*", "/")):
+            continue
+        found += [Mutant(file, number, *change) for change in changes(line, code)]
+        depth += code.count("{") - code.count("}")
+        if depth == 0 and code.rstrip().endswith(("}", ";")):
+            inside = False
+    return found
+
+
+def changes(line: str, code: str) -> list[tuple[str, str, str, int]]:
+    """Kind, old line, new line and column of every fault that a line can have."""
+    made: list[tuple[str, str, str, int]] = []
+    indent = code[: len(code) - len(code.lstrip())]
+    body = code.strip()
+    if any(re.fullmatch(pattern, body) for pattern in CHECKS):
+        made.append(("check left out", line, indent, 0))
+    elif any(re.fullmatch(pattern, body) for pattern in STATEMENTS):
+        made.append(("statement left out", line, indent, 0))
+    for guard in GUARDS:
+        if found := re.search(rf"(?<=[\s)]){guard}(?=[\s{{]|$)", code):
+            if "modifier" in code or "using" in code:
+                continue
+            new = code[: found.start()] + code[found.end() :]
+            made.append((f"no {guard}", line, new, found.start()))
+    if body.startswith(("emit", "import", "using", "function", "///")):
+        return made
+    for found in re.finditer(r" (<=|>=|==|!=|&&|\|\||\+=|-=|<|>|\+|-|\*) ", code):
+        sign = found.group(1)
+        new = code[: found.start(1)] + SWAPS[sign] + code[found.end(1) :]
+        made.append((f"{sign} to {SWAPS[sign]}", line, new, found.start(1)))
+    return made
+
+
+def changed_lines(base: str) -> dict[str, set[int]]:
+    """Lines of each contract that differ from a commit."""
+    command = ["git", "diff", "-U0", base, "--", "contracts"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines: dict[str, set[int]] = {}
+    file = ""
+    for row in done.stdout.splitlines():
+        if row.startswith("+++ "):
+            file = row.removeprefix("+++ b/contracts/")
+        elif found := re.match(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@", row):
+            start, count = int(found[1]), int(found[2] or 1)
+            lines.setdefault(file, set()).update(range(start, start + count))
+    return lines
+
+
+# ---------------------------------------------------------------------------------- compiling
+
+
+def sources() -> dict[str, str]:
+    paths = sorted((ROOT / "contracts").glob("**/*.sol"))
+    return {path.relative_to(ROOT / "contracts").as_posix(): path.read_text() for path in paths}
+
+
+def compile_all(
+    mutants: list[Mutant], folder: Path, jobs: int
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Artifacts by name, the contract as it is among them as ``""``; and why others have none."""
+    known = sources()
+    inputs = {}
+    for number, mutant in enumerate([None, *mutants]):
+        changed = dict(known)
+        if mutant:
+            changed[mutant.file] = mutant.apply(changed[mutant.file])
+        document = {
+            "language": "Solidity",
+            "sources": {f"contracts/{name}": {"content": text} for name, text in changed.items()},
+            "settings": SETTINGS,
+        }
+        path = folder / f"{number}.json"
+        path.write_text(json.dumps(document))
+        inputs[mutant.name if mutant else ""] = path
+
+    def compile_some(paths: list[Path]) -> None:
+        if paths:
+            command = ["node", "--stack-size=8000", "-e", COMPILER, "--", *map(str, paths)]
+            subprocess.run(command, cwd=ROOT, check=True)
+
+    paths = list(inputs.values())
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(compile_some, [paths[i::jobs] for i in range(jobs)]))
+    artifacts: dict[str, Path] = {}
+    dropped: dict[str, str] = {}
+    codes: dict[str, str] = {}
+    for name, path in inputs.items():
+        output = json.loads(Path(f"{path}.out").read_text())
+        if any(one["severity"] == "error" for one in output.get("errors", ())):
+            if not name:
+                raise SystemExit(f"the contract does not compile: {output['errors'][0]['message']}")
+            dropped[name] = "does not compile"
+            continue
+        contract = output["contracts"]["contracts/Marketplace.sol"]["Marketplace"]
+        code = contract["evm"]["bytecode"]["object"]
+        if name and code in codes:
+            dropped[name] = "the same code as " + (codes[code] or "the contract")
+            continue
+        codes[code] = name
+        artifacts[name] = path.with_suffix(".artifact")
+        artifact = {"abi": contract["abi"], "bytecode": {"object": code}}
+        artifacts[name].write_text(json.dumps(artifact))
+    return artifacts, dropped
+
+
+# -------------------------------------------------------------------------------------- judging
+
+
+def judge_model(artifact: Path) -> tuple[str, str]:
+    """Verdict of tests/model, and what it said."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "-p", "no:cacheprovider", "-xq"]
+    try:
+        done = subprocess.run(
+            [*command, *(f"tests/model/{name}" for name in TESTS)],
+            cwd=ROOT,
+            env=os.environ | FORM | {"DAM_MARKET_ARTIFACT": str(artifact)},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return TIMEOUT, f"over {SECONDS} s"
+    if done.returncode == 0:
+        return SURVIVED, ""
+    failed = re.search(r"^(?:FAILED|ERROR) tests/model/(\S+)", done.stdout, re.MULTILINE)
+    if done.returncode != 1 or not failed:
+        return "BROKEN", (done.stdout + done.stderr)[-300:]
+    said = re.search(r"^E +(?:AssertionError: )?(.*)$", done.stdout, re.MULTILINE)
+    return KILLED, f"{failed[1]}: {said[1][:80] if said else ''}"
+
+
+def judge_forge(folder: Path) -> tuple[str, str]:
+    """Verdict of tests/forge in a copy of the project."""
+    try:
+        done = subprocess.run(
+            ["forge", "test", "--fail-fast"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=FORGE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return TIMEOUT, f"over {FORGE_SECONDS} s"
+    failed = re.search(r"\[FAIL.*\] (\w+)", done.stdout)
+    if failed:
+        return KILLED, f"forge: {failed[1]}"
+    if done.returncode == 0 and "passed" in done.stdout:
+        return SURVIVED, ""
+    return "BROKEN", (done.stdout + done.stderr)[-300:]
+
+
+def make_copy(folder: Path) -> Path:
+    for name in ("contracts", "tests/forge"):
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "foundry.toml", folder / "foundry.toml")
+    for name in (".tools", "node_modules"):
+        (folder / name).symlink_to(ROOT / name)
+    # What does not change is not compiled again.
+    if (ROOT / ".build" / "forge-cache").exists():
+        for name in ("forge", "forge-cache"):
+            shutil.copytree(ROOT / ".build" / name, folder / ".build" / name)
+    return folder
+
+
+def second_opinion(survivors: list[Mutant], scratch: Path) -> dict[str, tuple[str, str]]:
+    """What tests/forge say of the mutants that the model's tests let live, and of none."""
+    copy = make_copy(scratch / "forge")
+    results = {"": judge_forge(copy)}
+    for mutant in survivors:
+        target = copy / "contracts" / mutant.file
+        source = target.read_text()
+        target.write_text(mutant.apply(source))
+        results[mutant.name] = judge_forge(copy)
+        target.write_text(source)
+    return results
+
+
+# ---------------------------------------------------------------------------------------- report
+
+
+def reasons() -> dict[tuple[str, str, str], str]:
+    """Why a survivor may live: by file, old and new line, without the spaces around."""
+    if not REASONS.exists():
+        return {}
+    rows = tomllib.loads(REASONS.read_text())["survivor"]
+    return {(row["file"], row["old"], row["new"]): row["reason"] for row in rows}
+
+
+def cell(text: str) -> str:
+    flat = " ".join(text.split())
+    flat = flat if len(flat) <= 90 else flat[:87] + "..."
+    return f"`{flat}`".replace("|", "\\|") if flat else "(nothing)"
+
+
+def main() -> int:  # noqa: C901 - one walk from the list to the report
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--changed", metavar="BASE", help="only lines that differ from a commit")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=0, help="at most so many, evenly spread")
+    parser.add_argument("--no-forge", action="store_true", help="ask tests/model alone")
+    parser.add_argument("--list", action="store_true", help="only list them")
+    parser.add_argument("--write", action="store_true", help="renew docs/mutants-made.md")
+    options = parser.parse_args()
+    known = sources()
+    mutants = [mutant for file in FILES for mutant in mutants_of(file, known[file])]
+    if options.changed:
+        lines = changed_lines(options.changed)
+        mutants = [one for one in mutants if one.line in lines.get(one.file, ())]
+    made = len(mutants)
+    if options.limit and made > options.limit:
+        mutants = [mutants[i * made // options.limit] for i in range(options.limit)]
+    if options.list:
+        for one in mutants:
+            print(f"{one.name}\n    {one.old.strip()}\n    {one.new.strip()}")
+        print(f"{made} mutants")
+        return 0
+    begun = time.monotonic()
+    excused = reasons()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
+        folder = Path(scratch)
+        artifacts, dropped = compile_all(mutants, folder, options.jobs)
+        living = [one for one in mutants if one.name in artifacts]
+        control = judge_model(artifacts[""])
+        if control[0] != SURVIVED:
+            print(f"CONTROL: the contract as it is was caught: {control}")
+            return 1
+        results: dict[str, tuple[str, str]] = {}
+        places: Queue[Mutant] = Queue()
+        for one in living:
+            places.put(one)
+
+        def work() -> None:
+            while not places.empty():
+                one = places.get()
+                results[one.name] = judge_model(artifacts[one.name])
+                verdict = results[one.name]
+                print(
+                    f"{len(results)}/{len(living)} {one.name}: {verdict[0]} {verdict[1]}",
+                    flush=True,
+                )
+
+        with ThreadPoolExecutor(options.jobs) as pool:
+            for job in [pool.submit(work) for _ in range(options.jobs)]:
+                job.result()
+        survivors = [one for one in living if results[one.name][0] != KILLED]
+        unexcused = [one for one in survivors if key(one) not in excused]
+        if unexcused and not options.no_forge:
+            second = second_opinion(unexcused, folder)
+            if second[""][0] != SURVIVED:
+                print(f"CONTROL: tests/forge fail on the contract as it is: {second['']}")
+                return 1
+            results |= {name: verdict for name, verdict in second.items() if name}
+    survivors = [one for one in living if results[one.name][0] != KILLED]
+    bad = [one for one in survivors if key(one) not in excused]
+    killed = sum(verdict[0] == KILLED for verdict in results.values())
+    summary = (
+        f"{made} made, {len(mutants)} tried, {len(dropped)} no mutants (no code, or the same), "
+        f"{killed} of {len(living)} killed, {len(survivors) - len(bad)} excused, "
+        f"{len(bad)} survived; the control caught nothing"
+    )
+    for one in bad:
+        print(f"SURVIVOR {one.name}: {results[one.name]}")
+        print(f"    {one.old.strip()}\n    {one.new.strip()}")
+    print(f"{summary}; {time.monotonic() - begun:.0f} s")
+    if options.write:
+        write_report(mutants, results, dropped, excused, summary)
+    return 1 if bad else 0
+
+
+def key(mutant: Mutant) -> tuple[str, str, str]:
+    return mutant.file, mutant.old.strip(), mutant.new.strip()
+
+
+def write_report(
+    mutants: list[Mutant],
+    results: dict[str, tuple[str, str]],
+    dropped: dict[str, str],
+    excused: dict[tuple[str, str, str], str],
+    summary: str,
+) -> None:
+    rows = []
+    for one in mutants:
+        verdict, said = results.get(one.name, ("no mutant", dropped.get(one.name, "")))
+        if verdict not in (KILLED, "no mutant") and key(one) in excused:
+            verdict, said = "excused", excused[key(one)]
+        said = " ".join(said.replace("|", "\\|").split())
+        rows.append(
+            f"| {one.file}:{one.line} | {one.kind.replace('|', chr(92) + '|')} "
+            f"| {cell(one.old)} | {verdict} | {said} |"
+        )
+    REPORT.write_text(
+        "# Faults made by rule\n\n"
+        "Made by `scripts/mutate_money.py --write`: each fault was put into the contract alone,\n"
+        "and the test named failed. The same tests pass on the contract as it is; a time-out is\n"
+        "no kill. Those excused are explained in `tests/model/survivors.toml`.\n\n"
+        f"{summary}.\n\n"
+        "| place | fault | stood | verdict | by |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
