@@ -4,7 +4,7 @@
 
 The quick form takes less than twenty minutes on two cores, --full a night. Every stage runs, and
 prints what it does to .build/audit/STAGE.log; one that fails fails the audit. --write renews
-docs/audit.md (or, with --full, docs/audit-full.md).
+docs/audit-quick.md, or docs/audit-full.md with --full.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ def main() -> int:
 
 
 def write(rows: list[tuple[str, str, str, str]], full: bool) -> None:
-    page = ROOT / "docs" / ("audit-full.md" if full else "audit.md")
+    page = ROOT / "docs" / ("audit-full.md" if full else "audit-quick.md")
     form = "make audit-full" if full else "make audit"
     lines = [
         f"# What `{form}` printed",
