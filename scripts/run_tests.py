@@ -77,7 +77,6 @@ STAGES = {
     "model": lambda: run_pytest("model", UNIT, ["tests/model"]),
     "unit": lambda: run_pytest("unit", UNIT, ["tests/unit"]),
     "node": lambda: run_pytest("node", UNIT, ["tests/node"]),
-    "model": lambda: run_pytest("model", UNIT, ["tests/model"]),
     "chain": lambda: run_pytest("chain", ["ape", "test"], ["tests/contracts", "tests/e2e"]),
 }
 

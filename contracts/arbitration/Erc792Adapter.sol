@@ -6,9 +6,9 @@ import {Escrow, IMarketplace, Sale, Status} from "../interfaces/IMarketplace.sol
 import {Hashes} from "../libraries/Hashes.sol";
 
 /// @title An arbitrator of ERC-792, such as Kleros, as the arbitrator of items
-/// @notice An item whose terms name this contract as its `arbitrator` is judged by `ARBITRATOR`. When
-/// the buyer has opened a dispute in the marketplace, anyone pays the arbitration cost here; when
-/// there is a ruling, anyone carries it to the marketplace.
+/// @notice An item whose terms name this contract as its `arbitrator` is judged by `ARBITRATOR`.
+/// When the buyer has opened a dispute in the marketplace, anyone pays the arbitration cost here;
+/// when there is a ruling, anyone carries it to the marketplace.
 ///
 /// | ruling | the marketplace is told                                                    |
 /// |--------|----------------------------------------------------------------------------|
@@ -161,7 +161,9 @@ contract Erc792Adapter is IArbitrable, IEvidence {
             revert ZeroAddress();
         }
         uint256 max = market.ARBITRATION_BLOCKS();
-        if (submitBlocks == 0 || submitBlocks > max) revert InvalidSubmitBlocks(submitBlocks, max);
+        if (submitBlocks == 0 || submitBlocks > max) {
+            revert InvalidSubmitBlocks(submitBlocks, max);
+        }
         MARKET = market;
         ARBITRATOR = arbitrator;
         SUBMIT_BLOCKS = submitBlocks;
@@ -174,8 +176,8 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         if (msg.sender != address(MARKET)) revert NotAllowed(msg.sender);
     }
 
-    /// @notice Brings a disputed sale before the arbitrator; by anyone, who pays `arbitrationCost()`.
-    /// What is sent beyond it becomes a credit. One case per sale.
+    /// @notice Brings a disputed sale before the arbitrator; by anyone, who pays
+    /// `arbitrationCost()`. What is sent beyond it becomes a credit. One case per sale.
     /// @return disputeID The arbitrator's number of the dispute.
     function createDispute(bytes32 copyId, Sale calldata sale, Escrow calldata escrow)
         external
@@ -240,7 +242,8 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     }
 
     /// @inheritdoc IArbitrable
-    /// @dev However late: a ruling that can no longer be carried over must not block the arbitrator.
+    /// @dev However late: a ruling that can no longer be carried over must not block the
+    /// arbitrator.
     function rule(uint256 _disputeID, uint256 _ruling) external {
         if (msg.sender != address(ARBITRATOR)) revert NotAllowed(msg.sender);
         bytes32 copyId = copyOf[_disputeID];
@@ -252,8 +255,8 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         emit Ruling(ARBITRATOR, _disputeID, _ruling);
     }
 
-    /// @notice Carries the ruling to the marketplace; by anyone. The last one at any time, the one in
-    /// force within the last `SUBMIT_BLOCKS` blocks in which the marketplace takes a ruling.
+    /// @notice Carries the ruling to the marketplace; by anyone. The last one at any time, the one
+    /// in force within the last `SUBMIT_BLOCKS` blocks in which the marketplace takes a ruling.
     function execute(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
         // Check
         Case storage opened = cases[copyId];
@@ -311,7 +314,9 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     /// none, whatever `currentRuling` says: the one before it, if any, remains.
     function _see(bytes32 copyId, Case storage opened) private returns (bool seen) {
         uint256 disputeID = opened.disputeID;
-        if (ARBITRATOR.disputeStatus(disputeID) == IArbitrator.DisputeStatus.Waiting) return false;
+        if (ARBITRATOR.disputeStatus(disputeID) == IArbitrator.DisputeStatus.Waiting) {
+            return false;
+        }
         uint8 ruling = _known(ARBITRATOR.currentRuling(disputeID));
         opened.ruling = ruling;
         opened.ruled = true;
