@@ -262,7 +262,7 @@ def test_everybody_leaves_and_nothing_stays(
     for operator, his_owner in owners:
         market.withdrawEarnings(operator, his_owner, sender=his_owner)
         market.requestExit(operator, sender=his_owner)
-    clock.mine(540)
+    clock.mine(640)
     for operator, his_owner in owners:
         market.withdrawDelivererStake(operator, his_owner, sender=his_owner)
     assert books.balance == 0

@@ -299,7 +299,7 @@ def test_after_an_exit_fresh_stake_must_reach_the_minimum(
     create_item, create_sale, market, bob, owner, clock, reverts
 ):
     market.requestExit(bob, sender=owner)
-    clock.mine(540)
+    clock.mine(640)
     market.withdrawDelivererStake(bob, owner, sender=owner)
     market.addDelivererStake(bob, sender=owner, value=ETHER // 10 - 1)
     order = create_sale()

@@ -7,7 +7,7 @@ from dam.types import ZERO_ADDRESS
 
 ETHER = 10**18
 MIN = ETHER // 10
-EXIT = 540
+EXIT = 640
 UINT88 = 2**88
 KEY = keccak(b"some key")[:31] + b"\x01"
 P = 2**255 - 19
