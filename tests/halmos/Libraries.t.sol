@@ -10,7 +10,8 @@ contract LibrariesCheck {
     using SaleWord for uint256;
     using X25519Key for bytes32;
 
-    uint256 private constant P = 0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed;
+    uint256 private constant P =
+        0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed;
 
     // ----------------------------------------------------------------------- the sale's word
 
