@@ -95,7 +95,7 @@ def test_everything_by_hand_from_publishing_to_the_money(kept):
     assert re.search(r"SUMMER-(4711|0815)", done.stdout), told
     assert "settled" in done.stdout, told
     # 0.05 ether, less 6 %, which is the deliverers'.
-    assert "0.047 ether went to" in done.stdout, told
+    assert "Credit 0.047 ether in block" in done.stdout, told
 
 
 def test_the_links_lead_somewhere():
