@@ -34,7 +34,7 @@ LIST = ROOT / "tests" / "contracts" / "mutants.toml"
 REPORT = ROOT / "docs" / "mutants.md"
 CONTROL = "control"
 KILLED, SURVIVED = "killed", "SURVIVED"
-SECONDS = 1800
+SECONDS = 3600
 
 # Compiles each file named, a standard input, into <file>.out: loading the compiler once saves
 # most of its time. Little optimising does for tests, as long as the code fits its limit.
@@ -202,7 +202,7 @@ class Session:
         elif report.failed:
             # In its set-up a test says nothing of the rule.
             late = report.when != "setup"
-            self.results[name] = KILLED if late else f"BROKEN: {report.longreprtext[-300:]}"
+            self.results[name] = KILLED if late else f"BROKEN: {report.longreprtext[-150:]}"
         else:
             self.results.setdefault(name, SURVIVED)
 
@@ -363,6 +363,8 @@ def main() -> int:
                 if control != SURVIVED:
                     broken.append(f"without a mutant: {control}")
                 results |= found
+                killed = sum(result == KILLED for result in found.values())
+                print(f"{run.__name__}: {killed} of {len(part)} killed", flush=True)
     broken += [
         f"{one.name}: {results.get(one.name, 'NOT RUN')}"
         for one in chosen

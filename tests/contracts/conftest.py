@@ -165,8 +165,11 @@ def market(
     bob: Any,
     carol: Any,
     owner: Any,
+    clock: Clock,
 ) -> Any:
     market = create_market()
+    # Not only for the first of many builds.
+    clock.rpc("anvil_setBalance", seller.address, hex(10_000 * ETHER))
     market.stakeAsSeller(sender=seller, value=100 * ETHER)
     market.setSellerOperator(watchdog, sender=seller)
     market.stakeAsDeliverer(key_of(0), sender=alice, value=MIN_DELIVERER_STAKE)

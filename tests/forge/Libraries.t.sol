@@ -181,6 +181,7 @@ contract EventsTest {
         bytes32[] calldata keys
     ) external {
         vm.recordLogs();
+        _dirty();
         Events.itemPurchased(copyId, seller, digest, copy, terms, keys);
         emit IMarketplace.ItemPurchased(copyId, seller, msg.sender, digest, copy, terms, keys);
         _same();
@@ -195,11 +196,20 @@ contract EventsTest {
 
     function fragmentDelivered(Delivery calldata d, address by) external {
         vm.recordLogs();
+        _dirty();
         Events.fragmentDelivered(d, by);
         emit IMarketplace.FragmentDelivered(
             d.copyId, by, d.index, d.commitment, d.secretHash, d.fragment
         );
         _same();
+    }
+
+    /// @dev Memory past the free pointer holds whatever was hashed before.
+    function _dirty() private pure {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            for { let i := 0 } lt(i, 2048) { i := add(i, 32) } { mstore(add(free, i), not(0)) }
+        }
     }
 
     function _same() private {
