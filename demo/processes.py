@@ -57,7 +57,7 @@ class Reaper:
     def close(self) -> None:
         if self._process.stdin:
             self._process.stdin.close()
-        self._process.wait(5)
+        self._process.wait(60)
 
     def _tell(self, word: str) -> None:
         if self._process.stdin:
