@@ -199,7 +199,9 @@ contract LyingToken is TestToken {
     }
 
     function _move(address, address, uint256) internal override {
-        added += addedPerTransfer;
+        unchecked {
+            added += addedPerTransfer;
+        }
     }
 }
 
