@@ -92,7 +92,12 @@ contract MoneyCheck {
         _conserved(a, token, true);
     }
 
-    function check_rulingNative(Amounts memory a, uint24 toBuyer) external {
+    function check_rulingForTheSellerNative(Amounts memory a) external {
+        _rule(a, address(0), 0, false);
+    }
+
+    function check_rulingForTheBuyerNative(Amounts memory a, uint24 toBuyer) external {
+        require(toBuyer != 0);
         _rule(a, address(0), toBuyer, false);
     }
 
