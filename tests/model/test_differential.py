@@ -502,10 +502,15 @@ class Differential(RuleBasedStateMachine):
         for index in dice.sample(range(sale.item.n), sale.item.n):
             if index in sale.parts or (enough and len(sale.parts) >= sale.item.k):
                 continue
-            delivery = astuple(self.bought[id(sale)].delivery(index))
+            delivery = self.bought[id(sale)].delivery(index)
             by = sale.seller if by_seller else sale.leaves[index]
+            if dice.one_in(3):
+                # What is about to be good is refused as long as it is not: no leaf has this salt.
+                other = astuple(replace(delivery, salt=keccak(b"")))
+                self.refused(by, "deliverFragment", other, names=DELIVERY_ERRORS)
             act = partial(self.model.deliver, by, [(sale, index)], batch=False)
-            if not self.call(by, "deliverFragment", delivery, model=act) and dice.one_in(2):
+            done = self.call(by, "deliverFragment", astuple(delivery), model=act)
+            if not done and dice.one_in(2):
                 break
 
     # -------------------------------------------------------------------------------- closing
