@@ -346,7 +346,8 @@ class Differential(RuleBasedStateMachine):
         dice = self.dice(number)
         op = dice.person(*DELIVERERS, "wes")
         act = dice.choice(("register", "add", "request", "cancel", "withdraw", "earn"))
-        if act == "withdraw" and not dice.one_in(3) and any(self.model.exits.values()):
+        leaving = act in ("withdraw", "cancel")
+        if leaving and not dice.one_in(3) and any(self.model.exits.values()):
             op = dice.choice([one for one, block in self.model.exits.items() if block])
         who, at, model = dice.person(self.model.owner(op)), self.world.at[op], self.model
         if act == "register":
