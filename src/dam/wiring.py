@@ -105,8 +105,17 @@ async def run_deliverer(
     *,
     log: logs.Log,
     checkpoint: Checkpoint = _pass,
+    stop: Stop | None = None,
 ) -> None:
     """Runs the deliverer with keys that are open already; returns when told to stop.
+
+    Args:
+        settings: As `deliverer`, like ``checkpoint``.
+        signer: Signs its transactions.
+        ring: Its X25519 keys.
+        log: Where it tells.
+        checkpoint: See `deliverer`.
+        stop: How it is told, where several run in one process; None: by signals.
 
     Raises:
         DamError: What cannot be mended by waiting.
@@ -154,7 +163,8 @@ async def run_deliverer(
         finally:
             await blocks.close()
 
-    await _on_ground(settings, signer.address, "deliverer", settings.ledger("deliverer"), log, work)
+    path = settings.ledger("deliverer")
+    await _on_ground(settings, signer.address, "deliverer", path, log, work, stop)
 
 
 async def run_watchdog(
@@ -166,6 +176,7 @@ async def run_watchdog(
     *,
     log: logs.Log,
     checkpoint: Checkpoint = _pass,
+    stop: Stop | None = None,
 ) -> None:
     """Runs the watchdog of ``seller`` with keys that are open already; see `run_deliverer`."""
     log = log.bind(account=signer.address, seller=seller)
@@ -185,7 +196,7 @@ async def run_watchdog(
         await service.run(stop)
 
     name = f"watchdog of {seller}"
-    await _on_ground(settings, signer.address, name, settings.ledger("watchdog"), log, work)
+    await _on_ground(settings, signer.address, name, settings.ledger("watchdog"), log, work, stop)
 
 
 async def _on_ground(
@@ -195,11 +206,12 @@ async def _on_ground(
     path: Path,
     log: logs.Log,
     work: Callable[[Stop, Market, Ledger], Coroutine[Any, Any, None]],
+    told: Stop | None,
 ) -> None:
     """Runs ``work`` on what every daemon stands on: a checked node, the locks, the ledger."""
     deployment = settings.deployment
-    stop = Stop()
-    with stop.on_signals():
+    stop = told or Stop()
+    with stop.on_signals() if told is None else contextlib.nullcontext():
         async with JsonRpc(settings.rpc_url) as rpc:
             market = Market(rpc, deployment)
             genesis = await _reach(market, stop, log)
