@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.faults.ground import Ground  # noqa: E402
+from tests.faults.rpc_proxy import RpcProxy  # noqa: E402
 from tests.faults.table import Fault, Injected, record  # noqa: E402
 
 _RESULT = pytest.StashKey[str]()
@@ -18,6 +21,34 @@ _RESULT = pytest.StashKey[str]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault(row): stands for a fault of tests/faults/table.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # One chain serves all: its connections belong to one loop.
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def whole_ground() -> AsyncIterator[Ground]:
+    async with Ground() as ground:
+        yield ground
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def ground(whole_ground: Ground, tmp_path: Path) -> AsyncIterator[Ground]:
+    """The market as at the start of the session; daemons of the test end with it."""
+    await whole_ground.reset(tmp_path)
+    yield whole_ground
+    await whole_ground.clear()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def proxy(ground: Ground, injected: Injected) -> RpcProxy:
+    """A node between the daemon and the chain that does as the test says, and counts it."""
+    return await ground.proxy(injected)
 
 
 @pytest.fixture

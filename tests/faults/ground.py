@@ -1,0 +1,667 @@
+"""The ground of the fault tests: one chain for the session, blocks mined by hand, daemons in here.
+
+    async def test_f18_...(ground, injected):
+        async with ground.proxy(injected) as proxy:
+            daemon = await ground.deliverer(0, rpc=proxy.url).start()
+            proxy.inject(TooMany(), times=3)
+            [bought] = await ground.buy()
+            await ground.until_delivered(daemon)
+            await oracle(ground)
+
+`Ground` is a `demo.world.World` whose Anvil mines only when told to, with one shop of three
+deliverers, and directories for blocks. Every test begins at the same snapshot of the chain, with
+new ledgers. Before each block the pool is looked through: a part that stands in two waiting
+transactions of its deliverer goes on record, and the oracle fails the test for it.
+
+`Deliverer` runs the daemon's own code in this process (`wiring.run_deliverer`), which is quick to
+start and can be "killed" at a checkpoint; `Ground.process` is the daemon as it is delivered, for
+signals, limits and real kills. A fixture named ``ground`` stands in conftest.py; without pytest:
+``async with Ground() as ground: await ground.reset(tmp)``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import os
+import shutil
+import signal
+import sqlite3
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eth_abi.abi import decode as abi_decode
+from eth_account import Account
+
+from dam import logs, wiring
+from dam.abi_codec import market_abi
+from dam.accounts import Signer, load_account
+from dam.config import Settings
+from dam.deployment import save_deployment
+from dam.hashing import checksum, keccak
+from dam.keys import KeyRing, load_ring
+from dam.listing import copy_parts
+from dam.market import Market
+from dam.rpc import JsonRpc
+from dam.service import Stop
+from dam.testing.market import deploy_market
+from dam.testing.nodes import AnvilNode
+from dam.transactions import Receipt, suggest_fees, transaction
+from dam.types import Address, BlockRef, CopyId, FragmentDelivered, Purchase
+from demo import trade
+from demo.actors import Actor
+from demo.processes import Daemon, Reaper
+from demo.shop import ITEM, Shop, open_shop
+from demo.trade import Bought
+from demo.world import ROOT, World, python
+from tests.faults.rpc_proxy import RpcProxy
+
+Part = tuple[CopyId, int]
+LAUNCHER = python(ROOT / "tests" / "faults" / "crashing.py")
+"""Starts a daemon that kills itself at a named place; see that file."""
+_SECONDS = 90.0
+_BLOCK_SECONDS = 0.15
+"""Between two blocks: three looks of a daemon that polls as often as it may."""
+_PEOPLE = 12
+_GAS = 1_500_000
+
+
+class Killed(BaseException):
+    """A daemon in this process died at a checkpoint; no code of ours catches it."""
+
+
+class Sink(io.StringIO):
+    """Takes all that is logged in this process, as it would stand in a file."""
+
+    def isatty(self) -> bool:
+        return False
+
+
+class Ground(World):
+    """See the module. ``shop`` is open, ``sold`` holds what was bought since the last `reset`."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__(folder=folder, kubo=False)
+        self.shop: Shop
+        self.sold: list[Bought] = []
+        self.people: list[Actor] = []
+        self.daemons: list[Deliverer | Process] = []
+        self.proxies: list[RpcProxy] = []
+        self.doubles: list[tuple[Part, list[int]]] = []
+        """Parts that stood in more than one waiting transaction, with their nonces."""
+        self.log = Sink()
+        self.secrets: dict[str, bytes] = {}
+        """What must stand in no log: name to bytes. `remember` adds to it."""
+        self.scratch = Path()
+        self.first = 0
+        """First block that belongs to the present test."""
+        self._snapshot = ""
+        self._spare: list[Actor] = []
+        self._keys: dict[str, tuple[Signer, KeyRing]] = {}
+        self._handler = logging.StreamHandler(self.log)
+
+    async def _start(self) -> None:
+        stack = self._stack
+        self.folder = self._given or Path(tempfile.mkdtemp(prefix="dam-faults-"))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._given is None:
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.reaper = Reaper()
+        stack.callback(self.reaper.close)
+        # Under Cancun, Anvil's blocks stay cheap however many there are.
+        self.chain = await stack.enter_async_context(
+            AnvilNode(args=("--hardfork", "cancun"), folder=self.folder / "anvil")
+        )
+        self._guard(self.chain.pid)
+        await self._start_blocks()
+        self.rpc = await stack.enter_async_context(JsonRpc(self.chain.url))
+        stack.push_async_callback(self.clear)
+        self.deployment = await asyncio.to_thread(deploy_market, self.chain)
+        save_deployment(self.deployment, self.record)
+        self.market = Market(self.rpc, self.deployment)
+        logging.getLogger().addHandler(self._handler)
+        stack.callback(logging.getLogger().removeHandler, self._handler)
+        self.shop = await open_shop(self)
+        self._spare = [await self.actor("buyer") for _ in range(_PEOPLE)]
+        for actor in self.shop.deliverers:
+            settings = Settings.load(self.env(actor))
+            ring = load_ring(settings.keys.deliverer, actor.passphrase)
+            self._keys[actor.address] = (load_account(actor.alias, environ=_environ(actor)), ring)
+        await self.rpc.call("evm_setAutomine", False)
+        await self.rpc.call("anvil_mine", "0x4")
+        self._snapshot = await self.rpc.call("evm_snapshot")
+        self.first = await self.block() + 1
+
+    def env(self, actor: Actor) -> dict[str, str]:
+        """As in the demo, with the quickest look at the chain that there is."""
+        state = {"XDG_STATE_HOME": str(self.folder / "state"), "DAM_POLL": "0.05"}
+        return super().env(actor) | state
+
+    # -------------------------------------------------------------------------- between the tests
+
+    async def reset(self, scratch: Path) -> None:
+        """Ends all daemons and goes back to the snapshot; ledgers and logs begin anew."""
+        await self.clear()
+        await self.rpc.call("anvil_dropAllTransactions")
+        assert await self.rpc.call("evm_revert", self._snapshot)
+        self._snapshot = await self.rpc.call("evm_snapshot")
+        self.first = await self.block() + 1
+        self.scratch = scratch
+        self.sold, self.people, self.doubles = [], list(self._spare), []
+        self.log.seek(0)
+        self.log.truncate()
+        logs.configure(stream=self.log)
+        os.environ["XDG_STATE_HOME"] = str(self.folder / "state")
+        self.secrets = {}
+        for actor in (*self.shop.deliverers, self.shop.seller, self.shop.operator, *self._spare):
+            self.remember(f"key of {actor.name}", bytes.fromhex(actor.private_key[2:]))
+            self.remember(f"passphrase of {actor.name}", actor.passphrase.encode())
+        for name, (_, ring) in self._keys.items():
+            for pair in ring.keys:
+                self.remember(f"X25519 key of {name}", pair.secret)
+        for name, value in _secrets_of(self.shop).items():
+            self.remember(name, value)
+
+    async def clear(self) -> None:
+        """Ends all daemons at once, and closes the proxies."""
+        for daemon in self.daemons:
+            await daemon.kill()
+        self.daemons = []
+        for proxy in self.proxies:
+            await proxy.__aexit__(None, None, None)
+        self.proxies = []
+        await self.kill_daemons()
+        self._daemons.clear()
+
+    def remember(self, name: str, value: bytes) -> None:
+        """A secret more, for the oracle to look for."""
+        self.secrets[name] = value
+
+    # ------------------------------------------------------------------------------------- people
+
+    async def proxy(self, counted: Counter[str], *, seed: int = 0) -> RpcProxy:
+        """A proxy before the chain; it is closed with the test."""
+        proxy = await RpcProxy(self.chain.url, counted=counted, seed=seed).__aenter__()
+        self.proxies.append(proxy)
+        self.remember("key in the node's address", proxy.secret.encode())
+        return proxy
+
+    def deliverer(
+        self,
+        number: int = 0,
+        *,
+        rpc: str | None = None,
+        env: Mapping[str, str] | None = None,
+        home: Path | None = None,
+    ) -> Deliverer:
+        """A deliverer of the shop, to run in this process; not started yet.
+
+        Args:
+            number: Which; its part has the same index.
+            rpc: Its node, such as a proxy's ``url``; the chain itself unless given.
+            env: Further variables, such as ``DAM_CONFIRMATIONS``.
+            home: Its state folder; a second one of the same deliverer needs another.
+        """
+        actor = self.shop.deliverers[number]
+        home = home or self.scratch / f"home {number}"
+        values = self.env(actor) | {"DAM_RPC_URL": rpc or self.chain.url, "DAM_HOME": str(home)}
+        signer, ring = self._keys[actor.address]
+        daemon = Deliverer(self, actor, number, {**values, **(env or {})}, signer, ring)
+        self.daemons.append(daemon)
+        return daemon
+
+    def process(
+        self,
+        number: int = 0,
+        *,
+        rpc: str | None = None,
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str] = (),
+    ) -> Process:
+        """The same as a process of its own: `dam deliverer run`, or another command."""
+        actor = self.shop.deliverers[number]
+        home = self.scratch / f"process {number}"
+        home.mkdir(parents=True, exist_ok=True)
+        keys = home / "keys"
+        if not keys.exists():
+            shutil.copytree(actor.dam_home / "keys", keys)
+        values = {"DAM_RPC_URL": rpc or self.chain.url, "DAM_HOME": str(home)}
+        script = python(ROOT / "daemons" / "deliverer.py")
+        inner = self.daemon(
+            actor, "deliverer", command=command or script, env={**values, **(env or {})}
+        )
+        inner.log = self.scratch / f"process {number}.log"
+        daemon = Process(actor, number, inner)
+        self.daemons.append(daemon)
+        return daemon
+
+    # ------------------------------------------------------------------------------------ the chain
+
+    async def mine(self, blocks: int = 1) -> int:
+        """Mines; before the first block, looks for parts in two waiting transactions."""
+        await self.look_for_doubles()
+        await self.rpc.call("anvil_mine", hex(blocks))
+        return await self.block()
+
+    async def look_for_doubles(self) -> None:
+        """Puts on record what part stands in two transactions of the pool."""
+        pool = await self.rpc.call("txpool_content")
+        ours = {actor.address.lower() for actor in self.shop.deliverers}
+        carried: dict[Part, list[int]] = {}
+        for kind in ("pending", "queued"):
+            for account, queue in pool.get(kind, {}).items():
+                if account.lower() in ours:
+                    for nonce, tx in queue.items():
+                        for part in parts_in(tx["input"]):
+                            carried.setdefault(part, []).append(int(nonce))
+        self.doubles += [(part, nonces) for part, nonces in carried.items() if len(nonces) > 1]
+
+    async def reorganise(self, depth: int, again: Sequence[tuple[str, int]] = ()) -> None:
+        """Replaces the newest blocks by as many others.
+
+        Args:
+            depth: How many.
+            again: Raw transactions (0x-hex) of the new blocks, and each one's place, from 0.
+        """
+        await self.rpc.call("anvil_reorg", depth, [list(pair) for pair in again])
+
+    async def send_data(self, actor: Actor, data: bytes, *, value: int = 0) -> Receipt:
+        """Sends a call of the market from an actor and mines a block with it."""
+        if await self.rpc.call("anvil_getAutomine"):
+            return await super().send_data(actor, data, value=value)
+        tx_hash = await self.post(actor, data, value=value)
+        await self.mine()
+        found = await self.rpc.call("eth_getTransactionReceipt", tx_hash)
+        assert found is not None, "a block was mined without it"
+        assert found["status"] == "0x1", f"transaction {tx_hash} reverted"
+        used, price = int(found["gasUsed"], 16), int(found["effectiveGasPrice"], 16)
+        block = int(found["blockNumber"], 16)
+        return Receipt(bytes.fromhex(tx_hash[2:]), block, 1, used, price, tuple(found["logs"]))
+
+    async def post(self, actor: Actor, data: bytes, *, value: int = 0, to: str = "") -> str:
+        """Sends a transaction without waiting for a block; its hash."""
+        raw = await self.signed(actor, data, value=value, to=to)
+        return str(await self.rpc.call("eth_sendRawTransaction", raw))
+
+    async def signed(
+        self, actor: Actor, data: bytes, *, value: int = 0, to: str = "", nonce: int | None = None
+    ) -> str:
+        """A signed transaction, 0x-hex; the next nonce, and more gas than any call takes."""
+        signer = Signer(actor.address, Account.from_key(actor.private_key))
+        if nonce is None:
+            count = await self.rpc.call("eth_getTransactionCount", actor.address, "pending")
+            nonce = int(count, 16)
+        fees = await suggest_fees(self.rpc, 10**9)
+        receiver = Address(to or self.deployment.market)
+        chain_id = self.deployment.chain_id
+        raw = signer.sign(transaction(chain_id, nonce, receiver, data, _GAS, fees, value))
+        return "0x" + raw.hex()
+
+    async def buy(self, copies: int = 1, *, buyer: Actor | None = None) -> list[Bought]:
+        """Sells so many copies in one block, to different buyers where there are enough."""
+        ready = []
+        next_copy = len(self.sold)
+        for number in range(copies):
+            actor = buyer or self.people[number % len(self.people)]
+            order = await trade.order(self, self.shop.seller, ITEM, next_copy + number)
+            await self.post(actor, order.data, value=order.terms.price)
+            ready.append(order)
+        block = await self.mine()
+        found = {log.copy: log for log in await self.market.logs(block, block) if _is_sale(log)}
+        bought = [Bought(found[order.copy], order.secrets) for order in ready]
+        self.sold += bought
+        for one in bought:
+            for index, secret in enumerate(one.secrets):
+                # Not the daemon's, and still nothing that it should ever come to know.
+                self.remember(f"one-time key {index} of a buyer", secret)
+        return bought
+
+    async def delivered(self, *, by: Address | None = None) -> list[FragmentDelivered]:
+        """All parts on the chain that were delivered since `reset`."""
+        newest = await self.block()
+        return [
+            log
+            for log in await self.market.logs(min(self.first, newest), newest)
+            if isinstance(log, FragmentDelivered)
+            and not log.supplied
+            and (by is None or log.by == by)
+        ]
+
+    async def until(
+        self,
+        condition: Callable[[], Awaitable[bool]] | Callable[[], bool],
+        what: str,
+        *,
+        blocks: int = 60,
+        seconds: float = _SECONDS,
+    ) -> None:
+        """Mines a block now and then until something is true.
+
+        Args:
+            condition: Asked before each block.
+            what: For the failure's text.
+            blocks: How many to mine at the usual pace; after them time passes without blocks.
+            seconds: When to give up.
+        """
+        deadline = time.monotonic() + seconds
+        mined = 0
+        while True:
+            answer = condition()
+            if await answer if not isinstance(answer, bool) else answer:
+                return
+            if time.monotonic() > deadline:
+                tails = "\n".join(f"{daemon}: {daemon.tail()}" for daemon in self.daemons)
+                raise AssertionError(f"{what}: not after {seconds} s and {mined} blocks\n{tails}")
+            if mined < blocks:
+                await self.mine()
+                mined += 1
+            await asyncio.sleep(_BLOCK_SECONDS)
+
+    async def until_delivered(
+        self, *daemons: Deliverer | Process, sales: Sequence[Bought] = (), **more: Any
+    ) -> None:
+        """Mines until these daemons (all) have their part of these sales (all) on the chain."""
+        who = daemons or tuple(self.daemons)
+        wanted = Counter(
+            (one.sale.copy_id, daemon.actor.address) for one in sales or self.sold for daemon in who
+        )
+
+        async def there() -> bool:
+            found = Counter((log.copy_id, log.by) for log in await self.delivered())
+            return not wanted - found
+
+        names = ", ".join(map(str, who))
+        await self.until(there, f"{len(wanted)} parts of {names}", **more)
+
+    async def settle_down(self, blocks: int = 4) -> None:
+        """A few blocks more, so that all that was sent is final and what is wrong shows."""
+        for _ in range(blocks):
+            await self.mine()
+            await asyncio.sleep(_BLOCK_SECONDS)
+
+
+@dataclass(eq=False)
+class _Runner:
+    """What daemons in this process and those in their own have in common."""
+
+    actor: Actor
+    number: int
+
+    def __str__(self) -> str:
+        return f"deliverer {self.number + 1}"
+
+    @property
+    def home(self) -> Path:
+        """Its ``DAM_HOME``."""
+        raise NotImplementedError
+
+    @property
+    def running(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def code(self) -> int | None:
+        raise NotImplementedError
+
+    def text(self) -> str:
+        """Its whole log."""
+        raise NotImplementedError
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """The lines of its log that are JSON objects, the oldest first."""
+        for line in self.text().splitlines():
+            with contextlib.suppress(ValueError):
+                value = json.loads(line)
+                if isinstance(value, dict):
+                    yield value
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Its log lines of one event."""
+        return [line for line in self.lines() if line.get("event") == event]
+
+    async def event(self, name: str, times: int = 1, seconds: float = _SECONDS) -> dict[str, Any]:
+        """Waits until an event was logged so often; its last line. Mines nothing."""
+        deadline = time.monotonic() + seconds
+        while len(found := self.logged(name)) < times:
+            if time.monotonic() > deadline or (not self.running and not self.logged(name)):
+                raise AssertionError(f"{self} logged {name} {len(found)} times; {self.tail()}")
+            await asyncio.sleep(0.02)
+        return found[-1]
+
+    def tail(self, characters: int = 1500) -> str:
+        """How its log ends."""
+        return f"running: {self.running}, code {self.code}, log: ...{self.text()[-characters:]}"
+
+    @property
+    def ledger(self) -> Path:
+        """Its ledger file; it may not be there yet."""
+        found = list(self.home.glob("markets/*/deliverer.sqlite"))
+        return found[0] if found else self.home / "markets" / "none" / "deliverer.sqlite"
+
+    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of its ledger, read-only; none while it has none."""
+        if not self.ledger.exists():
+            return []
+        with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True)) as db:
+            try:
+                return db.execute(sql, values).fetchall()
+            except sqlite3.OperationalError:
+                # No table yet, or the file is being made.
+                return []
+
+    def cursor(self) -> int:
+        """The last block that it has read; -1 before the first."""
+        rows = self.query("SELECT number FROM cursor")
+        return int(rows[0][0]) if rows else -1
+
+    def journal(self, *events: str) -> list[tuple[str, dict[str, Any]]]:
+        """What it wrote down for its operator."""
+        rows = self.query("SELECT event, detail FROM journal ORDER BY id")
+        return [(row[0], json.loads(row[1])) for row in rows if not events or row[0] in events]
+
+
+class Deliverer(_Runner):
+    """The daemon in this process. Make one with `Ground.deliverer`."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        actor: Actor,
+        number: int,
+        env: Mapping[str, str],
+        signer: Signer,
+        ring: KeyRing,
+    ) -> None:
+        super().__init__(actor, number)
+        self._ground = ground
+        self.env = dict(env)
+        self.signer, self.ring = signer, ring
+        self.hits: Counter[str] = Counter()
+        """How often it came by each checkpoint."""
+        self.kill_at: tuple[str, int] | None = None
+        """Where the next run dies: a place, and which visit of it."""
+        self._task: asyncio.Task[None] | None = None
+        self._stop = Stop()
+        self._code: int | None = None
+        # Two of one name in one test would mix their lines.
+        self._name = f"{self}#{len(ground.daemons)}"
+
+    @property
+    def home(self) -> Path:
+        return Path(self.env["DAM_HOME"])
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    @property
+    def code(self) -> int | None:
+        """As a process would exit: None while it runs, -9 after a kill."""
+        return self._code
+
+    async def start(self, *, ready: bool = True) -> Deliverer:
+        """Starts it, and waits until it has caught up unless told not to."""
+        assert not self.running
+        before = len(self.logged("ready"))
+        self._stop, self._code = Stop(), None
+        self.hits.clear()
+        self._task = asyncio.create_task(self._run())
+        if ready:
+            await self.event("ready", before + 1)
+        return self
+
+    async def _run(self) -> None:
+        log = logs.get("deliverer").bind(daemon=self._name)
+        try:
+            with wiring._reported(log) as result:
+                await wiring.run_deliverer(
+                    Settings.load(self.env),
+                    self.signer,
+                    self.ring,
+                    log=log,
+                    checkpoint=self._checkpoint,
+                    stop=self._stop,
+                )
+            self._code = result.code
+        except Killed as death:
+            self._code = -signal.SIGKILL
+            log.critical("crash", place=str(death))
+
+    def _checkpoint(self, place: str) -> None:
+        self.hits[place] += 1
+        if self.kill_at == (place, self.hits[place]):
+            self.kill_at = None
+            raise Killed(place)
+
+    async def stop(self, seconds: float = 30) -> int:
+        """Has it drain; its exit code."""
+        self._stop.request()
+        return await self.wait(seconds)
+
+    async def wait(self, seconds: float = _SECONDS) -> int:
+        """Waits for its end; its exit code."""
+        assert self._task is not None
+        await asyncio.wait_for(asyncio.shield(self._task), seconds)
+        assert self._code is not None
+        return self._code
+
+    async def kill(self) -> None:
+        """Ends it wherever it is; what was not committed is gone."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def text(self) -> str:
+        mark = json.dumps(self._name)
+        return "\n".join(line for line in self._ground.log.getvalue().splitlines() if mark in line)
+
+
+@dataclass(eq=False)
+class Process(_Runner):
+    """The daemon as a process. Make one with `Ground.process`."""
+
+    inner: Daemon
+
+    @property
+    def home(self) -> Path:
+        return Path(self.inner.env["DAM_HOME"])
+
+    @property
+    def running(self) -> bool:
+        return self.inner.running
+
+    @property
+    def code(self) -> int | None:
+        return self.inner.code
+
+    async def start(self, *, ready: bool = True) -> Process:
+        """Starts it, and waits until it has caught up unless told not to."""
+        before = len(self.logged("ready"))
+        self.inner.start()
+        if ready:
+            await self.event("ready", before + 1)
+        return self
+
+    async def stop(self, seconds: float = 20) -> int:
+        """SIGTERM; its exit code."""
+        return await self.inner.stop(seconds)
+
+    async def wait(self, seconds: float = _SECONDS) -> int:
+        """Waits for its end; its exit code."""
+        return await self.inner.wait(seconds)
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        if self.inner.running:
+            await self.inner.kill()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends exactly this process a signal."""
+        self.inner.send(number)
+
+    def peak_bytes(self) -> int:
+        """The most memory that it ever had resident."""
+        status = Path(f"/proc/{self.inner.pid}/status").read_text("ascii")
+        [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) * 1024
+
+    def text(self) -> str:
+        return self.inner.log.read_text("utf-8", "replace") if self.inner.log.exists() else ""
+
+
+def parts_in(data: str) -> list[Part]:
+    """Which parts a transaction delivers or supplies, by its calldata (0x-hex)."""
+    raw = bytes.fromhex(data[2:])
+    names = ("deliverFragment", "deliverFragments", "supplyFragments")
+    for entry in market_abi().functions.values():
+        if entry.id == raw[:4] and entry.name in names:
+            [given] = abi_decode([p.type for p in entry.inputs], raw[4:])
+            deliveries = [given] if entry.name == "deliverFragment" else given
+            return [(CopyId(one[0]), int(one[2])) for one in deliveries]
+    return []
+
+
+def block_ref(number: int, block_hash: str) -> BlockRef:
+    """A block by number and 0x-hex hash."""
+    return BlockRef(number, bytes.fromhex(block_hash[2:]))
+
+
+def hash_of(raw: str) -> str:
+    """Hash of a raw transaction, both 0x-hex."""
+    return "0x" + keccak(bytes.fromhex(raw[2:])).hex()
+
+
+def sender_of(raw: str) -> Address:
+    """Who signed a raw transaction (0x-hex)."""
+    return checksum(bytes.fromhex(Account.recover_transaction(raw)[2:]))
+
+
+def _is_sale(log: object) -> bool:
+    return isinstance(log, Purchase)
+
+
+def _environ(actor: Actor) -> dict[str, str]:
+    return {**actor.env(), "APE_DATA_FOLDER": str(actor.home / ".ape")}
+
+
+def _secrets_of(shop: Shop) -> dict[str, bytes]:
+    """The seller's seed, and every content key and share of his goods."""
+    found: dict[str, bytes] = {"seed of the seller": shop.seed.seed}
+    for lot in shop.listing.lots:
+        for copy in range(lot.first_copy, lot.first_copy + lot.copies):
+            place = shop.listing.place(copy)
+            found[f"content key of copy {copy}"] = shop.seed.content_key(place)
+            for leaf, share in copy_parts(shop.seed, shop.listing, copy):
+                found[f"share {leaf.index} of copy {copy}"] = share
+    for number, good in enumerate(shop.goods):
+        found[f"good {number}"] = good
+    return found
