@@ -3,12 +3,14 @@
     scripts/mutate_money.py [--changed BASE] [--jobs 2] [--limit N] [--write]
 
 Where scripts/mutate_contract.py has its faults written by hand, this one makes them: each
-comparison one off, each condition turned, each check, statement, lock and guard left out. Each
-mutant is deployed in place of the contract and meets tests/model (who may call what, the money
-table, the model compared call by call); what survives that meets tests/forge, invariants left out:
-they find by chance, and slowly, what the others find for certain. A mutant is killed
-when a test fails, not when the time is up: time-outs survive. The same run on the contract as it is
-must catch nothing. Survivors need a reason in tests/model/survivors.toml, or the run fails.
+comparison one off, each condition turned, always true or never, each check, statement, lock and
+guard left out, each run of statements reverting: what slither-mutate calls severe, and most of its
+operators (docs/decisions/0019). Each mutant is deployed in place of the contract and meets
+tests/model (views, who may call what, the money table, the model compared call by call); what
+survives that meets tests/forge, invariants left out: they find by chance, and slowly, what the
+others find for certain. A mutant is killed when a test fails, not when the time is up: time-outs
+survive. The same run on the contract as it is must catch nothing. Survivors need a reason in
+tests/model/survivors.toml, or the run fails.
 
 --changed BASE takes only lines that differ from that commit. --write renews docs/mutants-made.md.
 """
@@ -34,10 +36,10 @@ ROOT = Path(__file__).resolve().parent.parent
 REASONS = ROOT / "tests" / "model" / "survivors.toml"
 REPORT = ROOT / "docs" / "mutants-made.md"
 FILES = ("Marketplace.sol", "Sales.sol", "Slashing.sol", "Stakes.sol", "libraries/SaleWord.sol")
-SECONDS = 240  # far more than the clean run takes: a time-out would be a survivor
-FORGE_SECONDS = 900
+SECONDS = 900  # far more than the clean run takes: a time-out would be a survivor
+FORGE_SECONDS = 1800
 KILLED, SURVIVED, TIMEOUT = "killed", "SURVIVED", "TIME-OUT"
-TESTS = ("test_roles.py", "test_table.py", "test_differential.py")
+TESTS = ("test_views.py", "test_roles.py", "test_table.py", "test_differential.py")
 FORM = {"DAM_MODEL": "60x60", "DAM_TABLE_CASES": "2", "HYPOTHESIS_STORAGE_DIRECTORY": ""}
 
 # The compiler is loaded once for many inputs. Little optimising does for tests.
@@ -89,6 +91,7 @@ CHECKS = (
     r"_(check|require)\w+\(.*\);",
 )
 # Assignments and calls; no declarations, returns, or the place of a modifier's body.
+SIMPLE = r"(return\b.*|(\(.*\)|[\w.\[\]]+( \w+){0,2}) [-+]?= .*|[\w.]+\(.*\));"
 STATEMENTS = (r"(?!return\b|_;)[\w.\[\]]+( [-+]?= .*)?;", r"--\w.*;", r"_[a-z]\w*\(.*\);")
 GUARDS = ("unlocked", "lock", "onlyGovernor")
 
@@ -121,7 +124,7 @@ class Mutant:
 def mutants_of(file: str, source: str) -> list[Mutant]:
     """Every fault that the rules make of a file, in the order of its lines."""
     found = []
-    inside, depth = False, 0
+    inside, depth, before = False, 0, ""
     for number, line in enumerate(source.split("\n"), 1):
         code = line.split("//")[0].rstrip()
         # Only bodies and heads of functions and modifiers: constants have tests of their own.
@@ -129,6 +132,11 @@ def mutants_of(file: str, source: str) -> list[Mutant]:
         if not inside or not code.strip() or code.strip().startswith(("*", "/")):
             continue
         found += [Mutant(file, number, *change) for change in changes(line, code)]
+        # The first of each run of statements: what follows stands or falls with it.
+        if before.endswith(("{", "}")) and re.fullmatch(SIMPLE, code.strip()):
+            indent = code[: len(code) - len(code.lstrip())]
+            found.append(Mutant(file, number, "reverts", line, f"{indent}revert(); {code.strip()}"))
+        before = code
         depth += code.count("{") - code.count("}")
         if depth == 0 and code.rstrip().endswith(("}", ";")):
             inside = False
@@ -150,6 +158,13 @@ def changes(line: str, code: str) -> list[tuple[str, str, str, int]]:
                 continue
             new = code[: found.start()] + code[found.end() :]
             made.append((f"no {guard}", line, new, found.start()))
+    if found := re.match(r"((?:\} else )?if )\((.*)\)( \{| \w.*;)?$", body):
+        head, condition, rest = found.group(1), found.group(2), found.group(3) or ""
+        if condition.count("(") == condition.count(")") and "revert" not in rest:
+            made += [
+                (f"always {value}", line, f"{indent}{head}({value}){rest}", 0)
+                for value in ("true", "false")
+            ]
     if body.startswith(("emit", "import", "using", "function", "///")):
         return made
     for found in re.finditer(r" (<=|>=|==|!=|&&|\|\||\+=|-=|<|>|\+|-|\*) ", code):

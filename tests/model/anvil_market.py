@@ -167,18 +167,18 @@ class Chain:
         )
         return str(receipt["contractAddress"])
 
+    def attempt_to_deploy(self, contract: Contract, arguments: bytes) -> bytes | None:
+        """What a construction would revert with; None if it would not."""
+        call = {"data": "0x" + (contract.code + arguments).hex(), "gas": GAS}
+        request = {"method": "eth_call", "params": [call, "latest"]}
+        return _reverted(self._post({"jsonrpc": "2.0", "id": 1, **request}))
+
     def attempt(self, sender: str, to: str, data: bytes, value: int = 0) -> bytes | None:
         """What the call would revert with, if it were mined next; None if it would not."""
         call = self._call(sender, to, data, value)
         number = {"number": hex(self.head + 1)}
         request = {"method": "eth_call", "params": [call, "latest", {}, number]}
-        answer = self._post({"jsonrpc": "2.0", "id": 1, **request})
-        if "error" not in answer:
-            return None
-        reverted = answer["error"].get("data")
-        if reverted is None:
-            raise RuntimeError(answer["error"])
-        return bytes.fromhex(reverted[2:])
+        return _reverted(self._post({"jsonrpc": "2.0", "id": 1, **request}))
 
     def send(self, sender: str, to: str, data: bytes, value: int = 0) -> None:
         """Mines a call that must succeed."""
@@ -208,3 +208,12 @@ class Chain:
         if int(receipt["blockNumber"], 16) != self.head:
             raise RuntimeError("a transaction was not mined in the next block")
         return receipt
+
+
+def _reverted(answer: dict[str, Any]) -> bytes | None:
+    if "error" not in answer:
+        return None
+    data = answer["error"].get("data")
+    if data is None:
+        raise RuntimeError(answer["error"])
+    return bytes.fromhex(data[2:])

@@ -98,8 +98,14 @@ class World:
     def attempt(self, who: str, to: str, data: bytes, value: int = 0) -> str | None:
         """The name of the error with which the next block would refuse this; None: it would not."""
         reverted = self.chain.attempt(*self._route(who, to, data, value))
-        if reverted is None:
-            return None
+        return None if reverted is None else self._name(reverted)
+
+    def refusal_of_construction(self, arguments: bytes) -> str | None:
+        """The name of the error with which the market could not be built so; None: it could."""
+        reverted = self.chain.attempt_to_deploy(self.contract, arguments)
+        return None if reverted is None else self._name(reverted)
+
+    def _name(self, reverted: bytes) -> str:
         return self.contract.errors.get(reverted[:4], f"revert 0x{reverted.hex()}")
 
     def _route(self, who: str, to: str, data: bytes, value: int) -> tuple[str, str, bytes, int]:
