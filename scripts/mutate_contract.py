@@ -34,7 +34,7 @@ LIST = ROOT / "tests" / "contracts" / "mutants.toml"
 REPORT = ROOT / "docs" / "mutants.md"
 CONTROL = "control"
 KILLED, SURVIVED = "killed", "SURVIVED"
-SECONDS = 3600
+SECONDS = 4 * 3600
 
 # Compiles each file named, a standard input, into <file>.out: loading the compiler once saves
 # most of its time. Little optimising does for tests, as long as the code fits its limit.

@@ -1,6 +1,6 @@
 """Break the contract everywhere, by rule, and see that the model's tests notice.
 
-    scripts/mutate_money.py [--changed BASE] [--jobs 2] [--limit N] [--write]
+    scripts/mutate_money.py [--changed BASE] [--jobs 2] [--limit N] [--again] [--write]
 
 Where scripts/mutate_contract.py has its faults written by hand, this one makes them: each
 comparison one off, each condition turned, always true or never, each check, statement, lock and
@@ -13,6 +13,8 @@ survive. The same run on the contract as it is must catch nothing. Survivors nee
 tests/model/survivors.toml, or the run fails.
 
 --changed BASE takes only lines that differ from that commit. --write renews docs/mutants-made.md.
+Every verdict is kept in .build/mutants-made.json as it comes: --again tries only those that were not
+killed by the last run on the same contract, after a test was added, or after a run was cut short.
 """
 
 from __future__ import annotations
@@ -29,12 +31,15 @@ import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from queue import Queue
+from threading import Lock
 
 ROOT = Path(__file__).resolve().parent.parent
 REASONS = ROOT / "tests" / "model" / "survivors.toml"
 REPORT = ROOT / "docs" / "mutants-made.md"
+KEPT = ROOT / ".build" / "mutants-made.json"
 FILES = ("Marketplace.sol", "Sales.sol", "Slashing.sol", "Stakes.sol", "libraries/SaleWord.sol")
 SECONDS = 900  # far more than the clean run takes: a time-out would be a survivor
 FORGE_SECONDS = 1800
@@ -323,6 +328,35 @@ def second_opinion(survivors: list[Mutant], scratch: Path) -> dict[str, tuple[st
 # ---------------------------------------------------------------------------------------- report
 
 
+class Verdicts:
+    """Kills of the last run on the same contract."""
+
+    def __init__(self) -> None:
+        text = "".join(f"{name} {text}" for name, text in sorted(sources().items()))
+        self._digest = sha256(text.encode()).hexdigest()
+        self._rows: dict[str, list[str]] = {}
+        self._lock = Lock()
+        if KEPT.exists():
+            known = json.loads(KEPT.read_text())
+            if known["contract"] == self._digest:
+                self._rows = known["killed"]
+
+    def __contains__(self, mutant: Mutant) -> bool:
+        return f"{mutant.name} {mutant.new}" in self._rows
+
+    def of(self, mutant: Mutant) -> tuple[str, str]:
+        verdict, said = self._rows[f"{mutant.name} {mutant.new}"]
+        return verdict, said
+
+    def keep(self, mutant: Mutant, verdict: tuple[str, str]) -> None:
+        if verdict[0] != KILLED:
+            return
+        with self._lock:
+            self._rows[f"{mutant.name} {mutant.new}"] = list(verdict)
+            KEPT.parent.mkdir(exist_ok=True)
+            KEPT.write_text(json.dumps({"contract": self._digest, "killed": self._rows}))
+
+
 def reasons() -> dict[tuple[str, str, str], str]:
     """Why a survivor may live: by file, old and new line, without the spaces around."""
     if not REASONS.exists():
@@ -343,6 +377,7 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--limit", type=int, default=0, help="at most so many, evenly spread")
     parser.add_argument("--no-forge", action="store_true", help="ask tests/model alone")
+    parser.add_argument("--again", action="store_true", help="only what the last run left alive")
     parser.add_argument("--list", action="store_true", help="only list them")
     parser.add_argument("--write", action="store_true", help="renew docs/mutants-made.md")
     options = parser.parse_args()
@@ -371,14 +406,20 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
             return 1
         results: dict[str, tuple[str, str]] = {}
         places: Queue[Mutant] = Queue()
+        kept = Verdicts()
+        if options.again:
+            results |= {one.name: kept.of(one) for one in living if one in kept}
+            print(f"{len(results)} were killed by the last run", flush=True)
         for one in living:
-            places.put(one)
+            if one.name not in results:
+                places.put(one)
 
         def work() -> None:
             while not places.empty():
                 one = places.get()
                 results[one.name] = judge_model(artifacts[one.name])
                 verdict = results[one.name]
+                kept.keep(one, verdict)
                 print(
                     f"{len(results)}/{len(living)} {one.name}: {verdict[0]} {verdict[1]}",
                     flush=True,
@@ -395,6 +436,8 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
                 print(f"CONTROL: tests/forge fail on the contract as it is: {second['']}")
                 return 1
             results |= {name: verdict for name, verdict in second.items() if name}
+            for one in unexcused:
+                kept.keep(one, results[one.name])
     survivors = [one for one in living if results[one.name][0] != KILLED]
     bad = [one for one in survivors if key(one) not in excused]
     killed = sum(verdict[0] == KILLED for verdict in results.values())
