@@ -6,14 +6,19 @@ file, so a daemon or a test needs no file at all:
 ==================  ==================  ========================================================
 key of the file     variable            meaning
 ==================  ==================  ========================================================
-rpc                 DAM_RPC_URL         node: http:// or https:// address of its JSON-RPC
+rpc                 DAM_RPC_URL         node: http(s) address of its JSON-RPC; 2 to 5: a list
+rpc_agree           DAM_RPC_AGREE       how many nodes must tell the same before we believe it
 deployment          DAM_DEPLOYMENT      deployment record; in the file, relative to the file
 ipfs                DAM_IPFS            ``dir:/path`` or the RPC API of a local Kubo node
-confirmations       DAM_CONFIRMATIONS   blocks that daemons wait before they act on a block
+confirmations       DAM_CONFIRMATIONS   blocks that daemons wait before they act on a block, or
+                                        ``safe`` or ``finalized``: the node's word for it
+halt_depth          DAM_HALT_DEPTH      a reorganisation of more blocks halts the daemon
 poll_seconds        DAM_POLL            pause between two looks at the chain
 max_fee_gwei        DAM_MAX_FEE_GWEI    most that a unit of gas may cost, tip included
 min_fee             DAM_MIN_FEE         least fee of a part that our deliverer delivers for
+unprofitable        DAM_UNPROFITABLE    ``skip`` or ``send`` a part whose fee cannot pay its gas
 pin_bytes           DAM_PIN_BYTES       bytes that our deliverer keeps of others' stores
+health_port         DAM_HEALTH_PORT     loopback port of /metrics, /healthz, /readyz; 0: any
 [accounts] default  DAM_ACCOUNT         Ape account that signs; a role may have one of its own
 ==================  ==================  ========================================================
 """
@@ -23,32 +28,48 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from dam.amounts import parse_amount
+from dam.config_values import MAX_CONFIRMATIONS as MAX_CONFIRMATIONS
+from dam.config_values import (
+    Finality,
+    Unprofitable,
+    check_rpc_urls,
+    depth_of,
+    seconds,
+    toml,
+    whole,
+)
+from dam.config_values import check_ipfs as check_ipfs
+from dam.config_values import check_rpc_url as check_rpc_url
+from dam.config_values import confirmations as read_confirmations
+from dam.config_values import unprofitable as read_unprofitable
 from dam.errors import ConfigError, Malformed
 from dam.types import Deployment
 
 ROLES = ("seller", "buyer", "deliverer", "watchdog", "arbiter")
-MAX_CONFIRMATIONS = 60
-"""A deliverer that waits longer leaves itself too few of its 100 blocks."""
 _FILE_BYTES = 64 << 10
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _VARIABLES = {
     "rpc": "DAM_RPC_URL",
+    "rpc_agree": "DAM_RPC_AGREE",
     "deployment": "DAM_DEPLOYMENT",
     "ipfs": "DAM_IPFS",
     "confirmations": "DAM_CONFIRMATIONS",
+    "halt_depth": "DAM_HALT_DEPTH",
     "poll_seconds": "DAM_POLL",
     "max_fee_gwei": "DAM_MAX_FEE_GWEI",
     "min_fee": "DAM_MIN_FEE",
+    "unprofitable": "DAM_UNPROFITABLE",
     "pin_bytes": "DAM_PIN_BYTES",
+    "health_port": "DAM_HEALTH_PORT",
 }
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 def home_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -86,19 +107,26 @@ class Settings:
     """Everything a tool or a daemon is told from outside, checked."""
 
     home: Path
-    rpc_url: str = field(repr=False)
-    """It may hold an API key: never show it."""
+    rpc_urls: tuple[str, ...] = field(repr=False)
+    """One to five. They may hold API keys: never show them."""
     deployment_path: Path
     deployment: Deployment
     ipfs: str
-    confirmations: int = 2
+    rpc_agree: int = 1
+    """So many nodes must have told the same."""
+    confirmations: int | Finality = 2
+    """Blocks, or the node's tag."""
+    halt_depth: int = 64
     """Blocks."""
     poll_seconds: float = 2.0
     max_fee: int = 500 * 10**9
     """Wei per gas."""
     min_fee: int = 0
     """Wei per part."""
+    unprofitable: Unprofitable = "skip"
     pin_bytes: int = 20 << 30
+    health_port: int | None = None
+    """None: no health server."""
     accounts: Mapping[str, str] = field(default_factory=dict)
     """Ape alias by role; ``default`` for the others."""
 
@@ -110,6 +138,16 @@ class Settings:
     def account(self, role: str) -> str | None:
         """The Ape alias that signs for a role, or None if none is set."""
         return self.accounts.get(role) or self.accounts.get("default")
+
+    @property
+    def rpc_url(self) -> str:
+        """The first node's address; see `rpc_urls`."""
+        return self.rpc_urls[0]
+
+    @property
+    def confirmation_blocks(self) -> int:
+        """`confirmations` in blocks; a guess from above for ``safe`` and ``finalized``."""
+        return depth_of(self.confirmations)
 
     @property
     def keys(self) -> KeyPaths:
@@ -152,13 +190,18 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
     faults: list[str] = []
     values, origins = _gather(home, environ, faults)
     read = _Reader(values, origins, faults)
-    rpc = read("rpc", check_rpc_url, "")
+    rpc = read("rpc", check_rpc_urls, ())
+    rpc_agree = read("rpc_agree", whole(1, len(rpc) or 1), min(2, len(rpc)))
     ipfs = read("ipfs", lambda v: check_ipfs(v, home), f"dir:{home / 'blocks'}")
-    confirmations = read("confirmations", _whole(0, MAX_CONFIRMATIONS), 2)
-    poll = read("poll_seconds", _seconds, 2.0)
-    max_fee = read("max_fee_gwei", _whole(1, 1_000_000), 500) * 10**9
+    confirmations = read("confirmations", read_confirmations, 2)
+    halt_depth = read("halt_depth", whole(1, 256), 64)
+    poll = read("poll_seconds", seconds, 2.0)
+    max_fee = read("max_fee_gwei", whole(1, 1_000_000), 500) * 10**9
     min_fee = read("min_fee", parse_amount, 0)
-    pin_bytes = read("pin_bytes", _whole(0, 2**63 - 1), 20 << 30)
+    skip: Unprofitable = "skip"
+    unprofitable = read("unprofitable", read_unprofitable, skip)
+    pin_bytes = read("pin_bytes", whole(0, 2**63 - 1), 20 << 30)
+    health_port = read("health_port", whole(0, 65_535), None)
     accounts = _accounts(values.get("accounts", {}), environ, faults)
     deployment_path = read("deployment", lambda v: _record_path(v, home, origins), Path())
     if not rpc and "rpc" not in values:
@@ -181,15 +224,19 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
         )
     return Settings(
         home=home,
-        rpc_url=rpc,
+        rpc_urls=rpc,
+        rpc_agree=rpc_agree,
         deployment_path=deployment_path,
         deployment=deployment,
         ipfs=ipfs,
         confirmations=confirmations,
+        halt_depth=halt_depth,
         poll_seconds=poll,
         max_fee=max_fee,
         min_fee=min_fee,
+        unprofitable=unprofitable,
         pin_bytes=pin_bytes,
+        health_port=health_port,
         accounts=accounts,
     )
 
@@ -237,7 +284,7 @@ class _Reader:
         self._origins = origins
         self._faults = faults
 
-    def __call__(self, key: str, read: Callable[[Any], T], default: T) -> T:
+    def __call__(self, key: str, read: Callable[[Any], T], default: D) -> T | D:
         if key not in self._values:
             return default
         try:
@@ -245,59 +292,6 @@ class _Reader:
         except (ConfigError, Malformed) as error:
             self._faults.append(f"{self._origins[key]}: {error}")
             return default
-
-
-def check_rpc_url(value: Any) -> str:
-    """The address of a node; the value itself is not in the error, it may hold an API key.
-
-    Raises:
-        ConfigError: It is no http:// or https:// address.
-    """
-    try:
-        parts = urlsplit(value) if isinstance(value, str) else None
-        valid = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port if parts else None
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ConfigError("not an http:// or https:// address of a node")
-    return str(value)
-
-
-def check_ipfs(value: Any, home: Path) -> str:
-    """The address of a block store; a relative ``dir:`` is taken from ``home``.
-
-    Raises:
-        ConfigError: It is neither ``dir:/path`` nor an http(s):// address.
-    """
-    if isinstance(value, str):
-        scheme, _, rest = value.partition(":")
-        if scheme == "dir" and rest:
-            return f"dir:{(home / Path(rest).expanduser()).absolute()}"
-        if scheme in ("http", "https") and urlsplit(value).hostname:
-            return value
-    raise ConfigError(
-        "not 'dir:/path/to/blocks' nor the RPC API of a Kubo node, such as http://127.0.0.1:5001"
-    )
-
-
-def _whole(low: int, high: int) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value):
-            value = int(value)
-        if type(value) is not int or not low <= value <= high:
-            raise ConfigError(f"not a whole number from {low} to {high}")
-        return value
-
-    return read
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", value):
-        value = float(value)
-    if type(value) not in (int, float) or not 0.05 <= value <= 600:
-        raise ConfigError("not a number of seconds from 0.05 to 600")
-    return float(value)
 
 
 def _record_path(value: Any, home: Path, origins: Mapping[str, str]) -> Path:
@@ -330,32 +324,32 @@ def _accounts(value: Any, environ: Mapping[str, str], faults: list[str]) -> dict
 
 def dump_config(
     *,
-    rpc_url: str,
+    rpc_url: str | Sequence[str],
     deployment: str,
     ipfs: str,
-    confirmations: int,
+    confirmations: int | Finality,
     accounts: Mapping[str, str],
 ) -> str:
-    """The text of a settings file that `from_env_and_file` reads."""
+    """The text of a settings file that `from_env_and_file` reads.
+
+    Raises:
+        ConfigError: A value holds a control character.
+    """
     lines = [
         "# Settings of DAM; see `dam init --help`. Variables such as DAM_RPC_URL go before them.",
-        f"rpc = {_toml(rpc_url)}",
-        f"deployment = {_toml(deployment)}  # relative to this file",
-        f"ipfs = {_toml(ipfs)}",
-        f"confirmations = {confirmations}  # blocks that daemons wait before they act on one",
+        f"rpc = {toml(rpc_url)}",
+        f"deployment = {toml(deployment)}  # relative to this file",
+        f"ipfs = {toml(ipfs)}",
+        f"confirmations = {toml(confirmations)}  # blocks that daemons wait before they act on one",
         "# max_fee_gwei = 500       # most that a unit of gas may cost",
         '# min_fee = "0.0001 ether" # least fee of a part that our deliverer delivers for',
+        '# unprofitable = "skip"    # or "send": a part whose fee cannot pay its gas',
         "# pin_bytes = 21474836480  # what our deliverer keeps of others' stores",
+        "# rpc_agree = 2            # of several nodes, so many must tell the same",
+        "# halt_depth = 64          # a reorganisation of more blocks halts the daemon",
+        "# health_port = 9464       # /metrics, /healthz and /readyz on the loopback address",
         "",
         "[accounts]  # Ape accounts: default, or one for each of " + ", ".join(ROLES),
-        *(f"{role} = {_toml(alias)}" for role, alias in accounts.items()),
+        *(f"{role} = {toml(alias)}" for role, alias in accounts.items()),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _toml(text: str) -> str:
-    """A TOML basic string (https://toml.io/en/v1.0.0#string)."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    if any(ord(c) < 32 or ord(c) == 127 for c in escaped):
-        raise ConfigError("a setting holds a control character")
-    return f'"{escaped}"'

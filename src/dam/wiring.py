@@ -266,7 +266,7 @@ def _reader(
         first_block=deployment.first_block,
         refund_blocks=deployment.windows.refund_blocks,
         log=log,
-        confirmations=settings.confirmations,
+        confirmations=settings.confirmation_blocks,
         checkpoint=checkpoint,
     )
 
@@ -279,7 +279,7 @@ def _sender(
     log: logs.Log,
     checkpoint: Checkpoint,
 ) -> Sender:
-    policy = SendPolicy(max_fee=settings.max_fee, confirmations=settings.confirmations)
+    policy = SendPolicy(max_fee=settings.max_fee, confirmations=settings.confirmation_blocks)
     return Sender(market.rpc, market, signer, ledger, log=log, policy=policy, checkpoint=checkpoint)
 
 

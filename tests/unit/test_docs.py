@@ -138,6 +138,9 @@ def test_the_configuration_table_is_the_code() -> None:
     assert int(defaults["max_fee_gwei"]) * 10**9 == fields["max_fee"]
     assert defaults["min_fee"] == str(fields["min_fee"])
     assert int(defaults["pin_bytes"].split()[0]) == fields["pin_bytes"]
+    assert defaults["halt_depth"] == str(fields["halt_depth"])
+    assert defaults["unprofitable"] == fields["unprofitable"]
+    assert (defaults["health_port"], fields["health_port"]) == ("off", None)
     assert f"0 to {config.MAX_CONFIRMATIONS}." in text_of("docs/operating.md")
     for role in config.ROLES:
         assert f"`{role}`" in rows[-1][3]

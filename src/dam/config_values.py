@@ -1,0 +1,148 @@
+"""Readers of single settings: each gives the value or says in a word what would be one.
+
+The value itself is never in an error of an address: it may hold an API key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from dam.errors import ConfigError
+
+Finality = Literal["safe", "finalized"]
+"""Block tags of a proof-of-stake chain: justified, and finalized."""
+Unprofitable = Literal["skip", "send"]
+MAX_RPC_URLS = 5
+MAX_CONFIRMATIONS = 60
+"""A deliverer that waits longer leaves itself too few of its 100 blocks."""
+_TAG_BLOCKS = {"safe": 40, "finalized": 80}
+"""How far such a block is behind the head at times: epochs have 32 blocks (consensus-specs)."""
+
+
+def check_rpc_url(value: Any) -> str:
+    """The address of a node; the value itself is not in the error, it may hold an API key.
+
+    Raises:
+        ConfigError: It is no http:// or https:// address.
+    """
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        valid = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port if parts else None
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigError("not an http:// or https:// address of a node")
+    return str(value)
+
+
+def check_rpc_urls(value: Any) -> tuple[str, ...]:
+    """One address or several: a list, or a text with commas between them.
+
+    Raises:
+        ConfigError: There is none, there are over five, two are the same, or one is no address.
+    """
+    found = value.split(",") if isinstance(value, str) else value
+    if not isinstance(found, list) or not 1 <= len(found) <= MAX_RPC_URLS:
+        raise ConfigError(f"not one address of a node, nor a list of 2 to {MAX_RPC_URLS}")
+    urls = tuple(check_rpc_url(url.strip() if isinstance(url, str) else url) for url in found)
+    if len(set(urls)) < len(urls):
+        raise ConfigError("the same address twice: it would agree with itself")
+    return urls
+
+
+def check_ipfs(value: Any, home: Path) -> str:
+    """The address of a block store; a relative ``dir:`` is taken from ``home``.
+
+    Raises:
+        ConfigError: It is neither ``dir:/path`` nor an http(s):// address.
+    """
+    if isinstance(value, str):
+        scheme, _, rest = value.partition(":")
+        if scheme == "dir" and rest:
+            return f"dir:{(home / Path(rest).expanduser()).absolute()}"
+        if scheme in ("http", "https") and urlsplit(value).hostname:
+            return value
+    raise ConfigError(
+        "not 'dir:/path/to/blocks' nor the RPC API of a Kubo node, such as http://127.0.0.1:5001"
+    )
+
+
+def whole(low: int, high: int) -> Callable[[Any], int]:
+    """A reader of whole numbers in these bounds, both included."""
+
+    def read(value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value):
+            value = int(value)
+        if type(value) is not int or not low <= value <= high:
+            raise ConfigError(f"not a whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+def seconds(value: Any) -> float:
+    """A pause, in seconds.
+
+    Raises:
+        ConfigError: It is no number from 0.05 to 600.
+    """
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", value):
+        value = float(value)
+    if type(value) not in (int, float) or not 0.05 <= value <= 600:
+        raise ConfigError("not a number of seconds from 0.05 to 600")
+    return float(value)
+
+
+def confirmations(value: Any) -> int | Finality:
+    """A depth in blocks, or the node's own word for it.
+
+    Raises:
+        ConfigError: It is neither a whole number up to 60 nor ``safe`` nor ``finalized``.
+    """
+    if value == "safe":
+        return "safe"
+    if value == "finalized":
+        return "finalized"
+    try:
+        return whole(0, MAX_CONFIRMATIONS)(value)
+    except ConfigError as error:
+        raise ConfigError(f"{error}, nor 'safe' or 'finalized'") from None
+
+
+def depth_of(confirmations: int | Finality) -> int:
+    """About how many blocks behind the head a daemon with this setting stays."""
+    return confirmations if isinstance(confirmations, int) else _TAG_BLOCKS[confirmations]
+
+
+def unprofitable(value: Any) -> Unprofitable:
+    """What to do with a part whose fee does not pay its gas.
+
+    Raises:
+        ConfigError: It is neither ``skip`` nor ``send``.
+    """
+    if value == "skip":
+        return "skip"
+    if value == "send":
+        return "send"
+    raise ConfigError("not 'skip' nor 'send'")
+
+
+def toml(value: str | int | Sequence[str]) -> str:
+    """A TOML value (https://toml.io/en/v1.0.0).
+
+    Raises:
+        ConfigError: A text holds a control character.
+    """
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str):
+        return f"[{', '.join(toml(element) for element in value)}]"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    if any(ord(c) < 32 or ord(c) == 127 for c in escaped):
+        raise ConfigError("a setting holds a control character")
+    return f'"{escaped}"'
