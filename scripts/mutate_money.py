@@ -13,7 +13,7 @@ survive. The same run on the contract as it is must catch nothing. Survivors nee
 tests/model/survivors.toml, or the run fails.
 
 --changed BASE takes only lines that differ from that commit. --write renews docs/mutants-made.md.
-Every verdict is kept in .build/mutants-made.json as it comes: --again tries only those that were not
+Verdicts are kept in .build/mutants-made.json as they come: --again tries only those that were not
 killed by the last run on the same contract, after a test was added, or after a run was cut short.
 """
 
