@@ -1,4 +1,4 @@
-"""An honest ERC-20 token with permits, on the play's chain: tests/forge/tokens/PlainToken.sol."""
+"""Tokens of tests/forge/tokens on the play's chain: an honest one with permits, and odd ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from demo.actors import Actor
 from demo.world import ROOT, World
 
 DECIMALS = 18
-_SOURCE = "tests/forge/tokens/PlainToken.sol"
+_SOURCES = "tests/forge/tokens"
 _BUILD_SECONDS = 120
 
 
@@ -32,9 +32,13 @@ class TestToken:
 
     async def mint(self, to: Actor, amount: int) -> None:
         """Makes tokens out of nothing."""
-        data = selector("mint(address,uint256)")
-        data += bytes(12) + bytes.fromhex(to.address[2:]) + amount.to_bytes(32, "big")
-        sender = (await self.world.rpc.call("eth_accounts"))[0]
+        data = bytes(12) + bytes.fromhex(to.address[2:]) + amount.to_bytes(32, "big")
+        await self.tell("mint(address,uint256)", data)
+
+    async def tell(self, signature: str, words: bytes, *, sender: str = "") -> None:
+        """Calls a function of it, from an account that the node knows; by default the first."""
+        sender = sender or (await self.world.rpc.call("eth_accounts"))[0]
+        data = selector(signature) + words
         await asyncio.to_thread(transact, self.world.chain, sender, self.address, data)
 
     async def balance(self, owner: Address) -> int:
@@ -42,19 +46,21 @@ class TestToken:
         return (await balances(self.world.rpc, [self.address], owner))[self.address]
 
 
-async def deploy_token(world: World) -> TestToken:
-    """Deploys the token from the chain's first account."""
-    code = await asyncio.to_thread(_code)
+async def deploy_token(
+    world: World, file: str = "PlainToken", name: str = "PlainToken"
+) -> TestToken:
+    """Deploys a token from the chain's first account: the contract ``name`` of a file."""
+    code = await asyncio.to_thread(_code, file, name)
     sender = (await world.rpc.call("eth_accounts"))[0]
     receipt = await asyncio.to_thread(transact, world.chain, sender, None, code)
     return TestToken(world, parse_address(receipt["contractAddress"]))
 
 
-def _code() -> bytes:
+def _code(file: str, name: str) -> bytes:
     """Creation code, built by forge if the source changed since."""
     forge = find_program("forge", "run `make setup` in the checkout")
     done = subprocess.run(
-        [forge, "build", _SOURCE],
+        [forge, "build", f"{_SOURCES}/{file}.sol"],
         cwd=ROOT,
         capture_output=True,
         timeout=_BUILD_SECONDS,
@@ -62,6 +68,6 @@ def _code() -> bytes:
     )
     if done.returncode != 0:
         raise NodeFailedError("forge build: " + done.stderr.decode("utf-8", "replace")[-800:])
-    artifact = ROOT / ".build" / "forge" / "PlainToken.sol" / "PlainToken.json"
+    artifact = ROOT / ".build" / "forge" / f"{file}.sol" / f"{name}.json"
     code: str = json.loads(artifact.read_bytes())["bytecode"]["object"]
     return bytes.fromhex(code.removeprefix("0x"))

@@ -288,6 +288,10 @@ class _StoreReader:
         bond = self._amount(where, item, "bond", share if arbitrator != ZERO_ADDRESS else 0, of)
         if token.native and commission > price:
             self._fault(where("commission"), "the commission is over the price")
+        if bond and paid == 0 and not penalty:
+            # Protocol, section 5: with nothing to win, whoever disputes can only lose.
+            said = "a free item without penalty gives a dispute nothing to win: write bond = 0"
+            self._fault(where("bond"), said)
         deliverers = self._deliverers(where, item, parts)
         metadata = self._try(
             where("metadata"), lambda: fields.metadata(item.get("metadata", {}), "metadata")

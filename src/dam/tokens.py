@@ -185,6 +185,24 @@ async def funds(
     return balance, allowance
 
 
+async def check_payable(rpc: JsonRpc, tokens: Tokens, addresses: Iterable[Address]) -> None:
+    """Refuses to price items in what cannot pay: ERC-721 contracts and accounts without code too.
+
+    Raises:
+        Permanent: An address does not answer ``balanceOf`` and ``allowance`` as ERC-20 wants it.
+            (A token without ``decimals`` passes: the seller then states them himself.)
+        RpcError: The node could not be asked.
+    """
+    for address in sorted(set(addresses) - {ZERO_ADDRESS}):
+        try:
+            await funds(rpc, address, address, address)
+        except Permanent as error:
+            raise Permanent(
+                f"{error}: nothing can be sold for {tokens[address].name}; check the address, and "
+                "that the node is on the token's chain"
+            ) from None
+
+
 def approval(spender: Address, amount: int) -> bytes:
     """Calldata of ``approve``."""
     return selector("approve(address,uint256)") + _word(spender) + _word(amount)

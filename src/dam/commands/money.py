@@ -30,7 +30,7 @@ from dam.commands.deliverer import slash_text
 from dam.commands.explain import explain
 from dam.commands.sales import close, find_sale
 from dam.config import Settings
-from dam.errors import ContractReverted
+from dam.errors import ContractReverted, Permanent
 from dam.history import History, read_history
 from dam.tallies import bound_stake, proposed_slashes
 from dam.tokens import Token, balances, read_tokens
@@ -204,10 +204,22 @@ async def withdraw(
     emit(
         {"to": recipient, "total": str(total), "transactions": sent, "failed": failed},
         as_json,
-        "\n".join([*lines, f"All of it went to {recipient}." if sent else "Nothing moved."])
+        "\n".join([*lines, _went(recipient, sent, failed)])
         if wanted
         else f"The market owes {signer.address} nothing.",
     )
+    if failed:
+        # A script must not take this for done.
+        raise Permanent(
+            f"{len(failed)} of {len(wanted)} stayed in the market, and nothing of it is lost: try "
+            "again later, or with --to another address"
+        )
+
+
+def _went(recipient: Address, sent: list[dict[str, Any]], failed: list[dict[str, Any]]) -> str:
+    if not sent:
+        return "Nothing moved."
+    return f"{'The rest' if failed else 'All of it'} went to {recipient}."
 
 
 @click.command()

@@ -42,7 +42,7 @@ from dam.roster import Candidate
 from dam.rpc import quantity
 from dam.seeds import SellerSeed
 from dam.storefile import StoreDraft, read_folder, read_store_file
-from dam.tokens import Tokens, read_tokens
+from dam.tokens import Tokens, check_payable, read_tokens
 from dam.transactions import Receipt
 from dam.types import ZERO32, ZERO_ADDRESS, Address
 
@@ -157,6 +157,7 @@ async def _read(path: Path, options: Mapping[str, Any]) -> tuple[StoreDraft, Tok
     if wanted := named_tokens(path, overrides):
         async with connect() as session:
             tokens = await read_tokens(session.rpc, wanted)
+            await check_payable(session.rpc, tokens, wanted)
     return _written(path, options["name"], overrides, tokens), tokens
 
 

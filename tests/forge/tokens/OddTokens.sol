@@ -219,6 +219,18 @@ contract BlockingToken is TestToken {
     }
 }
 
+/// @notice Changes an allowance only from or to zero, as USDT; blocks accounts; knows no permit.
+contract StubbornToken is BlockingToken {
+    string public constant symbol = "STUB";
+    uint8 public constant decimals = 6;
+
+    function approve(address spender, uint256 amount) external override returns (bool) {
+        require(amount == 0 || allowance[msg.sender][spender] == 0, "set it to zero first");
+        allowance[msg.sender][spender] = amount;
+        return true;
+    }
+}
+
 /// @notice Its permit does what it is told: it may revert, lie or burn all its gas.
 contract PermitToken is TestToken {
     enum Permits {

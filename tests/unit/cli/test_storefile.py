@@ -79,6 +79,22 @@ def test_reads_three_kinds_of_goods(folder: Path, make: Any) -> None:
     assert (text.text, text.parts, text.threshold, text.price) == (b"hello", 1, 1, 0)
 
 
+@pytest.mark.parametrize(("penalty", "bond", "wrong"), [(0, 1, True), (1, 1, False), (0, 0, False)])
+def test_a_dispute_must_have_something_to_win(
+    folder: Path, make: Any, penalty: int, bond: int, wrong: bool
+) -> None:
+    path = write(
+        folder,
+        f'[store]\nname = "x"\n[[items]]\nid = "a"\nprice = 0\ntext = "x"\n'
+        f'arbitrator = "{make.arbiter}"\n'
+        f"penalty = {penalty}\nbond = {bond}\n",
+    )
+    if wrong:
+        assert "nothing to win: write bond = 0" in " ".join(faults(path))
+    else:
+        assert read_store_file(path).items[0].bond == bond
+
+
 def test_all_mistakes_come_together_in_the_order_of_lines(folder: Path) -> None:
     path = write(
         folder,

@@ -24,6 +24,7 @@ from dam.tokens import (
     Token,
     Tokens,
     balances,
+    check_payable,
     clean_symbol,
     decode_text,
     funds,
@@ -157,6 +158,19 @@ def test_balances_and_allowances(make: Any, token: Address) -> None:
     assert asyncio.run(funds(node, token, make.buyer, make.seller)) == (50, 20)
     with pytest.raises(Permanent, match="ERC-20"):
         asyncio.run(funds(node, silent, make.buyer, make.seller))
+
+
+def test_what_cannot_pay_is_no_price(make: Any, token: Address) -> None:
+    """An ERC-721 contract knows balances, but no allowance; an account without code, nothing."""
+    deed, nobody = make.person(0x71), make.person(0x72)
+    node: Any = Node(
+        says(token, balanceOf=word(0), allowance=word(0)) | says(deed, balanceOf=word(1))
+    )
+    known = Tokens({deed: Token(deed, "DEED")})
+    asyncio.run(check_payable(node, known, [token, ZERO_ADDRESS]))
+    for wrong, name in ((deed, "DEED"), (nobody, "token")):
+        with pytest.raises(Permanent, match=f"nothing can be sold for {name}"):
+            asyncio.run(check_payable(node, known, [token, wrong]))
 
 
 # ----------------------------------------------------------------------------------------- paying
