@@ -13,6 +13,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -76,6 +77,15 @@ class RpcRangeError(RpcRejectedError):
     """``eth_getLogs`` was refused for the size of its range or result; ask for fewer blocks."""
 
 
+@dataclass(slots=True)
+class RequestStats:
+    """What a node was asked since we started; a batch is one request."""
+
+    requests: int = 0
+    failures: int = 0
+    """No answer, or none that is JSON. One that says no is an answer."""
+
+
 class JsonRpc:
     """A node's HTTP JSON-RPC endpoint. Close it, or use it as ``async with``.
 
@@ -96,6 +106,7 @@ class JsonRpc:
         self._url = url
         self.host = f"{parts.hostname}{port}"
         """Host and port, for messages."""
+        self.stats = RequestStats()
         self._timeout = timeout
         self._ids = itertools.count(1)
         self._session: aiohttp.ClientSession | None = None
@@ -216,6 +227,14 @@ class JsonRpc:
         return reply["result"]
 
     async def _post(self, body: Any, cap: int, label: str, timeout: float | None) -> Any:
+        self.stats.requests += 1
+        try:
+            return await self._answer(body, cap, label, timeout)
+        except RpcError:
+            self.stats.failures += 1
+            raise
+
+    async def _answer(self, body: Any, cap: int, label: str, timeout: float | None) -> Any:
         seconds = self._timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(seconds):

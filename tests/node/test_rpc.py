@@ -132,6 +132,20 @@ async def test_flood_is_cut(serve) -> None:
     assert sent < 32 << 20
 
 
+async def test_requests_and_failures_are_counted(serve) -> None:
+    """A refusal in proper JSON is an answer; a batch is one request."""
+    server = await serve(reply(id=1, error={"code": 1, "message": "no"}))
+    async with JsonRpc(server.url, timeout=1) as rpc:
+        with pytest.raises(RpcRejectedError):
+            await rpc.call("eth_chainId")
+        assert (rpc.stats.requests, rpc.stats.failures) == (1, 0)
+    server = await serve(http("502 Bad Gateway", HTML))
+    async with JsonRpc(server.url, timeout=1) as rpc:
+        with pytest.raises(RpcUnavailableError):
+            await rpc.batch([("eth_chainId", ()), ("eth_blockNumber", ())])
+        assert (rpc.stats.requests, rpc.stats.failures) == (1, 1)
+
+
 async def test_nobody_there() -> None:
     async with JsonRpc("http://127.0.0.1:1") as rpc:
         with pytest.raises(RpcUnavailableError):
