@@ -1,6 +1,6 @@
 """Run every stage of the tests, say how many tests each collected, and fail if any did.
 
-    scripts/run_tests.py [forge] [unit] [node] [model] [chain]     all when none is named
+    scripts/run_tests.py [forge] [unit] [node] [model] [chain] [audit]     all when none is named
 
 DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
 """
@@ -70,6 +70,20 @@ def run_forge(name: str) -> Outcome:
     return outcome
 
 
+def run_audit(name: str) -> Outcome:
+    """The stages of `make audit` that are no tests of their own: each counts as one."""
+    outcome = Outcome(name)
+    command = [sys.executable, "scripts/audit.py", "halmos", "slither", "mutants"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    print(done.stdout, end="", flush=True)
+    if closing := re.search(r"^(\d+) passed, (\d+) failed$", done.stdout, re.MULTILINE):
+        passed, outcome.failed = (int(part) for part in closing.groups())
+        outcome.collected = passed + outcome.failed
+    if done.returncode:
+        outcome.why.append(f"exit code {done.returncode}")
+    return outcome
+
+
 # Neither unit nor node tests want the chain that Ape's plug-in would start.
 UNIT = [sys.executable, "-m", "pytest", "-p", "no:ape_test"]
 STAGES = {
@@ -78,6 +92,7 @@ STAGES = {
     "unit": lambda: run_pytest("unit", UNIT, ["tests/unit"]),
     "node": lambda: run_pytest("node", UNIT, ["tests/node"]),
     "chain": lambda: run_pytest("chain", ["ape", "test"], ["tests/contracts", "tests/e2e"]),
+    "audit": lambda: run_audit("audit"),
 }
 
 
