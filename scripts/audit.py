@@ -1,10 +1,11 @@
 """Everything that is to show that the contract adds up, and one table of what it showed.
 
-    scripts/audit.py [--full] [--write] [--jobs 2] [STAGE ...]
+    scripts/audit.py [--full] [--again] [--write] [--jobs 2] [STAGE ...]
 
 The quick form takes less than twenty minutes on two cores, --full a night. Every stage runs, and
 prints what it does to .build/audit/STAGE.log; one that fails fails the audit. --write renews
-docs/audit-quick.md, or docs/audit-full.md with --full.
+docs/audit-quick.md, or docs/audit-full.md with --full. --again keeps the kills of the last run over
+all made faults on the same contract, and tries the others.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Run:
 
     full: bool
     jobs: int
+    again: bool = False
 
 
 class Failed(Exception):
@@ -175,7 +177,7 @@ def mutants(run: Run) -> str:
     """Faults made by rule: some of those on changed lines; all of them at night."""
     command = [sys.executable, "scripts/mutate_money.py", "--jobs", str(run.jobs)]
     if run.full:
-        command.append("--write")
+        command += ["--write", *(["--again"] if run.again else [])]
     else:
         command += ["--changed", base(), "--limit", "16"]
     said = call("mutants", command, 12 * HOURS)
@@ -250,12 +252,13 @@ def main() -> int:
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--full", action="store_true", help="the nightly form")
     parser.add_argument("--write", action="store_true", help="renew the table in docs")
+    parser.add_argument("--again", action="store_true", help="keep the kills of the last run")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     if unknown := set(options.stages) - set(STAGES):
         parser.error(f"no such stage: {', '.join(sorted(unknown))}")
     names = options.stages or [one for one in STAGES if options.full or one not in ONLY_FULL]
-    run = Run(options.full, options.jobs)
+    run = Run(options.full, options.jobs, options.again)
     rows, failed = [], 0
     for name in names:
         print(f"{name} ...", flush=True)

@@ -398,18 +398,18 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
     excused = reasons()
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         folder = Path(scratch)
-        artifacts, dropped = compile_all(mutants, folder, options.jobs)
-        living = [one for one in mutants if one.name in artifacts]
+        kept = Verdicts()
+        results = {one.name: kept.of(one) for one in mutants if options.again and one in kept}
+        if results:
+            print(f"{len(results)} were killed by the last run", flush=True)
+        anew = [one for one in mutants if one.name not in results]
+        artifacts, dropped = compile_all(anew, folder, options.jobs)
+        living = [one for one in mutants if one.name in artifacts or one.name in results]
         control = judge_model(artifacts[""])
         if control[0] != SURVIVED:
             print(f"CONTROL: the contract as it is was caught: {control}")
             return 1
-        results: dict[str, tuple[str, str]] = {}
         places: Queue[Mutant] = Queue()
-        kept = Verdicts()
-        if options.again:
-            results |= {one.name: kept.of(one) for one in living if one in kept}
-            print(f"{len(results)} were killed by the last run", flush=True)
         for one in living:
             if one.name not in results:
                 places.put(one)
