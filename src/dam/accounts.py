@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from dam import strictjson
 from dam.errors import KeyFileError, Malformed
 from dam.keys import credential, read_private
+from dam.signing import sign_transaction
 from dam.types import Address
 
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -33,20 +35,26 @@ class Signer:
 
     address: Address
     _account: LocalAccount = field(repr=False)
+    _key: PrivateKey = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_key", PrivateKey(bytes(self._account.key)))
 
     def sign(self, transaction: Mapping[str, Any]) -> bytes:
         """The raw signed transaction, ready for ``eth_sendRawTransaction``.
 
         Args:
             transaction: Names as in JSON-RPC (``chainId``, ``nonce``, ``to``, ``data``, ``value``,
-                ``gas``, ``maxFeePerGas``, ``maxPriorityFeePerGas``); integers or 0x-hex.
+                ``gas``, ``maxFeePerGas``, ``maxPriorityFeePerGas``); integers or 0x-hex, ``data``
+                also as bytes.
 
         Raises:
-            ValueError: No chain id: such a signature would hold on every chain.
+            ValueError: No chain id: such a signature would hold on every chain. Or it is not of
+                EIP-1559's kind.
         """
         if "chainId" not in transaction:
             raise ValueError("a transaction is signed for one chain alone: chainId is missing")
-        return bytes(self._account.sign_transaction(dict(transaction)).raw_transaction)
+        return sign_transaction(self._key, transaction)
 
     def sign_typed(self, message: dict[str, Any]) -> tuple[int, bytes, bytes]:
         """v, r and s over EIP-712 data; its domain names chain and contract.

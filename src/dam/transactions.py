@@ -137,7 +137,7 @@ def transaction(
         "chainId": chain_id,
         "nonce": nonce,
         "to": to,
-        "data": "0x" + data.hex(),
+        "data": data,
         "value": value,
         "gas": gas,
         "maxFeePerGas": fees.max_fee,

