@@ -130,16 +130,21 @@ class Market:
 
     async def blocks(self, numbers: Sequence[int]) -> list[BlockRef]:
         """Several blocks in few requests, in the order asked for."""
-        raws = await self.rpc.batch(
-            [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
-        )
+        asked = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
+        raws = await self.rpc.batch(asked)
+        if None in raws:
+            raws = await self.rpc.batch(asked)  # see `_block_at`
         found = [self._block_ref(raw, str(n)) for raw, n in zip(raws, numbers, strict=True)]
         if [block.number for block in found] != list(numbers):
             raise RpcBadReplyError(f"{self.rpc.host} gave other blocks than asked for")
         return found
 
     async def _block_at(self, tag: str) -> BlockRef:
-        return self._block_ref(await self.rpc.call("eth_getBlockByNumber", tag, False), tag)
+        raw = await self.rpc.call("eth_getBlockByNumber", tag, False)
+        if raw is None:
+            # Several nodes may stand behind one address, and one of them lag: ask the next.
+            raw = await self.rpc.call("eth_getBlockByNumber", tag, False)
+        return self._block_ref(raw, tag)
 
     def _block_ref(self, raw: object, tag: str) -> BlockRef:
         if raw is None:
@@ -202,9 +207,10 @@ class Market:
 
     async def _fetch(self, first: int, last: int) -> tuple[list[Any], BlockRef]:
         query = {"address": self.address, "fromBlock": hex(first), "toBlock": hex(last)}
-        raws, raw_end = await self.rpc.batch(
-            [("eth_getLogs", [query]), ("eth_getBlockByNumber", [hex(last), False])]
-        )
+        asked = [("eth_getLogs", [query]), ("eth_getBlockByNumber", [hex(last), False])]
+        raws, raw_end = await self.rpc.batch(asked)
+        if raw_end is None:
+            raws, raw_end = await self.rpc.batch(asked)  # see `_block_at`
         end = self._block_ref(raw_end, str(last))
         if not isinstance(raws, list) or end.number != last:
             raise RpcBadReplyError(f"logs to block {last}: {self.rpc.host} gave something else")

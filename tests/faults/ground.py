@@ -68,7 +68,7 @@ from tests.faults.rpc_proxy import RpcProxy
 Part = tuple[CopyId, int]
 LAUNCHER = python(ROOT / "tests" / "faults" / "crashing.py")
 """Starts a daemon that kills itself at a named place; see that file."""
-_SECONDS = 90.0
+_SECONDS = 60.0
 _BLOCK_SECONDS = 0.15
 """Between two blocks: three looks of a daemon that polls as often as it may."""
 _PEOPLE = 12
@@ -101,6 +101,8 @@ class Ground(World):
         self.log = Sink()
         self.secrets: dict[str, bytes] = {}
         """What must stand in no log: name to bytes. `remember` adds to it."""
+        self.base_fee: int | None = None
+        """Of every block that is mined, in wei per gas; None: as the chain has it."""
         self.scratch = Path()
         self.first = 0
         """First block that belongs to the present test."""
@@ -157,6 +159,7 @@ class Ground(World):
         self.first = await self.block() + 1
         self.scratch = scratch
         self.sold, self.people, self.doubles = [], list(self._spare), []
+        self.base_fee = None
         self.log.seek(0)
         self.log.truncate()
         logs.configure(stream=self.log)
@@ -249,7 +252,12 @@ class Ground(World):
     async def mine(self, blocks: int = 1) -> int:
         """Mines; before the first block, looks for parts in two waiting transactions."""
         await self.look_for_doubles()
-        await self.rpc.call("anvil_mine", hex(blocks))
+        if self.base_fee is None:
+            await self.rpc.call("anvil_mine", hex(blocks))
+            return await self.block()
+        for _ in range(blocks):
+            await self.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(self.base_fee))
+            await self.rpc.call("anvil_mine", "0x1")
         return await self.block()
 
     async def look_for_doubles(self) -> None:
@@ -349,7 +357,7 @@ class Ground(World):
         Args:
             condition: Asked before each block.
             what: For the failure's text.
-            blocks: How many to mine at the usual pace; after them time passes without blocks.
+            blocks: How many to mine at the usual pace; after them only one a second.
             seconds: When to give up.
         """
         deadline = time.monotonic() + seconds
@@ -361,10 +369,19 @@ class Ground(World):
             if time.monotonic() > deadline:
                 tails = "\n".join(f"{daemon}: {daemon.tail()}" for daemon in self.daemons)
                 raise AssertionError(f"{what}: not after {seconds} s and {mined} blocks\n{tails}")
-            if mined < blocks:
-                await self.mine()
-                mined += 1
-            await asyncio.sleep(_BLOCK_SECONDS)
+            await self.mine()
+            mined += 1
+            await asyncio.sleep(_BLOCK_SECONDS if mined < blocks else 1.0)
+
+    async def wait(
+        self, condition: Callable[[], bool], what: str, seconds: float = _SECONDS
+    ) -> None:
+        """Waits until something is true, without a new block."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            tails = "\n".join(f"{daemon}: {daemon.tail()}" for daemon in self.daemons)
+            assert time.monotonic() < deadline, f"{what}: not after {seconds} s\n{tails}"
+            await asyncio.sleep(0.02)
 
     async def until_delivered(
         self, *daemons: Deliverer | Process, sales: Sequence[Bought] = (), **more: Any
@@ -381,6 +398,14 @@ class Ground(World):
 
         names = ", ".join(map(str, who))
         await self.until(there, f"{len(wanted)} parts of {names}", **more)
+
+    async def looks(self, proxy: RpcProxy, requests: int = 8) -> None:
+        """Waits until a daemon has asked its node so often more, without a new block."""
+        wanted = proxy.requests + requests
+        deadline = time.monotonic() + _SECONDS
+        while proxy.requests < wanted:
+            assert time.monotonic() < deadline, "the daemon asks its node nothing any more"
+            await asyncio.sleep(0.02)
 
     async def settle_down(self, blocks: int = 4) -> None:
         """A few blocks more, so that all that was sent is final and what is wrong shows."""
@@ -439,7 +464,10 @@ class _Runner:
 
     def tail(self, characters: int = 1500) -> str:
         """How its log ends."""
-        return f"running: {self.running}, code {self.code}, log: ...{self.text()[-characters:]}"
+        jobs = self.query("SELECT kind, idx, state, reason, not_before, tries, slot FROM jobs")
+        slots = self.query("SELECT id, nonce, state FROM slots")
+        state = f"running: {self.running}, code {self.code}, jobs {jobs[-5:]}, slots {slots[-5:]}"
+        return f"{state}, log: ...{self.text()[-characters:]}"
 
     @property
     def ledger(self) -> Path:

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
-from tests.faults.ground import Ground
+from typing import Any
+
+from dam.abi_codec import market_abi
+from tests.faults import rpc_proxy as bad
+from tests.faults.ground import Deliverer, Ground
 from tests.faults.oracle import oracle
-from tests.faults.rpc_proxy import RpcProxy, TooMany
+from tests.faults.rpc_proxy import RpcProxy
 from tests.faults.table import Injected, fault
+
+SOLD = "0x" + market_abi().topic("ItemPurchased").hex()
+
+
+async def delivered_all_the_same(ground: Ground, daemon: Deliverer) -> None:
+    """The end of most tests here: one purchase more, everything delivered, a clean exit."""
+    await ground.buy()
+    await ground.until_delivered()
+    await ground.settle_down()
+    assert set(await oracle(ground)) == {"delivered"}
+    assert await daemon.stop() == 0
+    await oracle(ground)
+
+
+@fault(
+    17,
+    "node hangs",
+    by="P",
+    breaks="src/dam/rpc.py:async with asyncio.timeout(seconds):",
+    instead="async with asyncio.timeout(None):",
+)
+async def test_f17_a_node_that_hangs(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    proxy.inject(bad.Hang(), "eth_getLogs", times=1)
+    await delivered_all_the_same(ground, daemon)
 
 
 @fault(
@@ -15,11 +44,337 @@ from tests.faults.table import Injected, fault
     breaks="src/dam/rpc.py:if response.status != 200 and not _is_answer(data):",
     instead="if False:",
 )
-async def test_f18_429(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+async def test_f18_too_many_requests(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    proxy.inject(TooMany(), times=3)
+    proxy.inject(bad.TooMany(retry_after=1), times=3)
+    await delivered_all_the_same(ground, daemon)
+    assert any("429" in str(line) for line in daemon.logged("tick_failed"))
+
+
+@fault(
+    19,
+    "5xx with a page of HTML",
+    by="P",
+    breaks="src/dam/errors.py:class RpcError(Retryable):",
+    instead="class RpcError(Permanent):",
+)
+async def test_f19_html_instead_of_json(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    for status in (500, 502, 503):
+        proxy.inject(bad.BadGateway(status), times=1)
+    await delivered_all_the_same(ground, daemon)
+
+
+@fault(
+    20,
+    "cut JSON, cut connection",
+    by="P",
+    breaks='src/dam/rpc.py:raise RpcBadReplyError(f"{label}: {self.host} gave no JSON") from None',
+    instead="raise",
+)
+async def test_f20_half_an_answer(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    proxy.inject(bad.CutJson(), times=2)
+    proxy.inject(bad.Dropped(), "eth_getLogs", times=1)
+    proxy.inject(bad.CutJson(), "eth_sendRawTransaction", times=1)
+    await delivered_all_the_same(ground, daemon)
+
+
+@fault(
+    21,
+    "stale node, empty logs",
+    by="P",
+    breaks="src/dam/reader.py:first = max(self._first, cursor.number + 1 - self._overlap)",
+    instead="first = max(self._first, cursor.number + 1)",
+)
+async def test_f21_a_node_that_stopped_and_one_without_logs(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    stale = proxy.inject(bad.Stale(await ground.block()))
+    await ground.buy()
+    await ground.mine(3)
+    await ground.looks(proxy, 20)
+    assert not daemon.logged("serving")
+    stale.stop()
+    await ground.until_delivered()
+    # Now one that has the blocks, and says that they hold nothing.
+    proxy.inject(bad.empty_logs(of=bad.topic(SOLD)), times=4)
+    await delivered_all_the_same(ground, daemon)
+    assert not daemon.logged("reorganisation")
+
+
+@fault(
+    22,
+    "fresh and stale in turn",
+    by="P",
+    breaks="src/dam/reader.py:if target < cursor.number or head == self._idle_at:",
+    instead="if head == self._idle_at:",
+)
+async def test_f22_a_fresh_node_and_a_stale_one_in_turn(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    for lag in (1, 3, 30):
+        behind = bad.Stale(max(1, await ground.block() - lag))
+        reads = proxy.inject(behind, "eth_getBlockByNumber", "eth_getLogs", every=2)
+        rest = proxy.inject(behind, chance=0.5)
+        await ground.buy()
+        await ground.until_delivered()
+        reads.stop()
+        rest.stop()
+    await delivered_all_the_same(ground, daemon)
+    # Blocks that come and go with the node's mood are no reorganisation.
+    assert not daemon.logged("reorganisation")
+
+
+@fault(
+    23,
+    "range limit: bisect",
+    by="P",
+    breaks="src/dam/market.py:except (RpcRangeError, RpcTooLargeError):",
+    instead="except RpcTooLargeError:",
+)
+async def test_f23_a_node_that_gives_ten_blocks_at_a_time(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    await ground.buy()
+    await ground.mine(150)
+    proxy.inject(bad.RangeLimit(10))
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    await delivered_all_the_same(ground, daemon)
+
+
+@fault(
+    24,
+    "duplicate logs",
+    by="P",
+    breaks='src/dam/ledger.py:"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) '
+    'ON CONFLICT DO NOTHING",',
+    instead='"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",',
+)
+async def test_f24_every_log_twice(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    proxy.inject(bad.duplicates())
+    await ground.buy(3)
+    await delivered_all_the_same(ground, daemon)
+    assert len(daemon.query("SELECT 1 FROM purchases")) == 4
+
+
+@fault(
+    25,
+    "logs and batches out of order",
+    by="P",
+    breaks='src/dam/rpc.py:reply = by_id.get(request["id"])',
+    instead="reply = replies[requests.index(request)]",
+)
+async def test_f25_answers_in_another_order(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    proxy.inject(bad.ShuffledBatch())
+    proxy.inject(bad.out_of_order())
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    await ground.buy(3)
+    await delivered_all_the_same(ground, daemon)
+    assert injected["out of order"]
+    assert injected["batch out of order"]
+
+
+@fault(
+    26,
+    "omitted log",
+    by="P",
+    breaks="src/dam/reader.py:overlap: int = 16,",
+    instead="overlap: int = 0,",
+)
+async def test_f26_a_log_is_left_out(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    proxy.inject(bad.omit(of=bad.topic(SOLD)), times=3)
+    await ground.buy(4)
+    await delivered_all_the_same(ground, daemon)
+
+
+@fault(
+    27,
+    "removed: true",
+    by="P",
+    breaks='src/dam/market.py:if raw.get("removed") not in (None, False):',
+    instead="if False:",
+)
+async def test_f27_a_removed_log_is_no_purchase(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    gone = proxy.inject(bad.removed(of=bad.topic(SOLD)))
+    await ground.buy()
+    await ground.mine(3)
+    await daemon.event("tick_failed", 2)
+    assert not daemon.logged("serving")
+    gone.stop()
+    await delivered_all_the_same(ground, daemon)
+
+
+@fault(
+    28,
+    "wrong chain id: exit",
+    by="P",
+    breaks="src/dam/rpc.py:if found != chain_id:",
+    instead="if False:",
+)
+async def test_f28_a_node_of_another_chain(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    # Another node answers at the address after a failure: that is looked at before all else.
+    proxy.inject(bad.BadGateway(), times=1)
+    proxy.inject(bad.wrong_chain(), "eth_chainId")
+    await ground.buy()
+    assert await daemon.wait() == 2
+    again = await ground.deliverer(rpc=proxy.url).start(ready=False)
+    assert await again.wait() == 2
+    assert "on chain 1" in str(again.logged("cannot_run"))
+    assert not proxy.sent
+    assert not await ground.delivered()
+    await oracle(ground, sales=(), exits=(2,))
+
+
+@fault(
+    29,
+    "forged address or topic",
+    by="P",
+    breaks='src/dam/market.py:if str(raw.get("address")).lower() != self.address.lower():',
+    instead="if False:",
+)
+async def test_f29_logs_that_are_not_the_markets(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    forged = proxy.inject(bad.forged_address(of=bad.topic(SOLD)))
+    await ground.buy()
+    await ground.mine(3)
+    await daemon.event("tick_failed", 2)
+    forged.stop()
+    forged = proxy.inject(bad.forged_topic(of=bad.topic(SOLD)), times=2)
+    failures = len(daemon.logged("tick_failed"))
+    await daemon.event("tick_failed", failures + 1)
+    assert not daemon.query("SELECT 1 FROM purchases")
+    forged.stop()
+    await delivered_all_the_same(ground, daemon)
+
+
+@fault(
+    30,
+    "receipt null for ever",
+    by="P",
+    breaks="src/dam/sending.py:if slot.attempts and not self._outbox.of_slot(slot.id):",
+    instead="if False:",
+)
+async def test_f30_no_receipt_ever(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    proxy.inject(bad.no_receipt(), "eth_getTransactionReceipt")
     await ground.buy()
     await ground.until_delivered()
-    await ground.settle_down()
-    await oracle(ground)
-    assert await daemon.stop() == 0
+    await ground.settle_down(8)
+    await delivered_all_the_same(ground, daemon)
+    # It was ours: no receipt is no reason to alarm anybody about a stolen key.
+    assert not daemon.logged("foreign_transaction")
+    assert daemon.query("SELECT count(*) FROM slots WHERE state = 'live'") == [(0,)]
+
+
+@fault(
+    31,
+    'reply lost, then "already known"',
+    by="P",
+    breaks='src/dam/transactions.py:if not any(t in text for t in ("already known", '
+    '"already imported", "known transaction")):',
+    instead="if True:",
+)
+async def test_f31_the_reply_is_lost(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    lost = proxy.inject(bad.LostReply(), "eth_sendRawTransaction", times=1)
+    await ground.buy()
+    await ground.mine()
+    await ground.wait(lambda: lost.spent, "the part was sent")
+    # Started again before the next block, it does not know that the node has it.
+    await daemon.kill()
+    await daemon.start()
+    await ground.wait(lambda: len(proxy.sent) == 2, "it was sent again")
+    assert proxy.sent[0].raw == proxy.sent[1].raw, "the same bytes, and no other transaction"
+    assert "already" in str(proxy.sent[1].reply["error"])
+    await delivered_all_the_same(ground, daemon)
+    assert not daemon.logged("node_refused")
+
+
+@fault(
+    32,
+    "error although accepted",
+    by="P",
+    breaks="src/dam/service.py:ended = self._outbox.finish_by_events()",
+    instead="ended = 0",
+)
+async def test_f32_an_error_although_it_was_taken(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    proxy.inject(bad.ErrorThoughAccepted(), "eth_sendRawTransaction", times=2)
+    await ground.buy()
+    await ground.until_delivered()
+    await delivered_all_the_same(ground, daemon)
+    assert daemon.query("SELECT count(*) FROM jobs WHERE state <> 'done'") == [(0,)]
+
+
+@fault(
+    33,
+    "absurd gas estimate",
+    by="P",
+    breaks="src/dam/transactions.py:return min(estimate * 3 // 2 + 20_000, cap)",
+    instead="return estimate * 3 // 2 + 20_000",
+)
+async def test_f33_an_absurd_gas_estimate(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    proxy.inject(bad.Answer("gas too high", hex(2**60)), "eth_estimateGas", times=1)
+    await ground.buy()
+    await ground.until_delivered()
+    limits = [await gas_of(ground, log.at.tx_hash) for log in await ground.delivered()]
+    assert max(limits) <= 500_000
+    proxy.inject(bad.Answer("gas too low", hex(1)), "eth_estimateGas", times=1)
+    await delivered_all_the_same(ground, daemon)
+
+
+@fault(
+    34,
+    "absurd fee",
+    by="P",
+    breaks="src/dam/transactions.py:"
+    'capped = min(quantity(tip, "eth_maxPriorityFeePerGas"), max_tip)',
+    instead='capped = quantity(tip, "eth_maxPriorityFeePerGas")',
+)
+async def test_f34_an_absurd_fee(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    proxy.inject(bad.Answer("tip", hex(10**18)), "eth_maxPriorityFeePerGas")
+    base = proxy.inject(bad.base_fee_times(10**6), "eth_feeHistory")
+    await ground.buy()
+    await ground.until(lambda: bool(daemon.logged("fee_over_cap")), "the fee was found absurd")
+    assert not proxy.sent
+    base.stop()
+    await ground.until_delivered()
+    for log in await ground.delivered():
+        tx = await transaction(ground, log.at.tx_hash)
+        assert int(tx["maxFeePerGas"], 16) <= 500 * 10**9
+        assert int(tx["maxPriorityFeePerGas"], 16) <= 20 * 10**9
+    await delivered_all_the_same(ground, daemon)
+
+
+async def transaction(ground: Ground, tx_hash: bytes) -> dict[str, Any]:
+    """A transaction as the chain has it."""
+    found: dict[str, Any] = await ground.rpc.call("eth_getTransactionByHash", "0x" + tx_hash.hex())
+    return found
+
+
+async def gas_of(ground: Ground, tx_hash: bytes) -> int:
+    """Its gas limit."""
+    return int((await transaction(ground, tx_hash))["gas"], 16)
