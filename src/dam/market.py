@@ -7,15 +7,19 @@ names. What a node cannot be caught at (a log left out) shows as a gap that a la
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from dam.abi_codec import decode_event, decode_result, decode_revert, encode
+from dam.abi_codec import decode_result, decode_revert, encode
 from dam.errors import ConfigError, ContractReverted, Malformed
-from dam.hashing import copy_id, keccak
+from dam.hashing import keccak
+from dam.intake import Intake, Placed, place, records
+from dam.rows import Rows, rows_of
 from dam.rpc import (
-    JsonRpc,
+    RawBlock,
+    RawLog,
+    ReadStats,
     RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,
@@ -28,33 +32,63 @@ from dam.types import (
     Address,
     BlockRef,
     CopyId,
-    DelivererKeyRotated,
-    DelivererRegistered,
     Deployment,
-    DisputeOpened,
-    FragmentDelivered,
-    LogRef,
     MarketLog,
-    OtherLog,
-    Purchase,
-    SaleClosed,
     SaleState,
     Status,
-    StoreVersion,
     Wei,
     Windows,
 )
 
 _SPAN = 10_000
-_CLOSED = {
-    "SaleSettled": Status.SETTLED,
-    "SaleRefunded": Status.REFUNDED,
-    "DisputeResolved": Status.RESOLVED,
-}
+_CALM = 32
+"""After so many ranges that fitted, a larger one is tried."""
 
 
 class BlockUnknownError(RpcBadReplyError):
     """The node does not have this block: it lags, or the chain is shorter than thought."""
+
+
+class Rpc(Protocol):
+    """What is asked of a node: `JsonRpc`, or several as one: `endpoints.Endpoints`."""
+
+    @property
+    def host(self) -> str:
+        """For messages."""
+        ...
+
+    @property
+    def stats(self) -> ReadStats:
+        """Counters."""
+        ...
+
+    async def call(self, method: str, *params: Any, timeout: float | None = None) -> Any:
+        """See `JsonRpc.call`."""
+        ...
+
+    async def batch(
+        self,
+        calls: Sequence[tuple[str, Sequence[Any]]],
+        *,
+        errors: bool = False,
+        timeout: float | None = None,
+    ) -> list[Any]:
+        """See `JsonRpc.batch`."""
+        ...
+
+    async def block(self, tag: str) -> Any:
+        """See `JsonRpc.block`."""
+        ...
+
+    async def logs(
+        self, address: str, first: int, last: int
+    ) -> tuple[list[RawLog], RawBlock | None]:
+        """See `JsonRpc.logs`."""
+        ...
+
+    async def check_chain(self, chain_id: int) -> None:
+        """See `JsonRpc.check_chain`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +104,68 @@ class DelivererInfo:
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Logs of a range of blocks, with the block that ends it, as one answer of one node."""
+    """Logs of a range of blocks as records, and the block that ends the range."""
 
     logs: list[MarketLog]
     end: BlockRef
+
+    @property
+    def rows(self) -> Rows:
+        """As the ledger keeps them."""
+        return rows_of(self.logs)
+
+
+class RawPage:
+    """The same of a node's answer, one answer of one node: what is not looked at stays as it came.
+
+    Args:
+        placed: The logs, in order.
+        end: The last block of the range.
+        intake: Makes rows of them.
+    """
+
+    def __init__(self, placed: Sequence[Placed], end: BlockRef, intake: Intake) -> None:
+        self._placed = placed
+        self._intake = intake
+        self.end = end
+
+    @property
+    def logs(self) -> list[MarketLog]:
+        """As records; `RpcBadReplyError` if one is forged."""
+        return records(self._placed)
+
+    @property
+    def rows(self) -> Rows:
+        """As the ledger keeps them, without records on the way; `RpcBadReplyError` likewise."""
+        return self._intake.rows(self._placed)
+
+
+class _Span:
+    """How many blocks to ask for at once: what the node took last, and now and then a bit more."""
+
+    def __init__(self) -> None:
+        self.blocks = _SPAN
+        self._fits = 0
+        self._refused = _SPAN + 1
+        self._calm = 0
+
+    def refused(self, size: int) -> None:
+        """So many blocks were too many."""
+        if size <= self._fits:
+            self._fits = 0  # not any more: the logs stand more densely here
+        self._refused, self._calm = size, 0
+        self.blocks = max(size // 2, self._fits)
+
+    def fitted(self, size: int) -> None:
+        """So many blocks were not."""
+        if size < self.blocks:
+            return
+        self._fits = size
+        self._calm += 1
+        if self._calm >= _CALM:
+            self._refused, self._calm = min(_SPAN + 1, 4 * self._refused), 0
+        if self._refused - size > size // 8:
+            self.blocks = min(_SPAN, (size + self._refused) // 2)
 
 
 class Market:
@@ -84,11 +176,12 @@ class Market:
         deployment: Which contract on which chain.
     """
 
-    def __init__(self, rpc: JsonRpc, deployment: Deployment) -> None:
+    def __init__(self, rpc: Rpc, deployment: Deployment) -> None:
         self.rpc = rpc
         self.deployment = deployment
         self.address = deployment.market
-        self._span = _SPAN
+        self._span = _Span()
+        self._intake = Intake()
 
     async def check_deployment(self) -> None:
         """Raises `ConfigError` unless the node has this very contract on this very chain."""
@@ -133,18 +226,14 @@ class Market:
         asked = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
         raws = await self.rpc.batch(asked)
         if None in raws:
-            raws = await self.rpc.batch(asked)  # see `_block_at`
+            raws = await self.rpc.batch(asked)  # see `JsonRpc.block`
         found = [self._block_ref(raw, str(n)) for raw, n in zip(raws, numbers, strict=True)]
         if [block.number for block in found] != list(numbers):
             raise RpcBadReplyError(f"{self.rpc.host} gave other blocks than asked for")
         return found
 
     async def _block_at(self, tag: str) -> BlockRef:
-        raw = await self.rpc.call("eth_getBlockByNumber", tag, False)
-        if raw is None:
-            # Several nodes may stand behind one address, and one of them lag: ask the next.
-            raw = await self.rpc.call("eth_getBlockByNumber", tag, False)
-        return self._block_ref(raw, tag)
+        return self._block_ref(await self.rpc.block(tag), tag)
 
     def _block_ref(self, raw: object, tag: str) -> BlockRef:
         if raw is None:
@@ -161,14 +250,19 @@ class Market:
 
     async def logs(self, first: int, last: int, *, canonical: bool = False) -> list[MarketLog]:
         """All logs of the market in blocks ``first`` to ``last``, in their order. See `page`."""
-        return (await self.page(first, last, canonical=canonical)).logs
+        found: list[MarketLog] = []
+        while first <= last:
+            page = await self.page(first, last, canonical=canonical)
+            found += page.logs
+            first = page.end.number + 1
+        return found
 
-    async def page(self, first: int, last: int, *, canonical: bool = False) -> LogPage:
-        """All logs of the market in blocks ``first`` to ``last``, both included, in their order.
+    async def page(self, first: int, last: int, *, canonical: bool = False) -> RawPage:
+        """The logs of the market from block ``first`` on, in their order, to ``last`` if that fits.
 
-        A range that the node finds too large is halved until it fits, and the size that fitted is
-        remembered. Block ``last`` is asked for together with the logs: a node that does not have it
-        would report its logs as none. Copies of one log count once.
+        A range that the node finds too large is halved until it fits: the page ends where
+        ``end`` says. The size that was refused is remembered, and tried again now and then.
+        Where several nodes are asked, they all must tell the same. Copies of one log count once.
 
         Args:
             first: First block.
@@ -177,78 +271,49 @@ class Market:
                 per hundred blocks with logs).
 
         Raises:
-            BlockUnknownError: the node does not have block ``last``.
+            BlockUnknownError: the node does not have the last block: it would report its logs as
+                none.
             RpcBadReplyError: a log that cannot be the market's ("forged log"), or one of a block
                 that is not on the chain (it was replaced meanwhile: ask again).
             RpcError: the node could not be asked.
         """
         if first > last:
             raise ValueError(f"no blocks from {first} to {last}")
-        self._span = min(_SPAN, self._span * 2)
-        found: dict[tuple[int, int], _RawLog] = {}
-        start = first
-        while start <= last:
-            stop = min(last, start + self._span - 1)
+        while True:
+            stop = min(last, first + self._span.blocks - 1)
             try:
-                raws, end = await self._fetch(start, stop)
+                raws, raw_end = await self.rpc.logs(self.address.lower(), first, stop)
             except (RpcRangeError, RpcTooLargeError):
-                if start == stop:
+                if first == stop:
                     raise
-                self._span = (stop - start + 1) // 2
-                continue
-            for raw in raws:
-                log = self._check(raw, start, stop)
-                if found.setdefault((log.block.number, log.index), log) != log:
-                    raise RpcBadReplyError("forged log: two logs in one place")
-            start = stop + 1
-        logs = [found[place] for place in sorted(found)]
-        await self._check_hashes(logs, end, canonical)
-        return LogPage(_records(logs), end)
+                self._span.refused(stop - first + 1)
+            else:
+                self._span.fitted(stop - first + 1)
+                break
+        end = self._end(raw_end, stop)
+        placed = place(raws, self.address.lower(), first, stop)
+        await self._check_hashes(placed, end, canonical)
+        return RawPage(placed, end, self._intake)
 
-    async def _fetch(self, first: int, last: int) -> tuple[list[Any], BlockRef]:
-        query = {"address": self.address, "fromBlock": hex(first), "toBlock": hex(last)}
-        asked = [("eth_getLogs", [query]), ("eth_getBlockByNumber", [hex(last), False])]
-        raws, raw_end = await self.rpc.batch(asked)
-        if raw_end is None:
-            raws, raw_end = await self.rpc.batch(asked)  # see `_block_at`
-        end = self._block_ref(raw_end, str(last))
-        if not isinstance(raws, list) or end.number != last:
-            raise RpcBadReplyError(f"logs to block {last}: {self.rpc.host} gave something else")
-        return raws, end
-
-    def _check(self, raw: object, first: int, last: int) -> _RawLog:
-        """A log in the shape of JSON-RPC, of this market and range, or "forged log"."""
-        if not isinstance(raw, dict):
-            raise RpcBadReplyError("forged log: not an object")
-        if str(raw.get("address")).lower() != self.address.lower():
-            raise RpcBadReplyError("forged log: of another address")
-        if raw.get("removed") not in (None, False):
-            raise RpcBadReplyError("a removed log: its block was replaced")
-        number = quantity(raw.get("blockNumber"), "log's block")
-        if not first <= number <= last:
-            raise RpcBadReplyError("forged log: of a block outside the range")
-        topics = raw.get("topics")
-        if not isinstance(topics, list):
-            raise RpcBadReplyError("forged log: without topics")
-        return _RawLog(
-            BlockRef(number, hex_data(raw.get("blockHash"), "log's block hash", 32)),
-            quantity(raw.get("logIndex"), "log's index"),
-            hex_data(raw.get("transactionHash"), "log's transaction", 32),
-            tuple(hex_data(topic, "log's topic", 32) for topic in topics),
-            hex_data(raw.get("data"), "log's data"),
+    def _end(self, raw: RawBlock | None, number: int) -> BlockRef:
+        if raw is None:
+            raise BlockUnknownError(f"{self.rpc.host} has no block {number}")
+        found = BlockRef(
+            quantity(raw.number, f"block {number}"),
+            hex_data(raw.hash, f"block {number}", 32),
+            quantity(raw.timestamp, f"block {number}"),
         )
+        if found.number != number:
+            raise RpcBadReplyError(f"block {number}: {self.rpc.host} gave block {found.number}")
+        return found
 
-    async def _check_hashes(self, logs: Iterable[_RawLog], end: BlockRef, canonical: bool) -> None:
-        hashes: dict[int, bytes] = {end.number: end.hash}
-        numbers: set[int] = set()
-        for log in logs:
-            numbers.add(log.block.number)
-            if hashes.setdefault(log.block.number, log.block.hash) != log.block.hash:
-                raise RpcBadReplyError(f"logs of two blocks {log.block.number}: one was replaced")
+    async def _check_hashes(self, logs: Sequence[Placed], end: BlockRef, canonical: bool) -> None:
+        hashes = {log.block: log.block_hash for log in logs}
+        if hashes.setdefault(end.number, end.hash) != end.hash:
+            raise RpcBadReplyError(f"logs of two blocks {end.number}: one was replaced")
         if not canonical:
             return
-        numbers.add(end.number)
-        for block in await self.blocks(sorted(numbers)):
+        for block in await self.blocks(sorted(hashes)):
             if hashes[block.number] != block.hash:
                 raise RpcBadReplyError(f"block {block.number} was replaced while it was read")
 
@@ -375,15 +440,6 @@ class Market:
             raise reverted from None
 
 
-@dataclass(frozen=True, slots=True)
-class _RawLog:
-    block: BlockRef
-    index: int
-    tx_hash: bytes
-    topics: tuple[bytes, ...]
-    data: bytes
-
-
 def revert_of(error: RpcRejectedError) -> ContractReverted | None:
     """The contract's refusal in a node's error, or None if the node refused for its own reasons."""
     data: object = error.data
@@ -403,75 +459,3 @@ def revert_of(error: RpcRejectedError) -> ContractReverted | None:
 
 def _hex(data: bytes) -> str:
     return "0x" + data.hex()
-
-
-def _records(logs: Sequence[_RawLog]) -> list[MarketLog]:
-    """The logs as records. A deliverer's owner, if another, stands in a log of its own."""
-    decoded: list[tuple[str, dict[str, Any], LogRef]] = []
-    owners: dict[tuple[bytes, Address], Address] = {}
-    for log in logs:
-        try:
-            name, args = decode_event(log.topics, log.data)
-        except Malformed as error:
-            raise RpcBadReplyError(f"forged log: {error}") from None
-        decoded.append((name, args, LogRef(log.block, log.tx_hash, log.index)))
-        if name == "DelivererOwnerSet":
-            owners[log.tx_hash, args["operator"]] = args["owner"]
-    for name, args, at in decoded:
-        if name == "DelivererStaked":
-            operator = args["operator"]
-            args["owner"] = owners.get((at.tx_hash, operator), operator)
-    return [_record(name, args, at) for name, args, at in decoded]
-
-
-def _record(name: str, args: dict[str, Any], at: LogRef) -> MarketLog:
-    match name:
-        case "ItemPurchased":
-            purchase = Purchase(
-                args["copyId"],
-                args["seller"],
-                args["buyer"],
-                args["storeDigest"],
-                args["copy"],
-                args["terms"],
-                args["keys"],
-                at,
-            )
-            expected = copy_id(purchase.seller, purchase.terms.item_id, purchase.copy)
-            if purchase.copy_id != expected:
-                raise RpcBadReplyError("forged log: copyId is not the hash of what was bought")
-            return purchase
-        case "FragmentDelivered" | "FragmentSupplied":
-            supplied = name == "FragmentSupplied"
-            return FragmentDelivered(
-                args["copyId"],
-                args["seller" if supplied else "by"],
-                args["index"],
-                args["commitment"],
-                args["secretHash"],
-                args["fragment"],
-                supplied,
-                at,
-            )
-        case "StoreCreated" | "StoreUpdated":
-            return StoreVersion(args["seller"], args["digest"], args["root"], at)
-        case "DelivererStaked":
-            return DelivererRegistered(
-                args["operator"], args["owner"], args["key"], Wei(args["stake"]), at
-            )
-        case "DelivererKeyRotated":
-            return DelivererKeyRotated(args["operator"], args["key"], at)
-        case "DisputeOpened":
-            return DisputeOpened(
-                args["copyId"], args["buyer"], args["arbitrator"], args["evidence"], at
-            )
-        case "SaleSettled" | "SaleRefunded" | "DisputeResolved":
-            return SaleClosed(
-                args["copyId"],
-                _CLOSED[name],
-                args["arbitrator" if name == "DisputeResolved" else "by"],
-                args.get("toBuyer", 0),
-                Wei(args.get("penalty", 0)),
-                at,
-            )
-    return OtherLog(name, args, at)
