@@ -5,41 +5,38 @@ A kill at any instant leaves either the state before a transaction or the state 
 file is bound to one chain, market, account and role; `Ledger.open` refuses any other.
 
 This module has the file itself and what follows the chain; `shelf` keeps documents and parts in
-it, `outbox` what is to be sent.
+it, `outbox` what is to be sent, `migrations` its schema, and `archive` lets go what is long over.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
+from dam import archive, migrations
 from dam.errors import LedgerError, Permanent
-from dam.records import dump_keys, dump_terms, load_keys, load_terms
+from dam.records import load_keys, load_terms
+from dam.rows import PurchaseRow, Rows, VersionRow, rows_of
 from dam.types import (
     Address,
     BlockRef,
     CopyId,
-    DisputeOpened,
-    FragmentDelivered,
     LogRef,
     MarketLog,
     Purchase,
-    SaleClosed,
-    StoreVersion,
 )
 
-SCHEMA_VERSION = 1
 KEPT_BLOCKS = 256
 """How many block hashes are kept, and so how deep a reorganisation may be."""
 _JOURNAL_ROWS = 10_000
+_TIDY_BLOCKS = 16
+_TIDY_ROWS = 500
 
 
 class DeepReorganisation(Permanent):
@@ -92,6 +89,8 @@ class Ledger:
         self.db = db
         self.binding = binding
         self._documents = documents
+        self._synced = True
+        self._tidied_at = -_TIDY_BLOCKS
         self.rollbacks = 0
         """How many reorganisations this process has seen."""
 
@@ -102,17 +101,12 @@ class Ledger:
         Raises:
             LedgerError: It is corrupt, of another version, or of another chain, market or account.
         """
-        # It tells which parts are whose, which nobody else should know.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        try:
-            # The file has one writer: a lock that lasts is a mistake to report.
-            db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
-            db.row_factory = sqlite3.Row
-            _prepare(db)
-        except sqlite3.DatabaseError as error:
-            raise _unusable(path, str(error)) from None
+        db, before, copy = migrations.open_file(path, f"dam {binding.role.split()[0]} recover")
         ledger = cls(db, binding, documents=documents)
         ledger._bind(path)
+        if copy is not None:
+            after = migrations.VERSION
+            ledger.note("ledger_migrated", version=after, before=before, backup=copy.name)
         return ledger
 
     def close(self) -> None:
@@ -120,16 +114,43 @@ class Ledger:
         self.db.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Everything inside is saved together, or not at all."""
-        self.db.execute("BEGIN IMMEDIATE")
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Everything inside is saved together, or not at all.
+
+        Inside another one it is a part of that, saved with it (one sync for a whole group), and
+        taken back alone if it fails.
+
+        Args:
+            durable: On the disk when it ends. False: safe from a kill, but a power cut may take
+                it back, for what the chain tells again: much cheaper.
+        """
+        inner = self.db.in_transaction
+        if not inner and durable is not self._synced:
+            self.db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._synced = durable
+        self.db.execute("SAVEPOINT part" if inner else "BEGIN IMMEDIATE")
         try:
             yield self.db
         except BaseException:
             if self.db.in_transaction:
-                self.db.execute("ROLLBACK")
+                self.db.execute("ROLLBACK TO part" if inner else "ROLLBACK")
+                if inner:
+                    self.db.execute("RELEASE part")
             raise
-        self.db.execute("COMMIT")
+        self.db.execute("RELEASE part" if inner else "COMMIT")
+
+    def tidy(self) -> int:
+        """Archives a little of what is long over, every few blocks, inside the caller's
+        transaction; see `archive`. Returns how many rows went.
+        """
+        cursor = self.cursor()
+        if cursor is None or cursor.number < self._tidied_at + _TIDY_BLOCKS:
+            return 0
+        gone = archive.tidy(self.db, self.binding.account, _TIDY_ROWS)
+        # More than one call's work: go on with the next.
+        if gone < _TIDY_ROWS:
+            self._tidied_at = cursor.number
+        return gone
 
     # ---------------------------------------------------------------------- following the chain
 
@@ -143,7 +164,9 @@ class Ledger:
         rows = self.db.execute("SELECT number, hash FROM blocks ORDER BY number DESC")
         return [BlockRef(row["number"], row["hash"]) for row in rows]
 
-    def save_range(self, logs: Iterable[MarketLog], cursor: BlockRef, *, refund_blocks: int) -> int:
+    def save_range(
+        self, logs: Rows | Iterable[MarketLog], cursor: BlockRef, *, refund_blocks: int
+    ) -> int:
         """Records what a range of blocks holds, inside the caller's transaction.
 
         A log that is already there is left as it is, so a range may be read twice; one that a
@@ -152,11 +175,13 @@ class Ledger:
         Returns:
             How many logs were new.
         """
-        new = 0
-        blocks: dict[int, bytes] = {cursor.number: cursor.hash}
-        for log in logs:
-            blocks[log.at.block.number] = log.at.block.hash
-            new += self._save_log(log, refund_blocks)
+        rows = logs if isinstance(logs, Rows) else rows_of(logs)
+        new = self._insert("delivered VALUES (?, ?, ?, ?, ?, ?, ?)", rows.delivered)
+        new += self._insert("turns VALUES (?, ?, ?, ?, ?)", rows.turns)
+        new += self._save_purchases(rows.purchases, refund_blocks)
+        for version in rows.versions:
+            new += self._save_version(version)
+        blocks = {**rows.blocks, cursor.number: cursor.hash}
         self.db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", blocks.items())
         # The oldest kept hash is a floor, however sparse the blocks with logs are.
         self.db.execute(
@@ -171,58 +196,64 @@ class Ledger:
         )
         return new
 
-    def _save_log(self, log: MarketLog, refund_blocks: int) -> int:
-        at = log.at
-        place = (at.block.number, at.block.hash, at.log_index)
-        if isinstance(log, Purchase):
-            return self._save_purchase(log, refund_blocks)
-        if isinstance(log, StoreVersion):
-            sql = "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, ?, ?)"
-            done = self.db.execute(sql, (*place, log.seller, log.digest, log.root))
-            if done.rowcount == 1 and self._documents:
-                self.want_document(log.seller, log.digest, log.root)
-            return done.rowcount
-        if isinstance(log, FragmentDelivered):
-            sql = "INSERT OR IGNORE INTO delivered VALUES (?, ?, ?, ?, ?, ?, ?)"
-            values = (*place, log.copy_id, log.index, log.by, log.supplied)
-            return self.db.execute(sql, values).rowcount
-        if isinstance(log, DisputeOpened | SaleClosed):
-            kind = "disputed" if isinstance(log, DisputeOpened) else log.status.name.lower()
-            sql = "INSERT OR IGNORE INTO turns VALUES (?, ?, ?, ?, ?)"
-            return self.db.execute(sql, (*place, log.copy_id, kind)).rowcount
-        return 0
-
-    def _save_purchase(self, log: Purchase, refund_blocks: int) -> int:
-        at = log.at
-        done = self.db.execute(
-            "INSERT INTO purchases (block, block_hash, log_index, tx_hash, timestamp, copy_id, "
-            "seller, buyer, store_digest, copy, terms, keys, deadline) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (
-                at.block.number,
-                at.block.hash,
-                at.log_index,
-                at.tx_hash,
-                at.block.timestamp,
-                log.copy_id,
-                log.seller,
-                log.buyer,
-                log.store_digest,
-                log.copy,
-                dump_terms(log.terms),
-                dump_keys(log.keys),
-                log.block + refund_blocks,
-            ),
+    def missing(self, rows: Rows) -> list[tuple[str, int, int]]:
+        """Which of the logs are not there yet: table, block and log index of each."""
+        tables: tuple[tuple[str, Sequence[tuple[Any, ...]]], ...] = (
+            ("purchases", rows.purchases),
+            ("versions", rows.versions),
+            ("delivered", rows.delivered),
+            ("turns", rows.turns),
         )
-        if done.rowcount == 0:
-            self._revive(at)
-        return done.rowcount
+        return [
+            (table, row[0], row[2])
+            for table, found in tables
+            for row in found
+            if self.db.execute(
+                f"SELECT 1 FROM {table} WHERE block = ? AND block_hash = ? AND log_index = ?",  # noqa: S608
+                row[:3],
+            ).fetchone()
+            is None
+        ]
 
-    def _revive(self, at: LogRef) -> None:
+    def acted_above(self, block: int) -> int:
+        """How many parts were sealed for purchases of blocks above ``block``."""
+        [count] = self.db.execute(
+            "SELECT count(*) FROM sealed WHERE purchase IN "
+            "(SELECT id FROM purchases WHERE block > ? AND orphaned = 0)",
+            (block,),
+        ).fetchone()
+        return int(count)
+
+    def _insert(self, target: str, rows: Sequence[tuple[object, ...]]) -> int:
+        """Adds those rows that are not there yet."""
+        if not rows:
+            return 0
+        return self.db.executemany(f"INSERT INTO {target} ON CONFLICT DO NOTHING", rows).rowcount
+
+    def _save_version(self, row: VersionRow) -> int:
+        new = self._insert("versions VALUES (?, ?, ?, ?, ?, ?)", [row])
+        if new and self._documents:
+            self.want_document(Address(row[3]), *row[4:])
+        return new
+
+    def _save_purchases(self, rows: Sequence[PurchaseRow], refund_blocks: int) -> int:
+        new = self._insert(
+            "purchases (block, block_hash, log_index, tx_hash, timestamp, copy_id, seller, buyer, "
+            "store_digest, copy, terms, keys, deadline) "
+            f"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?1 + {refund_blocks:d})",
+            rows,
+        )
+        if new < len(rows):
+            for row in rows:
+                self._revive(row[0], row[1], row[2])
+        return new
+
+    def _revive(self, block: int, block_hash: bytes, log_index: int) -> None:
         """A purchase whose block is canonical again, after a reorganisation and one back."""
         row = self.db.execute(
-            "SELECT id FROM purchases WHERE block_hash = ? AND log_index = ? AND orphaned = 1",
-            (at.block.hash, at.log_index),
+            "SELECT id FROM purchases WHERE block = ? AND log_index = ? AND block_hash = ? "
+            "AND orphaned = 1",
+            (block, log_index, block_hash),
         ).fetchone()
         if row is not None:
             purchase = (row["id"],)
@@ -350,7 +381,7 @@ class Ledger:
 
     def mark_not_mine(self, purchase_ids: Iterable[int]) -> None:
         """Most purchases of a market concern others: all of a batch in one transaction."""
-        with self.transaction() as db:
+        with self.transaction(durable=False) as db:
             db.executemany(
                 "UPDATE purchases SET state = 'not-mine', reason = '' WHERE id = ?",
                 [(purchase_id,) for purchase_id in purchase_ids],
@@ -410,28 +441,6 @@ class Ledger:
             self.close()
             pairs = ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in wrong)
             raise LedgerError(f"the ledger {path} belongs to {pairs}: name another state folder")
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-        db.execute(f"PRAGMA {pragma}")
-    [[answer]] = db.execute("PRAGMA quick_check(1)").fetchall()
-    if answer != "ok":
-        raise sqlite3.DatabaseError(answer)
-    [[version]] = db.execute("PRAGMA user_version").fetchall()
-    if version == 0:
-        sql = resources.files("dam").joinpath("schema/ledger.sql").read_text("utf-8")
-        # One script, one transaction: a kill here leaves an empty file, not half a schema.
-        db.executescript(f"BEGIN; {sql} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-    elif version != SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"schema version {version}, this program has {SCHEMA_VERSION}")
-
-
-def _unusable(path: Path | str, why: str) -> LedgerError:
-    return LedgerError(
-        f"the ledger {path} cannot be used ({why}): move it away, the daemon then rebuilds it from "
-        "the chain; keep the old file until that is done"
-    )
 
 
 def _number(table: str) -> str:

@@ -202,7 +202,7 @@ class Shelf:
     # ------------------------------------------------------------------------- who it was sealed to
 
     def buyer_of(self, seller: Address, item_id: bytes, copy: int, index: int) -> int | None:
-        """Row id of the canonical purchase that a part was sealed for, if any."""
+        """Row id of the canonical purchase that a part was sealed for, if it is still here."""
         row = self._db.execute(
             "SELECT purchase FROM sealed WHERE seller = ? AND item_id = ? AND copy = ? "
             "AND idx = ? AND orphaned = 0",
@@ -210,12 +210,21 @@ class Shelf:
         ).fetchone()
         return None if row is None else int(row["purchase"])
 
+    def spent_on(self, copy_id: CopyId, index: int) -> bytes | None:
+        """The one-time key that a part was sealed to, if that sale is archived or salvaged."""
+        row = self._db.execute(
+            "SELECT buyer_key FROM spent WHERE copy_id = ? AND idx = ?", (copy_id, index)
+        ).fetchone()
+        return None if row is None else bytes(row["buyer_key"])
+
     def sealed_before(self, copy_id: CopyId, index: int, buyer_key: bytes) -> bytes | None:
         """The fragment that was once sealed to this very key, to be used again."""
         row = self._db.execute(
             "SELECT fragment FROM sealed JOIN purchases ON purchases.id = purchase "
-            "WHERE copy_id = ? AND idx = ? AND buyer_key = ?",
-            (copy_id, index, buyer_key),
+            "WHERE copy_id = :copy AND idx = :idx AND buyer_key = :key UNION ALL "
+            "SELECT fragment FROM spent "
+            "WHERE copy_id = :copy AND idx = :idx AND buyer_key = :key AND fragment <> x'' LIMIT 1",
+            {"copy": copy_id, "idx": index, "key": buyer_key},
         ).fetchone()
         return None if row is None else bytes(row["fragment"])
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from dam.archive import totals
 from dam.errors import LedgerError
-from dam.ledger import SCHEMA_VERSION
+from dam.migrations import VERSION, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class DaemonStatus:
     cursor: int
     """Number of the last block that it has read; -1 before the first."""
     purchases: dict[str, int]
-    """Number of purchases by state; orphaned ones under ``orphaned``."""
+    """Number of purchases by state, archived ones too; orphaned ones under ``orphaned``."""
     jobs: dict[str, int]
     """Number of duties by state: due, live, done, failed, cancelled."""
     stores: dict[str, int]
@@ -75,9 +76,14 @@ def read_status(path: Path, *, newest: int = 10) -> DaemonStatus:
         uri = f"file:{quote(str(path.absolute()))}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as db:
             db.row_factory = sqlite3.Row
-            [[version]] = db.execute("PRAGMA user_version").fetchall()
-            if version != SCHEMA_VERSION:
-                raise LedgerError(f"the ledger {path} is of schema version {version}")
+            version = version_of(db)
+            if version > VERSION:
+                raise LedgerError(f"a newer program wrote the ledger {path}: look at it with that")
+            if version < VERSION:
+                raise LedgerError(
+                    f"the ledger {path} has schema version {version}: the daemon brings it up to "
+                    f"version {VERSION} when it starts"
+                )
             return _read(db, newest)
     except sqlite3.DatabaseError as error:
         raise LedgerError(f"the ledger {path} cannot be read: {error}") from None
@@ -92,6 +98,11 @@ def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
         purchases["orphaned"] = orphaned
     [parts] = db.execute("SELECT count(*) FROM parts").fetchone()
     [pinned] = db.execute("SELECT coalesce(sum(pin_bytes), 0) FROM documents").fetchone()
+    sums = totals(db)
+    for name, number in sums.items():
+        kind, _, state = name.partition(".")
+        if kind == "purchases":
+            purchases[state] = purchases.get(state, 0) + number
     fees = [_fee(row["terms"]) for row in db.execute(_OURS, (meta.get("account", ""),))]
     costs = [int(row["cost"]) for row in db.execute("SELECT cost FROM slots WHERE block >= 0")]
     first = db.execute(
@@ -112,10 +123,10 @@ def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
         stores=_counts(db, "documents WHERE 1"),
         parts=parts,
         pinned_bytes=pinned,
-        delivered=len(fees),
-        earned=sum(fees),
-        gas_paid=sum(costs),
-        transactions=len(costs),
+        delivered=len(fees) + sums.get("delivered", 0),
+        earned=sum(fees) + sums.get("earned", 0),
+        gas_paid=sum(costs) + sums.get("gas_paid", 0),
+        transactions=len(costs) + sums.get("transactions", 0),
         next_deadline=None if first is None else NextDeadline(first["copy_id"], first["deadline"]),
         refused=[note for note in journal if note["event"] in _REFUSALS][:newest],
         alerts=[note for note in journal if note["event"] not in _REFUSALS][:newest],

@@ -1,4 +1,4 @@
--- The ledger of a daemon, schema version 1. Hashes and keys are raw bytes, wei are decimal text.
+-- The ledger of a daemon, schema version 2. Hashes and keys are raw bytes, wei are decimal text.
 -- No table holds a secret: sealed parts stay sealed, shares are opened again when they are needed.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -13,7 +13,7 @@ CREATE TABLE blocks (number INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
 CREATE TABLE versions (
   block INTEGER NOT NULL, block_hash BLOB NOT NULL, log_index INTEGER NOT NULL,
   seller TEXT NOT NULL, digest BLOB NOT NULL, root BLOB NOT NULL,
-  PRIMARY KEY (block_hash, log_index)
+  PRIMARY KEY (block, log_index, block_hash)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX versions_by_seller ON versions (seller, block, log_index);
 CREATE TABLE documents (
@@ -55,21 +55,21 @@ CREATE TABLE purchases (
     CHECK (state IN ('new', 'waiting', 'serving', 'done', 'not-mine', 'refused', 'late')),
   reason TEXT NOT NULL DEFAULT '',
   orphaned INTEGER NOT NULL DEFAULT 0,
-  UNIQUE (block_hash, log_index)
+  UNIQUE (block, log_index, block_hash)
 ) STRICT;
 CREATE INDEX purchases_by_state ON purchases (state, orphaned);
 CREATE INDEX purchases_by_copy ON purchases (copy_id);
 CREATE TABLE delivered (
   block INTEGER NOT NULL, block_hash BLOB NOT NULL, log_index INTEGER NOT NULL,
   copy_id BLOB NOT NULL, idx INTEGER NOT NULL, deliverer TEXT NOT NULL, supplied INTEGER NOT NULL,
-  PRIMARY KEY (block_hash, log_index)
+  PRIMARY KEY (block, log_index, block_hash)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX delivered_by_copy ON delivered (copy_id, idx);
 -- What else happened to a sale: 'disputed', 'settled', 'refunded', 'resolved'.
 CREATE TABLE turns (
   block INTEGER NOT NULL, block_hash BLOB NOT NULL, log_index INTEGER NOT NULL,
   copy_id BLOB NOT NULL, kind TEXT NOT NULL,
-  PRIMARY KEY (block_hash, log_index)
+  PRIMARY KEY (block, log_index, block_hash)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX turns_by_copy ON turns (copy_id);
 
@@ -81,6 +81,16 @@ CREATE TABLE sealed (
   PRIMARY KEY (purchase, idx)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX one_buyer ON sealed (seller, item_id, copy, idx) WHERE orphaned = 0;
+-- What is left of `sealed` once its sale is archived, or its ledger was lost: never forgotten.
+-- The fragment is there as long as it may have to be sent again.
+CREATE TABLE spent (
+  copy_id BLOB NOT NULL, idx INTEGER NOT NULL, buyer_key BLOB NOT NULL, fragment BLOB NOT NULL,
+  PRIMARY KEY (copy_id, idx)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER one_buyer_for_good BEFORE INSERT ON sealed WHEN EXISTS (
+  SELECT 1 FROM purchases JOIN spent ON spent.copy_id = purchases.copy_id
+  WHERE purchases.id = NEW.purchase AND spent.idx = NEW.idx AND spent.buyer_key <> NEW.buyer_key
+) BEGIN SELECT RAISE(ABORT, 'the part is sealed to another buyer'); END;
 
 -- Outbox: what is to be sent. A job is live while a transaction of ours carries it.
 CREATE TABLE jobs (
@@ -107,6 +117,7 @@ CREATE TABLE slots (
   hash BLOB NOT NULL DEFAULT x'', cost TEXT NOT NULL DEFAULT '0'
 ) STRICT;
 CREATE UNIQUE INDEX one_nonce ON slots (nonce) WHERE state = 'live';
+CREATE INDEX slots_by_nonce ON slots (nonce);
 CREATE TABLE attempts (
   id INTEGER PRIMARY KEY, slot INTEGER NOT NULL REFERENCES slots,
   hash BLOB NOT NULL UNIQUE, raw BLOB NOT NULL, receiver TEXT NOT NULL, data BLOB NOT NULL,
@@ -119,3 +130,6 @@ CREATE INDEX attempts_by_slot ON attempts (slot);
 CREATE TABLE journal (
   id INTEGER PRIMARY KEY, at TEXT NOT NULL, event TEXT NOT NULL, detail TEXT NOT NULL
 ) STRICT;
+
+-- Sums over what is archived, so that nothing falls when rows go: wei and counts, decimal text.
+CREATE TABLE totals (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

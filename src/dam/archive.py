@@ -1,0 +1,148 @@
+"""Keeps a ledger small for years: what is long over becomes a line in a sum.
+
+What may go is told by the *floor*, the lowest block whose hash is kept: no reorganisation that the
+daemon lives through reaches below it. A sale that has ended, whose last delivery block is under the
+floor and of which nothing is under way, leaves with its duties, transactions and events; a store
+version that was replaced under the floor leaves with its parts. What always stays: for each part
+that was ever sealed, to which key (`spent`: the one-buyer rule), and the sums that a status shows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+from dam.records import load_terms
+
+ENDED = ("done", "late", "refused", "not-mine")
+UNREAD_BLOCKS = 50_400
+"""A week: so long after its deadline a sale waits for a document that nobody gives."""
+
+
+def tidy(db: sqlite3.Connection, account: str, limit: int) -> int:
+    """Archives at most ``limit`` sales and rows of each kind; inside the caller's transaction.
+
+    Args:
+        db: The ledger's connection.
+        account: Ours, whose deliveries are counted.
+        limit: Bounds the work of one call.
+
+    Returns:
+        How many rows went, so that the caller can tell whether to go on.
+    """
+    floor = db.execute("SELECT min(number) FROM blocks").fetchone()[0]
+    if floor is None:
+        return 0
+    gone = _sales(db, account, floor, limit)
+    gone += _events(db, floor, limit)
+    gone += _transactions(db, floor, limit)
+    gone += _versions(db, floor, limit)
+    return gone
+
+
+def totals(db: sqlite3.Connection) -> dict[str, int]:
+    """Sums over what is archived: ``delivered``, ``earned`` and ``gas_paid`` (wei),
+    ``transactions``, and ``purchases.<state>``.
+    """
+    return {row[0]: int(row[1]) for row in db.execute("SELECT name, value FROM totals")}
+
+
+def _sales(db: sqlite3.Connection, account: str, floor: int, limit: int) -> int:
+    marks = ", ".join("?" * len(ENDED))
+    # The newest row stays, so that SQLite never gives its number again.
+    rows = db.execute(
+        "SELECT id, state, terms, block, copy_id FROM purchases "  # noqa: S608
+        "WHERE block < ? AND id < (SELECT max(id) FROM purchases) AND CASE orphaned WHEN 0 THEN "
+        f"(state IN ({marks}) AND deadline < ?) OR (state = 'waiting' AND deadline < ?) "
+        "ELSE NOT EXISTS (SELECT 1 FROM sealed WHERE sealed.purchase = purchases.id) END "
+        "AND NOT EXISTS (SELECT 1 FROM jobs LEFT JOIN slots ON slots.id = jobs.slot "
+        "WHERE jobs.purchase = purchases.id AND (jobs.state IN ('due', 'live') "
+        "OR slots.state = 'live')) ORDER BY block LIMIT ?",
+        (floor, *ENDED, floor, floor - UNREAD_BLOCKS, limit),
+    ).fetchall()
+    sums: dict[str, int] = {}
+    for row in rows:
+        one = (row["id"],)
+        orphaned = db.execute("SELECT orphaned FROM purchases WHERE id = ?", one).fetchone()[0]
+        name = "purchases.orphaned" if orphaned else f"purchases.{row['state']}"
+        sums[name] = sums.get(name, 0) + 1
+        if not orphaned:
+            [ours] = db.execute(
+                "SELECT count(*) FROM delivered WHERE copy_id = ? AND deliverer = ? "
+                "AND supplied = 0 AND block >= ?",
+                (row["copy_id"], account, row["block"]),
+            ).fetchone()
+            if ours:
+                sums["delivered"] = sums.get("delivered", 0) + ours
+                fee = load_terms(row["terms"]).fee
+                sums["earned"] = sums.get("earned", 0) + ours * fee
+        db.execute(
+            "INSERT INTO spent SELECT ?, idx, buyer_key, x'' FROM sealed "
+            "WHERE purchase = ? AND orphaned = 0 "
+            "ON CONFLICT DO UPDATE SET buyer_key = excluded.buyer_key, fragment = x''",
+            (row["copy_id"], *one),
+        )
+        for table, key in (("sealed", "purchase"), ("jobs", "purchase"), ("purchases", "id")):
+            db.execute(f"DELETE FROM {table} WHERE {key} = ?", one)  # noqa: S608
+    _add(db, sums)
+    return len(rows)
+
+
+def _events(db: sqlite3.Connection, floor: int, limit: int) -> int:
+    """Deliveries and turns of sales that are no longer here."""
+    gone = 0
+    for table in ("delivered", "turns"):
+        gone += db.execute(
+            f"DELETE FROM {table} WHERE (block, log_index, block_hash) IN "  # noqa: S608
+            f"(SELECT block, log_index, block_hash FROM {table} WHERE block < ? AND NOT EXISTS "
+            f"(SELECT 1 FROM purchases WHERE purchases.copy_id = {table}.copy_id) LIMIT ?)",
+            (floor, limit),
+        ).rowcount
+    return gone
+
+
+def _transactions(db: sqlite3.Connection, floor: int, limit: int) -> int:
+    """Nonces below one of ours that is mined for good: no transaction for them can be mined."""
+    rows = db.execute(
+        "SELECT id, block, cost FROM slots WHERE state <> 'live' AND block < ? AND nonce < "
+        "(SELECT max(nonce) FROM slots WHERE state = 'mined' AND block >= 0 AND block < ?) "
+        "AND id < (SELECT max(id) FROM slots) "
+        "AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.slot = slots.id) LIMIT ?",
+        (floor, floor, limit),
+    ).fetchall()
+    ids = [(row["id"],) for row in rows]
+    db.executemany("DELETE FROM attempts WHERE slot = ?", ids)
+    db.executemany("DELETE FROM slots WHERE id = ?", ids)
+    mined = [int(row["cost"]) for row in rows if row["block"] >= 0]
+    _add(db, {"transactions": len(mined), "gas_paid": sum(mined)})
+    return len(rows)
+
+
+def _versions(db: sqlite3.Connection, floor: int, limit: int) -> int:
+    """Store versions that no sale still here was made under, and none to come can be."""
+    gone = db.execute(
+        "DELETE FROM versions WHERE (block, log_index, block_hash) IN (SELECT old.block, "
+        "old.log_index, old.block_hash FROM versions AS old WHERE EXISTS (SELECT 1 FROM versions "
+        "AS new WHERE new.seller = old.seller AND new.block < ? "
+        "AND (new.block, new.log_index) > (old.block, old.log_index)) "
+        "AND (old.seller, old.digest) NOT IN (SELECT seller, store_digest FROM purchases) "
+        "LIMIT ?)",
+        (floor, limit),
+    ).rowcount
+    if gone:
+        # What is pinned stays on the books until the pin is taken off.
+        db.execute(
+            "DELETE FROM documents WHERE pin IN ('', 'refused') AND NOT EXISTS (SELECT 1 FROM "
+            "versions WHERE versions.seller = documents.seller "
+            "AND versions.digest = documents.digest AND versions.root = documents.root) "
+            "AND (seller, digest) NOT IN (SELECT seller, store_digest FROM purchases)"
+        )
+    return gone
+
+
+def _add(db: sqlite3.Connection, sums: Mapping[str, int]) -> None:
+    kept = totals(db)
+    db.executemany(
+        "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [(name, str(kept.get(name, 0) + number)) for name, number in sums.items() if number],
+    )
