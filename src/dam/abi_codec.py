@@ -99,7 +99,8 @@ def encode(function: str, *args: Any) -> bytes:
 
     Args:
         function: Its name, such as ``deliverFragment``.
-        args: In the contract's order; `Terms`, `Sale`, `Escrow` and `Delivery` as they are.
+        args: In the contract's order; `Terms`, `Sale`, `Escrow` and `Delivery` as they are,
+            the latter also as `abi_packing.pack_delivery` made it.
 
     Raises:
         Malformed: an argument does not fit its type, or there are too few or too many.
@@ -172,6 +173,15 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> tuple[str, dict[str, A
     else:
         raise Malformed(f"{entry.name}: no decoder")
     return entry.name, args
+
+
+def decode_terms(data: bytes) -> Terms:
+    """The twelve words of a `Terms` in the log of a purchase.
+
+    Raises:
+        Malformed: they are not such.
+    """
+    return Terms(**_decode_words(_TERMS_PARAMS, data))
 
 
 def decode_revert(data: bytes) -> ContractReverted:
@@ -284,7 +294,7 @@ def _decode_purchase(data: bytes) -> dict[str, Any]:
         raise Malformed("ItemPurchased: keys are not where they belong")
     if len(data) != _PURCHASE_HEAD + _WORD * (1 + count):
         raise Malformed("ItemPurchased: wrong length")
-    terms = Terms(**_decode_words(_TERMS_PARAMS, head[2 * _WORD : -_WORD]))
+    terms = decode_terms(head[2 * _WORD : -_WORD])
     if terms.parts != count:
         raise Malformed("ItemPurchased: one key per part")
     return {

@@ -109,7 +109,8 @@ FRAGMENT_TAIL = FRAGMENT_BYTES.to_bytes(_WORD, "big")
 FRAGMENT_PAD = bytes(-FRAGMENT_BYTES % _WORD)
 
 
-def _delivery(delivery: Delivery) -> bytes:
+def pack_delivery(delivery: Delivery) -> bytes:
+    """``abi.encode`` of a `Delivery` without the leading offset: what a batch is joined from."""
     if len(delivery.fragment) != FRAGMENT_BYTES:
         raise ValueError(f"a fragment is {FRAGMENT_BYTES} bytes")
     proof = delivery.proof
@@ -136,12 +137,16 @@ def _array(items: Sequence[bytes]) -> bytes:
     return len(items).to_bytes(_WORD, "big") + b"".join(map(_bytes32, items))
 
 
-def _deliver_fragment(delivery: Delivery) -> bytes:
-    return _WORD.to_bytes(_WORD, "big") + _delivery(delivery)
+def _packed(delivery: Delivery | bytes) -> bytes:
+    return delivery if isinstance(delivery, bytes) else pack_delivery(delivery)
 
 
-def _deliver_fragments(deliveries: Sequence[Delivery]) -> bytes:
-    bodies = [_delivery(delivery) for delivery in deliveries]
+def _deliver_fragment(delivery: Delivery | bytes) -> bytes:
+    return _WORD.to_bytes(_WORD, "big") + _packed(delivery)
+
+
+def _deliver_fragments(deliveries: Sequence[Delivery | bytes]) -> bytes:
+    bodies = [_packed(delivery) for delivery in deliveries]
     offset = _WORD * len(bodies)
     offsets: list[bytes] = []
     for body in bodies:

@@ -11,26 +11,37 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
+from dam.abi_packing import pack_delivery
 from dam.ledger import Ledger
-from dam.records import dump_delivery, load_delivery
-from dam.types import Address, CopyId, Delivery
+from dam.records import load_delivery
+from dam.signing import calldata_of
+from dam.types import FALLBACK_BLOCKS, Address, CopyId, Delivery
 
 Kind = Literal["deliver", "supply", "settle"]
 NO_DEADLINE = 2**62
+ALONE = "alone"
+"""Reason of a job that shares no transaction any more: a batch of it reverted."""
+UNPROFITABLE = "unprofitable"
+"""Reason of a job that waits for cheaper gas."""
+_WORD = 32
+_PURCHASE_BLOCK, _FEE, _PROOF = 3 * _WORD, 8 * _WORD, 18 * _WORD
+"""Where these words of a packed `Delivery` begin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One duty. ``delivery`` holds the sealed bytes; None for a settlement."""
+class Job(NamedTuple):
+    """One duty. ``body``: the `Delivery`, packed for calldata; empty for a settlement.
+
+    (A named tuple, for thousands of them are made in one pass.)
+    """
 
     id: int
     purchase: int
     copy_id: CopyId
     kind: Kind
-    index: int
-    delivery: Delivery | None
+    index: int  # type: ignore[assignment] # as everywhere; nobody looks a value up in a job
+    body: bytes
     state: str
     reason: str
     not_before: int
@@ -39,6 +50,31 @@ class Job:
     """Last block that may hold it."""
     tries: int
     slot: int | None
+
+    @property
+    def purchase_block(self) -> int:
+        """Block of the purchase; 0 for a settlement."""
+        return self._word(_PURCHASE_BLOCK)
+
+    @property
+    def fee(self) -> int:
+        """What the part earns, in wei."""
+        return self._word(_FEE)
+
+    @property
+    def proof_steps(self) -> int:
+        """Length of the part's Merkle proof."""
+        return self._word(_PROOF)
+
+    def target(self, head: int) -> int:
+        """Last block that should hold it: purchase + 100 while its fee is ours alone to take."""
+        exclusive = self.purchase_block + FALLBACK_BLOCKS
+        if self.kind == "deliver" and self.not_before <= exclusive and head < exclusive:
+            return min(exclusive, self.deadline)
+        return self.deadline
+
+    def _word(self, start: int) -> int:
+        return int.from_bytes(self.body[start : start + _WORD], "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +87,17 @@ class Attempt:
     hash: bytes
     raw: bytes
     to: Address
-    data: bytes
     gas: int
     max_fee: int
     tip: int
     block: int
     """Head when it was signed."""
     sent: bool
+
+    @property
+    def data(self) -> bytes:
+        """Its calldata."""
+        return calldata_of(self.raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,46 +133,57 @@ class Outbox:
         deadline: int = NO_DEADLINE,
     ) -> bool:
         """Writes a duty down; False if it was there already."""
-        done = self._db.execute(
+        return bool(self.add_all([(purchase, copy_id, kind, delivery, not_before, deadline)]))
+
+    def add_all(self, duties: Sequence[tuple[int, CopyId, Kind, Delivery | None, int, int]]) -> int:
+        """Writes duties down; returns how many were not there already.
+
+        Args:
+            duties: The arguments of `add`, in their order.
+        """
+        return self._db.executemany(
             "INSERT INTO jobs (purchase, copy_id, kind, idx, body, not_before, deadline) "
             "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (purchase, kind, idx) DO NOTHING",
-            (
-                purchase,
-                copy_id,
-                kind,
-                -1 if delivery is None else delivery.index,
-                "" if delivery is None else dump_delivery(delivery),
-                not_before,
-                deadline,
-            ),
-        )
-        return done.rowcount == 1
+            [
+                (
+                    purchase,
+                    copy_id,
+                    kind,
+                    -1 if delivery is None else delivery.index,
+                    "" if delivery is None else pack_delivery(delivery).hex(),
+                    not_before,
+                    deadline,
+                )
+                for purchase, copy_id, kind, delivery, not_before, deadline in duties
+            ],
+        ).rowcount
 
     def due(self, block: int, *, limit: int = 512) -> list[Job]:
-        """Jobs that may stand in ``block``, the most urgent first.
+        """Jobs that may stand in ``block``, the most urgent first, those without profit last.
 
         A part that another live transaction of ours already carries (for a purchase since orphaned,
         say) waits for that one's end.
         """
-        rows = self._db.execute(
-            "SELECT * FROM jobs WHERE state = 'due' AND not_before <= ? AND NOT EXISTS "
+        return self._jobs(
+            "state = 'due' AND not_before <= ? AND NOT EXISTS "
             "(SELECT 1 FROM jobs AS other WHERE other.state = 'live' "
             "AND other.copy_id = jobs.copy_id AND other.kind = jobs.kind "
-            "AND other.idx = jobs.idx) ORDER BY deadline, id LIMIT ?",
+            "AND other.idx = jobs.idx) ORDER BY reason = 'unprofitable', deadline, id LIMIT ?",
             (block, limit),
         )
-        return [_job(row) for row in rows]
 
     def of_purchase(self, purchase: int) -> list[Job]:
         """All jobs of a purchase."""
-        rows = self._db.execute("SELECT * FROM jobs WHERE purchase = ? ORDER BY id", (purchase,))
-        return [_job(row) for row in rows]
+        return self._jobs("purchase = ? ORDER BY id", (purchase,))
 
     def of_slot(self, slot: int) -> list[Job]:
         """The live jobs that a slot carries."""
-        rows = self._db.execute(
-            "SELECT * FROM jobs WHERE slot = ? AND state = 'live' ORDER BY id", (slot,)
-        )
+        return self._jobs("slot = ? AND state = 'live' ORDER BY id", (slot,))
+
+    def _jobs(self, condition: str, values: tuple[object, ...]) -> list[Job]:
+        rows = self._db.cursor()
+        rows.row_factory = None
+        rows.execute(f"SELECT {_JOB} FROM jobs WHERE {condition}", values)  # noqa: S608
         return [_job(row) for row in rows]
 
     def postpone(self, job: Job, block: int, reason: str) -> None:
@@ -140,6 +191,19 @@ class Outbox:
         self._db.execute(
             "UPDATE jobs SET not_before = ?, reason = ?, tries = tries + 1 WHERE id = ?",
             (block, reason, job.id),
+        )
+
+    def shelve(self, jobs: Sequence[Job], block: int) -> None:
+        """Without profit for now: look again when ``block`` may be next."""
+        self._db.executemany(
+            "UPDATE jobs SET not_before = ?, reason = 'unprofitable' WHERE id = ?",
+            [(block, job.id) for job in jobs],
+        )
+
+    def part_company(self, slot: int) -> None:
+        """The jobs of a slot share no transaction any more."""
+        self._db.execute(
+            "UPDATE jobs SET reason = 'alone' WHERE slot = ? AND state = 'live'", (slot,)
         )
 
     def move_settlement(self, purchase: int, block: int) -> None:
@@ -180,12 +244,23 @@ class Outbox:
         slots = self._db.execute("SELECT id, nonce FROM slots WHERE state = 'live' ORDER BY nonce")
         return [Slot(r["id"], r["nonce"], self._attempts(r["id"])) for r in slots.fetchall()]
 
+    def slot(self, slot: int) -> Slot:
+        """One slot by its row id."""
+        [row] = self._db.execute("SELECT id, nonce FROM slots WHERE id = ?", (slot,)).fetchall()
+        return Slot(row["id"], row["nonce"], self._attempts(row["id"]))
+
+    def nonces(self) -> list[int]:
+        """Nonces in use, the lowest first."""
+        rows = self._db.execute("SELECT nonce FROM slots WHERE state = 'live' ORDER BY nonce")
+        return [row["nonce"] for row in rows]
+
     def open_slot(self, nonce: int, jobs: Sequence[Job]) -> int:
         """Takes a nonce for these jobs, and returns the slot's row id."""
         slot = self._db.execute("INSERT INTO slots (nonce) VALUES (?)", (nonce,)).lastrowid
         assert slot is not None
         self._db.executemany(
-            "UPDATE jobs SET state = 'live', slot = ?, reason = '' WHERE id = ?",
+            "UPDATE jobs SET state = 'live', slot = ?, "
+            "reason = CASE reason WHEN 'alone' THEN 'alone' ELSE '' END WHERE id = ?",
             [(slot, job.id) for job in jobs],
         )
         return slot
@@ -197,7 +272,6 @@ class Outbox:
         tx_hash: bytes,
         raw: bytes,
         to: Address,
-        data: bytes,
         gas: int,
         max_fee: int,
         tip: int,
@@ -206,13 +280,15 @@ class Outbox:
         """Saves a signed transaction, before any node sees it."""
         self._db.execute(
             "INSERT INTO attempts (slot, hash, raw, receiver, data, gas, max_fee, tip, block) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING",
-            (slot, tx_hash, raw, to, data, gas, str(max_fee), str(tip), block),
+            "VALUES (?, ?, ?, ?, x'', ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING",
+            (slot, tx_hash, raw, to, gas, str(max_fee), str(tip), block),
         )
 
-    def mark_sent(self, attempt: Attempt) -> None:
-        """A node took it, or has it already."""
-        self._db.execute("UPDATE attempts SET sent = 1 WHERE id = ?", (attempt.id,))
+    def mark_sent(self, attempts: Sequence[Attempt]) -> None:
+        """A node took them, or has them already."""
+        self._db.executemany(
+            "UPDATE attempts SET sent = 1 WHERE id = ?", [(attempt.id,) for attempt in attempts]
+        )
 
     def hashes(self, nonce: int) -> list[bytes]:
         """Every transaction that was ever signed for this nonce, the newest first."""
@@ -257,21 +333,15 @@ class Outbox:
         return tuple(_attempt(row) for row in rows)
 
 
-def _job(row: sqlite3.Row) -> Job:
-    return Job(
-        id=row["id"],
-        purchase=row["purchase"],
-        copy_id=CopyId(row["copy_id"]),
-        kind=row["kind"],
-        index=row["idx"],
-        delivery=load_delivery(row["body"]) if row["body"] else None,
-        state=row["state"],
-        reason=row["reason"],
-        not_before=row["not_before"],
-        deadline=row["deadline"],
-        tries=row["tries"],
-        slot=row["slot"],
-    )
+_JOB = "id, purchase, copy_id, kind, idx, body, state, reason, not_before, deadline, tries, slot"
+_BODY = 5
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    body = row[_BODY]
+    # Older ledgers have the delivery as JSON.
+    packed = pack_delivery(load_delivery(body)) if body[:1] == "[" else bytes.fromhex(body)
+    return Job._make((*row[:_BODY], packed, *row[_BODY + 1 :]))
 
 
 def _attempt(row: sqlite3.Row) -> Attempt:
@@ -282,7 +352,6 @@ def _attempt(row: sqlite3.Row) -> Attempt:
         hash=row["hash"],
         raw=row["raw"],
         to=Address(row["receiver"]),
-        data=row["data"],
         gas=row["gas"],
         max_fee=int(row["max_fee"]),
         tip=int(row["tip"]),

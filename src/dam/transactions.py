@@ -172,12 +172,12 @@ def encode_jobs(calls: Calls, ledger: Ledger, jobs: Sequence[Job]) -> bytes:
     if kind == "settle":
         purchase = ledger.sale(jobs[0].purchase).purchase
         return calls.encode("settle", purchase.copy_id, sale_of(purchase), escrow_of(purchase))
-    deliveries = [job.delivery for job in jobs]
+    bodies = [job.body for job in jobs]
     if kind == "supply":
-        return calls.encode("supplyFragments", deliveries)
+        return calls.encode("supplyFragments", bodies)
     if len(jobs) == 1:
-        return calls.encode("deliverFragment", deliveries[0])
-    return calls.encode("deliverFragments", deliveries)
+        return calls.encode("deliverFragment", bodies[0])
+    return calls.encode("deliverFragments", bodies)
 
 
 async def transact(

@@ -85,7 +85,8 @@ def refuse(_: str) -> str:
 async def test_never_pays_more_than_the_cap(world: World, built: BuiltStore) -> None:
     """F34: whatever the node says; the transaction that is out stays out."""
     daemon, first, _ = await sent_one(world, built)
-    daemon.sender._policy = SendPolicy(max_fee=first.max_fee + 1)
+    daemon.policy = SendPolicy(max_fee=first.max_fee + 1, unprofitable="send")
+    daemon.restart()
     world.chain.base_fee = 10**15
     await world.ticks(daemon, blocks=8)
     [slot] = daemon.outbox.live()

@@ -1,0 +1,85 @@
+"""Which duties share a transaction.
+
+A batch is cheaper from two parts on: 21,000 gas and the deliverer's word are paid once (about
+47,200 gas for a part alone, 31,900 of two, 23,000 of ten, 21,500 of 32). But what shares a
+transaction shares its fate, so by rule (docs/decisions/0018):
+
+1. Each part is simulated alone before it may join others; one that would fail never does.
+2. At most `SendPolicy.batch` parts, of one kind: delivering, supplying. Settling goes alone.
+3. Only purchases of comparable depth: under 1, 2, 4, 8, 16 or 32 confirmations, or more. A
+   reorganisation then takes few of a batch, or nearly all; the contract skips those that are gone.
+4. A part with few blocks left (`SendPolicy.alone_blocks`) goes alone, at a price of its own: no
+   other can hold it up. Where there are more of them than free places they are spread evenly, and
+   one whose fee pays only a shared transaction shares one.
+5. A part of a batch that was mined and reverted, or was taken back for a revert, goes alone.
+6. A batch whose gas cannot be estimated falls apart into halves, down to the part that is at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from dam.fees import SendPolicy
+from dam.outbox import ALONE, Job
+
+_DEEP = 32
+
+
+def depth_class(job: Job, head: int) -> int:
+    """Of purchases that one reorganisation takes or spares together: 0 is the newest."""
+    return min(max(head - job.purchase_block, 0), _DEEP).bit_length()
+
+
+def group(
+    jobs: Sequence[Job],
+    head: int,
+    room: int,
+    policy: SendPolicy,
+    pays_alone: Callable[[Job], bool] = lambda _: True,
+) -> list[list[Job]]:
+    """Puts duties into transactions, the most urgent first.
+
+    Args:
+        jobs: Each of which would succeed alone.
+        head: Newest block.
+        room: How many transactions may be sent; the rest waits.
+        policy: Sizes.
+        pays_alone: Whether a part is worth a transaction of its own.
+    """
+    single: list[list[Job]] = []
+    urgent: list[Job] = []
+    calm: dict[tuple[str, int], list[Job]] = {}
+    for job in jobs:
+        if job.kind == "settle" or job.reason == ALONE:
+            single.append([job])
+        elif job.target(head) - head <= policy.alone_blocks and pays_alone(job):
+            urgent.append(job)
+        else:
+            calm.setdefault((job.kind, depth_class(job, head)), []).append(job)
+    single.sort(key=lambda jobs: jobs[0].target(head))
+    groups = [*_spread(urgent, head, room, policy), *single]
+    for batch in calm.values():
+        groups += _cut(batch, policy.batch)
+    return groups[:room]
+
+
+def _spread(urgent: list[Job], head: int, room: int, policy: SendPolicy) -> Iterable[list[Job]]:
+    """Alone if there is room for all; else as few to a transaction as fit."""
+    if len(urgent) <= room:
+        return ([job] for job in sorted(urgent, key=lambda job: job.target(head)))
+    size = min(policy.batch, -(-len(urgent) // max(1, room)))
+    by_class: dict[tuple[int, str, int], list[Job]] = {}
+    for job in urgent:
+        key = (job.target(head), job.kind, depth_class(job, head))
+        by_class.setdefault(key, []).append(job)
+    return [part for key in sorted(by_class) for part in _cut(by_class[key], size)]
+
+
+def _cut(jobs: list[Job], size: int) -> list[list[Job]]:
+    return [jobs[i : i + size] for i in range(0, len(jobs), size)]
+
+
+def halves(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+    """Two batches of one that would revert, each to be tried by itself."""
+    middle = len(jobs) // 2
+    return list(jobs[:middle]), list(jobs[middle:])

@@ -1,0 +1,239 @@
+"""New work: what is due, checked one by one, put into transactions, signed, saved and sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dam import batching, profit
+from dam.errors import ContractReverted
+from dam.fees import Price, offer
+from dam.outbox import UNPROFITABLE, Job
+from dam.rpc import RpcRejectedError, quantity
+from dam.submitting import Submitter, about
+from dam.transactions import encode_job, encode_jobs
+
+_WAIT = {"NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "": 5}
+"""Reverts that the next blocks may cure: after how many blocks to look again."""
+_TRIES = {"WrongSale": 5, "WrongStatus": 5, "NotDelivered": 5, "": 5}
+_TOLD = 8
+"""So many parts are named in one line about many."""
+
+
+class Dispatcher:
+    """Sends duties that are due.
+
+    Args:
+        hand: Signs and sends.
+    """
+
+    def __init__(self, hand: Submitter) -> None:
+        self._hand = hand
+        self._policy = hand.policy
+        self._outbox = hand.outbox
+        self._ledger = hand.ledger
+
+    async def send_due(self, head: int) -> None:
+        """One pass over what may stand in the next block."""
+        most = self._policy.max_live * self._policy.batch
+        jobs = self._drop_late(self._outbox.due(head + 1, limit=most), head)
+        if not jobs:
+            return
+        latest, pending = await self._hand.counts("latest", "pending")
+        taken = set(self._outbox.nonces())
+        room = self._policy.max_live - sum(nonce >= latest for nonce in taken)
+        if room <= 0:
+            return
+        price = await self._hand.price()
+        if offer(price, blocks_left(jobs[0], head), self._policy) is None:
+            self._hand.hold(head, 1)
+            self._hand.alert_once("fee_over_cap", base=price.base, cap=self._policy.max_fee)
+            return
+        self._hand.better("fee_over_cap")
+        jobs = self._worth_a_look(jobs[: room * self._policy.batch], price, head)
+        groups = self._grouped(await self._simulated(jobs, head), head, room, price)
+        estimated = await self._estimated(groups, head)
+        await self._send(estimated[:room], head, price, max(latest, pending), taken)
+
+    def _drop_late(self, jobs: list[Job], head: int) -> list[Job]:
+        late = [job for job in jobs if job.deadline <= head]
+        if late:
+            with self._ledger.transaction():
+                for job in late:
+                    reason = UNPROFITABLE if job.reason == UNPROFITABLE else "too-late"
+                    self._outbox.finish(job, "failed", reason)
+                    self._hand.alert("too_late", reason=reason, **about(job))
+        return [job for job in jobs if job.deadline > head]
+
+    # ------------------------------------------------------------------------------------- profit
+
+    def _worth_a_look(self, jobs: list[Job], price: Price, head: int) -> list[Job]:
+        """Without those that would not pay in the largest batch; saves simulating them."""
+        paid = price.base + price.tip
+        if self._policy.unprofitable == "send":
+            return jobs
+        good = [job for job in jobs if profit.pays(job, paid, self._policy.batch)]
+        self._shelve(jobs, good, paid, head)
+        return good
+
+    def _grouped(self, jobs: list[Job], head: int, room: int, price: Price) -> list[list[Job]]:
+        paid = price.base + price.tip
+        if self._policy.unprofitable == "send":
+            return batching.group(jobs, head, room, self._policy)
+        groups = batching.group(
+            jobs, head, room, self._policy, lambda job: profit.pays(job, paid, 1)
+        )
+        worth = [profit.worth_sending(group, paid) for group in groups]
+        left = [job for group in worth for job in group]
+        self._shelve([job for group in groups for job in group], left, paid, head)
+        return [group for group in worth if group]
+
+    def _shelve(self, jobs: list[Job], good: list[Job], paid: int, head: int) -> None:
+        kept = {job.id for job in good}
+        poor = [job for job in jobs if job.id not in kept]
+        if not poor:
+            return
+        fresh = [job for job in poor if job.reason != UNPROFITABLE]
+        with self._ledger.transaction():
+            self._outbox.shelve(poor, head + 2)
+            if fresh:
+                self._hand.alert(
+                    UNPROFITABLE,
+                    parts=len(fresh),
+                    gas_price=paid,
+                    least_fee=min(job.fee for job in fresh),
+                    nearest_deadline=min(job.deadline for job in fresh),
+                    sales=["0x" + job.copy_id.hex() for job in fresh[:_TOLD]],
+                    next_step="cheaper gas, or unprofitable = 'send', before the deadline",
+                )
+
+    # -------------------------------------------------------------------------------- simulation
+
+    async def _simulated(self, jobs: Sequence[Job], head: int) -> list[Job]:
+        """The jobs that would succeed now; the others are postponed or ended by rule."""
+        calls = self._hand.calls
+        asked = [
+            (
+                calls.address,
+                encode_job(calls, self._ledger, job),
+                # Some nodes play their whole pool before they answer at "pending".
+                "pending" if job.not_before > head else "latest",
+            )
+            for job in jobs
+        ]
+        ready, failed = [], []
+        for job, answer in zip(jobs, await self._hand.ask("eth_call", asked), strict=True):
+            if isinstance(answer, ContractReverted):
+                failed.append((job, answer))
+            elif isinstance(answer, RpcRejectedError):
+                raise answer
+            else:
+                ready.append(job)
+        if failed:
+            with self._ledger.transaction():
+                for job, error in failed:
+                    self._answer(job, error, head)
+        return ready
+
+    def _answer(self, job: Job, error: ContractReverted, head: int) -> None:
+        """What to do about a duty that the contract would refuse now."""
+        name = error.error
+        first_block = error.arguments.get("firstBlock")
+        if name == "AlreadyDelivered":
+            # The event ends the job, once it is deep enough.
+            self._outbox.postpone(job, head + self._policy.confirmations + 2, "already there")
+        elif name in ("FallbackTooEarly", "TooEarly") and isinstance(first_block, int):
+            self._outbox.postpone(job, max(first_block, head + 2), name)
+        elif name in _WAIT and job.tries < _TRIES.get(name, job.tries + 1):
+            if name == "NotEligible":
+                self._hand.alert(
+                    "not_eligible", next_step="stake up, or cancel the exit", **about(job)
+                )
+            self._outbox.postpone(job, head + 1 + _WAIT[name], str(error))
+        else:
+            self._outbox.finish(job, "failed", str(error))
+            self._hand.alert("refused_by_contract", error=str(error), **about(job))
+
+    async def _estimated(
+        self, groups: list[list[Job]], head: int
+    ) -> list[tuple[list[Job], bytes, int]]:
+        """Calldata and gas limit of each transaction; a batch that would revert is halved."""
+        done: dict[int, tuple[list[Job], bytes, int]] = {}
+        open_groups = groups
+        while open_groups:
+            coded = [(g, encode_jobs(self._hand.calls, self._ledger, g)) for g in open_groups]
+            to = self._hand.calls.address
+            asked = [
+                (to, data, "pending" if any(job.not_before > head for job in g) else "latest")
+                for g, data in coded
+            ]
+            answers = await self._hand.ask("eth_estimateGas", asked)
+            open_groups = []
+            for (jobs, data), answer in zip(coded, answers, strict=True):
+                if not isinstance(answer, ContractReverted | RpcRejectedError):
+                    gas = quantity(answer, "eth_estimateGas")
+                    done[jobs[0].id] = (jobs, data, self._limit(gas, len(jobs)))
+                elif not await self._unestimated(jobs, answer, head):
+                    open_groups = []
+                    break
+                elif len(jobs) > 1:
+                    open_groups += batching.halves(jobs)
+        order = {job.id: place for place, job in enumerate(j for g in groups for j in g)}
+        return sorted(done.values(), key=lambda one: order[one[0][0].id])
+
+    def _limit(self, estimate: int, parts: int) -> int:
+        """The node's estimate and an eighth, for state that changes before it is mined; capped."""
+        return min(estimate * 9 // 8 + 20_000, 100_000 + self._policy.part_gas * parts)
+
+    async def _unestimated(
+        self, jobs: list[Job], error: ContractReverted | RpcRejectedError, head: int
+    ) -> bool:
+        """No gas for this transaction; False: for none."""
+        if isinstance(error, RpcRejectedError) and not self._hand.refused(error, head):
+            return False
+        if len(jobs) == 1:
+            # It passed alone a moment ago: the chain moved, so look again with the next block.
+            with self._ledger.transaction():
+                self._outbox.postpone(jobs[0], head + 2, str(error))
+        return True
+
+    # ----------------------------------------------------------------------------------- sending
+
+    async def _send(
+        self,
+        groups: list[tuple[list[Job], bytes, int]],
+        head: int,
+        price: Price,
+        nonce: int,
+        taken: set[int],
+    ) -> None:
+        """All are signed and saved in one transaction of the ledger, then sent in order."""
+        if not groups:
+            return
+        to = self._hand.calls.address
+        slots = []
+        with self._ledger.transaction():
+            for jobs, data, gas in groups:
+                while nonce in taken:
+                    nonce += 1
+                left = min(blocks_left(job, head) for job in jobs)
+                fees = offer(price, left, self._policy)
+                if fees is None:
+                    continue
+                slot = self._outbox.open_slot(nonce, jobs)
+                self._hand.save(slot, nonce, head, to, data, gas, fees)
+                slots.append(slot)
+                self._hand.log.info(
+                    "sending",
+                    nonce=nonce,
+                    parts=len(jobs),
+                    blocks_left=min(job.deadline for job in jobs) - head,
+                    **about(jobs[0]),
+                )
+                nonce += 1
+        self._hand.checkpoint("F6")
+        await self._hand.send([self._outbox.slot(slot).last for slot in slots], head)
+
+
+def blocks_left(job: Job, head: int) -> int:
+    """Blocks until a job's target."""
+    return job.target(head) - head

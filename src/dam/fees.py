@@ -1,0 +1,122 @@
+"""What a transaction may cost, and how long to wait for it: by policy, and by the time left.
+
+Every duty has a *target*: the block by which it should be mined. For a part of ours it is block
+purchase + 100, the last in which nobody else can take its fee; once that is past, and for a
+seller's fallback, it is the last block in which a delivery counts. With ``left = target - head``
+and ``haste = min(40, max(0, 40 - left)) / 40``, from 0 (forty blocks or more) to 1 (no time):
+
+====================  ==================================================  ============
+of a transaction      rule                                                from, to
+====================  ==================================================  ============
+tip                   the node's suggestion x (1 + 4 haste)               1x, 5x
+most per gas          next base fee x (2 + 2 haste) + tip                 2x, 4x
+patience, in blocks   stuck_blocks less haste x stuck_blocks, at least 1  3, 1
+a replacement's step  both fees of the last attempt x (9/8 + 3/8 haste)   +12.5 %, +50 %
+====================  ==================================================  ============
+
+Twice the base fee is room for six full blocks, four times for twelve (EIP-1559: an eighth each).
+Nodes refuse a replacement under a tenth (geth) to an eighth; 9/8 passes both. ``max_tip`` and
+``max_fee`` cap all of it, whatever a node says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from dam.transactions import Fees
+
+RAMP = 40
+"""Blocks before the target at which haste begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendPolicy:
+    """How to send. Fees are wei per gas, ages are blocks."""
+
+    max_fee: int = 500 * 10**9
+    """Never more than this per gas, whatever the node says."""
+    max_tip: int = 20 * 10**9
+    stuck_blocks: int = 3
+    """Re-price a transaction that is not mined for so long, while there is no haste."""
+    max_live: int = 48
+    """Most transactions waiting in the pool: a block of 30M gas takes 43 of 32 parts."""
+    batch: int = 32
+    """Most parts of one transaction: it stays cheap as evidence."""
+    alone_blocks: int = 10
+    """With so few blocks left, a part goes in a transaction of its own."""
+    part_gas: int = 120_000
+    """More gas for a part than this is never granted, whatever the node estimates."""
+    confirmations: int = 2
+    unprofitable: Literal["skip", "send"] = "skip"
+    """What becomes of a part whose fee does not pay its gas (`profit`)."""
+
+
+@dataclass(slots=True)
+class SendStats:
+    """What a sender did since it started; ``fees_paid`` in wei."""
+
+    sent: int = 0
+    """Transactions that a node took for the first time, replacements included."""
+    replaced: int = 0
+    """Transactions signed for a nonce that had one before."""
+    refused: int = 0
+    """Answers of nodes that would not take a transaction."""
+    reverted: int = 0
+    gas_used: int = 0
+    fees_paid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What the next block costs, as the node says: wei per gas."""
+
+    base: int
+    tip: int
+
+
+def haste(left: int) -> int:
+    """From 0 (forty blocks or more) to `RAMP` (none left)."""
+    return min(RAMP, max(0, RAMP - left))
+
+
+def patience(left: int, policy: SendPolicy) -> int:
+    """After how many blocks to replace a transaction that is not mined."""
+    return max(1, policy.stuck_blocks - policy.stuck_blocks * haste(left) // RAMP)
+
+
+def offer(price: Price, left: int, policy: SendPolicy) -> Fees | None:
+    """The fees of a fresh transaction; None while the next block costs more than the cap."""
+    tip = min(price.tip * (RAMP + 4 * haste(left)) // RAMP, policy.max_tip)
+    tip = min(tip, policy.max_fee - price.base)
+    if tip < min(price.tip, policy.max_tip):
+        return None
+    room = price.base * 2 * (RAMP + haste(left)) // RAMP
+    return Fees(min(room + tip, policy.max_fee), tip, price.base)
+
+
+def raised(
+    price: Price, before: Iterable[tuple[int, int]], left: int, policy: SendPolicy
+) -> Fees | None:
+    """The fees of a replacement; None if no proper one fits under the cap.
+
+    Args:
+        price: Of the next block.
+        before: Most per gas and tip of each earlier attempt.
+        left: Blocks until the target.
+        policy: Caps.
+    """
+    attempts = list(before)
+    fresh = offer(price, left, policy)
+    step = 9 * RAMP + 3 * haste(left)
+    least_fee = max(fee * 9 // 8 + 1 for fee, _ in attempts)
+    least_tip = max(tip * 9 // 8 + 1 for _, tip in attempts)
+    if fresh is None or least_fee > policy.max_fee:
+        return None
+    fee = max(fresh.max_fee, *(fee * step // (8 * RAMP) + 1 for fee, _ in attempts))
+    tip = max(fresh.tip, *(tip * step // (8 * RAMP) + 1 for _, tip in attempts))
+    fee = min(fee, policy.max_fee)
+    # A tip over the cap is the price of a replacement that nodes take: a step, and no more.
+    tip = min(tip, max(policy.max_tip, least_tip), fee)
+    return Fees(fee, tip, price.base)

@@ -1,0 +1,216 @@
+"""What looking after transactions and sending new ones share: sign, save, send, and what to say.
+
+Every transaction is saved before a node sees it, so a kill at any instant leaves either nothing or
+bytes that can be sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dam.errors import ContractReverted, RpcError
+from dam.fees import Price, SendPolicy, SendStats
+from dam.hashing import keccak
+from dam.ledger import Ledger
+from dam.logs import Log
+from dam.market import revert_of
+from dam.outbox import Attempt, Job, Outbox
+from dam.rpc import RpcRejectedError, quantity
+from dam.transactions import Calls, Fees, Node, Signer, broadcast, transaction
+from dam.types import Address
+
+_REQUEST_BYTES = 500_000
+"""Nodes and providers refuse requests of a few megabytes; hex doubles the calldata."""
+_POOR_BLOCKS = 3
+"""How long to wait before an empty account is tried again."""
+
+
+class Submitter:
+    """The account's hand: signs, saves and sends, and remembers what it has said already.
+
+    Args: as `sending.Sender`.
+    """
+
+    def __init__(
+        self,
+        rpc: Node,
+        calls: Calls,
+        signer: Signer,
+        ledger: Ledger,
+        *,
+        log: Log,
+        policy: SendPolicy,
+        checkpoint: Callable[[str], None],
+    ) -> None:
+        self.rpc = rpc
+        self.calls = calls
+        self.ledger = ledger
+        self.outbox = Outbox(ledger)
+        self.log = log
+        self.policy = policy
+        self.checkpoint = checkpoint
+        self.stats = SendStats()
+        self.address = signer.address
+        self.held_until = 0
+        """Head from which on to send new transactions again."""
+        self.refused_ids: set[int] = set()
+        """Attempts that a node would not take."""
+        self._signer = signer
+        self._episodes: set[str] = set()
+
+    # ------------------------------------------------------------------------------------ asking
+
+    async def price(self) -> Price:
+        """What the next block costs."""
+        history, tip = await self.rpc.batch(
+            [("eth_feeHistory", ("0x1", "latest", [])), ("eth_maxPriorityFeePerGas", ())]
+        )
+        bases = history.get("baseFeePerGas") if isinstance(history, dict) else None
+        if not isinstance(bases, list) or not bases:
+            raise RpcError("eth_feeHistory: no base fee")
+        return Price(
+            quantity(bases[-1], "eth_feeHistory"), quantity(tip, "eth_maxPriorityFeePerGas")
+        )
+
+    async def counts(self, *tags: str) -> list[int]:
+        """The account's number of transactions at these blocks."""
+        method = "eth_getTransactionCount"
+        found = await self.rpc.batch([(method, (self.address, tag)) for tag in tags])
+        return [quantity(count, method) for count in found]
+
+    async def ask(
+        self, method: str, calls: Sequence[tuple[Address, bytes, str]]
+    ) -> list[Any | ContractReverted | RpcRejectedError]:
+        """``eth_call`` or ``eth_estimateGas`` of many calls, in requests of a bounded size.
+
+        Args:
+            method: Which of the two.
+            calls: Receiver, calldata and block tag of each.
+
+        Returns:
+            In order: the result, the contract's revert, or the node's refusal.
+        """
+        answers: list[Any] = []
+        asked: list[tuple[str, tuple[Any, ...]]] = []
+        size = 0
+        for to, data, tag in calls:
+            if asked and size + 2 * len(data) > _REQUEST_BYTES:
+                answers += await self.rpc.batch(asked, errors=True)
+                asked, size = [], 0
+            size += 2 * len(data)
+            call = {"from": self.address, "to": to, "data": "0x" + data.hex()}
+            asked.append((method, (call, tag)))
+        if asked:
+            answers += await self.rpc.batch(asked, errors=True)
+        return [_or_revert(answer) for answer in answers]
+
+    # ------------------------------------------------------------------------ sign, save, send
+
+    def save(
+        self, slot: int, nonce: int, head: int, to: Address, data: bytes, gas: int, fees: Fees
+    ) -> None:
+        """Signs and writes down, inside the caller's transaction."""
+        raw = self._signer.sign(
+            transaction(self.ledger.binding.chain_id, nonce, to, data, gas, fees)
+        )
+        self.outbox.add_attempt(
+            slot,
+            tx_hash=keccak(raw),
+            raw=raw,
+            to=to,
+            gas=gas,
+            max_fee=fees.max_fee,
+            tip=fees.tip,
+            block=head,
+        )
+
+    async def send(self, attempts: Sequence[Attempt], head: int) -> bool:
+        """Sends what is saved, in order; False: nothing more can be sent now.
+
+        Raises:
+            RpcError: A node did not answer; what it took before is marked.
+        """
+        taken: list[Attempt] = []
+        try:
+            for attempt in attempts:
+                try:
+                    await broadcast(self.rpc, attempt.raw)
+                except RpcRejectedError as error:
+                    if not self.refused(error, head, attempt):
+                        return False
+                else:
+                    taken.append(attempt)
+            return True
+        finally:
+            self._mark([attempt for attempt in taken if not attempt.sent])
+            if taken:
+                self.better("no_balance")
+
+    def _mark(self, taken: list[Attempt]) -> None:
+        if not taken:
+            return
+        self.checkpoint("F7")
+        with self.ledger.transaction():
+            self.outbox.mark_sent(taken)
+        self.stats.sent += len(taken)
+        for attempt in taken:
+            self.log.info("sent", tx=attempt.hash, nonce=attempt.nonce)
+
+    def refused(self, error: RpcRejectedError, head: int, attempt: Attempt | None = None) -> bool:
+        """A node would not take it: say so, and leave the rest to the next pass.
+
+        Returns:
+            False: nothing else will be taken either.
+        """
+        text = error.message.lower()
+        tx = b""
+        self.stats.refused += 1
+        if attempt is not None:
+            tx = attempt.hash
+            self.refused_ids.add(attempt.id)
+        if "insufficient funds" in text or "gas required exceeds allowance" in text:
+            self.hold(head, _POOR_BLOCKS)
+            self.alert_once("no_balance", account=self.address, next_step="top it up")
+            return False
+        if "nonce too low" in text:
+            # Mined, or another's: the next pass tells which, at depth.
+            return True
+        self.hold(head, 1)
+        self.log.warning("node_refused", tx=tx, error=error.message)
+        return True
+
+    def hold(self, head: int, blocks: int) -> None:
+        """No new transactions for so many blocks."""
+        self.held_until = max(self.held_until, head + blocks)
+
+    # --------------------------------------------------------------------------------- telling
+
+    def alert(self, event: str, **detail: Any) -> None:
+        """Into journal and log; inside a transaction of the ledger."""
+        self.ledger.note(event, **detail)
+        self.log.error(event, **detail)
+
+    def alert_once(self, event: str, **detail: Any) -> None:
+        """As `alert`, outside a transaction, and not again until it got `better`."""
+        if event not in self._episodes:
+            self._episodes.add(event)
+            with self.ledger.transaction():
+                self.alert(event, **detail)
+
+    def better(self, event: str) -> None:
+        """What was alerted is over."""
+        if event in self._episodes:
+            self._episodes.discard(event)
+            self.log.info("better", what=event)
+
+
+def about(job: Job) -> dict[str, Any]:
+    """How log and journal name a duty."""
+    return {"kind": job.kind, "sale": "0x" + job.copy_id.hex(), "index": job.index}
+
+
+def _or_revert(answer: Any) -> Any:
+    if not isinstance(answer, RpcRejectedError):
+        return answer
+    return revert_of(answer) or answer
