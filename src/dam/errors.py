@@ -73,3 +73,13 @@ class ContractReverted(Permanent):
 
 class LedgerError(Permanent):
     """The ledger cannot be used; the message names the next step."""
+
+
+def of_the_host(error: BaseException) -> bool:
+    """Whether it is the machine that failed: no memory, no thread, no file descriptor, no disk.
+
+    That is nobody's fault among sellers and buyers: what was to be done is done again later.
+    """
+    if isinstance(error, RuntimeError):
+        return "can't start new thread" in str(error)  # CPython has no type of its own for it
+    return isinstance(error, OSError | MemoryError)

@@ -3,30 +3,47 @@
 The start, in order: the node is asked which chain it is on and whether the market's code is the
 deployment's; the account's lock and the ledger's lock are taken; the ledger is opened and checked;
 background work (store documents) begins; the chain is read up to the head; ``ready`` is logged; and
-from then on each tick reads, decides and sends. A node that fails is asked again, ever more seldom;
-what can never succeed ends the process with a non-zero code.
+from then on each tick reads, decides and sends. A node that fails is asked again, ever more seldom,
+and so is a disk that is full; what can never succeed, or fails in a way that only a new start may
+mend, ends the process with a non-zero code.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import math
 import signal
 import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dam.errors import Retryable
+from dam.errors import IpfsError, Retryable, of_the_host
 from dam.ledger import Ledger
 from dam.logs import Log
 from dam.outbox import Outbox
+from dam.pace import Pace
 from dam.reader import Reader
 from dam.types import BlockRef
 
 DRAIN_SECONDS = 8.0
+GIVE_UP = 5
+"""So many failures in a row of a kind that a new start may mend, and the process ends."""
 _LONGEST_PAUSE = 30.0
 _CHECK_SECONDS = 60.0
+_ONCE_BLOCKS = 10
+_ONCE_SECONDS = 300.0
+_WAIT_OUT = {
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+}  # fmt: skip
+"""What goes by: no room, no file descriptor, no memory just now, a backup that reads."""
+_START_ANEW = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL}
+"""What may be a slip of the disk, but after which an open file is not to be trusted."""
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 
 
 class Role(Protocol):
@@ -77,6 +94,51 @@ class Stop:
                 loop.remove_signal_handler(number)
 
 
+class Beats(Protocol):
+    """Whoever wants to know how it goes (`heartbeat.Heartbeat`)."""
+
+    def round_ended(self) -> None:
+        """A tick has ended, well or not."""
+        ...
+
+    def settled(self) -> None:
+        """The first whole round is done."""
+        ...
+
+    def stopping(self, seconds: float) -> None:
+        """The drain has begun, and takes at most so long."""
+        ...
+
+
+@dataclass(slots=True)
+class Pulse:
+    """How a service is; every field may be read by any thread at any time."""
+
+    head: int = -1
+    """Newest block of the node, -1 as long as it is unknown."""
+    cursor: int = -1
+    """Last block that was read."""
+    ready: bool = False
+    """The first whole round is done."""
+    draining: bool = False
+    rounds: int = 0
+    failures: int = 0
+    failing: str = ""
+    """Why the last round failed; empty if it did not."""
+
+    def obstacles(self) -> list[str]:
+        """Why it is not at work, in words; none if it is."""
+        if self.draining:
+            return ["stopping"]
+        found = []
+        if not self.ready:
+            where = f"block {self.cursor} of {self.head}" if self.head >= 0 else "no node yet"
+            found.append(f"catching up: {where}")
+        if self.failing:
+            found.append(f"the last round failed: {self.failing}")
+        return found
+
+
 class Service:
     """Ticks until stopped.
 
@@ -89,7 +151,9 @@ class Service:
         check: Raises `ConfigError` once the node is not on our chain any more.
         new_logs: Called when the chain had something new (a store to read, perhaps).
         background: Work beside the ticks; it runs until cancelled.
-        poll: Seconds between ticks.
+        poll: Most seconds between ticks; see `pace.Pace`.
+        idle: Whether the background has done all that it can; asked in a single run.
+        beats: Who wants to know how it goes.
     """
 
     def __init__(
@@ -104,6 +168,8 @@ class Service:
         new_logs: Callable[[], None] = lambda: None,
         background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
         poll: float = 1.0,
+        idle: Callable[[], bool] = lambda: True,
+        beats: Beats | None = None,
     ) -> None:
         self._ledger = ledger
         self._outbox = Outbox(ledger)
@@ -115,28 +181,40 @@ class Service:
         self._new_logs = new_logs
         self._background = background
         self._poll = poll
+        self._pace = Pace(poll)
+        self._idle = idle
+        self._beats = beats
         self._wake = asyncio.Event()
-        self._ready = False
         self._checked = time.monotonic()
+        self.pulse = Pulse()
 
     def wake(self) -> None:
         """Ticks now instead of after the pause."""
         self._wake.set()
 
-    async def run(self, stop: Stop) -> None:
+    async def run(self, stop: Stop, *, once: bool = False) -> None:
         """Runs until ``stop`` drains; raises what cannot be mended.
+
+        Args:
+            stop: Tells it to.
+            once: End by itself, too: caught up, everything decided, and what is due sent and
+                confirmed. What cannot be sent now is reported and left.
 
         Raises:
             Permanent: See `reader.DeepReorganisation`, `errors.ConfigError`.
+            sqlite3.DatabaseError, OSError: The disk fails, time and again.
         """
-        ticking = asyncio.create_task(self._tick_until(stop))
-        others = [asyncio.create_task(work()) for work in self._background]
+        ticking = asyncio.create_task(self._tick_until(stop, once))
+        others = [asyncio.create_task(self._keep_up(work)) for work in self._background]
         draining = asyncio.create_task(stop.draining.wait())
         try:
             # Background work never ends by itself: the first to end has failed.
             await asyncio.wait({ticking, draining, *others}, return_when=asyncio.FIRST_COMPLETED)
             if stop.draining.is_set():
+                self.pulse.draining = True
                 self._log.info("draining")
+                if self._beats is not None:
+                    self._beats.stopping(DRAIN_SECONDS)
                 done, _ = await asyncio.wait({ticking}, timeout=DRAIN_SECONDS)
                 if not done:
                     self._log.warning("drain_timeout", seconds=DRAIN_SECONDS)
@@ -155,44 +233,88 @@ class Service:
             await self._check()
             self._checked = time.monotonic()
         step = await self._reader.advance()
+        self._pace.saw(step.head)
+        self.pulse.head, self.pulse.cursor = step.head.number, step.cursor.number
         if step.new_logs or step.rollback:
             self._new_logs()
         if not step.caught_up:
             return False
-        if not self._ready:
-            self._ready = True
+        if not self.pulse.ready:
             self._new_logs()
             self._log.info("ready", block=step.cursor.number, head=step.head.number)
         self._finish()
         await self._role.decide(step.head)
         await self._sender.step(step.head.number, step.cursor)
+        if not self.pulse.ready:
+            self.pulse.ready = True
+            if self._beats is not None:
+                self._beats.settled()
         return True
 
     def _finish(self) -> None:
         with self._ledger.transaction():
             ended = self._outbox.finish_by_events()
             self._role.finished()
+            self._ledger.tidy()
         if ended:
             self._log.info("done", jobs=ended)
 
-    async def _tick_until(self, stop: Stop) -> None:
+    async def _tick_until(self, stop: Stop, once: bool) -> None:
         failures = 0
+        single = _SinglePass(self._outbox) if once else None
         while not stop.draining.is_set():
-            pause = self._poll
             self._wake.clear()
+            idle = self._idle()
             try:
-                if not await self.tick():
-                    pause = 0.0
+                whole = await self.tick()
                 failures = 0
-            except (Retryable, sqlite3.OperationalError) as error:
-                # A full disk is an OperationalError, too: say so, and go on once there is room.
+                self.pulse.failing = ""
+                pause = self._pace.pause() if whole else 0.0
+                # What the background found before this round has been decided in it.
+                if single is not None and whole and idle and single.over(self.pulse.head):
+                    self._log.info("once_done", head=self.pulse.head, **single.left())
+                    return
+            except Exception as error:  # noqa: BLE001 - `_failed` raises all but what goes by
                 failures += 1
-                pause = min(_LONGEST_PAUSE, max(self._poll, 0.5) * 2 ** min(failures - 1, 10))
-                level = self._log.error if failures >= 5 else self._log.warning
-                level("tick_failed", error=str(error), failures=failures, retry_seconds=pause)
+                pause = self._failed("tick_failed", error, failures)
                 # Perhaps another node answers at this address by now.
                 self._checked = 0.0
+            self.pulse.rounds += 1
+            if self._beats is not None:
+                self._beats.round_ended()
             await self._sleep(pause, stop)
+
+    async def _keep_up(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Background work that begins again after a failure that goes by."""
+        failures, began = 0, time.monotonic()
+        while True:
+            try:
+                await work()
+                return
+            except Exception as error:  # noqa: BLE001 - as above
+                failures = 1 if time.monotonic() - began > 10 * _LONGEST_PAUSE else failures + 1
+                pause = self._failed("background_failed", error, failures)
+            await asyncio.sleep(pause)
+            began = time.monotonic()
+
+    def _failed(self, event: str, error: Exception, failures: int) -> float:
+        """Says what failed, and gives the seconds to wait; raises what waiting does not mend."""
+        what, patience = _judge(error)
+        if failures >= patience:
+            raise error
+        pause = min(_LONGEST_PAUSE, max(self._poll, 0.5) * 2.0 ** min(failures - 1, 10))
+        self.pulse.failures += 1
+        told = str(error) or type(error).__name__
+        self.pulse.failing = f"{what}: {told}"
+        level = self._log.error if failures >= GIVE_UP else self._log.warning
+        level(
+            event,
+            error=told,
+            failures=failures,
+            retry_seconds=pause,
+            next_step=_MEND[what],
+        )
+        return pause
 
     async def _sleep(self, seconds: float, stop: Stop) -> None:
         if seconds <= 0:
@@ -207,3 +329,57 @@ class Service:
         finally:
             for wait in waits:
                 wait.cancel()
+
+
+_MEND = {
+    "node": "look at the node: does it run, is it in sync, is its address right?",
+    "ipfs": "look at the IPFS node: does it run, is its address right?",
+    "disk": "look at the disk of the state folder: room, mount, health (df, dmesg)",
+    "host": "look at the machine: free memory, open files (LimitNOFILE), disk",
+}
+
+
+def _judge(error: Exception) -> tuple[str, float]:
+    """What failed, and after how many failures in a row to give up: 1 is at once."""
+    if isinstance(error, Retryable):
+        return "ipfs" if isinstance(error, IpfsError) else "node", math.inf
+    if isinstance(error, sqlite3.OperationalError):
+        # Extended codes have the kind in their low byte: https://sqlite.org/rescode.html
+        kind = int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+        if kind in _WAIT_OUT:
+            return "disk", math.inf
+        return "disk", GIVE_UP if kind in _START_ANEW else 1
+    if of_the_host(error):
+        passing = isinstance(error, OSError) and error.errno in _PASSING
+        return "host", math.inf if passing else GIVE_UP
+    return "", 1
+
+
+class _SinglePass:
+    """Tells when a single run is over: nothing is due, or what is due does not move."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._head = -1
+        self._moved = time.monotonic()
+        """When the chain last had a new block."""
+        self._seen: tuple[object, ...] = ()
+        self._since = -1
+        """Head when something of ours last changed."""
+
+    def over(self, head: int) -> bool:
+        live, due = self._outbox.live(), self._outbox.due(head + 1)
+        seen = (
+            tuple((slot.id, len(slot.attempts), slot.last.sent) for slot in live),
+            tuple(job.id for job in due),
+        )
+        if head != self._head:
+            self._head, self._moved = head, time.monotonic()
+        if seen != self._seen:
+            self._seen, self._since = seen, head
+        idle = time.monotonic() - self._moved
+        return not (live or due) or head - self._since >= _ONCE_BLOCKS or idle >= _ONCE_SECONDS
+
+    def left(self) -> dict[str, int]:
+        """How much is waiting still."""
+        return {"live": len(self._outbox.live()), "due": len(self._outbox.due(self._head + 1))}

@@ -7,12 +7,13 @@ first attempt has a short deadline, and every further one a longer one.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from dam.catalog import Limits, Store, read_store
-from dam.errors import BlockRefused, IpfsError, Malformed
+from dam.errors import BlockRefused, IpfsError, Malformed, of_the_host
 from dam.ipfs import BlockStore, Cid, PinLimits
 from dam.ledger import Ledger
 from dam.logs import Log
@@ -33,6 +34,8 @@ class StorePolicy:
     longest_retry: float = 600.0
     urgent_retry: float = 15.0
     """Longest pause while a purchase waits for the document."""
+    pin: bool = True
+    """False: only read."""
     pin_bytes: int = 4 << 30
     """For all pins together; a single store may take a quarter of it."""
     first_pin_seconds: float = 20.0
@@ -77,14 +80,26 @@ class StoreKeeper:
         self._not_before: dict[int, float] = {}
         self._pin_after: dict[int, tuple[int, float]] = {}
         """By document: how often pinning failed, and when to try again."""
+        self._tried: set[int] = set()
+        """Documents that this process has tried to read."""
 
     def wake(self) -> None:
         """There may be new documents to read."""
         self._wake.set()
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is going on, and whatever is wanted was tried at least once by this process."""
+        if self._busy or any(d.id not in self._tried for d in self._shelf.wanted(())):
+            return False
+        pins = self._shelf.to_pin() if self._policy.pin else []
+        return all(document.id in self._pin_after for document in pins)
+
     async def run(self) -> None:
         """Works until cancelled."""
-        loops = [asyncio.create_task(self._read_all()), asyncio.create_task(self._pin_all())]
+        loops = [asyncio.create_task(self._read_all())]
+        if self._policy.pin:
+            loops.append(asyncio.create_task(self._pin_all()))
         try:
             await asyncio.gather(*loops)
         finally:
@@ -112,7 +127,7 @@ class StoreKeeper:
             )
             wake.cancel()
             for task in [task for task in self._busy if task in done]:
-                del self._busy[task]
+                self._tried.add(self._busy.pop(task).id)
                 task.result()
 
     def _choose(self) -> list[Document]:
@@ -159,7 +174,13 @@ class StoreKeeper:
             self._shelf.refuse(document, str(error))
             log.warning("store_refused", reason=str(error))
             self._changed()
+        except sqlite3.OperationalError:
+            raise
         except Exception as error:  # one store must never stop all the others
+            if of_the_host(error):
+                self._later(document, f"host: {error or type(error).__name__}")
+                log.error("store_unavailable", attempt=document.attempts + 1, reason=str(error))
+                return
             log.exception("internal_error")
             self._shelf.refuse(document, f"internal error: {type(error).__name__}")
             self._changed()

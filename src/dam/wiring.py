@@ -1,41 +1,41 @@
 """Builds the daemons from settings and keys, and runs them to their end.
 
-Exit codes: 0 stopped when told to; 1 something that needs a person, said in the last log line;
-2 wrong settings, keys or node, likewise.
+Exit codes: 0 stopped when told to, or a single run done; 1 something that needs a person, said in
+the last log line; 2 wrong settings, keys or node, likewise.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-from dam import locks, logs
+from dam import logs
 from dam.accounts import load_account
 from dam.config import Settings
-from dam.errors import ConfigError, DamError, KeyFileError, Retryable
+from dam.errors import ConfigError, DamError, KeyFileError
+from dam.foundation import Checkpoint, Foundation
 from dam.ipfs import open_store
 from dam.keys import KeyRing, find_passphrase, load_ring, load_seed
-from dam.ledger import Binding, Ledger
+from dam.ledger import Ledger
 from dam.listing import Catalogue
 from dam.market import Market
-from dam.reader import Reader
+from dam.metrics import CountedStore
 from dam.roles.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
-from dam.rpc import JsonRpc
 from dam.seeds import SellerSeed
-from dam.sending import Sender, SendPolicy
-from dam.service import Service, Stop
+from dam.service import Stop
 from dam.stores import StoreKeeper, StorePolicy
+from dam.supervision import Supervision
 from dam.transactions import Signer
 from dam.types import Address
 
-Checkpoint = Callable[[str], None]
 Prompt = Callable[[str], str]
 
 
@@ -44,7 +44,12 @@ def _pass(_: str) -> None:
 
 
 def deliverer(
-    settings: Settings, *, prompt: Prompt | None = None, checkpoint: Checkpoint = _pass
+    settings: Settings,
+    *,
+    prompt: Prompt | None = None,
+    checkpoint: Checkpoint = _pass,
+    once: bool = False,
+    dry_run: Address | None = None,
 ) -> int:
     """Opens the deliverer's keys and runs it until it is told to stop; returns the exit code.
 
@@ -52,30 +57,42 @@ def deliverer(
         settings: From `Settings.load`.
         prompt: Asks a person for a passphrase; None: environment and credentials only.
         checkpoint: Called at the named places of `docs/operating.md`; tests stop there.
+        once: End after one whole pass; see `service.Service.run`.
+        dry_run: Whose daemon to play without signing or sending anything; None: no play.
     """
     log = logs.get("deliverer")
     with _reported(log) as result:
-        signer = _account(settings, "deliverer", prompt)
+        beside = _supervision(settings, "deliverer", log)
+        signer = dry_run or _account(settings, "deliverer", prompt)
         passphrase = find_passphrase(os.environ, prompt)
         ring = load_ring(settings.keys.deliverer, passphrase)
-        asyncio.run(run_deliverer(settings, signer, ring, log=log, checkpoint=checkpoint))
+        asyncio.run(
+            run_deliverer(
+                settings, signer, ring, log=log, checkpoint=checkpoint, once=once, beside=beside
+            )
+        )
     return result.code
 
 
 def watchdog(
-    settings: Settings, *, prompt: Prompt | None = None, checkpoint: Checkpoint = _pass
+    settings: Settings,
+    *,
+    prompt: Prompt | None = None,
+    checkpoint: Checkpoint = _pass,
+    once: bool = False,
+    dry_run: Address | None = None,
 ) -> int:
     """Opens the seller's seed and folder and runs the watchdog; see `deliverer`."""
     log = logs.get("watchdog")
     with _reported(log) as result:
-        signer = _account(settings, "watchdog", prompt)
+        beside = _supervision(settings, "watchdog", log)
+        signer = dry_run or _account(settings, "watchdog", prompt)
         passphrase = find_passphrase(os.environ, prompt)
         seed = SellerSeed(load_seed(settings.keys.seller, "seller-seed", passphrase))
         catalogue = Catalogue(settings.catalogue)
         seller = seller_of(catalogue)
-        asyncio.run(
-            run_watchdog(settings, signer, seed, catalogue, seller, log=log, checkpoint=checkpoint)
-        )
+        run = partial(run_watchdog, settings, signer, seed, catalogue, seller)
+        asyncio.run(run(log=log, checkpoint=checkpoint, once=once, beside=beside))
     return result.code
 
 
@@ -100,35 +117,40 @@ def seller_of(catalogue: Catalogue) -> Address:
 
 async def run_deliverer(
     settings: Settings,
-    signer: Signer,
+    signer: Signer | Address,
     ring: KeyRing,
     *,
     log: logs.Log,
     checkpoint: Checkpoint = _pass,
     stop: Stop | None = None,
+    once: bool = False,
+    beside: Supervision | None = None,
 ) -> None:
     """Runs the deliverer with keys that are open already; returns when told to stop.
 
     Args:
-        settings: As `deliverer`, like ``checkpoint``.
-        signer: Signs its transactions.
+        settings: As `deliverer`, like ``checkpoint`` and ``once``.
+        signer: Signs its transactions; an address alone plays that one's daemon in a dry run.
         ring: Its X25519 keys.
         log: Where it tells.
         checkpoint: See `deliverer`.
         stop: How it is told, where several run in one process; None: by signals.
+        once: See `deliverer`.
+        beside: What watches it; None: metrics alone, if the settings name a port.
 
     Raises:
         DamError: What cannot be mended by waiting.
     """
-    log = log.bind(account=signer.address)
+    beside = beside or Supervision(settings, "deliverer", log)
+    ground = Foundation(settings, "deliverer", signer, beside, checkpoint)
 
-    async def work(stop: Stop, market: Market, ledger: Ledger) -> None:
-        blocks = open_store(settings.ipfs)
+    async def work(stop: Stop, market: Market, ledger: Ledger, log: logs.Log) -> None:
+        blocks = CountedStore(open_store(settings.ipfs))
         role = Deliverer(
             market,
             ledger,
             ring,
-            signer.address,
+            ground.account,
             log=log,
             min_fee=settings.min_fee,
             checkpoint=checkpoint,
@@ -144,32 +166,30 @@ async def run_deliverer(
             role.scan,
             log=log,
             changed=changed,
-            policy=StorePolicy(pin_bytes=settings.pin_bytes),
+            policy=StorePolicy(pin=not ground.dry, pin_bytes=settings.pin_bytes),
             checkpoint=checkpoint,
         )
-        service = Service(
+        service = ground.service(
+            market,
             ledger,
-            _reader(settings, market, ledger, log, checkpoint),
             role,
-            _sender(settings, market, signer, ledger, log, checkpoint),
-            log=log,
-            check=market.check_deployment,
+            log,
             new_logs=keeper.wake,
-            background=[keeper.run],
-            poll=settings.poll_seconds,
+            keep=keeper.run,
+            idle=lambda: keeper.idle,
         )
+        beside.sources.blocks = blocks.stats
         try:
-            await service.run(stop)
+            await service.run(stop, once=once)
         finally:
             await blocks.close()
 
-    path = settings.ledger("deliverer")
-    await _on_ground(settings, signer.address, "deliverer", path, log, work, stop)
+    await ground.run(work, log, stop)
 
 
 async def run_watchdog(
     settings: Settings,
-    signer: Signer,
+    signer: Signer | Address,
     seed: SellerSeed,
     catalogue: Catalogue,
     seller: Address,
@@ -177,110 +197,33 @@ async def run_watchdog(
     log: logs.Log,
     checkpoint: Checkpoint = _pass,
     stop: Stop | None = None,
+    once: bool = False,
+    beside: Supervision | None = None,
 ) -> None:
     """Runs the watchdog of ``seller`` with keys that are open already; see `run_deliverer`."""
-    log = log.bind(account=signer.address, seller=seller)
+    beside = beside or Supervision(settings, "watchdog", log)
+    ground = Foundation(settings, "watchdog", signer, beside, checkpoint, seller)
 
-    async def work(stop: Stop, market: Market, ledger: Ledger) -> None:
-        role = Watchdog(market, ledger, seed, catalogue, seller, signer.address, log=log)
+    async def work(stop: Stop, market: Market, ledger: Ledger, log: logs.Log) -> None:
+        role = Watchdog(market, ledger, seed, catalogue, seller, ground.account, log=log)
         await role.check()
-        service = Service(
-            ledger,
-            _reader(settings, market, ledger, log, checkpoint),
-            role,
-            _sender(settings, market, signer, ledger, log, checkpoint),
-            log=log,
-            check=market.check_deployment,
-            poll=settings.poll_seconds,
-        )
-        await service.run(stop)
+        await ground.service(market, ledger, role, log).run(stop, once=once)
 
-    name = f"watchdog of {seller}"
-    await _on_ground(settings, signer.address, name, settings.ledger("watchdog"), log, work, stop)
+    await ground.run(work, log, stop)
 
 
-async def _on_ground(
-    settings: Settings,
-    account: Address,
-    role: str,
-    path: Path,
-    log: logs.Log,
-    work: Callable[[Stop, Market, Ledger], Coroutine[Any, Any, None]],
-    told: Stop | None,
-) -> None:
-    """Runs ``work`` on what every daemon stands on: a checked node, the locks, the ledger."""
-    deployment = settings.deployment
-    stop = told or Stop()
-    with stop.on_signals() if told is None else contextlib.nullcontext():
-        async with JsonRpc(settings.rpc_url) as rpc:
-            market = Market(rpc, deployment)
-            genesis = await _reach(market, stop, log)
-            if genesis is None:
-                return
-            account_lock = locks.account_lock(
-                locks.lock_folder(), deployment.chain_id, genesis, account
-            )
-            with (
-                locks.exclusive(account_lock, f"account {account}"),
-                locks.exclusive(path.with_name(path.name + ".lock"), f"ledger {path}"),
-                contextlib.closing(
-                    Ledger.open(
-                        path,
-                        Binding(deployment.chain_id, deployment.market, account, role),
-                        documents=role == "deliverer",
-                    )
-                ) as ledger,
-            ):
-                log.info(
-                    "starting",
-                    chain_id=deployment.chain_id,
-                    market=deployment.market,
-                    ledger=str(path),
-                    confirmations=settings.confirmations,
-                )
-                await work(stop, market, ledger)
+def _supervision(settings: Settings, role: str, log: logs.Log) -> Supervision:
+    """For a daemon that has its process to itself."""
+    # The manager's watchdog aborts us: then every thread says where it is.
+    faulthandler.enable(all_threads=True)
+    return Supervision(settings, role, log, environ=os.environ, end=_end)
 
 
-async def _reach(market: Market, stop: Stop, log: logs.Log) -> bytes | None:
-    """Hash of the genesis block, once the node answers and is the right one; None: told to stop."""
-    pause = 0.5
-    while not stop.draining.is_set():
-        try:
-            await market.check_deployment()
-            return (await market.block(0)).hash
-        except Retryable as error:
-            log.warning("node_unreachable", error=str(error), retry_seconds=pause)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.draining.wait(), pause)
-        pause = min(2 * pause, 30.0)
-    return None
-
-
-def _reader(
-    settings: Settings, market: Market, ledger: Ledger, log: logs.Log, checkpoint: Checkpoint
-) -> Reader:
-    deployment = settings.deployment
-    return Reader(
-        market,
-        ledger,
-        first_block=deployment.first_block,
-        refund_blocks=deployment.windows.refund_blocks,
-        log=log,
-        confirmations=settings.confirmation_blocks,
-        checkpoint=checkpoint,
-    )
-
-
-def _sender(
-    settings: Settings,
-    market: Market,
-    signer: Signer,
-    ledger: Ledger,
-    log: logs.Log,
-    checkpoint: Checkpoint,
-) -> Sender:
-    policy = SendPolicy(max_fee=settings.max_fee, confirmations=settings.confirmation_blocks)
-    return Sender(market.rpc, market, signer, ledger, log=log, policy=policy, checkpoint=checkpoint)
+def _end() -> None:
+    """Ends a process whose event loop may never turn again; what is saved is safe."""
+    faulthandler.dump_traceback(all_threads=True)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _account(settings: Settings, role: str, prompt: Prompt | None) -> Signer:
@@ -308,6 +251,23 @@ def _reported(log: logs.Log) -> Iterator[_Result]:
         result.code = 2
     except (DamError, sqlite3.DatabaseError, OSError) as error:
         log.critical("stopped_by_fault", reason=str(error), kind=type(error).__name__)
+        result.code = 1
+    except MemoryError:
+        log.critical(
+            "stopped_by_fault",
+            reason="out of memory",
+            kind="MemoryError",
+            next_step="give it more (MemoryMax), or look in the log which store or range it read",
+        )
+        result.code = 1
+    except Exception as error:
+        log.critical(
+            "stopped_by_fault",
+            reason=str(error),
+            kind=type(error).__name__,
+            next_step="report it with the trace; a new start goes on from what is saved",
+            exc_info=True,
+        )
         result.code = 1
     except (asyncio.CancelledError, KeyboardInterrupt):
         log.warning("stopped_at_once")

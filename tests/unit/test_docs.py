@@ -173,6 +173,7 @@ def logged_events() -> set[str]:
                 "critical",
                 "exception",
                 "_alert",
+                "_failed",
                 "level",
             }
             if wanted and isinstance(first, ast.Constant) and isinstance(first.value, str):

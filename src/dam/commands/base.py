@@ -91,6 +91,45 @@ def yes_option(command: F) -> F:
     return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(command)
 
 
+def once_option(command: F) -> F:
+    """``--once``: a single run of a daemon."""
+    return click.option(
+        "--once",
+        is_flag=True,
+        help="End after one whole pass: caught up, and what is due sent and confirmed.",
+    )(command)
+
+
+def dry_run_options(command: F) -> F:
+    """``--dry-run`` and ``--address``: a daemon that only says what it would send."""
+    command = click.option(
+        "--address",
+        type=ADDRESS,
+        help="With --dry-run: whose daemon to play. [default: the role's account]",
+    )(command)
+    return click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Sign and send nothing, say what would be sent. Needs no passphrase of the account.",
+    )(command)
+
+
+def dry_run_address(
+    settings: Settings, role: str, account: str | None, dry_run: bool, address: Address | None
+) -> Address | None:
+    """Whose daemon a dry run plays; None for a real run.
+
+    Raises:
+        click.UsageError: An address without a dry run, which would not be the signer's.
+        ConfigError, KeyFileError: No account, or none that names its address.
+    """
+    if not dry_run:
+        if address is not None:
+            raise click.UsageError("--address goes with --dry-run: a real run has its account")
+        return None
+    return address or role_address(settings, role, account)
+
+
 def to_option(command: F) -> F:
     """``--to``: who receives."""
     return click.option("--to", type=ADDRESS, help="Who receives it. [default: the account]")(

@@ -17,11 +17,14 @@ from dam.commands.base import (
     agree,
     asynchronous,
     connect,
+    dry_run_address,
+    dry_run_options,
     emit,
     hexed,
     json_option,
     key_passphrase,
     note,
+    once_option,
     open_signer,
     prompt,
     receipt_json,
@@ -357,9 +360,13 @@ async def withdraw_stake(
 
 
 @deliverer.command()
+@once_option
+@dry_run_options
 @account_option
 @click.pass_context
-def run(ctx: click.Context, account: str | None) -> None:
+def run(
+    ctx: click.Context, once: bool, dry_run: bool, address: Address | None, account: str | None
+) -> None:
     """Runs the daemon: follows the chain and delivers until it is told to stop (SIGTERM, Ctrl-C).
 
     It logs on standard error, as JSON unless that is a terminal. A second signal stops it at once.
@@ -370,4 +377,5 @@ def run(ctx: click.Context, account: str | None) -> None:
     settings = Settings.load()
     if account:
         settings = replace(settings, accounts={**settings.accounts, _ROLE: account})
-    ctx.exit(wiring.deliverer(settings, prompt=prompt()))
+    played = dry_run_address(settings, _ROLE, account, dry_run, address)
+    ctx.exit(wiring.deliverer(settings, prompt=prompt(), once=once, dry_run=played))

@@ -6,8 +6,17 @@ from dataclasses import replace
 
 import click
 
-from dam.commands.base import account_option, prompt
+from dam.commands.base import (
+    account_option,
+    dry_run_address,
+    dry_run_options,
+    once_option,
+    prompt,
+)
 from dam.config import Settings
+from dam.types import Address
+
+_ROLE = "watchdog"
 
 
 @click.group()
@@ -16,9 +25,13 @@ def watchdog() -> None:
 
 
 @watchdog.command()
+@once_option
+@dry_run_options
 @account_option
 @click.pass_context
-def run(ctx: click.Context, account: str | None) -> None:
+def run(
+    ctx: click.Context, once: bool, dry_run: bool, address: Address | None, account: str | None
+) -> None:
     """Runs the daemon, from the seller's account or, better, from his operator's.
 
     From block 100 after a purchase on it delivers missing parts, which saves the sale and the
@@ -29,5 +42,6 @@ def run(ctx: click.Context, account: str | None) -> None:
     logs.configure()
     settings = Settings.load()
     if account:
-        settings = replace(settings, accounts={**settings.accounts, "watchdog": account})
-    ctx.exit(wiring.watchdog(settings, prompt=prompt()))
+        settings = replace(settings, accounts={**settings.accounts, _ROLE: account})
+    played = dry_run_address(settings, _ROLE, account, dry_run, address)
+    ctx.exit(wiring.watchdog(settings, prompt=prompt(), once=once, dry_run=played))

@@ -13,7 +13,7 @@ import asyncio
 import sqlite3
 from typing import Protocol
 
-from dam.errors import Malformed, Permanent, Refused, Retryable
+from dam.errors import Malformed, Permanent, Refused, Retryable, of_the_host
 from dam.hashing import part_leaf, sale_of
 from dam.ledger import Ledger, SaleRow
 from dam.listing import Catalogue, Listing, copy_parts, parts_tree
@@ -107,7 +107,9 @@ class Watchdog:
             await self._watch(sale, head)
         except (sqlite3.OperationalError, Retryable):
             raise
-        except Exception as error:  # noqa: BLE001 - one sale must never stop all the others
+        except Exception as error:  # one sale must never stop all the others
+            if of_the_host(error):
+                raise
             if sale.reason != "internal-error":
                 self._log.exception("internal_error", sale=sale.purchase.copy_id)
             self._alert(sale, "internal-error", type(error).__name__)

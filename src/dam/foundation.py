@@ -1,0 +1,200 @@
+"""What every daemon stands on, built in order: checked node, locks, ledger, service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from dam import locks, logs
+from dam.config import Settings
+from dam.dry import DrySender
+from dam.errors import Retryable
+from dam.ledger import Binding, Ledger
+from dam.market import Market
+from dam.reader import Reader
+from dam.roles.deliverer import Deliverer
+from dam.roles.watchdog import Watchdog
+from dam.rpc import JsonRpc, quantity
+from dam.sending import Sender, SendPolicy
+from dam.service import Sending, Service, Stop
+from dam.supervision import Supervision
+from dam.transactions import Signer
+from dam.types import Address
+
+Checkpoint = Callable[[str], None]
+Work = Callable[[Stop, Market, Ledger, logs.Log], Coroutine[Any, Any, None]]
+
+
+class Foundation:
+    """One per daemon.
+
+    Args:
+        settings: What it was told.
+        role: ``deliverer`` or ``watchdog``.
+        signer: Signs; an address alone for a dry run.
+        beside: What watches it.
+        checkpoint: Called at the named places of `docs/operating.md`.
+        seller: Whose watchdog it is.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        role: str,
+        signer: Signer | Address,
+        beside: Supervision,
+        checkpoint: Checkpoint,
+        seller: Address | None = None,
+    ) -> None:
+        self._settings = settings
+        self._role = role
+        self._signer = None if isinstance(signer, str) else signer
+        self.account = signer if isinstance(signer, str) else signer.address
+        self._beside = beside
+        self._checkpoint = checkpoint
+        self._seller = seller
+
+    @property
+    def dry(self) -> bool:
+        """Nothing is signed."""
+        return self._signer is None
+
+    async def run(self, work: Work, log: logs.Log, told: Stop | None) -> None:
+        """Runs ``work`` once everything is there."""
+        settings, deployment = self._settings, self._settings.deployment
+        log = logs.counted(log, self._beside.alert).bind(account=self.account)
+        binding = f"watchdog of {self._seller}" if self._seller else self._role
+        if self._seller:
+            log = log.bind(seller=self._seller)
+        if self.dry:
+            binding = f"dry run of {binding}"
+        # A dry run has decided what it never sent: no real run may take that for done.
+        path = settings.ledger(f"{self._role}-dry-run" if self.dry else self._role)
+        stop = told or Stop()
+        with stop.on_signals() if told is None else contextlib.nullcontext():
+            async with self._beside.running(), JsonRpc(settings.rpc_url) as rpc:
+                self._beside.sources.nodes = lambda: (rpc,)
+                market = Market(rpc, deployment)
+                genesis = await _reach(market, stop, log, self._beside)
+                if genesis is None:
+                    return
+                with (
+                    self._account_lock(genesis),
+                    locks.exclusive(path.with_name(path.name + ".lock"), f"ledger {path}"),
+                    contextlib.closing(
+                        Ledger.open(
+                            path,
+                            Binding(deployment.chain_id, deployment.market, self.account, binding),
+                            documents=self._role == "deliverer",
+                        )
+                    ) as ledger,
+                ):
+                    self._beside.sources.ledger = path
+                    self._beside.sources.rollbacks = lambda: ledger.rollbacks
+                    log.info(
+                        "starting",
+                        chain_id=deployment.chain_id,
+                        market=deployment.market,
+                        ledger=str(path),
+                        confirmations=settings.confirmations,
+                        dry_run=self.dry,
+                    )
+                    await work(stop, market, ledger, log)
+
+    def _account_lock(self, genesis: bytes) -> contextlib.AbstractContextManager[None]:
+        """Nobody else sends from the account; a dry run does not send."""
+        if self.dry:
+            return contextlib.nullcontext()
+        name = locks.account_lock(
+            locks.lock_folder(), self._settings.deployment.chain_id, genesis, self.account
+        )
+        return locks.exclusive(name, f"account {self.account}")
+
+    def service(
+        self,
+        market: Market,
+        ledger: Ledger,
+        role: Deliverer | Watchdog,
+        log: logs.Log,
+        *,
+        new_logs: Callable[[], None] = lambda: None,
+        keep: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        idle: Callable[[], bool] = lambda: True,
+    ) -> Service:
+        """The service around a role."""
+        funds = partial(
+            self._beside.watch_funds,
+            lambda: _balance(market, self.account),
+            (lambda: market.deliverer(self.account)) if isinstance(role, Deliverer) else None,
+            self._settings.deployment.windows,
+        )
+        service = Service(
+            ledger,
+            self._reader(market, ledger, log),
+            role,
+            self._sender(market, ledger, log),
+            log=log,
+            check=market.check_deployment,
+            new_logs=new_logs,
+            background=[funds] if keep is None else [keep, funds],
+            poll=self._settings.poll_seconds,
+            idle=idle,
+            beats=self._beside.beats,
+        )
+        self._beside.sources.pulse = service.pulse
+        return service
+
+    def _reader(self, market: Market, ledger: Ledger, log: logs.Log) -> Reader:
+        deployment = self._settings.deployment
+        return Reader(
+            market,
+            ledger,
+            first_block=deployment.first_block,
+            refund_blocks=deployment.windows.refund_blocks,
+            log=log,
+            confirmations=self._settings.confirmation_blocks,
+            checkpoint=self._checkpoint,
+        )
+
+    def _sender(self, market: Market, ledger: Ledger, log: logs.Log) -> Sending:
+        if self._signer is None:
+            return DrySender(market.rpc, market, self.account, ledger, log=log)
+        policy = SendPolicy(
+            max_fee=self._settings.max_fee,
+            confirmations=self._settings.confirmation_blocks,
+            # A watchdog saves the sale and the penalty; the fee is not what it works for.
+            unprofitable=self._settings.unprofitable if self._role == "deliverer" else "send",
+        )
+        return Sender(
+            market.rpc,
+            market,
+            self._signer,
+            ledger,
+            log=log,
+            policy=policy,
+            checkpoint=self._checkpoint,
+        )
+
+
+async def _balance(market: Market, account: Address) -> int:
+    answer = await market.rpc.call("eth_getBalance", account, "latest")
+    return quantity(answer, "eth_getBalance")
+
+
+async def _reach(market: Market, stop: Stop, log: logs.Log, beside: Supervision) -> bytes | None:
+    """Hash of the genesis block, once the node answers and is the right one; None: told to stop."""
+    pause = 0.5
+    while not stop.draining.is_set():
+        try:
+            await market.check_deployment()
+            return (await market.block(0)).hash
+        except Retryable as error:
+            log.warning("node_unreachable", error=str(error), retry_seconds=pause)
+        beside.beats.round_ended()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.draining.wait(), pause)
+        pause = min(2 * pause, 30.0)
+    return None

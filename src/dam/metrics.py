@@ -1,0 +1,319 @@
+"""Numbers of a daemon for Prometheus, read where they are kept whenever somebody asks.
+
+Nothing is pushed here: at each scrape a collector looks at the service, the senders' and readers'
+own counts, and the ledger file (through a connection of its own, so that the daemon is not
+disturbed). Names begin with ``dam_``; ``process_*`` are those of every Prometheus client.
+
+Prometheus keeps numbers as IEEE doubles: above 2^53 wei (0.009 ether) ``*_wei`` is rounded. So each
+amount comes as ``*_gwei``, too, a whole number that is exact up to nine million ether.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from dam.advice import NEXT_STEP
+from dam.errors import DamError
+from dam.ipfs import BLOCK_BYTES, BlockStore, Cid, Codec, PinLimits, PinSize
+from dam.service import Pulse
+from dam.status import DaemonStatus, read_status
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+STATUS_SECONDS = 5.0
+"""The ledger is read at most so often, however often somebody asks."""
+SALE_STATES = ("new", "waiting", "serving", "done", "not-mine", "refused", "late", "orphaned")
+JOB_STATES = ("due", "live", "done", "failed", "cancelled")
+STORE_STATES = ("wanted", "read", "refused")
+_LAG_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0)
+
+
+@dataclass(slots=True)
+class StoreStats:
+    """What the block store was asked since we started."""
+
+    requests: int = 0
+    failures: int = 0
+    bytes: int = 0
+    """Read and checked."""
+
+
+class CountedStore:
+    """A block store whose calls are counted; see `ipfs.BlockStore`."""
+
+    def __init__(self, store: BlockStore) -> None:
+        self._store = store
+        self.stats = StoreStats()
+
+    async def get(
+        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+    ) -> bytes:
+        """See `ipfs.BlockStore.get`."""
+        with self._counted():
+            data = await self._store.get(cid, max_bytes=max_bytes, deadline=deadline)
+        self.stats.bytes += len(data)
+        return data
+
+    async def put(self, codec: Codec, data: bytes) -> Cid:
+        """See `ipfs.BlockStore.put`."""
+        with self._counted():
+            return await self._store.put(codec, data)
+
+    async def pin(
+        self, cid: Cid, *, limits: PinLimits | None = None, deadline: float | None = None
+    ) -> PinSize:
+        """See `ipfs.BlockStore.pin`."""
+        with self._counted():
+            return await self._store.pin(cid, limits=limits, deadline=deadline)
+
+    async def unpin(self, cid: Cid) -> None:
+        """See `ipfs.BlockStore.unpin`."""
+        with self._counted():
+            await self._store.unpin(cid)
+
+    async def close(self) -> None:
+        """See `ipfs.BlockStore.close`."""
+        await self._store.close()
+
+    def _counted(self) -> _Counted:
+        return _Counted(self.stats)
+
+
+class _Counted:
+    def __init__(self, stats: StoreStats) -> None:
+        self._stats = stats
+
+    def __enter__(self) -> None:
+        self._stats.requests += 1
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # A call that was taken back (cancelled) has not failed.
+        if kind is not None and issubclass(kind, Exception):
+            self._stats.failures += 1
+
+
+class NodeStats(Protocol):
+    """A node as `rpc.JsonRpc` counts it."""
+
+    @property
+    def host(self) -> str:
+        """Host and port; never the rest of the address."""
+        ...
+
+    @property
+    def stats(self) -> Any:
+        """With ``requests`` and ``failures``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """What the account has. Amounts in wei."""
+
+    balance: int
+    stake: int | None = None
+    """None for a daemon that needs none."""
+    eligible: bool | None = None
+
+
+@dataclass(slots=True)
+class Sources:
+    """Where the numbers are; what is not there yet is left out."""
+
+    pulse: Pulse | None = None
+    ledger: Path | None = None
+    rollbacks: Callable[[], int] = lambda: 0
+    nodes: Callable[[], Sequence[NodeStats]] = lambda: ()
+    blocks: StoreStats | None = None
+    outcomes: Callable[[], Mapping[str, int]] = dict
+    """Transactions by outcome, since we started."""
+    funds: Funds | None = None
+    silent: Callable[[], float] = lambda: 0.0
+    """Seconds without a beat of the event loop."""
+
+
+class Metrics:
+    """The registry of one daemon.
+
+    Args:
+        role: ``deliverer`` or ``watchdog``.
+        version: Of this program.
+    """
+
+    def __init__(self, role: str, version: str) -> None:
+        self.registry = CollectorRegistry()
+        self.sources = Sources()
+        self._alerts = Counter(
+            "dam_alerts",
+            "Lines of the log of level warning and above, by event.",
+            ("event", "level"),
+            registry=self.registry,
+        )
+        for event in NEXT_STEP:
+            # From the start at zero: what appears with its first count has no increase.
+            self._alerts.labels(event, "warning")
+            self._alerts.labels(event, "error")
+        self._lag = Histogram(
+            "dam_event_loop_lag_seconds",
+            "By how much the beat of the event loop was late.",
+            buckets=_LAG_BUCKETS,
+            registry=self.registry,
+        )
+        ProcessCollector(registry=self.registry)
+        self.registry.register(_Reader(self.sources, {"role": role, "version": version}))
+
+    def alert(self, event: str, level: str) -> None:
+        """Counts a line of the log."""
+        self._alerts.labels(event, level).inc()
+
+    def lag(self, seconds: float) -> None:
+        """Takes how late a beat was."""
+        self._lag.observe(seconds)
+
+    def text(self) -> bytes:
+        """Everything, in the text format. For any thread."""
+        return generate_latest(self.registry)
+
+
+@dataclass(slots=True, eq=False)
+class _Reader(Collector):
+    sources: Sources
+    build: Mapping[str, str]
+    _status: DaemonStatus | None = None
+    _read_at: float = float("-inf")
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def collect(self) -> Iterator[Metric]:
+        info = InfoMetricFamily("dam_build", "This program.")
+        info.add_metric((), dict(self.build))
+        yield info
+        yield _gauge("heartbeat_age_seconds", "Without a beat.", self.sources.silent())
+        yield from self._of_pulse()
+        yield from self._of_ledger()
+        yield from self._of_others()
+        yield from self._of_funds()
+
+    def _of_pulse(self) -> Iterator[Metric]:
+        pulse = self.sources.pulse
+        if pulse is None:
+            yield _gauge("ready", "1: caught up, and the last round went well.", 0)
+            return
+        yield _gauge("ready", "1: caught up, and the last round went well.", not pulse.obstacles())
+        yield _counter("rounds", "Looks at the chain.", pulse.rounds)
+        yield _counter("round_failures", "Of them, and of background work.", pulse.failures)
+        if pulse.head >= 0:
+            yield _gauge("head_block", "Newest block of the node.", pulse.head)
+            yield _gauge("head_lag_blocks", "Blocks from there back.", pulse.head - pulse.cursor)
+        yield _counter("reorganisations", "Since the start.", self.sources.rollbacks())
+
+    def _of_ledger(self) -> Iterator[Metric]:
+        found = self._read_ledger()
+        yield _gauge("ledger_readable", "Whether the ledger could be read.", found is not None)
+        if found is None:
+            return
+        yield _gauge("cursor_block", "Last block that was read.", found.cursor)
+        yield _states("purchases", "Purchases by state.", SALE_STATES, found.purchases)
+        yield _states("jobs", "Duties by state.", JOB_STATES, found.jobs)
+        yield _states("store_documents", "Documents by state.", STORE_STATES, found.stores)
+        yield _gauge("parts_held", "Parts of ours in stores, old versions' too.", found.parts)
+        yield _gauge("pinned_bytes", "What is kept of others' stores.", found.pinned_bytes)
+        # A reorganisation can take deliveries and fees back: no counters.
+        yield _gauge("parts_delivered", "As far as the chain is read.", found.delivered)
+        yield from _amount("earned", "Fees of the parts delivered.", found.earned)
+        yield from _amount("gas_paid", "For transactions that are final.", found.gas_paid)
+        yield _gauge("transactions_final", "Mined and confirmed.", found.transactions)
+        if found.next_deadline is not None:
+            head = max(found.cursor, self.sources.pulse.head if self.sources.pulse else -1)
+            yield _gauge(
+                "next_deadline_blocks",
+                "Blocks until the first open sale is too late; absent without one.",
+                found.next_deadline.block - head,
+            )
+
+    def _of_others(self) -> Iterator[Metric]:
+        asked = CounterMetricFamily("dam_rpc_requests", "Requests to nodes.", labels=("host",))
+        failed = CounterMetricFamily("dam_rpc_failures", "Without an answer.", labels=("host",))
+        for node in self.sources.nodes():
+            asked.add_metric((node.host,), node.stats.requests)
+            failed.add_metric((node.host,), node.stats.failures)
+        yield asked
+        yield failed
+        outcomes = CounterMetricFamily(
+            "dam_transactions", "Since the start, by outcome.", labels=("outcome",)
+        )
+        for outcome, count in self.sources.outcomes().items():
+            outcomes.add_metric((outcome,), count)
+        yield outcomes
+        blocks = self.sources.blocks
+        if blocks is not None:
+            yield _counter("ipfs_requests", "Calls of the block store.", blocks.requests)
+            yield _counter("ipfs_failures", "Of them without success.", blocks.failures)
+            yield _counter("ipfs_read_bytes", "Bytes of blocks that came.", blocks.bytes)
+
+    def _of_funds(self) -> Iterator[Metric]:
+        funds = self.sources.funds
+        if funds is None:
+            return
+        yield from _amount("balance", "Coins of the signing account.", funds.balance)
+        if funds.stake is not None:
+            yield from _amount("stake", "Of the deliverer.", funds.stake)
+        if funds.eligible is not None:
+            yield _gauge("eligible", "1: stake at the minimum, and no exit.", funds.eligible)
+
+    def _read_ledger(self) -> DaemonStatus | None:
+        path = self.sources.ledger
+        if path is None:
+            return None
+        with self._lock:
+            if time.monotonic() - self._read_at >= STATUS_SECONDS:
+                try:
+                    self._status = read_status(path, newest=0)
+                except (DamError, sqlite3.Error, OSError):
+                    self._status = None
+                self._read_at = time.monotonic()
+            return self._status
+
+
+def outcomes(stats: Any) -> Mapping[str, int]:
+    """Fields of a sender's counts that are numbers of transactions."""
+    return {
+        name: value
+        for name, value in dataclasses.asdict(stats).items()
+        if name not in ("gas_used", "fees_paid") and isinstance(value, int)
+    }
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"dam_{name}", text, value=float(value))
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"dam_{name}", text, value=value)
+
+
+def _amount(name: str, text: str, wei: int) -> Iterable[Metric]:
+    yield _gauge(f"{name}_wei", f"{text} Rounded above 2^53 wei.", wei)
+    yield _gauge(f"{name}_gwei", f"{text} Whole gwei.", wei // 10**9)
+
+
+def _states(name: str, text: str, states: Sequence[str], found: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"dam_{name}", text, labels=("state",))
+    for state in dict.fromkeys((*states, *found)):
+        family.add_metric((state,), found.get(state, 0))
+    return family

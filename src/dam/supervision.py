@@ -1,0 +1,143 @@
+"""What stands beside a daemon: heartbeat, service manager, metrics, health server.
+
+It begins before the node is reached, so that a wait for the node can be seen from outside, and it
+is told of the daemon's parts as they come (`Supervision.attach`). The daemon's own modules know
+nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Protocol
+
+from dam import __version__, logs
+from dam.config import Settings
+from dam.errors import Retryable
+from dam.health import Answers, HealthServer
+from dam.heartbeat import Heartbeat
+from dam.metrics import Funds, Metrics, Sources
+from dam.notify import Notifier
+from dam.types import Wei, Windows
+
+_STATUS_SECONDS = 5.0
+_FUNDS_SECONDS = 60.0
+
+
+class Stake(Protocol):
+    """What the contract knows of a deliverer (`market.DelivererInfo`)."""
+
+    @property
+    def stake(self) -> Wei:
+        """In wei."""
+        ...
+
+    @property
+    def exit_block(self) -> int:
+        """0 without a request to exit."""
+        ...
+
+
+class Supervision:
+    """One per daemon.
+
+    Args:
+        settings: `Settings.health_port` says whether and where the health server is.
+        role: ``deliverer`` or ``watchdog``.
+        log: Where to tell.
+        environ: Where a service manager is named; nothing for a daemon that shares its process.
+        end: Ends the process when it is stuck (see `heartbeat`); None: just tell.
+
+    Raises:
+        ConfigError: The port of the health server cannot be had.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        role: str,
+        log: logs.Log,
+        *,
+        environ: Mapping[str, str] | None = None,
+        end: Callable[[], None] | None = None,
+    ) -> None:
+        self._metrics = Metrics(role, __version__)
+        log = logs.counted(log, self.alert)
+        self._notifier = Notifier(environ or {})
+        self.beats = Heartbeat(self._notifier, log=log, end=end, lag=self._metrics.lag)
+        self.sources.silent = lambda: self.beats.silent
+        self._server: HealthServer | None = None
+        if settings.health_port is not None:
+            answers = Answers(lambda: self.beats.healthy, self.obstacles, self._metrics.text)
+            self._server = HealthServer(settings.health_port, answers)
+            log.info("health", url=f"http://127.0.0.1:{self._server.port}/metrics")
+
+    def alert(self, event: str, level: str) -> None:
+        """Counts a line of the log."""
+        self._metrics.alert(event, level)
+
+    @property
+    def sources(self) -> Sources:
+        """Where the metrics look: set its fields as they come."""
+        return self._metrics.sources
+
+    def obstacles(self) -> list[str]:
+        """Why the daemon is not at work; none if it is. For any thread."""
+        pulse, funds = self.sources.pulse, self.sources.funds
+        if not self.beats.healthy:
+            return ["the event loop is blocked, or rounds do not end"]
+        found = ["waiting for the node"] if pulse is None else pulse.obstacles()
+        if funds is not None and funds.eligible is False:
+            found.append("not eligible: stake below the minimum, or an exit is requested")
+        return found
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Beats, tells and serves while inside."""
+        server = contextlib.nullcontext() if self._server is None else self._server.serving()
+        with self.beats.watched(), server, contextlib.closing(self._notifier):
+            tasks = [asyncio.create_task(self.beats.beat()), asyncio.create_task(self._tell())]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def watch_funds(
+        self,
+        balance: Callable[[], Awaitable[int]],
+        stake: Callable[[], Awaitable[Stake]] | None,
+        windows: Windows,
+    ) -> None:
+        """Looks up what the account has, once a minute, until cancelled.
+
+        Args:
+            balance: Gives the coins of the account, in wei.
+            stake: Gives what the contract knows of the deliverer; None for another daemon.
+            windows: With the least stake.
+        """
+        while self._server is not None:
+            with contextlib.suppress(Retryable):
+                coins = await balance()
+                if stake is None:
+                    self.sources.funds = Funds(coins)
+                else:
+                    info = await stake()
+                    enough = info.stake >= windows.min_deliverer_stake and info.exit_block == 0
+                    self.sources.funds = Funds(coins, info.stake, enough)
+            await asyncio.sleep(_FUNDS_SECONDS)
+        await asyncio.Event().wait()
+
+    async def _tell(self) -> None:
+        told = ""
+        while True:
+            text = "; ".join(self.obstacles())
+            pulse = self.sources.pulse
+            if not text and pulse is not None:
+                text = f"at work, block {pulse.cursor} of {pulse.head}"
+            if text != told:
+                self._notifier.status(text)
+                told = text
+            await asyncio.sleep(_STATUS_SECONDS)
