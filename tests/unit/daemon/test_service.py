@@ -18,6 +18,7 @@ from dam.catalog_build import BuiltStore
 from dam.errors import ConfigError, LedgerError, RpcError
 from dam.hashing import keccak
 from dam.ledger import Binding, Ledger
+from dam.pace import Pace
 from dam.service import Stop
 from dam.status import read_status
 from dam.types import BlockRef
@@ -30,7 +31,7 @@ BINDING = Binding(31337, SELLER, BUYER, "deliverer")
 async def running(world: World, stop: Stop) -> asyncio.Task[None]:
     daemon = world.daemon
     assert daemon.service is not None
-    daemon.service._poll = 0.01
+    daemon.service._pace = Pace(0.01)
     task = asyncio.create_task(daemon.service.run(stop))
     for _ in range(200):
         await asyncio.sleep(0.01)
