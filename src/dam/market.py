@@ -40,6 +40,8 @@ from dam.types import (
     Windows,
 )
 
+_INVALID_PARAMS = -32602
+"""JSON-RPC 2.0, section 5.1."""
 _SPAN = 10_000
 _CALM = 32
 """After so many ranges that fitted, a larger one is tried."""
@@ -202,13 +204,33 @@ class Market:
 
         Args:
             depth: Blocks below the newest, or a tag: ``latest``, ``safe``, ``finalized``.
+
+        Raises:
+            ConfigError: the node does not know the tag.
+            BlockUnknownError: it knows the tag, and no such block yet.
         """
         if isinstance(depth, str):
-            return await self._block_at(depth)
+            return await self._tagged(depth)
         if depth == 0:
             return await self._block_at("latest")
         newest = quantity(await self.rpc.call("eth_blockNumber"), "eth_blockNumber")
         return await self.block(max(0, newest - depth))
+
+    async def _tagged(self, tag: str) -> BlockRef:
+        advice = "set confirmations (DAM_CONFIRMATIONS) to a number of blocks"
+        try:
+            return await self._block_at(tag)
+        except RpcRejectedError as error:
+            if error.code != _INVALID_PARAMS:
+                raise
+            raise ConfigError(
+                f"{self.rpc.host} has no blocks by the name '{tag}' ({error.message}): {advice}, "
+                "or use a node of a proof-of-stake chain"
+            ) from None
+        except BlockUnknownError:
+            raise BlockUnknownError(
+                f"{self.rpc.host} has no '{tag}' block: wait until it has caught up, or {advice}"
+            ) from None
 
     async def block(self, number: int) -> BlockRef:
         """The block of this number on the node's canonical chain.

@@ -2,32 +2,53 @@
 
 Every step compares the hash of the cursor's block with the node's. If it differs, the reader walks
 back over the kept hashes to the newest block that both know, has the ledger forget what stood
-above, and reads again. A range is read with an overlap, so that a log which a lagging node left out
-comes with one of the next reads; the ledger takes each log once, by (block hash, log index).
+above, and reads again. Ranges follow one another without a gap; near the head each is read with an
+overlap, and the last blocks are read once more now and then, so that a log which a node left out
+is found late rather than never, and told. The ledger takes each log once, by block and place.
+
+Far from the head, where a daemon catches up, the next range is on its way while the last is saved.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from dam.errors import RpcError
 from dam.ledger import DeepReorganisation, Ledger, Rollback
 from dam.logs import Log
+from dam.rows import Rows
+from dam.rpc import ReadStats
 from dam.types import BlockRef, MarketLog
 
 _FINE_BLOCKS = 64
 """So close to the head, ranges are short, so that a reorganisation finds a near ancestor."""
 _FINE_RANGE = 16
+_FIRST_RANGE = 64
+_PAGE_LOGS = 8_000
+"""About so many logs are asked for at once: 10 MB of a node's answer."""
+_BURST = 8
+"""Ranges of one `Reader.advance`: a stop, and the chain's head, are looked at in between."""
+_RECHECK_BLOCKS = 128
+"""Blocks behind the cursor that are read once more: the time in which deliverers deliver."""
+_RECHECK_EVERY = 32
+
+Finality = Literal["safe", "finalized"]
 
 
 class Page(Protocol):
-    """Logs of a range, and the block that ends it (`market.LogPage`)."""
+    """Logs of a range, and the block that ends it (`market.RawPage`)."""
 
     @property
     def logs(self) -> Sequence[MarketLog]:
         """In order."""
+        ...
+
+    @property
+    def rows(self) -> Rows:
+        """The same as the ledger keeps them."""
         ...
 
     @property
@@ -39,16 +60,19 @@ class Page(Protocol):
 class ChainSource(Protocol):
     """What the reader asks of `market.Market` (or of the in-memory one)."""
 
-    async def head(self) -> BlockRef:
-        """The newest block."""
+    async def head(self, depth: int | str = 0, /) -> BlockRef:
+        """The newest block, or the one that a tag names."""
         ...
 
-    async def block(self, number: int) -> BlockRef:
+    async def block(self, number: int, /) -> BlockRef:
         """A canonical block; `RpcError` if the node has none of this number."""
         ...
 
     async def page(self, first: int, last: int, *, canonical: bool = False) -> Page:
-        """All logs of the market in these blocks; ``canonical`` compares their blocks' hashes."""
+        """Logs of the market from ``first`` on, to ``last`` unless that is too much for one page.
+
+        ``canonical``: their blocks' hashes are compared with the chain's.
+        """
         ...
 
 
@@ -73,9 +97,12 @@ class Reader:
         first_block: The market's deployment: nothing stands before it.
         refund_blocks: The deployment's window, for the deadlines of purchases.
         log: Where to tell.
-        confirmations: How far behind the newest block to stay.
+        confirmations: How many blocks behind the newest to stay, or the tag to stay at.
+        halt_depth: A reorganisation that takes more blocks from under the cursor than this, and
+            with them a purchase that was acted on, halts the daemon. At ``finalized``: any such.
         range_blocks: Most blocks of one request.
-        overlap: Blocks behind the cursor that are read again.
+        overlap: Blocks behind the cursor that are read again, near the head.
+        stats: Where to count; None: a record of its own.
         checkpoint: Called at F1 (logs read, cursor unsaved) and F2 (cursor saved).
     """
 
@@ -87,9 +114,11 @@ class Reader:
         first_block: int,
         refund_blocks: int,
         log: Log,
-        confirmations: int = 2,
-        range_blocks: int = 2_000,
+        confirmations: int | Finality = 2,
+        halt_depth: int = 64,
+        range_blocks: int = 10_000,
         overlap: int = 16,
+        stats: ReadStats | None = None,
         checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._source = source
@@ -98,42 +127,50 @@ class Reader:
         self._refund_blocks = refund_blocks
         self._log = log
         self._confirmations = confirmations
+        self._halt_depth = 0 if confirmations == "finalized" else halt_depth
         self._range = range_blocks
         self._overlap = overlap
         self._checkpoint = checkpoint
+        self.stats = ReadStats() if stats is None else stats
+        """Logs and rollbacks are counted here."""
+        self._span = _FIRST_RANGE
         self._idle_at: BlockRef | None = None
+        self._newest: BlockRef | None = None
+        self._rechecked: int | None = None
 
     async def advance(self) -> Step:
-        """Checks that the cursor is still on the chain, and reads at most one range.
+        """Checks that the cursor is still on the chain, and reads a few ranges at most.
 
         Raises:
-            DeepReorganisation: The chain changed below everything that is kept.
-            RpcError: The node did not answer as it should; nothing was saved.
+            DeepReorganisation: The chain changed below everything that is kept, or deeper than
+                may be where something was acted on.
+            RpcError: The node did not answer as it should; nothing more was saved.
+            DisagreementError: Nodes tell different things; nothing of it was saved.
         """
-        head = await self._source.head()
-        target = head.number - self._confirmations
+        head, target = await self._ends()
         cursor = self._ledger.cursor() or await self._begin()
         # A node behind us, or a chain that got shorter: only a longer one decides.
         if target < cursor.number or head == self._idle_at:
-            return Step(head, cursor, 0, caught_up=True)
-        page = None
-        if target > cursor.number:
-            span = min(self._range, max(_FINE_RANGE, target - _FINE_BLOCKS - cursor.number))
-            last = min(cursor.number + span, target)
-            first = max(self._first, cursor.number + 1 - self._overlap)
-            page = await self._source.page(
-                min(first, last), last, canonical=last > target - _FINE_BLOCKS
-            )
-        # Asked after the logs: if the cursor still stands, all of them stand on the same branch.
-        here = await self._source.block(cursor.number)
-        if here.hash != cursor.hash:
-            rollback = await self._roll_back()
-            return Step(head, rollback.to, 0, caught_up=False, rollback=rollback)
-        if page is None:
-            self._idle_at = head
-            return Step(head, cursor, 0, caught_up=True)
-        new = self._save(page)
-        return Step(head, page.end, new, caught_up=page.end.number >= target)
+            newest = self._newest if self._newest and self._newest.number > head.number else head
+            return Step(newest, cursor, 0, caught_up=True)
+        self._newest = head
+        if target == cursor.number:
+            return await self._idle(head, cursor)
+        return await self._read(head, target, cursor)
+
+    # --------------------------------------------------------------------------------- the steps
+
+    async def _ends(self) -> tuple[BlockRef, int]:
+        """The newest block, and the number of the last one to read."""
+        if isinstance(self._confirmations, int):
+            head = await self._source.head()
+            return head, head.number - self._confirmations
+        # In this order: what is final now is not above the head of a moment later.
+        final = await self._source.head(self._confirmations)
+        head = await self._source.head()
+        if final.number > head.number:
+            raise RpcError(f"block '{self._confirmations}' is newer than the newest: a node lags")
+        return head, final.number
 
     async def _begin(self) -> BlockRef:
         block = await self._source.block(max(0, self._first - 1))
@@ -141,33 +178,150 @@ class Reader:
             self._ledger.save_range((), block, refund_blocks=self._refund_blocks)
         return block
 
-    def _save(self, page: Page) -> int:
+    async def _idle(self, head: BlockRef, cursor: BlockRef) -> Step:
+        rollback = await self._checked(cursor)
+        if rollback is not None:
+            return Step(head, rollback.to, 0, caught_up=False, rollback=rollback)
+        late = await self._recheck(cursor)
+        self._idle_at = head
+        return Step(head, cursor, late, caught_up=True)
+
+    async def _read(self, head: BlockRef, target: int, cursor: BlockRef) -> Step:
+        new = 0
+        ahead: asyncio.Task[Page] | None = None
+        try:
+            for left in reversed(range(_BURST)):
+                page = await (ahead or self._fetch(cursor, target))
+                ahead = None
+                if page.end.number <= cursor.number:
+                    raise RpcError(f"a node gave no block after {cursor.number}")
+                rows = page.rows
+                self._pace(rows.count, page.end.number - cursor.number)
+                if left and page.end.number < target - _FINE_BLOCKS:
+                    ahead = asyncio.create_task(self._fetch(page.end, target))
+                # Asked after the logs: if the cursor still stands, they are of the same branch.
+                rollback = await self._checked(cursor)
+                if rollback is not None:
+                    return Step(head, rollback.to, new, caught_up=False, rollback=rollback)
+                new += self._save(rows, cursor, page.end)
+                cursor = page.end
+                if ahead is None:
+                    break
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+        return Step(head, cursor, new, caught_up=cursor.number >= target)
+
+    async def _fetch(self, cursor: BlockRef, target: int) -> Page:
+        """The page after ``cursor``; near the head short, overlapping and compared by hashes."""
+        span = min(self._range, self._span, max(_FINE_RANGE, target - _FINE_BLOCKS - cursor.number))
+        last = min(cursor.number + span, target)
+        fine = last > target - _FINE_BLOCKS
+        first = cursor.number + 1
+        if fine:
+            first = max(self._first, cursor.number + 1 - self._overlap)
+        return await self._source.page(min(first, last), last, canonical=fine)
+
+    def _pace(self, logs: int, blocks: int) -> None:
+        """Chooses the next range: as many blocks as should hold about `_PAGE_LOGS`."""
+        self._span = max(1, min(2 * max(blocks, self._span), blocks * _PAGE_LOGS // max(1, logs)))
+
+    # ------------------------------------------------------------------------------------- saving
+
+    def _save(self, rows: Rows, cursor: BlockRef, end: BlockRef) -> int:
         known = {block.number: block.hash for block in self._ledger.known_blocks()}
-        for log in page.logs:
-            block = log.at.block
-            if known.setdefault(block.number, block.hash) != block.hash:
-                raise RpcError(f"a log stands in a block {block.number} of another branch")
+        for number, block_hash in rows.blocks.items():
+            if known.get(number, block_hash) != block_hash:
+                raise RpcError(f"a log stands in a block {number} of another branch")
+        late = self._late(rows, cursor)
         self._checkpoint("F1")
-        with self._ledger.transaction():
-            new = self._ledger.save_range(page.logs, page.end, refund_blocks=self._refund_blocks)
+        # A power cut may take it back: then it is read again.
+        with self._ledger.transaction(durable=False):
+            new = self._ledger.save_range(rows, end, refund_blocks=self._refund_blocks)
+            for table, number, index in late:
+                self._ledger.note("log_was_missing", table=table, block=number, log_index=index)
         self._checkpoint("F2")
+        for table, number, index in late:
+            self._log.error(
+                "log_was_missing",
+                kind=table,
+                block=number,
+                log_index=index,
+                behind=cursor.number - number,
+                advice="a node left this log out when its block was read; it is taken up now. "
+                "If it happens again, use another node, or two",
+            )
+        self.stats.logs += new
         return new
 
-    async def _roll_back(self) -> Rollback:
+    def _late(self, rows: Rows, cursor: BlockRef) -> list[tuple[str, int, int]]:
+        """Logs of blocks that were read before, and that were not there then."""
+        if not rows.blocks or min(rows.blocks) > cursor.number:
+            return []
+        return self._ledger.missing(rows.until(cursor.number))
+
+    async def _recheck(self, cursor: BlockRef) -> int:
+        """Reads the last blocks once more, every few blocks; returns how many logs were new."""
+        if self._rechecked is not None and cursor.number < self._rechecked + _RECHECK_EVERY:
+            return 0
+        new = 0
+        first = max(self._first, cursor.number + 1 - _RECHECK_BLOCKS)
+        while first <= cursor.number:
+            last = min(cursor.number, first + min(self._range, self._span) - 1)
+            page = await self._source.page(first, last, canonical=True)
+            new += self._save(page.rows, cursor, cursor)
+            first = page.end.number + 1
+        self._rechecked = cursor.number
+        return new
+
+    # ----------------------------------------------------------------------------- reorganisations
+
+    async def _checked(self, cursor: BlockRef) -> Rollback | None:
+        """Compares the cursor with the chain, and rolls back if it is not on it."""
+        here = await self._source.block(cursor.number)
+        return None if here.hash == cursor.hash else await self._roll_back(cursor)
+
+    async def _roll_back(self, cursor: BlockRef) -> Rollback:
         self._idle_at = None
+        self._rechecked = None
         for block in self._ledger.known_blocks():
             here = await self._source.block(block.number)
-            if here.hash == block.hash:
-                done = self._ledger.rollback(block)
-                self._log.warning(
-                    "reorganisation",
-                    depth=done.depth,
-                    ancestor=block.number,
-                    purchases_orphaned=done.purchases,
-                    jobs_cancelled=done.cancelled,
-                )
-                return done
-        raise DeepReorganisation(
-            "the chain changed below all kept block hashes: check the node; if it is right, move "
-            "the ledger away, and the daemon rebuilds it from the chain"
+            if here.hash != block.hash:
+                continue
+            depth = cursor.number - block.number
+            acted = self._ledger.acted_above(block.number)
+            if depth > self._halt_depth and acted:
+                raise self._halted(depth, block.number, acted)
+            done = self._ledger.rollback(block)
+            self.stats.rollbacks += 1
+            self._log.warning(
+                "reorganisation",
+                depth=done.depth,
+                ancestor=block.number,
+                purchases_orphaned=done.purchases,
+                jobs_cancelled=done.cancelled,
+            )
+            return done
+        self._log.critical("deep_reorganisation", cursor=cursor.number, advice=_LOOK)
+        raise DeepReorganisation(f"the chain changed below all kept block hashes: {_LOOK}")
+
+    def _halted(self, depth: int, ancestor: int, acted: int) -> DeepReorganisation:
+        self._log.critical(
+            "deep_reorganisation",
+            depth=depth,
+            ancestor=ancestor,
+            parts_acted_on=acted,
+            halt_depth=self._halt_depth,
+            advice=_LOOK,
         )
+        return DeepReorganisation(
+            f"the chain lost {depth} blocks that had passed as final, and with them purchases for "
+            f"which {acted} parts were sealed (halt_depth is {self._halt_depth}): {_LOOK}"
+        )
+
+
+_LOOK = (
+    "ask another node, or an explorer, which branch is right. If this node is wrong, set another "
+    "one; if it is right, move the ledger away, and the daemon rebuilds it from the chain"
+)

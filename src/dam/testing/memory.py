@@ -173,9 +173,11 @@ class MemoryChain:
         """As `market.Market.encode`."""
         return encode(function, *args)
 
-    async def head(self) -> BlockRef:
-        """As `market.Market.head`."""
-        return self._ref(self._blocks[-1])
+    async def head(self, depth: int | str = 0) -> BlockRef:
+        """As `market.Market.head`; ``safe`` and ``finalized`` are 32 and 64 blocks behind."""
+        if isinstance(depth, str):
+            depth = {"latest": 0, "safe": 32, "finalized": 64}[depth]
+        return self._ref(self._blocks[max(0, self.height - depth)])
 
     async def block(self, number: int) -> BlockRef:
         """As `market.Market.block`."""

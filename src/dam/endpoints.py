@@ -1,0 +1,463 @@
+"""Several nodes as one: fail-over for what is asked, agreement for what is believed.
+
+A node that forges a purchase could read a share out of a deliverer's answer, and one that leaves a
+log out makes it miss its duty. So what decides over fragments (the logs of a range, the hash of a
+block) is asked of all nodes that answer, and counts only if they all tell the same and are at least
+``agree``. Any one of them can so stop us, and none can deceive us: stopping is alerted, and a lie
+would be for ever. Everything else is answered by the first node that is well; signed transactions
+go to all. A node that lags does not disagree: it just does not count.
+
+With one address, all this is that node's `JsonRpc`, but for the pause that it may ask for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+from dam.errors import ConfigError, Retryable, RpcError
+from dam.logs import Log
+from dam.rpc import (
+    JsonRpc,
+    RawBlock,
+    RawLog,
+    ReadStats,
+    RpcBadReplyError,
+    RpcRangeError,
+    RpcRejectedError,
+    RpcTooLargeError,
+    RpcUnavailableError,
+    busy_elsewhere,
+    quantity,
+)
+
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 120.0
+_LONGEST_WISH = 300.0
+"""A Retry-After over this is cut: a deliverer has 20 minutes for a part."""
+_PROBE_SECONDS = 5.0
+_AGAIN_SECONDS = 0.5
+"""Nodes learn of a block within a second of each other: a difference is looked at twice."""
+_LAG = 3
+"""Blocks behind the others from which on a node is asked last."""
+_SEND = "eth_sendRawTransaction"
+T = TypeVar("T")
+
+
+class DisagreementError(Retryable):
+    """Nodes tell different things of the same blocks; nothing of it was believed."""
+
+
+@dataclass(slots=True)
+class _Endpoint:
+    """One node, and how it has behaved."""
+
+    rpc: JsonRpc
+    failures: int = 0
+    """In a row."""
+    until: float = 0.0
+    """Not to be asked before, on the clock."""
+    asked_to_wait: bool = False
+    """``until`` is its own wish (Retry-After)."""
+    head: int = -1
+    chain_id: int | None = None
+    """As it told last."""
+    probe: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class Endpoints:
+    """The nodes of one chain. Close it, or use it as ``async with``. Surface: `rpc.JsonRpc`.
+
+    Args:
+        urls: One to five addresses, the preferred one first. They may hold API keys.
+        agree: How many nodes must have told the same; default 1 for one address, else 2.
+        timeout: Seconds for one call of one node.
+        log: Where to tell of nodes set aside, taken back, or at odds.
+        clock: Seconds, from any start.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        agree: int | None = None,
+        timeout: float = 20.0,
+        log: Log | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.agree = min(2, len(urls)) if agree is None else agree
+        if not 1 <= self.agree <= len(urls):
+            raise ConfigError(f"rpc_agree is {self.agree}, with {len(urls)} addresses of nodes")
+        self.stats = ReadStats()
+        self.disagreement = ""
+        """What the nodes are at odds about; empty: nothing. Not ready while it is something."""
+        self._all = [_Endpoint(JsonRpc(url, timeout=timeout, stats=self.stats)) for url in urls]
+        self.host = ", ".join(node.rpc.host for node in self._all)
+        """Hosts and ports, for messages."""
+        self._log = log
+        self._clock = clock
+        self._chain_id: int | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        return f"Endpoints({self.host})"
+
+    @property
+    def health(self) -> dict[str, bool]:
+        """Hosts, and whether they are asked at present."""
+        now = self._clock()
+        return {node.rpc.host: self._fit(node, now) for node in self._all}
+
+    # ------------------------------------------------------------------------- asking one of them
+
+    async def call(self, method: str, *params: Any, timeout: float | None = None) -> Any:
+        """As `JsonRpc.call`, of the first node that answers; a signed transaction goes to all."""
+        if method == _SEND:
+            return await self._send(lambda rpc: rpc.call(method, *params, timeout=timeout))
+        return await self._first(lambda rpc: rpc.call(method, *params, timeout=timeout))
+
+    async def batch(
+        self,
+        calls: Sequence[tuple[str, Sequence[Any]]],
+        *,
+        errors: bool = False,
+        timeout: float | None = None,
+    ) -> list[Any]:
+        """As `JsonRpc.batch`, of the first node that answers."""
+        if any(method == _SEND for method, _ in calls):
+            raise ValueError("signed transactions are sent one by one")
+        return await self._first(lambda rpc: rpc.batch(calls, errors=errors, timeout=timeout))
+
+    async def _first(self, ask: Callable[[JsonRpc], Awaitable[T]]) -> T:
+        failed: RpcError | None = None
+        for node in self._ready():
+            try:
+                return await self._ask(node, ask)
+            except RpcError as error:
+                if not _is_failure(error):
+                    raise
+                failed = failed or error
+        raise failed or self._all_wait()
+
+    async def _send(self, ask: Callable[[JsonRpc], Coroutine[Any, Any, T]]) -> T:
+        """To all that may be asked; returns with the first that took it, else the best refusal.
+
+        Those that are set aside get it, too, but nobody waits for them.
+        """
+        now = self._clock()
+        nodes = [node for node in self._all if now >= node.until or not node.asked_to_wait]
+        if not nodes:
+            raise self._all_wait()
+        tasks = {self._start(self._ask(node, ask)): node for node in nodes}
+        fit = {task for task, node in tasks.items() if self._fit(node, now)}
+        waiting = fit or set(tasks)
+        refusals: list[RpcError] = []
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    return task.result()
+                if not isinstance(error, RpcError):
+                    raise error
+                refusals.append(error)
+        # A node's own words tell the sender more than a silence does.
+        raise next((e for e in refusals if isinstance(e, RpcRejectedError)), refusals[0])
+
+    # ------------------------------------------------------------------------ asking all of them
+
+    async def logs(
+        self, address: str, first: int, last: int
+    ) -> tuple[list[RawLog], RawBlock | None]:
+        """As `JsonRpc.logs`, if all nodes tell the same.
+
+        Raises:
+            DisagreementError: They do not, looked at twice.
+            RpcUnavailableError: Fewer than ``agree`` have answered and know block ``last``.
+        """
+        if len(self._all) == 1:
+            return await self._first(lambda rpc: rpc.logs(address, first, last))
+        what = f"the logs of blocks {first} to {last}"
+        return await self._agreed(
+            lambda rpc: rpc.logs(address, first, last),
+            known=lambda answer: answer[1] is not None,
+            print_of=lambda answer: _print_of(*answer),
+            differ=lambda a, b: _difference(a[0], b[0]),
+            what=what,
+        )
+
+    async def block(self, tag: str) -> Any:
+        """As `JsonRpc.block`.
+
+        A block by number must be the same to all nodes; one by tag is the newest that ``agree``
+        nodes have reached.
+
+        Raises:
+            DisagreementError, RpcUnavailableError: see `logs`.
+        """
+        if len(self._all) == 1:
+            return await self._first(lambda rpc: rpc.block(tag))
+        if not tag.startswith("0x"):
+            return await self._newest(tag)
+        return await self._agreed(
+            lambda rpc: rpc.block(tag),
+            known=lambda block: block is not None,
+            print_of=lambda block: block.get("hash") if isinstance(block, dict) else "",
+            differ=lambda _a, _b: "other hashes",
+            what=f"block {int(tag, 16)}",
+        )
+
+    async def check_chain(self, chain_id: int) -> None:
+        """Raises `ConfigError` if any node is on another chain.
+
+        Raises:
+            RpcError: Fewer than ``agree`` nodes have answered.
+        """
+        self._chain_id = chain_id
+        answers = await self._every(lambda rpc: rpc.call("eth_chainId"), self._all_but_waiting())
+        for node, answer in answers:
+            if not isinstance(answer, RpcError):
+                node.chain_id = quantity(answer, "eth_chainId")
+        for node in self._all:
+            if node.chain_id is not None and node.chain_id != chain_id:
+                raise ConfigError(
+                    f"the node at {node.rpc.host} is on chain {node.chain_id}, the deployment on "
+                    f"chain {chain_id}: set the RPC address of a node on that chain, or the "
+                    "deployment of this one"
+                )
+        self._enough([node for node, a in answers if not isinstance(a, RpcError)], answers)
+
+    async def _newest(self, tag: str) -> Any:
+        answers = await self._every(lambda rpc: rpc.block(tag), self._ready(probing=False))
+        heads: list[tuple[int, int, Any]] = []
+        for place, (node, answer) in enumerate(answers):
+            if isinstance(answer, RpcError) or answer is None:
+                continue
+            number = quantity(answer.get("number") if isinstance(answer, dict) else None, tag)
+            heads.append((number, -place, answer))
+            if tag == "latest":
+                node.head = number
+        if not heads and any(answer is None for _, answer in answers):
+            return None
+        self._enough(heads, answers)
+        heads.sort(reverse=True)
+        return heads[self.agree - 1][2]
+
+    async def _agreed(
+        self,
+        ask: Callable[[JsonRpc], Awaitable[T]],
+        *,
+        known: Callable[[T], bool],
+        print_of: Callable[[T], object],
+        differ: Callable[[T, T], str],
+        what: str,
+    ) -> T:
+        for again in (True, False):
+            answers = await self._every(ask, self._ready(probing=False))
+            for _, answer in answers:
+                if isinstance(answer, RpcRangeError | RpcTooLargeError):
+                    raise answer
+            told = [
+                (node, answer)
+                for node, answer in answers
+                if not isinstance(answer, RpcError) and known(answer)
+            ]
+            if not told and any(not isinstance(answer, RpcError) for _, answer in answers):
+                # Nobody has this block.
+                return next(a for _, a in answers if not isinstance(a, RpcError))
+            print_ = print_of(told[0][1]) if told else None
+            others = [one for one in told[1:] if print_of(one[1]) != print_]
+            if not others:
+                self._enough(told, answers)
+                self._at_peace(what)
+                return told[0][1]
+            if again:
+                await asyncio.sleep(_AGAIN_SECONDS)
+        node, answer = others[0]
+        raise self._at_odds(what, told[0][0], node, differ(told[0][1], answer))
+
+    async def _every(
+        self, ask: Callable[[JsonRpc], Awaitable[T]], nodes: Sequence[_Endpoint]
+    ) -> list[tuple[_Endpoint, T | RpcError]]:
+        """What each node answered, in the order of preference; errors as they are."""
+
+        async def one(node: _Endpoint) -> T | RpcError:
+            try:
+                return await self._ask(node, ask)
+            except RpcError as error:
+                return error
+
+        return list(zip(nodes, await asyncio.gather(*map(one, nodes)), strict=True))
+
+    def _enough(self, told: Sequence[object], answers: Sequence[tuple[_Endpoint, object]]) -> None:
+        if len(told) < self.agree:
+            errors = [str(answer) for _, answer in answers if isinstance(answer, RpcError)]
+            if len(self._all) == 1 and errors:
+                raise RpcUnavailableError(errors[0])
+            why = "; ".join(errors) or "the others lag or are set aside"
+            raise RpcUnavailableError(
+                f"{len(told)} of {len(self._all)} nodes could tell, and rpc_agree is "
+                f"{self.agree}: {why}"
+            )
+
+    def _at_odds(self, what: str, a: _Endpoint, b: _Endpoint, how: str) -> DisagreementError:
+        self.stats.disagreements += 1
+        self.disagreement = what
+        hosts = f"{a.rpc.host} and {b.rpc.host}"
+        if self._log is not None:
+            self._log.error(
+                "endpoints_disagree",
+                hosts=[a.rpc.host, b.rpc.host],
+                about=what,
+                difference=how,
+                advice="one of these nodes is wrong: nothing is believed until they agree; "
+                "compare the block with an explorer and take the wrong one out of `rpc`",
+            )
+        return DisagreementError(f"{hosts} disagree about {what}: {how}")
+
+    def _at_peace(self, what: str) -> None:
+        if self.disagreement and self.disagreement.startswith("the logs") == what.startswith(
+            "the logs"
+        ):
+            self.disagreement = ""
+            if self._log is not None:
+                self._log.info("endpoints_agree_again", about=what)
+
+    # ------------------------------------------------------------------------------------- health
+
+    async def _ask(self, node: _Endpoint, ask: Callable[[JsonRpc], Awaitable[T]]) -> T:
+        try:
+            answer = await ask(node.rpc)
+        except RpcError as error:
+            if _is_failure(error):
+                self._failed(node, error)
+            raise
+        self._well(node)
+        return answer
+
+    def _fit(self, node: _Endpoint, now: float) -> bool:
+        wrong = node.chain_id is not None and self._chain_id not in (None, node.chain_id)
+        return now >= node.until and not wrong and (len(self._all) == 1 or node.failures == 0)
+
+    def _ready(self, *, probing: bool = True) -> list[_Endpoint]:
+        """Nodes to ask, the best first; all that may be asked, if none is well."""
+        now = self._clock()
+        for node in self._all:
+            if node.failures and now >= node.until and len(self._all) > 1:
+                self._probe(node)
+        fit = [node for node in self._all if self._fit(node, now)]
+        best = max((node.head for node in fit), default=-1)
+        fit.sort(key=lambda node: best - node.head > _LAG and node.head >= 0)
+        if not fit and probing:
+            fit = [node for node in self._all if now >= node.until or not node.asked_to_wait]
+        return fit
+
+    def _all_but_waiting(self) -> list[_Endpoint]:
+        now = self._clock()
+        return [node for node in self._all if now >= node.until or not node.asked_to_wait]
+
+    def _all_wait(self) -> RpcUnavailableError:
+        pause = max(0.0, min(node.until for node in self._all) - self._clock())
+        return RpcUnavailableError(
+            f"{self.host}: asked to wait {pause:.0f} s more", status=429, retry_after=pause
+        )
+
+    def _failed(self, node: _Endpoint, error: RpcError) -> None:
+        node.failures += 1
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(node.failures - 1, 10))
+        wish = getattr(error, "retry_after", None)
+        node.asked_to_wait = wish is not None
+        if wish is not None:
+            pause = min(_LONGEST_WISH, max(wish, 0.0))
+        elif len(self._all) == 1:
+            pause = 0.0  # who asks has a pause of its own
+        node.until = self._clock() + pause
+        if self._log is not None and node.failures == 1 and len(self._all) > 1:
+            self._log.warning(
+                "endpoint_set_aside", host=node.rpc.host, error=str(error), retry_seconds=pause
+            )
+
+    def _well(self, node: _Endpoint) -> None:
+        if node.failures and self._log is not None and len(self._all) > 1:
+            self._log.info("endpoint_back", host=node.rpc.host, failures=node.failures)
+        node.failures = 0
+        node.until = 0.0
+        node.asked_to_wait = False
+
+    def _probe(self, node: _Endpoint) -> None:
+        """Asks a node that failed whether it is back, while the others work: it may hang."""
+
+        async def ask() -> None:
+            found = await self._ask(
+                node, lambda rpc: rpc.call("eth_chainId", timeout=_PROBE_SECONDS)
+            )
+            node.chain_id = quantity(found, "eth_chainId")
+
+        if node.probe is None or node.probe.done():
+            node.probe = self._start(ask())
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at: whoever waited has it, and nobody else cares
+
+    async def close(self) -> None:
+        """Ends what is under way and closes the connections."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for node in self._all:
+            await node.rpc.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+
+def _is_failure(error: RpcError) -> bool:
+    """Whether the node is to blame, so that another may do better."""
+    if isinstance(error, RpcRejectedError):
+        return busy_elsewhere(error)
+    return not isinstance(error, RpcTooLargeError)
+
+
+def _print_of(logs: Sequence[RawLog], end: RawBlock | None) -> object:
+    """What must be the same of two nodes' answers."""
+    return (end and end.hash.lower(), frozenset(map(_key, logs)))
+
+
+def _key(log: RawLog) -> tuple[object, ...]:
+    return (
+        log.block_hash,
+        log.log_index,
+        log.address.lower(),
+        log.data,
+        *log.topics,
+        log.block_number,
+        log.transaction_hash,
+        bool(log.removed),
+    )
+
+
+def _difference(a: Sequence[RawLog], b: Sequence[RawLog]) -> str:
+    """Numbers of logs, and the first block in which they differ; the hash of the end if none."""
+    odd = frozenset(map(_key, a)) ^ frozenset(map(_key, b))
+    places = []
+    for key in odd:
+        try:
+            places.append(quantity(key[-3], "block"))
+        except RpcBadReplyError:
+            continue
+    where = f"first in block {min(places)}" if places else "not in the logs, but in the last block"
+    return f"{len(a)} logs against {len(b)}, {where}"

@@ -1,0 +1,352 @@
+"""A node's logs, checked: as records, and on the hot path as rows.
+
+Nothing that a node says is believed here: a log must be the market's, of a block in the range asked
+for, alone in its place, encoded as the contract encodes it, and a purchase's copyId must be the
+hash of what it names. The events that a market has by the hundred thousand are checked by hand,
+word for word as `abi_codec` does; the others by `abi_codec` itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from dam.abi_codec import decode_event, decode_terms, market_abi
+from dam.abi_packing import FRAGMENT_PAD, FRAGMENT_TAIL
+from dam.errors import Malformed
+from dam.hashing import checksum, copy_id, keccak
+from dam.records import dump_terms
+from dam.rows import Rows
+from dam.rpc import RawLog, RpcBadReplyError, hex_data, quantity
+from dam.types import (
+    FRAGMENT_BYTES,
+    MAX_PARTS,
+    Address,
+    BlockRef,
+    DelivererKeyRotated,
+    DelivererRegistered,
+    DisputeOpened,
+    FragmentDelivered,
+    LogRef,
+    MarketLog,
+    OtherLog,
+    Purchase,
+    SaleClosed,
+    Status,
+    StoreVersion,
+    Wei,
+)
+
+_CLOSED = {
+    "SaleSettled": Status.SETTLED,
+    "SaleRefunded": Status.REFUNDED,
+    "DisputeResolved": Status.RESOLVED,
+}
+_CACHED = 65_536
+"""Addresses, and sets of terms, that are remembered: many logs name the same."""
+_PURCHASED, _DELIVERED, _SUPPLIED, _SETTLED = (
+    "0x" + market_abi().topic(name).hex()
+    for name in ("ItemPurchased", "FragmentDelivered", "FragmentSupplied", "SaleSettled")
+)
+_FRAGMENTS = (_DELIVERED, _SUPPLIED)
+_W = 32
+_ZERO12, _ZERO24, _ZERO31 = bytes(12), bytes(24), bytes(31)
+_TERMS = slice(2 * _W, 14 * _W)
+_KEYS_AT = (15 * _W).to_bytes(_W, "big")
+_FRAGMENT_MIDDLE = (4 * _W).to_bytes(_W, "big") + FRAGMENT_TAIL
+_FRAGMENT_SIZE = 5 * _W + FRAGMENT_BYTES + len(FRAGMENT_PAD)
+
+
+class Placed(NamedTuple):
+    """A log of this market whose place is known; its topics and data are not looked at yet."""
+
+    block: int
+    block_hash: bytes
+    log_index: int
+    raw: RawLog
+
+
+def place(raws: Sequence[RawLog], address: str, first: int, last: int) -> list[Placed]:
+    """Checks whose logs they are and where they stand; in their order, copies of one once.
+
+    Args:
+        raws: As the node gave them.
+        address: The market's, in lower case.
+        first: First block that was asked for.
+        last: Last block that was asked for.
+
+    Raises:
+        RpcBadReplyError: A log is another contract's, of another block, or was removed.
+    """
+    numbers: dict[str, int] = {}
+    blocks: dict[str, tuple[int, bytes]] = {}
+    hashes: dict[int, bytes] = {}
+    placed: list[Placed] = []
+    ordered = True
+    before = (-1, -1)
+    for raw in raws:
+        if raw.address != address and raw.address.lower() != address:
+            raise RpcBadReplyError("forged log: of another address")
+        if raw.removed:
+            raise RpcBadReplyError("a removed log: its block was replaced")
+        number = numbers.get(raw.block_number)
+        if number is None:
+            number = numbers[raw.block_number] = quantity(raw.block_number, "log's block")
+            if not first <= number <= last:
+                raise RpcBadReplyError("forged log: of a block outside the range")
+        block = blocks.get(raw.block_hash)
+        if block is None:
+            block = number, hex_data(raw.block_hash, "log's block hash", 32)
+            blocks[raw.block_hash] = block
+            if hashes.setdefault(*block) != block[1]:
+                raise RpcBadReplyError(f"logs of two blocks {number}: one was replaced")
+        if block[0] != number:
+            raise RpcBadReplyError("forged log: one block of two numbers")
+        index = numbers.get("i" + raw.log_index)
+        if index is None:
+            index = numbers["i" + raw.log_index] = quantity(raw.log_index, "log's index")
+        here = (number, index)
+        ordered = ordered and here > before
+        before = here
+        placed.append(Placed(number, block[1], index, raw))
+    return placed if ordered else _ordered(placed)
+
+
+def _ordered(placed: list[Placed]) -> list[Placed]:
+    found: dict[tuple[int, int], Placed] = {}
+    for log in placed:
+        if found.setdefault((log.block, log.log_index), log).raw != log.raw:
+            raise RpcBadReplyError("forged log: two logs in one place")
+    return [found[here] for here in sorted(found)]
+
+
+# -------------------------------------------------------------------------------------------- rows
+
+
+class Intake:
+    """Makes rows of logs; remembers addresses and terms from one range to the next."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, Address] = {}
+        self._terms: dict[bytes, tuple[str, int, bytes]] = {}
+        self._transaction = ("", b"")
+
+    def rows(self, placed: Sequence[Placed]) -> Rows:
+        """The logs as the ledger keeps them.
+
+        Raises:
+            RpcBadReplyError: One of them is no log that the contract can have written.
+        """
+        rows = Rows(count=len(placed))
+        try:
+            for log in placed:
+                rows.blocks[log.block] = log.block_hash
+                self._take(log, rows)
+        except (Malformed, ValueError) as error:
+            raise RpcBadReplyError(f"forged log: {error}") from None
+        return rows
+
+    def _take(self, log: Placed, rows: Rows) -> None:
+        number, block_hash, index, raw = log
+        transaction = self._transaction
+        if raw.transaction_hash != transaction[0]:
+            value = hex_data(raw.transaction_hash, "log's transaction", 32)
+            transaction = self._transaction = raw.transaction_hash, value
+        topics = raw.topics
+        kind = topics[0] if topics else ""
+        if kind == _DELIVERED or kind == _SUPPLIED:
+            if len(topics) != 3:
+                raise Malformed("FragmentDelivered has 2 indexed arguments")
+            data = _data(raw.data)
+            if (
+                len(data) != _FRAGMENT_SIZE
+                or data[:31] != _ZERO31
+                or data[3 * _W : 5 * _W] != _FRAGMENT_MIDDLE
+                or data[5 * _W + FRAGMENT_BYTES :] != FRAGMENT_PAD
+            ):
+                raise Malformed("a fragment of the wrong shape")
+            rows.delivered.append(
+                (
+                    number,
+                    block_hash,
+                    index,
+                    _word(topics[1]),
+                    data[31],
+                    self._addresses.get(topics[2]) or self._address(topics[2]),
+                    kind == _SUPPLIED,
+                )
+            )
+        elif kind == _PURCHASED:
+            rows.purchases.append(
+                (number, block_hash, index, transaction[1], 0, *self._purchase(topics, raw.data))
+            )
+        elif kind == _SETTLED:
+            if len(topics) != 3 or raw.data != "0x":
+                raise Malformed("SaleSettled has 2 indexed arguments, and no others")
+            self._addresses.get(topics[2]) or self._address(topics[2])
+            rows.turns.append((number, block_hash, index, _word(topics[1]), "settled"))
+        else:
+            _take_any(log, rows)
+
+    def _purchase(
+        self, topics: list[str], text: str
+    ) -> tuple[bytes, str, str, bytes, int, str, bytes]:
+        """What of a purchase's row comes after its place."""
+        if len(topics) != 4:
+            raise Malformed("ItemPurchased has 3 indexed arguments")
+        data = _data(text)
+        known = self._terms.get(data[_TERMS])
+        if known is None:
+            known = self._read_terms(data[_TERMS])
+        terms, parts, item_id = known
+        if (
+            len(data) != (16 + parts) * _W
+            or data[14 * _W : 15 * _W] != _KEYS_AT
+            or data[15 * _W : 16 * _W] != parts.to_bytes(_W, "big")
+            or data[_W : _W + 24] != _ZERO24
+        ):
+            raise Malformed("ItemPurchased: not as the contract writes it")
+        sold = _word(topics[1])
+        seller = self._addresses.get(topics[2]) or self._address(topics[2])
+        if sold != keccak(bytes.fromhex(topics[2][2:]) + item_id + data[_W : 2 * _W]):
+            raise Malformed("copyId is not the hash of what was bought")
+        return (
+            sold,
+            seller,
+            self._address(topics[3]),
+            data[:_W],
+            int.from_bytes(data[_W : 2 * _W], "big"),
+            terms,
+            data[16 * _W :],
+        )
+
+    def _read_terms(self, data: bytes) -> tuple[str, int, bytes]:
+        terms = decode_terms(data)
+        if terms.parts > MAX_PARTS:
+            raise Malformed("ItemPurchased: too many parts")
+        if len(self._terms) >= _CACHED:
+            self._terms.clear()
+        known = self._terms[data] = dump_terms(terms), terms.parts, terms.item_id
+        return known
+
+    def _address(self, topic: str) -> Address:
+        found = self._addresses.get(topic)
+        if found is None:
+            word = _word(topic)
+            if word[:12] != _ZERO12:
+                raise Malformed("not an address word")
+            if len(self._addresses) >= _CACHED:
+                self._addresses.clear()
+            found = self._addresses[topic] = checksum(word[12:])
+        return found
+
+
+def _take_any(log: Placed, rows: Rows) -> None:
+    """The same for all other events, by the general decoder."""
+    here = log.block, log.block_hash, log.log_index
+    name, args = decode_event(*_decoded(log.raw))
+    if name in ("StoreCreated", "StoreUpdated"):
+        rows.versions.append((*here, args["seller"], args["digest"], args["root"]))
+    elif name == "DisputeOpened":
+        rows.turns.append((*here, args["copyId"], "disputed"))
+    elif name in _CLOSED:
+        rows.turns.append((*here, args["copyId"], _CLOSED[name].name.lower()))
+
+
+def _word(text: str) -> bytes:
+    data = bytes.fromhex(text[2:])
+    if len(data) != _W or len(text) != 2 + 2 * _W or not text.startswith("0x"):
+        raise Malformed("not a word")
+    return data
+
+
+def _data(text: str) -> bytes:
+    data = bytes.fromhex(text[2:])
+    if len(text) != 2 + 2 * len(data) or not text.startswith("0x"):
+        raise Malformed("not hex data")
+    return data
+
+
+def _decoded(raw: RawLog) -> tuple[list[bytes], bytes]:
+    return [hex_data(t, "log's topic", 32) for t in raw.topics], hex_data(raw.data, "log's data")
+
+
+# ----------------------------------------------------------------------------------------- records
+
+
+def records(placed: Sequence[Placed]) -> list[MarketLog]:
+    """The logs as records. A deliverer's owner, if another, stands in a log of its own.
+
+    Raises:
+        RpcBadReplyError: One of them is no log that the contract can have written.
+    """
+    decoded: list[tuple[str, dict[str, Any], LogRef]] = []
+    owners: dict[tuple[bytes, Address], Address] = {}
+    for log in placed:
+        tx_hash = hex_data(log.raw.transaction_hash, "log's transaction", 32)
+        try:
+            name, args = decode_event(*_decoded(log.raw))
+        except Malformed as error:
+            raise RpcBadReplyError(f"forged log: {error}") from None
+        at = LogRef(BlockRef(log.block, log.block_hash), tx_hash, log.log_index)
+        decoded.append((name, args, at))
+        if name == "DelivererOwnerSet":
+            owners[tx_hash, args["operator"]] = args["owner"]
+    for name, args, at in decoded:
+        if name == "DelivererStaked":
+            operator = args["operator"]
+            args["owner"] = owners.get((at.tx_hash, operator), operator)
+    return [_record(name, args, at) for name, args, at in decoded]
+
+
+def _record(name: str, args: dict[str, Any], at: LogRef) -> MarketLog:
+    match name:
+        case "ItemPurchased":
+            purchase = Purchase(
+                args["copyId"],
+                args["seller"],
+                args["buyer"],
+                args["storeDigest"],
+                args["copy"],
+                args["terms"],
+                args["keys"],
+                at,
+            )
+            expected = copy_id(purchase.seller, purchase.terms.item_id, purchase.copy)
+            if purchase.copy_id != expected:
+                raise RpcBadReplyError("forged log: copyId is not the hash of what was bought")
+            return purchase
+        case "FragmentDelivered" | "FragmentSupplied":
+            supplied = name == "FragmentSupplied"
+            return FragmentDelivered(
+                args["copyId"],
+                args["seller" if supplied else "by"],
+                args["index"],
+                args["commitment"],
+                args["secretHash"],
+                args["fragment"],
+                supplied,
+                at,
+            )
+        case "StoreCreated" | "StoreUpdated":
+            return StoreVersion(args["seller"], args["digest"], args["root"], at)
+        case "DelivererStaked":
+            return DelivererRegistered(
+                args["operator"], args["owner"], args["key"], Wei(args["stake"]), at
+            )
+        case "DelivererKeyRotated":
+            return DelivererKeyRotated(args["operator"], args["key"], at)
+        case "DisputeOpened":
+            return DisputeOpened(
+                args["copyId"], args["buyer"], args["arbitrator"], args["evidence"], at
+            )
+        case "SaleSettled" | "SaleRefunded" | "DisputeResolved":
+            return SaleClosed(
+                args["copyId"],
+                _CLOSED[name],
+                args["arbitrator" if name == "DisputeResolved" else "by"],
+                args.get("toBuyer", 0),
+                Wei(args.get("penalty", 0)),
+                at,
+            )
+    return OtherLog(name, args, at)
