@@ -92,9 +92,11 @@ class Endpoints:
         if not 1 <= self.agree <= len(urls):
             raise ConfigError(f"rpc_agree is {self.agree}, with {len(urls)} addresses of nodes")
         self.stats = ReadStats()
+        """Of all together."""
+        """Of all together; requests and failures are in `by_host`."""
         self.disagreement = ""
         """What the nodes are at odds about; empty: nothing. Not ready while it is something."""
-        self._all = [_Endpoint(JsonRpc(url, timeout=timeout, stats=self.stats)) for url in urls]
+        self._all = [_Endpoint(JsonRpc(url, timeout=timeout)) for url in urls]
         self.host = ", ".join(node.rpc.host for node in self._all)
         """Hosts and ports, for messages."""
         self._log = log
@@ -106,10 +108,25 @@ class Endpoints:
         return f"Endpoints({self.host})"
 
     @property
+    def by_host(self) -> dict[str, ReadStats]:
+        """What each was asked; two addresses of one host count together."""
+        found: dict[str, ReadStats] = {}
+        for node in self._all:
+            stats = found.setdefault(node.rpc.host, ReadStats())
+            stats.requests += node.rpc.stats.requests
+            stats.failures += node.rpc.stats.failures
+        return found
+
+    @property
     def health(self) -> dict[str, bool]:
         """Hosts, and whether they are asked at present."""
         now = self._clock()
         return {node.rpc.host: self._fit(node, now) for node in self._all}
+
+    @property
+    def by_host(self) -> dict[str, ReadStats]:
+        """What each node was asked, by host and port."""
+        return {node.rpc.host: node.rpc.stats for node in self._all}
 
     # ------------------------------------------------------------------------- asking one of them
 
@@ -329,10 +346,12 @@ class Endpoints:
     # ------------------------------------------------------------------------------------- health
 
     async def _ask(self, node: _Endpoint, ask: Callable[[JsonRpc], Awaitable[T]]) -> T:
+        self.stats.requests += 1
         try:
             answer = await ask(node.rpc)
         except RpcError as error:
             if _is_failure(error):
+                self.stats.failures += 1
                 self._failed(node, error)
             raise
         self._well(node)

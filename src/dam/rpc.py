@@ -143,10 +143,9 @@ class JsonRpc:
     Args:
         url: ``http://`` or ``https://``, with an API key in it if need be.
         timeout: Seconds for one call (or one batch), connecting and reading included.
-        stats: Where to count; None: a record of its own.
     """
 
-    def __init__(self, url: str, *, timeout: float = 20.0, stats: ReadStats | None = None) -> None:
+    def __init__(self, url: str, *, timeout: float = 20.0) -> None:
         try:
             parts = urlsplit(url)
             valid = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -158,7 +157,7 @@ class JsonRpc:
         self._url = url
         self.host = f"{parts.hostname}{port}"
         """Host and port, for messages."""
-        self.stats = ReadStats() if stats is None else stats
+        self.stats = ReadStats()
         self._timeout = timeout
         self._ids = itertools.count(1)
         self._session: aiohttp.ClientSession | None = None
