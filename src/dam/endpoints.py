@@ -93,7 +93,6 @@ class Endpoints:
             raise ConfigError(f"rpc_agree is {self.agree}, with {len(urls)} addresses of nodes")
         self.stats = ReadStats()
         """Of all together."""
-        """Of all together; requests and failures are in `by_host`."""
         self.disagreement = ""
         """What the nodes are at odds about; empty: nothing. Not ready while it is something."""
         self._all = [_Endpoint(JsonRpc(url, timeout=timeout)) for url in urls]
@@ -122,11 +121,6 @@ class Endpoints:
         """Hosts, and whether they are asked at present."""
         now = self._clock()
         return {node.rpc.host: self._fit(node, now) for node in self._all}
-
-    @property
-    def by_host(self) -> dict[str, ReadStats]:
-        """What each node was asked, by host and port."""
-        return {node.rpc.host: node.rpc.stats for node in self._all}
 
     # ------------------------------------------------------------------------- asking one of them
 
