@@ -1,10 +1,11 @@
 """Keeps a ledger small for years: what is long over becomes a line in a sum.
 
-What may go is told by the *floor*, the lowest block whose hash is kept: no reorganisation that the
-daemon lives through reaches below it. A sale that has ended, whose last delivery block is under the
-floor and of which nothing is under way, leaves with its duties, transactions and events; a store
-version that was replaced under the floor leaves with its parts. What always stays: for each part
-that was ever sealed, to which key (`spent`: the one-buyer rule), and the sums that a status shows.
+What may go is told by the *floor*, the lowest block whose hash is kept, or some way behind the
+cursor: no reorganisation that the daemon lives through reaches below it, nor does a second reading.
+A sale that has ended, whose last delivery block is under the floor and of which nothing is under
+way, leaves with its duties, transactions and events; a store version that was replaced under the
+floor leaves with its parts. What always stays: for each part that was ever sealed, to which key
+(`spent`: the one-buyer rule), and the sums that a status shows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Mapping
 from dam.records import load_terms
 
 ENDED = ("done", "late", "refused", "not-mine")
+MARGIN = 256
+"""Blocks behind the cursor that may be read once more: what they hold would come back."""
 UNREAD_BLOCKS = 50_400
 """A week: so long after its deadline a sale waits for a document that nobody gives."""
 
@@ -30,9 +33,11 @@ def tidy(db: sqlite3.Connection, account: str, limit: int) -> int:
     Returns:
         How many rows went, so that the caller can tell whether to go on.
     """
-    floor = db.execute("SELECT min(number) FROM blocks").fetchone()[0]
-    if floor is None:
+    lowest = db.execute("SELECT min(number) FROM blocks").fetchone()[0]
+    newest = db.execute("SELECT max(number) FROM cursor").fetchone()[0]
+    if lowest is None or newest is None:
         return 0
+    floor = min(lowest, newest - MARGIN)
     gone = _sales(db, account, floor, limit)
     gone += _events(db, floor, limit)
     gone += _transactions(db, floor, limit)
