@@ -11,13 +11,14 @@ from typing import Any
 from dam import locks, logs
 from dam.config import Settings
 from dam.dry import DrySender
+from dam.endpoints import Endpoints
 from dam.errors import Retryable
 from dam.ledger import Binding, Ledger
 from dam.market import Market
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
-from dam.rpc import JsonRpc, quantity
+from dam.rpc import quantity
 from dam.sending import Sender, SendPolicy
 from dam.service import Sending, Service, Stop
 from dam.supervision import Supervision
@@ -75,8 +76,9 @@ class Foundation:
         path = settings.ledger(f"{self._role}-dry-run" if self.dry else self._role)
         stop = told or Stop()
         with stop.on_signals() if told is None else contextlib.nullcontext():
-            async with self._beside.running(), JsonRpc(settings.rpc_url) as rpc:
-                self._beside.sources.nodes = lambda: (rpc,)
+            rpc = Endpoints(settings.rpc_urls, agree=settings.rpc_agree, log=log)
+            async with self._beside.running(), rpc:
+                self._beside.sources.endpoints = rpc
                 market = Market(rpc, deployment)
                 genesis = await _reach(market, stop, log, self._beside)
                 if genesis is None:
@@ -155,7 +157,9 @@ class Foundation:
             first_block=deployment.first_block,
             refund_blocks=deployment.windows.refund_blocks,
             log=log,
-            confirmations=self._settings.confirmation_blocks,
+            confirmations=self._settings.confirmations,
+            halt_depth=self._settings.halt_depth,
+            stats=market.rpc.stats,
             checkpoint=self._checkpoint,
         )
 
@@ -168,7 +172,7 @@ class Foundation:
             # A watchdog saves the sale and the penalty; the fee is not what it works for.
             unprofitable=self._settings.unprofitable if self._role == "deliverer" else "send",
         )
-        return Sender(
+        sender = Sender(
             market.rpc,
             market,
             self._signer,
@@ -177,6 +181,8 @@ class Foundation:
             policy=policy,
             checkpoint=self._checkpoint,
         )
+        self._beside.sources.sender = sender.stats
+        return sender
 
 
 async def _balance(market: Market, account: Address) -> int:

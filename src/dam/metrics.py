@@ -10,14 +10,13 @@ amount comes as ``*_gwei``, too, a whole number that is exact up to nine million
 
 from __future__ import annotations
 
-import dataclasses
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import (
@@ -31,7 +30,9 @@ from prometheus_client.registry import Collector
 
 from dam.advice import NEXT_STEP
 from dam.errors import DamError
+from dam.fees import SendStats
 from dam.ipfs import BLOCK_BYTES, BlockStore, Cid, Codec, PinLimits, PinSize
+from dam.rpc import ReadStats
 from dam.service import Pulse
 from dam.status import DaemonStatus, read_status
 
@@ -41,6 +42,8 @@ STATUS_SECONDS = 5.0
 SALE_STATES = ("new", "waiting", "serving", "done", "not-mine", "refused", "late", "orphaned")
 JOB_STATES = ("due", "live", "done", "failed", "cancelled")
 STORE_STATES = ("wanted", "read", "refused")
+OUTCOMES = ("sent", "replaced", "refused", "reverted")
+"""Fields of `fees.SendStats`."""
 _LAG_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0)
 
 
@@ -108,17 +111,21 @@ class _Counted:
             self._stats.failures += 1
 
 
-class NodeStats(Protocol):
-    """A node as `rpc.JsonRpc` counts it."""
+class Nodes(Protocol):
+    """The nodes of the chain as `endpoints.Endpoints` counts them."""
+
+    stats: ReadStats
+    """Of all together."""
+    disagreement: str
 
     @property
-    def host(self) -> str:
-        """Host and port; never the rest of the address."""
+    def by_host(self) -> Mapping[str, ReadStats]:
+        """Of each, by host and port: never more of the address."""
         ...
 
     @property
-    def stats(self) -> Any:
-        """With ``requests`` and ``failures``."""
+    def health(self) -> Mapping[str, bool]:
+        """Hosts, and whether they are asked at present."""
         ...
 
 
@@ -139,10 +146,9 @@ class Sources:
     pulse: Pulse | None = None
     ledger: Path | None = None
     rollbacks: Callable[[], int] = lambda: 0
-    nodes: Callable[[], Sequence[NodeStats]] = lambda: ()
+    endpoints: Nodes | None = None
     blocks: StoreStats | None = None
-    outcomes: Callable[[], Mapping[str, int]] = dict
-    """Transactions by outcome, since we started."""
+    sender: SendStats | None = None
     funds: Funds | None = None
     silent: Callable[[], float] = lambda: 0.0
     """Seconds without a beat of the event loop."""
@@ -247,20 +253,30 @@ class _Reader(Collector):
             )
 
     def _of_others(self) -> Iterator[Metric]:
-        asked = CounterMetricFamily("dam_rpc_requests", "Requests to nodes.", labels=("host",))
-        failed = CounterMetricFamily("dam_rpc_failures", "Without an answer.", labels=("host",))
-        for node in self.sources.nodes():
-            asked.add_metric((node.host,), node.stats.requests)
-            failed.add_metric((node.host,), node.stats.failures)
-        yield asked
-        yield failed
-        outcomes = CounterMetricFamily(
-            "dam_transactions", "Since the start, by outcome.", labels=("outcome",)
-        )
-        for outcome, count in self.sources.outcomes().items():
-            outcomes.add_metric((outcome,), count)
-        yield outcomes
-        blocks = self.sources.blocks
+        nodes, sender, blocks = self.sources.endpoints, self.sources.sender, self.sources.blocks
+        if nodes is not None:
+            asked = CounterMetricFamily("dam_rpc_requests", "Requests to nodes.", labels=("host",))
+            failed = CounterMetricFamily("dam_rpc_failures", "Without answer.", labels=("host",))
+            for host, stats in nodes.by_host.items():
+                asked.add_metric((host,), stats.requests)
+                failed.add_metric((host,), stats.failures)
+            up = GaugeMetricFamily("dam_rpc_up", "0: set aside for now.", labels=("host",))
+            for host, fit in nodes.health.items():
+                up.add_metric((host,), fit)
+            yield from (asked, failed, up)
+            yield _counter(
+                "logs_read", "Of the market, each once.", nodes.stats.logs
+            )
+            yield _counter("rpc_disagreements", "Nodes told different.", nodes.stats.disagreements)
+            yield _gauge("rpc_agree", "0: nodes are at odds just now.", not nodes.disagreement)
+        if sender is not None:
+            outcomes = CounterMetricFamily(
+                "dam_transactions", "Since the start, by outcome.", labels=("outcome",)
+            )
+            for outcome in OUTCOMES:
+                outcomes.add_metric((outcome,), getattr(sender, outcome))
+            yield outcomes
+            yield _counter("gas_used", "Of transactions that are final.", sender.gas_used)
         if blocks is not None:
             yield _counter("ipfs_requests", "Calls of the block store.", blocks.requests)
             yield _counter("ipfs_failures", "Of them without success.", blocks.failures)
@@ -288,15 +304,6 @@ class _Reader(Collector):
                     self._status = None
                 self._read_at = time.monotonic()
             return self._status
-
-
-def outcomes(stats: Any) -> Mapping[str, int]:
-    """Fields of a sender's counts that are numbers of transactions."""
-    return {
-        name: value
-        for name, value in dataclasses.asdict(stats).items()
-        if name not in ("gas_used", "fees_paid") and isinstance(value, int)
-    }
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -88,6 +88,9 @@ class Supervision:
         if not self.beats.healthy:
             return ["the event loop is blocked, or rounds do not end"]
         found = ["waiting for the node"] if pulse is None else pulse.obstacles()
+        nodes = self.sources.endpoints
+        if nodes is not None and nodes.disagreement:
+            found.append(f"nodes disagree: {nodes.disagreement}")
         if funds is not None and funds.eligible is False:
             found.append("not eligible: stake below the minimum, or an exit is requested")
         return found

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from dam.backlog import Backlog, Decisions
 from dam.catalog import Store
-from dam.errors import Malformed, NotForMe, Refused
+from dam.errors import Malformed, NotForMe, Refused, of_the_host
 from dam.finding import FoundPart, find_parts, open_found, reopen
 from dam.hashing import domain, keccak, part_leaf, sale_of
 from dam.keys import KeyRing
@@ -27,8 +28,10 @@ from dam.sealing import seal_fragment
 from dam.shelf import NO_COPY, KeptPart, PartRefusal, Scan, Shelf
 from dam.types import Address, BlockRef, Delivery, Deployment, PartLeaf, Wei
 
-_BATCH = 256
-"""Sales looked at in one go."""
+_GROUP = 64
+"""Sales decided on together; about ten milliseconds in which nothing else runs."""
+_TOLD = 8
+"""More sales than this in a group are told in one line."""
 _STATUS_BLOCKS = 20
 """How often our own stake is looked up, in blocks."""
 
@@ -55,12 +58,6 @@ class Chain(Protocol):
     async def deliverer(self, operator: Address) -> OwnStatus:
         """A deliverer's status."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Sealed:
-    delivery: Delivery
-    buyer_key: bytes
 
 
 class Deliverer:
@@ -157,27 +154,39 @@ class Deliverer:
         fresh, self._documents_changed = self._documents_changed, False
         states = ("new", "waiting") if fresh else ("new",)
         after = 0
-        while batch := self._ledger.sales(*states, after=after, limit=_BATCH):
-            after = batch[-1].id
+        while group := self._ledger.sales(*states, after=after, limit=_GROUP):
+            after = group[-1].id
             if not self._eligible or head.number >= self._checked_at + _STATUS_BLOCKS:
                 await self._check_status(head.number)
-            others = []
-            for sale in batch:
-                if not self._decide_safely(sale, head.number):
-                    others.append(sale.id)
-                await asyncio.sleep(0)
-            if others:
-                self._ledger.mark_not_mine(others)
+            self._decide_group(group, head.number)
+            await asyncio.sleep(0)
 
-    def _decide_safely(self, sale: SaleRow, head: int) -> bool:
+    def _decide_group(self, group: list[SaleRow], head: int) -> None:
+        """Decides on some sales, and saves all of it together."""
+        backlog, decisions = Backlog(self._ledger, group), Decisions()
+        for sale in group:
+            try:
+                self._decide(sale, head, backlog, decisions)
+            except sqlite3.OperationalError:
+                raise
+            except Exception as error:  # one sale must never stop all the others
+                if of_the_host(error):
+                    raise
+                self._log.exception("internal_error", sale=sale.purchase.copy_id)
+                self._end(decisions, sale, "refused", "internal-error", type(error).__name__)
+        self._tell_served(decisions, head)
         try:
-            return self._decide(sale, head)
-        except sqlite3.OperationalError:
-            raise
-        except Exception as error:  # noqa: BLE001 - one sale must never stop all the others
-            self._log.exception("internal_error", sale=sale.purchase.copy_id)
-            self._end(sale, "refused", "internal-error", type(error).__name__)
-            return True
+            decisions.save(self._ledger, self._outbox)
+        except sqlite3.IntegrityError as error:
+            # Two sales of one copy, say: the first gets it, and the second is refused by name.
+            if len(group) > 1:
+                for sale in group:
+                    self._decide_group([sale], head)
+                return
+            self._log.exception("internal_error", sale=group[0].purchase.copy_id)
+            refusal = Decisions()
+            self._end(refusal, group[0], "refused", "internal-error", type(error).__name__)
+            refusal.save(self._ledger, self._outbox)
 
     async def _check_status(self, head: int) -> None:
         info = await self._chain.deliverer(self._me)
@@ -195,90 +204,90 @@ class Deliverer:
         if self._eligible:
             self._checked_at = head
 
-    def _decide(self, sale: SaleRow, head: int) -> bool:
-        """Decides about one sale; False: it is none of ours."""
+    def _decide(self, sale: SaleRow, head: int, backlog: Backlog, decisions: Decisions) -> None:
         purchase = sale.purchase
-        root = self._ledger.root_in_force(purchase)
-        if root is None:
-            self._end(sale, "refused", "store-not-in-force")
-            return True
-        document = self._shelf.document(purchase.seller, purchase.store_digest, root)
-        if document is None or document.state == "wanted":
+        found = backlog.in_force(sale)
+        if found is None:
+            self._end(decisions, sale, "refused", "store-not-in-force")
+        elif found.document is None or found.state == "wanted":
             # Even where it is too late: whether a part of ours was missed is worth knowing.
-            self._wait(sale, root, urgent=head < sale.deadline)
-            return True
-        if document.state == "refused":
-            self._end(sale, "refused", "document-refused", document.reason)
-            return True
-        item_id, copy = purchase.terms.item_id, purchase.leaf_copy
-        parts = self._shelf.parts(document, item_id, copy)
-        if parts:
-            self._serve(sale, parts, head)
-            return True
-        refusals = self._shelf.refusals(document, item_id, copy)
-        if refusals:
-            self._end(sale, "refused", refusals[0].reason, refusals[0].detail)
-        return bool(refusals)
+            if sale.state != "waiting":
+                decisions.wanted.append((sale, found.root, head < sale.deadline))
+                decisions.mark(sale, "waiting", "document not read yet")
+        elif found.state == "refused":
+            self._end(decisions, sale, "refused", "document-refused", found.reason)
+        elif parts := backlog.parts(found, sale):
+            self._serve(sale, parts, head, backlog, decisions)
+        else:
+            item_id, copy = purchase.terms.item_id, purchase.leaf_copy
+            refusals = self._shelf.refusals(found.document, item_id, copy)
+            if refusals:
+                self._end(decisions, sale, "refused", refusals[0].reason, refusals[0].detail)
+            else:
+                decisions.mark(sale, "not-mine")
 
-    def _wait(self, sale: SaleRow, root: bytes, *, urgent: bool) -> None:
-        if sale.state == "waiting":
-            return
-        purchase = sale.purchase
-        with self._ledger.transaction():
-            self._ledger.want_document(purchase.seller, purchase.store_digest, root, urgent=urgent)
-            self._ledger.mark_sale(sale.id, "waiting", "document not read yet")
-
-    def _serve(self, sale: SaleRow, parts: list[KeptPart], head: int) -> None:
-        purchase = sale.purchase
-        there = self._ledger.delivered(purchase.copy_id, since=purchase.block)
+    def _serve(
+        self,
+        sale: SaleRow,
+        parts: list[KeptPart],
+        head: int,
+        backlog: Backlog,
+        decisions: Decisions,
+    ) -> None:
+        there = backlog.delivered(sale)
         parts = [part for part in parts if part.index not in there]
-        closed = set(self._ledger.turns(purchase.copy_id, since=purchase.block)) - {"disputed"}
         if not parts:
-            with self._ledger.transaction():
-                self._ledger.mark_sale(sale.id, "done", "already there")
+            decisions.mark(sale, "done", "already there")
             return
+        closed = backlog.closed(sale)
         if closed or head >= sale.deadline:
-            self._end(sale, "late", "sale-closed" if closed else "deadline-passed")
+            reason = "sale-closed" if closed else "deadline-passed"
+            self._end(decisions, sale, "late", reason)
             return
         if not self._eligible:
             return
-        sealed = []
-        for part in parts:
-            try:
-                sealed.append(self._seal(sale, part))
-            except Refused as error:
-                self._end(sale, "refused", error.reason, str(error))
-                return
+        try:
+            sealed = [self._seal(sale, part, backlog) for part in parts]
+        except Refused as error:
+            self._end(decisions, sale, "refused", error.reason, str(error))
+            return
         self._checkpoint("F5")
-        with self._ledger.transaction():
-            for one in sealed:
-                index = one.delivery.index
-                place = (purchase.seller, purchase.terms.item_id, purchase.copy, index)
-                self._shelf.keep_sealed(sale.id, place, one.buyer_key, one.delivery.fragment)
-                self._outbox.add(
-                    sale.id,
-                    purchase.copy_id,
-                    "deliver",
-                    delivery=one.delivery,
-                    deadline=sale.deadline,
-                )
-            self._ledger.mark_sale(sale.id, "serving")
-        self._log.info(
-            "serving",
-            sale=purchase.copy_id,
-            seller=purchase.seller,
-            parts=[one.delivery.index for one in sealed],
-            block=purchase.block,
-            blocks_left=sale.deadline - head,
-            fee=purchase.terms.fee,
-        )
+        decisions.sealed += sealed
+        decisions.mark(sale, "serving")
 
-    def _seal(self, sale: SaleRow, kept: KeptPart) -> _Sealed:
+    def _tell_served(self, decisions: Decisions, head: int) -> None:
+        """A line for each sale; of a whole backlog, one for all."""
+        served: dict[int, list[Delivery]] = {}
+        sales: dict[int, SaleRow] = {}
+        for sale, _, delivery in decisions.sealed:
+            served.setdefault(sale.id, []).append(delivery)
+            sales[sale.id] = sale
+        if len(sales) > _TOLD:
+            nearest = min(sale.deadline for sale in sales.values()) - head
+            about = {"sales": len(sales), "parts": len(decisions.sealed), "blocks_left": nearest}
+            decisions.lines.append(partial(self._log.info, "serving", **about))
+            return
+        for key, sale in sales.items():
+            line = partial(
+                self._log.info,
+                "serving",
+                sale=sale.purchase.copy_id,
+                seller=sale.purchase.seller,
+                parts=[delivery.index for delivery in served[key]],
+                block=sale.purchase.block,
+                blocks_left=sale.deadline - head,
+                fee=sale.purchase.terms.fee,
+            )
+            decisions.lines.append(line)
+
+    def _seal(
+        self, sale: SaleRow, kept: KeptPart, backlog: Backlog
+    ) -> tuple[SaleRow, bytes, Delivery]:
         """Opens one of our parts, checks it against the sale, and seals it to the buyer."""
         purchase, terms = sale.purchase, sale.purchase.terms
         if terms.fee < self._min_fee:
             raise Refused("fee-too-low", f"{terms.fee} wei a part, under {self._min_fee}")
-        if kept.terms != terms:
+        if kept.terms is not terms and kept.terms != terms:
             raise Refused("terms-differ", "the event's terms are not the document's")
         try:
             part = reopen(kept.sealed, kept.page_key, self._ring)
@@ -308,11 +317,10 @@ class Deliverer:
             raise Refused("leaf-not-in-item", "the terms do not commit to this part")
         if part.index >= len(purchase.keys):
             raise Refused("index-beyond-parts", f"index {part.index}")
-        other = self._shelf.buyer_of(purchase.seller, terms.item_id, purchase.copy, part.index)
-        if other not in (None, sale.id):
-            raise Refused("sealed-to-another", "this copy's part went to another purchase")
         buyer_key = purchase.keys[part.index]
-        fragment = self._shelf.sealed_before(purchase.copy_id, part.index, buyer_key)
+        if backlog.sealed_to_another(sale, part.index, buyer_key):
+            raise Refused("sealed-to-another", "this copy's part went to another purchase")
+        fragment = backlog.sealed_before(purchase.copy_id, part.index, buyer_key)
         if fragment is None:
             try:
                 fragment = seal_fragment(part.share, buyer_key)
@@ -329,9 +337,11 @@ class Deliverer:
             proof=kept.proof,
             fragment=fragment,
         )
-        return _Sealed(delivery, buyer_key)
+        return sale, buyer_key, delivery
 
-    def _end(self, sale: SaleRow, state: str, reason: str, detail: str = "") -> None:
+    def _end(
+        self, decisions: Decisions, sale: SaleRow, state: str, reason: str, detail: str = ""
+    ) -> None:
         """Decides against serving a sale, and says why, once."""
         event = "purchase_late" if state == "late" else "purchase_refused"
         about = {
@@ -341,10 +351,9 @@ class Deliverer:
             "block": sale.purchase.block,
             "reason": reason,
         }
-        with self._ledger.transaction():
-            self._ledger.mark_sale(sale.id, state, reason)
-            self._ledger.note(event, **about)
-        self._log.warning(event, **about, detail=detail)
+        decisions.mark(sale, state, reason)
+        decisions.notes.append((event, about))
+        decisions.lines.append(partial(self._log.warning, event, **about, detail=detail))
 
     def finished(self) -> None:
         """Closes the sales whose duties have all ended; inside the caller's transaction."""

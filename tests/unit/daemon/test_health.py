@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dam.catalog_build import BuiltStore
-from dam.errors import BlockRefused, ConfigError, IpfsError
+from dam.endpoints import Endpoints
+from dam.errors import BlockRefused, ConfigError, IpfsError, RpcError
+from dam.fees import SendStats
 from dam.health import Answers, HealthServer
 from dam.ipfs import Cid
 from dam.metrics import CountedStore, Funds, Metrics
@@ -26,18 +27,6 @@ from dam.testing.blocks import MemoryStore
 from .conftest import World
 
 ETHER = 10**18
-
-
-@dataclass
-class Counts:
-    requests: int
-    failures: int
-
-
-@dataclass
-class Node:
-    host: str
-    stats: Counts
 
 
 def numbers(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -151,17 +140,35 @@ def test_a_watchdog_has_no_stake() -> None:
     assert not names & {"dam_stake_wei", "dam_eligible"}
 
 
-def test_nodes_are_told_apart_by_host_alone() -> None:
+async def test_nodes_are_told_apart_by_host_alone() -> None:
+    """Real endpoints that nobody serves; their addresses hold a key."""
+    secret = "APIKEY123"
     metrics = Metrics("deliverer", "0")
-    metrics.sources.nodes = lambda: (
-        Node("a.example:8545", Counts(7, 2)),
-        Node('b"\\\n', Counts(1, 1)),
-    )
-    metrics.sources.outcomes = lambda: {"sent": 4, "replaced": 1}
-    assert value(metrics, "dam_rpc_requests_total", host="a.example:8545") == 7
-    assert value(metrics, "dam_rpc_failures_total", host="a.example:8545") == 2
-    assert value(metrics, "dam_rpc_failures_total", host='b"\\\n') == 1
+    urls = (f"http://127.0.0.1:1/{secret}", f"http://localhost:1/{secret}")
+    async with Endpoints(urls, timeout=5) as endpoints:
+        metrics.sources.endpoints = endpoints
+        assert value(metrics, "dam_rpc_up", host="127.0.0.1:1") == 1
+        with pytest.raises(RpcError):
+            await endpoints.call("eth_chainId")
+        for host in ("127.0.0.1:1", "localhost:1"):
+            asked = value(metrics, "dam_rpc_requests_total", host=host)
+            assert asked >= 1
+            assert value(metrics, "dam_rpc_failures_total", host=host) == asked
+        assert value(metrics, "dam_rpc_agree") == 1
+        endpoints.disagreement = "block 7"
+        endpoints.stats.disagreements = 3
+        assert value(metrics, "dam_rpc_agree") == 0
+        assert value(metrics, "dam_rpc_disagreements_total") == 3
+        assert secret not in metrics.text().decode()
+
+
+def test_transactions_by_outcome() -> None:
+    metrics = Metrics("deliverer", "0")
+    metrics.sources.sender = SendStats(sent=4, replaced=1, gas_used=90_000)
+    assert value(metrics, "dam_transactions_total", outcome="sent") == 4
     assert value(metrics, "dam_transactions_total", outcome="replaced") == 1
+    assert value(metrics, "dam_transactions_total", outcome="reverted") == 0
+    assert value(metrics, "dam_gas_used_total") == 90_000
 
 
 def test_alerts_begin_at_zero_and_count() -> None:
