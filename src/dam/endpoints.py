@@ -324,7 +324,7 @@ class Endpoints:
                 hosts=[a.rpc.host, b.rpc.host],
                 about=what,
                 difference=how,
-                advice="one of these nodes is wrong: nothing is believed until they agree; "
+                next_step="one of these nodes is wrong: nothing is believed until they agree; "
                 "compare the block with an explorer and take the wrong one out of `rpc`",
             )
         return DisagreementError(f"{hosts} disagree about {what}: {how}")

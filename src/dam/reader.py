@@ -249,7 +249,7 @@ class Reader:
                 block=number,
                 log_index=index,
                 behind=cursor.number - number,
-                advice="a node left this log out when its block was read; it is taken up now. "
+                next_step="a node left this log out when its block was read; it is taken up now. "
                 "If it happens again, use another node, or two",
             )
         self.stats.logs += new
@@ -303,7 +303,7 @@ class Reader:
                 jobs_cancelled=done.cancelled,
             )
             return done
-        self._log.critical("deep_reorganisation", cursor=cursor.number, advice=_LOOK)
+        self._log.critical("deep_reorganisation", cursor=cursor.number, next_step=_LOOK)
         raise DeepReorganisation(f"the chain changed below all kept block hashes: {_LOOK}")
 
     def _halted(self, depth: int, ancestor: int, acted: int) -> DeepReorganisation:
@@ -313,7 +313,7 @@ class Reader:
             ancestor=ancestor,
             parts_acted_on=acted,
             halt_depth=self._halt_depth,
-            advice=_LOOK,
+            next_step=_LOOK,
         )
         return DeepReorganisation(
             f"the chain lost {depth} blocks that had passed as final, and with them purchases for "

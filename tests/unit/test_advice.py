@@ -15,7 +15,7 @@ from dam import logs
 from dam.advice import NEXT_STEP
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "dam"
-LOUD = {"warning", "error", "critical", "exception", "_alert", "_failed"}
+LOUD = {"warning", "error", "critical", "exception", "_alert", "alert", "alert_once", "_failed"}
 
 
 def calls() -> list[tuple[str, ast.Call, ast.AST]]:
@@ -48,9 +48,11 @@ def events(call: ast.Call, function: ast.AST) -> set[str]:
             if isinstance(node, ast.Assign) and any(
                 isinstance(target, ast.Name) and target.id == first.id for target in node.targets
             ):
+                either = node.value
+                parts = [either.body, either.orelse] if isinstance(either, ast.IfExp) else [either]
                 found |= {
                     part.value
-                    for part in ast.walk(node.value)
+                    for part in parts
                     if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value
                 }
     return found
@@ -67,7 +69,7 @@ def test_every_loud_line_says_what_to_do() -> None:
         missing += [
             f"{name}:{call.lineno}: {event}" for event in named - set(NEXT_STEP) if not said
         ]
-    assert {"cannot_run", "tick_failed", "purchase_late", "stopped_by_fault"} <= seen
+    assert {"no_balance", "tick_failed", "purchase_late", "stopped_by_fault"} <= seen
     assert missing == []
 
 

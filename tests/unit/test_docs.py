@@ -173,6 +173,8 @@ def logged_events() -> set[str]:
                 "critical",
                 "exception",
                 "_alert",
+                "alert",
+                "alert_once",
                 "_failed",
                 "level",
             }
