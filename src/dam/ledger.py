@@ -101,7 +101,8 @@ class Ledger:
         Raises:
             LedgerError: It is corrupt, of another version, or of another chain, market or account.
         """
-        db, before, copy = migrations.open_file(path, f"dam {binding.role.split()[0]} recover")
+        daemon = "watchdog" if "watchdog" in binding.role else "deliverer"
+        db, before, copy = migrations.open_file(path, f"dam {daemon} recover")
         ledger = cls(db, binding, documents=documents)
         ledger._bind(path)
         if copy is not None:

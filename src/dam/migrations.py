@@ -153,7 +153,7 @@ def back_up(db: sqlite3.Connection, path: Path, version: int) -> Path:
             copy.execute("PRAGMA journal_mode = DELETE")
         os.fsync(descriptor)
         part.replace(target)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -192,7 +192,8 @@ def _text(name: str) -> str:
     return resources.files("dam").joinpath("schema", name).read_text("utf-8")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Sees to it that the names in a folder are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

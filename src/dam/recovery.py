@@ -1,0 +1,231 @@
+"""Puts a ledger aside that is corrupt, of a newer program, or gone, and makes a new one.
+
+Nothing is deleted: the old file stays beside the new one. All but one thing comes back from the
+chain: to whom a part was sealed whose delivery was never mined. So these rows are salvaged from
+every older file of this ledger that can still be read, row by row, and the new ledger seals none of
+those parts to another buyer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from dam import migrations
+from dam.errors import LedgerError
+from dam.hashing import copy_id
+from dam.ledger import Binding, Ledger
+from dam.types import Address
+
+_COMPANIONS = ("-wal", "-shm")
+Key = tuple[bytes, int]
+"""CopyId and index of a part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What one old file gave."""
+
+    path: Path
+    parts: int
+    """How many sealed parts it told of."""
+    fault: str = ""
+    """Why it could not be read to its end; empty if it could."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What `recover` did."""
+
+    aside: Path | None
+    """Where the old ledger is now; None: there was none."""
+    sources: list[Salvage]
+    parts: int
+    """How many sealed parts the new ledger knows."""
+    at_odds: int
+    """Parts of which two files name different buyers; the newer file is believed."""
+
+
+@dataclass(slots=True)
+class _Found:
+    parts: dict[Key, tuple[bytes, bytes]] = field(default_factory=dict)
+    """Buyer's one-time key, and the fragment where it is known."""
+    at_odds: set[Key] = field(default_factory=set)
+
+
+def examine(path: Path, binding: Binding) -> str:
+    """Why a ledger needs to be recovered; empty if it is sound. Reads the whole file.
+
+    Raises:
+        LedgerError: It is sound, and belongs to another chain, market, account or role.
+    """
+    if not path.exists():
+        return "there is no ledger"
+    try:
+        with _opened(path) as db:
+            version = migrations.version_of(db)
+            if version > migrations.VERSION:
+                return f"a newer program wrote it (schema version {version})"
+            for (answer,) in db.execute("PRAGMA integrity_check(1)"):
+                if answer != "ok":
+                    return str(answer).splitlines()[0]
+            found = dict(db.execute("SELECT key, value FROM meta")) if version else {}
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    wrong = _not_ours(found, binding)
+    if wrong:
+        raise LedgerError(f"the ledger {path} belongs to {wrong}: name that account, or leave it")
+    return ""
+
+
+def recover(path: Path, binding: Binding) -> Recovery:
+    """Puts the ledger aside and makes a new one in its place; the caller holds its lock.
+
+    A kill on the way leaves the old file in its place or the new one, never half of one, and
+    nothing is lost: called again, it goes on.
+
+    Args:
+        path: The ledger.
+        binding: What the new one is bound to.
+
+    Raises:
+        OSError, LedgerError: The disk would not take it; the old file is where it was.
+    """
+    new = path.with_name(path.name + ".new")
+    for suffix in ("", *_COMPANIONS):
+        Path(f"{new}{suffix}").unlink(missing_ok=True)
+    found = _Found()
+    olds = [old for old in (path, *older(path)) if old.exists()]
+    sources = [_salvage(old, binding, found) for old in olds]
+    ledger = Ledger.open(new, binding)
+    with contextlib.closing(ledger), ledger.transaction() as db:
+        db.executemany(
+            "INSERT INTO spent VALUES (?, ?, ?, ?)",
+            [(*place, *sealed) for place, sealed in found.parts.items()],
+        )
+        ledger.note("ledger_recovered", parts=len(found.parts), at_odds=len(found.at_odds))
+    aside = _put_aside(path) if path.exists() else None
+    new.replace(path)
+    migrations.sync_folder(path.parent)
+    return Recovery(aside, sources, len(found.parts), len(found.at_odds))
+
+
+def retry(ledger: Ledger) -> int:
+    """Looks again at what a fault of the program made us refuse; returns how much that is.
+
+    Sales whose time is over stay refused. The watchdog looks again by itself.
+    """
+    with ledger.transaction() as db:
+        sales = db.execute(
+            "UPDATE purchases SET state = 'new', reason = '' WHERE state = 'refused' "
+            "AND reason = 'internal-error' AND orphaned = 0 "
+            "AND deadline > (SELECT coalesce(max(number), 0) FROM cursor)"
+        ).rowcount
+        documents = db.execute(
+            "UPDATE documents SET state = 'wanted', reason = '', attempts = 0 "
+            "WHERE state = 'refused' AND reason LIKE 'internal error%'"
+        ).rowcount
+        if documents:
+            sales += db.execute(
+                "UPDATE purchases SET state = 'new', reason = '' WHERE state = 'refused' "
+                "AND reason = 'document-refused' AND orphaned = 0 AND deadline > "
+                "(SELECT coalesce(max(number), 0) FROM cursor) AND EXISTS (SELECT 1 FROM documents "
+                "WHERE documents.seller = purchases.seller "
+                "AND documents.digest = purchases.store_digest AND documents.state = 'wanted')"
+            ).rowcount
+        if sales or documents:
+            ledger.note("looked_at_again", sales=sales, documents=documents)
+    return sales + documents
+
+
+def older(path: Path) -> list[Path]:
+    """Ledgers that were put aside, and copies from before a migration, the newest first."""
+    aside = [
+        p for p in path.parent.glob(f"{path.name}.aside-*") if not p.name.endswith(_COMPANIONS)
+    ]
+    found = [*aside, *migrations.backups(path)]
+    return sorted(found, key=lambda old: old.name.rpartition("-")[2], reverse=True)
+
+
+def _put_aside(path: Path) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = path.with_name(f"{path.name}.aside-{stamp}")
+    # The file keeps its name until the new one takes it. What SQLite keeps beside it must be gone
+    # by then: it would write an old log of changes into the new file.
+    aside.hardlink_to(path)
+    for suffix in _COMPANIONS:
+        companion = Path(f"{path}{suffix}")
+        if companion.exists():
+            companion.rename(f"{aside}{suffix}")
+    migrations.sync_folder(path.parent)
+    return aside
+
+
+def _salvage(path: Path, binding: Binding, found: _Found) -> Salvage:
+    """Takes over what a file knows of sealed parts, as far as it can be read."""
+    fault = ""
+    rows: dict[Key, tuple[bytes, bytes]] = {}
+    try:
+        with _opened(path) as db:
+            with contextlib.suppress(sqlite3.DatabaseError):
+                wrong = _not_ours(dict(db.execute("SELECT key, value FROM meta")), binding)
+                if wrong:
+                    return Salvage(path, 0, f"it belongs to {wrong}")
+            fault = _read(db, rows)
+    except sqlite3.DatabaseError as error:
+        fault = str(error)
+    for place, sealed in rows.items():
+        known = found.parts.setdefault(place, sealed)
+        if known[0] != sealed[0]:
+            found.at_odds.add(place)
+        elif not known[1] and sealed[1]:
+            found.parts[place] = sealed
+    return Salvage(path, len(rows), fault)
+
+
+def _read(db: sqlite3.Connection, rows: dict[Key, tuple[bytes, bytes]]) -> str:
+    """Reads what is there from both ends: a broken page in the middle hides itself alone."""
+    fault = ""
+    for order in ("purchase, idx", "purchase DESC, idx DESC", "seller, item_id, copy, idx"):
+        try:
+            query = f"SELECT * FROM sealed WHERE orphaned = 0 ORDER BY {order}"  # noqa: S608
+            for row in db.execute(query):
+                place = copy_id(Address(row["seller"]), row["item_id"], row["copy"])
+                rows[place, row["idx"]] = (row["buyer_key"], row["fragment"])
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            fault = str(error)
+    if migrations.version_of(db) < 2:
+        return fault
+    for order in ("copy_id, idx", "copy_id DESC, idx DESC"):
+        try:
+            for row in db.execute(f"SELECT * FROM spent ORDER BY {order}"):  # noqa: S608
+                rows.setdefault((row["copy_id"], row["idx"]), (row["buyer_key"], row["fragment"]))
+        except sqlite3.DatabaseError as error:
+            fault = str(error)
+    return fault
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A file to look at, which is not changed by that."""
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as db:
+        db.row_factory = sqlite3.Row
+        yield db
+
+
+def _not_ours(found: dict[str, str], binding: Binding) -> str:
+    """What a file belongs to, if that is not ``binding``; empty if it is, or does not say."""
+    wanted = {
+        "chain_id": str(binding.chain_id),
+        "market": binding.market,
+        "account": binding.account,
+        "role": binding.role,
+    }
+    wrong = [f"{key} {found[key]}" for key in wanted if key in found and found[key] != wanted[key]]
+    return ", ".join(wrong)
