@@ -42,6 +42,7 @@ from typing import Any
 from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 
+import dam
 from dam import logs, wiring
 from dam.abi_codec import market_abi
 from dam.accounts import Signer, load_account
@@ -238,6 +239,8 @@ class Ground(World):
         if not keys.exists():
             shutil.copytree(actor.dam_home / "keys", keys)
         values = {"DAM_RPC_URL": rpc or self.chain.url, "DAM_HOME": str(home)}
+        # The sources that this process runs, which may be a copy with a line taken out.
+        values["PYTHONPATH"] = str(Path(dam.__file__).parents[1])
         script = python(ROOT / "daemons" / "deliverer.py")
         inner = self.daemon(
             actor, "deliverer", command=command or script, env={**values, **(env or {})}
@@ -388,13 +391,13 @@ class Ground(World):
     ) -> None:
         """Mines until these daemons (all) have their part of these sales (all) on the chain."""
         who = daemons or tuple(self.daemons)
-        wanted = Counter(
+        # The same deliverer may have run more than once.
+        wanted = {
             (one.sale.copy_id, daemon.actor.address) for one in sales or self.sold for daemon in who
-        )
+        }
 
         async def there() -> bool:
-            found = Counter((log.copy_id, log.by) for log in await self.delivered())
-            return not wanted - found
+            return wanted <= {(log.copy_id, log.by) for log in await self.delivered()}
 
         names = ", ".join(map(str, who))
         await self.until(there, f"{len(wanted)} parts of {names}", **more)
