@@ -221,7 +221,11 @@ class Reader:
         first = cursor.number + 1
         if fine:
             first = max(self._first, cursor.number + 1 - self._overlap)
-        return await self._source.page(min(first, last), last, canonical=fine)
+        page = await self._source.page(min(first, last), last, canonical=fine)
+        if page.end.number <= cursor.number:
+            # The node takes fewer blocks at once than the overlap has: then without it.
+            page = await self._source.page(cursor.number + 1, last, canonical=fine)
+        return page
 
     def _pace(self, logs: int, blocks: int) -> None:
         """Chooses the next range: as many blocks as should hold about `_PAGE_LOGS`."""
