@@ -66,7 +66,7 @@ WANTED = [
     *(f"{name}: done" for name in ("requestExit", "cancelExit", "withdrawDelivererStake")),
     "everybody left",
 ]
-FORMS = {"quick": (120, 80), "nightly": (3000, 100)}
+FORMS = {"quick": (120, 80), "nightly": (2000, 100)}
 
 
 class Dice(random.Random):
