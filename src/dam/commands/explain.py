@@ -35,17 +35,28 @@ _TEXTS = {
     "ExitNotRequested": "{operator} did not ask to exit: run `dam deliverer exit` first",
     "ExitPending": "the stake of {operator} leaves from block {availableBlock} on",
     "ExitRequested": "{operator} asked to exit; take that back with `dam deliverer exit --cancel`",
+    "FallbackTooEarly": "until block {firstBlock} this part is its deliverer's alone; from then on "
+    "the seller's side may deliver it",
     "InvalidArbitrator": "{arbitrator} cannot arbitrate: it is the seller or the buyer",
+    "InvalidFragmentLength": "a fragment has exactly 80 bytes, and this one has {length}",
     "InvalidKey": "the X25519 key {key} is not canonical or of low order",
     "InvalidTerms": "the item's terms are impossible: its parts, its threshold or its commission",
     "NoArbitrator": "the item names no arbitrator, so nobody could rule on a dispute",
     "NotAllowed": "{caller} may not do this; use the account of the one who may (--account)",
+    "NotDelivered": "part {index} was never delivered, so there is nothing to supply once more: "
+    "deliver it",
     "NotEligible": "{operator} does not deliver: its stake is too low, or it asked to exit",
     "NotRegistered": "{operator} is no deliverer: run `dam deliverer stake` first",
     "NoStore": "{seller} has no store yet: `dam seller publish` opens one",
+    "NothingDelivered": "nothing of this batch was still to be delivered: the parts are there "
+    "already, the sales are closed, or it is too early",
     "NothingToWithdraw": "there is nothing to withdraw",
     "NotPlainAccount": "{caller} is a contract; this takes a plain account",
     "NotYourPart": "this part is the one of {deliverer}, not of {caller}",
+    "PartNotInItem": "the item's root does not commit to part {index} as it was given: another "
+    "item's, share, salt or deliverer",
+    "Reentered": "the market was called from within one of its own calls, by a token or by a "
+    "payee: such a one cannot be used here",
     "RulingTooHigh": "the buyer cannot get more than the price of {price} wei",
     "SellerStakeTooLow": "the seller's free stake is {free:wei}, and {needed:wei} are needed: "
     "he adds some with `dam seller stake`",
