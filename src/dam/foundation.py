@@ -23,7 +23,7 @@ from dam.sending import Sender, SendPolicy
 from dam.service import Sending, Service, Stop
 from dam.supervision import Supervision
 from dam.transactions import Signer
-from dam.types import Address
+from dam.types import FALLBACK_BLOCKS, Address
 
 Checkpoint = Callable[[str], None]
 Work = Callable[[Stop, Market, Ledger, logs.Log], Coroutine[Any, Any, None]]
@@ -95,6 +95,9 @@ class Foundation:
                     ) as ledger,
                 ):
                     self._beside.sources.ledger = path
+                    if self._seller is None:
+                        windows = deployment.windows
+                        self._beside.sources.turn_blocks = windows.refund_blocks - FALLBACK_BLOCKS
                     self._beside.sources.rollbacks = lambda: ledger.rollbacks
                     log.info(
                         "starting",

@@ -145,6 +145,8 @@ class Sources:
 
     pulse: Pulse | None = None
     ledger: Path | None = None
+    turn_blocks: int | None = None
+    """How long before a sale's deadline the seller may deliver in our place; None: he is us."""
     rollbacks: Callable[[], int] = lambda: 0
     endpoints: Nodes | None = None
     blocks: StoreStats | None = None
@@ -251,6 +253,12 @@ class _Reader(Collector):
                 "Blocks until the first open sale is too late; absent without one.",
                 found.next_deadline.block - head,
             )
+            if self.sources.turn_blocks is not None:
+                yield _gauge(
+                    "next_turn_blocks",
+                    "Blocks until the seller may deliver that sale in our place.",
+                    found.next_deadline.block - self.sources.turn_blocks - head,
+                )
 
     def _of_others(self) -> Iterator[Metric]:
         nodes, sender, blocks = self.sources.endpoints, self.sources.sender, self.sources.blocks
@@ -264,9 +272,7 @@ class _Reader(Collector):
             for host, fit in nodes.health.items():
                 up.add_metric((host,), fit)
             yield from (asked, failed, up)
-            yield _counter(
-                "logs_read", "Of the market, each once.", nodes.stats.logs
-            )
+            yield _counter("logs_read", "Of the market, each once.", nodes.stats.logs)
             yield _counter("rpc_disagreements", "Nodes told different.", nodes.stats.disagreements)
             yield _gauge("rpc_agree", "0: nodes are at odds just now.", not nodes.disagreement)
         if sender is not None:
