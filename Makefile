@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo`, `make test`. Each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test audit audit-full lint format abi bench lock clean
+.PHONY: help setup kubo demo test audit audit-full soak schedules lint format abi bench lock clean
 
 # The pinned tools first on PATH, as `source scripts/env.sh` gives them by hand.
 ENV := . scripts/env.sh;
@@ -28,6 +28,14 @@ audit: setup  ## what shows that the contract adds up, in its quick form (under 
 
 audit-full: setup  ## ... in its nightly form (hours; renews docs/audit-full.md)
 	@$(ENV) exec python scripts/audit.py --full --write $(STAGES)
+
+soak: setup  ## an hour under every fault (MINUTES=, RATE=, SEED=, WRITE=1 renews docs/soak.md)
+	@$(ENV) exec python scripts/soak.py --minutes $(or $(MINUTES),60) --rate $(or $(RATE),1) \
+	  --seed $(or $(SEED),1) $(if $(WRITE),--write)
+
+schedules: setup  ## two hundred random schedules of faults (DAM_SCHEDULES=, each by its seed)
+	@$(ENV) DAM_SCHEDULES=$${DAM_SCHEDULES:-200} python -m pytest -p no:ape_test \
+	  tests/faults/test_schedules.py
 
 lint: setup  ## ruff, formatting, types
 	@$(ENV) ruff check . && ruff format --check . && mypy && forge fmt --check $(SOLIDITY)

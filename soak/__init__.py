@@ -1,0 +1,15 @@
+"""The soak: three deliverers, a watchdog, Kubo and Anvil for an hour, with every fault at random.
+
+``scripts/soak.py`` runs it; `stage` sets the scene, `buyer` and `publisher` trade, `injectors` and
+`director` make trouble, `gauges` measure, `checker` reads the chain by itself, `report` tells.
+"""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+# Some libraries install a package "tests" of their own, which would be found before our folder.
+if "tests" not in sys.modules:
+    _tests = ModuleType("tests")
+    _tests.__path__ = [str(Path(__file__).resolve().parents[1] / "tests")]
+    sys.modules["tests"] = _tests

@@ -1,0 +1,419 @@
+"""One soak from beginning to end, and what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dam import hashing, sharing
+from dam.errors import DamError
+from dam.payload import open_payload
+from dam.rpc import JsonRpc
+from soak.buyer import Buyer
+from soak.checker import Arrived, Checker, Ledgers, Sold, Verdict
+from soak.director import Director
+from soak.gauges import Gauge
+from soak.injectors import Theatre
+from soak.publisher import Publisher
+from soak.stage import Stage
+from tests.faults.ground import Part, parts_in
+from tests.faults.oracle import forms
+
+_SAMPLE_SECONDS = 5.0
+_PULSE_SECONDS = 15.0
+_POOL_SECONDS = 1.0
+_GOODS = 100
+"""How many goods are rebuilt at the end."""
+_QUIET_BLOCKS = 12
+_BAD_EVENTS = ("internal_error", "stopped_by_fault")
+
+
+@dataclass
+class Options:
+    """What a run is told."""
+
+    minutes: float
+    rate: float
+    seed: int
+    folder: Path | None = None
+    edition_seconds: float = 30.0
+    troubles: float = 11.5
+    """How often each kind of trouble is to strike in an hour."""
+    warm_minutes: float = 10.0
+    """Slopes are measured after these."""
+
+
+@dataclass
+class Result:
+    """What a run found."""
+
+    options: Options
+    seconds: float
+    verdict: Verdict
+    ledgers: Ledgers
+    signed: int
+    sent_again: int
+    swapped: int
+    editions: int
+    goods: tuple[int, int]
+    """Rebuilt and right, and tried."""
+    struck: Counter[str]
+    missed: Counter[str]
+    groups: dict[str, str]
+    """Group of each kind, in the order of the table."""
+    events: Counter[str]
+    """Single strikes of the proxies' rules, by proxy and rule."""
+    gauges: list[Gauge]
+    deaths: dict[str, Counter[str]]
+    excuses: Counter[str]
+    """Why parts were late."""
+    unexcused: list[str]
+    twice: list[str]
+    """Parts in two waiting transactions of one account at the same time."""
+    carried_again: int
+    """Parts that more than one mined transaction carried, of which one delivered: wasted gas."""
+    logged: Counter[str]
+    """Log lines at warning or above, by event."""
+    leaks: list[str]
+    troubles: list[str]
+    blocks: int = 0
+    machine: str = ""
+
+
+@dataclass
+class _Watch:
+    """What is looked at all the time."""
+
+    stage: Stage
+    checker: Checker
+    gauges: list[Gauge] = field(default_factory=list)
+    twice: dict[tuple[str, Part], set[int]] = field(default_factory=dict)
+
+    async def sample(self) -> None:
+        """Samples processes until cancelled."""
+        stage = self.stage
+        nodes = {"anvil": stage.chain.pid, "self": 0}
+        if stage.kubo_node is not None:
+            nodes["kubo"] = stage.kubo_node.pid
+        gauges = {name: Gauge(name) for name in [k.name for k in stage.keepers] + list(nodes)}
+        self.gauges = list(gauges.values())
+        own = os.getpid()
+        while True:
+            at = stage.seconds()
+            for keeper in stage.keepers:
+                if keeper.daemon.running:
+                    gauges[keeper.name].take(keeper.daemon.pid, at)
+            for name, pid in nodes.items():
+                gauges[name].take(pid or own, at)
+            await asyncio.sleep(_SAMPLE_SECONDS)
+
+    async def pool(self) -> None:
+        """Looks for parts in two waiting transactions of one account, until cancelled."""
+        ours = {keeper.actor.address.lower() for keeper in self.stage.keepers}
+        async with JsonRpc(self.stage.chain.url) as rpc:
+            while True:
+                with suppress(DamError):
+                    content = await rpc.call("txpool_content")
+                    for kind in ("pending", "queued"):
+                        for account, queue in content.get(kind, {}).items():
+                            if account.lower() in ours:
+                                self._carried(account.lower(), queue)
+                await asyncio.sleep(_POOL_SECONDS)
+
+    def _carried(self, account: str, queue: dict[str, dict[str, str]]) -> None:
+        carried: dict[Part, set[int]] = {}
+        for nonce, tx in queue.items():
+            for part in parts_in(tx["input"]):
+                carried.setdefault(part, set()).add(int(nonce))
+        for part, nonces in carried.items():
+            if len(nonces) > 1:
+                self.twice.setdefault((account, part), set()).update(nonces)
+
+    async def pulse(self, director: Director, say: Callable[[str], None]) -> None:
+        """A line now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(_PULSE_SECONDS)
+            with suppress(OSError, KeyError):
+                say(await self._line(director))
+
+    async def _line(self, director: Director) -> str:
+        head = await self.checker.head()
+        sold, arrived, _ = await self.checker.events(head - 250, head)
+        there = Counter(part.copy_id for part in arrived)
+        missing = [sale for sale in sold if there[sale.copy_id] < sale.parts]
+        oldest = max((head - sale.block for sale in missing), default=0)
+        sizes = " ".join(f"{g.samples[-1].rss / 1e6:.0f}" for g in self.gauges if g.samples)
+        return (
+            f"{self.stage.seconds():6.0f} s  block {head}  open {len(missing)}, the oldest "
+            f"{oldest} blocks  troubles {director.struck.total()}  RSS {sizes} MB"
+        )
+
+
+async def play(options: Options, say: Callable[[str], None] = print) -> Result:
+    """Runs a soak; see `Options`. Says how it goes, a line at a time."""
+    chance = random.Random(options.seed)
+
+    def fork() -> random.Random:
+        return random.Random(chance.getrandbits(64))
+
+    async with Stage(seed=options.seed, folder=options.folder) as stage:
+        say(f"four daemons are ready; seed {options.seed}; files in {stage.folder.name}")
+        seconds = options.minutes * 60
+        publisher = Publisher(
+            stage,
+            fork(),
+            copies=max(4, int(options.rate * options.edition_seconds)),
+            every=options.edition_seconds,
+        )
+        await publisher.publish()
+        buyer = Buyer(stage, publisher, fork(), rate=options.rate)
+        await buyer.open()
+        director = Director(Theatre(stage, buyer, fork()), fork(), per_hour=options.troubles)
+        deployment = stage.deployment
+        checker = Checker(
+            stage.chain.url,
+            deployment.market,
+            deployment.first_block,
+            deployment.windows.refund_blocks,
+        )
+        watch = _Watch(stage, checker)
+        aside = [
+            asyncio.create_task(work)
+            for work in (
+                publisher.run(),
+                watch.sample(),
+                watch.pool(),
+                watch.pulse(director, say),
+            )
+        ]
+        blocks = _Blocks(stage, checker)
+        aside.append(asyncio.create_task(blocks.run()))
+        try:
+            await _act(buyer, director, seconds, aside)
+            say("no more troubles; waiting for the last parts")
+            await _settle(stage, checker, buyer)
+        finally:
+            for task in aside:
+                task.cancel()
+            await asyncio.gather(*aside, return_exceptions=True)
+        took = stage.seconds()
+        await stage.end()
+        say("the daemons have drained; reading the whole chain")
+        accounts = [keeper.actor.address for keeper in stage.keepers]
+        verdict = await checker.judge(accounts[:-1], buyer.secrets)
+        ledgers = await checker.transactions(accounts)
+        result = Result(
+            options=options,
+            seconds=took,
+            verdict=verdict,
+            ledgers=ledgers,
+            signed=buyer.signed,
+            sent_again=buyer.sent_again,
+            swapped=buyer.swapped,
+            editions=publisher.published,
+            goods=await _rebuild(stage, publisher, buyer, verdict, fork()),
+            struck=director.struck,
+            missed=director.missed,
+            groups={kind.name: kind.group for kind in director.kinds},
+            events=Counter(
+                {f"rpc {name}": n for name, n in stage.struck.items()}
+                | {f"ipfs {name}": n for name, n in stage.struck_ipfs.items()}
+            ),
+            gauges=watch.gauges,
+            deaths={keeper.name: keeper.deaths for keeper in stage.keepers},
+            excuses=Counter(),
+            unexcused=[],
+            twice=_twice(watch),
+            carried_again=_carried_again(ledgers),
+            logged=Counter(),
+            leaks=_leaks(stage),
+            troubles=[*director.troubles, *(t for k in stage.keepers for t in k.troubles)],
+            blocks=await checker.head(),
+        )
+        _excuse(result, stage, blocks)
+        _read_logs(result, stage)
+        return result
+
+
+async def _act(
+    buyer: Buyer, director: Director, seconds: float, aside: list[asyncio.Task[None]]
+) -> None:
+    """Buys and troubles. What runs aside ends only by failing, and then so does this."""
+    both = [asyncio.create_task(buyer.run(seconds)), asyncio.create_task(director.run(seconds))]
+    left: set[asyncio.Task[None]] = {*both, *aside}
+    while not all(task.done() for task in both):
+        done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+
+async def _settle(stage: Stage, checker: Checker, buyer: Buyer) -> None:
+    """Honest nodes from here on, until every part is there or too late, and final."""
+    for keeper in stage.keepers:
+        keeper.proxy.clear()
+        keeper.ipfs.clear()
+        await keeper.proxy.stop_hanging()
+    await stage.pay_all()
+    end = stage.seconds() + stage.deployment.windows.refund_blocks + 30
+    while stage.seconds() < end:
+        await buyer.remind()
+        head = await checker.head()
+        sold, arrived, _ = await checker.events(head - 330, head)
+        there = Counter(part.copy_id for part in arrived)
+        newest = max([one.block for one in sold] + [one.block for one in arrived], default=0)
+        if all(there[s.copy_id] >= s.parts for s in sold) and head > newest + _QUIET_BLOCKS:
+            return
+        await asyncio.sleep(1)
+
+
+class _Blocks:
+    """When each block was mined: outages are in seconds of the soak, sales in blocks."""
+
+    def __init__(self, stage: Stage, checker: Checker) -> None:
+        self._stage, self._checker = stage, checker
+        self._seen: dict[int, float] = {}
+
+    async def run(self) -> None:
+        while True:
+            with suppress(OSError, KeyError):
+                self._seen[await self._checker.head()] = self._stage.seconds()
+            await asyncio.sleep(0.5)
+
+    def time_of(self, block: int) -> float:
+        """When a block was there, to a second or so."""
+        known = [number for number in self._seen if number <= block]
+        return self._seen[max(known)] if known else 0.0
+
+
+def _excuse(result: Result, stage: Stage, blocks: _Blocks) -> None:
+    """Finds the reason of every late part: an outage of its deliverer that left no time.
+
+    Of the 100 blocks (seconds) after the purchase it must have been hurt in more than half, or the
+    part is late without a reason.
+    """
+    for sale, part in result.verdict.late:
+        keeper = stage.keepers[part.index]
+        first = blocks.time_of(sale.block)
+        last = first + 100
+        spans = [
+            (max(first, o.began), min(last, o.until), o.cause)
+            for o in keeper.outages
+            if o.began < last and o.until > first
+        ]
+        hurt = _covered([(start, end) for start, end, _ in spans])
+        where = f"part {part.index} of a sale in block {sale.block}, there in block {part.block}"
+        if hurt < 50:
+            result.unexcused.append(f"{where}: {keeper.name} was hurt for {hurt:.0f} s only")
+        else:
+            cause = max(spans, key=lambda span: span[1] - span[0])[2]
+            result.excuses[f"{keeper.name}: {cause.split(' for ')[0]}"] += 1
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    """Length of the union of some intervals."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def _twice(watch: _Watch) -> list[str]:
+    """Parts that stood in two waiting transactions of an account."""
+    return [
+        f"part {index} of 0x{copy.hex()[:8]} waited under nonces {sorted(nonces)} of {account}"
+        for (account, (copy, index)), nonces in watch.twice.items()
+    ]
+
+
+def _carried_again(ledgers: Ledgers) -> int:
+    """Parts in more than one mined transaction.
+
+    The contract passes over what it cannot take in a batch: parts whose purchase was moved to
+    another block by a reorganisation, say, or that the watchdog brought first.
+    """
+    mined = Counter(part for data in ledgers.calls for part in parts_in(data))
+    return sum(times > 1 for times in mined.values())
+
+
+async def _rebuild(
+    stage: Stage, publisher: Publisher, buyer: Buyer, verdict: Verdict, chance: random.Random
+) -> tuple[int, int]:
+    """Rebuilds some goods as their buyers would; how many came out right, and how many were tried.
+
+    Files come through Kubo, keys from the parts on the chain.
+    """
+    whole = [s for s in verdict.sold if len(verdict.shares.get((s.copy_id, s.block), {})) >= 2]
+    chosen = chance.sample(whole, min(_GOODS, len(whole)))
+    right = 0
+    for sale in chosen:
+        parts = list(verdict.shares[sale.copy_id, sale.block].values())
+        chance.shuffle(parts)
+        right += await _good(stage, publisher, buyer, sale, parts)
+    return right, len(chosen)
+
+
+async def _good(
+    stage: Stage, publisher: Publisher, buyer: Buyer, sale: Sold, parts: list[Arrived]
+) -> bool:
+    from dam.sealing import open_fragment
+
+    item = publisher.versions[sale.digest].store.item(sale.item_id)
+    assert item is not None
+    shares = {
+        part.index: open_fragment(part.fragment, buyer.secrets[sale.keys[part.index]])
+        for part in parts[: sale.threshold]
+    }
+    key = sharing.join(shares, sale.threshold)
+    copy = sale.copy if sale.stock else 0
+    domain = hashing.domain(
+        stage.deployment.chain_id,
+        stage.deployment.market,
+        stage.shop.seller.address,
+        sale.item_id,
+        sale.stock,
+        copy,
+    )
+    pieces = open_payload(stage.blocks, item.payload(sale.copy), key, domain)
+    good = b"".join([piece async for piece in pieces])
+    return good == publisher.goods[item.name][copy]
+
+
+def _leaks(stage: Stage) -> list[str]:
+    """Secrets that stand in a daemon's log."""
+    secrets = {"the seller's seed": stage.shop.seed.seed}
+    for keeper in stage.keepers:
+        secrets[f"key of {keeper.name}"] = bytes.fromhex(keeper.actor.private_key[2:])
+        secrets[f"passphrase of {keeper.name}"] = keeper.actor.passphrase.encode()
+        secrets[f"key in the node's address of {keeper.name}"] = keeper.proxy.secret.encode()
+    found = []
+    for keeper in stage.keepers:
+        text = keeper.daemon.log.read_text("utf-8", "replace")
+        for name, secret in secrets.items():
+            if any(form in text for form in forms(secret)):
+                found.append(f"{name} stands in the log of {keeper.name}")
+    return found
+
+
+def _read_logs(result: Result, stage: Stage) -> None:
+    """Counts what the daemons warned of; what must never be said is a trouble."""
+    for keeper in stage.keepers:
+        for line in keeper.daemon.lines():
+            event = str(line.get("event"))
+            if line.get("level") in ("warning", "error", "critical"):
+                result.logged[event] += 1
+            if event in _BAD_EVENTS:
+                result.troubles.append(f"{keeper.name}: {json.dumps(line)[:1500]}")
+
+
+def say_now(text: str) -> None:
+    """Prints at once, with the time of day (UTC)."""
+    print(time.strftime("%H:%M:%S", time.gmtime()), text, flush=True)

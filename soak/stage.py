@@ -1,0 +1,137 @@
+"""Where the soak plays: a chain of one-second blocks, a real IPFS node, a shop, four daemons."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from dam.deployment import save_deployment
+from dam.market import Market
+from dam.rpc import JsonRpc
+from dam.testing.market import deploy_market
+from dam.testing.nodes import AnvilNode
+from demo.actors import Actor
+from demo.processes import Reaper
+from demo.shop import ETHER, Shop, open_shop
+from demo.world import ROOT, World
+from soak.keeper import Keeper
+from tests.faults.ipfs_proxy import IpfsProxy
+from tests.faults.rpc_proxy import RpcProxy
+
+KEPT_STATES = 128
+"""Blocks that Anvil can go back: more than any reorganisation here, and more than daemons ask."""
+_CACHES = shutil.ignore_patterns("__pycache__")
+COINS = 10_000 * ETHER
+FEE = 10**16
+"""Wei a part: it pays for gas of a hundred gwei, so that only a jump of the base fee is above."""
+
+
+class Stage(World):
+    """A `demo.world.World` for an hour. ``shop`` is open and ``keepers`` are made once entered.
+
+    Args:
+        seed: Of the proxies' chances.
+        folder: Where everything is kept, also afterwards; None for a temporary folder.
+        poll: Seconds between two looks of a daemon at the chain.
+        confirmations: How deep a block is before a daemon acts on it.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        folder: Path | None = None,
+        poll: float = 0.5,
+        confirmations: int = 1,
+    ) -> None:
+        super().__init__(folder=folder, kubo=True, confirmations=confirmations)
+        self._seed = seed
+        self._poll = poll
+        self.began = time.monotonic()
+        self.opened = 0
+        """Block in which all was set up."""
+        self.shop: Shop
+        self.keepers: list[Keeper] = []
+        """Three deliverers, then the watchdog. The first deliverer is never killed."""
+        self.struck: Counter[str] = Counter()
+        """Every single event that an RPC proxy injected, by its own name."""
+        self.struck_ipfs: Counter[str] = Counter()
+        """The same of the IPFS proxies."""
+
+    async def _start(self) -> None:
+        stack = self._stack
+        self.folder = self._given or Path(tempfile.mkdtemp(prefix="dam-soak-"))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._given is None:
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.reaper = Reaper()
+        stack.callback(self.reaper.close)
+        if self._given is None:
+            self.reaper.remove(self.folder)
+        # Under Cancun, and with old states pruned, a block costs the same however many there are.
+        args = ("--hardfork", "cancun", "--prune-history", str(KEPT_STATES))
+        self.chain = await stack.enter_async_context(
+            AnvilNode(args=args, folder=self.folder / "anvil")
+        )
+        self._guard(self.chain.pid)
+        # Daemons that start again in an hour run the same code, whatever is edited meanwhile.
+        shutil.copytree(ROOT / "src", self.folder / "src", ignore=_CACHES, dirs_exist_ok=True)
+        await self._start_blocks()
+        self.rpc = await stack.enter_async_context(JsonRpc(self.chain.url))
+        self.deployment = await asyncio.to_thread(deploy_market, self.chain)
+        save_deployment(self.deployment, self.record)
+        self.market = Market(self.rpc, self.deployment)
+        self.shop = await open_shop(
+            self, stake=1000 * ETHER, supply=10**6, commission=3 * FEE, price=ETHER // 10
+        )
+        await self._make_keepers()
+        self.opened = await self.block()
+        await self.rpc.call("evm_setIntervalMining", 1)
+        self.began = time.monotonic()
+        for keeper in self.keepers:
+            keeper.begin()
+        stack.push_async_callback(self.end)
+        await asyncio.gather(*(keeper.ready() for keeper in self.keepers))
+
+    async def _make_keepers(self) -> None:
+        for number in range(len(self.shop.deliverers) + 1):
+            seed = self._seed * 100 + number
+            proxy = await self._stack.enter_async_context(
+                RpcProxy(self.chain.url, counted=self.struck, seed=seed)
+            )
+            ipfs = await self._stack.enter_async_context(
+                IpfsProxy(self.ipfs, counted=self.struck_ipfs, seed=seed)
+            )
+            watchdog = number == len(self.shop.deliverers)
+            actor = self.shop.operator if watchdog else self.shop.deliverers[number]
+            env = {
+                "PYTHONPATH": str(self.folder / "src"),
+                "DAM_RPC_URL": proxy.url,
+                "DAM_IPFS": ipfs.url,
+                "DAM_POLL": str(self._poll),
+                "DAM_CONFIRMATIONS": str(self.confirmations),
+            }
+            make = self.shop.watchdog(env=env) if watchdog else self.shop.deliverer(number, env=env)
+            self.keepers.append(Keeper(make, actor, proxy, ipfs, self.seconds, mortal=number > 0))
+
+    def seconds(self) -> float:
+        """Since the daemons were started."""
+        return time.monotonic() - self.began
+
+    async def actor(self, name: str, wei: int = COINS) -> Actor:
+        """As in the demo, only richer: an hour of gas at any price."""
+        return await super().actor(name, wei)
+
+    async def pay_all(self) -> None:
+        """Gives every daemon coins, but for those whose coins were taken on purpose."""
+        for keeper in self.keepers:
+            if not keeper.poor:
+                await self.rpc.call("anvil_setBalance", keeper.actor.address, hex(COINS))
+
+    async def end(self) -> None:
+        """Stops all daemons in good order."""
+        await asyncio.gather(*(keeper.end() for keeper in self.keepers))
