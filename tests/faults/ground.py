@@ -102,6 +102,7 @@ class Ground(World):
         self.log = Sink()
         self.secrets: dict[str, bytes] = {}
         """What must stand in no log: name to bytes. `remember` adds to it."""
+        self._next_copy = 0
         self.base_fee: int | None = None
         """Of every block that is mined, in wei per gas; None: as the chain has it."""
         self.scratch = Path()
@@ -159,8 +160,8 @@ class Ground(World):
         self._snapshot = await self.rpc.call("evm_snapshot")
         self.first = await self.block() + 1
         self.scratch = scratch
-        self.sold, self.people, self.doubles = [], list(self._spare), []
-        self.base_fee = None
+        self.sold, self.people, self.doubles = [], self._spare[:-1], []
+        self.base_fee, self._next_copy = None, 0
         self.log.seek(0)
         self.log.truncate()
         logs.configure(stream=self.log)
@@ -283,7 +284,12 @@ class Ground(World):
             depth: How many.
             again: Raw transactions (0x-hex) of the new blocks, and each one's place, from 0.
         """
-        await self.rpc.call("anvil_reorg", depth, [list(pair) for pair in again])
+        # A transfer that the old branch lacks: Anvil could make the very same blocks again.
+        stranger = self._spare[-1]
+        fork = hex(await self.block() - depth)
+        nonce = int(await self.rpc.call("eth_getTransactionCount", stranger.address, fork), 16)
+        other = await self.signed(stranger, b"", value=depth, to=stranger.address, nonce=nonce)
+        await self.rpc.call("anvil_reorg", depth, [list(pair) for pair in (*again, (other, 0))])
 
     async def send_data(self, actor: Actor, data: bytes, *, value: int = 0) -> Receipt:
         """Sends a call of the market from an actor and mines a block with it."""
@@ -320,10 +326,10 @@ class Ground(World):
     async def buy(self, copies: int = 1, *, buyer: Actor | None = None) -> list[Bought]:
         """Sells so many copies in one block, to different buyers where there are enough."""
         ready = []
-        next_copy = len(self.sold)
         for number in range(copies):
             actor = buyer or self.people[number % len(self.people)]
-            order = await trade.order(self, self.shop.seller, ITEM, next_copy + number)
+            order = await trade.order(self, self.shop.seller, ITEM, self._next_copy)
+            self._next_copy += 1
             await self.post(actor, order.data, value=order.terms.price)
             ready.append(order)
         block = await self.mine()
@@ -335,6 +341,21 @@ class Ground(World):
                 # Not the daemon's, and still nothing that it should ever come to know.
                 self.remember(f"one-time key {index} of a buyer", secret)
         return bought
+
+    async def recount(self) -> None:
+        """After a reorganisation: ``sold`` is what the chain has now, wherever it stands there."""
+        newest = await self.block()
+        logs = await self.market.logs(min(self.first, newest), newest)
+        found = {(log.copy_id, log.keys): log for log in logs if isinstance(log, Purchase)}
+        self.sold = [
+            Bought(found[one.sale.copy_id, one.sale.keys], one.secrets)
+            for one in self.sold
+            if (one.sale.copy_id, one.sale.keys) in found
+        ]
+
+    async def raw(self, tx_hash: bytes) -> str:
+        """A mined transaction's raw bytes, 0x-hex."""
+        return str(await self.rpc.call("eth_getRawTransactionByHash", "0x" + tx_hash.hex()))
 
     async def delivered(self, *, by: Address | None = None) -> list[FragmentDelivered]:
         """All parts on the chain that were delivered since `reset`."""

@@ -62,7 +62,7 @@ async def test_f1_killed_before_the_cursor_is_saved(ground: Ground, injected: In
     2,
     "killed: cursor saved",
     by="C",
-    breaks="src/dam/ledger.py:new += self._save_log(log, refund_blocks)",
+    breaks="src/dam/ledger.py:new += self._save_purchases(rows.purchases, refund_blocks)",
 )
 async def test_f2_killed_after_the_cursor_is_saved(ground: Ground, injected: Injected) -> None:
     dying = await die(ground, injected, "F2")
@@ -74,7 +74,7 @@ async def test_f2_killed_after_the_cursor_is_saved(ground: Ground, injected: Inj
     3,
     "killed: document fetched",
     by="C",
-    breaks="src/dam/ledger.py:self.want_document(log.seller, log.digest, log.root)",
+    breaks="src/dam/ledger.py:self.want_document(Address(row[3]), *row[4:])",
 )
 async def test_f3_killed_with_a_document_in_hand(ground: Ground, injected: Injected) -> None:
     dying = await die(ground, injected, "F3")
@@ -99,7 +99,7 @@ async def test_f4_killed_with_a_part_open(ground: Ground, injected: Injected) ->
     5,
     "killed: fragment sealed",
     by="C",
-    breaks='src/dam/roles/deliverer.py:self._ledger.mark_sale(sale.id, "serving")',
+    breaks='src/dam/roles/deliverer.py:decisions.mark(sale, "serving")',
 )
 async def test_f5_killed_with_a_fragment_sealed(ground: Ground, injected: Injected) -> None:
     dying = await die(ground, injected, "F5")
@@ -113,8 +113,7 @@ async def test_f5_killed_with_a_fragment_sealed(ground: Ground, injected: Inject
     6,
     "killed: journalled, not sent",
     by="C",
-    breaks="src/dam/sending.py:anew = self._seen is None or "
-    "self._ledger.rollbacks != self._rollbacks",
+    breaks="src/dam/nursing.py:anew = self._ledger.rollbacks != self._rollbacks",
     instead="anew = False",
 )
 async def test_f6_killed_before_the_transaction_is_sent(ground: Ground, injected: Injected) -> None:
@@ -134,7 +133,7 @@ async def test_f6_killed_before_the_transaction_is_sent(ground: Ground, injected
     7,
     "killed: sent, hash unsaved",
     by="C",
-    breaks="src/dam/sending.py:self._outbox.mark_sent(attempt)",
+    breaks="src/dam/submitting.py:self.outbox.mark_sent(taken)",
 )
 async def test_f7_killed_after_the_transaction_is_sent(ground: Ground, injected: Injected) -> None:
     dying = await die(ground, injected, "F7")
@@ -153,7 +152,8 @@ async def test_f7_killed_after_the_transaction_is_sent(ground: Ground, injected:
     8,
     "killed: mined, unrecorded",
     by="C",
-    breaks="src/dam/sending.py:await self._settle(slot, cursor)",
+    breaks="src/dam/nursing.py:"
+    "await self._settle([slot for slot in live if slot.nonce < final], cursor)",
 )
 async def test_f8_killed_before_the_receipt_is_recorded(ground: Ground, injected: Injected) -> None:
     dying = await die(ground, injected, "F8")

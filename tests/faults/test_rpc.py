@@ -154,9 +154,8 @@ async def test_f23_a_node_that_gives_ten_blocks_at_a_time(
     24,
     "duplicate logs",
     by="P",
-    breaks='src/dam/ledger.py:"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) '
-    'ON CONFLICT DO NOTHING",',
-    instead='"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",',
+    breaks='src/dam/ledger.py:f"INSERT INTO {target} ON CONFLICT DO NOTHING"',
+    instead='f"INSERT INTO {target}"',
 )
 async def test_f24_every_log_twice(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
@@ -203,7 +202,7 @@ async def test_f26_a_log_is_left_out(ground: Ground, proxy: RpcProxy, injected: 
     27,
     "removed: true",
     by="P",
-    breaks='src/dam/market.py:if raw.get("removed") not in (None, False):',
+    breaks="src/dam/intake.py:if raw.removed:",
     instead="if False:",
 )
 async def test_f27_a_removed_log_is_no_purchase(
@@ -247,7 +246,7 @@ async def test_f28_a_node_of_another_chain(
     29,
     "forged address or topic",
     by="P",
-    breaks='src/dam/market.py:if str(raw.get("address")).lower() != self.address.lower():',
+    breaks="src/dam/intake.py:if raw.address != address and raw.address.lower() != address:",
     instead="if False:",
 )
 async def test_f29_logs_that_are_not_the_markets(
@@ -271,7 +270,7 @@ async def test_f29_logs_that_are_not_the_markets(
     30,
     "receipt null for ever",
     by="P",
-    breaks="src/dam/sending.py:if slot.attempts and not self._outbox.of_slot(slot.id):",
+    breaks="src/dam/nursing.py:if slot.attempts and not self._outbox.of_slot(slot.id):",
     instead="if False:",
 )
 async def test_f30_no_receipt_ever(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
@@ -332,8 +331,9 @@ async def test_f32_an_error_although_it_was_taken(
     33,
     "absurd gas estimate",
     by="P",
-    breaks="src/dam/transactions.py:return min(estimate * 3 // 2 + 20_000, cap)",
-    instead="return estimate * 3 // 2 + 20_000",
+    breaks="src/dam/dispatch.py:return min(estimate * 9 // 8 + 20_000, "
+    "100_000 + self._policy.part_gas * parts)",
+    instead="return estimate * 9 // 8 + 20_000",
 )
 async def test_f33_an_absurd_gas_estimate(
     ground: Ground, proxy: RpcProxy, injected: Injected
@@ -352,9 +352,9 @@ async def test_f33_an_absurd_gas_estimate(
     34,
     "absurd fee",
     by="P",
-    breaks="src/dam/transactions.py:"
-    'capped = min(quantity(tip, "eth_maxPriorityFeePerGas"), max_tip)',
-    instead='capped = quantity(tip, "eth_maxPriorityFeePerGas")',
+    breaks="src/dam/fees.py:"
+    "tip = min(price.tip * (RAMP + 4 * haste(left)) // RAMP, policy.max_tip)",
+    instead="tip = price.tip * (RAMP + 4 * haste(left)) // RAMP",
 )
 async def test_f34_an_absurd_fee(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()

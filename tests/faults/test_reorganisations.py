@@ -1,0 +1,213 @@
+"""F11 to F16: the chain changes its mind."""
+
+from __future__ import annotations
+
+from dam.types import CopyId
+from demo import trade
+from demo.shop import ITEM
+from demo.trade import Bought
+from tests.faults import rpc_proxy as bad
+from tests.faults.ground import Deliverer, Ground
+from tests.faults.oracle import oracle
+from tests.faults.rpc_proxy import RpcProxy
+from tests.faults.table import Injected, fault
+
+DEPTHS = range(1, 21)
+# Blocks are mined at once here: what is to be had at their pace is not a question of fees.
+HASTE = {"DAM_CONFIRMATIONS": "0"}
+
+
+async def read(ground: Ground, daemon: Deliverer) -> None:
+    """Waits until the daemon has read the newest block."""
+    newest = await ground.block()
+    await ground.wait(lambda: daemon.cursor() >= newest, f"block {newest} was read")
+
+
+async def reorganised(
+    ground: Ground,
+    daemon: Deliverer,
+    injected: Injected,
+    depth: int,
+    again: tuple[tuple[str, int], ...] = (),
+) -> None:
+    """Replaces blocks, and waits until the daemon has noticed."""
+    seen = len(daemon.logged("reorganisation"))
+    await ground.reorganise(depth, again)
+    injected.add("blocks replaced", depth)
+    await ground.recount()
+    await ground.until(
+        lambda: len(daemon.logged("reorganisation")) > seen, "the reorganisation was seen"
+    )
+
+
+@fault(
+    11,
+    "reorganisation, depth 1..20, before delivery",
+    breaks="src/dam/reader.py:return None if here.hash == cursor.hash else "
+    "await self._roll_back(cursor)",
+    instead="return None",
+)
+async def test_f11_the_purchase_moves_before_delivery(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url, env=HASTE).start()
+    for depth in DEPTHS:
+        # Nothing of ours is mined for as long as the node takes no transactions.
+        full = proxy.inject(bad.Refusal(-32000, "txpool is full"), "eth_sendRawTransaction")
+        [bought] = await ground.buy()
+        raw = await ground.raw(bought.sale.at.tx_hash)
+        await ground.mine(depth - 1) if depth > 1 else None
+        await read(ground, daemon)
+        await reorganised(ground, daemon, injected, depth, ((raw, 0),))
+        assert len(ground.sold) == depth, "the purchase is on the new branch, too"
+        full.stop()
+        await ground.until_delivered(sales=ground.sold[-1:])
+    await ground.settle_down()
+    assert (await oracle(ground))["delivered"] == len(DEPTHS)
+    assert await daemon.stop() == 0
+
+
+@fault(
+    12,
+    "reorganisation, depth 1..20, after delivery",
+    breaks='src/dam/ledger.py:for table in ("versions", "delivered", "turns", "blocks"):',
+    instead='for table in ("versions", "turns", "blocks"):',
+)
+async def test_f12_the_delivery_falls_out(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url, env=HASTE).start()
+    for depth in DEPTHS:
+        [bought] = await ground.buy()
+        await ground.until_delivered(sales=[bought])
+        [first] = [log for log in await ground.delivered() if log.copy_id == bought.sale.copy_id]
+        missing = depth - 1 - (await ground.block() - first.at.block.number)
+        if missing > 0:
+            await ground.mine(missing)
+        await read(ground, daemon)
+        depth = await ground.block() - first.at.block.number + 1
+        await reorganised(ground, daemon, injected, depth)
+        await ground.until_delivered(sales=[bought])
+        [again] = [log for log in await ground.delivered() if log.copy_id == bought.sale.copy_id]
+        assert again.fragment == first.fragment, "the bytes that were sealed the first time"
+    await ground.settle_down()
+    assert (await oracle(ground))["delivered"] == len(DEPTHS)
+    assert await daemon.stop() == 0
+
+
+@fault(
+    13,
+    "longer fork",
+    breaks='src/dam/ledger.py:self.db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", '
+    "blocks.items())",
+)
+async def test_f13_a_longer_fork(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url, env=HASTE).start()
+    for longer in (1, 7, 40):
+        [bought] = await ground.buy()
+        await ground.until_delivered(sales=[bought])
+        await ground.mine(3)
+        await read(ground, daemon)
+        depth = await ground.block() - bought.sale.block
+        seen = len(daemon.logged("reorganisation"))
+        # It sees the new branch when that is the longer one already.
+        away = proxy.inject(bad.BadGateway())
+        await ground.reorganise(depth)
+        await ground.mine(longer)
+        injected.add("blocks replaced", depth)
+        injected.add("blocks longer", longer)
+        away.stop()
+        await ground.until_delivered(sales=[bought])
+        assert len(daemon.logged("reorganisation")) == seen + 1
+    await ground.settle_down()
+    await oracle(ground)
+    assert await daemon.stop() == 0
+
+
+@fault(
+    14,
+    "same purchase, new block and index",
+    breaks='src/dam/ledger.py:"UPDATE sealed SET orphaned = 1 WHERE purchase IN "',
+    instead='"UPDATE sealed SET orphaned = 0 WHERE purchase IN "',
+)
+async def test_f14_the_purchase_comes_back_elsewhere(ground: Ground, injected: Injected) -> None:
+    daemon = await ground.deliverer(env=HASTE).start()
+    both = await ground.buy(2)
+    raws = [await ground.raw(one.sale.at.tx_hash) for one in both]
+    await ground.until_delivered()
+    await read(ground, daemon)
+    depth = await ground.block() - both[0].sale.block + 1
+    # The other way round, and a block later.
+    again = tuple((raw, 1) for raw in reversed(raws))
+    await reorganised(ground, daemon, injected, depth, again)
+    after = {one.sale.copy: one.sale for one in ground.sold}
+    for one in both:
+        moved = after[one.sale.copy].at
+        assert moved.block.number == one.sale.block + 1
+        assert moved.log_index != one.sale.at.log_index
+    await ground.until_delivered()
+    await ground.settle_down()
+    assert (await oracle(ground))["delivered"] == 2
+    assert await daemon.stop() == 0
+
+
+@fault(
+    15,
+    "same copy, different buyer",
+    breaks="src/dam/backlog.py:if found == index and to == key and fragment:",
+    instead="if found == index and fragment:",
+)
+async def test_f15_another_buyer_gets_the_copy(ground: Ground, injected: Injected) -> None:
+    daemon = await ground.deliverer(env=HASTE).start()
+    [lost] = await ground.buy(buyer=ground.people[0])
+    await ground.until_delivered()
+    await read(ground, daemon)
+    depth = await ground.block() - lost.sale.block + 1
+    await reorganised(ground, daemon, injected, depth)
+    assert not ground.sold
+    bought = await buy_copy(ground, lost.sale.copy_id, ground.people[1])
+    assert bought.sale.buyer != lost.sale.buyer
+    await ground.until_delivered()
+    await ground.settle_down()
+    assert (await oracle(ground))["delivered"] == 1
+    assert await daemon.stop() == 0
+
+
+@fault(
+    16,
+    "reorganisation deeper than finality: halt",
+    breaks="src/dam/reader.py:if depth > self._halt_depth and acted:",
+    instead="if False:",
+)
+async def test_f16_deeper_than_what_was_final(ground: Ground, injected: Injected) -> None:
+    daemon = await ground.deliverer(env=HASTE).start()
+    [bought] = await ground.buy()
+    await ground.until_delivered()
+    await ground.mine(70)
+    await read(ground, daemon)
+    depth = await ground.block() - bought.sale.block + 1
+    await ground.reorganise(depth)
+    injected.add("blocks replaced", depth)
+    await ground.recount()
+    assert not ground.sold
+    await ground.mine()
+    assert await daemon.wait() == 1
+    [told] = daemon.logged("deep_reorganisation")
+    assert told["level"] == "critical"
+    # What it knew is left as it was, for a person to look at.
+    assert daemon.query("SELECT orphaned FROM purchases") == [(0,)]
+    await oracle(ground, exits=(1,))
+
+
+async def buy_copy(ground: Ground, copy_id: CopyId, buyer) -> Bought:
+    """The very copy, by somebody else."""
+    order = await trade.order(ground, ground.shop.seller, ITEM, 0)
+    receipt = await ground.send_data(buyer, order.data, value=order.terms.price)
+    [log] = [
+        log
+        for log in await ground.market.logs(receipt.block, receipt.block)
+        if getattr(log, "copy_id", None) == copy_id
+    ]
+    bought = Bought(log, order.secrets)
+    ground.sold.append(bought)
+    return bought
