@@ -1,0 +1,206 @@
+"""Another seller, who publishes whatever he likes: honest documents, and those of the fault table.
+
+    stranger = await Stranger.enter(ground)
+    document = await stranger.document()              # honest, all of it in one block
+    document["items"][0]["price"] = True
+    offer = await stranger.publish(document, [replace(stranger.terms(document), price=1)])
+    bought = await stranger.buy(offer)                # the chain takes it; the deliverers need not
+
+The parts of his items are sealed to the shop's own deliverers. What a sale is worth is decided by
+the terms that he commits to on chain, whatever his document says: the tests choose both, so that a
+document is refused for its own fault, and not because a root does not match.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dam import hashing, strictjson
+from dam.catalog_build import build_store
+from dam.goods import add_goods
+from dam.ipfs import Cid
+from dam.listing import Catalogue, Deliverer, Listing
+from dam.merkle import MerkleTree
+from dam.seeds import SellerSeed, new_seed
+from dam.types import ZERO_ADDRESS, Purchase, Terms, Wei
+from demo import byhand
+from demo.actors import Actor
+from demo.trade import Bought
+from tests.faults.ground import Ground
+
+Document = dict[str, Any]
+WARE = "ware"
+_STAKE = 2 * 10**18
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A version of his store, as the chain has it."""
+
+    digest: bytes
+    terms: tuple[Terms, ...]
+    """All that the catalogue root commits to, in order."""
+
+    @property
+    def cid(self) -> Cid:
+        """Of the root document."""
+        return Cid("dag-json", self.digest)
+
+    @property
+    def tree(self) -> MerkleTree:
+        """The catalogue."""
+        return MerkleTree([hashing.terms_leaf(terms) for terms in self.terms])
+
+
+@dataclass
+class Stranger:
+    """Make one with `enter`; he is gone with the test."""
+
+    ground: Ground
+    actor: Actor
+    seed: SellerSeed = field(default_factory=lambda: SellerSeed(new_seed()), repr=False)
+    versions: list[Offer] = field(default_factory=list)
+    _copies: dict[bytes, int] = field(default_factory=dict)
+
+    @classmethod
+    async def enter(cls, ground: Ground) -> Stranger:
+        """One of the people who would buy else; he stakes as a seller."""
+        stranger = cls(ground, ground.people.pop())
+        await ground.send_data(stranger.actor, ground.market.encode("stakeAsSeller"), value=_STAKE)
+        ground.remember("seed of a stranger", stranger.seed.seed)
+        return stranger
+
+    def listing(self, name: str = WARE, **changes: Any) -> Listing:
+        """An item of three parts without its good."""
+        values: dict[str, Any] = {
+            "chain_id": self.ground.deployment.chain_id,
+            "market": self.ground.deployment.market,
+            "seller": self.actor.address,
+            "name": name,
+            "title": f"A {name}",
+            "price": 10**16,
+            "commission": Wei(3 * 10**15 + 1),
+            "penalty": Wei(10**15),
+            "parts": 3,
+            "threshold": 2,
+            "stock": False,
+            "supply": 100,
+        }
+        return Listing(**{**values, **changes})
+
+    async def document(self, *listings: Listing) -> Document:
+        """An honest store of these items (one of its own unless given), all in one block."""
+        known = [
+            Deliverer(actor.address, await self.ground.deliverer_key(actor.address))
+            for actor in self.ground.shop.deliverers
+        ]
+        with tempfile.TemporaryDirectory(dir=self.ground.scratch) as folder:
+            catalogue = Catalogue(Path(folder))
+            for listing in listings or [self.listing()]:
+                goods = [b"good %d" % n for n in range(3 if listing.stock else 1)]
+                catalogue.save(
+                    await add_goods(self.ground.blocks, self.seed, listing, goods, known)
+                )
+            built = build_store(
+                self.seed,
+                catalogue,
+                name="A stranger's",
+                chain_id=self.ground.deployment.chain_id,
+                market=self.ground.deployment.market,
+                seller=self.actor.address,
+            )
+        for _, data in built.blocks:
+            await self.ground.blocks.put("dag-json", data)
+        return await byhand.read_document(self.ground.blocks, built.digest)
+
+    def terms(self, document: Document, number: int = 0) -> Terms:
+        """What an honest document sells an item for."""
+        return terms_of(document["items"][number])
+
+    async def publish(self, document: Document | bytes, terms: Sequence[Terms] = ()) -> Offer:
+        """Puts a document of one block, and has the chain point to it.
+
+        Args:
+            document: Written down as it is, or bytes that need not be JSON at all.
+            terms: What the chain shall take for the document's terms; its own unless given.
+        """
+        if isinstance(document, bytes):
+            data = document
+        else:
+            data = strictjson.dumps(document)
+            terms = terms or [terms_of(entry) for entry in document["items"]]
+        cid = await self.ground.blocks.put("dag-json", data)
+        return await self.point_to(cid, terms)
+
+    async def point_to(self, cid: Cid, terms: Sequence[Terms]) -> Offer:
+        """Has the chain name a document, wherever that is; mines a block."""
+        offer = Offer(cid.digest, tuple(terms))
+        function = "updateStore" if self.versions else "createStore"
+        data = self.ground.market.encode(function, offer.digest, offer.tree.root)
+        await self.ground.send_data(self.actor, data)
+        self.versions.append(offer)
+        return offer
+
+    async def buy(self, offer: Offer | None = None, number: int = 0) -> Bought:
+        """Sells a copy to the next buyer, and puts it among ``ground.sold``.
+
+        Args:
+            offer: The version in force; the newest unless given.
+            number: Which of its terms.
+        """
+        ground, offer = self.ground, offer or self.versions[-1]
+        terms = offer.terms[number]
+        copy_number = self._copies.get(terms.item_id, 0)
+        self._copies[terms.item_id] = copy_number + 1
+        secrets, keys = byhand.one_time_keys(terms.parts)
+        data = ground.market.encode(
+            "buyItem",
+            self.actor.address,
+            terms,
+            offer.tree.proof(hashing.terms_leaf(terms)),
+            offer.digest,
+            copy_number,
+            keys,
+        )
+        buyer = ground.people[len(ground.sold) % len(ground.people)]
+        receipt = await ground.send_data(buyer, data, value=terms.price)
+        [sale] = [
+            log
+            for log in await ground.market.logs(receipt.block, receipt.block)
+            if isinstance(log, Purchase) and log.seller == self.actor.address
+        ]
+        bought = Bought(sale, tuple(secrets))
+        ground.sold.append(bought)
+        for index, secret in enumerate(secrets):
+            ground.remember(f"one-time key {index} of a stranger's buyer", secret)
+        return bought
+
+
+def terms_of(entry: Document) -> Terms:
+    """The terms that an item of a well-formed document says."""
+    return Terms(
+        item_id=hashing.item_id(entry["itemId"]),
+        token=entry["token"],
+        price=int(entry["price"]),
+        commission=Wei(int(entry["commission"])),
+        penalty=Wei(int(entry["penalty"])),
+        bond=Wei(int(entry["bond"])),
+        supply=int(entry["supply"]),
+        stock=entry["stock"],
+        parts=entry["parts"],
+        threshold=entry["threshold"],
+        arbitrator=entry.get("arbitrator", ZERO_ADDRESS),
+        parts_root=bytes.fromhex(entry["partsRoot"][2:]),
+    )
+
+
+def bent(document: Document, number: int = 0, **changes: Any) -> Document:
+    """The document with fields of one item changed."""
+    result = copy.deepcopy(document)
+    result["items"][number] |= changes
+    return result

@@ -1,0 +1,418 @@
+"""F55 to F64: the IPFS node is down, slow, or lies; links lead where nobody should go.
+
+In each of them the shop's store is read before the fault begins, and its sales are delivered while
+the fault lasts; what the fault concerns is the store of a stranger.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from dam import strictjson
+from dam.ipfs import Cid, open_store
+from dam.testing.nodes import KuboNode, NodeMissingError
+from demo.trade import Bought
+from tests.faults import ipfs_proxy as bad
+from tests.faults.ground import Deliverer, Ground
+from tests.faults.ipfs_proxy import IpfsProxy
+from tests.faults.oracle import oracle
+from tests.faults.stranger import Stranger
+from tests.faults.table import Injected, fault
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def ipfs(ground: Ground, injected: Injected) -> AsyncIterator[IpfsProxy]:
+    """A node that does as the test says, over the ground's own blocks."""
+    async with IpfsProxy(ground.ipfs, counted=injected) as proxy:
+        yield proxy
+        await ground.clear()
+
+
+async def begin(ground: Ground, ipfs: IpfsProxy, number: int = 0) -> tuple[Deliverer, Stranger]:
+    """A deliverer that has the shop's store, and a stranger without one yet."""
+    daemon = await ground.deliverer(number, env={"DAM_IPFS": ipfs.url}).start()
+    await daemon.event("pinned")
+    return daemon, await Stranger.enter(ground)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def kubo_url(whole_ground: Ground) -> AsyncIterator[str]:
+    """A real node where there is one; else the directory, which the same faults are put before."""
+    try:
+        async with KuboNode(folder=whole_ground.folder / "kubo") as node:
+            whole_ground.reaper.watch(node.pid)
+            yield node.url
+            whole_ground.reaper.forget(node.pid)
+    except NodeMissingError:
+        yield whole_ground.ipfs
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def kubo(ground: Ground, kubo_url: str, injected: Injected) -> AsyncIterator[IpfsProxy]:
+    """The same before a real Kubo, which has the shop's blocks."""
+    await mirror(ground, kubo_url)
+    async with IpfsProxy(kubo_url, counted=injected) as proxy:
+        yield proxy
+        await ground.clear()
+
+
+async def mirror(ground: Ground, url: str) -> None:
+    """Puts all blocks of the ground's directory into a node."""
+    if url == ground.ipfs:
+        return
+    node = open_store(url)
+    try:
+        for path in (ground.folder / "blocks" / "blocks").glob("*/*"):
+            await node.put(Cid.parse(path.name).codec, path.read_bytes())
+    finally:
+        await node.close()
+
+
+def of_the_shop(ground: Ground, bought: Bought) -> bool:
+    """Whether it is an honest sale of the ground's own shop."""
+    return bought.sale.seller == ground.shop.seller.address
+
+
+@fault(
+    55,
+    "IPFS refused",
+    by="K",
+    breaks="src/dam/ipfs_kubo.py:except (aiohttp.ClientError, OSError) as error:",
+    instead="except UnicodeError as error:",
+)
+async def test_f55_the_node_refuses_connections(
+    ground: Ground, ipfs: IpfsProxy, injected: Injected
+) -> None:
+    daemon, stranger = await begin(ground, ipfs)
+    await ipfs.refuse()
+    await stranger.publish(await stranger.document())
+    await stranger.buy()
+    await ground.buy(2)
+    await daemon.event("store_unavailable")
+    await ground.until_delivered(sales=ground.sold[1:])
+    await ipfs.accept()
+    # Once with a node that takes the connection and breaks it, which is as good as none.
+    ipfs.inject(bad.Reset(), times=1)
+    await ground.until_delivered()
+    await oracle(ground)
+
+
+@fault(
+    56,
+    "IPFS hangs",
+    by="K",
+    breaks="src/dam/catalog.py:async with asyncio.timeout(limits.seconds):",
+    instead="async with asyncio.timeout(None):",
+)
+async def test_f56_the_node_never_answers(
+    ground: Ground, ipfs: IpfsProxy, injected: Injected
+) -> None:
+    daemon, stranger = await begin(ground, ipfs)
+    document = await stranger.document()
+    first = await stranger.publish(document)
+    hanging = ipfs.inject(bad.Hang(), cids=[first.cid])
+    await stranger.buy()
+    await ground.buy()
+    await ground.until_delivered(sales=ground.sold[1:])
+    # What hangs is let go at the deadline of a first attempt, which is a short one.
+    told = await daemon.event("store_unavailable")
+    assert "did not arrive within 15 s" in told["reason"]
+    hanging.stop()
+    await ground.until_delivered()
+    await oracle(ground)
+
+
+@fault(
+    57,
+    "1 byte/s: total deadline, others proceed",
+    by="K",
+    breaks="src/dam/stores.py:"
+    "patience = self._policy.first_seconds * 2 ** min(document.attempts, 10)",
+    instead="patience = self._policy.limits.seconds",
+)
+async def test_f57_one_byte_a_second(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
+    daemon, stranger = await begin(ground, ipfs)
+    honest = await Stranger.enter(ground)
+    document = await stranger.document()
+    # More slow documents than are read at once, and one for which a buyer waits.
+    slow = []
+    for number in range(10):
+        block = json.dumps({**document, "storeName": f"Slow {number}"}).encode()
+        slow.append(Cid.of("dag-json", block))
+        ipfs.inject(bad.Drip(), cids=[slow[-1]])
+        await stranger.publish(block, [stranger.terms(document)])
+    await stranger.buy()
+    await ground.wait(lambda: ipfs.held >= 8, "all places are taken by slow documents")
+    await honest.publish(await honest.document())
+    await honest.buy()
+    await ground.buy()
+    await ground.until_delivered(sales=ground.sold[2:])
+    await ground.until_delivered(sales=ground.sold[1:2])
+    told = daemon.logged("store_unavailable")
+    assert told
+    assert all("did not arrive within 15 s" in line["reason"] for line in told[:8])
+    ipfs.clear()
+    await ground.until_delivered()
+    await oracle(ground)
+
+
+@fault(
+    58,
+    "cut stream",
+    by="K",
+    breaks="src/dam/ipfs_kubo.py:raise IpfsError("
+    'f"{of}: {command}: {type(error).__name__}") from None',
+    instead="return b''",
+)
+async def test_f58_the_stream_is_cut(ground: Ground, kubo: IpfsProxy, injected: Injected) -> None:
+    daemon, stranger = await begin(ground, kubo)
+    document = strictjson.dumps(await stranger.document())
+    cid = await ground.blocks.put("dag-json", document)
+    await mirror(ground, kubo.upstream)
+    # In the middle of the block; at its end, as if it were whole; and in the answer to a pin.
+    kubo.inject(bad.Cut(), "block/get", cids=[cid], times=1)
+    kubo.inject(bad.Cut(clean=True), "block/get", cids=[cid], times=1, after=1)
+    pin = kubo.inject(bad.Cut(), "pin/add", cids=[cid], times=1)
+    await stranger.publish(document, [stranger.terms(json.loads(document))])
+    await stranger.buy()
+    await ground.buy()
+    told = await daemon.event("store_unavailable", 2)
+    assert "ClientPayloadError" in daemon.logged("store_unavailable")[0]["reason"]
+    assert str(cid) in told["reason"]
+    await ground.until_delivered()
+    await daemon.event("pinned", 2)
+    assert pin.injected == 1
+    assert injected["cut stream"] == 3
+    await oracle(ground)
+
+
+@fault(
+    59,
+    "bytes that are not the CID's",
+    by="K",
+    breaks="src/dam/ipfs_kubo.py:return cid.check(data)",
+    instead="return data",
+)
+async def test_f59_other_bytes(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
+    daemon, stranger = await begin(ground, ipfs)
+    document = await stranger.document()
+    cid = Cid.of("dag-json", json.dumps(document).encode())
+    bait = Cid.of("raw", b"nobody links to this")
+    # The document with a bit turned; then, when its links are walked to pin it, another document.
+    turned = ipfs.inject(bad.WrongBytes(), "block/get", cids=[cid], times=2)
+    lured = ipfs.inject(
+        bad.WrongBytes(json.dumps({"to": {"/": str(bait)}}).encode()),
+        "block/get",
+        cids=[cid],
+        times=1,
+        after=3,
+    )
+    await stranger.publish(json.dumps(document).encode(), [stranger.terms(document)])
+    await stranger.buy()
+    await ground.buy()
+    told = await daemon.event("store_unavailable")
+    assert "not this block" in told["reason"]
+    await ground.until_delivered()
+    await daemon.event("pinned", 2)
+    assert (turned.injected, lured.injected) == (2, 1)
+    assert "not this block" in daemon.logged("pin_unavailable")[0]["reason"]
+    assert not any(one.arg == str(bait) for one in ipfs.asked), "a link of wrong bytes was followed"
+    await oracle(ground)
+
+
+@fault(
+    60,
+    "502 with a body",
+    by="K",
+    breaks='src/dam/ipfs_kubo.py:if response.status != 200 or "X-Stream-Error" '
+    "in response.headers:",
+    instead="if False:",
+)
+async def test_f60_the_body_of_an_error(
+    ground: Ground, ipfs: IpfsProxy, injected: Injected
+) -> None:
+    daemon, stranger = await begin(ground, ipfs)
+    document = json.dumps(await stranger.document()).encode()
+    cid = Cid.of("dag-json", document)
+    # A page; the block's own bytes, which are no answer either; and a pin that never was.
+    for times, fault_ in enumerate((bad.BadGateway(), bad.BadGateway(503, None))):
+        ipfs.inject(fault_, "block/get", cids=[cid], times=1, after=times)
+    ipfs.inject(bad.Says({"Pins": [str(cid)]}, 502), "pin/add", cids=[cid], times=1)
+    await stranger.publish(document, [stranger.terms(json.loads(document))])
+    await stranger.buy()
+    await ground.buy()
+    await daemon.event("store_unavailable", 2)
+    told = [line["reason"] for line in daemon.logged("store_unavailable")]
+    assert "HTTP 502" in told[0]
+    assert "HTTP 503" in told[1]
+    await ground.until_delivered()
+    await daemon.event("pinned", 2)
+    assert "HTTP 502" in daemon.logged("pin_unavailable")[0]["reason"]
+    assert (ground.folder / "blocks" / "pins" / str(cid)).exists()
+    await oracle(ground)
+
+
+@fault(
+    61,
+    "10 GB: byte cap while streaming",
+    by="K",
+    breaks="src/dam/ipfs_kubo.py:if size > max_bytes:",
+    instead="if False:",
+)
+async def test_f61_ten_gigabytes(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
+    daemon, stranger = await begin(ground, ipfs)
+    document = await stranger.document()
+    for number, announced in enumerate((10 * 10**9, None)):
+        block = json.dumps({**document, "storeName": f"Large {number}"}).encode()
+        ipfs.inject(bad.Flood(announced), "block/get", cids=[Cid.of("dag-json", block)])
+        await stranger.publish(block, [stranger.terms(document)])
+        await stranger.buy()
+    await ground.buy()
+    await daemon.event("purchase_refused", 2)
+    await ground.until_delivered(sales=ground.sold[2:])
+    # A block is 1 MiB at most; what is on its way beyond that stands in the sockets' buffers.
+    assert ipfs.sent_bytes < 2 * (16 << 20)
+    assert await oracle(ground, reasons=["document-refused"]) == {
+        "delivered": 1,
+        "document-refused": 2,
+    }
+
+
+@fault(
+    62,
+    "redirect: not followed",
+    by="K",
+    breaks="src/dam/ipfs_kubo.py:params=query, data=form, allow_redirects=False",
+    instead="params=query, data=form, allow_redirects=True",
+)
+async def test_f62_a_redirect(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
+    daemon, stranger = await begin(ground, ipfs)
+    document = json.dumps(await stranger.document()).encode()
+    cid = Cid.of("dag-json", document)
+    # The other place would give the very block: it is not asked all the same.
+    async with IpfsProxy(ground.ipfs) as elsewhere:
+        for number, status in enumerate((301, 307)):
+            to = bad.Redirect(elsewhere.url, status)
+            ipfs.inject(to, "block/get", cids=[cid], times=1, after=number)
+        ipfs.inject(bad.Redirect(elsewhere.url), "pin/add", cids=[cid], times=1)
+        await stranger.publish(document, [stranger.terms(json.loads(document))])
+        await stranger.buy()
+        await ground.buy()
+        await ground.until_delivered(sales=ground.sold[1:])
+        await ground.until_delivered()
+        await daemon.event("pinned", 2)
+        told = [line["reason"] for line in daemon.logged("store_unavailable")]
+        assert ["HTTP 301" in told[0], "HTTP 307" in told[1]] == [True, True]
+        assert injected["redirect"] == 3
+        assert not elsewhere.asked, "a redirect was followed"
+    await oracle(ground)
+
+
+async def refuse_links(
+    ground: Ground,
+    daemon: Deliverer,
+    stranger: Stranger,
+    injected: Injected,
+    links: dict[str, str],
+) -> None:
+    """A version of the stranger's store for each link, and a sale under each: all refused."""
+    document = await stranger.document()
+    terms = stranger.terms(document)
+    for name, text in links.items():
+        whole = {key: document[key] for key in document if key not in ("items", "sealingKey")}
+        await stranger.publish(json.dumps({**whole, "pages": [{"/": text}]}).encode(), [terms])
+        await stranger.buy()
+        injected.add(name)
+    await ground.buy()
+    await daemon.event("purchase_refused", len(links))
+    told = [line["reason"] for line in daemon.logged("store_refused")]
+    assert told == ["one of pages is not a link to a block that DAM reads"] * len(links)
+    await ground.until_delivered(sales=[one for one in ground.sold if of_the_shop(ground, one)])
+    outcome = await oracle(ground, reasons=["document-refused"])
+    assert outcome == {"delivered": 1, "document-refused": len(links)}
+
+
+OTHER = Cid.of("dag-json", b"{}")
+PATHS = {
+    "a URL": "http://169.254.169.254/latest/meta-data",
+    "a path up": f"../../{OTHER}",
+    "a path": f"/ipfs/{OTHER}",
+    "a name": "/ipns/example.org",
+    "another argument": f"{OTHER}&arg={OTHER}&offline=false",
+    "another command": f"{OTHER}/../../../repo/gc",
+    "a query": f"{OTHER}?pin=false#",
+    "a line of its own": f"{OTHER}\r\nX-Injected: 1",
+    "upper case": str(OTHER).upper(),
+    "a spare bit": str(OTHER)[:-1] + "b",
+}
+
+
+@fault(
+    63,
+    'a "CID" that is a URL, ../, /ipns/, &arg=',
+    by="K",
+    breaks="src/dam/ipfs.py:if isinstance(text, str) and _CID.fullmatch(text):",
+    instead='if True:\n            return cls("dag-json", hashlib.sha256(text.encode()).digest())',
+)
+async def test_f63_links_that_are_none(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
+    daemon, stranger = await begin(ground, ipfs)
+    await refuse_links(ground, daemon, stranger, injected, PATHS)
+    there = {path.name for path in (ground.folder / "blocks" / "blocks").glob("*/*")}
+    assert {one.arg for one in ipfs.asked} <= there, "a request was sent for a link that is none"
+    assert all(set(one.query) <= {"arg", "recursive", "progress"} for one in ipfs.asked)
+    assert {one.command for one in ipfs.asked} <= {"block/get", "block/stat", "pin/add"}
+
+
+def _cid(prefix: bytes, rest: bytes) -> str:
+    return "b" + base64.b32encode(prefix + rest).decode().rstrip("=").lower()
+
+
+_DIGEST = hashlib.sha256(b"a directory").digest()
+KINDS = {
+    "identity": _cid(b"\x01\x55\x00", b"\x05hello"),
+    "identity of a document": _cid(b"\x01\xa9\x02\x00", b"\x02{}"),
+    "a directory": _cid(b"\x01\x70\x12\x20", _DIGEST),
+    "a directory, CIDv0": "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn",
+    "DAG-CBOR": _cid(b"\x01\x71\x12\x20", _DIGEST),
+    "SHA-1": _cid(b"\x01\x55\x11\x14", _DIGEST[:20]),
+}
+
+
+@fault(
+    64,
+    "identity CID, directory, million-link DAG",
+    by="K",
+    breaks="src/dam/catalog.py:self.count_drafts(drafts)",
+)
+async def test_f64_links_to_what_is_no_document(
+    ground: Ground, ipfs: IpfsProxy, injected: Injected
+) -> None:
+    daemon, stranger = await begin(ground, ipfs)
+    await refuse_links(ground, daemon, stranger, injected, KINDS)
+    # Two blocks make a million links: a page of many, and a document that names it often.
+    document = await stranger.document()
+    entry = document["items"][0]
+    for key in ("encryptedParts", "partLeaves", "payloads"):
+        del entry[key]
+    links = [{"/": str(Cid.of("dag-json", b"%d" % number))} for number in range(14_800)]
+    page = json.dumps({"items": [{**entry, "partPages": links}]}, separators=(",", ":"))
+    block = await ground.blocks.put("dag-json", page.encode())
+    whole = {key: document[key] for key in document if key not in ("items", "sealingKey")}
+    many = {**whole, "pages": [{"/": str(block)}] * 70}
+    await stranger.publish(json.dumps(many).encode(), [stranger.terms(document)])
+    injected.add("million-link DAG")
+    await stranger.buy()
+    told = await daemon.event("store_refused", len(KINDS) + 1)
+    assert "pages of parts" in told["reason"]
+    await daemon.event("purchase_refused", len(KINDS) + 1)
+    # Not one of those links was asked for, and the page no more often than one look takes.
+    assert ipfs.asked_for(block) <= 8
+    assert not any(ipfs.asked_for(link["/"]) for link in links[:50])
+    await ground.until_delivered(sales=[one for one in ground.sold if of_the_shop(ground, one)])
+    outcome = await oracle(ground, reasons=["document-refused"])
+    assert outcome == {"delivered": 1, "document-refused": len(KINDS) + 1}
