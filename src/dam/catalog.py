@@ -178,6 +178,8 @@ class _Reader:
         self._bytes_left = limits.max_bytes
         self._plain_left = limits.max_plain_parts
         self._parts_left = limits.max_parts
+        self._items_left = limits.max_items
+        self._part_pages_left = limits.max_part_pages
 
     async def fetch(self, cid: Cid, parse: Callable[[Any], T]) -> T:
         """One document, parsed in a thread so that the event loop stays free."""
@@ -189,6 +191,21 @@ class _Reader:
 
     async def fetch_all(self, cids: Sequence[Cid], parse: Callable[[Any], T]) -> list[T]:
         return await _map(cids, lambda cid: self.fetch(cid, parse))
+
+    async def page(self, cid: Cid) -> list[_Draft]:
+        """The items of a page. One block may be named a thousand times: each counts anew."""
+        drafts = await self.fetch(cid, _parse_page)
+        self.count_drafts(drafts)
+        return drafts
+
+    def count_drafts(self, drafts: Sequence[_Draft]) -> None:
+        """Takes the items of a page, and their pages of parts, off the budget."""
+        self._items_left -= len(drafts)
+        self._part_pages_left -= sum(len(draft.part_pages) for draft in drafts)
+        if self._items_left < 0:
+            raise Malformed(f"the store has over {self.limits.max_items} items")
+        if self._part_pages_left < 0:
+            raise Malformed(f"the store has over {self.limits.max_part_pages} pages of parts")
 
     def count(self, sections: Iterable[Section]) -> None:
         """Takes the sections' parts off the budget."""
@@ -285,15 +302,12 @@ async def _read_items(reader: _Reader, document: dict[str, Any]) -> list[Item]:
             limits.max_pages,
             lambda value, what: fields.link(value, f"one of {what}", "dag-json"),
         )
-        lists = await reader.fetch_all(pages, _parse_page)
+        lists = await _map(pages, reader.page)
     else:
         page = {key: document[key] for key in ("sealingKey", "items") if key in document}
         lists = [await asyncio.to_thread(_parse_page, page)]
+        reader.count_drafts(lists[0])
     drafts = [draft for page_items in lists for draft in page_items]
-    if len(drafts) > limits.max_items:
-        raise Malformed(f"the store has over {limits.max_items} items")
-    if sum(len(draft.part_pages) for draft in drafts) > limits.max_part_pages:
-        raise Malformed(f"the store has over {limits.max_part_pages} pages of parts")
     items = []
     for draft in drafts:
         if draft.section:
