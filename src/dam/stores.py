@@ -122,10 +122,12 @@ class StoreKeeper:
             for document in self._choose():
                 self._busy[asyncio.create_task(self._read(document))] = document
             wake = asyncio.create_task(self._wake.wait())
-            done, _ = await asyncio.wait(
-                {wake, *self._busy}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED
-            )
-            wake.cancel()
+            try:
+                done, _ = await asyncio.wait(
+                    {wake, *self._busy}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                wake.cancel()
             for task in [task for task in self._busy if task in done]:
                 self._tried.add(self._busy.pop(task).id)
                 task.result()
