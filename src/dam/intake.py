@@ -9,7 +9,7 @@ word for word as `abi_codec` does; the others by `abi_codec` itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from dam.abi_codec import decode_event, decode_terms, market_abi
 from dam.abi_packing import FRAGMENT_PAD, FRAGMENT_TAIL
@@ -57,13 +57,8 @@ _FRAGMENT_MIDDLE = (4 * _W).to_bytes(_W, "big") + FRAGMENT_TAIL
 _FRAGMENT_SIZE = 5 * _W + FRAGMENT_BYTES + len(FRAGMENT_PAD)
 
 
-class Placed(NamedTuple):
-    """A log of this market whose place is known; its topics and data are not looked at yet."""
-
-    block: int
-    block_hash: bytes
-    log_index: int
-    raw: RawLog
+Placed: TypeAlias = tuple[int, bytes, int, RawLog]
+"""A log of this market by block, block hash and index; topics and data are not looked at yet."""
 
 
 def place(raws: Sequence[RawLog], address: str, first: int, last: int) -> list[Placed]:
@@ -79,6 +74,7 @@ def place(raws: Sequence[RawLog], address: str, first: int, last: int) -> list[P
         RpcBadReplyError: A log is another contract's, of another block, or was removed.
     """
     numbers: dict[str, int] = {}
+    indexes: dict[str, int] = {}
     blocks: dict[str, tuple[int, bytes]] = {}
     hashes: dict[int, bytes] = {}
     placed: list[Placed] = []
@@ -102,20 +98,20 @@ def place(raws: Sequence[RawLog], address: str, first: int, last: int) -> list[P
                 raise RpcBadReplyError(f"logs of two blocks {number}: one was replaced")
         if block[0] != number:
             raise RpcBadReplyError("forged log: one block of two numbers")
-        index = numbers.get("i" + raw.log_index)
+        index = indexes.get(raw.log_index)
         if index is None:
-            index = numbers["i" + raw.log_index] = quantity(raw.log_index, "log's index")
-        here = (number, index)
-        ordered = ordered and here > before
-        before = here
-        placed.append(Placed(number, block[1], index, raw))
+            index = indexes[raw.log_index] = quantity(raw.log_index, "log's index")
+        if number < before[0] or (number == before[0] and index <= before[1]):
+            ordered = False
+        before = number, index
+        placed.append((number, block[1], index, raw))
     return placed if ordered else _ordered(placed)
 
 
 def _ordered(placed: list[Placed]) -> list[Placed]:
     found: dict[tuple[int, int], Placed] = {}
     for log in placed:
-        if found.setdefault((log.block, log.log_index), log).raw != log.raw:
+        if found.setdefault((log[0], log[2]), log)[3] != log[3]:
             raise RpcBadReplyError("forged log: two logs in one place")
     return [found[here] for here in sorted(found)]
 
@@ -129,7 +125,6 @@ class Intake:
     def __init__(self) -> None:
         self._addresses: dict[str, Address] = {}
         self._terms: dict[bytes, tuple[str, int, bytes]] = {}
-        self._transaction = ("", b"")
 
     def rows(self, placed: Sequence[Placed]) -> Rows:
         """The logs as the ledger keeps them.
@@ -138,55 +133,48 @@ class Intake:
             RpcBadReplyError: One of them is no log that the contract can have written.
         """
         rows = Rows(count=len(placed))
+        blocks, add = rows.blocks, rows.delivered.append
+        known = self._addresses.get
         try:
-            for log in placed:
-                rows.blocks[log.block] = log.block_hash
-                self._take(log, rows)
+            for number, block_hash, index, raw in placed:
+                blocks[number] = block_hash
+                kind = raw.topics[0] if raw.topics else ""
+                if kind in _FRAGMENTS:
+                    # Most logs by far are these.
+                    _, sold, by = raw.topics
+                    part = _fragment_index(raw.data)
+                    who = known(by) or self._address(by)
+                    add((number, block_hash, index, _word(sold), part, who, kind == _SUPPLIED))
+                else:
+                    self._take(kind, number, block_hash, index, raw, rows)
         except (Malformed, ValueError) as error:
             raise RpcBadReplyError(f"forged log: {error}") from None
         return rows
 
-    def _take(self, log: Placed, rows: Rows) -> None:
-        number, block_hash, index, raw = log
-        transaction = self._transaction
-        if raw.transaction_hash != transaction[0]:
-            value = hex_data(raw.transaction_hash, "log's transaction", 32)
-            transaction = self._transaction = raw.transaction_hash, value
-        topics = raw.topics
-        kind = topics[0] if topics else ""
-        if kind == _DELIVERED or kind == _SUPPLIED:
-            if len(topics) != 3:
-                raise Malformed("FragmentDelivered has 2 indexed arguments")
-            data = _data(raw.data)
-            if (
-                len(data) != _FRAGMENT_SIZE
-                or data[:31] != _ZERO31
-                or data[3 * _W : 5 * _W] != _FRAGMENT_MIDDLE
-                or data[5 * _W + FRAGMENT_BYTES :] != FRAGMENT_PAD
-            ):
-                raise Malformed("a fragment of the wrong shape")
-            rows.delivered.append(
-                (
-                    number,
-                    block_hash,
-                    index,
-                    _word(topics[1]),
-                    data[31],
-                    self._addresses.get(topics[2]) or self._address(topics[2]),
-                    kind == _SUPPLIED,
-                )
-            )
-        elif kind == _PURCHASED:
-            rows.purchases.append(
-                (number, block_hash, index, transaction[1], 0, *self._purchase(topics, raw.data))
-            )
+    def _take(
+        self, kind: str, number: int, block_hash: bytes, index: int, raw: RawLog, rows: Rows
+    ) -> None:
+        here = number, block_hash, index
+        if kind == _PURCHASED:
+            transaction = hex_data(raw.transaction_hash, "log's transaction", 32)
+            rows.purchases.append((*here, transaction, 0, *self._purchase(raw.topics, raw.data)))
         elif kind == _SETTLED:
-            if len(topics) != 3 or raw.data != "0x":
-                raise Malformed("SaleSettled has 2 indexed arguments, and no others")
-            self._addresses.get(topics[2]) or self._address(topics[2])
-            rows.turns.append((number, block_hash, index, _word(topics[1]), "settled"))
+            _, sold, by = raw.topics
+            if raw.data != "0x" or not _word(by).startswith(_ZERO12):
+                raise Malformed("SaleSettled: not as the contract writes it")
+            rows.turns.append((*here, _word(sold), "settled"))
         else:
-            _take_any(log, rows)
+            self._take_any(here, raw, rows)
+
+    def _take_any(self, here: tuple[int, bytes, int], raw: RawLog, rows: Rows) -> None:
+        """All other events, by the general decoder."""
+        name, args = decode_event(*_decoded(raw))
+        if name in ("StoreCreated", "StoreUpdated"):
+            rows.versions.append((*here, args["seller"], args["digest"], args["root"]))
+        elif name == "DisputeOpened":
+            rows.turns.append((*here, args["copyId"], "disputed"))
+        elif name in _CLOSED:
+            rows.turns.append((*here, args["copyId"], _CLOSED[name].name.lower()))
 
     def _purchase(
         self, topics: list[str], text: str
@@ -241,16 +229,19 @@ class Intake:
         return found
 
 
-def _take_any(log: Placed, rows: Rows) -> None:
-    """The same for all other events, by the general decoder."""
-    here = log.block, log.block_hash, log.log_index
-    name, args = decode_event(*_decoded(log.raw))
-    if name in ("StoreCreated", "StoreUpdated"):
-        rows.versions.append((*here, args["seller"], args["digest"], args["root"]))
-    elif name == "DisputeOpened":
-        rows.turns.append((*here, args["copyId"], "disputed"))
-    elif name in _CLOSED:
-        rows.turns.append((*here, args["copyId"], _CLOSED[name].name.lower()))
+def _fragment_index(text: str) -> int:
+    """The part's index in the data of a delivery whose every word is where it belongs."""
+    data = bytes.fromhex(text[2:])
+    if (
+        len(text) != 2 + 2 * _FRAGMENT_SIZE
+        or len(data) != _FRAGMENT_SIZE
+        or not text.startswith("0x")
+        or not data.startswith(_ZERO31)
+        or data[3 * _W : 5 * _W] != _FRAGMENT_MIDDLE
+        or not data.endswith(FRAGMENT_PAD)
+    ):
+        raise Malformed("a fragment of the wrong shape")
+    return data[31]
 
 
 def _word(text: str) -> bytes:
@@ -282,13 +273,13 @@ def records(placed: Sequence[Placed]) -> list[MarketLog]:
     """
     decoded: list[tuple[str, dict[str, Any], LogRef]] = []
     owners: dict[tuple[bytes, Address], Address] = {}
-    for log in placed:
-        tx_hash = hex_data(log.raw.transaction_hash, "log's transaction", 32)
+    for number, block_hash, index, raw in placed:
+        tx_hash = hex_data(raw.transaction_hash, "log's transaction", 32)
         try:
-            name, args = decode_event(*_decoded(log.raw))
+            name, args = decode_event(*_decoded(raw))
         except Malformed as error:
             raise RpcBadReplyError(f"forged log: {error}") from None
-        at = LogRef(BlockRef(log.block, log.block_hash), tx_hash, log.log_index)
+        at = LogRef(BlockRef(number, block_hash), tx_hash, index)
         decoded.append((name, args, at))
         if name == "DelivererOwnerSet":
             owners[tx_hash, args["operator"]] = args["owner"]

@@ -35,6 +35,11 @@ from dam.types import (
 KEPT_BLOCKS = 256
 """How many block hashes are kept, and so how deep a reorganisation may be."""
 _JOURNAL_ROWS = 10_000
+_BY_SALE = {
+    "purchases_by_copy": "purchases (copy_id)",
+    "delivered_by_copy": "delivered (copy_id, idx)",
+    "turns_by_copy": "turns (copy_id)",
+}
 _TIDY_BLOCKS = 16
 _TIDY_ROWS = 500
 
@@ -105,6 +110,7 @@ class Ledger:
         db, before, copy = migrations.open_file(path, f"dam {daemon} recover")
         ledger = cls(db, binding, documents=documents)
         ledger._bind(path)
+        ledger.gathered()
         if copy is not None:
             after = migrations.VERSION
             ledger.note("ledger_migrated", version=after, before=before, backup=copy.name)
@@ -196,6 +202,22 @@ class Ledger:
             (cursor.number, cursor.hash),
         )
         return new
+
+    def gather(self) -> None:
+        """Begins to take up a whole history: `gathered`, or the next start, ends it.
+
+        Indexes by sale are written all over the file by every range; made at the end, they cost a
+        third. Nothing is looked up by sale before a daemon has caught up.
+        """
+        with self.transaction() as db:
+            for name in _BY_SALE:
+                db.execute(f"DROP INDEX IF EXISTS {name}")
+
+    def gathered(self) -> None:
+        """Makes the indexes that are not there."""
+        with self.transaction() as db:
+            for name, columns in _BY_SALE.items():
+                db.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
 
     def missing(self, rows: Rows) -> list[tuple[str, int, int]]:
         """Which of the logs are not there yet: table, block and log index of each."""

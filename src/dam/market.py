@@ -330,7 +330,7 @@ class Market:
         return found
 
     async def _check_hashes(self, logs: Sequence[Placed], end: BlockRef, canonical: bool) -> None:
-        hashes = {log.block: log.block_hash for log in logs}
+        hashes = {number: block_hash for number, block_hash, _, _ in logs}
         if hashes.setdefault(end.number, end.hash) != end.hash:
             raise RpcBadReplyError(f"logs of two blocks {end.number}: one was replaced")
         if not canonical:

@@ -28,6 +28,9 @@ _PRAGMAS = (
     "synchronous = FULL",
     "foreign_keys = ON",
     f"journal_size_limit = {_WAL_BYTES}",
+    # For catching up: its indexes by hash are written all over, again and again.
+    "cache_size = -32000",
+    "wal_autocheckpoint = 8000",
 )
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 

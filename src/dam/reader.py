@@ -12,7 +12,9 @@ Far from the head, where a daemon catches up, the next range is on its way while
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -27,8 +29,8 @@ _FINE_BLOCKS = 64
 """So close to the head, ranges are short, so that a reorganisation finds a near ancestor."""
 _FINE_RANGE = 16
 _FIRST_RANGE = 64
-_PAGE_LOGS = 8_000
-"""About so many logs are asked for at once: 10 MB of a node's answer."""
+_PAGE_LOGS = 10_000
+"""About so many logs are asked for at once: 12 MB of a node's answer."""
 _BURST = 8
 """Ranges of one `Reader.advance`: a stop, and the chain's head, are looked at in between."""
 _RECHECK_BLOCKS = 128
@@ -137,6 +139,9 @@ class Reader:
         self._idle_at: BlockRef | None = None
         self._newest: BlockRef | None = None
         self._rechecked: int | None = None
+        self._followed = False
+        """Whether the last blocks were read as they came: not just now, in catching up."""
+        self._gathering = False
 
     async def advance(self) -> Step:
         """Checks that the cursor is still on the chain, and reads a few ranges at most.
@@ -176,6 +181,8 @@ class Reader:
         block = await self._source.block(max(0, self._first - 1))
         with self._ledger.transaction():
             self._ledger.save_range((), block, refund_blocks=self._refund_blocks)
+        self._ledger.gather()
+        self._gathering = True
         return block
 
     async def _idle(self, head: BlockRef, cursor: BlockRef) -> Step:
@@ -187,6 +194,10 @@ class Reader:
         return Step(head, cursor, late, caught_up=True)
 
     async def _read(self, head: BlockRef, target: int, cursor: BlockRef) -> Step:
+        with _without_collector(target - cursor.number > _FINE_BLOCKS):
+            return await self._read_on(head, target, cursor)
+
+    async def _read_on(self, head: BlockRef, target: int, cursor: BlockRef) -> Step:
         new = 0
         ahead: asyncio.Task[Page] | None = None
         try:
@@ -211,15 +222,19 @@ class Reader:
             if ahead is not None:
                 ahead.cancel()
                 await asyncio.gather(ahead, return_exceptions=True)
-        return Step(head, cursor, new, caught_up=cursor.number >= target)
+        self._followed = cursor.number >= target
+        if self._followed and self._gathering:
+            self._ledger.gathered()
+            self._gathering = False
+        return Step(head, cursor, new, caught_up=self._followed)
 
     async def _fetch(self, cursor: BlockRef, target: int) -> Page:
-        """The page after ``cursor``; near the head short, overlapping and compared by hashes."""
+        """The page after ``cursor``; near the head short, and compared by hashes."""
         span = min(self._range, self._span, max(_FINE_RANGE, target - _FINE_BLOCKS - cursor.number))
         last = min(cursor.number + span, target)
         fine = last > target - _FINE_BLOCKS
         first = cursor.number + 1
-        if fine:
+        if self._followed:
             first = max(self._first, cursor.number + 1 - self._overlap)
         page = await self._source.page(min(first, last), last, canonical=fine)
         if page.end.number <= cursor.number:
@@ -289,6 +304,7 @@ class Reader:
     async def _roll_back(self, cursor: BlockRef) -> Rollback:
         self._idle_at = None
         self._rechecked = None
+        self._followed = False
         for block in self._ledger.known_blocks():
             here = await self._source.block(block.number)
             if here.hash != block.hash:
@@ -323,6 +339,19 @@ class Reader:
             f"the chain lost {depth} blocks that had passed as final, and with them purchases for "
             f"which {acted} parts were sealed (halt_depth is {self._halt_depth}): {_LOOK}"
         )
+
+
+@contextmanager
+def _without_collector(wanted: bool) -> Iterator[None]:
+    """Python's cycle collector looks at every log again and again, and none is in a cycle."""
+    if not wanted or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 _LOOK = (
