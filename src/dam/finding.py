@@ -8,7 +8,7 @@ served.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from dam import hashing, sealing, sharing
@@ -16,6 +16,9 @@ from dam.catalog import Item, Section
 from dam.errors import Malformed, NotForMe, Refused
 from dam.keys import KeyPair, KeyRing
 from dam.types import Address, Part, PartLeaf
+
+Shared = Callable[[bytes, bytes], bytes]
+"""`sealing.shared_key`, or one that remembers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +109,10 @@ def _find_plain(
             break
 
 
-def _unseal(sealed: bytes, sealing_key: bytes | None, key: KeyPair) -> Part:
+def _unseal(sealed: bytes, sealing_key: bytes | None, key: KeyPair, shared: Shared) -> Part:
     if sealing_key is None:
         return sealing.open_plain(key.secret, sealed, public=key.public)
-    return sealing.open_part(sealing.shared_key(key.secret, sealing_key), sealed)
+    return sealing.open_part(shared(key.secret, sealing_key), sealed)
 
 
 def open_found(
@@ -136,7 +139,7 @@ def open_found(
         if found.shared is not None:
             part = sealing.open_part(found.shared, found.sealed)
         else:
-            part = _unseal(found.sealed, found.sealing_key, found.key)
+            part = _unseal(found.sealed, found.sealing_key, found.key, sealing.shared_key)
     except (NotForMe, Malformed) as error:
         raise Refused("part-unreadable", f"{where}: {error}") from None
     domain = hashing.domain(chain_id, market, seller, terms.item_id, terms.stock, found.copy or 0)
@@ -160,15 +163,27 @@ def open_found(
     return OpenedPart(part, leaf, tree.proof(leaf_hash))
 
 
-def reopen(sealed: bytes, sealing_key: bytes | None, ring: KeyRing) -> Part:
+def reopen(
+    sealed: bytes,
+    sealing_key: bytes | None,
+    ring: KeyRing,
+    shared: Shared = sealing.shared_key,
+) -> Part:
     """Opens a part that was found and checked before, with whichever of our keys fits.
+
+    Args:
+        sealed: As the document had it.
+        sealing_key: Of its page; None for a plain sealed box.
+        ring: Our keys.
+        shared: K of one of our secret keys and a sealing key; one that remembers saves the
+            multiplication for the other parts of a page.
 
     Raises:
         NotForMe: None of them does.
     """
     for key in ring.keys:
         try:
-            return _unseal(sealed, sealing_key, key)
+            return _unseal(sealed, sealing_key, key, shared)
         except NotForMe:
             continue
     raise NotForMe("the part is sealed to none of the keys in the key file")

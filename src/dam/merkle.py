@@ -68,3 +68,39 @@ def verify(root: bytes, leaf: bytes, proof: Iterable[bytes]) -> bool:
     for sibling in proof:
         node = _pair(node, sibling)
     return node == root
+
+
+class Proofs:
+    """Verifies proofs under one root, and remembers what it proved.
+
+    Proofs of one tree share their upper steps: of a few hundred leaves, each proof adds two nodes
+    or three to those that are known. A proof counts only if every step of it is right, the known
+    ones too, for the contract goes through all of them.
+
+    Args:
+        root: 32 bytes.
+        most: Nodes to remember; beyond, proofs are verified without learning from them.
+    """
+
+    def __init__(self, root: bytes, *, most: int = 4096) -> None:
+        self._most = most
+        self._proved: dict[bytes, tuple[bytes, ...]] = {root: ()}
+
+    def verify(self, leaf: bytes, proof: tuple[bytes, ...]) -> bool:
+        """Whether ``proof`` leads from ``leaf`` to the root."""
+        proved, node = self._proved, leaf
+        path: list[bytes] = []
+        for sibling in proof:
+            if node in proved:
+                break
+            path.append(node)
+            node = _pair(node, sibling)
+        if proved.get(node) != proof[len(path) :]:
+            return False
+        if len(proved) < self._most:
+            # Not the leaves: each is looked at once.
+            for step in range(1, len(path)):
+                rest = proof[step + 1 :]
+                proved[path[step]] = (proof[step], *rest)
+                proved[proof[step]] = (path[step], *rest)
+        return True

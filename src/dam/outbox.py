@@ -141,20 +141,20 @@ class Outbox:
         Args:
             duties: The arguments of `add`, in their order.
         """
+        self._db.executemany(
+            "INSERT OR IGNORE INTO bodies VALUES (?, ?)",
+            [
+                (purchase * 64 + delivery.index * 2 + (kind == "supply"), pack_delivery(delivery))
+                for purchase, _, kind, delivery, _, _ in duties
+                if delivery is not None
+            ],
+        )
         return self._db.executemany(
             "INSERT INTO jobs (purchase, copy_id, kind, idx, body, not_before, deadline) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (purchase, kind, idx) DO NOTHING",
+            "VALUES (?, ?, ?, ?, '', ?, ?) ON CONFLICT (purchase, kind, idx) DO NOTHING",
             [
-                (
-                    purchase,
-                    copy_id,
-                    kind,
-                    -1 if delivery is None else delivery.index,
-                    "" if delivery is None else pack_delivery(delivery).hex(),
-                    not_before,
-                    deadline,
-                )
-                for purchase, copy_id, kind, delivery, not_before, deadline in duties
+                (purchase, copy_id, kind, delivery.index if delivery else -1, *blocks)
+                for purchase, copy_id, kind, delivery, *blocks in duties
             ],
         ).rowcount
 
@@ -168,22 +168,22 @@ class Outbox:
             "state = 'due' AND not_before <= ? AND NOT EXISTS "
             "(SELECT 1 FROM jobs AS other WHERE other.state = 'live' "
             "AND other.copy_id = jobs.copy_id AND other.kind = jobs.kind "
-            "AND other.idx = jobs.idx) ORDER BY reason = 'unprofitable', deadline, id LIMIT ?",
+            "AND other.idx = jobs.idx) ORDER BY reason = 'unprofitable', deadline, jobs.id LIMIT ?",
             (block, limit),
         )
 
     def of_purchase(self, purchase: int) -> list[Job]:
         """All jobs of a purchase."""
-        return self._jobs("purchase = ? ORDER BY id", (purchase,))
+        return self._jobs("purchase = ? ORDER BY jobs.id", (purchase,))
 
     def of_slot(self, slot: int) -> list[Job]:
         """The live jobs that a slot carries."""
-        return self._jobs("slot = ? AND state = 'live' ORDER BY id", (slot,))
+        return self._jobs("slot = ? AND state = 'live' ORDER BY jobs.id", (slot,))
 
     def _jobs(self, condition: str, values: tuple[object, ...]) -> list[Job]:
         rows = self._db.cursor()
         rows.row_factory = None
-        rows.execute(f"SELECT {_JOB} FROM jobs WHERE {condition}", values)  # noqa: S608
+        rows.execute(f"SELECT {_JOB} WHERE {condition}", values)
         return [_job(row) for row in rows]
 
     def postpone(self, job: Job, block: int, reason: str) -> None:
@@ -333,15 +333,21 @@ class Outbox:
         return tuple(_attempt(row) for row in rows)
 
 
-_JOB = "id, purchase, copy_id, kind, idx, body, state, reason, not_before, deadline, tries, slot"
+_JOB = (
+    "jobs.id, purchase, copy_id, kind, idx, coalesce(packed, body), state, reason, not_before, "
+    "deadline, tries, slot FROM jobs LEFT JOIN bodies "
+    "ON bodies.id = jobs.purchase * 64 + jobs.idx * 2 + (jobs.kind = 'supply')"
+)
 _BODY = 5
 
 
 def _job(row: tuple[Any, ...]) -> Job:
     body = row[_BODY]
-    # Older ledgers have the delivery as JSON.
-    packed = pack_delivery(load_delivery(body)) if body[:1] == "[" else bytes.fromhex(body)
-    return Job._make((*row[:_BODY], packed, *row[_BODY + 1 :]))
+    if isinstance(body, str):
+        # A settlement, which has none; or a ledger of the first version, as JSON.
+        packed = pack_delivery(load_delivery(body)) if body else b""
+        return Job._make((*row[:_BODY], packed, *row[_BODY + 1 :]))
+    return Job._make(row)
 
 
 def _attempt(row: sqlite3.Row) -> Attempt:

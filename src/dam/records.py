@@ -6,6 +6,7 @@ It is private to one ledger file and versioned with its schema, so nothing outsi
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from dam.types import Address, CopyId, Delivery, Sale, Terms, Wei
@@ -37,6 +38,7 @@ def dump_terms(terms: Terms) -> str:
     return _dump(_terms_values(terms))
 
 
+@lru_cache(maxsize=1024)  # the same for every sale of an item
 def load_terms(text: str) -> Terms:
     """Undoes `dump_terms`."""
     v = json.loads(text)
@@ -63,7 +65,7 @@ def dump_keys(keys: tuple[bytes, ...]) -> bytes:
 
 def load_keys(data: bytes) -> tuple[bytes, ...]:
     """Undoes `dump_keys`."""
-    return tuple(data[i : i + 32] for i in range(0, len(data), 32))
+    return tuple([data[i : i + 32] for i in range(0, len(data), 32)])
 
 
 def dump_proof(proof: tuple[bytes, ...]) -> bytes:

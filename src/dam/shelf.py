@@ -180,11 +180,11 @@ class Shelf:
         )
         return [_part(row) for row in rows]
 
-    def refusals(self, document: Document, item_id: bytes, copy: int) -> list[PartRefusal]:
-        """What was refused of one copy under one document."""
+    def refusals(self, document: int, item_id: bytes, copy: int) -> list[PartRefusal]:
+        """What was refused of one copy under one document, given by its row id."""
         rows = self._db.execute(
             "SELECT * FROM refusals WHERE document = ? AND item_id = ? AND copy IN (?, ?)",
-            (document.id, item_id, copy, NO_COPY),
+            (document, item_id, copy, NO_COPY),
         )
         return [
             PartRefusal(row["item_id"], row["copy"], row["reason"], row["detail"]) for row in rows

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Protocol
 
 from dam.backlog import Backlog, Decisions
@@ -22,16 +22,20 @@ from dam.hashing import domain, keccak, part_leaf, sale_of
 from dam.keys import KeyRing
 from dam.ledger import Ledger, SaleRow
 from dam.logs import Log
-from dam.merkle import verify
+from dam.merkle import Proofs
 from dam.outbox import Outbox
-from dam.sealing import seal_fragment
+from dam.sealing import seal_fragment, shared_key
 from dam.shelf import NO_COPY, KeptPart, PartRefusal, Scan, Shelf
 from dam.types import Address, BlockRef, Delivery, Deployment, PartLeaf, Wei
 
-_GROUP = 64
-"""Sales decided on together; about ten milliseconds in which nothing else runs."""
+_GROUP = 512
+"""Sales decided on together, and saved in one transaction."""
+_SLICE = 64
+"""Sales after which something else may run: some ten milliseconds."""
 _TOLD = 8
 """More sales than this in a group are told in one line."""
+_PAGES = 1024
+_TREES = 16
 _STATUS_BLOCKS = 20
 """How often our own stake is looked up, in blocks."""
 
@@ -93,6 +97,9 @@ class Deliverer:
         self._log = log
         self._min_fee = min_fee
         self._checkpoint = checkpoint
+        # One multiplication serves the parts of a page, one hash the proofs that share it.
+        self._shared = lru_cache(maxsize=_PAGES)(shared_key)
+        self._proofs = lru_cache(maxsize=_TREES)(Proofs)
         self._checked_at = -_STATUS_BLOCKS
         self._eligible = False
         self._documents_changed = True
@@ -158,13 +165,14 @@ class Deliverer:
             after = group[-1].id
             if not self._eligible or head.number >= self._checked_at + _STATUS_BLOCKS:
                 await self._check_status(head.number)
-            self._decide_group(group, head.number)
-            await asyncio.sleep(0)
+            await self._decide_group(group, head.number)
 
-    def _decide_group(self, group: list[SaleRow], head: int) -> None:
+    async def _decide_group(self, group: list[SaleRow], head: int) -> None:
         """Decides on some sales, and saves all of it together."""
         backlog, decisions = Backlog(self._ledger, group), Decisions()
-        for sale in group:
+        for place, sale in enumerate(group):
+            if place % _SLICE == 0:
+                await asyncio.sleep(0)
             try:
                 self._decide(sale, head, backlog, decisions)
             except sqlite3.OperationalError:
@@ -181,7 +189,7 @@ class Deliverer:
             # Two sales of one copy, say: the first gets it, and the second is refused by name.
             if len(group) > 1:
                 for sale in group:
-                    self._decide_group([sale], head)
+                    await self._decide_group([sale], head)
                 return
             self._log.exception("internal_error", sale=group[0].purchase.copy_id)
             refusal = Decisions()
@@ -290,7 +298,7 @@ class Deliverer:
         if kept.terms is not terms and kept.terms != terms:
             raise Refused("terms-differ", "the event's terms are not the document's")
         try:
-            part = reopen(kept.sealed, kept.page_key, self._ring)
+            part = reopen(kept.sealed, kept.page_key, self._ring, self._shared)
         except (NotForMe, Malformed) as error:
             raise Refused("part-unreadable", str(error)) from None
         self._checkpoint("F4")
@@ -313,7 +321,7 @@ class Deliverer:
             part.secret_hash,
             part.salt,
         )
-        if not verify(terms.parts_root, part_leaf(leaf), kept.proof):
+        if not self._proofs(terms.parts_root).verify(part_leaf(leaf), kept.proof):
             raise Refused("leaf-not-in-item", "the terms do not commit to this part")
         if part.index >= len(purchase.keys):
             raise Refused("index-beyond-parts", f"index {part.index}")

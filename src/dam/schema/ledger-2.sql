@@ -61,3 +61,12 @@ CREATE TRIGGER one_buyer_for_good BEFORE INSERT ON sealed WHEN EXISTS (
 
 CREATE INDEX slots_by_nonce ON slots (nonce);
 CREATE TABLE totals (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+DROP INDEX jobs_by_slot;
+CREATE INDEX jobs_by_slot ON jobs (slot) WHERE slot IS NOT NULL;
+-- What a job delivers or supplies, as calldata. Apart from it, for a job changes and this does not.
+-- Its id is purchase * 64 + idx * 2 + (kind = 'supply').
+CREATE TABLE bodies (id INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;
+CREATE TRIGGER body_goes AFTER DELETE ON jobs BEGIN
+  DELETE FROM bodies WHERE id = OLD.purchase * 64 + OLD.idx * 2 + (OLD.kind = 'supply');
+END;

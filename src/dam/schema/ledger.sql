@@ -97,7 +97,7 @@ CREATE TABLE jobs (
   id INTEGER PRIMARY KEY,
   purchase INTEGER NOT NULL REFERENCES purchases, copy_id BLOB NOT NULL,
   kind TEXT NOT NULL CHECK (kind IN ('deliver', 'supply', 'settle')),
-  idx INTEGER NOT NULL, body TEXT NOT NULL,
+  idx INTEGER NOT NULL, body TEXT NOT NULL, -- empty; in older ledgers the delivery as JSON
   state TEXT NOT NULL DEFAULT 'due'
     CHECK (state IN ('due', 'live', 'done', 'failed', 'cancelled')),
   reason TEXT NOT NULL DEFAULT '',
@@ -106,7 +106,13 @@ CREATE TABLE jobs (
   UNIQUE (purchase, kind, idx)
 ) STRICT;
 CREATE INDEX jobs_by_state ON jobs (state, not_before);
-CREATE INDEX jobs_by_slot ON jobs (slot);
+CREATE INDEX jobs_by_slot ON jobs (slot) WHERE slot IS NOT NULL;
+-- What a job delivers or supplies, as calldata. Apart from it, for a job changes and this does not.
+-- Its id is purchase * 64 + idx * 2 + (kind = 'supply').
+CREATE TABLE bodies (id INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;
+CREATE TRIGGER body_goes AFTER DELETE ON jobs BEGIN
+  DELETE FROM bodies WHERE id = OLD.purchase * 64 + OLD.idx * 2 + (OLD.kind = 'supply');
+END;
 -- Never two live transactions for one part.
 CREATE UNIQUE INDEX one_live ON jobs (copy_id, kind, idx) WHERE state = 'live';
 -- A slot is a nonce of ours; its attempts are the transactions signed for it.

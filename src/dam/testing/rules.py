@@ -84,11 +84,11 @@ class Rules:
         entry = next(e for e in market_abi().functions.values() if e.id == data[:4])
         args = abi_decode([p.type for p in entry.inputs], data[4:])
         if entry.name == "deliverFragment":
-            return [self._deliver(logs, sender, _delivery(args[0]), block)]
+            return [self._deliver(logs, sender, read_delivery(args[0]), block)]
         if entry.name == "deliverFragments":
-            return self._deliver_many(logs, sender, [_delivery(d) for d in args[0]], block)
+            return self._deliver_many(logs, sender, [read_delivery(d) for d in args[0]], block)
         if entry.name == "supplyFragments":
-            return [self._supply(logs, sender, _delivery(d)) for d in args[0]]
+            return [self._supply(logs, sender, read_delivery(d)) for d in args[0]]
         if entry.name == "settle":
             return [self._settle(logs, sender, CopyId(args[0]), block)]
         raise ContractReverted("")
@@ -201,7 +201,7 @@ class Rules:
         return SaleClosed(copy, Status.SETTLED, sender, 0, Wei(0), NOWHERE)
 
 
-def _delivery(values: Any) -> Delivery:
+def read_delivery(values: Any) -> Delivery:
     """The struct as eth_abi decodes it: nested tuples, addresses in lower case."""
     return Delivery(
         CopyId(values[0]),

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_abi.abi import decode as abi_decode
 
 from dam import archive, migrations
+from dam.abi_codec import market_abi
 from dam.catalog_build import BuiltStore
 from dam.errors import LedgerError
 from dam.ledger import Binding, Ledger
+from dam.records import dump_delivery
 from dam.status import read_status
+from dam.testing.rules import read_delivery
 from dam.types import Address
 
 from .conftest import OTHER_BUYER, Daemon, World
@@ -25,7 +29,7 @@ from .test_deliverer import assert_delivered_once
 BINDING = Binding(31337, Address("0x" + "11" * 20), Address("0x" + "22" * 20), "deliverer")
 FIRST_SCHEMA = Path(__file__).parent / "schemas" / "ledger-1.sql"
 KEPT = 40
-NEW_TABLES = {"spent", "totals"}
+NEW_TABLES = {"spent", "totals", "bodies"}
 
 
 def tables(db: sqlite3.Connection) -> list[str]:
@@ -36,6 +40,16 @@ def tables(db: sqlite3.Connection) -> list[str]:
 def rows(path: Path, table: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(path)) as db:
         return sorted(db.execute(f"SELECT * FROM {table}").fetchall(), key=repr)
+
+
+OF_JOB = "ON body.id = purchase * 64 + idx * 2 + (kind = 'supply')"
+
+
+def as_json(packed: bytes) -> str:
+    """A packed delivery as the first version wrote it down."""
+    kind = next(p.type for p in market_abi().functions["deliverFragment"].inputs)
+    [values] = abi_decode([kind], (32).to_bytes(32, "big") + packed)
+    return dump_delivery(read_delivery(values))
 
 
 def make_old(path: Path) -> None:
@@ -49,6 +63,10 @@ def make_old(path: Path) -> None:
         db.execute("ATTACH ? AS now", (str(path),))
         for table in names:
             db.execute(f"INSERT INTO {table} SELECT * FROM now.{table}")
+        # It kept deliveries as JSON, with the job.
+        bodies = "SELECT jobs.id, packed FROM jobs JOIN now.bodies AS body " + OF_JOB
+        for job, packed in db.execute(bodies).fetchall():
+            db.execute("UPDATE jobs SET body = ? WHERE id = ?", (as_json(packed), job))
         db.execute("DETACH now")
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         db.execute("PRAGMA user_version = 1")
