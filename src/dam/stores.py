@@ -19,6 +19,9 @@ from dam.ledger import Ledger
 from dam.logs import Log
 from dam.shelf import NO_COPY, Document, PartRefusal, Scan, Shelf
 
+_REFUSED_TRIES = 3
+"""How often a document is fetched of which a block was over the limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class StorePolicy:
@@ -173,6 +176,11 @@ class StoreKeeper:
             self._later(document, str(error))
             log.warning("store_unavailable", attempt=document.attempts + 1, reason=str(error))
         except (Malformed, BlockRefused) as error:
+            if isinstance(error, BlockRefused) and document.attempts < _REFUSED_TRIES - 1:
+                # Too many bytes may as well be a fault of the node: it has more than one try.
+                self._later(document, str(error))
+                log.warning("store_unavailable", attempt=document.attempts + 1, reason=str(error))
+                return
             self._shelf.refuse(document, str(error))
             log.warning("store_refused", reason=str(error))
             self._changed()
