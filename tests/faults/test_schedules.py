@@ -5,9 +5,9 @@ Each follows from its seed alone: a failure names the seed and every step that w
 
     DAM_SCHEDULE=17 python -m pytest -p no:ape_test tests/faults/test_schedules.py
 
-plays that one again. Deliverers run in this process, two to three of them, behind a proxy each, on
-a real chain. In the end all faults are taken away, all daemons run, and then every purchase that is
-still on the chain must be served exactly once.
+plays that one again. Deliverers run in this process, two to three of them, behind an RPC proxy
+and an IPFS proxy each, on a real chain. In the end all faults are taken away, all daemons run, and
+then every purchase that is still on the chain must be served exactly once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -26,8 +27,10 @@ from demo import trade
 from demo.actors import Actor
 from demo.shop import ETHER, ITEM
 from demo.trade import Bought, Order
+from tests.faults import ipfs_proxy as ipfs
 from tests.faults import rpc_proxy as rpc
 from tests.faults.ground import Deliverer, Ground
+from tests.faults.ipfs_proxy import IpfsProxy
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import RpcProxy
 from tests.faults.table import Injected
@@ -64,6 +67,8 @@ class Schedule:
     told: list[str] = field(default_factory=list)
     daemons: list[Deliverer] = field(default_factory=list)
     proxies: list[RpcProxy] = field(default_factory=list)
+    stores: list[IpfsProxy] = field(default_factory=list)
+    ends: AsyncExitStack = field(default_factory=AsyncExitStack)
     orders: list[_Order] = field(default_factory=list)
     killed: set[int] = field(default_factory=set)
     copies: int = 0
@@ -92,9 +97,13 @@ class Schedule:
     async def _begin(self) -> None:
         for number in sorted(self.chance.sample(range(3), self.chance.randint(2, 3))):
             proxy = await self.ground.proxy(self.injected, seed=self.chance.getrandbits(32))
-            env = {"DAM_CONFIRMATIONS": str(self.chance.randint(0, 2))}
+            store = IpfsProxy(self.ground.ipfs, counted=self.injected)
+            await self.ends.enter_async_context(store)
+            confirmations = str(self.chance.randint(0, 2))
+            env = {"DAM_CONFIRMATIONS": confirmations, "DAM_IPFS": store.url}
             daemon = self.ground.deliverer(number, rpc=proxy.url, env=env)
             self.proxies.append(proxy)
+            self.stores.append(store)
             self.daemons.append(daemon)
             await daemon.start()
         await self._buy()
@@ -109,7 +118,7 @@ class Schedule:
             (self._crash, 4),
             (self._stop, 1),
             (self._lie, 8),
-            (self._lose_blocks, 2),
+            (self._publish, 3),
             (self._jump, 2),
             (self._drop, 3),
             (self._drain, 1),
@@ -274,17 +283,19 @@ class Schedule:
         if self.chance.random() < 0.6:
             await self._block()
 
-    async def _lose_blocks(self) -> None:
-        """The store of blocks has nothing for a while."""
-        folder = self.ground.folder / "blocks"
-        away = folder.with_name("blocks away")
-        self._tell("blocks are away")
-        folder.rename(away)
-        self.injected.add("no blocks")
-        try:
-            await self._block()
-        finally:
-            away.rename(folder)
+    async def _publish(self) -> None:
+        """A new store document, which a bad IPFS node holds back from a daemon."""
+        number = self.chance.randrange(len(self.daemons))
+        name, fault = self.chance.choice(_ipfs_faults())
+        times = self.chance.randint(1, 3)
+        self._tell(f"a new document; {name}, {times} times, for {self.daemons[number]}")
+        self.stores[number].inject(fault, times=times)
+        shop = self.ground.shop
+        title = f"A thing, edition {self.chance.getrandbits(64)}"
+        shop.listing = replace(shop.listing, title=title)
+        shop.catalogue.save(shop.listing)
+        await shop.publish()
+        await asyncio.sleep(_BLOCK_SECONDS)
 
     async def _heal(self) -> None:
         """Honest nodes, coins, and daemons that run; what waits is sent to the node once more."""
@@ -292,6 +303,8 @@ class Schedule:
         for proxy in self.proxies:
             proxy.clear()
             await proxy.stop_hanging()
+        for store in self.stores:
+            store.clear()
         for daemon in self.daemons:
             await self._give(daemon, ETHER)
             daemon.kill_at = None
@@ -331,6 +344,20 @@ def _faults(head: int) -> list[tuple[str, rpc.Fault, tuple[str, ...], int]]:
     ]
 
 
+def _ipfs_faults() -> list[tuple[str, ipfs.Fault]]:
+    """Faults of an IPFS node: name and fault."""
+    return [
+        ("missing block", ipfs.Missing()),
+        ("wrong bytes", ipfs.WrongBytes()),
+        ("cut stream", ipfs.Cut()),
+        ("reset", ipfs.Reset()),
+        ("502", ipfs.BadGateway()),
+        ("429 with the block", ipfs.BadGateway(429, None)),
+        ("late", ipfs.Late(0.5)),
+        ("redirect", ipfs.Redirect("http://127.0.0.1:9/elsewhere")),
+    ]
+
+
 @pytest.mark.parametrize("seed", _seeds())
 async def test_a_random_schedule(ground: Ground, injected: Injected, seed: int) -> None:
     schedule = Schedule(ground, random.Random(seed), injected)
@@ -340,3 +367,7 @@ async def test_a_random_schedule(ground: Ground, injected: Injected, seed: int) 
         print(f"schedule {seed}; DAM_SCHEDULE={seed} plays it again:")
         print("\n".join(f"  {step}" for step in schedule.told))
         raise
+    finally:
+        # The daemons first: they would wait for their store.
+        await ground.clear()
+        await schedule.ends.aclose()
