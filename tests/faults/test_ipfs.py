@@ -409,6 +409,7 @@ async def test_f64_links_to_what_is_no_document(
     await stranger.buy()
     told = await daemon.event("store_refused", len(KINDS) + 1)
     assert "pages of parts" in told["reason"]
+    await ground.mine()
     await daemon.event("purchase_refused", len(KINDS) + 1)
     # Not one of those links was asked for, and the page no more often than one look takes.
     assert ipfs.asked_for(block) <= 8
