@@ -8,6 +8,7 @@ since a shell cannot set the other), from the systemd credential ``<alias>``, or
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from eth_account.signers.local import LocalAccount
 
 from dam import strictjson
 from dam.errors import KeyFileError, Malformed
+from dam.files import write_atomic
 from dam.keys import credential, read_private
 from dam.signing import sign_transaction
 from dam.types import Address
@@ -89,7 +91,14 @@ def keyfile_path(alias: str, environ: Mapping[str, str]) -> Path:
     return accounts_folder(environ) / f"{alias}.json"
 
 
-def _passphrase(alias: str, environ: Mapping[str, str], prompt: Callable[[str], str] | None) -> str:
+def account_passphrase(
+    alias: str, environ: Mapping[str, str], prompt: Callable[[str], str] | None
+) -> str:
+    """The passphrase of an account, from where this module says.
+
+    Raises:
+        KeyFileError: Nobody gave one.
+    """
     names = dict.fromkeys(
         f"APE_ACCOUNTS_{name}_PASSPHRASE" for name in (alias, re.sub("[-.]", "_", alias))
     )
@@ -139,7 +148,7 @@ def load_account(
             structlog.get_logger().warning("keyfile-tightened", path=str(path), detail=text)
         else:
             notice(text)
-    passphrase = _passphrase(alias, environ, prompt)
+    passphrase = account_passphrase(alias, environ, prompt)
     try:
         keyfile = strictjson.loads(data)
         account = Account.from_key(Account.decrypt(keyfile, passphrase))
@@ -151,6 +160,30 @@ def load_account(
         why = "the passphrase is wrong" if wrong else "it is no keyfile of Ape"
         raise KeyFileError(f"{path} does not open: {why}") from None
     return _signer(account)
+
+
+def new_account(alias: str, passphrase: str, environ: Mapping[str, str]) -> tuple[Address, str]:
+    """Makes an Ape account: a keyfile that `ape accounts list` shows.
+
+    Returns:
+        Its address, and the twelve words from which its key can be made again (at Ethereum's
+        usual path, m/44'/60'/0'/0/0). They are in no file: show them once, to a person.
+
+    Raises:
+        KeyFileError: The name is taken, or could not be one.
+    """
+    if not passphrase:
+        raise KeyFileError("the passphrase of an account is not empty")
+    path = keyfile_path(alias, environ)
+    Account.enable_unaudited_hdwallet_features()
+    account, words = Account.create_with_mnemonic()
+    keyfile = Account.encrypt(account.key, passphrase)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        write_atomic(path, json.dumps(keyfile).encode(), overwrite=False)
+    except FileExistsError:
+        raise KeyFileError(f"{path} is there already") from None
+    return Address(account.address), words
 
 
 def load_raw_key(path: Path) -> Signer:

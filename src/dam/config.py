@@ -241,6 +241,14 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
     )
 
 
+def origins(environ: Mapping[str, str]) -> dict[str, str]:
+    """Where each setting was said, by its key: a variable or the file; defaults are not in it."""
+    found = _gather(home_folder(environ), environ, [])[1]
+    if environ.get("DAM_ACCOUNT"):
+        found["accounts"] = "DAM_ACCOUNT"
+    return found
+
+
 def _gather(
     home: Path, environ: Mapping[str, str], faults: list[str]
 ) -> tuple[dict[str, Any], dict[str, str]]:

@@ -7,8 +7,10 @@ apart, which all have the same chain id and the same accounts.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,35 @@ def account_lock(folder: Path, chain_id: int, genesis: bytes, account: Address) 
     return folder / f"{chain_id}-{genesis[:4].hex()}-{account.lower()}.lock"
 
 
+def holder(path: Path) -> str | None:
+    """Number of the process that holds a lock file, as it wrote it; None: nobody holds it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _named(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _taken(descriptor: int) -> bool:
+    """Takes the lock; a look at it (`holder`) may be in the way for a moment."""
+    for pause in (0.02, 0.05, 0.1, 0.0):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(pause)
+    return False
+
+
+def _named(descriptor: int) -> str:
+    return os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+
+
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
     """Holds a lock file; the file stays, with the number of the process that had it last.
@@ -39,14 +70,11 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+        if not _taken(descriptor):
             raise ConfigError(
-                f"process {holder} already runs with {what}: two would spoil each other's nonces; "
-                "stop that one first"
-            ) from None
+                f"process {_named(descriptor)} already runs with {what}: two would spoil each "
+                "other's nonces; stop that one first"
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield

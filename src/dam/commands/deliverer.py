@@ -13,7 +13,6 @@ from dam.commands.base import (
     AMOUNT,
     Session,
     account_option,
-    address_option,
     agree,
     asynchronous,
     connect,
@@ -29,19 +28,28 @@ from dam.commands.base import (
     prompt,
     receipt_json,
     receipt_text,
-    role_address,
     table,
     to_option,
     yes_option,
 )
+from dam.commands.deliverer_config import config_command
+from dam.commands.deliverer_doctor import doctor_command
+from dam.commands.deliverer_init import init_command
+from dam.commands.deliverer_recover import recover_command
+from dam.commands.deliverer_status import status_command
+from dam.commands.deliverer_view import (
+    asks_text,
+    deliverer_json,
+    slash_json,
+    slash_text,
+    state_text,
+)
 from dam.config import Settings
 from dam.errors import Permanent
 from dam.history import candidates, read_history
-from dam.ipfs import Cid
 from dam.keys import load_ring
-from dam.roster import Candidate
-from dam.tallies import PostedTerms, ProposedSlash, proposed_slashes
-from dam.types import ZERO_ADDRESS, Address, Wei, Windows
+from dam.tallies import PostedTerms, proposed_slashes
+from dam.types import ZERO_ADDRESS, Address, Wei
 
 _ROLE = "deliverer"
 
@@ -57,7 +65,7 @@ async def deliverers(as_json: bool) -> None:
     windows = session.settings.deployment.windows
     slashes = proposed_slashes(history.logs, history.head)
     frozen = {slash.operator: slash for slash in slashes}
-    rows = [_to_json(c, windows, frozen.get(c.operator)) for c in found.values()]
+    rows = [deliverer_json(c, windows, frozen.get(c.operator)) for c in found.values()]
     human = "Nobody delivers yet."
     if rows:
         human = table(
@@ -70,7 +78,7 @@ async def deliverers(as_json: bool) -> None:
                     f"block {c.registration.since}",
                     hexed(c.registration.key),
                     asks_text(c.terms),
-                    _state(c, windows, frozen.get(c.operator)),
+                    state_text(c, windows, frozen.get(c.operator)),
                 )
                 for c in found.values()
             ],
@@ -80,69 +88,27 @@ async def deliverers(as_json: bool) -> None:
     value = {
         "block": history.head,
         "deliverers": rows,
-        "slashes": [_slash_json(slash) for slash in slashes],
+        "slashes": [slash_json(slash) for slash in slashes],
     }
     emit(value, as_json, human)
 
 
-def asks_text(terms: PostedTerms | None) -> str:
-    """What a deliverer posted, in words."""
-    if terms is None:
-        return ""
-    return f"{format_amount(terms.min_fee)} a part" + ("" if terms.open else ", closed")
-
-
-def slash_text(slash: ProposedSlash) -> str:
-    """A proposed slash, in words."""
-    return (
-        f"slash {slash.number} of {format_amount(slash.amount)} is proposed, for "
-        f"{Cid('dag-json', slash.reason)}; it can be executed from block {slash.first} to "
-        f"{slash.last}, and the stake is frozen until then"
-    )
-
-
-def _slash_json(slash: ProposedSlash) -> dict[str, Any]:
-    return {
-        "id": slash.number,
-        "operator": slash.operator,
-        "beneficiary": slash.beneficiary,
-        "amount": str(slash.amount),
-        "reason": slash.reason,
-        "firstBlock": slash.first,
-        "lastBlock": slash.last,
-    }
-
-
-def _state(candidate: Candidate, windows: Windows, slash: ProposedSlash | None) -> str:
-    state = candidate.obstacle(windows) or "delivers"
-    return f"{state}; frozen until block {slash.last}" if slash else state
-
-
-def _to_json(
-    candidate: Candidate, windows: Windows, slash: ProposedSlash | None = None
-) -> dict[str, Any]:
-    registration = candidate.registration
-    return {
-        "operator": candidate.operator,
-        "owner": registration.owner,
-        "stake": str(candidate.stake),
-        "earned": str(candidate.earned),
-        "delivered": candidate.delivered,
-        "key": registration.key,
-        "since": registration.since,
-        "keySince": registration.key_since,
-        "exitBlock": candidate.exit_block,
-        "eligible": not candidate.obstacle(windows),
-        "obstacle": candidate.obstacle(windows),
-        "minFee": str(candidate.terms.min_fee) if candidate.terms else None,
-        "open": candidate.terms.open if candidate.terms else None,
-        "frozenUntil": slash.last if slash else 0,
-    }
-
-
 @click.group()
 def deliverer() -> None:
-    """Deliver parts of what others sell, and earn their fees."""
+    """Deliver parts of what others sell, and earn their fees.
+
+    In this order: init, stake, doctor, run; then status, now and then.
+    """
+
+
+for _command in (
+    init_command,
+    status_command(_ROLE),
+    doctor_command(_ROLE),
+    recover_command(_ROLE),
+    config_command,
+):
+    deliverer.add_command(_command)
 
 
 @deliverer.command()
@@ -206,44 +172,6 @@ async def _register(
     if owner is None or owner == signer.address:
         return await session.send(signer, "stakeAsDeliverer", key, value=amount)
     return await session.send(signer, "stakeAsDelivererFor", owner, key, value=amount)
-
-
-@deliverer.command()
-@account_option
-@address_option
-@json_option
-@asynchronous
-async def status(account: str | None, address: Address | None, as_json: bool) -> None:
-    """Shows stake, earnings, deliveries and key."""
-    settings = Settings.load()
-    operator = address or role_address(settings, _ROLE, account)
-    async with connect(settings) as session:
-        history = await read_history(session.market)
-        found = (await candidates(session.market, history.logs)).get(operator)
-        balance = await session.balance(operator)
-    if found is None:
-        raise Permanent(f"{operator} is no deliverer yet: run `dam deliverer stake AMOUNT`")
-    windows = settings.deployment.windows
-    minimum = format_amount(windows.min_deliverer_stake)
-    slashes = [s for s in proposed_slashes(history.logs, history.head) if s.operator == operator]
-    slash = slashes[-1] if slashes else None
-    value = {**_to_json(found, windows, slash), "balance": str(balance), "block": history.head}
-    lines = [
-        f"Deliverer  {operator}",
-        f"State      {found.obstacle(windows) or 'delivers'}",
-        f"Stake      {format_amount(found.stake)}, minimum {minimum}",
-        f"Earned     {format_amount(found.earned)} to withdraw",
-        f"Delivered  {found.delivered} parts since block {found.registration.since}",
-        f"Key        {hexed(found.registration.key)} since block {found.registration.key_since}",
-        f"Owner      {found.registration.owner}",
-        f"Coins      {format_amount(balance)} for gas",
-    ]
-    if found.terms:
-        lines.append(f"Asks       {asks_text(found.terms)}")
-    lines += [f"Frozen     {slash_text(one)}" for one in slashes]
-    if found.exit_block:
-        lines.append(f"Exit       the stake leaves from block {found.exit_block} on")
-    emit(value, as_json, "\n".join(lines))
 
 
 @deliverer.command()

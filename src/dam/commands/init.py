@@ -67,9 +67,9 @@ async def init(
     # What a person types is relative to where he stands.
     ipfs = check_ipfs(ipfs, Path.cwd())
     account = account or os.environ.get("DAM_ACCOUNT")
-    record = await _check_market(check_rpc_url(rpc), deployment)
+    record = await check_market(check_rpc_url(rpc), deployment)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    await _check_blocks(ipfs)
+    await check_blocks(ipfs)
     save_deployment(record, home / "deployment.json")
     text = dump_config(
         rpc_url=rpc,
@@ -115,7 +115,12 @@ def _next_steps(account: str | None, home: Path) -> list[str]:
     return steps or ["  dam buyer browse"]
 
 
-async def _check_market(rpc_url: str, deployment: Path | None) -> Deployment:
+async def check_market(rpc_url: str, deployment: Path | None) -> Deployment:
+    """The deployment record, once the node has its chain and the market's code.
+
+    Raises:
+        ConfigError: There is no record, or the node is of another chain, or has other code.
+    """
     async with JsonRpc(rpc_url) as rpc:
         chain_id = quantity(await rpc.call("eth_chainId"), "eth_chainId")
         record = load_deployment(deployment or _find_record(chain_id))
@@ -139,7 +144,8 @@ def _find_record(chain_id: int) -> Path:
     return path
 
 
-async def _check_blocks(ipfs: str) -> None:
+async def check_blocks(ipfs: str) -> None:
+    """Raises `ConfigError` unless the block store keeps a block and gives it back."""
     blocks = open_store(ipfs)
     try:
         cid = await blocks.put("raw", b"DAM")

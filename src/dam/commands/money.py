@@ -26,7 +26,7 @@ from dam.commands.base import (
     to_option,
     yes_option,
 )
-from dam.commands.deliverer import slash_text
+from dam.commands.deliverer_view import slash_text
 from dam.commands.explain import explain
 from dam.commands.sales import close, find_sale
 from dam.config import Settings

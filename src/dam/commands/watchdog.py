@@ -13,6 +13,9 @@ from dam.commands.base import (
     once_option,
     prompt,
 )
+from dam.commands.deliverer_doctor import doctor_command
+from dam.commands.deliverer_recover import recover_command
+from dam.commands.deliverer_status import status_command
 from dam.config import Settings
 from dam.types import Address
 
@@ -22,6 +25,10 @@ _ROLE = "watchdog"
 @click.group()
 def watchdog() -> None:
     """Stand in for a seller: deliver what is missing, answer disputes, settle."""
+
+
+for _command in (status_command(_ROLE), doctor_command(_ROLE), recover_command(_ROLE)):
+    watchdog.add_command(_command)
 
 
 @watchdog.command()

@@ -1,0 +1,133 @@
+"""``dam deliverer doctor`` and ``dam watchdog doctor``: is everything ready to be left alone?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dam.commands.base import (
+    account_option,
+    address_option,
+    emit,
+    json_option,
+    prompt,
+    role_address,
+    role_alias,
+)
+from dam.commands.deliverer_recover import binding_of
+from dam.config import Settings
+from dam.errors import ConfigError, DamError
+from dam.types import Address
+
+if TYPE_CHECKING:
+    from dam.doctor import Examination, Finding
+
+_MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
+
+
+def doctor_command(role: str) -> click.Command:
+    """The command of a daemon."""
+
+    @click.command("doctor")
+    @click.option(
+        "--deliveries",
+        type=click.IntRange(1, 1_000_000),
+        default=100,
+        show_default=True,
+        help="For how many the balance should last.",
+    )
+    @account_option
+    @address_option
+    @json_option
+    def command(
+        deliveries: int, account: str | None, address: Address | None, as_json: bool
+    ) -> None:
+        """Looks at clock, disk, keys, nodes, IPFS, balance, stake, record and ledger.
+
+        Each finding is ok, warn or FAIL, with a fix; the exit code is 1 if anything fails. Nothing
+        is changed or signed. Passphrases come as for the daemon; that of the key file is asked for
+        on a terminal.
+        """
+        findings = _examined(role, deliveries, account, address)
+        worst = {finding.level for finding in findings}
+        value = {
+            "healthy": "fail" not in worst,
+            "findings": [
+                {"check": f.check, "level": f.level, "text": f.text, "fix": f.fix} for f in findings
+            ],
+        }
+        emit(value, as_json, _text(findings))
+        if "fail" in worst:
+            click.get_current_context().exit(1)
+
+    return command
+
+
+def _examined(
+    role: str, deliveries: int, account: str | None, address: Address | None
+) -> list[Finding]:
+    from dam import doctor
+
+    try:
+        settings = Settings.load()
+        # Whoever asks about an address need not have its account here.
+        alias = None if address else role_alias(settings, role, account)
+        who = address or role_address(settings, role, account)
+        binding = binding_of(settings, role, who)
+    except ConfigError as error:
+        return [doctor.fail("settings", str(error), "dam deliverer init, or mend what is named")]
+    except DamError as error:
+        return [doctor.fail("account", str(error), "ape accounts list; --account names another")]
+    one = doctor.Examination(settings, role, alias, who, binding, os.environ, prompt())
+    return asyncio.run(_all(one, deliveries))
+
+
+async def _all(one: Examination, deliveries: int) -> list[Finding]:
+    from dam.doctor import guarded
+    from dam.doctor_chain import ChainExamination, look_at_nodes
+
+    found = [_settings(one)]
+    found += await guarded("keys", one.keys)
+    nodes, rpc = await look_at_nodes(one.settings, one.account)
+    found += nodes
+    if rpc is not None:
+        async with rpc:
+            chain = ChainExamination(one, rpc, deliveries)
+            checks: dict[str, Any] = {"record": chain.record, "balance": chain.balance}
+            if one.role == "deliverer":
+                checks["stake"] = chain.stake
+            else:
+                seller = Address(one.binding.role.rpartition(" ")[2])
+                checks["seller"] = lambda: chain.operator(seller)
+            for name, check in checks.items():
+                found += await guarded(name, check)
+    if one.role == "deliverer":
+        found += await guarded("ipfs", one.ipfs)
+    found += await guarded("ledger", one.ledger)
+    return found + await guarded("machine", one.machine)
+
+
+def _settings(one: Examination) -> Finding:
+    from dam.doctor import ok
+
+    return ok("settings", f"complete: {one.settings.home}")
+
+
+def _text(findings: list[Finding]) -> str:
+    width = max(len(finding.check) for finding in findings)
+    lines = []
+    for finding in findings:
+        mark, color = _MARKS[finding.level]
+        lines.append(f"{click.style(mark, fg=color)}  {finding.check:<{width}}  {finding.text}")
+        if finding.fix:
+            lines.append(f"      {'':<{width}}  -> {finding.fix}")
+    count = {level: sum(f.level == level for f in findings) for level in _MARKS}
+    lines.append("")
+    lines.append(
+        f"{count['ok']} ok, {count['warn']} to look at, {count['fail']} to mend"
+        + ("" if count["fail"] else ": ready to run")
+    )
+    return "\n".join(lines)

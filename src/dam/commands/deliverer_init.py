@@ -1,0 +1,262 @@
+"""``dam deliverer init``: from nothing to a home that is ready for a stake; again at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dam.amounts import format_about, format_amount
+from dam.commands.base import AMOUNT, ask_hidden, emit, hexed, json_option, note, prompt
+from dam.config import Settings, check_ipfs, config_path, dump_config, home_folder
+from dam.config_values import check_rpc_urls
+from dam.errors import ConfigError, KeyFileError, Permanent, Retryable
+from dam.files import write_atomic
+from dam.types import ZERO_ADDRESS, Address
+
+if TYPE_CHECKING:
+    from dam.types import Deployment
+
+_LOCAL_NODE = "http://127.0.0.1:8545"
+_ALIAS = "dam_deliverer"
+
+
+@click.command("init")
+@click.option("--rpc", metavar="URL", multiple=True, help="Node of the chain; up to five.")
+@click.option(
+    "--deployment",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Deployment record of the market.",
+)
+@click.option("--ipfs", metavar="URL", help="RPC API of a Kubo node, or dir:/path.")
+@click.option("--account", metavar="ALIAS", help=f"Ape account that signs. [default: {_ALIAS}]")
+@click.option("--min-fee", type=AMOUNT, help="Least fee of a part: '0.0001 ether'.")
+@click.option("--confirmations", help="Blocks to wait, or safe, or finalized.")
+@json_option
+def init_command(
+    rpc: tuple[str, ...],
+    deployment: Path | None,
+    ipfs: str | None,
+    account: str | None,
+    min_fee: int | None,
+    confirmations: str | None,
+    as_json: bool,
+) -> None:
+    """Sets a deliverer up: settings, signing account, X25519 key ring; then says what is next.
+
+    On a terminal it asks for what no option names; else it takes the defaults, and passphrases
+    from DAM_KEY_PASSPHRASE and APE_ACCOUNTS_<alias>_PASSPHRASE or systemd credentials. What is
+    there already is checked and kept, never replaced: run it as often as you like.
+    """
+    wishes = _Wishes(rpc, deployment, ipfs, account, min_fee, confirmations)
+    setup = _Setup(wishes, asking=sys.stdin.isatty() and not as_json)
+    setup.settings()
+    setup.account()
+    setup.ring()
+    value, steps = asyncio.run(setup.next())
+    lines = [f"{label:<10} {text}" for label, text in setup.lines]
+    text = "\n".join([*lines, "", "Next:", *(f"  {n}. {s}" for n, s in enumerate(steps, 1))])
+    emit({**value, "next": steps}, as_json, text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What the options say."""
+
+    rpc: tuple[str, ...]
+    deployment: Path | None
+    ipfs: str | None
+    account: str | None
+    min_fee: int | None
+    confirmations: str | None
+
+
+@dataclass
+class _Setup:
+    wishes: _Wishes
+    asking: bool
+    home: Path = field(default_factory=home_folder)
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    value: dict[str, Any] = field(default_factory=dict)
+    loaded: Settings = field(init=False)
+    alias: str = ""
+    address: Address = ZERO_ADDRESS
+
+    # ----------------------------------------------------------------------------------- settings
+
+    def settings(self) -> None:
+        """Makes the settings' file, or checks the one that is there."""
+        path = config_path(self.home)
+        made = not path.exists()
+        if made:
+            self._write(path)
+        self.loaded = Settings.load()
+        self.lines.append(("Settings", f"{path}" + ("" if made else " (kept)")))
+        if not made and self.wishes != _Wishes((), None, None, None, None, None):
+            note(f"{path} is there already and was kept: to change a setting, edit it")
+        deployment = self.loaded.deployment
+        self.lines.append(("Market", f"{deployment.market} on chain {deployment.chain_id}"))
+        self.value |= {
+            "home": str(self.home),
+            "config": str(path),
+            "made": {"config": made},
+            "chainId": deployment.chain_id,
+            "market": deployment.market,
+        }
+
+    def _write(self, path: Path) -> None:
+        from dam.commands.init import check_blocks
+        from dam.config_values import confirmations as read_confirmations
+        from dam.deployment import save_deployment
+
+        wishes, environ = self.wishes, os.environ
+        rpc = list(wishes.rpc) or environ.get("DAM_RPC_URL")
+        urls = check_rpc_urls(rpc or self._ask("Node of the chain (http address)", _LOCAL_NODE))
+        record = asyncio.run(self._market(urls))
+        ipfs = wishes.ipfs or environ.get("DAM_IPFS")
+        blocks = f"dir:{self.home / 'blocks'}"
+        ipfs = check_ipfs(ipfs or self._ask("IPFS (Kubo's API, or dir:/path)", blocks), Path.cwd())
+        alias = wishes.account or environ.get("DAM_ACCOUNT")
+        alias = alias or self._ask("Ape account that signs", _ALIAS)
+        wanted = wishes.confirmations or environ.get("DAM_CONFIRMATIONS") or 2
+        min_fee = wishes.min_fee
+        if min_fee is None:
+            min_fee = AMOUNT.convert(self._ask("Least fee of a part", "0"), None, None)
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        asyncio.run(check_blocks(ipfs))
+        kept = self.home / "deployment.json"
+        if not kept.exists():
+            save_deployment(record, kept)
+        text = dump_config(
+            rpc_url=urls[0] if len(urls) == 1 else urls,
+            deployment="deployment.json",
+            ipfs=ipfs,
+            confirmations=read_confirmations(wanted),
+            accounts={"deliverer": alias},
+        )
+        if min_fee:
+            # A table goes on to the end of the file: what belongs to none stands above it.
+            line = f'min_fee = "{format_amount(min_fee)}"'
+            text = text.replace("\n[accounts]", f"\n{line}\n[accounts]", 1)
+        write_atomic(path, text.encode(), overwrite=False)
+
+    def _ask(self, question: str, default: str) -> str:
+        if not self.asking:
+            return default
+        return str(click.prompt(question, default=default, err=True))
+
+    async def _market(self, urls: tuple[str, ...]) -> Deployment:
+        from dam.commands.init import check_market
+
+        found = [await check_market(url, self.wishes.deployment) for url in urls]
+        return found[0]
+
+    # ----------------------------------------------------------------------------------- account
+
+    def account(self) -> None:
+        """The signing account: the one that is there, or a new one."""
+        from dam.accounts import account_passphrase, keyfile_path, new_account
+        from dam.commands.base import role_address
+
+        alias = self.wishes.account or self.loaded.account("deliverer")
+        if alias is None:
+            raise ConfigError(
+                f"no account is set in {config_path(self.home)}: add [accounts] with "
+                f'deliverer = "{_ALIAS}", then again'
+            )
+        self.alias = alias
+        path = keyfile_path(alias, os.environ)
+        made = not path.exists()
+        if made:
+            if self.asking:
+                click.confirm(f"There is no account {alias} yet. Make it?", abort=True, err=True)
+            passphrase = account_passphrase(alias, os.environ, _twice if self.asking else None)
+            self.address, words = new_account(alias, passphrase, os.environ)
+            if self.asking:
+                note(
+                    "\nWrite these twelve words down, on paper; they are shown this once, and "
+                    f"make the account's key again:\n\n  {words}\n"
+                )
+                click.pause("Press a key when that is done.", err=True)
+                click.clear()
+            else:
+                note(f"back up {path} and its passphrase: nothing else gives the key again")
+        else:
+            self.address = role_address(self.loaded, "deliverer", alias)
+        self.lines.append(("Account", f"{self.address} ({alias})" + ("" if made else " (kept)")))
+        self.value["made"]["account"] = made
+        self.value |= {"account": alias, "address": self.address}
+
+    # ---------------------------------------------------------------------------------- key ring
+
+    def ring(self) -> None:
+        """The X25519 keys: the ring that is there, or a new one."""
+        from dam.keys import find_passphrase, load_ring, new_ring
+
+        path = self.loaded.keys.deliverer
+        made = not path.exists()
+        public = None
+        if made:
+            ask = _twice if self.asking else None
+            public = new_ring(path, find_passphrase(os.environ, ask)).current.public
+        else:
+            try:
+                # Only to show the key: a ring that is closed is no reason to stop.
+                public = load_ring(path, find_passphrase(os.environ, prompt())).current.public
+            except KeyFileError as error:
+                if path.is_symlink() or "no passphrase" not in str(error):
+                    raise
+        shown = hexed(public) if public else "not opened"
+        self.lines.append(("Key ring", f"{path}: {shown}" + ("" if made else " (kept)")))
+        self.value["made"]["ring"] = made
+        self.value |= {"ring": str(path), "publicKey": public}
+
+    # --------------------------------------------------------------------------------- what next
+
+    async def next(self) -> tuple[dict[str, Any], list[str]]:
+        """What is still to be done, as far as the chain tells."""
+        from dam.doctor_chain import DELIVERY_GAS
+        from dam.market import Market
+        from dam.rpc import JsonRpc, quantity
+        from dam.transactions import suggest_fees
+
+        windows = self.loaded.deployment.windows
+        minimum = format_amount(windows.min_deliverer_stake)
+        steps = ["dam keys backup deliverer FILE    elsewhere: nothing else opens your parts"]
+        try:
+            async with JsonRpc(self.loaded.rpc_url) as rpc:
+                info = await Market(rpc, self.loaded.deployment).deliverer(self.address)
+                answer = await rpc.call("eth_getBalance", self.address, "latest")
+                balance = quantity(answer, "eth_getBalance")
+                fees = await suggest_fees(rpc, 20 * 10**9)
+        except Retryable as error:
+            raise Permanent(f"{error}: all is made; run this again to see what is next") from None
+        price = (fees.base + fees.tip) * DELIVERY_GAS
+        staked = info.stake >= windows.min_deliverer_stake and info.owner != ZERO_ADDRESS
+        needed = 100 * price + (0 if staked else windows.min_deliverer_stake)
+        if balance < needed:
+            steps.append(
+                f"send about {format_about(needed - balance)} to {self.address}: "
+                + ("" if staked else f"the stake ({minimum} at least), and ")
+                + "gas for a hundred parts"
+            )
+        if not staked:
+            steps.append(f"dam deliverer stake '{minimum}' --owner 0xYourColdAddress")
+        steps += [
+            "dam deliverer doctor              everything should be ok",
+            "dam deliverer run                 or as a service: docs/operating.md",
+            "dam deliverer status --watch      how it goes",
+        ]
+        return {**self.value, "balance": str(balance), "staked": staked}, steps
+
+
+def _twice(question: str) -> str:
+    first = ask_hidden(f"{question} (new)")
+    if first != ask_hidden("Once more"):
+        raise KeyFileError("the two passphrases differ; nothing was made")
+    return first

@@ -1,0 +1,328 @@
+"""``dam deliverer status`` and ``dam watchdog status``: how it goes, once or live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dam.amounts import format_about, format_amount
+from dam.commands.base import (
+    account_option,
+    address_option,
+    emit,
+    hexed,
+    json_option,
+    plain,
+    role_address,
+)
+from dam.commands.deliverer_view import asks_text, deliverer_json, slash_text, state_text
+from dam.config import Settings
+from dam.errors import Permanent
+from dam.types import Address, Windows
+
+if TYPE_CHECKING:
+    from dam.snapshot import Deadline, Snapshot
+    from dam.status import DaemonStatus
+
+Row = tuple[str, str, str]
+"""Label, text, colour."""
+_HURRY_SECONDS = 600
+_SHOWN = 5
+
+
+def status_command(role: str) -> click.Command:
+    """The command of a daemon."""
+
+    @click.command("status")
+    @click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+    @click.option(
+        "--interval",
+        type=click.FloatRange(0.2, 3600),
+        default=2.0,
+        show_default=True,
+        help="Seconds between two looks, with --watch.",
+    )
+    @click.option("--times", type=click.IntRange(1), help="End after so many looks, with --watch.")
+    @account_option
+    @address_option
+    @json_option
+    def command(
+        watch: bool,
+        interval: float,
+        times: int | None,
+        account: str | None,
+        address: Address | None,
+        as_json: bool,
+    ) -> None:
+        """Shows stake, coins, sales, the nearest deadline, income, and how far the daemon has read.
+
+        It looks from outside: at the chain, at the ledger, and whether a daemon holds its lock.
+        Without a node, or without a ledger, it shows the rest.
+        """
+        settings = Settings.load()
+        who = address or role_address(settings, role, account)
+        view = _View(settings, role, who, as_json)
+        if not watch:
+            asyncio.run(view.once())
+            return
+        asyncio.run(view.watch(interval, times))
+
+    return command
+
+
+class _View:
+    def __init__(self, settings: Settings, role: str, who: Address, as_json: bool) -> None:
+        self._settings = settings
+        self._role = role
+        self._who = who
+        self._as_json = as_json
+
+    async def once(self) -> None:
+        from dam.endpoints import Endpoints
+        from dam.snapshot import Watcher
+
+        settings = self._settings
+        async with Endpoints(settings.rpc_urls, agree=settings.rpc_agree) as rpc:
+            found = await Watcher(settings, self._role, self._who, rpc).look()
+        stranger = self._role == "deliverer" and found.chain and not found.chain.candidate
+        if stranger and found.ledger is None:
+            raise Permanent(f"{self._who} is no deliverer yet: run `dam deliverer stake AMOUNT`")
+        text = _text(rows(found, settings.deployment.windows))
+        emit(snapshot_json(found, settings.deployment.windows), self._as_json, text)
+
+    async def watch(self, interval: float, times: int | None) -> None:
+        from dam.endpoints import Endpoints
+        from dam.snapshot import Watcher
+
+        settings, windows = self._settings, self._settings.deployment.windows
+        async with Endpoints(settings.rpc_urls, agree=settings.rpc_agree) as rpc:
+            watcher = Watcher(settings, self._role, self._who, rpc)
+            show = self._show()
+            with show:
+                while True:
+                    found = await watcher.look()
+                    if self._as_json:
+                        line = json.dumps(plain(snapshot_json(found, windows)), ensure_ascii=False)
+                        click.echo(line)
+                    else:
+                        show.update(rows(found, windows))
+                    times = None if times is None else times - 1
+                    if times == 0:
+                        return
+                    await asyncio.sleep(interval)
+
+    def _show(self) -> _Live | _Plain:
+        live = sys.stdout.isatty() and not self._as_json
+        return _Live() if live else _Plain()
+
+
+class _Plain:
+    """One text after another, where no terminal is."""
+
+    def __enter__(self) -> _Plain:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def update(self, found: list[Row]) -> None:
+        """Prints it."""
+        click.echo(_text(found) + "\n")
+
+
+class _Live:
+    """One table, in place."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(), auto_refresh=False)
+
+    def __enter__(self) -> _Live:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._live.__exit__(*exc)
+
+    def update(self, found: list[Row]) -> None:
+        """Shows it in place of the last."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        for label, text, color in [*found, ("", f"{now}; Ctrl-C ends the view", "dim")]:
+            # Text, not markup: what comes from outside is shown as it is.
+            table.add_row(Text(label, style="bold"), Text(text, style=color))
+        self._live.update(table, refresh=True)
+
+
+def _text(found: list[Row]) -> str:
+    return "\n".join(
+        f"{label:<10} {click.style(text, fg=color) if color in ('red', 'yellow') else text}"
+        for label, text, color in found
+    )
+
+
+# -------------------------------------------------------------------------------------- in words
+
+
+def rows(found: Snapshot, windows: Windows) -> list[Row]:
+    """What a person sees."""
+    lines: list[Row] = [(found.role.capitalize(), found.account, "")]
+    if found.chain is None:
+        lines.append(("Node", f"cannot be asked: {found.node_error}", "red"))
+    else:
+        lines += _chain_rows(found, windows)
+    lines.append(
+        ("Daemon", f"runs (process {found.process})", "green")
+        if found.process
+        else ("Daemon", f"is not running: dam {found.role} run", "red")
+    )
+    if found.ledger is None:
+        return [*lines, ("Ledger", found.ledger_error, "yellow")]
+    return [*lines, *_ledger_rows(found, found.ledger)]
+
+
+def _chain_rows(found: Snapshot, windows: Windows) -> list[Row]:
+    chain = found.chain
+    assert chain is not None
+    one = chain.candidate
+    lines: list[Row] = []
+    if one is not None:
+        slash = chain.slashes[-1] if chain.slashes else None
+        minimum = format_amount(windows.min_deliverer_stake)
+        since = one.registration
+        state = state_text(one, windows, slash)
+        lines = [
+            ("State", state, "green" if state == "delivers" else "red"),
+            ("Stake", f"{format_amount(one.stake)}, minimum {minimum}", ""),
+            ("Earned", f"{format_amount(one.earned)} to withdraw", ""),
+            ("Delivered", f"{one.delivered} parts since block {since.since}", ""),
+            ("Key", f"{hexed(since.key)} since block {since.key_since}", ""),
+            ("Owner", since.owner, ""),
+        ]
+    elif found.role == "deliverer":
+        lines = [("State", "not registered: dam deliverer stake AMOUNT", "red")]
+    coins = f"{format_amount(chain.balance)} for gas"
+    lines.append(("Coins", coins, "red" if chain.balance == 0 else ""))
+    if one is not None and one.terms:
+        lines.append(("Asks", asks_text(one.terms), ""))
+    lines += [("Frozen", slash_text(slash), "red") for slash in chain.slashes]
+    if one is not None and one.exit_block:
+        lines.append(("Exit", f"the stake leaves from block {one.exit_block} on", "yellow"))
+    lines.append(("Node", f"block {chain.head.number}, one every {chain.block_seconds:.1f} s", ""))
+    return lines
+
+
+def _ledger_rows(found: Snapshot, ledger: DaemonStatus) -> list[Row]:
+    behind = found.behind
+    lag = "" if behind is None else f", {behind} behind" if behind else ", up to date"
+    color = "" if not behind or behind < 10 else "yellow" if behind < 50 else "red"
+    income = (
+        f"{format_amount(ledger.earned)} for {ledger.delivered} parts; gas "
+        f"{format_about(ledger.gas_paid)} in {ledger.transactions} transactions"
+    )
+    lines: list[Row] = [
+        ("Read to", f"block {ledger.cursor}{lag}", color),
+        ("Sales", _counted(ledger.purchases) or "none yet", ""),
+        ("Duties", _counted(ledger.jobs) or "none yet", "red" if ledger.jobs.get("failed") else ""),
+        _deadline_row(found.deadline),
+        ("Income", income, ""),
+    ]
+    if found.role == "deliverer":
+        stores = (
+            f"{_counted(ledger.stores) or 'none yet'}; {ledger.parts} parts of ours, "
+            f"{ledger.pinned_bytes / 2**20:.1f} MiB pinned"
+        )
+        lines.append(("Stores", stores, ""))
+    lines += [("Refused", _noted(note), "") for note in ledger.refused[:_SHOWN]]
+    lines += [("Journal", _noted(note), "") for note in ledger.alerts[:_SHOWN]]
+    return lines
+
+
+def _deadline_row(deadline: Deadline | None) -> Row:
+    if deadline is None:
+        return ("Deadline", "nothing is due", "")
+    text = f"block {deadline.block} for sale {hexed(deadline.copy_id)[:18]}..."
+    if deadline.blocks is None or deadline.seconds is None:
+        return ("Deadline", text, "")
+    text += f": {deadline.blocks} blocks, {_duration(deadline.seconds)}"
+    text += f"; ours alone until block {deadline.alone}"
+    return ("Deadline", text, "red" if deadline.seconds < _HURRY_SECONDS else "")
+
+
+def _duration(seconds: int) -> str:
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items()) if number)
+
+
+def _noted(note: Mapping[str, Any]) -> str:
+    about = ", ".join(f"{k}={v}" for k, v in note.items() if k not in ("at", "event"))
+    return f"{str(note['at'])[:19]}  {note['event']}  {about}"
+
+
+# --------------------------------------------------------------------------------- for programs
+
+
+def snapshot_json(found: Snapshot, windows: Windows) -> dict[str, Any]:
+    """The same for programs: amounts in wei as decimal text, times in blocks and seconds."""
+    chain, ledger = found.chain, found.ledger
+    value: dict[str, Any] = {"operator": found.account}
+    if chain is not None:
+        if chain.candidate is not None:
+            slash = chain.slashes[-1] if chain.slashes else None
+            value |= deliverer_json(chain.candidate, windows, slash)
+        value |= {"balance": str(chain.balance), "block": chain.head.number}
+    value["node"] = {
+        "reachable": chain is not None,
+        "error": found.node_error or None,
+        "blockSeconds": round(chain.block_seconds, 2) if chain else None,
+    }
+    value["daemon"] = {
+        "running": found.process is not None,
+        "process": found.process,
+        "behind": found.behind,
+        "ledgerError": found.ledger_error or None,
+        "ledger": None if ledger is None else _ledger_json(found, ledger),
+    }
+    return value
+
+
+def _ledger_json(found: Snapshot, ledger: DaemonStatus) -> dict[str, Any]:
+    deadline = found.deadline
+    return {
+        "cursor": ledger.cursor,
+        "purchases": ledger.purchases,
+        "jobs": ledger.jobs,
+        "stores": ledger.stores,
+        "parts": ledger.parts,
+        "pinnedBytes": ledger.pinned_bytes,
+        "delivered": ledger.delivered,
+        "earned": str(ledger.earned),
+        "gasPaid": str(ledger.gas_paid),
+        "transactions": ledger.transactions,
+        "nextDeadline": deadline
+        and {
+            "copyId": deadline.copy_id,
+            "block": deadline.block,
+            "aloneUntil": deadline.alone,
+            "blocks": deadline.blocks,
+            "seconds": deadline.seconds,
+        },
+        "refused": ledger.refused,
+        "journal": ledger.alerts,
+    }

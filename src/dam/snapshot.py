@@ -1,0 +1,189 @@
+"""A daemon at a glance, from outside: what chain, ledger and lock say of it at one moment.
+
+Nothing of it needs the daemon, and a node that does not answer leaves the rest. `Watcher` can be
+asked again and again: the chain's history is read once, and only its newest part after that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dam import locks
+from dam.config import Settings
+from dam.endpoints import Endpoints
+from dam.errors import ConfigError, LedgerError, Retryable
+from dam.market import Market
+from dam.roster import Candidate, registrations
+from dam.rpc import quantity
+from dam.status import DaemonStatus, read_status
+from dam.tallies import ProposedSlash, posted_terms, proposed_slashes
+from dam.types import (
+    FALLBACK_BLOCKS,
+    Address,
+    BlockRef,
+    DelivererKeyRotated,
+    DelivererRegistered,
+    MarketLog,
+    OtherLog,
+)
+
+BLOCK_SECONDS = 12.0
+"""Where it cannot be measured."""
+_MEASURED = 100
+_OVERLAP = 64
+"""Blocks that are read again each time: they may have been replaced."""
+_NAMES = {"DelivererTermsPosted", "SlashProposed", "SlashExecuted", "SlashCancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What the node says. Amounts in wei."""
+
+    head: BlockRef
+    block_seconds: float
+    """Mean time between the last hundred blocks."""
+    balance: int
+    candidate: Candidate | None
+    """None: not registered, or no deliverer."""
+    slashes: list[ProposedSlash]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The sale in progress whose time runs out first."""
+
+    copy_id: bytes
+    block: int
+    """Last block in which a delivery counts."""
+    alone: int
+    """Last block in which nobody but its deliverer delivers a part."""
+    blocks: int | None
+    """Until ``block``; None where the head is not known."""
+    seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything at one moment."""
+
+    role: str
+    account: Address
+    chain: Chain | None
+    node_error: str
+    """Why there is no ``chain``."""
+    ledger: DaemonStatus | None
+    ledger_error: str
+    process: str | None
+    """Number of the process that runs; None: none does."""
+    confirmations: int
+    refund_blocks: int
+
+    @property
+    def behind(self) -> int | None:
+        """Blocks that the daemon should have read and has not."""
+        if self.chain is None or self.ledger is None:
+            return None
+        return max(0, self.chain.head.number - self.confirmations - self.ledger.cursor)
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """The nearest, as far as the daemon has read."""
+        found = self.ledger.next_deadline if self.ledger else None
+        if found is None:
+            return None
+        alone = found.block - self.refund_blocks + FALLBACK_BLOCKS
+        if self.chain is None:
+            return Deadline(found.copy_id, found.block, alone, None, None)
+        left = found.block - self.chain.head.number
+        seconds = max(0, round(left * self.chain.block_seconds))
+        return Deadline(found.copy_id, found.block, alone, left, seconds)
+
+
+class Watcher:
+    """Takes snapshots of one daemon.
+
+    Args:
+        settings: Of its home.
+        role: ``deliverer`` or ``watchdog``.
+        account: Its account.
+        rpc: The nodes; the caller closes them.
+    """
+
+    def __init__(self, settings: Settings, role: str, account: Address, rpc: Endpoints) -> None:
+        self._settings = settings
+        self._role = role
+        self._account = account
+        self._market = Market(rpc, settings.deployment)
+        self._checked = False
+        self._logs: list[MarketLog] = []
+        self._next = settings.deployment.first_block
+
+    async def look(self) -> Snapshot:
+        """One snapshot. Raises nothing that a node or a ledger could be the reason of."""
+        chain, node_error = None, ""
+        try:
+            if not self._checked:
+                await self._market.check_deployment()
+                self._checked = True
+            chain = await self._chain()
+        except (Retryable, ConfigError) as error:
+            node_error = str(error)
+        path = self._settings.ledger(self._role)
+        ledger, ledger_error = None, ""
+        try:
+            ledger = read_status(path)
+        except LedgerError as error:
+            ledger_error = str(error)
+        return Snapshot(
+            role=self._role,
+            account=self._account,
+            chain=chain,
+            node_error=node_error,
+            ledger=ledger,
+            ledger_error=ledger_error,
+            process=locks.holder(path.with_name(path.name + ".lock")),
+            confirmations=self._settings.confirmation_blocks,
+            refund_blocks=self._settings.deployment.windows.refund_blocks,
+        )
+
+    async def _chain(self) -> Chain:
+        market, first = self._market, self._settings.deployment.first_block
+        head = await market.head()
+        then = await market.block(max(first, min(head.number, head.number - _MEASURED)))
+        mean = BLOCK_SECONDS
+        if head.number > then.number and head.timestamp > then.timestamp:
+            mean = (head.timestamp - then.timestamp) / (head.number - then.number)
+        answer = await market.rpc.call("eth_getBalance", self._account, "latest")
+        balance = quantity(answer, "eth_getBalance")
+        if self._role != "deliverer":
+            return Chain(head, mean, balance, None, [])
+        logs = await self._history(head.number)
+        found = registrations(logs).get(self._account)
+        candidate = None
+        if found is not None:
+            info = await market.deliverer(self._account)
+            candidate = Candidate(
+                found,
+                info.stake,
+                info.delivered,
+                info.earned,
+                info.exit_block,
+                posted_terms(logs).get(self._account),
+            )
+        slashes = [s for s in proposed_slashes(logs, head.number) if s.operator == self._account]
+        return Chain(head, mean, balance, candidate, slashes)
+
+    async def _history(self, head: int) -> list[MarketLog]:
+        """All logs that tell of deliverers; sales are left out, however many there are."""
+        if head >= self._next:
+            fresh = await self._market.logs(self._next, head)
+            kept = [log for log in self._logs if log.at.block.number < self._next]
+            self._logs = kept + [log for log in fresh if _of_deliverers(log)]
+            self._next = max(self._settings.deployment.first_block, head - _OVERLAP)
+        return self._logs
+
+
+def _of_deliverers(log: MarketLog) -> bool:
+    if isinstance(log, OtherLog):
+        return log.name in _NAMES
+    return isinstance(log, DelivererRegistered | DelivererKeyRotated)
