@@ -47,6 +47,8 @@ class Nurse:
             price = await self._hand.price()
             for slot, error in zip(waiting, await self._simulated(waiting), strict=True):
                 highest = slot.nonce == live[-1].nonce
+                if error is None and self._hopeless(slot, head):
+                    error = ContractReverted("DeliveryClosed")
                 if error is not None:
                     await self._take_back(slot, head, price, error, highest=highest)
                 else:
@@ -57,6 +59,11 @@ class Nurse:
 
     def _is_late(self, slot: Slot, head: int) -> bool:
         return head >= slot.last.block + min(2, patience(self._left(slot, head), self._hand.policy))
+
+    def _hopeless(self, slot: Slot, head: int) -> bool:
+        """Whether the next block is too late for all that it carries, though this one was not."""
+        jobs = self._outbox.of_slot(slot.id)
+        return bool(jobs) and all(job.deadline <= head for job in jobs)
 
     def _left(self, slot: Slot, head: int) -> int:
         targets = [job.target(head) for job in self._outbox.of_slot(slot.id)]

@@ -56,7 +56,7 @@ from dam.rpc import JsonRpc
 from dam.service import Stop
 from dam.testing.market import deploy_market
 from dam.testing.nodes import AnvilNode
-from dam.transactions import Receipt, suggest_fees, transaction
+from dam.transactions import Fees, Receipt, suggest_fees, transaction
 from dam.types import Address, BlockRef, CopyId, FragmentDelivered, Purchase
 from demo import trade
 from demo.actors import Actor
@@ -157,6 +157,8 @@ class Ground(World):
         await self.clear()
         await self.rpc.call("anvil_dropAllTransactions")
         assert await self.rpc.call("evm_revert", self._snapshot)
+        # What a block costs is not part of Anvil's snapshot.
+        await self.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
         self._snapshot = await self.rpc.call("evm_snapshot")
         self.first = await self.block() + 1
         self.scratch = scratch
@@ -318,6 +320,8 @@ class Ground(World):
             count = await self.rpc.call("eth_getTransactionCount", actor.address, "pending")
             nonce = int(count, 16)
         fees = await suggest_fees(self.rpc, 10**9)
+        if self.base_fee is not None:
+            fees = Fees(2 * self.base_fee + fees.tip, fees.tip)
         receiver = Address(to or self.deployment.market)
         chain_id = self.deployment.chain_id
         raw = signer.sign(transaction(chain_id, nonce, receiver, data, _GAS, fees, value))

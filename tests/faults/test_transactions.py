@@ -1,0 +1,359 @@
+"""F35 to F45: nonces, fees, balances, and what the contract says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eth_account.typed_transactions import TypedTransaction
+from hexbytes import HexBytes
+
+from dam.abi_codec import market_abi
+from tests.faults import rpc_proxy as bad
+from tests.faults.ground import Deliverer, Ground, hash_of
+from tests.faults.oracle import oracle
+from tests.faults.rpc_proxy import Call, Fault, Reply, RpcProxy
+from tests.faults.table import Injected, fault
+
+GWEI = 10**9
+# What is shown here is that a part comes, not that it pays.
+AT_A_LOSS = {"DAM_UNPROFITABLE": "send"}
+DELIVER = "0x" + market_abi().functions["deliverFragment"].id.hex()
+
+
+def fields(raw: str) -> dict[str, Any]:
+    """The fields of a signed transaction of type 2."""
+    return dict(TypedTransaction.from_bytes(HexBytes(raw)).as_dict())
+
+
+async def sent(ground: Ground, proxy: RpcProxy, times: int = 1) -> list[str]:
+    """Waits, without a block, until so many transactions reached the node."""
+    await ground.wait(lambda: len(proxy.sent) >= times, f"{times} transactions were sent")
+    return [one.raw for one in proxy.sent]
+
+
+async def seen_and_sent(ground: Ground, proxy: RpcProxy) -> str:
+    """A purchase, and the transaction that delivers it: in the pool, in no block yet."""
+    before = len(proxy.sent)
+    await ground.buy()
+    await ground.mine()
+    return (await sent(ground, proxy, before + 1))[before]
+
+
+async def everything_delivered(ground: Ground, daemon: Deliverer, **more: Any) -> None:
+    """The end of most tests here."""
+    await ground.until_delivered()
+    await ground.settle_down()
+    assert set(await oracle(ground, **more)) == {"delivered"}
+    assert daemon.query("SELECT count(*) FROM jobs WHERE state IN ('due', 'live')") == [(0,)]
+    assert await daemon.stop() == 0
+
+
+@fault(
+    35,
+    "nonce gap",
+    by="P",
+    breaks="src/dam/nursing.py:await self._fill_gap(head, max(latest, pending))",
+)
+async def test_f35_a_nonce_too_high(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    ahead = bad.Answer("count too high", lambda count: hex(int(count, 16) + 2))
+    # The node counts two transactions that it forgets a moment later.
+    high = proxy.inject(ahead, "eth_getTransactionCount")
+    raw = await seen_and_sent(ground, proxy)
+    high.stop()
+    assert fields(raw)["nonce"] == 3
+    await everything_delivered(ground, daemon)
+
+
+@fault(
+    36,
+    "foreign transaction with our key",
+    breaks='src/dam/nursing.py:self._outbox.close_slot(slot, "lost")',
+)
+async def test_f36_somebody_else_uses_the_nonce(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    raw = await seen_and_sent(ground, proxy)
+    await ground.rpc.call("anvil_dropTransaction", hash_of(raw))
+    nonce = fields(raw)["nonce"]
+    thief = await ground.signed(daemon.actor, b"", to=daemon.actor.address, nonce=nonce)
+    await ground.rpc.call("eth_sendRawTransaction", thief)
+    injected.add("foreign transaction")
+    await ground.mine()
+    await everything_delivered(ground, daemon)
+    # It tells its operator, who knows whether that was he.
+    assert daemon.logged("foreign_transaction")
+    assert daemon.journal("foreign_transaction")
+
+
+@fault(
+    37,
+    "base fee x10",
+    breaks="src/dam/nursing.py:"
+    "await self._reprice(slot, head, price, left, last.to, last.data, last.gas)",
+)
+async def test_f37_the_base_fee_jumps(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    ground.base_fee = 2 * GWEI
+    daemon = await ground.deliverer(rpc=proxy.url, env=AT_A_LOSS).start()
+    await seen_and_sent(ground, proxy)
+    ground.base_fee *= 10
+    injected.add("base fee x10")
+    await everything_delivered(ground, daemon)
+    first, last = fields(proxy.sent[0].raw), fields(proxy.sent[-1].raw)
+    assert first["nonce"] == last["nonce"], "replaced, and not sent beside it"
+    assert first["maxFeePerGas"] < ground.base_fee <= last["maxFeePerGas"] <= 500 * GWEI
+
+
+class Underpriced(Fault):
+    """F38: geth's rule, and a first replacement that is refused however much it offers."""
+
+    name = "replacement refused"
+
+    def __init__(self) -> None:
+        self.best: dict[int, tuple[int, int]] = {}
+        self.asked = 0
+
+    def rewrite(self, call: Call, proxy: RpcProxy) -> Reply | None:
+        tx = fields(call.params[0])
+        fee, tip = tx["maxFeePerGas"], tx["maxPriorityFeePerGas"]
+        known = self.best.get(tx["nonce"])
+        if known in (None, (fee, tip)):
+            self.best[tx["nonce"]] = (fee, tip)
+            return None
+        self.asked += 1
+        if self.asked > 1 and fee * 10 >= known[0] * 11 and tip * 10 >= known[1] * 11:
+            self.best[tx["nonce"]] = (fee, tip)
+            return None
+        return {"error": {"code": -32000, "message": "replacement transaction underpriced"}}
+
+
+@fault(
+    38,
+    "replacement under 10 % refused",
+    by="PA",
+    breaks="src/dam/fees.py:tip = max(fresh.tip, *(tip * step // (8 * RAMP) + 1 "
+    "for _, tip in attempts))",
+    instead="tip = fresh.tip",
+)
+async def test_f38_a_replacement_is_refused(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    ground.base_fee = 2 * GWEI
+    daemon = await ground.deliverer(rpc=proxy.url, env=AT_A_LOSS).start()
+    rule = Underpriced()
+    proxy.inject(rule, "eth_sendRawTransaction")
+    await seen_and_sent(ground, proxy)
+    ground.base_fee *= 10
+    await everything_delivered(ground, daemon)
+    assert injected["replacement refused"] == 1, "the second offer is a tenth above the first"
+
+
+@fault(
+    39,
+    "dropped from the pool",
+    breaks="src/dam/nursing.py:await self._hand.send([last], head)",
+)
+async def test_f39_the_pool_forgets(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    for _ in range(3):
+        raw = await seen_and_sent(ground, proxy)
+        assert await ground.rpc.call("anvil_dropTransaction", hash_of(raw)) == hash_of(raw)
+        injected.add("dropped")
+        await ground.until_delivered()
+        log = (await ground.delivered())[-1]
+        assert "0x" + log.at.tx_hash.hex() == hash_of(raw), "the very bytes, sent again"
+    await everything_delivered(ground, daemon)
+
+
+@fault(
+    40,
+    "no balance",
+    breaks='src/dam/submitting.py:self.alert_once("no_balance", account=self.address, '
+    'next_step="top it up")',
+)
+async def test_f40_an_empty_account(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    await ground.rpc.call("anvil_setBalance", daemon.actor.address, "0x0")
+    injected.add("balance taken")
+    await ground.buy(2)
+    await ground.until(lambda: bool(daemon.logged("no_balance")), "the operator is told")
+    assert daemon.journal("no_balance")
+    await ground.settle_down(10)
+    # Told once, not with every block.
+    assert len(daemon.logged("no_balance")) == 1
+    assert not await ground.delivered()
+    await ground.rpc.call("anvil_setBalance", daemon.actor.address, hex(10**18))
+    await everything_delivered(ground, daemon)
+
+
+@fault(
+    41,
+    "already delivered: success",
+    breaks='src/dam/dispatch.py:if name == "AlreadyDelivered":',
+    instead="if False:",
+)
+async def test_f41_the_part_is_there_already(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    first = await ground.deliverer(rpc=proxy.url).start()
+    raw = await seen_and_sent(ground, proxy)
+    await first.kill()
+    # Another machine with the same key and no memory, one block behind the delivery.
+    again = await ground.deliverer(
+        rpc=proxy.url, home=ground.scratch / "new", env={"DAM_CONFIRMATIONS": "5"}
+    ).start()
+    await ground.rpc.call("anvil_dropTransaction", hash_of(raw))
+    await ground.mine(4)
+    await ground.rpc.call("eth_sendRawTransaction", raw)
+    injected.add("delivered by another run")
+    await ground.mine()
+    await again.event("serving")
+    await ground.settle_down(12)
+    assert not again.logged("refused_by_contract")
+    assert again.query("SELECT state FROM jobs") == [("done",)]
+    assert len({one.raw for one in proxy.sent}) == 1, "nothing was sent a second time"
+    assert (await oracle(ground, exits=(0, 1)))["delivered"] == 1
+
+
+@fault(
+    42,
+    "permanent revert: no hot loop",
+    by="P",
+    breaks='src/dam/dispatch.py:self._outbox.finish(job, "failed", str(error))',
+)
+async def test_f42_refused_for_good(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    [bought] = await ground.buy()
+    index = daemon.number.to_bytes(32, "big").hex()
+    data = revert("PartNotInItem")
+    proxy.inject(
+        RevertedWith(data + bought.sale.copy_id.hex() + index),
+        "eth_call",
+        "eth_estimateGas",
+        when=lambda call: str(call.params[0].get("data", "")).startswith(DELIVER),
+    )
+    await ground.until(lambda: bool(daemon.logged("refused_by_contract")), "the operator is told")
+    asked = injected["reverts"]
+    await ground.settle_down(20)
+    assert injected["reverts"] == asked, "it is not asked again and again"
+    assert len(daemon.logged("refused_by_contract")) == 1
+    outcome = await oracle(ground, reasons=("PartNotInItem",))
+    assert sum(outcome.values()) == 1
+    assert not proxy.sent
+    proxy.clear()
+    # The others are served as ever.
+    later = await ground.buy()
+    await ground.until_delivered(sales=later)
+    await oracle(ground, sales=later)
+    assert await daemon.stop() == 0
+
+
+class RevertedWith(Fault):
+    """The contract's refusal, as nodes report it."""
+
+    name = "reverts"
+
+    def __init__(self, data: str) -> None:
+        self.error = {"code": 3, "message": "execution reverted", "data": data}
+
+    def rewrite(self, call: Call, proxy: RpcProxy) -> Reply | None:
+        return {"error": dict(self.error)}
+
+
+@fault(
+    43,
+    "two daemons, one key",
+    by="H",
+    breaks="src/dam/locks.py:fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+)
+async def test_f43_the_second_of_one_key_refuses(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    # In the same state folder, and in another one; and as a process of its own.
+    for home in (daemon.home, ground.scratch / "elsewhere"):
+        second = await ground.deliverer(rpc=proxy.url, home=home).start(ready=False)
+        assert await second.wait() == 2
+        injected.add("second daemon")
+        [line] = second.logged("cannot_run")
+        assert "already runs with account" in line["reason"]
+    other = ground.process(env={"XDG_STATE_HOME": str(ground.folder / "state")})
+    await other.start(ready=False)
+    assert await other.wait() == 2
+    injected.add("second daemon")
+    await ground.buy()
+    await ground.until_delivered(daemon)
+    await ground.settle_down()
+    assert (await oracle(ground, exits=(2, 0)))["delivered"] == 1
+    assert await daemon.stop() == 0
+    # The first one's end is the lock's end.
+    third = await ground.deliverer(home=ground.scratch / "elsewhere").start()
+    assert await third.stop() == 0
+
+
+@fault(
+    44,
+    "100 purchases in one block",
+    breaks="src/dam/fees.py:batch: int = 32",
+    instead="batch: int = 1",
+)
+async def test_f44_a_hundred_purchases_in_one_block(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemons = [await ground.deliverer(number, rpc=proxy.url).start() for number in range(3)]
+    bought = await ground.buy(100)
+    assert len({one.sale.block for one in bought}) == 1
+    injected.add("purchases", len(bought))
+    await ground.until_delivered()
+    await ground.settle_down()
+    assert (await oracle(ground))["delivered"] == 300
+    assert len(proxy.sent) <= 3 * 10, "in batches"
+    for daemon in daemons:
+        assert await daemon.stop() == 0
+
+
+@fault(
+    45,
+    "three blocks left",
+    breaks="src/dam/fees.py:return max(1, policy.stuck_blocks - "
+    "policy.stuck_blocks * haste(left) // RAMP)",
+    instead="return policy.stuck_blocks",
+)
+async def test_f45_three_blocks_left(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+    ground.base_fee = 2 * GWEI
+    [lost] = await ground.buy()
+    await ground.mine()
+    [bought] = await ground.buy()
+    window = ground.deployment.windows.refund_blocks
+    await ground.mine(bought.sale.block + window - 3 - await ground.block())
+    left = bought.sale.block + window - await ground.block()
+    assert left == 3
+    injected.add("blocks missed", window - left)
+    daemon = await ground.deliverer(
+        rpc=proxy.url, env={**AT_A_LOSS, "DAM_CONFIRMATIONS": "0"}
+    ).start()
+    await sent(ground, proxy)
+    # And the next block costs ten times as much: no time to wait three blocks for a better one.
+    ground.base_fee *= 10
+    injected.add("base fee x10")
+    for _ in range(left):
+        count = len(proxy.sent)
+        await ground.mine()
+        if await ground.delivered():
+            break
+        await sent(ground, proxy, count + 1)
+    await ground.settle_down()
+    outcome = await oracle(ground, reasons=("deadline-passed", "too-late"))
+    assert outcome["delivered"] == 1
+    assert sum(outcome.values()) == 2
+    # The other one had a single block left, which was dear: lost, and said so.
+    assert (await ground.delivered())[0].copy_id == bought.sale.copy_id
+    assert lost.sale.copy_id != bought.sale.copy_id
+    assert await daemon.stop() == 0
+
+
+def revert(error: str) -> str:
+    """The selector of one of the contract's errors, 0x-hex."""
+    [digest] = [key for key, entry in market_abi().errors.items() if entry.name == error]
+    return "0x" + digest.hex()
