@@ -270,8 +270,10 @@ class Service:
                 failures = 0
                 self.pulse.failing = ""
                 pause = self._pace.pause() if whole else 0.0
-                # What the background found before this round has been decided in it.
-                if single is not None and whole and idle and single.over(self.pulse.head):
+                # What the background found has been decided in this round, and the round found
+                # nothing more for it.
+                calm = whole and idle and self._idle()
+                if single is not None and calm and single.over(self.pulse.head):
                     self._log.info("once_done", head=self.pulse.head, **single.left())
                     return
             except Exception as error:  # noqa: BLE001 - `_failed` raises all but what goes by
