@@ -1,0 +1,447 @@
+"""Single runs, dry runs, and a host that fails: what goes by is waited out, the rest ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from dam import service as services
+from dam.catalog_build import BuiltStore
+from dam.dry import DrySender
+from dam.errors import IpfsError, RpcError
+from dam.ledger import Binding, Ledger
+from dam.pace import Pace
+from dam.service import GIVE_UP, Service, Stop
+from dam.stores import StoreKeeper, StorePolicy
+from dam.types import CopyId, FragmentDelivered
+
+from .conftest import Daemon, World
+
+
+def logger(daemon: Daemon) -> Any:
+    return structlog.wrap_logger(None, processors=[daemon._log])
+
+
+def live(daemon: Daemon, sender: Any = None) -> Service:
+    """The daemon's service as `wiring` builds it, with the store keeper beside it."""
+    world = daemon.world
+    daemon.keeper = StoreKeeper(
+        world.blocks,
+        daemon.ledger,
+        daemon.role.scan,
+        log=logger(daemon),
+        changed=daemon.role.documents_changed,
+        policy=StorePolicy(first_seconds=0.2, pin=sender is None),
+        checkpoint=daemon.checkpoints,
+    )
+    daemon.service = Service(
+        daemon.ledger,
+        daemon.reader,
+        daemon.role,
+        sender or daemon.sender,
+        log=logger(daemon),
+        check=world.chain.check_deployment,
+        new_logs=daemon.keeper.wake,
+        background=[daemon.keeper.run],
+        idle=lambda: daemon.keeper.idle,
+        poll=0.01,
+    )
+    return daemon.service
+
+
+@contextlib.asynccontextmanager
+async def mining(world: World) -> AsyncIterator[None]:
+    async def mine() -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            world.chain.mine()
+
+    task = asyncio.create_task(mine())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def within(coroutine: Any) -> Any:
+    return await asyncio.wait_for(coroutine, 60)
+
+
+async def until(true: Callable[[], object], task: asyncio.Task[None]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert not task.done()
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def delivered(world: World, sold: CopyId) -> int:
+    page = await world.chain.page(1, world.chain.height)
+    logs = [log for log in page.logs if isinstance(log, FragmentDelivered)]
+    return sum(log.copy_id == sold for log in logs)
+
+
+# ------------------------------------------------------------------------------------ single runs
+
+
+async def test_a_single_run_delivers_confirms_and_ends(world: World, built: BuiltStore) -> None:
+    sold = world.buy(built, "coupon")
+    world.chain.mine(3)
+    service = live(world.daemon)
+    async with mining(world):
+        await within(service.run(Stop(), once=True))
+    assert await delivered(world, sold) == 1
+    assert world.daemon.outbox.live() == []
+    [done] = world.daemon.events("once_done")
+    assert (done["live"], done["due"]) == (0, 0)
+    assert world.daemon.events("transaction_final")
+
+
+async def test_a_single_run_with_nothing_to_do_needs_no_new_block(
+    world: World, built: BuiltStore
+) -> None:
+    await within(live(world.daemon).run(Stop(), once=True))
+    assert world.daemon.events("store_read")
+    assert world.daemon.events("pinned")
+    assert world.daemon.events("once_done")
+
+
+async def test_a_single_run_reports_what_does_not_move_and_ends(
+    world: World, built: BuiltStore
+) -> None:
+    world.chain.accepts = lambda _: False
+    sold = world.buy(built, "coupon")
+    world.chain.mine(3)
+    service = live(world.daemon)
+    async with mining(world):
+        await within(service.run(Stop(), once=True))
+    assert await delivered(world, sold) == 0
+    [done] = world.daemon.events("once_done")
+    assert done["live"] + done["due"] == 1
+
+
+async def test_a_single_run_does_not_wait_for_a_chain_that_stands_still(
+    world: World, built: BuiltStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_ONCE_SECONDS", 0.3)
+    world.buy(built, "coupon")
+    world.chain.mine(3)
+    await within(live(world.daemon).run(Stop(), once=True))
+    [done] = world.daemon.events("once_done")
+    assert done["live"] == 1
+
+
+async def test_a_single_run_tries_a_store_that_is_away_and_ends(
+    world: World, built: BuiltStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> bytes:
+        raise IpfsError("nobody has it")
+
+    monkeypatch.setattr(world.blocks, "get", away)
+    world.buy(built, "coupon")
+    world.chain.mine(3)
+    await within(live(world.daemon).run(Stop(), once=True))
+    assert world.daemon.events("store_unavailable")
+    assert len(world.daemon.ledger.sales("waiting")) == 1
+
+
+# --------------------------------------------------------------------------------------- dry runs
+
+
+@pytest.fixture
+def dry(world: World, built: BuiltStore) -> Iterator[Daemon]:
+    """A dry run of the first deliverer, with a ledger of its own beside the real one's."""
+    made = Daemon(world, "deliverer 0", world.folder / "dry.sqlite")
+    made.ledger.close()
+    made.path.unlink()
+    made.role_name = "dry run of deliverer"
+    made.ring = world.daemon.ring
+    made.build()
+    yield made
+    made.ledger.close()
+
+
+async def step(daemon: Daemon, service: Service) -> None:
+    for _ in range(2):
+        while not await service.tick():
+            pass
+        await daemon.keeper.drain()
+    while not await service.tick():
+        pass
+
+
+def play(dry: Daemon) -> Service:
+    chain = dry.world.chain
+    return live(dry, DrySender(chain, chain, dry.address, dry.ledger, log=logger(dry)))
+
+
+async def test_a_dry_run_says_what_it_would_send_and_sends_nothing(
+    world: World, built: BuiltStore, dry: Daemon
+) -> None:
+    service = play(dry)
+    world.buy(built, "coupon")
+    for _ in range(6):
+        world.chain.mine()
+        await step(dry, service)
+    [told] = dry.events("would_send")
+    [sale] = dry.ledger.sales("serving")
+    assert (told["sale"], told["contract"]) == (sale.purchase.copy_id, "takes it")
+    assert told["blocks_left"] > 200
+    assert dry.ledger.db.execute("SELECT count(*) FROM attempts").fetchone()[0] == 0
+    assert "eth_sendRawTransaction" not in world.chain.calls
+    assert [note["event"] for note in dry.ledger.journal("would_send")] == ["would_send"]
+
+
+async def test_what_a_dry_run_told_is_done_when_the_real_daemon_does_it(
+    world: World, built: BuiltStore, dry: Daemon
+) -> None:
+    service = play(dry)
+    sold = world.buy(built, "coupon")
+    for _ in range(8):
+        world.chain.mine()
+        await step(dry, service)
+        await world.daemon.tick()
+    assert await delivered(world, sold) == 1
+    assert len(dry.events("would_send")) == 1
+    assert dry.ledger.sales("done")
+    for _ in range(30):
+        world.chain.mine(10)
+        await step(dry, service)
+    assert not dry.events("nobody_sent")
+
+
+async def test_a_dry_run_says_so_when_nobody_delivers(
+    world: World, built: BuiltStore, dry: Daemon
+) -> None:
+    service = play(dry)
+    world.buy(built, "coupon")
+    for _ in range(32):
+        world.chain.mine(10)
+        await step(dry, service)
+    assert len(dry.events("would_send")) == 1
+    [told] = dry.events("nobody_sent")
+    assert told["level"] == "warning"
+
+
+async def test_a_dry_run_asks_the_contract(world: World, built: BuiltStore, dry: Daemon) -> None:
+    """The real one was quicker: in the newest block the part is there already."""
+    service = play(dry)
+    world.buy(built, "coupon")
+    while not any(isinstance(log, FragmentDelivered) for log in (await newest(world))):
+        world.chain.mine()
+        await world.daemon.tick()
+    await step(dry, service)
+    [told] = dry.events("would_send")
+    assert "AlreadyDelivered" in told["contract"]
+
+
+async def newest(world: World) -> list[Any]:
+    return list((await world.chain.page(world.chain.height, world.chain.height)).logs)
+
+
+async def test_a_dry_run_pins_nothing(world: World, built: BuiltStore, dry: Daemon) -> None:
+    service = play(dry)
+    await within(service.run(Stop(), once=True))
+    assert dry.events("store_read")
+    assert not dry.events("pinned")
+    assert not dry.shelf.pinned_bytes()
+
+
+async def test_a_real_run_never_takes_a_dry_runs_ledger(world: World, dry: Daemon) -> None:
+    binding = Binding(31337, world.chain.address, dry.address, "deliverer")
+    with pytest.raises(Exception, match="belongs to"):
+        Ledger.open(dry.path, binding)
+
+
+# --------------------------------------------------------------------------------- a failing host
+
+
+def broken(code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("as SQLite says it")
+    error.sqlite_errorcode = code  # type: ignore[misc]
+    return error
+
+
+WAITS: list[Exception] = [
+    RpcError("down"),
+    broken(sqlite3.SQLITE_FULL),
+    broken(sqlite3.SQLITE_CANTOPEN | (2 << 8)),
+    OSError(errno.EMFILE, "Too many open files"),
+    OSError(errno.ENOSPC, "No space left on device"),
+]
+ENDS: list[Exception] = [
+    broken(sqlite3.SQLITE_IOERR | (3 << 8)),
+    broken(sqlite3.SQLITE_READONLY),
+    OSError(errno.EIO, "Input/output error"),
+    MemoryError(),
+    RuntimeError("can't start new thread"),
+]
+AT_ONCE: list[Exception] = [
+    ValueError("a fault of ours"),
+    RuntimeError("a fault of ours"),
+    broken(sqlite3.SQLITE_ERROR),
+    sqlite3.DatabaseError("malformed"),
+]
+
+
+def failing(daemon: Daemon, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Service:
+    monkeypatch.setattr(services, "_LONGEST_PAUSE", 0.01)
+    service = live(daemon)
+
+    async def advance() -> Any:
+        raise error
+
+    daemon.reader.advance = advance  # type: ignore[method-assign]
+    return service
+
+
+@pytest.mark.parametrize("error", WAITS, ids=repr)
+async def test_what_goes_by_is_waited_out(
+    world: World, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F46, F51."""
+    advance = world.daemon.reader.advance
+    service = failing(world.daemon, error, monkeypatch)
+    stop = Stop()
+    task = asyncio.create_task(service.run(stop))
+    await until(lambda: len(world.daemon.events("tick_failed")) >= 3 * GIVE_UP, task)
+    assert service.pulse.obstacles()
+    assert world.daemon.events("tick_failed")[0]["level"] == "warning"
+    assert world.daemon.events("tick_failed")[-1]["level"] == "error"
+    assert all(line["next_step"] for line in world.daemon.events("tick_failed"))
+    world.daemon.reader.advance = advance  # type: ignore[method-assign]
+    await until(lambda: not service.pulse.obstacles(), task)
+    stop.request()
+    await within(task)
+
+
+@pytest.mark.parametrize("error", ENDS, ids=repr)
+async def test_what_a_new_start_may_mend_ends_it_after_a_few(
+    world: World, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F47, F52."""
+    service = failing(world.daemon, error, monkeypatch)
+    with pytest.raises(type(error)):
+        await within(service.run(Stop()))
+    assert len(world.daemon.events("tick_failed")) == GIVE_UP - 1
+
+
+@pytest.mark.parametrize("error", AT_ONCE, ids=repr)
+async def test_what_waiting_never_mends_ends_it_at_once(
+    world: World, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = failing(world.daemon, error, monkeypatch)
+    with pytest.raises(type(error)):
+        await within(service.run(Stop()))
+    assert not world.daemon.events("tick_failed")
+
+
+async def test_a_full_disk_loses_nothing(world: World, built: BuiltStore) -> None:
+    """F46, by SQLite's own limit; the store keeper meets it as well as the round."""
+    daemon = world.daemon
+    sold = [world.buy(built, "coupon", copy) for copy in range(40)]
+    world.chain.mine(3)
+    [[pages]] = daemon.ledger.db.execute("PRAGMA page_count").fetchall()
+    daemon.ledger.db.execute(f"PRAGMA max_page_count = {pages}")
+    service = live(daemon)
+    service._pace = Pace(0.01)
+    stop = Stop()
+    task = asyncio.create_task(service.run(stop))
+    failed = ("tick_failed", "background_failed")
+    await until(lambda: any(map(daemon.events, failed)), task)
+    [line, *_] = daemon.events("tick_failed") or daemon.events("background_failed")
+    assert "full" in line["error"]
+    assert "disk" in line["next_step"]
+    daemon.ledger.db.execute("PRAGMA max_page_count = 1000000")
+    async with mining(world):
+        await until(lambda: len(daemon.ledger.sales("done")) == 40, task)
+    stop.request()
+    await within(task)
+    assert [await delivered(world, one) for one in sold] == 40 * [1]
+
+
+async def test_background_work_begins_again(
+    world: World, built: BuiltStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_LONGEST_PAUSE", 0.01)
+    begun = asyncio.Event()
+    tries = 0
+
+    async def work() -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            raise broken(sqlite3.SQLITE_FULL)
+        begun.set()
+        await asyncio.Event().wait()
+
+    service = live(world.daemon)
+    service._background = [work]
+    stop = Stop()
+    task = asyncio.create_task(service.run(stop))
+    await within(begun.wait())
+    assert len(world.daemon.events("background_failed")) == 3
+    stop.request()
+    await within(task)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError(errno.EMFILE, "full"), RuntimeError("can't start new thread")],
+    ids=repr,
+)
+async def test_no_store_is_blamed_for_the_host(
+    world: World, built: BuiltStore, error: Exception
+) -> None:
+    """F51, F52: its document is read later, and the sale is served."""
+    daemon = world.daemon
+    sold = world.buy(built, "coupon")
+    live(daemon)
+    scan = daemon.keeper._scan
+    failures = 0
+
+    def short(store: Any) -> Any:
+        nonlocal failures
+        failures += 1
+        if failures == 1:
+            raise error
+        return scan(store)
+
+    daemon.keeper._scan = short
+    world.chain.mine(3)
+    await daemon.tick()
+    assert len(daemon.ledger.sales("waiting")) == 1
+    assert daemon.events("store_unavailable")[0]["level"] == "error"
+    for _ in range(4):
+        await daemon.tick()
+        world.chain.mine()
+    assert await delivered(world, sold) == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "full")], ids=repr)
+async def test_no_sale_is_blamed_for_the_host(
+    world: World, built: BuiltStore, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = world.daemon
+    await world.ticks()
+    sold = world.buy(built, "coupon")
+    world.chain.mine(3)
+
+    def short(*_: Any) -> bytes:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dam.roles.deliverer.seal_fragment", short)
+        with pytest.raises(type(error)):
+            await daemon.tick()
+    assert len(daemon.ledger.sales("new")) == 1
+    await world.ticks(daemon)
+    assert await delivered(world, sold) == 1
