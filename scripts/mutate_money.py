@@ -41,10 +41,18 @@ REASONS = ROOT / "tests" / "model" / "survivors.toml"
 REPORT = ROOT / "docs" / "mutants-made.md"
 KEPT = ROOT / ".build" / "mutants-made.json"
 FILES = ("Marketplace.sol", "Sales.sol", "Slashing.sol", "Stakes.sol", "libraries/SaleWord.sol")
+COMPILED = ROOT / ".build" / "made-faults"  # by the hash of what was compiled: minutes saved
 SECONDS = 900  # far more than the clean run takes: a time-out would be a survivor
 FORGE_SECONDS = 1800
 KILLED, SURVIVED, TIMEOUT = "killed", "SURVIVED", "TIME-OUT"
-TESTS = ("test_views.py", "test_roles.py", "test_table.py", "test_differential.py")
+TESTS = (
+    "test_views.py",
+    "test_locks.py",
+    "test_edges.py",
+    "test_roles.py",
+    "test_table.py",
+    "test_differential.py",
+)
 FORM = {"DAM_MODEL": "60x60", "DAM_TABLE_CASES": "2", "HYPOTHESIS_STORAGE_DIRECTORY": ""}
 
 # The compiler is loaded once for many inputs. Little optimising does for tests.
@@ -207,7 +215,8 @@ def compile_all(
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """Artifacts by name, the contract as it is among them as ``""``; and why others have none."""
     known = sources()
-    inputs = {}
+    inputs: dict[str, Path] = {}
+    wanted: dict[Path, Path] = {}
     for number, mutant in enumerate([None, *mutants]):
         changed = dict(known)
         if mutant:
@@ -217,8 +226,11 @@ def compile_all(
             "sources": {f"contracts/{name}": {"content": text} for name, text in changed.items()},
             "settings": SETTINGS,
         }
-        path = folder / f"{number}.json"
-        path.write_text(json.dumps(document))
+        text = json.dumps(document)
+        path = COMPILED / f"{sha256(text.encode()).hexdigest()}.json"
+        if not path.exists():
+            wanted[path] = folder / f"{number}.json"
+            wanted[path].write_text(text)
         inputs[mutant.name if mutant else ""] = path
 
     def compile_some(paths: list[Path]) -> None:
@@ -226,14 +238,17 @@ def compile_all(
             command = ["node", "--stack-size=8000", "-e", COMPILER, "--", *map(str, paths)]
             subprocess.run(command, cwd=ROOT, check=True)
 
-    paths = list(inputs.values())
+    paths = list(wanted.values())
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(compile_some, [paths[i::jobs] for i in range(jobs)]))
+    COMPILED.mkdir(parents=True, exist_ok=True)
+    for path, source in wanted.items():
+        shutil.move(f"{source}.out", path)
     artifacts: dict[str, Path] = {}
     dropped: dict[str, str] = {}
     codes: dict[str, str] = {}
-    for name, path in inputs.items():
-        output = json.loads(Path(f"{path}.out").read_text())
+    for number, (name, path) in enumerate(inputs.items()):
+        output = json.loads(path.read_text())
         if any(one["severity"] == "error" for one in output.get("errors", ())):
             if not name:
                 raise SystemExit(f"the contract does not compile: {output['errors'][0]['message']}")
@@ -245,7 +260,7 @@ def compile_all(
             dropped[name] = "the same code as " + (codes[code] or "the contract")
             continue
         codes[code] = name
-        artifacts[name] = path.with_suffix(".artifact")
+        artifacts[name] = folder / f"{number}.artifact"
         artifact = {"abi": contract["abi"], "bytecode": {"object": code}}
         artifacts[name].write_text(json.dumps(artifact))
     return artifacts, dropped

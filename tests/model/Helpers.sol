@@ -42,9 +42,25 @@ contract Token {
     }
 }
 
-/// @notice A contract that calls what it is told to, as a wallet would.
+/// @notice A contract that calls what it is told to, as a wallet would; also while it is paid.
 contract Wallet {
-    receive() external payable {}
+    address private _target;
+    bytes private _data;
+    bytes public heard;
+
+    /// @notice Makes a call the next time that coins come, and keeps what it gave.
+    function plan(address target, bytes calldata data) external {
+        _target = target;
+        _data = data;
+        heard = "nothing came";
+    }
+
+    receive() external payable {
+        if (_target == address(0)) return;
+        (bool good, bytes memory result) = _target.call(_data);
+        heard = good ? bytes("it succeeded") : result;
+        _target = address(0);
+    }
 
     function run(address to, uint256 value, bytes calldata data) external {
         (bool good, bytes memory result) = to.call{value: value}(data);

@@ -1,0 +1,58 @@
+"""While the market pays somebody, that somebody can call nothing of it that changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from anvil_market import QUICK_BLOCKS
+from world import ETHER, PEOPLE, World
+
+from dam.hashing import keccak
+from dam.testing.nodes import AnvilNode
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with AnvilNode(accounts=len(PEOPLE), args=QUICK_BLOCKS) as node:
+        yield World(node)
+
+
+def nothing(param: dict[str, Any]) -> Any:
+    """Zero, in the shape of a type."""
+    kind: str = param["type"]
+    if kind.endswith("[]"):
+        return []
+    if kind == "tuple":
+        return tuple(nothing(one) for one in param["components"])
+    if kind == "address":
+        return "0x" + "00" * 20
+    if kind == "bool":
+        return False
+    if kind == "string":
+        return ""
+    return bytes(int(kind.removeprefix("bytes") or 0)) if kind.startswith("bytes") else 0
+
+
+def test_no_call_that_changes_anything_gets_in_while_the_market_pays(world: World) -> None:
+    world.reset()
+    stake = world.contract.call("stakeAsSeller")
+    world.send("wal", world.market, stake, 2 * ETHER)
+    wal, heard = world.at["wal"], {}
+    changing = {
+        name: entry
+        for name, entry in world.contract.functions.items()
+        if entry["stateMutability"] in ("nonpayable", "payable")
+    }
+    for name, entry in changing.items():
+        data = world.contract.call(name, *(nothing(param) for param in entry["inputs"]))
+        plan = world.wallet.call("plan", world.market, data)
+        world.chain.send(world.chain.accounts[0], wal, plan)
+        pay = world.contract.call("withdrawSellerStake", 1, wal)
+        world.send("wal", world.market, pay)
+        _, [answer] = world.chain.read(world.market, [(wal, world.wallet.call("heard"))])
+        heard[name] = world.wallet.result("heard", answer)
+    assert len(heard) > 20
+    reentered = keccak(b"Reentered()")[:4]
+    assert {name: said for name, said in heard.items() if said != reentered} == {}
