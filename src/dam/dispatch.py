@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from dam import batching, profit
 from dam.errors import ContractReverted
 from dam.fees import Price, offer
-from dam.outbox import UNPROFITABLE, Job
+from dam.outbox import NO_DEADLINE, UNPROFITABLE, Job
 from dam.rpc import RpcRejectedError, quantity
 from dam.submitting import Submitter, about
 from dam.transactions import encode_job, encode_jobs
 
 _WAIT = {"NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "": 5}
 """Reverts that the next blocks may cure: after how many blocks to look again."""
-_TRIES = {"WrongSale": 5, "WrongStatus": 5, "NotDelivered": 5, "": 5}
+_TRIES = {"NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "NotDelivered": 5, "": 5}
+"""After so many it is told, and what has no deadline is given up."""
+_LEAST_PART_GAS = 12_000
+"""Storage and event of a part take more than this."""
 _TOLD = 8
 """So many parts are named in one line about many."""
 
@@ -68,15 +71,19 @@ class Dispatcher:
 
     def _worth_a_look(self, jobs: list[Job], price: Price, head: int) -> list[Job]:
         """Without those that would not pay in the largest batch; saves simulating them."""
-        paid = price.base + price.tip
+        paid = self._paid(price)
         if self._policy.unprofitable == "send":
             return jobs
         good = [job for job in jobs if profit.pays(job, paid, self._policy.batch)]
         self._shelve(jobs, good, paid, head)
         return good
 
+    def _paid(self, price: Price) -> int:
+        """What a unit of gas costs, as far as we pay it: a node may name any tip."""
+        return price.base + min(price.tip, self._policy.max_tip)
+
     def _grouped(self, jobs: list[Job], head: int, room: int, price: Price) -> list[list[Job]]:
-        paid = price.base + price.tip
+        paid = self._paid(price)
         if self._policy.unprofitable == "send":
             return batching.group(jobs, head, room, self._policy)
         groups = batching.group(
@@ -143,11 +150,14 @@ class Dispatcher:
             self._outbox.postpone(job, head + self._policy.confirmations + 2, "already there")
         elif name in ("FallbackTooEarly", "TooEarly") and isinstance(first_block, int):
             self._outbox.postpone(job, max(first_block, head + 2), name)
-        elif name in _WAIT and job.tries < _TRIES.get(name, job.tries + 1):
+        elif name in _WAIT and (job.deadline < NO_DEADLINE or job.tries < _TRIES[name]):
             if name == "NotEligible":
                 self._hand.alert(
                     "not_eligible", next_step="stake up, or cancel the exit", **about(job)
                 )
+            elif job.tries == _TRIES[name]:
+                # A node may lag for long: told once, and tried until there is no time left.
+                self._hand.alert("refused_by_contract", error=str(error), **about(job))
             self._outbox.postpone(job, head + 1 + _WAIT[name], str(error))
         else:
             self._outbox.finish(job, "failed", str(error))
@@ -171,7 +181,7 @@ class Dispatcher:
             for (jobs, data), answer in zip(coded, answers, strict=True):
                 if not isinstance(answer, ContractReverted | RpcRejectedError):
                     gas = quantity(answer, "eth_estimateGas")
-                    done[jobs[0].id] = (jobs, data, self._limit(gas, len(jobs)))
+                    done[jobs[0].id] = (jobs, data, self._limit(gas, len(jobs), data))
                 elif not await self._unestimated(jobs, answer, head):
                     open_groups = []
                     break
@@ -180,9 +190,15 @@ class Dispatcher:
         order = {job.id: place for place, job in enumerate(j for g in groups for j in g)}
         return sorted(done.values(), key=lambda one: order[one[0][0].id])
 
-    def _limit(self, estimate: int, parts: int) -> int:
-        """The node's estimate and an eighth, for state that changes before it is mined; capped."""
-        return min(estimate * 9 // 8 + 20_000, 100_000 + self._policy.part_gas * parts)
+    def _limit(self, estimate: int, parts: int, data: bytes) -> int:
+        """The node's estimate and an eighth, for state that changes before it is mined.
+
+        Never more than the policy's cap; and never less than no call of this size could do with,
+        or one bad answer would make a transaction that no node takes.
+        """
+        least = 21_000 + 16 * len(data) - 12 * data.count(0) + _LEAST_PART_GAS * parts
+        most = 100_000 + self._policy.part_gas * parts
+        return min(max(estimate * 9 // 8, least) + 20_000, most)
 
     async def _unestimated(
         self, jobs: list[Job], error: ContractReverted | RpcRejectedError, head: int

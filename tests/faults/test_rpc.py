@@ -331,8 +331,7 @@ async def test_f32_an_error_although_it_was_taken(
     33,
     "absurd gas estimate",
     by="P",
-    breaks="src/dam/dispatch.py:return min(estimate * 9 // 8 + 20_000, "
-    "100_000 + self._policy.part_gas * parts)",
+    breaks="src/dam/dispatch.py:return min(max(estimate * 9 // 8, least) + 20_000, most)",
     instead="return estimate * 9 // 8 + 20_000",
 )
 async def test_f33_an_absurd_gas_estimate(
@@ -357,7 +356,9 @@ async def test_f33_an_absurd_gas_estimate(
     instead="tip = price.tip * (RAMP + 4 * haste(left)) // RAMP",
 )
 async def test_f34_an_absurd_fee(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+    # By default it would wait for better times before it comes to the caps.
+    env = {"DAM_UNPROFITABLE": "send"}
+    daemon = await ground.deliverer(rpc=proxy.url, env=env).start()
     proxy.inject(bad.Answer("tip", hex(10**18)), "eth_maxPriorityFeePerGas")
     base = proxy.inject(bad.base_fee_times(10**6), "eth_feeHistory")
     await ground.buy()
