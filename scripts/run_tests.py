@@ -1,6 +1,6 @@
 """Run every stage of the tests, say how many tests each collected, and fail if any did.
 
-    scripts/run_tests.py [forge] [unit] [node] [model] [chain] [audit]     all when none is named
+    scripts/run_tests.py [STAGE ...]     forge unit node model faults chain audit; all if none
 
 DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
 """
@@ -91,6 +91,7 @@ STAGES = {
     "model": lambda: run_pytest("model", UNIT, ["tests/model"]),
     "unit": lambda: run_pytest("unit", UNIT, ["tests/unit"]),
     "node": lambda: run_pytest("node", UNIT, ["tests/node"]),
+    "faults": lambda: run_pytest("faults", UNIT, ["tests/faults"]),
     "chain": lambda: run_pytest("chain", ["ape", "test"], ["tests/contracts", "tests/e2e"]),
     "audit": lambda: run_audit("audit"),
 }
