@@ -73,6 +73,8 @@ _SECONDS = float(os.environ.get("DAM_FAULT_SECONDS", "60"))
 _BLOCK_SECONDS = 0.15
 """Between two blocks: three looks of a daemon that polls as often as it may."""
 _PEOPLE = 12
+# All states stay in memory: those that Anvil puts on disk come back without any contract's code.
+_ANVIL = ("--hardfork", "cancun", "--prune-history", "1000000")
 _GAS = 1_500_000
 
 
@@ -123,7 +125,7 @@ class Ground(World):
         stack.callback(self.reaper.close)
         # Under Cancun, Anvil's blocks stay cheap however many there are.
         self.chain = await stack.enter_async_context(
-            AnvilNode(args=("--hardfork", "cancun"), folder=self.folder / "anvil")
+            AnvilNode(args=_ANVIL, folder=self.folder / "anvil")
         )
         self._guard(self.chain.pid)
         await self._start_blocks()
