@@ -9,6 +9,7 @@ word for word as `abi_codec` does; the others by `abi_codec` itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import Any, TypeAlias
 
 from dam.abi_codec import decode_event, decode_terms, market_abi
@@ -44,14 +45,15 @@ _CLOSED = {
 }
 _CACHED = 65_536
 """Addresses, and sets of terms, that are remembered: many logs name the same."""
-_PURCHASED, _DELIVERED, _SUPPLIED, _SETTLED = (
+_PURCHASED, _DELIVERED, _SETTLED = (
     "0x" + market_abi().topic(name).hex()
-    for name in ("ItemPurchased", "FragmentDelivered", "FragmentSupplied", "SaleSettled")
+    for name in ("ItemPurchased", "FragmentDelivered", "SaleSettled")
 )
-_FRAGMENTS = (_DELIVERED, _SUPPLIED)
 _W = 32
 _ZERO12, _ZERO24, _ZERO31 = bytes(12), bytes(24), bytes(31)
-_TERMS = slice(2 * _W, 14 * _W)
+_HEAD = Struct(">32s 24s Q 384s 32s 32s")
+"""Data of ItemPurchased before the keys: digest, a word with the copy, terms, place of the keys
+and their number."""
 _KEYS_AT = (15 * _W).to_bytes(_W, "big")
 _FRAGMENT_MIDDLE = (4 * _W).to_bytes(_W, "big") + FRAGMENT_TAIL
 _FRAGMENT_SIZE = 5 * _W + FRAGMENT_BYTES + len(FRAGMENT_PAD)
@@ -124,7 +126,7 @@ class Intake:
 
     def __init__(self) -> None:
         self._addresses: dict[str, Address] = {}
-        self._terms: dict[bytes, tuple[str, int, bytes]] = {}
+        self._terms: dict[bytes, tuple[str, bytes, bytes, int]] = {}
 
     def rows(self, placed: Sequence[Placed]) -> Rows:
         """The logs as the ledger keeps them.
@@ -138,13 +140,13 @@ class Intake:
         try:
             for number, block_hash, index, raw in placed:
                 blocks[number] = block_hash
-                kind = raw.topics[0] if raw.topics else ""
-                if kind in _FRAGMENTS:
+                topics = raw.topics
+                kind = topics[0] if topics else ""
+                if kind == _DELIVERED and len(topics) == 3:
                     # Most logs by far are these.
-                    _, sold, by = raw.topics
                     part = _fragment_index(raw.data)
-                    who = known(by) or self._address(by)
-                    add((number, block_hash, index, _word(sold), part, who, kind == _SUPPLIED))
+                    by = known(topics[2]) or self._address(topics[2])
+                    add((number, block_hash, index, _word(topics[1]), part, by, False))
                 else:
                     self._take(kind, number, block_hash, index, raw, rows)
         except (Malformed, ValueError) as error:
@@ -160,7 +162,7 @@ class Intake:
             rows.purchases.append((*here, transaction, 0, *self._purchase(raw.topics, raw.data)))
         elif kind == _SETTLED:
             _, sold, by = raw.topics
-            if raw.data != "0x" or not _word(by).startswith(_ZERO12):
+            if raw.data != "0x" or _word(by)[:12] != _ZERO12:
                 raise Malformed("SaleSettled: not as the contract writes it")
             rows.turns.append((*here, _word(sold), "settled"))
         else:
@@ -171,6 +173,8 @@ class Intake:
         name, args = decode_event(*_decoded(raw))
         if name in ("StoreCreated", "StoreUpdated"):
             rows.versions.append((*here, args["seller"], args["digest"], args["root"]))
+        elif name == "FragmentSupplied":
+            rows.delivered.append((*here, args["copyId"], args["index"], args["seller"], True))
         elif name == "DisputeOpened":
             rows.turns.append((*here, args["copyId"], "disputed"))
         elif name in _CLOSED:
@@ -180,81 +184,69 @@ class Intake:
         self, topics: list[str], text: str
     ) -> tuple[bytes, str, str, bytes, int, str, bytes]:
         """What of a purchase's row comes after its place."""
-        if len(topics) != 4:
-            raise Malformed("ItemPurchased has 3 indexed arguments")
-        data = _data(text)
-        known = self._terms.get(data[_TERMS])
-        if known is None:
-            known = self._read_terms(data[_TERMS])
-        terms, parts, item_id = known
+        data = bytes.fromhex(text[2:])
+        if len(topics) != 4 or len(data) <= _HEAD.size:
+            raise Malformed("ItemPurchased: too little of it")
+        digest, zeros, copy, terms, keys_at, count = _HEAD.unpack_from(data)
+        text_of_terms, item_id, parts, size = self._terms.get(terms) or self._read_terms(terms)
         if (
-            len(data) != (16 + parts) * _W
-            or data[14 * _W : 15 * _W] != _KEYS_AT
-            or data[15 * _W : 16 * _W] != parts.to_bytes(_W, "big")
-            or data[_W : _W + 24] != _ZERO24
+            len(data) != size
+            or len(text) != 2 + 2 * size
+            or zeros != _ZERO24
+            or keys_at != _KEYS_AT
+            or count != parts
+            or not text.startswith("0x")
         ):
             raise Malformed("ItemPurchased: not as the contract writes it")
         sold = _word(topics[1])
         seller = self._addresses.get(topics[2]) or self._address(topics[2])
         if sold != keccak(bytes.fromhex(topics[2][2:]) + item_id + data[_W : 2 * _W]):
             raise Malformed("copyId is not the hash of what was bought")
-        return (
-            sold,
-            seller,
-            self._address(topics[3]),
-            data[:_W],
-            int.from_bytes(data[_W : 2 * _W], "big"),
-            terms,
-            data[16 * _W :],
-        )
+        buyer = _address(topics[3])  # hardly ever seen again
+        return sold, seller, buyer, digest, copy, text_of_terms, data[_HEAD.size :]
 
-    def _read_terms(self, data: bytes) -> tuple[str, int, bytes]:
+    def _read_terms(self, data: bytes) -> tuple[str, bytes, bytes, int]:
+        """The terms as text, the item's id, the number of keys as a word, the length of all."""
         terms = decode_terms(data)
         if terms.parts > MAX_PARTS:
             raise Malformed("ItemPurchased: too many parts")
         if len(self._terms) >= _CACHED:
             self._terms.clear()
-        known = self._terms[data] = dump_terms(terms), terms.parts, terms.item_id
-        return known
+        parts = terms.parts.to_bytes(_W, "big")
+        size = _HEAD.size + _W * terms.parts
+        found = self._terms[data] = dump_terms(terms), terms.item_id, parts, size
+        return found
 
     def _address(self, topic: str) -> Address:
         found = self._addresses.get(topic)
         if found is None:
-            word = _word(topic)
-            if word[:12] != _ZERO12:
-                raise Malformed("not an address word")
             if len(self._addresses) >= _CACHED:
                 self._addresses.clear()
-            found = self._addresses[topic] = checksum(word[12:])
+            found = self._addresses[topic] = _address(topic)
         return found
+
+
+def _address(topic: str) -> Address:
+    word = _word(topic)
+    if word[:12] != _ZERO12:
+        raise Malformed("not an address word")
+    return checksum(word[12:])
 
 
 def _fragment_index(text: str) -> int:
     """The part's index in the data of a delivery whose every word is where it belongs."""
     data = bytes.fromhex(text[2:])
-    if (
-        len(text) != 2 + 2 * _FRAGMENT_SIZE
-        or len(data) != _FRAGMENT_SIZE
-        or not text.startswith("0x")
-        or not data.startswith(_ZERO31)
-        or data[3 * _W : 5 * _W] != _FRAGMENT_MIDDLE
-        or not data.endswith(FRAGMENT_PAD)
-    ):
+    if len(data) != _FRAGMENT_SIZE or len(text) != 2 + 2 * _FRAGMENT_SIZE or text[:2] != "0x":
+        raise Malformed("a fragment of the wrong length")
+    if data[:31] != _ZERO31 or data[96:160] != _FRAGMENT_MIDDLE or data[240:] != FRAGMENT_PAD:
         raise Malformed("a fragment of the wrong shape")
     return data[31]
 
 
 def _word(text: str) -> bytes:
     data = bytes.fromhex(text[2:])
-    if len(data) != _W or len(text) != 2 + 2 * _W or not text.startswith("0x"):
+    if len(data) != 32 or len(text) != 66 or text[:2] != "0x":
         raise Malformed("not a word")
-    return data
-
-
-def _data(text: str) -> bytes:
-    data = bytes.fromhex(text[2:])
-    if len(text) != 2 + 2 * len(data) or not text.startswith("0x"):
-        raise Malformed("not hex data")
     return data
 
 

@@ -112,6 +112,11 @@ class LogPage:
     end: BlockRef
 
     @property
+    def size(self) -> int:
+        """How many logs."""
+        return len(self.logs)
+
+    @property
     def rows(self) -> Rows:
         """As the ledger keeps them."""
         return rows_of(self.logs)
@@ -130,6 +135,11 @@ class RawPage:
         self._placed = placed
         self._intake = intake
         self.end = end
+
+    @property
+    def size(self) -> int:
+        """How many logs."""
+        return len(self._placed)
 
     @property
     def logs(self) -> list[MarketLog]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -23,7 +23,7 @@ from dam.ledger import DeepReorganisation, Ledger, Rollback
 from dam.logs import Log
 from dam.rows import Rows
 from dam.rpc import ReadStats
-from dam.types import BlockRef, MarketLog
+from dam.types import BlockRef
 
 _FINE_BLOCKS = 64
 """So close to the head, ranges are short, so that a reorganisation finds a near ancestor."""
@@ -44,13 +44,13 @@ class Page(Protocol):
     """Logs of a range, and the block that ends it (`market.RawPage`)."""
 
     @property
-    def logs(self) -> Sequence[MarketLog]:
-        """In order."""
+    def size(self) -> int:
+        """How many logs."""
         ...
 
     @property
     def rows(self) -> Rows:
-        """The same as the ledger keeps them."""
+        """The logs as the ledger keeps them; `RpcError` if one is forged."""
         ...
 
     @property
@@ -206,15 +206,14 @@ class Reader:
                 ahead = None
                 if page.end.number <= cursor.number:
                     raise RpcError(f"a node gave no block after {cursor.number}")
-                rows = page.rows
-                self._pace(rows.count, page.end.number - cursor.number)
+                self._pace(page.size, page.end.number - cursor.number)
                 if left and page.end.number < target - _FINE_BLOCKS:
                     ahead = asyncio.create_task(self._fetch(page.end, target))
                 # Asked after the logs: if the cursor still stands, they are of the same branch.
                 rollback = await self._checked(cursor)
                 if rollback is not None:
                     return Step(head, rollback.to, new, caught_up=False, rollback=rollback)
-                new += self._save(rows, cursor, page.end)
+                new += self._save(page.rows, cursor, page.end)
                 cursor = page.end
                 if ahead is None:
                     break
