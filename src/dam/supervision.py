@@ -21,7 +21,7 @@ from dam.metrics import Funds, Metrics, Sources
 from dam.notify import Notifier
 from dam.types import Wei, Windows
 
-_STATUS_SECONDS = 5.0
+_STATUS_SECONDS = 1.0
 _FUNDS_SECONDS = 60.0
 
 

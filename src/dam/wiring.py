@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import faulthandler
 import os
+import resource
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -214,8 +215,11 @@ async def run_watchdog(
 
 def _supervision(settings: Settings, role: str, log: logs.Log) -> Supervision:
     """For a daemon that has its process to itself."""
-    # The manager's watchdog aborts us: then every thread says where it is.
+    # The manager's watchdog aborts us: then every thread says where it is, and no core file with
+    # our keys is written.
     faulthandler.enable(all_threads=True)
+    with contextlib.suppress(OSError, ValueError):  # a sandbox may have set it, and forbid the call
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return Supervision(settings, role, log, environ=os.environ, end=_end)
 
 

@@ -263,6 +263,23 @@ def test_the_board_asks_for_what_there_is(names: set[str]) -> None:
     }  # fmt: skip
 
 
+def test_the_page_of_metrics_is_the_programs(names: set[str]) -> None:
+    """docs/operating-daemon.md lists every metric, and none that is not there."""
+    text = (ROOT / "docs" / "operating-daemon.md").read_text("utf-8")
+    told = set(re.findall(r"`(dam_[a-z_]+)", text))
+    own = {re.sub(r"_(bucket|sum|count|created)$", "", n) for n in names if n.startswith("dam_")}
+    own = {name for name in own if name != "dam_alerts" and not name.endswith("_wei")}
+    assert told == own
+
+
+def test_the_score_is_told() -> None:
+    text = (ROOT / "docs" / "operating-daemon.md").read_text("utf-8")
+    assert re.search(r"overall exposure level \*\*[0-9]\.[0-9] OK\*\*", text)
+    assert f"{BLOCKED_SECONDS:g} s with code 1" in text
+    assert f"after {UNHEALTHY_SECONDS:g} s `loop_blocked`" in text
+    assert f"systemd aborts it after {unit('deliverer')['WatchdogSec'][0]} s" in text
+
+
 def test_panels_have_ids_of_their_own_and_do_not_overlap() -> None:
     panels = board()["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
