@@ -93,12 +93,16 @@ class Stranger:
         }
         return Listing(**{**values, **changes})
 
-    async def document(self, *listings: Listing) -> Document:
-        """An honest store of these items (one of its own unless given), all in one block."""
-        known = [
-            Deliverer(actor.address, await self.ground.deliverer_key(actor.address))
-            for actor in self.ground.shop.deliverers
-        ]
+    async def document(self, *listings: Listing, keys: Sequence[bytes] = ()) -> Document:
+        """An honest store, all in one block.
+
+        Args:
+            listings: Its items; one of its own unless given.
+            keys: X25519 keys that the deliverers' parts are sealed to; their own unless given.
+        """
+        operators = [actor.address for actor in self.ground.shop.deliverers]
+        keys = keys or [await self.ground.deliverer_key(one) for one in operators]
+        known = [Deliverer(one, key) for one, key in zip(operators, keys, strict=True)]
         with tempfile.TemporaryDirectory(dir=self.ground.scratch) as folder:
             catalogue = Catalogue(Path(folder))
             for listing in listings or [self.listing()]:

@@ -1,0 +1,355 @@
+"""F72 to F76: sealed parts and keys that are broken, too many, or somebody else's.
+
+Each time the shop's sales are delivered beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dam import hashing, sealing
+from dam.catalog import Limits
+from dam.errors import ContractReverted
+from dam.merkle import MerkleTree
+from dam.payload import encrypt_inline, payload_to_json
+from dam.types import ZERO_ADDRESS, Terms, Wei
+from demo import byhand
+from demo.shop import ITEM
+from demo.trade import Bought, order
+from tests.faults import rpc_proxy
+from tests.faults.ground import Ground
+from tests.faults.oracle import oracle
+from tests.faults.rpc_proxy import RpcProxy
+from tests.faults.stranger import Document, Stranger, bent
+from tests.faults.table import Injected, fault
+
+
+def state_of(daemon: Any, bought: Bought) -> list[tuple[str, str]]:
+    """What the ledger says of a sale: state and reason."""
+    copy_id = bought.sale.copy_id
+    return [
+        (str(state), str(reason))
+        for state, reason in daemon.query(
+            "SELECT state, reason FROM purchases WHERE copy_id = ?", copy_id
+        )
+    ]
+
+
+def little(number: int) -> str:
+    """A number as 32 bytes of X25519, in hex."""
+    return "0x" + number.to_bytes(32, "little").hex()
+
+
+P = sealing.FIELD_PRIME
+PAGE_KEYS = {
+    **{
+        f"low order {number}": "0x" + key.hex() for number, key in enumerate(sealing.LOW_ORDER_KEYS)
+    },
+    "p": little(P),
+    "p + 1, of low order": little(P + 1),
+    "p + 9": little(P + 9),
+    "all ones": "0x" + "ff" * 32,
+    "top bit": little(9 + 2**255),
+    "short": "0x" + "09" * 31,
+    "long": "0x" + "09" * 33,
+    "empty": "0x",
+}
+PARTS = {"a byte too many": "00", "ten thousand bytes": "00" * 10_000}
+
+
+@fault(
+    72,
+    "low-order, off-curve or oversized",
+    by="K",
+    breaks='src/dam/sealing.py:raise Malformed(f"the X25519 key 0x{key.hex()} is of low order")',
+)
+async def test_f72_keys_and_parts_of_the_wrong_kind(ground: Ground, injected: Injected) -> None:
+    daemon = await ground.deliverer().start()
+    stranger = await Stranger.enter(ground)
+    document = await stranger.document()
+    bad: dict[str, Document] = {
+        name: {**document, "sealingKey": key} for name, key in PAGE_KEYS.items()
+    }
+    sealed = document["items"][0]["encryptedParts"]
+    for name, more in PARTS.items():
+        bad[name] = bent(document, encryptedParts=[sealed[0] + more, *sealed[1:]])
+    bad["a byte too few"] = bent(document, encryptedParts=[sealed[0][:-2], *sealed[1:]])
+    names = {}
+    for name, value in bad.items():
+        offer = await stranger.publish(value)
+        names["0x" + offer.digest.hex()] = name
+        await stranger.buy()
+        injected.add(name)
+    # On the curve's twist: X25519 is at home there, and the part is simply nobody's.
+    await stranger.publish({**document, "sealingKey": little(2)})
+    injected.add("off the curve")
+    twist = await stranger.buy()
+    shop = await ground.buy(2)
+    await ground.until_delivered(sales=shop)
+    await ground.until(lambda: state_of(daemon, twist) == [("not-mine", "")], "it is nobody's")
+    others = [one for one in ground.sold if one is not twist]
+    outcome = await oracle(ground, sales=others, reasons=["document-refused"])
+    assert outcome == {"delivered": 2, "document-refused": len(bad)}
+    refused = daemon.logged("store_refused")
+    reasons = {names[line["digest"]]: line["reason"] for line in refused}
+    for name, reason in reasons.items():
+        if name.startswith("low order"):
+            assert "is of low order" in reason, name
+        elif name in ("short", "long", "empty"):
+            assert "sealingKey is not 0x" in reason, name
+        elif name in PAGE_KEYS:
+            assert "is not canonical" in reason, name
+        else:
+            assert "encryptedParts is not 0x" in reason, name
+
+
+@fault(
+    73,
+    "another's part",
+    by="K",
+    breaks="src/dam/finding.py:if leaf_hash not in tree:",
+    instead="if False:",
+)
+async def test_f73_parts_of_others_under_our_key(ground: Ground, injected: Injected) -> None:
+    first, third = await ground.deliverer(0).start(), await ground.deliverer(2).start()
+    stranger = await Stranger.enter(ground)
+    # The leaf names the second deliverer, the ciphertext is for the first one, and vice versa.
+    keys = [await ground.deliverer_key(actor.address) for actor in ground.shop.deliverers]
+    crossed = await stranger.document(keys=[keys[1], keys[0], keys[2]])
+    await stranger.publish(crossed)
+    injected.add("leaf of another")
+    exchanged = await stranger.buy()
+    # Our tag before what somebody else's key opens, made by a helper who knows K.
+    document = await stranger.document()
+    page = bytes.fromhex(document["sealingKey"][2:])
+    item = hashing.item_id(document["items"][0]["itemId"])
+    place = (ground.deployment.chain_id, ground.deployment.market, stranger.actor.address)
+    domain = hashing.domain(*place, item, stock=False, copy=0)
+    ours = sealing.part_tag(sealing.shared_key(first.ring.current.secret, page), domain).hex()
+    sealed = document["items"][0]["encryptedParts"]
+    [mine] = [one for one in sealed if one[2:34] == ours]
+    other = next(one for one in sealed if one != mine)
+    swapped = ["0x" + ours + other[34:] if one == mine else one for one in sealed]
+    await stranger.publish(bent(document, encryptedParts=swapped))
+    injected.add("tag of ours, part of another")
+    tagged = await stranger.buy()
+    await ground.buy()
+    await ground.until_delivered(third)
+    await ground.until_delivered(first, sales=ground.sold[2:])
+    outcome = await oracle(ground, reasons=["leaf-not-in-item", "part-unreadable"])
+    # The third deliverer has its part of both; the first one is served what it was promised.
+    assert outcome == {"delivered": 4, "leaf-not-in-item": 1, "part-unreadable": 1}
+    assert state_of(first, exchanged) == [("refused", "leaf-not-in-item")]
+    assert state_of(first, tagged) == [("refused", "part-unreadable")]
+    told = [line["reason"] for line in first.logged("part_refused")]
+    assert sorted(told) == ["leaf-not-in-item", "part-unreadable"]
+
+
+def many_parts(stranger: Stranger, copies: int, *, page_key: bytes | None) -> tuple[Any, list[Any]]:
+    """A stock item of 32 parts a copy that are noise: its terms, and pages that hold it."""
+    ground, parts = stranger.ground, 32
+    size = sealing.PLAIN_SEALED_BYTES if page_key is None else sealing.SEALED_BYTES
+    leaves = [secrets.token_bytes(32) for _ in range(copies * parts)]
+    root = MerkleTree(leaves).root
+    item = stranger.listing("noise", parts=parts, threshold=2, stock=True, supply=0)
+    terms = replace(item.terms(root), supply=copies)
+    box = payload_to_json(encrypt_inline(b"\x01" * 32, bytes(32), b"x"))
+    pages, each = [], 40
+    for first in range(0, copies, each):
+        count = min(each, copies - first)
+        page = {
+            "firstCopy": first,
+            "copies": count,
+            "encryptedParts": ["0x" + secrets.token_hex(size) for _ in range(count * parts)],
+            "partLeaves": [
+                "0x" + leaf.hex() for leaf in leaves[first * parts : (first + count) * parts]
+            ],
+            "payloads": [box] * count,
+        }
+        pages.append(page if page_key is None else {**page, "sealingKey": "0x" + page_key.hex()})
+    assert ground.deployment.market == item.market
+    return terms, pages
+
+
+async def publish_many(stranger: Stranger, terms: Terms, pages: list[Any], name: str) -> None:
+    """Publishes the pages as the parts of one item."""
+    blocks = stranger.ground.blocks
+    links = [{"/": str(await blocks.put("dag-json", json.dumps(page).encode()))} for page in pages]
+    entry = {
+        "itemId": "noise",
+        "title": "Noise",
+        **{key: str(getattr(terms, key)) for key in ("price", "commission", "penalty", "bond")},
+        "token": ZERO_ADDRESS,
+        "supply": str(terms.supply),
+        "stock": True,
+        "parts": terms.parts,
+        "threshold": terms.threshold,
+        "arbitrator": ZERO_ADDRESS,
+        "partsRoot": "0x" + terms.parts_root.hex(),
+        "otherMetadata": {},
+        "partPages": links,
+    }
+    deployment = stranger.ground.deployment
+    document = {
+        "version": 1,
+        "storeName": name,
+        "chainId": deployment.chain_id,
+        "market": deployment.market,
+        "seller": stranger.actor.address,
+        "items": [entry],
+    }
+    await stranger.publish(json.dumps(document).encode(), [terms])
+
+
+@fault(
+    74,
+    "10,000 parts: work budget",
+    by="K",
+    breaks="src/dam/catalog.py:if self._plain_left < 0:",
+    instead="if False:",
+)
+async def test_f74_ten_thousand_parts(ground: Ground, injected: Injected) -> None:
+    daemon = await ground.deliverer().start()
+    stranger = await Stranger.enter(ground)
+    # Under a page key it is one multiplication a page, and read like any other store.
+    key = sealing.public_key(secrets.token_bytes(32))
+    terms, pages = many_parts(stranger, 313, page_key=key)
+    await publish_many(stranger, terms, pages, "tagged")
+    injected.add("parts under a page key", 313 * 32)
+    tagged = await stranger.buy()
+    # Each in a box of its own, it would be a multiplication a part: over the budget.
+    terms, pages = many_parts(stranger, 313, page_key=None)
+    assert Limits().max_plain_parts < 313 * 32
+    await publish_many(stranger, terms, pages, "plain")
+    injected.add("parts to try one by one", 313 * 32)
+    plain = await stranger.buy()
+    shop = await ground.buy(3)
+    await ground.until_delivered(sales=shop)
+    await ground.until(lambda: len(daemon.logged("purchase_refused")) == 1, "it is refused")
+    await ground.until(lambda: state_of(daemon, tagged) == [("not-mine", "")], "it is nobody's")
+    [line] = daemon.logged("store_refused")
+    assert "sealed parts without a page key" in line["reason"]
+    outcome = await oracle(ground, sales=[*shop, plain], reasons=["document-refused"])
+    assert outcome == {"delivered": 3, "document-refused": 1}
+
+
+@fault(
+    75,
+    "bad buyer key",
+    by="P",
+    breaks="src/dam/sealing.py:check_public_key(buyer_key)",
+)
+async def test_f75_buyer_keys_that_nobody_should_seal_to(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    bad_keys = [*sealing.LOW_ORDER_KEYS, P.to_bytes(32, "little"), b"\xff" * 32]
+    # The contract takes no such key ...
+    ready = await order(ground, ground.shop.seller, ITEM, 900)
+    good = sealing.public_key(secrets.token_bytes(32))
+    for key in bad_keys:
+        proof = (await shop_proof(ground))[1]
+        data = ground.market.encode(
+            "buyItem",
+            ground.shop.seller.address,
+            ready.terms,
+            proof,
+            ready.digest,
+            900,
+            [key, good, good],
+        )
+        with pytest.raises(ContractReverted, match="InvalidKey"):
+            await ground.market.simulate(
+                data, sender=ground.people[0].address, value=ready.terms.price
+            )
+    # ... so a node has to lie about it.
+    bought = await ground.buy(len(bad_keys))
+    keys = {one.sale.keys[0].hex(): key.hex() for one, key in zip(bought, bad_keys, strict=True)}
+
+    def swap(log: Any) -> Any:
+        data = log["data"]
+        for old, new in keys.items():
+            data = data.replace(old, new)
+        return {**log, "data": data}
+
+    lie = proxy.inject(rpc_proxy.each("low-order key", swap), "eth_getLogs")
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    await ground.until(
+        lambda: len(daemon.logged("purchase_refused")) == len(bought), "all are refused"
+    )
+    lie.stop()
+    beside = await ground.buy(2)
+    await ground.until_delivered(sales=beside)
+    outcome = await oracle(ground, reasons=["bad-buyer-key"])
+    assert outcome == {"delivered": 2, "bad-buyer-key": len(bought)}
+    assert not daemon.logged("internal_error")
+
+
+async def shop_proof(ground: Ground) -> tuple[Terms, tuple[bytes, ...]]:
+    """Terms of the shop's item, and their proof."""
+    version = await ground.store_version(ground.shop.seller.address)
+    store = await byhand.checked(
+        ground.blocks, ground.deployment, version.seller, version.digest, version.root
+    )
+    [item] = store.items
+    return item.terms, store.terms_proof(item)
+
+
+@fault(
+    76,
+    "part replayed from another item",
+    by="K",
+    breaks="src/dam/finding.py:if found.copy is None or part.domain != domain:",
+    instead="if found.copy is None:",
+)
+async def test_f76_ciphertext_of_another_item(ground: Ground, injected: Injected) -> None:
+    daemon = await ground.deliverer().start()
+    thief = await Stranger.enter(ground)
+    version = await ground.store_version(ground.shop.seller.address)
+    victim = await byhand.read_document(ground.blocks, version.digest)
+    # As it is, it bears the tags of the shop's own domain.
+    copied = byhand.stolen(victim, ITEM, thief.actor.address, "Copied")
+    await thief.publish(copied)
+    injected.add("copied")
+    first = await thief.buy()
+    # With tags for his own, which take a helper who knows K of page and deliverer.
+    page = bytes.fromhex(victim["sealingKey"][2:])
+    rings = [ground.deliverer(number).ring for number in range(3)]
+    shared = [sealing.shared_key(ring.current.secret, page) for ring in rings]
+    loot = byhand.stolen(victim, ITEM, thief.actor.address, "Tagged anew")
+    await thief.publish(byhand.retagged(loot, version.seller, shared, ground.deployment))
+    injected.add("tagged anew")
+    second = await thief.buy()
+    # And from one item of his into another: here it is the share that would be given away.
+    own = await thief.document(
+        thief.listing("dear"), thief.listing("cheap", price=1, commission=Wei(0))
+    )
+    dear, cheap = (item for item in own["items"] if item["itemId"] in ("dear", "cheap"))
+    if dear["itemId"] != "dear":
+        dear, cheap = cheap, dear
+    for key in ("encryptedParts", "partLeaves", "partsRoot", "payloads"):
+        cheap[key] = dear[key]
+    offer = await thief.publish(own)
+    injected.add("from item to item")
+    number = [terms.price for terms in offer.terms].index(1)
+    third = await thief.buy(number=number)
+    await ground.buy(2)
+    await ground.until_delivered(daemon, sales=ground.sold[3:])
+    await ground.until(lambda: len(daemon.logged("purchase_refused")) >= 1, "it is refused")
+    await ground.settle_down()
+    given = {log.copy_id for log in await ground.delivered()}
+    assert not given & {one.sale.copy_id for one in (first, second, third)}
+    assert state_of(daemon, first) == [("refused", "copied-ciphertext")]
+    assert state_of(daemon, second) == [("refused", "domain-mismatch")]
+    told = [line["reason"] for line in daemon.logged("part_refused")]
+    assert "domain-mismatch" in told
+    # Its tags are those of the dear item, so in the cheap one nothing bears ours.
+    assert state_of(daemon, third) == [("not-mine", "")]
+    ours = [one for one in ground.sold if one is not third]
+    reasons = ["copied-ciphertext", "domain-mismatch"]
+    outcome = await oracle(ground, daemons=[daemon], sales=ours, reasons=reasons)
+    assert outcome == {"delivered": 2, "copied-ciphertext": 1, "domain-mismatch": 1}
