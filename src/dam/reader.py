@@ -259,6 +259,9 @@ class Reader:
             new = self._ledger.save_range(rows, end, refund_blocks=self._refund_blocks)
             for table, number, index in late:
                 self._ledger.note("log_was_missing", table=table, block=number, log_index=index)
+            if late:
+                # Perhaps a store's version was the one that these purchases were refused for.
+                self._ledger.db.execute(_ASK_AGAIN)
         self._checkpoint("F2")
         for table, number, index in late:
             self._log.error(
