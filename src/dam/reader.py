@@ -37,6 +37,10 @@ _RECHECK_BLOCKS = 128
 """Blocks behind the cursor that are read once more: the time in which deliverers deliver."""
 _RECHECK_EVERY = 32
 
+_ASK_AGAIN = (
+    "UPDATE purchases SET state = 'new', reason = '' "
+    "WHERE state = 'refused' AND reason = 'store-not-in-force' AND orphaned = 0"
+)
 Finality = Literal["safe", "finalized"]
 
 
