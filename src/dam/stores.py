@@ -81,6 +81,8 @@ class StoreKeeper:
         self._wake = asyncio.Event()
         self._busy: dict[asyncio.Task[None], Document] = {}
         self._not_before: dict[int, float] = {}
+        self._over: dict[int, int] = {}
+        """By document: how often a block was over the limit."""
         self._pin_after: dict[int, tuple[int, float]] = {}
         """By document: how often pinning failed, and when to try again."""
         self._tried: set[int] = set()
@@ -176,11 +178,13 @@ class StoreKeeper:
             self._later(document, str(error))
             log.warning("store_unavailable", attempt=document.attempts + 1, reason=str(error))
         except (Malformed, BlockRefused) as error:
-            if isinstance(error, BlockRefused) and document.attempts < _REFUSED_TRIES - 1:
+            self._over[document.id] = self._over.get(document.id, 0) + 1
+            if isinstance(error, BlockRefused) and self._over[document.id] < _REFUSED_TRIES:
                 # Too many bytes may as well be a fault of the node: it has more than one try.
                 self._later(document, str(error))
                 log.warning("store_unavailable", attempt=document.attempts + 1, reason=str(error))
                 return
+            self._over.pop(document.id, None)
             self._shelf.refuse(document, str(error))
             log.warning("store_refused", reason=str(error))
             self._changed()
@@ -200,6 +204,7 @@ class StoreKeeper:
             self._checkpoint("F3")
             self._shelf.save_scan(document, scan)
             self._not_before.pop(document.id, None)
+            self._over.pop(document.id, None)
             for refusal in scan.refusals:
                 log.warning(
                     "part_refused",
