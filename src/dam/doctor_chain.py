@@ -69,11 +69,14 @@ def _broken(findings: Sequence[Finding]) -> bool:
 async def _look_at(rpc: JsonRpc, settings: Settings, account: Address) -> Node:
     name = f"rpc {rpc.host}"
     market = Market(rpc, settings.deployment)
+    found: list[Finding] = []
     try:
         await market.check_deployment()
         head = await market.head()
         chain = settings.deployment.chain_id
-        found = [ok(name, f"chain {chain}, block {head.number}; the market's code is the record's")]
+        found += [
+            ok(name, f"chain {chain}, block {head.number}; the market's code is the record's")
+        ]
         found.append(_clock(name, head))
         found += await _depth(name, market, head, account)
         found.append(await _speed(name, rpc))
@@ -84,16 +87,17 @@ async def _look_at(rpc: JsonRpc, settings: Settings, account: Address) -> Node:
             found.append(fail(name, "it is still syncing", "wait until it is in sync"))
         return Node(rpc.host, found, head)
     except ConfigError as error:
-        return Node(rpc.host, [fail(name, str(error), "mend the setting rpc or deployment")])
+        last = fail(name, str(error), "mend the setting rpc or deployment")
     except RpcUnavailableError as error:
         fix = "start the node, or mend its address: setting rpc"
         if error.status in (401, 403):
             fix = "mend the API key in the address: setting rpc"
         if error.status == 429:
             fix = "it limits the rate: take another plan, or a node of your own"
-        return Node(rpc.host, [fail(name, str(error), fix)])
+        last = fail(name, str(error), fix)
     except RpcError as error:
-        return Node(rpc.host, [fail(name, str(error), "look at the node; try another one")])
+        last = fail(name, str(error), "look at the node; try another one")
+    return Node(rpc.host, [*found, last])
 
 
 def _clock(name: str, head: BlockRef) -> Finding:
@@ -136,6 +140,9 @@ async def _depth(name: str, market: Market, head: BlockRef, account: Address) ->
         await rpc.call("eth_getLogs", query)
     except (RpcRangeError, RpcTooLargeError):
         found.append(ok(name, f"limits eth_getLogs to under {_LOG_SPAN} blocks: read in pieces"))
+    except RpcError as error:
+        text = f"gives no logs of its newest {_LOG_SPAN} blocks: {error}"
+        found.append(fail(name, text, "use another node"))
     # The sender asks for its nonce at the depth that it takes for final.
     past = max(0, head.number - 64)
     try:

@@ -100,7 +100,12 @@ def check(db: sqlite3.Connection) -> None:
     """
     [[answer]] = db.execute("PRAGMA quick_check(1)").fetchall()
     if answer != "ok":
-        raise sqlite3.DatabaseError(str(answer))
+        raise sqlite3.DatabaseError(said(answer))
+
+
+def said(answer: object) -> str:
+    """A finding of SQLite's check on one line: what comes first is only a heading."""
+    return str(answer).strip().splitlines()[-1]
 
 
 def version_of(db: sqlite3.Connection) -> int:

@@ -114,18 +114,33 @@ def anvil() -> Iterator[AnvilNode]:
 
 
 @pytest.fixture
-def proxy(serve, anvil: AnvilNode) -> Callable[..., Awaitable[Server]]:
+def proxy(proxy_to, anvil: AnvilNode) -> Callable[..., Awaitable[Server]]:
     """A server before the chain: `change(method, params, result)` gives what it answers instead."""
 
     async def start(change: Callable[[str, list[Any], Any], Any]) -> Server:
+        return await proxy_to(anvil, change)
+
+    return start
+
+
+@pytest.fixture
+def proxy_to(serve) -> Callable[..., Awaitable[Server]]:
+    """A server before a chain; ``busy`` names a method that is answered with HTTP 429."""
+
+    async def start(
+        node: AnvilNode, change: Callable[[str, list[Any], Any], Any], *, busy: str = ""
+    ) -> Server:
         def answer(request: dict[str, Any]) -> dict[str, Any]:
-            result = anvil.request(request["method"], *request["params"])
+            result = node.request(request["method"], *request["params"])
             changed = change(request["method"], request["params"], result)
             key = "error" if isinstance(changed, dict) and "code" in changed else "result"
             return {"jsonrpc": "2.0", "id": request["id"], key: changed}
 
         async def handler(path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
             request = json.loads(body)
+            if isinstance(request, dict) and request["method"] == busy:
+                writer.write(http("429 Too Many Requests", b"slow down"))
+                return
             if isinstance(request, list):
                 reply: Any = [await asyncio.to_thread(answer, one) for one in request]
             else:
