@@ -1,0 +1,66 @@
+"""Faults that the soak and the random schedules found, each in its shortest form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dam.hashing import keccak
+from tests.faults import ipfs_proxy, rpc_proxy
+from tests.faults.ground import Ground
+from tests.faults.ipfs_proxy import IpfsProxy
+from tests.faults.oracle import oracle
+from tests.faults.rpc_proxy import RpcProxy
+from tests.faults.table import Injected
+
+_UPDATED = "0x" + keccak(b"StoreUpdated(address,bytes32,bytes32)").hex()
+
+
+async def _new_edition(ground: Ground, title: str) -> None:
+    shop = ground.shop
+    shop.listing = replace(shop.listing, title=title)
+    shop.catalogue.save(shop.listing)
+    await shop.publish()
+
+
+async def test_a_store_version_left_out(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    """Purchases were refused for good, though the log was found later."""
+    daemon = await ground.deliverer(rpc=proxy.url).start()
+    rule = proxy.inject(rpc_proxy.omit(of=rpc_proxy.topic(_UPDATED)), "eth_getLogs")
+    await _new_edition(ground, "An edition that the node keeps to itself")
+    await ground.buy()
+    await ground.until(lambda: bool(daemon.logged("purchase_refused")), "a refusal")
+    assert rule.injected
+    rule.stop()
+    await ground.until_delivered()
+    await ground.settle_down()
+    await oracle(ground)
+
+
+async def test_a_range_limit_below_the_overlap(
+    ground: Ground, proxy: RpcProxy, injected: Injected
+) -> None:
+    """The page ended before the cursor, and so did the next one, for ever."""
+    await ground.deliverer(rpc=proxy.url).start()
+    proxy.inject(rpc_proxy.RangeLimit(2), "eth_getLogs")
+    await ground.mine()
+    await ground.buy()
+    await ground.until_delivered()
+    await ground.settle_down()
+    assert injected["range limit"]
+    await oracle(ground)
+
+
+async def test_a_node_that_floods_twice(ground: Ground, injected: Injected) -> None:
+    """One answer over the limit had a good document refused for good."""
+    async with IpfsProxy(ground.ipfs, counted=injected) as store:
+        await ground.deliverer(env={"DAM_IPFS": store.url}).start()
+        store.inject(ipfs_proxy.Flood(), "block/get", times=2)
+        await _new_edition(ground, "An edition in ten gigabytes")
+        await ground.buy()
+        await ground.until_delivered()
+        await ground.settle_down()
+        assert injected["10 GB"] == 2
+        await oracle(ground)
+        await ground.clear()
