@@ -97,6 +97,7 @@ async def test_f72_keys_and_parts_of_the_wrong_kind(ground: Ground, injected: In
     assert outcome == {"delivered": 2, "document-refused": len(bad)}
     refused = daemon.logged("store_refused")
     reasons = {names[line["digest"]]: line["reason"] for line in refused}
+    assert set(reasons) == set(bad)
     for name, reason in reasons.items():
         if name.startswith("low order"):
             assert "is of low order" in reason, name
