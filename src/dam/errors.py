@@ -75,6 +75,10 @@ class LedgerError(Permanent):
     """The ledger cannot be used; the message names the next step."""
 
 
+class LedgerUnusableError(LedgerError):
+    """Nor will it be by waiting or starting again: damaged, of a newer program, another's."""
+
+
 def of_the_host(error: BaseException) -> bool:
     """Whether it is the machine that failed: no memory, no thread, no file descriptor, no disk.
 

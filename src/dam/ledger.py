@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dam import archive, migrations
-from dam.errors import LedgerError, Permanent
+from dam.errors import LedgerUnusableError, Permanent
 from dam.records import load_keys, load_terms
 from dam.rows import PurchaseRow, Rows, VersionRow, rows_of
 from dam.types import (
@@ -463,7 +463,7 @@ class Ledger:
         if wrong:
             self.close()
             pairs = ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in wrong)
-            raise LedgerError(f"the ledger {path} belongs to {pairs}: name another state folder")
+            raise LedgerUnusableError(f"the ledger {path} belongs to {pairs}: name another state folder")
 
 
 def _number(table: str) -> str:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from dam.errors import LedgerError
+from dam.errors import LedgerError, LedgerUnusableError
 
 VERSION = 2
 KEPT_BACKUPS = 3
@@ -72,17 +72,19 @@ def open_file(path: Path, command: str) -> tuple[sqlite3.Connection, int, Path |
 
 
 def _unusable(path: Path, command: str, error: Exception) -> LedgerError:
+    kind = LedgerUnusableError
     if isinstance(error, TooNewError):
         step = f"run the newer program, or `{command}` to make a ledger for this one"
     elif isinstance(error, OSError) or _kind(error) not in _DAMAGED:
         # Nothing is wrong with what is in it, as far as we know.
+        kind = LedgerError
         step = "look at the disk of the state folder (df, dmesg), then start again"
     else:
         step = (
             f"run `{command}`: it puts the file aside and makes a new one, which the daemon "
             "fills from the chain; nothing is deleted"
         )
-    return LedgerError(f"the ledger {path} cannot be used ({error}): {step}")
+    return kind(f"the ledger {path} cannot be used ({error}): {step}")
 
 
 def _kind(error: Exception) -> int:

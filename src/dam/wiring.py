@@ -20,7 +20,7 @@ from functools import partial
 from dam import logs
 from dam.accounts import load_account
 from dam.config import Settings
-from dam.errors import ConfigError, DamError, KeyFileError
+from dam.errors import ConfigError, DamError, KeyFileError, LedgerUnusableError
 from dam.foundation import Checkpoint, Foundation
 from dam.ipfs import open_store
 from dam.keys import KeyRing, find_passphrase, load_ring, load_seed
@@ -250,7 +250,7 @@ def _reported(log: logs.Log) -> Iterator[_Result]:
     result = _Result()
     try:
         yield result
-    except (ConfigError, KeyFileError) as error:
+    except (ConfigError, KeyFileError, LedgerUnusableError) as error:
         log.critical("cannot_run", reason=str(error))
         result.code = 2
     except (DamError, sqlite3.DatabaseError, OSError) as error:
