@@ -62,7 +62,7 @@ class Pace:
             # One is always due; but if none has come for long, the chain is idle.
             return self.fast if waited < 10 * _WINDOW else self._poll
         since = waited % self.interval
-        until = self.interval - since
-        if until <= _WINDOW or (waited >= self.interval and since < _WINDOW):
+        if waited >= self.interval and since < _WINDOW:
             return self.fast
-        return min(self._poll, max(self.fast, until - _WINDOW))
+        # Up to the window, and in small steps through it.
+        return min(self._poll, max(self.fast, self.interval - since - _WINDOW))
