@@ -58,7 +58,7 @@ class Sender:
         )
         self._nurse = Nurse(self._hand)
         self._dispatcher = Dispatcher(self._hand)
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, int, int] | None = None
 
     @property
     def stats(self) -> SendStats:
@@ -71,10 +71,12 @@ class Sender:
         Raises:
             RpcError: The node did not answer; what was begun is saved, call again.
         """
-        if self._seen != (head, cursor.number):
+        # A reorganisation may leave both numbers as they were.
+        seen = head, cursor.number, self._hand.ledger.rollbacks
+        if self._seen != seen:
             live = self._hand.outbox.live()
             if live:
                 await self._nurse.look_after(live, head, cursor)
-        self._seen = (head, cursor.number)
+        self._seen = seen
         if head >= self._hand.held_until:
             await self._dispatcher.send_due(head)
