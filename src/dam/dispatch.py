@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dam import batching, profit
 from dam.errors import ContractReverted
 from dam.fees import Price, offer
-from dam.outbox import NO_DEADLINE, UNPROFITABLE, Job
+from dam.outbox import NO_DEADLINE, UNPROFITABLE, Job, blocks_until
 from dam.rpc import RpcRejectedError, quantity
 from dam.submitting import Submitter, about
 from dam.transactions import encode_job, encode_jobs
@@ -74,7 +74,7 @@ class Dispatcher:
         paid = self._paid(price)
         if self._policy.unprofitable == "send":
             return jobs
-        good = [job for job in jobs if profit.pays(job, paid, self._policy.batch)]
+        good = profit.paying(jobs, paid, self._policy.batch)
         self._shelve(jobs, good, paid, head)
         return good
 
@@ -95,10 +95,10 @@ class Dispatcher:
         return [group for group in worth if group]
 
     def _shelve(self, jobs: list[Job], good: list[Job], paid: int, head: int) -> None:
+        if len(good) == len(jobs):
+            return
         kept = {job.id for job in good}
         poor = [job for job in jobs if job.id not in kept]
-        if not poor:
-            return
         fresh = [job for job in poor if job.reason != UNPROFITABLE]
         with self._ledger.transaction():
             self._outbox.shelve(poor, head + 2)
@@ -226,7 +226,7 @@ class Dispatcher:
         if not groups:
             return
         to = self._hand.calls.address
-        slots = []
+        saved = []
         with self._ledger.transaction():
             for jobs, data, gas in groups:
                 while nonce in taken:
@@ -236,18 +236,17 @@ class Dispatcher:
                 if fees is None:
                     continue
                 slot = self._outbox.open_slot(nonce, jobs)
-                self._hand.save(slot, nonce, head, to, data, gas, fees)
-                slots.append(slot)
+                saved.append(self._hand.save(slot, nonce, head, to, data, gas, fees))
                 self._hand.log.info(
                     "sending",
                     nonce=nonce,
                     parts=len(jobs),
-                    blocks_left=min(job.deadline for job in jobs) - head,
+                    blocks_left=blocks_until(min(job.deadline for job in jobs), head),
                     **about(jobs[0]),
                 )
                 nonce += 1
         self._hand.checkpoint("F6")
-        await self._hand.send([self._outbox.slot(slot).last for slot in slots], head)
+        await self._hand.send(saved, head)
 
 
 def blocks_left(job: Job, head: int) -> int:

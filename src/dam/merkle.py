@@ -84,23 +84,23 @@ class Proofs:
 
     def __init__(self, root: bytes, *, most: int = 4096) -> None:
         self._most = most
-        self._proved: dict[bytes, tuple[bytes, ...]] = {root: ()}
+        self._proved: dict[bytes, bytes] = {root: b""}
 
-    def verify(self, leaf: bytes, proof: tuple[bytes, ...]) -> bool:
-        """Whether ``proof`` leads from ``leaf`` to the root."""
-        proved, node = self._proved, leaf
+    def verify(self, leaf: bytes, proof: bytes) -> bool:
+        """Whether ``proof``, 32 bytes a step, leads from ``leaf`` to the root."""
+        proved, node, at, end = self._proved, leaf, 0, len(proof)
         path: list[bytes] = []
-        for sibling in proof:
-            if node in proved:
-                break
+        while at < end and node not in proved:
             path.append(node)
-            node = _pair(node, sibling)
-        if proved.get(node) != proof[len(path) :]:
+            node = _pair(node, proof[at : at + 32])
+            at += 32
+        if proved.get(node) != proof[at:]:
             return False
         if len(proved) < self._most:
             # Not the leaves: each is looked at once.
             for step in range(1, len(path)):
-                rest = proof[step + 1 :]
-                proved[path[step]] = (proof[step], *rest)
-                proved[proof[step]] = (path[step], *rest)
+                at = 32 * step
+                sibling, rest = proof[at : at + 32], proof[at + 32 :]
+                proved[path[step]] = sibling + rest
+                proved[sibling] = path[step] + rest
         return True

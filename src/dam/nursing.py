@@ -207,6 +207,6 @@ class Nurse:
         self, slot: int, nonce: int, head: int, to: Address, data: bytes, gas: int, fees: Fees
     ) -> None:
         with self._ledger.transaction():
-            self._hand.save(slot, nonce, head, to, data, gas, fees)
+            attempt = self._hand.save(slot, nonce, head, to, data, gas, fees)
         self._hand.checkpoint("F6")
-        await self._hand.send([self._outbox.slot(slot).last], head)
+        await self._hand.send([attempt], head)

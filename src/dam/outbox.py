@@ -30,6 +30,16 @@ _PURCHASE_BLOCK, _FEE, _PROOF = 3 * _WORD, 8 * _WORD, 18 * _WORD
 """Where these words of a packed `Delivery` begin."""
 
 
+def blocks_until(deadline: int, head: int) -> int | None:
+    """How many blocks are left, for a log; None: as many as one likes."""
+    return None if deadline >= NO_DEADLINE else deadline - head
+
+
+NewJob = tuple[int, CopyId, Kind, int, bytes, int, int]
+"""Purchase, copyId, kind, index (-1 for a settlement), the packed `Delivery` (empty for one), first
+and last block that may hold it."""
+
+
 class Job(NamedTuple):
     """One duty. ``body``: the `Delivery`, packed for calldata; empty for a settlement.
 
@@ -133,28 +143,27 @@ class Outbox:
         deadline: int = NO_DEADLINE,
     ) -> bool:
         """Writes a duty down; False if it was there already."""
-        return bool(self.add_all([(purchase, copy_id, kind, delivery, not_before, deadline)]))
+        index = -1 if delivery is None else delivery.index
+        packed = b"" if delivery is None else pack_delivery(delivery)
+        job = (purchase, copy_id, kind, index, packed, not_before, deadline)
+        return bool(self.add_all([job]))
 
-    def add_all(self, duties: Sequence[tuple[int, CopyId, Kind, Delivery | None, int, int]]) -> int:
-        """Writes duties down; returns how many were not there already.
-
-        Args:
-            duties: The arguments of `add`, in their order.
-        """
+    def add_all(self, jobs: Sequence[NewJob]) -> int:
+        """Writes duties down; returns how many were not there already."""
         self._db.executemany(
             "INSERT OR IGNORE INTO bodies VALUES (?, ?)",
             [
-                (purchase * 64 + delivery.index * 2 + (kind == "supply"), pack_delivery(delivery))
-                for purchase, _, kind, delivery, _, _ in duties
-                if delivery is not None
+                (purchase * 64 + index * 2 + (kind == "supply"), packed)
+                for purchase, _, kind, index, packed, _, _ in jobs
+                if packed
             ],
         )
         return self._db.executemany(
             "INSERT INTO jobs (purchase, copy_id, kind, idx, body, not_before, deadline) "
             "VALUES (?, ?, ?, ?, '', ?, ?) ON CONFLICT (purchase, kind, idx) DO NOTHING",
             [
-                (purchase, copy_id, kind, delivery.index if delivery else -1, *blocks)
-                for purchase, copy_id, kind, delivery, *blocks in duties
+                (purchase, copy_id, kind, index, not_before, deadline)
+                for purchase, copy_id, kind, index, _, not_before, deadline in jobs
             ],
         ).rowcount
 
@@ -164,13 +173,15 @@ class Outbox:
         A part that another live transaction of ours already carries (for a purchase since orphaned,
         say) waits for that one's end.
         """
-        return self._jobs(
-            "state = 'due' AND not_before <= ? AND NOT EXISTS "
-            "(SELECT 1 FROM jobs AS other WHERE other.state = 'live' "
+        found = self._jobs(
+            "jobs.id IN (SELECT id FROM jobs WHERE state = 'due' AND not_before <= ? "
+            "AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.state = 'live' "
             "AND other.copy_id = jobs.copy_id AND other.kind = jobs.kind "
-            "AND other.idx = jobs.idx) ORDER BY reason = 'unprofitable', deadline, jobs.id LIMIT ?",
+            "AND other.idx = jobs.idx) ORDER BY reason = 'unprofitable', deadline, id LIMIT ?)",
             (block, limit),
         )
+        # Here, for SQLite would carry whole rows through its sorter.
+        return sorted(found, key=_urgency)
 
     def of_purchase(self, purchase: int) -> list[Job]:
         """All jobs of a purchase."""
@@ -258,10 +269,12 @@ class Outbox:
         """Takes a nonce for these jobs, and returns the slot's row id."""
         slot = self._db.execute("INSERT INTO slots (nonce) VALUES (?)", (nonce,)).lastrowid
         assert slot is not None
-        self._db.executemany(
-            "UPDATE jobs SET state = 'live', slot = ?, "
-            "reason = CASE reason WHEN 'alone' THEN 'alone' ELSE '' END WHERE id = ?",
-            [(slot, job.id) for job in jobs],
+        marks = ", ".join("?" * len(jobs))
+        self._db.execute(
+            "UPDATE jobs SET state = 'live', slot = ?, "  # noqa: S608
+            "reason = CASE reason WHEN 'alone' THEN 'alone' ELSE '' END "
+            f"WHERE id IN ({marks})",
+            (slot, *(job.id for job in jobs)),
         )
         return slot
 
@@ -276,13 +289,18 @@ class Outbox:
         max_fee: int,
         tip: int,
         block: int,
-    ) -> None:
+        nonce: int,
+    ) -> Attempt:
         """Saves a signed transaction, before any node sees it."""
-        self._db.execute(
+        [[row]] = self._db.execute(
             "INSERT INTO attempts (slot, hash, raw, receiver, data, gas, max_fee, tip, block) "
-            "VALUES (?, ?, ?, ?, x'', ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING",
+            "VALUES (?, ?, ?, ?, x'', ?, ?, ?, ?) "
+            # The very bytes of a nonce that was given back and taken again.
+            "ON CONFLICT (hash) DO UPDATE SET slot = excluded.slot, block = excluded.block, "
+            "sent = 0 RETURNING id",
             (slot, tx_hash, raw, to, gas, str(max_fee), str(tip), block),
-        )
+        ).fetchall()
+        return Attempt(row, slot, nonce, tx_hash, raw, to, gas, max_fee, tip, block, False)
 
     def mark_sent(self, attempts: Sequence[Attempt]) -> None:
         """A node took them, or has them already."""
@@ -339,6 +357,10 @@ _JOB = (
     "ON bodies.id = jobs.purchase * 64 + jobs.idx * 2 + (jobs.kind = 'supply')"
 )
 _BODY = 5
+
+
+def _urgency(job: Job) -> tuple[bool, int, int]:
+    return job.reason == UNPROFITABLE, job.deadline, job.id
 
 
 def _job(row: tuple[Any, ...]) -> Job:

@@ -40,23 +40,36 @@ def gas_of(parts: int, steps: int) -> int:
 
 
 def pays(job: Job, price: int, parts: int) -> bool:
-    """Whether a part is worth its share of a transaction.
+    """Whether a part is worth its share of a transaction; see `paying`."""
+    return bool(paying([job], price, parts))
+
+
+def paying(jobs: Sequence[Job], price: int, parts: int) -> list[Job]:
+    """Those that are worth their share of a transaction.
 
     Args:
-        job: A part to deliver; other duties have no fee and are always done.
+        jobs: Parts to deliver; other duties have no fee and are always done.
         price: Base fee and tip, wei per gas.
         parts: How many share the transaction.
     """
-    if job.kind != "deliver":
-        return True
-    return job.fee * parts >= price * gas_of(parts, parts * job.proof_steps)
+    least: dict[int, int] = {}
+    kept = []
+    for job in jobs:
+        if job.kind == "deliver":
+            steps = job.proof_steps
+            if steps not in least:
+                least[steps] = -(-price * gas_of(parts, parts * steps) // parts)
+            if job.fee < least[steps]:
+                continue
+        kept.append(job)
+    return kept
 
 
 def worth_sending(jobs: Sequence[Job], price: int) -> list[Job]:
     """Those of a batch that pay their share; the fewer they are, the more each has to bear."""
     kept = list(jobs)
     while True:
-        paying = [job for job in kept if pays(job, price, len(kept))]
-        if len(paying) == len(kept):
+        good = paying(kept, price, len(kept))
+        if len(good) == len(kept):
             return kept
-        kept = paying
+        kept = good

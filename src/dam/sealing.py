@@ -46,6 +46,7 @@ LOW_ORDER_KEYS = tuple(
 )
 """Every canonical u-coordinate of order 1, 2, 4 or 8, on the curve or its twist (RFC 7748, section
 6.1; the list is libsodium's, without the non-canonical spellings)."""
+_LOW_ORDER = frozenset(LOW_ORDER_KEYS)
 
 
 def check_public_key(key: bytes) -> None:
@@ -58,7 +59,7 @@ def check_public_key(key: bytes) -> None:
         raise Malformed(f"an X25519 key is 32 bytes, not {len(key)}")
     if int.from_bytes(key, "little") >= FIELD_PRIME:
         raise Malformed(f"the X25519 key 0x{key.hex()} is not canonical")
-    if key in LOW_ORDER_KEYS:
+    if key in _LOW_ORDER:
         raise Malformed(f"the X25519 key 0x{key.hex()} is of low order")
 
 

@@ -109,13 +109,14 @@ class Submitter:
 
     def save(
         self, slot: int, nonce: int, head: int, to: Address, data: bytes, gas: int, fees: Fees
-    ) -> None:
+    ) -> Attempt:
         """Signs and writes down, inside the caller's transaction."""
         raw = self._signer.sign(
             transaction(self.ledger.binding.chain_id, nonce, to, data, gas, fees)
         )
-        self.outbox.add_attempt(
+        return self.outbox.add_attempt(
             slot,
+            nonce=nonce,
             tx_hash=keccak(raw),
             raw=raw,
             to=to,

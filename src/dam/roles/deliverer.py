@@ -14,19 +14,21 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Protocol
 
-from dam.backlog import Backlog, Decisions
+from dam.backlog import Backlog, Candidate, Decisions, Kept, Place, SealedRow, candidates
 from dam.catalog import Store
 from dam.errors import Malformed, NotForMe, Refused, of_the_host
 from dam.finding import FoundPart, find_parts, open_found, reopen
-from dam.hashing import domain, keccak, part_leaf, sale_of
+from dam.hashing import keccak
 from dam.keys import KeyRing
-from dam.ledger import Ledger, SaleRow
+from dam.ledger import Ledger
 from dam.logs import Log
 from dam.merkle import Proofs
-from dam.outbox import Outbox
+from dam.moulds import Mould
+from dam.outbox import NewJob, Outbox
+from dam.records import load_terms
 from dam.sealing import seal_fragment, shared_key
 from dam.shelf import NO_COPY, KeptPart, PartRefusal, Scan, Shelf
-from dam.types import Address, BlockRef, Delivery, Deployment, PartLeaf, Wei
+from dam.types import Address, BlockRef, Deployment, Wei
 
 _GROUP = 512
 """Sales decided on together, and saved in one transaction."""
@@ -34,6 +36,7 @@ _SLICE = 64
 """Sales after which something else may run: some ten milliseconds."""
 _TOLD = 8
 """More sales than this in a group are told in one line."""
+_SERVING = ("serving", "")
 _PAGES = 1024
 _TREES = 16
 _STATUS_BLOCKS = 20
@@ -100,6 +103,7 @@ class Deliverer:
         # One multiplication serves the parts of a page, one hash the proofs that share it.
         self._shared = lru_cache(maxsize=_PAGES)(shared_key)
         self._proofs = lru_cache(maxsize=_TREES)(Proofs)
+        self._mould = lru_cache(maxsize=_PAGES)(self._new_mould)
         self._checked_at = -_STATUS_BLOCKS
         self._eligible = False
         self._documents_changed = True
@@ -161,28 +165,33 @@ class Deliverer:
         fresh, self._documents_changed = self._documents_changed, False
         states = ("new", "waiting") if fresh else ("new",)
         after = 0
-        while group := self._ledger.sales(*states, after=after, limit=_GROUP):
+        while group := candidates(self._ledger, states, after=after, limit=_GROUP):
             after = group[-1].id
             if not self._eligible or head.number >= self._checked_at + _STATUS_BLOCKS:
                 await self._check_status(head.number)
             await self._decide_group(group, head.number)
 
-    async def _decide_group(self, group: list[SaleRow], head: int) -> None:
+    async def _decide_group(self, group: list[Candidate], head: int) -> None:
         """Decides on some sales, and saves all of it together."""
-        backlog, decisions = Backlog(self._ledger, group), Decisions()
-        for place, sale in enumerate(group):
-            if place % _SLICE == 0:
+        moulds = [self._mould(sale.seller, sale.terms) for sale in group]
+        places = [
+            (sale.document or 0, mould.terms.item_id, sale.copy if mould.terms.stock else 0)
+            for sale, mould in zip(group, moulds, strict=True)
+        ]
+        backlog, decisions = Backlog(self._ledger, group, places), Decisions()
+        for number, sale in enumerate(group):
+            if number % _SLICE == 0:
                 await asyncio.sleep(0)
             try:
-                self._decide(sale, head, backlog, decisions)
+                self._decide(sale, moulds[number], places[number], head, backlog, decisions)
             except sqlite3.OperationalError:
                 raise
             except Exception as error:  # one sale must never stop all the others
                 if of_the_host(error):
                     raise
-                self._log.exception("internal_error", sale=sale.purchase.copy_id)
+                self._log.exception("internal_error", sale=sale.copy_id)
                 self._end(decisions, sale, "refused", "internal-error", type(error).__name__)
-        self._tell_served(decisions, head)
+        self._tell_served(group, decisions, head)
         try:
             decisions.save(self._ledger, self._outbox)
         except sqlite3.IntegrityError as error:
@@ -191,10 +200,14 @@ class Deliverer:
                 for sale in group:
                     await self._decide_group([sale], head)
                 return
-            self._log.exception("internal_error", sale=group[0].purchase.copy_id)
+            self._log.exception("internal_error", sale=group[0].copy_id)
             refusal = Decisions()
             self._end(refusal, group[0], "refused", "internal-error", type(error).__name__)
             refusal.save(self._ledger, self._outbox)
+
+    def _new_mould(self, seller: Address, terms: str) -> Mould:
+        binding = self._ledger.binding
+        return Mould(binding.chain_id, binding.market, seller, load_terms(terms), self._me)
 
     async def _check_status(self, head: int) -> None:
         info = await self._chain.deliverer(self._me)
@@ -212,38 +225,42 @@ class Deliverer:
         if self._eligible:
             self._checked_at = head
 
-    def _decide(self, sale: SaleRow, head: int, backlog: Backlog, decisions: Decisions) -> None:
-        purchase = sale.purchase
-        found = backlog.in_force(sale)
-        if found is None:
-            self._end(decisions, sale, "refused", "store-not-in-force")
-        elif found.document is None or found.state == "wanted":
-            # Even where it is too late: whether a part of ours was missed is worth knowing.
-            if sale.state != "waiting":
-                decisions.wanted.append((sale, found.root, head < sale.deadline))
-                decisions.mark(sale, "waiting", "document not read yet")
-        elif found.state == "refused":
-            self._end(decisions, sale, "refused", "document-refused", found.reason)
-        elif parts := backlog.parts(found, sale):
-            self._serve(sale, parts, head, backlog, decisions)
-        else:
-            item_id, copy = purchase.terms.item_id, purchase.leaf_copy
-            refusals = self._shelf.refusals(found.document, item_id, copy)
-            if refusals:
-                self._end(decisions, sale, "refused", refusals[0].reason, refusals[0].detail)
-            else:
-                decisions.mark(sale, "not-mine")
-
-    def _serve(
+    def _decide(
         self,
-        sale: SaleRow,
-        parts: list[KeptPart],
+        sale: Candidate,
+        mould: Mould,
+        place: Place,
         head: int,
         backlog: Backlog,
         decisions: Decisions,
     ) -> None:
-        there = backlog.delivered(sale)
-        parts = [part for part in parts if part.index not in there]
+        # The contract let the purchase pass only under the version in force.
+        if sale.digest is None or sale.digest != sale.store_digest:
+            self._end(decisions, sale, "refused", "store-not-in-force")
+        elif sale.document is None or sale.document_state == "wanted":
+            # Even where it is too late: whether a part of ours was missed is worth knowing.
+            if sale.state != "waiting":
+                decisions.wanted.append((sale, head < sale.deadline))
+                decisions.mark(sale, "waiting", "document not read yet")
+        elif sale.document_state == "refused":
+            self._end(decisions, sale, "refused", "document-refused", sale.document_reason)
+        elif parts := backlog.parts(place):
+            self._serve(sale, mould, parts, head, backlog, decisions)
+        elif refusals := self._shelf.refusals(*place):
+            self._end(decisions, sale, "refused", refusals[0].reason, refusals[0].detail)
+        else:
+            decisions.mark(sale, "not-mine")
+
+    def _serve(
+        self,
+        sale: Candidate,
+        mould: Mould,
+        parts: list[Kept],
+        head: int,
+        backlog: Backlog,
+        decisions: Decisions,
+    ) -> None:
+        parts = backlog.missing(sale, parts)
         if not parts:
             decisions.mark(sale, "done", "already there")
             return
@@ -255,108 +272,90 @@ class Deliverer:
         if not self._eligible:
             return
         try:
-            sealed = [self._seal(sale, part, backlog) for part in parts]
+            made = [self._seal(sale, mould, part, backlog) for part in parts]
         except Refused as error:
             self._end(decisions, sale, "refused", error.reason, str(error))
             return
         self._checkpoint("F5")
-        decisions.sealed += sealed
-        decisions.mark(sale, "serving")
+        for sealed, job in made:
+            decisions.sealed.append(sealed)
+            decisions.jobs.append(job)
+        decisions.mark(sale, *_SERVING)
 
-    def _tell_served(self, decisions: Decisions, head: int) -> None:
+    def _tell_served(self, group: list[Candidate], decisions: Decisions, head: int) -> None:
         """A line for each sale; of a whole backlog, one for all."""
-        served: dict[int, list[Delivery]] = {}
-        sales: dict[int, SaleRow] = {}
-        for sale, _, delivery in decisions.sealed:
-            served.setdefault(sale.id, []).append(delivery)
-            sales[sale.id] = sale
-        if len(sales) > _TOLD:
-            nearest = min(sale.deadline for sale in sales.values()) - head
-            about = {"sales": len(sales), "parts": len(decisions.sealed), "blocks_left": nearest}
+        ids = decisions.states.get(_SERVING, ())
+        if len(ids) > _TOLD:
+            parts = len(decisions.jobs)
+            nearest = min(deadline for *_, deadline in decisions.jobs) - head
+            about = {"sales": len(ids), "parts": parts, "blocks_left": nearest}
             decisions.lines.append(partial(self._log.info, "serving", **about))
             return
-        for key, sale in sales.items():
+        served: dict[int, list[int]] = {}
+        for purchase, _, _, index, *_ in decisions.jobs:
+            served.setdefault(purchase, []).append(index)
+        sales = [sale for sale in group if sale.id in served]
+        for sale in sales:
             line = partial(
                 self._log.info,
                 "serving",
-                sale=sale.purchase.copy_id,
-                seller=sale.purchase.seller,
-                parts=[delivery.index for delivery in served[key]],
-                block=sale.purchase.block,
+                sale=sale.copy_id,
+                seller=sale.seller,
+                parts=served[sale.id],
+                block=sale.block,
                 blocks_left=sale.deadline - head,
-                fee=sale.purchase.terms.fee,
+                fee=load_terms(sale.terms).fee,
             )
             decisions.lines.append(line)
 
     def _seal(
-        self, sale: SaleRow, kept: KeptPart, backlog: Backlog
-    ) -> tuple[SaleRow, bytes, Delivery]:
+        self, sale: Candidate, mould: Mould, kept: Kept, backlog: Backlog
+    ) -> tuple[SealedRow, NewJob]:
         """Opens one of our parts, checks it against the sale, and seals it to the buyer."""
-        purchase, terms = sale.purchase, sale.purchase.terms
+        terms = mould.terms
         if terms.fee < self._min_fee:
             raise Refused("fee-too-low", f"{terms.fee} wei a part, under {self._min_fee}")
-        if kept.terms is not terms and kept.terms != terms:
+        if kept.terms != sale.terms:
             raise Refused("terms-differ", "the event's terms are not the document's")
         try:
-            part = reopen(kept.sealed, kept.page_key, self._ring, self._shared)
+            part = reopen(kept.sealed, kept.page_key or None, self._ring, self._shared)
         except (NotForMe, Malformed) as error:
             raise Refused("part-unreadable", str(error)) from None
         self._checkpoint("F4")
-        binding = self._ledger.binding
-        sold = domain(
-            binding.chain_id,
-            binding.market,
-            purchase.seller,
-            terms.item_id,
-            terms.stock,
-            purchase.copy,
-        )
-        if part.domain != sold:
+        if part.domain != mould.domain(sale.copy):
             raise Refused("domain-mismatch", "the part was sealed for another sale")
-        leaf = PartLeaf(
-            purchase.leaf_copy,
-            part.index,
-            self._me,
-            keccak(part.share),
-            part.secret_hash,
-            part.salt,
-        )
-        if not self._proofs(terms.parts_root).verify(part_leaf(leaf), kept.proof):
+        index, commitment = part.index, keccak(part.share)
+        leaf = mould.leaf(sale.copy, part, commitment)
+        if not self._proofs(terms.parts_root).verify(leaf, kept.proof):
             raise Refused("leaf-not-in-item", "the terms do not commit to this part")
-        if part.index >= len(purchase.keys):
-            raise Refused("index-beyond-parts", f"index {part.index}")
-        buyer_key = purchase.keys[part.index]
-        if backlog.sealed_to_another(sale, part.index, buyer_key):
+        buyer_key = sale.keys[32 * index : 32 * index + 32]
+        if not buyer_key:
+            raise Refused("index-beyond-parts", f"index {index}")
+        if backlog.sealed_to_another(sale, index, buyer_key):
             raise Refused("sealed-to-another", "this copy's part went to another purchase")
-        fragment = backlog.sealed_before(purchase.copy_id, part.index, buyer_key)
+        fragment = backlog.sealed_before(sale.copy_id, index, buyer_key)
         if fragment is None:
             try:
                 fragment = seal_fragment(part.share, buyer_key)
             except Malformed as error:
                 raise Refused("bad-buyer-key", str(error)) from None
-        delivery = Delivery(
-            copy_id=purchase.copy_id,
-            sale=sale_of(purchase),
-            index=part.index,
-            deliverer=self._me,
-            commitment=leaf.commitment,
-            secret_hash=part.secret_hash,
-            salt=part.salt,
-            proof=kept.proof,
-            fragment=fragment,
+        sold = mould.sale(sale.buyer, sale.block, sale.copy, sale.store_digest, sale.keys)
+        packed = mould.delivery(sale.copy_id, sold, part, commitment, kept.proof, fragment)
+        return (
+            (sale.seller, terms.item_id, sale.copy, index, sale.id, buyer_key, fragment),
+            (sale.id, sale.copy_id, "deliver", index, packed, 0, sale.deadline),
         )
-        return sale, buyer_key, delivery
 
     def _end(
-        self, decisions: Decisions, sale: SaleRow, state: str, reason: str, detail: str = ""
+        self, decisions: Decisions, sale: Candidate, state: str, reason: str, detail: str = ""
     ) -> None:
         """Decides against serving a sale, and says why, once."""
         event = "purchase_late" if state == "late" else "purchase_refused"
         about = {
-            "sale": sale.purchase.copy_id,
-            "seller": sale.purchase.seller,
-            "item": sale.purchase.terms.item_id,
-            "block": sale.purchase.block,
+            "sale": sale.copy_id,
+            "seller": sale.seller,
+            "item": load_terms(sale.terms).item_id,
+            "block": sale.block,
             "reason": reason,
         }
         decisions.mark(sale, state, reason)

@@ -1,0 +1,143 @@
+"""Delivering many copies of one item: what they share is packed once.
+
+A `Mould` makes the same bytes as `hashing.domain`, `hashing.part_leaf`, `hashing.sale_of` and
+`abi_packing.pack_delivery` do from records (a test compares them), without a record for every sale:
+in a backlog a part costs little more than its cryptography (bench/cpu_per_part.py).
+"""
+
+from __future__ import annotations
+
+from dam.abi_packing import FRAGMENT_PAD, FRAGMENT_TAIL
+from dam.hashing import keccak
+from dam.types import ZERO_ADDRESS, Address, Part, Terms
+
+_WORD = 32
+_PAD = bytes(12)
+_HEAD = _WORD * (1 + 10 + 5 + 2)
+
+
+def _uint(value: int) -> bytes:
+    return value.to_bytes(_WORD, "big")
+
+
+def address_word(address: Address) -> bytes:
+    """An address as an ABI word."""
+    return _PAD + bytes.fromhex(address[2:])
+
+
+class Mould:
+    """For the parts of one deliverer in one item.
+
+    Args:
+        chain_id: Chain.
+        market: Its market.
+        seller: Of the item.
+        terms: Of the item.
+        me: The deliverer, whom the leaves name.
+    """
+
+    def __init__(
+        self, chain_id: int, market: Address, seller: Address, terms: Terms, me: Address
+    ) -> None:
+        self.terms = terms
+        self._me = address_word(me)
+        self._seller = address_word(seller)
+        self._domain = b"".join(
+            (
+                _uint(chain_id),
+                address_word(market),
+                self._seller,
+                terms.item_id,
+                _uint(terms.stock),
+            )
+        )
+        self._sale = b"".join(
+            (
+                _uint(terms.stock),
+                _uint(terms.parts),
+                _uint(terms.threshold),
+                _uint(terms.fee),
+                terms.parts_root,
+            )
+        )
+        bond = 0 if terms.arbitrator == ZERO_ADDRESS else terms.bond
+        self._escrow = b"".join(
+            (
+                address_word(terms.token),
+                _uint(terms.price),
+                _uint(terms.penalty),
+                _uint(bond),
+                address_word(terms.arbitrator),
+            )
+        )
+
+    def domain(self, copy: int) -> bytes:
+        """As `hashing.domain`."""
+        return keccak(self._domain + _uint(copy if self.terms.stock else 0))
+
+    def leaf(self, copy: int, part: Part, commitment: bytes) -> bytes:
+        """As `hashing.part_leaf`, for the leaf of a sale of ``copy``."""
+        words = b"".join(
+            (
+                _uint(copy if self.terms.stock else 0),
+                _uint(part.index),
+                self._me,
+                commitment,
+                part.secret_hash,
+                part.salt,
+            )
+        )
+        return keccak(keccak(words))
+
+    def sale(
+        self, buyer: Address, block: int, copy: int, store_digest: bytes, keys: bytes
+    ) -> bytes:
+        """``abi.encode`` of `hashing.sale_of` a purchase; ``keys`` as the ledger has them."""
+        return b"".join(
+            (
+                self._seller,
+                address_word(buyer),
+                _uint(block),
+                _uint(copy),
+                self._sale,
+                keccak(store_digest + keccak(keys) + self._escrow),
+            )
+        )
+
+    def delivery(
+        self,
+        copy_id: bytes,
+        sale: bytes,
+        part: Part,
+        commitment: bytes,
+        proof: bytes,
+        fragment: bytes,
+    ) -> bytes:
+        """As `abi_packing.pack_delivery`.
+
+        Args:
+            copy_id: 32 bytes.
+            sale: From `sale`.
+            part: Opened.
+            commitment: keccak256 of its share.
+            proof: 32 bytes a step.
+            fragment: 80 bytes.
+        """
+        return b"".join(
+            (
+                copy_id,
+                sale,
+                _uint(part.index),
+                self._me,
+                commitment,
+                part.secret_hash,
+                part.salt,
+                _uint(_HEAD),
+                _uint(_HEAD + _WORD + len(proof)),
+                _uint(len(proof) // _WORD),
+                proof,
+                FRAGMENT_TAIL,
+                fragment,
+                FRAGMENT_PAD,
+            )
+        )
