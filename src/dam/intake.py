@@ -8,6 +8,7 @@ word for word as `abi_codec` does; the others by `abi_codec` itself.
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from collections.abc import Sequence
 from struct import Struct
 from typing import Any, TypeAlias
@@ -121,6 +122,21 @@ def _ordered(placed: list[Placed]) -> list[Placed]:
 # -------------------------------------------------------------------------------------------- rows
 
 
+_KEPT = {
+    "ItemPurchased", "FragmentDelivered", "FragmentSupplied", "StoreCreated", "StoreUpdated",
+    "DisputeOpened", *_CLOSED,
+}  # fmt: skip
+_SHAPES = {
+    "0x" + topic.hex(): (
+        1 + sum(p.indexed for p in event.inputs),
+        2 + 64 * sum(not p.indexed for p in event.inputs),
+    )
+    for topic, event in market_abi().events.items()
+    if event.name not in _KEPT and all(p.static for p in event.inputs)
+}
+"""Of events that no ledger keeps: how many topics, and how long a text of data."""
+
+
 class Intake:
     """Makes rows of logs; remembers addresses and terms from one range to the next."""
 
@@ -169,7 +185,9 @@ class Intake:
             self._take_any(here, raw, rows)
 
     def _take_any(self, here: tuple[int, bytes, int], raw: RawLog, rows: Rows) -> None:
-        """All other events, by the general decoder."""
+        """All other events, by the general decoder; of those without a row, only the shape."""
+        if raw.topics and _SHAPES.get(raw.topics[0]) == (len(raw.topics), len(raw.data)):
+            return
         name, args = decode_event(*_decoded(raw))
         if name in ("StoreCreated", "StoreUpdated"):
             rows.versions.append((*here, args["seller"], args["digest"], args["root"]))
@@ -184,7 +202,7 @@ class Intake:
         self, topics: list[str], text: str
     ) -> tuple[bytes, str, str, bytes, int, str, bytes]:
         """What of a purchase's row comes after its place."""
-        data = bytes.fromhex(text[2:])
+        data = unhexlify(text[2:])
         if len(topics) != 4 or len(data) <= _HEAD.size:
             raise Malformed("ItemPurchased: too little of it")
         digest, zeros, copy, terms, keys_at, count = _HEAD.unpack_from(data)
@@ -200,7 +218,7 @@ class Intake:
             raise Malformed("ItemPurchased: not as the contract writes it")
         sold = _word(topics[1])
         seller = self._addresses.get(topics[2]) or self._address(topics[2])
-        if sold != keccak(bytes.fromhex(topics[2][2:]) + item_id + data[_W : 2 * _W]):
+        if sold != keccak(unhexlify(topics[2][2:]) + item_id + data[_W : 2 * _W]):
             raise Malformed("copyId is not the hash of what was bought")
         buyer = _address(topics[3])  # hardly ever seen again
         return sold, seller, buyer, digest, copy, text_of_terms, data[_HEAD.size :]
@@ -235,7 +253,7 @@ def _address(topic: str) -> Address:
 
 def _fragment_index(text: str) -> int:
     """The part's index in the data of a delivery whose every word is where it belongs."""
-    data = bytes.fromhex(text[2:])
+    data = unhexlify(text[2:])
     if len(data) != _FRAGMENT_SIZE or len(text) != 2 + 2 * _FRAGMENT_SIZE or text[:2] != "0x":
         raise Malformed("a fragment of the wrong length")
     if data[:31] != _ZERO31 or data[96:160] != _FRAGMENT_MIDDLE or data[240:] != FRAGMENT_PAD:
@@ -244,7 +262,7 @@ def _fragment_index(text: str) -> int:
 
 
 def _word(text: str) -> bytes:
-    data = bytes.fromhex(text[2:])
+    data = unhexlify(text[2:])
     if len(data) != 32 or len(text) != 66 or text[:2] != "0x":
         raise Malformed("not a word")
     return data

@@ -209,13 +209,13 @@ class Ledger:
         Indexes by sale are written all over the file by every range; made at the end, they cost a
         third. Nothing is looked up by sale before a daemon has caught up.
         """
-        with self.transaction() as db:
+        with self.transaction(durable=False) as db:
             for name in _BY_SALE:
                 db.execute(f"DROP INDEX IF EXISTS {name}")
 
     def gathered(self) -> None:
         """Makes the indexes that are not there."""
-        with self.transaction() as db:
+        with self.transaction(durable=False) as db:
             for name, columns in _BY_SALE.items():
                 db.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
 
@@ -463,7 +463,9 @@ class Ledger:
         if wrong:
             self.close()
             pairs = ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in wrong)
-            raise LedgerUnusableError(f"the ledger {path} belongs to {pairs}: name another state folder")
+            raise LedgerUnusableError(
+                f"the ledger {path} belongs to {pairs}: name another state folder"
+            )
 
 
 def _number(table: str) -> str:

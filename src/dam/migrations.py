@@ -30,7 +30,7 @@ _PRAGMAS = (
     f"journal_size_limit = {_WAL_BYTES}",
     # For catching up: its indexes by hash are written all over, again and again.
     "cache_size = -32000",
-    "wal_autocheckpoint = 8000",
+    f"wal_autocheckpoint = {_WAL_BYTES // 4096}",
 )
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 
@@ -72,7 +72,7 @@ def open_file(path: Path, command: str) -> tuple[sqlite3.Connection, int, Path |
 
 
 def _unusable(path: Path, command: str, error: Exception) -> LedgerError:
-    kind = LedgerUnusableError
+    kind: type[LedgerError] = LedgerUnusableError
     if isinstance(error, TooNewError):
         step = f"run the newer program, or `{command}` to make a ledger for this one"
     elif isinstance(error, OSError) or _kind(error) not in _DAMAGED:

@@ -28,7 +28,8 @@ from dam.types import BlockRef
 _FINE_BLOCKS = 64
 """So close to the head, ranges are short, so that a reorganisation finds a near ancestor."""
 _FINE_RANGE = 16
-_FIRST_RANGE = 64
+_FIRST_RANGE = 16
+_GROWTH = 4
 _PAGE_LOGS = 10_000
 """About so many logs are asked for at once: 12 MB of a node's answer."""
 _BURST = 8
@@ -183,7 +184,7 @@ class Reader:
 
     async def _begin(self) -> BlockRef:
         block = await self._source.block(max(0, self._first - 1))
-        with self._ledger.transaction():
+        with self._ledger.transaction(durable=False):
             self._ledger.save_range((), block, refund_blocks=self._refund_blocks)
         self._ledger.gather()
         self._gathering = True
@@ -211,7 +212,7 @@ class Reader:
                 if page.end.number <= cursor.number:
                     raise RpcError(f"a node gave no block after {cursor.number}")
                 self._pace(page.size, page.end.number - cursor.number)
-                if left and page.end.number < target - _FINE_BLOCKS:
+                if left and page.end.number < target and not self._followed:
                     ahead = asyncio.create_task(self._fetch(page.end, target))
                 # Asked after the logs: if the cursor still stands, they are of the same branch.
                 rollback = await self._checked(cursor)
@@ -247,7 +248,10 @@ class Reader:
 
     def _pace(self, logs: int, blocks: int) -> None:
         """Chooses the next range: as many blocks as should hold about `_PAGE_LOGS`."""
-        self._span = max(1, min(2 * max(blocks, self._span), blocks * _PAGE_LOGS // max(1, logs)))
+        wanted = blocks * _PAGE_LOGS // max(1, logs)
+        # A few logs tell little of how densely they stand; many, enough to go there at once.
+        most = wanted if logs > _PAGE_LOGS // 10 else _GROWTH * max(blocks, self._span)
+        self._span = max(1, min(most, wanted))
 
     # ------------------------------------------------------------------------------------- saving
 
