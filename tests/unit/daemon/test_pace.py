@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from dam.pace import Pace
@@ -11,8 +13,9 @@ from dam.types import BlockRef
 class Chain:
     """Blocks at given seconds; a clock that only the looks move."""
 
-    def __init__(self, *times: float) -> None:
+    def __init__(self, *times: float, stamps: Sequence[float] = ()) -> None:
         self.times = times
+        self.stamps = stamps or times
         self.now = 0.0
         self.looks = 0
         self.delays: dict[int, float] = {}
@@ -23,7 +26,7 @@ class Chain:
             self.looks += 1
             if number and number not in self.delays:
                 self.delays[number] = self.now - self.times[number - 1]
-            stamp = int(self.times[number - 1]) if number else 0
+            stamp = int(self.stamps[number - 1]) if number else 0
             pace.saw(BlockRef(number, number.to_bytes(32), 1_000_000 + stamp))
             pause = pace.pause()
             assert 0 < pause <= 2.0
@@ -47,6 +50,18 @@ def test_a_rhythm_of_twelve_seconds_is_learnt() -> None:
     assert max(learnt) <= pace.fast
     # A look at least every two seconds would be 6 a block, one every quarter of a second 48.
     assert chain.looks / 50 < 14
+
+
+@pytest.mark.parametrize("late", [0.0, 0.7], ids=["early", "late"])
+def test_blocks_that_come_a_little_off_are_seen_soon_too(late: float) -> None:
+    """Nodes tell of a block when it has reached them, some tenths of a second sooner or later."""
+    slots = every(12.0, 50)
+    times = [slot + (late if number % 4 == 3 else 0.7 - late) for number, slot in enumerate(slots)]
+    chain = Chain(*times, stamps=slots)
+    pace = chain.pace()
+    chain.watch(pace, 600.0)
+    learnt = [delay for number, delay in chain.delays.items() if number > 10]
+    assert max(learnt) <= 1.1 * pace.fast
 
 
 def test_an_empty_slot_does_not_put_it_out_of_step() -> None:
