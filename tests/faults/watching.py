@@ -1,0 +1,152 @@
+"""The shop's watchdog as a daemon in this process, and what must hold after it did its work."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from eth_account import Account
+
+from dam import logs, wiring
+from dam.accounts import Signer
+from dam.config import Settings
+from dam.hashing import keccak
+from dam.keys import KeyRing
+from dam.sealing import open_fragment
+from dam.types import FALLBACK_BLOCKS
+from demo.trade import Bought
+from tests.faults.ground import Deliverer, Ground, Killed, parts_in
+from tests.faults.oracle import check_secrets
+
+
+class Watcher(Deliverer):
+    """The seller's watchdog, signing as his operator. Make one with `watchdog`."""
+
+    def __str__(self) -> str:
+        return "watchdog"
+
+    @property
+    def ledger(self) -> Path:
+        found = list(self.home.glob("markets/*/watchdog.sqlite"))
+        return found[0] if found else self.home / "markets" / "none" / "watchdog.sqlite"
+
+    async def _run(self) -> None:
+        shop = self._ground.shop
+        log = logs.get("watchdog").bind(daemon=self._name)
+        try:
+            with wiring._reported(log) as result:
+                await wiring.run_watchdog(
+                    Settings.load(self.env),
+                    self.signer,
+                    shop.seed,
+                    shop.catalogue,
+                    shop.seller.address,
+                    log=log,
+                    checkpoint=self._checkpoint,
+                    stop=self._stop,
+                )
+            self._code = result.code
+        except Killed:
+            self._code = -9
+
+
+def watchdog(ground: Ground, *, rpc: str | None = None) -> Watcher:
+    """The shop's watchdog, not started yet; it ends with the test."""
+    actor = ground.shop.operator
+    env = ground.env(actor) | {
+        "DAM_RPC_URL": rpc or ground.chain.url,
+        "DAM_HOME": str(ground.scratch / "home of the watchdog"),
+    }
+    signer = Signer(actor.address, Account.from_key(actor.private_key))
+    # It opens nobody's parts: its number is none of theirs.
+    daemon = Watcher(ground, actor, -1, env, signer, KeyRing(()))
+    ground.daemons.append(daemon)
+    return daemon
+
+
+async def seen(ground: Ground, *daemons: Deliverer) -> None:
+    """Waits until the daemons have read the newest block that is deep enough, and acted on it."""
+    wanted = await ground.block() - ground.confirmations
+    for daemon in daemons:
+        await ground.wait(lambda one=daemon: one.cursor() >= wanted, f"{daemon} reads on")
+
+
+async def waiting(ground: Ground, *actors: str) -> list[tuple[str, tuple[bytes, int]]]:
+    """Parts in the pool's transactions of these accounts, each with who sent it."""
+    pool = await ground.rpc.call("txpool_content")
+    ours = {address.lower(): address for address in actors}
+    return [
+        (ours[account.lower()], (bytes(part[0]), part[1]))
+        for kind in ("pending", "queued")
+        for account, queue in pool.get(kind, {}).items()
+        if account.lower() in ours
+        for tx in queue.values()
+        for part in parts_in(tx["input"])
+    ]
+
+
+async def until_pool(ground: Ground, actor: str, parts: int, seconds: float = 60) -> None:
+    """Waits, without a new block, until so many parts of an account stand in the pool."""
+    deadline = time.monotonic() + seconds
+    while len(found := await waiting(ground, actor)) < parts:
+        tails = "\n".join(f"{daemon}: {daemon.tail()}" for daemon in ground.daemons)
+        assert time.monotonic() < deadline, f"{len(found)} of {parts} parts are sent\n{tails}"
+        await asyncio.sleep(0.02)
+
+
+async def watched(
+    ground: Ground,
+    daemon: Watcher,
+    *,
+    sales: Sequence[Bought] | None = None,
+    reverted: int = 0,
+    exits: Collection[int] = (),
+) -> dict[tuple[int, int], int]:
+    """The oracle for a watchdog: every part of these sales (all) is there once, and in time.
+
+    Args:
+        ground: Chain, shop and log.
+        daemon: The watchdog.
+        sales: Which; all that were bought unless given.
+        reverted: How many of its transactions may be mined and have failed.
+        exits: Exit codes that it may have ended with; empty: it runs.
+
+    Returns:
+        By copy and part: how many blocks after the purchase it came.
+    """
+    found: dict[tuple[int, int], int] = {}
+    delivered = await ground.delivered()
+    for bought in ground.sold if sales is None else sales:
+        sale = bought.sale
+        for index in range(sale.terms.parts):
+            there = [
+                log
+                for log in delivered
+                if (log.copy_id, log.index) == (sale.copy_id, index)
+                and log.at.block.number >= sale.block
+            ]
+            assert len(there) == 1, f"part {index} of copy {sale.copy}: {len(there)} times"
+            [log] = there
+            share = open_fragment(log.fragment, bought.secrets[index])
+            assert keccak(share) == log.commitment, "what was delivered is not the share"
+            after = log.at.block.number - sale.block
+            assert after <= ground.deployment.windows.refund_blocks, "delivered, but too late"
+            if log.by not in {actor.address for actor in ground.shop.deliverers}:
+                assert after > FALLBACK_BLOCKS, "before the fallback begins"
+            found[sale.copy, index] = after
+    await ground.look_for_doubles()
+    assert not ground.doubles, f"parts in two waiting transactions: {ground.doubles}"
+    failed = [
+        tx["hash"]
+        for number in range(ground.first, await ground.block() + 1)
+        for tx in (await ground.rpc.call("eth_getBlockByNumber", hex(number), True))["transactions"]
+        if tx["from"].lower() == daemon.actor.address.lower()
+        and (await ground.rpc.call("eth_getTransactionReceipt", tx["hash"]))["status"] != "0x1"
+    ]
+    assert len(failed) <= reverted, f"mined and reverted: {failed}"
+    check_secrets(ground, [daemon])
+    assert daemon.running or daemon.code in exits, f"{daemon} ended: {daemon.tail()}"
+    assert not daemon.logged("internal_error")
+    return found
