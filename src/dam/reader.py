@@ -366,5 +366,5 @@ def _without_collector(wanted: bool) -> Iterator[None]:
 
 _LOOK = (
     "ask another node, or an explorer, which branch is right. If this node is wrong, set another "
-    "one; if it is right, move the ledger away, and the daemon rebuilds it from the chain"
+    "one; if it is right, run `dam deliverer recover --force` (or `dam watchdog`), and start again"
 )
