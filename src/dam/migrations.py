@@ -111,6 +111,12 @@ def said(answer: object) -> str:
     return str(answer).strip().splitlines()[-1]
 
 
+def follow(db: sqlite3.Connection) -> None:
+    """Gives most of the page cache back: catching up is over, and memory should not grow for it."""
+    for pragma in _FOLLOWING:
+        db.execute(f"PRAGMA {pragma}")
+
+
 def version_of(db: sqlite3.Connection) -> int:
     """The schema version of a file; 0: it is empty."""
     [[version]] = db.execute("PRAGMA user_version").fetchall()
