@@ -241,6 +241,7 @@ class Service:
             return False
         if not self.pulse.ready:
             self._new_logs()
+            follow(self._ledger.db)
             self._log.info("ready", block=step.cursor.number, head=step.head.number)
         self._finish()
         await self._role.decide(step.head)
