@@ -191,6 +191,44 @@ def test_every_log_event_is_explained() -> None:
     assert [event for event in sorted(events) if f"`{event}`" not in told] == []
 
 
+def alerted_events() -> dict[str, bool]:
+    """Events of level error and above, and all that is written into the journal.
+
+    True: the call itself says the next step.
+    """
+    found: dict[str, bool] = {}
+    loud = {"error", "critical", "exception", "alert", "alert_once", "_alert", "note"}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            called, first = node.func, node.args[0]
+            name = called.attr if isinstance(called, ast.Attribute) else ""
+            if name in loud and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                says = any(keyword.arg == "next_step" for keyword in node.keywords)
+                found[first.value] = found.get(first.value, False) or says
+    return found
+
+
+def test_every_alert_has_a_row() -> None:
+    """With what it means and, where a person is needed, what to do; the log has it in short."""
+    from dam.advice import NEXT_STEP
+
+    text = text_of("docs/operating.md")
+    rows = table_after(text, "### Needs you") + table_after(text, "### Good to know")
+    rows = [row for row in rows if all(row)]
+    told = {name for row in rows for name in re.findall(r"`([a-z][a-z_-]+)`", row[0])}
+    alerts = alerted_events()
+    assert {"no_balance", "cannot_run", "ledger_recovered", "internal_error"} <= set(alerts)
+    business = {"would_send"}  # of a dry run, which has nothing else to say
+    assert sorted(set(alerts) - told - business) == []
+    assert [row for row in table_after(text, "### Needs you") if len(row) != 3 or not row[2]] == []
+    # Whoever is woken reads the log first: what needs him says there what to do.
+    needs = {row[0].split("`")[1] for row in table_after(text, "### Needs you")}
+    said = {event for event, says in alerts.items() if says}
+    assert sorted(needs - set(NEXT_STEP) - said) == []
+
+
 def test_every_reason_of_a_refusal_is_explained() -> None:
     """The codes that stand in logs and ledger, too."""
     found: set[str] = set()
