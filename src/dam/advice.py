@@ -40,6 +40,7 @@ NEXT_STEP: Mapping[str, str] = {
     "purchase_refused": "read `reason` in docs/operating.md",
     "pin_unavailable": "nothing, it is tried again; all stores: look at your IPFS node",
     "pin_refused": "raise pin_bytes if the store is worth it; parts are delivered all the same",
+    "unknown_transactions": "nothing after a recovery; else find who else has this key",
     "node_refused": "nothing once; repeated: `error` is the node's word",
     "drain_timeout": "nothing: it goes on from there at the next start",
     "stopped_at_once": "nothing: what was saved goes on at the next start",

@@ -18,6 +18,8 @@ _TRIES = {"NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "NotDelivered"
 """After so many it is told, and what has no deadline is given up."""
 _LEAST_PART_GAS = 12_000
 """Storage and event of a part take more than this."""
+_STRANGERS = 5
+"""Blocks to wait for transactions of ours that the ledger does not know."""
 _TOLD = 8
 """So many parts are named in one line about many."""
 
@@ -34,6 +36,8 @@ class Dispatcher:
         self._policy = hand.policy
         self._outbox = hand.outbox
         self._ledger = hand.ledger
+        self._strangers: tuple[int, int] | None = None
+        """Highest nonce in the pool that is not in the ledger, and the head when it was seen."""
 
     async def send_due(self, head: int) -> None:
         """One pass over what may stand in the next block."""
@@ -44,7 +48,8 @@ class Dispatcher:
         latest, pending = await self._hand.counts("latest", "pending")
         taken = set(self._outbox.nonces())
         room = self._policy.max_live - sum(nonce >= latest for nonce in taken)
-        if room <= 0:
+        strangers = [nonce for nonce in range(latest, pending) if nonce not in taken]
+        if room <= 0 or self._wait_for(strangers, jobs, head):
             return
         price = await self._hand.price()
         if offer(price, blocks_left(jobs[0], head), self._policy) is None:
@@ -56,6 +61,23 @@ class Dispatcher:
         groups = self._grouped(await self._simulated(jobs, head), head, room, price)
         estimated = await self._estimated(groups, head)
         await self._send(estimated[:room], head, price, max(latest, pending), taken)
+
+    def _wait_for(self, strangers: list[int], jobs: list[Job], head: int) -> bool:
+        """Whether to let transactions of ours be mined first that the ledger knows nothing of.
+
+        An older ledger, or one made anew, may have forgotten them; they may deliver the very parts
+        that are due here. What has little time left is not held up, and nothing for long.
+        """
+        if not strangers:
+            self._strangers = None
+            return False
+        if self._strangers is None or self._strangers[0] != strangers[-1]:
+            self._strangers = (strangers[-1], head)
+            self._hand.log.warning(
+                "unknown_transactions", first_nonce=strangers[0], count=len(strangers)
+            )
+        left = min(blocks_left(job, head) for job in jobs)
+        return head - self._strangers[1] < _STRANGERS and left > self._policy.alone_blocks
 
     def _drop_late(self, jobs: list[Job], head: int) -> list[Job]:
         late = [job for job in jobs if job.deadline <= head]
@@ -123,7 +145,7 @@ class Dispatcher:
                 calls.address,
                 encode_job(calls, self._ledger, job),
                 # Some nodes play their whole pool before they answer at "pending".
-                "pending" if job.not_before > head else "latest",
+                "pending" if self._strangers or job.not_before > head else "latest",
             )
             for job in jobs
         ]
