@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dam.ledger import Ledger
 from dam.logs import Log
-from dam.outbox import Job, Outbox
+from dam.outbox import Job, Outbox, blocks_until
 from dam.transactions import Calls, Node, encode_job, simulate
 from dam.types import Address, BlockRef
 
@@ -59,7 +59,7 @@ class DrySender:
         self._log.info(
             "would_send",
             **about,
-            blocks_left=job.deadline - head,
+            blocks_left=blocks_until(job.deadline, head),
             contract="takes it" if error is None else str(error),
         )
 

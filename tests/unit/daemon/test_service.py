@@ -213,7 +213,7 @@ def test_a_corrupt_ledger_is_refused(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[8192 : 8192 + 8192] = b"\xff" * 8192
     path.write_bytes(data)
-    with pytest.raises(LedgerError, match="move it away"):
+    with pytest.raises(LedgerError, match="dam deliverer recover"):
         Ledger.open(path, BINDING)
 
 
