@@ -189,3 +189,23 @@ def test_raw_files_that_others_can_read(raw_key: Path) -> None:
     raw_key.chmod(0o644)
     with pytest.raises(KeyFileError, match="chmod 600"):
         load_raw_key(raw_key)
+
+
+def test_a_new_account_is_one_of_apes(tmp_path: Path) -> None:
+    """The words give the same key again, the file opens, and no name is taken twice."""
+    environ = env(tmp_path, APE_ACCOUNTS_fresh_PASSPHRASE=PW)
+    address, words = accounts.new_account("fresh", PW, environ)
+    path = tmp_path / "accounts" / "fresh.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert load_account("fresh", environ=environ).address == address
+    assert len(words.split()) == 12
+    assert Account.from_mnemonic(words).address == address
+    assert not set(words.split()) & set(path.read_text().split('"'))
+    before = path.read_bytes()
+    with pytest.raises(KeyFileError, match="there already"):
+        accounts.new_account("fresh", PW, environ)
+    assert path.read_bytes() == before
+    with pytest.raises(KeyFileError, match="not empty"):
+        accounts.new_account("other", "", environ)
+    with pytest.raises(KeyFileError):
+        accounts.new_account("../other", PW, environ)
