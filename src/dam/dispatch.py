@@ -57,8 +57,15 @@ class Dispatcher:
             self._hand.alert_once("fee_over_cap", base=price.base, cap=self._policy.max_fee)
             return
         self._hand.better("fee_over_cap")
-        jobs = self._worth_a_look(jobs[: room * self._policy.batch], price, head)
-        groups = self._grouped(await self._simulated(jobs, head), head, room, price)
+        while jobs:
+            good = self._worth_a_look(jobs[: room * self._policy.batch], price, head)
+            if good:
+                break
+            # Nothing of all this pays, and it is put off: what comes behind it may.
+            jobs = self._drop_late(self._outbox.due(head + 1, limit=most), head)
+        else:
+            return
+        groups = self._grouped(await self._simulated(good, head), head, room, price)
         estimated = await self._estimated(groups, head)
         await self._send(estimated[:room], head, price, max(latest, pending), taken)
 

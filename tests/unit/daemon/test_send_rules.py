@@ -1,0 +1,207 @@
+"""The rules of sending as they are written down: fees by the time left, profit, batches."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from dam.batching import depth_class, group, halves
+from dam.fees import RAMP, Price, SendPolicy, offer, patience, raised
+from dam.outbox import ALONE, NO_DEADLINE, Job
+from dam.profit import gas_of, paying, pays, worth_sending
+from dam.types import FALLBACK_BLOCKS, CopyId
+
+GWEI = 10**9
+POLICY = SendPolicy()
+HEAD = 1_000
+
+
+def job(
+    number: int = 0, *, block: int = HEAD - 2, fee: int = 0, steps: int = 2, **changes: Any
+) -> Job:
+    """A part to deliver, with only those words filled in that the rules look at."""
+    body = bytearray(32 * (19 + steps))
+    body[96:128] = block.to_bytes(32, "big")
+    body[256:288] = fee.to_bytes(32, "big")
+    body[576:608] = steps.to_bytes(32, "big")
+    values: dict[str, Any] = {
+        "id": number, "purchase": number, "copy_id": CopyId(number.to_bytes(32, "big")),
+        "kind": "deliver", "index": 0, "body": bytes(body), "state": "due", "reason": "",
+        "not_before": 0, "deadline": block + 300, "tries": 0, "slot": None,
+    }  # fmt: skip
+    return Job(**{**values, **changes})
+
+
+class TestFees:
+    def test_what_they_are_with_time_and_without(self) -> None:
+        price = Price(base=10 * GWEI, tip=2 * GWEI)
+        calm, last = offer(price, RAMP, POLICY), offer(price, 0, POLICY)
+        assert calm is not None
+        assert (calm.tip, calm.max_fee) == (2 * GWEI, 22 * GWEI)
+        assert last is not None
+        assert (last.tip, last.max_fee) == (10 * GWEI, 50 * GWEI)
+        assert (patience(RAMP, POLICY), patience(0, POLICY)) == (3, 1)
+
+    @pytest.mark.parametrize("base", [0, 1, GWEI, 150 * GWEI])
+    def test_the_closer_the_bolder(self, base: int) -> None:
+        price, before = Price(base, GWEI), [(GWEI, GWEI)]
+        for left in range(-3, 3 * RAMP):
+            near, far = offer(price, left, POLICY), offer(price, left + 1, POLICY)
+            assert near is not None
+            assert far is not None
+            assert near.max_fee >= far.max_fee
+            assert near.tip >= far.tip
+            assert patience(left, POLICY) <= patience(left + 1, POLICY)
+            bold, calm = (
+                raised(price, before, left, POLICY),
+                raised(price, before, left + 1, POLICY),
+            )
+            assert bold is not None
+            assert calm is not None
+            assert bold.max_fee >= calm.max_fee
+            assert bold.tip >= calm.tip
+
+    def test_a_replacement_is_one_that_nodes_take(self) -> None:
+        """At least an eighth more of both fees than any attempt, whatever the market says."""
+        dice = random.Random(1)
+        for _ in range(2_000):
+            attempts = [
+                (fee, dice.randrange(fee + 1))
+                for fee in (dice.randrange(1, 300 * GWEI) for _ in range(dice.randrange(1, 4)))
+            ]
+            price = Price(dice.randrange(300 * GWEI), dice.randrange(40 * GWEI))
+            fees = raised(price, attempts, dice.randrange(-5, 200), POLICY)
+            if fees is None:
+                continue
+            assert fees.max_fee <= POLICY.max_fee
+            assert fees.tip <= fees.max_fee
+            for fee, tip in attempts:
+                assert fees.max_fee * 8 > fee * 9
+                assert fees.tip * 8 > tip * 9
+
+    def test_the_caps_hold(self) -> None:
+        """F34: an absurd tip, an absurd base fee."""
+        fees = offer(Price(GWEI, 10**24), 0, POLICY)
+        assert fees is not None
+        assert fees.tip == POLICY.max_tip
+        assert offer(Price(POLICY.max_fee, GWEI), 0, POLICY) is None
+        assert offer(Price(10**24, GWEI), 0, POLICY) is None
+        nearly = Price(POLICY.max_fee - GWEI, GWEI)
+        top = offer(nearly, 0, POLICY)
+        assert top is not None
+        assert (top.max_fee, top.tip) == (POLICY.max_fee, GWEI)
+        assert raised(Price(1, 1), [(POLICY.max_fee, 1)], 0, POLICY) is None
+
+    def test_the_target_is_block_100_and_then_the_last(self) -> None:
+        part = job(block=HEAD)
+        fallback = HEAD + FALLBACK_BLOCKS
+        assert part.target(HEAD) == part.target(fallback - 1) == fallback
+        assert part.target(fallback) == HEAD + 300
+        short = job(block=HEAD, deadline=HEAD + 50)
+        assert short.target(HEAD) == HEAD + 50
+        watchdogs = job(block=HEAD, not_before=fallback + 1)
+        assert watchdogs.target(HEAD) == HEAD + 300
+
+
+class TestProfit:
+    def test_a_part_pays_its_share_or_not(self) -> None:
+        price = 20 * GWEI
+        alone, shared = gas_of(1, 2), gas_of(32, 64) // 32
+        assert shared < alone // 2
+        assert pays(job(fee=price * alone), price, 1)
+        assert not pays(job(fee=price * alone - 1), price, 1)
+        assert pays(job(fee=price * (shared + 1)), price, 32)
+        assert not pays(job(fee=price * (shared - 1)), price, 32)
+
+    def test_longer_proofs_cost_more(self) -> None:
+        price = GWEI
+        fee = price * gas_of(32, 64) // 32 + 1
+        assert pays(job(fee=fee, steps=2), price, 32)
+        assert not pays(job(fee=fee, steps=12), price, 32)
+
+    def test_other_duties_have_no_fee_and_are_done(self) -> None:
+        assert pays(job(kind="supply"), 10**18, 1)
+        assert paying([job(kind="settle", body=b"")], 10**18, 1)
+
+    def test_the_fewer_share_the_more_each_bears(self) -> None:
+        """Two good parts cannot carry one that only a large batch would."""
+        price = GWEI
+        rich = [job(i, fee=price * 100_000) for i in range(2)]
+        poor = [job(9, fee=price * (gas_of(32, 64) // 32 + 10))]
+        assert worth_sending(rich + poor, price) == rich
+        many = [job(i, fee=price * (gas_of(32, 64) // 32 + 10)) for i in range(32)]
+        assert worth_sending(many, price) == many
+        assert worth_sending(many[:31], price) == []
+        assert worth_sending([], price) == []
+
+
+class TestBatches:
+    def test_a_batch_has_at_most_32_parts_of_one_kind_and_depth(self) -> None:
+        dice = random.Random(2)
+        jobs = [
+            job(i, block=HEAD - dice.randrange(80), kind=dice.choice(["deliver", "supply"]))
+            for i in range(400)
+        ]
+        groups = group(jobs, HEAD, 100, POLICY)
+        assert sorted(j.id for g in groups for j in g) == list(range(400))
+        for one in groups:
+            assert len(one) <= 32
+            assert len({(j.kind, depth_class(j, HEAD)) for j in one}) == 1
+        sizes = sorted(len(g) for g in groups)
+        assert sizes[len(sizes) // 2] >= 10, "most of them are worth being batches"
+
+    def test_depths_that_a_reorganisation_takes_together(self) -> None:
+        """A fork of d blocks splits one class at most: all shallower ones are gone as a whole."""
+        classes = [depth_class(job(block=HEAD - depth), HEAD) for depth in range(70)]
+        assert classes == sorted(classes)
+        assert classes[:9] == [0, 1, 2, 2, 3, 3, 3, 3, 4]
+        assert len(set(classes[32:])) == 1
+
+    def test_what_is_near_its_end_goes_alone_and_first(self) -> None:
+        calm = [job(i) for i in range(5)]
+        near = [job(10 + i, block=HEAD - 95 + i) for i in range(5)]
+        groups = group([*calm, *near], HEAD, 48, POLICY)
+        assert [[j.id for j in g] for g in groups] == [
+            [10],
+            [11],
+            [12],
+            [13],
+            [14],
+            [0, 1, 2, 3, 4],
+        ]
+
+    def test_more_urgent_parts_than_places_are_spread(self) -> None:
+        """F44, F45: a hundred purchases of one block, with three blocks left."""
+        near = [job(i, block=HEAD - 97) for i in range(100)]
+        groups = group(near, HEAD, 48, POLICY)
+        assert sorted(j.id for g in groups for j in g) == list(range(100))
+        assert {len(g) for g in groups} <= {1, 2, 3}
+        assert len(groups) <= 48
+
+    def test_an_urgent_part_that_pays_only_together_is_not_left_alone(self) -> None:
+        near = [job(i, block=HEAD - 95) for i in range(4)]
+        groups = group(near, HEAD, 48, POLICY, lambda j: j.id == 0)
+        assert [[j.id for j in g] for g in groups] == [[0], [1, 2, 3]]
+
+    def test_settlements_and_what_reverted_go_alone(self) -> None:
+        jobs = [
+            job(0),
+            job(1, reason=ALONE),
+            job(2, kind="settle", body=b"", deadline=NO_DEADLINE),
+            job(3),
+        ]
+        groups = group(jobs, HEAD, 48, POLICY)
+        assert sorted([j.id for j in g] for g in groups) == [[0, 3], [1], [2]]
+
+    def test_room_is_kept(self) -> None:
+        jobs = [job(i, block=HEAD - 3 * i) for i in range(30)]
+        assert len(group(jobs, HEAD, 2, POLICY)) == 2
+
+    def test_halves(self) -> None:
+        jobs = [job(i) for i in range(5)]
+        first, second = halves(jobs)
+        assert [*first, *second] == jobs
+        assert first
+        assert second
