@@ -301,8 +301,11 @@ async def test_a_year_leaves_little(world: World, built: BuiltStore) -> None:
     """What is over goes; what a status shows, and who got which part, stay."""
     daemon = world.daemon
     foreign = [world.buy(built, "coupon", copy, keys=(bytes(32),) * 3) for copy in range(20, 25)]
-    sold = [world.buy(built, "code", copy) for copy in range(3)]
-    await world.ticks()
+    sold = []
+    for copy in range(3):
+        sold.append(world.buy(built, "code", copy))
+        await world.ticks()
+    assert sizes(daemon)["slots"] == 3
     before = read_status(daemon.path)
     assert sizes(daemon)["sealed"] == 3
     kept = {
@@ -415,6 +418,26 @@ async def test_replaced_store_versions_go(world: World, built: BuiltStore) -> No
     sold = world.buy(built, "code", 0)
     await world.ticks()
     assert_delivered_once(world, sold)
+
+
+@pytest.mark.usefixtures("few_hashes")
+async def test_a_version_with_a_sale_stays(world: World, built: BuiltStore) -> None:
+    """As long as the sale does: it is decided by the document that it was made under."""
+    daemon = world.daemon
+    world.buy(built, "code", 0)
+    await world.ticks(daemon)
+    await world.shop.add("more")
+    await world.shop.publish()
+    await world.ticks(daemon, blocks=4)
+    with daemon.ledger.transaction() as db:
+        db.execute("UPDATE documents SET pin = ''")
+        db.execute("UPDATE purchases SET deadline = 1000000")
+    await age(world, daemon)
+    [sale] = daemon.ledger.sales("done")
+    assert sizes(daemon)["versions"] == 2
+    root = daemon.ledger.root_in_force(sale.purchase)
+    assert root == built.root
+    assert daemon.shelf.document(built.seller, built.digest, built.root) is not None
 
 
 @pytest.mark.usefixtures("few_hashes")
