@@ -325,7 +325,8 @@ class Ledger:
             db.execute(
                 "UPDATE jobs SET state = CASE WHEN EXISTS (SELECT 1 FROM slots "
                 "WHERE slots.id = jobs.slot AND slots.state = 'live') THEN 'live' ELSE 'due' END "
-                "WHERE state = 'done' AND copy_id IN (SELECT copy_id FROM touched)"
+                "WHERE (state = 'done' AND copy_id IN (SELECT copy_id FROM touched)) OR (state <> "
+                "'done' AND slot IN (SELECT id FROM slots WHERE state = 'live'))"
             )
             db.execute(
                 "UPDATE purchases SET state = 'new', reason = '' WHERE state IN ('done', 'late') "
