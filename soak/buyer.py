@@ -81,13 +81,12 @@ class Buyer:
             account = Account.from_key(actor.private_key)
             self._accounts.append(_Account(Signer(Address(actor.address), account)))
 
-    async def run(self, seconds: float) -> None:
-        """Buys for so long."""
+    async def run(self, enough: asyncio.Event) -> None:
+        """Buys until it is told that it is enough."""
         stage = self._stage
-        end = stage.seconds() + seconds
         due = stage.seconds()
         looked = due
-        while stage.seconds() < end:
+        while not enough.is_set():
             version = await self._version()
             while version and (due <= stage.seconds() or self._burst):
                 if self._burst:

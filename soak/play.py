@@ -247,7 +247,14 @@ async def _act(
     buyer: Buyer, director: Director, seconds: float, aside: list[asyncio.Task[None]]
 ) -> None:
     """Buys and troubles. What runs aside ends only by failing, and then so does this."""
-    both = [asyncio.create_task(buyer.run(seconds)), asyncio.create_task(director.run(seconds))]
+    enough = asyncio.Event()
+
+    async def direct() -> None:
+        await director.run(seconds)
+        # Until the last trouble has ended: a crash point is passed by working.
+        enough.set()
+
+    both = [asyncio.create_task(buyer.run(enough)), asyncio.create_task(direct())]
     left: set[asyncio.Task[None]] = {*both, *aside}
     while not all(task.done() for task in both):
         done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)

@@ -64,3 +64,32 @@ async def test_a_node_that_floods_twice(ground: Ground, injected: Injected) -> N
         assert injected["10 GB"] == 2
         await oracle(ground)
         await ground.clear()
+
+
+async def test_a_delivery_mined_again_and_forgotten_once_more(
+    ground: Ground, injected: Injected
+) -> None:
+    """The part was sent under a new nonce while the transaction of old was still out."""
+    daemon = await ground.deliverer(env={"DAM_CONFIRMATIONS": "0"}).start()
+    [bought] = await ground.buy()
+    await ground.until_delivered()
+    [part] = await ground.delivered()
+    raws = [
+        await ground.rpc.call("eth_getRawTransactionByHash", "0x" + log.at.tx_hash.hex())
+        for log in (bought.sale, part)
+    ]
+    await ground.settle_down()
+    # The same purchase in a block of the same number, and so the same delivery is good for it.
+    depth = await ground.block() - bought.sale.block + 1
+    await ground.reorganise(depth, [(raws[0], 0), (raws[1], depth - 1)])
+    await ground.mine()
+    await daemon.event("reorganisation")
+    await ground.settle_down()
+    [part] = await ground.delivered()
+    await ground.reorganise(await ground.block() - part.at.block.number + 1)
+    await ground.mine()
+    await daemon.event("reorganisation", 2)
+    await ground.until_delivered()
+    await ground.settle_down()
+    injected.add("reorganisation", 2)
+    await oracle(ground)
