@@ -107,13 +107,11 @@ def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
     costs = [int(row["cost"]) for row in db.execute("SELECT cost FROM slots WHERE block >= 0")]
     first = db.execute(
         "SELECT purchases.copy_id, purchases.deadline FROM purchases WHERE orphaned = 0 "
-        "AND state IN ('new', 'waiting', 'serving') AND NOT EXISTS (SELECT 1 FROM jobs "
-        "WHERE purchase = purchases.id AND kind = 'settle') ORDER BY deadline LIMIT 1"
+        "AND state IN ('new', 'waiting', 'serving') "
+        "AND deadline > (SELECT coalesce(max(number), 0) FROM cursor) AND NOT EXISTS "
+        "(SELECT 1 FROM jobs WHERE purchase = purchases.id AND kind = 'settle') "
+        "ORDER BY deadline LIMIT 1"
     ).fetchone()
-    journal = [
-        {"at": row["at"], "event": row["event"], **json.loads(row["detail"])}
-        for row in db.execute("SELECT * FROM journal ORDER BY id DESC")
-    ]
     return DaemonStatus(
         role=meta.get("role", ""),
         account=meta.get("account", ""),
@@ -128,8 +126,8 @@ def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
         gas_paid=sum(costs) + sums.get("gas_paid", 0),
         transactions=len(costs) + sums.get("transactions", 0),
         next_deadline=None if first is None else NextDeadline(first["copy_id"], first["deadline"]),
-        refused=[note for note in journal if note["event"] in _REFUSALS][:newest],
-        alerts=[note for note in journal if note["event"] not in _REFUSALS][:newest],
+        refused=_journal(db, "IN", newest),
+        alerts=_journal(db, "NOT IN", newest),
     )
 
 
@@ -138,6 +136,15 @@ _OURS = (
     "AND purchases.orphaned = 0 AND delivered.block >= purchases.block "
     "WHERE delivered.deliverer = ? AND delivered.supplied = 0"
 )
+
+
+def _journal(db: sqlite3.Connection, which: str, newest: int) -> list[dict[str, Any]]:
+    marks = ", ".join("?" * len(_REFUSALS))
+    rows = db.execute(
+        f"SELECT * FROM journal WHERE event {which} ({marks}) ORDER BY id DESC LIMIT ?",  # noqa: S608
+        (*_REFUSALS, newest),
+    )
+    return [{"at": row["at"], "event": row["event"], **json.loads(row["detail"])} for row in rows]
 
 
 def _counts(db: sqlite3.Connection, source: str) -> dict[str, int]:

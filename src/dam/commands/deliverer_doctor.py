@@ -78,7 +78,8 @@ def _examined(
         who = address or role_address(settings, role, account)
         binding = binding_of(settings, role, who)
     except ConfigError as error:
-        return [doctor.fail("settings", str(error), "dam deliverer init, or mend what is named")]
+        begin = "dam deliverer init" if role == "deliverer" else "dam init"
+        return [doctor.fail("settings", str(error), f"{begin}, or mend what is named")]
     except DamError as error:
         return [doctor.fail("account", str(error), "ape accounts list; --account names another")]
     one = doctor.Examination(settings, role, alias, who, binding, os.environ, prompt())

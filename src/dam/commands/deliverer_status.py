@@ -270,8 +270,14 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in sorted(counts.items()) if number)
 
 
+def _short(value: object) -> str:
+    """Hashes by their beginning, which is enough to find them in --json or the log."""
+    text = str(value)
+    return f"{text[:12]}..." if text.startswith("0x") and len(text) == 66 else text
+
+
 def _noted(note: Mapping[str, Any]) -> str:
-    about = ", ".join(f"{k}={v}" for k, v in note.items() if k not in ("at", "event"))
+    about = ", ".join(f"{k}={_short(v)}" for k, v in note.items() if k not in ("at", "event"))
     return f"{str(note['at'])[:19]}  {note['event']}  {about}"
 
 

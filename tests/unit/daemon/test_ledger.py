@@ -488,6 +488,22 @@ async def test_an_archived_number_is_never_given_again(world: World, built: Buil
     assert daemon.ledger.sales("done")[-1].id == first.id + 1
 
 
+async def test_what_is_over_is_no_deadline(world: World, built: BuiltStore) -> None:
+    """After a rebuild old sales are undecided for a while: nobody is woken for them."""
+    daemon = world.daemon
+    world.buy(built, "code", 0)
+    await world.ticks()
+    world.buy(built, "code", 1)
+    await world.ticks(blocks=3)
+    with daemon.ledger.transaction() as db:
+        db.execute("UPDATE purchases SET state = 'new'")
+        db.execute("UPDATE purchases SET deadline = 5 WHERE copy = 0")
+    found = read_status(daemon.path).next_deadline
+    assert found is not None
+    [_, second] = daemon.ledger.sales("new")
+    assert found.block == second.deadline
+
+
 # ------------------------------------------------------------------------- an old file put back
 
 
