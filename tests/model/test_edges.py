@@ -64,10 +64,10 @@ def case(world: World) -> Case:
     return sell(world)
 
 
-def sell(world: World, arbitrator: str = "art") -> Case:
+def sell(world: World, arbitrator: str = "art", leaves: tuple[str, ...] = ("dan", "dee")) -> Case:
     world.reset()
     item = Item("a code", "", PRICE, 10, 6, BOND, 1, 2, 1, arbitrator)
-    goods = world.goods(item, False, [["dan", "dee"]])
+    goods = world.goods(item, False, [leaves])
     tree, digest = MerkleTree([terms_leaf(goods.terms)]), keccak(b"document")
 
     def do(who: str, function: str, *args: Any, value: int = 0) -> None:
@@ -143,6 +143,38 @@ def test_the_buyers_time_begins_with_the_gate_or_with_completion(case: Case, lat
     assert case.said("bea", case.call("settle"), last) == "TooEarly"
     assert case.said("bea", dispute, last + 1, value=BOND) == "TooLate"
     assert case.said("bea", case.call("settle"), last + 1) is None
+
+
+@pytest.mark.parametrize(("offset", "start"), [(99, 99), (100, 100), (101, 101), (140, 101)])
+def test_the_last_part_begins_the_buyers_time_unless_block_101_has(
+    case: Case, offset: int, start: int
+) -> None:
+    case.do("dan", case.part(0))
+    case.do("dee", case.part(1), block=case.bought_at + offset)
+    last = case.bought_at + start + RULES.dispute
+    dispute = case.call("openDispute", bytes(32))
+    assert case.said("bea", dispute, last, value=BOND) is None
+    assert case.said("bea", dispute, last + 1, value=BOND) == "TooLate"
+    assert case.said("bea", case.call("settle"), last + 1) is None
+
+
+@pytest.mark.parametrize(("offset", "start"), [(99, 101), (100, 101), (101, 101), (102, 102)])
+def test_enough_parts_begin_the_buyers_time_from_block_101(
+    case: Case, offset: int, start: int
+) -> None:
+    case.do("dan", case.part(0), block=case.bought_at + offset)
+    last = case.bought_at + start + RULES.dispute
+    dispute = case.call("openDispute", bytes(32))
+    assert case.said("bea", case.call("settle"), last) == "TooEarly"
+    assert case.said("bea", dispute, last, value=BOND) is None
+    assert case.said("bea", dispute, last + 1, value=BOND) == "TooLate"
+
+
+def test_a_part_that_an_item_has_not_is_none_though_its_tree_has_it(world: World) -> None:
+    """A seller may put leaves into his tree that his terms do not count."""
+    case = sell(world, leaves=("dan", "dee", "dan"))
+    assert case.said("dan", case.part(2), case.bought_at + 2) == "PartNotInItem"
+    assert case.said("dan", case.part(0), case.bought_at + 2) is None
 
 
 def test_a_ruling_and_a_concession_have_a_last_block(case: Case) -> None:
@@ -221,6 +253,21 @@ def test_a_false_escrow_or_sale_fits_nothing(
     for place, false in enumerate(false_ones(escrow)):
         data = contract.call(function, one.copy_id, sale, false, *more)
         assert case.said(who, data, case.gate, value=value) == "WrongEscrow", place
+
+
+def test_evidence_belongs_to_a_dispute_and_its_escrow(case: Case) -> None:
+    case.do("dan", case.part(0))
+    contract, one = case.world.contract, case.one
+    sale, escrow = astuple(one.sale), astuple(one.escrow)
+    assert case.said("bea", case.call("submitEvidence", "x"), case.gate) == "WrongStatus"
+    case.do("bea", case.call("openDispute", bytes(32)), value=BOND)
+    block = case.gate + 9
+    for who in ("bea", "sam", "art"):
+        assert case.said(who, case.call("submitEvidence", "x"), block) is None
+    assert case.said("ben", case.call("submitEvidence", "x"), block) == "NotAllowed"
+    for place, false in enumerate(false_ones(escrow)):
+        data = contract.call("submitEvidence", one.copy_id, sale, false, "x")
+        assert case.said("bea", data, block) == "WrongEscrow", place
 
 
 def test_no_dispute_without_an_arbitrator(world: World) -> None:
