@@ -33,6 +33,7 @@ NEXT_STEP: Mapping[str, str] = {
     "background_failed": "nothing once; repeated: look at IPFS node and disk",
     "node_unreachable": "start the node, or mend its address: setting rpc",
     "endpoint_set_aside": "nothing, the others answer; look at that node when there is time",
+    "recheck_failed": "nothing, the last blocks are read once more with the next one",
     "reorganisation": "nothing, it is handled; often: raise `confirmations`",
     "store_unavailable": "one store: nothing; all stores: look at your IPFS node",
     "store_refused": "nothing: the seller must publish a proper document",

@@ -16,8 +16,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self, TypeVar
 
+from dam.agreement import difference, print_of
 from dam.errors import ConfigError, Retryable, RpcError
 from dam.logs import Log
 from dam.rpc import (
@@ -25,7 +27,6 @@ from dam.rpc import (
     RawBlock,
     RawLog,
     ReadStats,
-    RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,
     RpcTooLargeError,
@@ -43,7 +44,7 @@ _AGAIN_SECONDS = 0.5
 """Nodes learn of a block within a second of each other: a difference is looked at twice."""
 _LAG = 3
 """Blocks behind the others from which on a node is asked last."""
-_SEND = "eth_sendRawTransaction"
+_SEND, _BLOCK = "eth_sendRawTransaction", "eth_getBlockByNumber"
 T = TypeVar("T")
 
 
@@ -62,7 +63,8 @@ class _Endpoint:
     """Not to be asked before, on the clock."""
     asked_to_wait: bool = False
     """``until`` is its own wish (Retry-After)."""
-    head: int = -1
+    lags: bool = False
+    """Behind the others: asked last."""
     chain_id: int | None = None
     """As it told last."""
     probe: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -137,20 +139,34 @@ class Endpoints:
         errors: bool = False,
         timeout: float | None = None,
     ) -> list[Any]:
-        """As `JsonRpc.batch`, of the first node that answers."""
-        if any(method == _SEND for method, _ in calls):
+        """As `JsonRpc.batch`, of the first node that answers, and has the blocks asked for."""
+        methods = {method for method, _ in calls}
+        if _SEND in methods:
             raise ValueError("signed transactions are sent one by one")
-        return await self._first(lambda rpc: rpc.batch(calls, errors=errors, timeout=timeout))
+        blocks = methods == {_BLOCK}
+        return await self._first(
+            lambda rpc: rpc.batch(calls, errors=errors, timeout=timeout),
+            whole=lambda found: not blocks or None not in found,
+        )
 
-    async def _first(self, ask: Callable[[JsonRpc], Awaitable[T]]) -> T:
+    async def _first(
+        self, ask: Callable[[JsonRpc], Awaitable[T]], whole: Callable[[T], bool] = lambda _: True
+    ) -> T:
         failed: RpcError | None = None
+        parts: list[T] = []
         for node in self._ready():
             try:
-                return await self._ask(node, ask)
+                answer = await self._ask(node, ask)
             except RpcError as error:
                 if not _is_failure(error):
                     raise
                 failed = failed or error
+            else:
+                if whole(answer):
+                    return answer
+                parts.append(answer)
+        if parts:
+            return parts[0]
         raise failed or self._all_wait()
 
     async def _send(self, ask: Callable[[JsonRpc], Coroutine[Any, Any, T]]) -> T:
@@ -159,7 +175,7 @@ class Endpoints:
         Those that are set aside get it, too, but nobody waits for them.
         """
         now = self._clock()
-        nodes = [node for node in self._all if now >= node.until or not node.asked_to_wait]
+        nodes = self._willing(now)
         if not nodes:
             raise self._all_wait()
         tasks = {self._start(self._ask(node, ask)): node for node in nodes}
@@ -195,9 +211,10 @@ class Endpoints:
         return await self._agreed(
             lambda rpc: rpc.logs(address, first, last),
             known=lambda answer: answer[1] is not None,
-            print_of=lambda answer: _print_of(*answer),
-            differ=lambda a, b: _difference(a[0], b[0]),
+            print_=lambda answer: print_of(*answer),
+            differ=lambda a, b: difference(a[0], b[0]),
             what=what,
+            last=last,
         )
 
     async def block(self, tag: str) -> Any:
@@ -216,9 +233,10 @@ class Endpoints:
         return await self._agreed(
             lambda rpc: rpc.block(tag),
             known=lambda block: block is not None,
-            print_of=lambda block: block.get("hash") if isinstance(block, dict) else "",
+            print_=lambda block: block.get("hash") if isinstance(block, dict) else "",
             differ=lambda _a, _b: "other hashes",
             what=f"block {int(tag, 16)}",
+            last=int(tag, 16),
         )
 
     async def check_chain(self, chain_id: int) -> None:
@@ -228,10 +246,10 @@ class Endpoints:
             RpcError: Fewer than ``agree`` nodes have answered.
         """
         self._chain_id = chain_id
-        answers = await self._every(lambda rpc: rpc.call("eth_chainId"), self._all_but_waiting())
+        answers = await self._every(_chain_id, self._ready())
         for node, answer in answers:
             if not isinstance(answer, RpcError):
-                node.chain_id = quantity(answer, "eth_chainId")
+                node.chain_id = answer
         for node in self._all:
             if node.chain_id is not None and node.chain_id != chain_id:
                 raise ConfigError(
@@ -242,29 +260,33 @@ class Endpoints:
         self._enough([node for node, a in answers if not isinstance(a, RpcError)], answers)
 
     async def _newest(self, tag: str) -> Any:
-        answers = await self._every(lambda rpc: rpc.block(tag), self._ready(probing=False))
-        heads: list[tuple[int, int, Any]] = []
-        for place, (node, answer) in enumerate(answers):
-            if isinstance(answer, RpcError) or answer is None:
-                continue
-            number = quantity(answer.get("number") if isinstance(answer, dict) else None, tag)
-            heads.append((number, -place, answer))
-            if tag == "latest":
-                node.head = number
-        if not heads and any(answer is None for _, answer in answers):
+        async def numbered(rpc: JsonRpc) -> tuple[int, Any] | None:
+            block = await rpc.block(tag)
+            if block is None:
+                return None
+            return quantity(block.get("number") if isinstance(block, dict) else None, tag), block
+
+        answers = await self._every(numbered, self._ready(probing=False))
+        told = [(node, a) for node, a in answers if a is not None and not isinstance(a, RpcError)]
+        if not told and any(answer is None for _, answer in answers):
             return None
-        self._enough(heads, answers)
-        heads.sort(reverse=True)
-        return heads[self.agree - 1][2]
+        self._enough(told, answers)
+        # Not the highest number of all: a node may say any.
+        number, block = sorted((a for _, a in told), key=lambda a: -a[0])[self.agree - 1]
+        if tag == "latest":
+            for node, (head, _) in told:
+                node.lags = head < number - _LAG
+        return block
 
     async def _agreed(
         self,
         ask: Callable[[JsonRpc], Awaitable[T]],
         *,
         known: Callable[[T], bool],
-        print_of: Callable[[T], object],
+        print_: Callable[[T], object],
         differ: Callable[[T, T], str],
         what: str,
+        last: int,
     ) -> T:
         for again in (True, False):
             answers = await self._every(ask, self._ready(probing=False))
@@ -279,8 +301,8 @@ class Endpoints:
             if not told and any(not isinstance(answer, RpcError) for _, answer in answers):
                 # Nobody has this block.
                 return next(a for _, a in answers if not isinstance(a, RpcError))
-            print_ = print_of(told[0][1]) if told else None
-            others = [one for one in told[1:] if print_of(one[1]) != print_]
+            prints = [print_(answer) for _, answer in told]
+            others = [one for one, p in zip(told, prints, strict=True) if p != prints[0]]
             if not others:
                 self._enough(told, answers)
                 self._at_peace(what)
@@ -288,7 +310,7 @@ class Endpoints:
             if again:
                 await asyncio.sleep(_AGAIN_SECONDS)
         node, answer = others[0]
-        raise self._at_odds(what, told[0][0], node, differ(told[0][1], answer))
+        raise self._at_odds(what, last, (told[0][0], node), differ(told[0][1], answer))
 
     async def _every(
         self, ask: Callable[[JsonRpc], Awaitable[T]], nodes: Sequence[_Endpoint]
@@ -314,20 +336,17 @@ class Endpoints:
                 f"{self.agree}: {why}"
             )
 
-    def _at_odds(self, what: str, a: _Endpoint, b: _Endpoint, how: str) -> DisagreementError:
+    def _at_odds(
+        self, what: str, block: int, nodes: Sequence[_Endpoint], how: str
+    ) -> DisagreementError:
         self.stats.disagreements += 1
         self.disagreement = what
-        hosts = f"{a.rpc.host} and {b.rpc.host}"
+        hosts = [node.rpc.host for node in nodes]
         if self._log is not None:
             self._log.error(
-                "endpoints_disagree",
-                hosts=[a.rpc.host, b.rpc.host],
-                about=what,
-                difference=how,
-                next_step="one of these nodes is wrong: nothing is believed until they agree; "
-                "compare the block with an explorer and take the wrong one out of `rpc`",
+                "endpoints_disagree", hosts=hosts, block=block, about=what, difference=how
             )
-        return DisagreementError(f"{hosts} disagree about {what}: {how}")
+        return DisagreementError(f"{' and '.join(hosts)} disagree about {what}: {how}")
 
     def _at_peace(self, what: str) -> None:
         if self.disagreement and self.disagreement.startswith("the logs") == what.startswith(
@@ -352,8 +371,9 @@ class Endpoints:
         return answer
 
     def _fit(self, node: _Endpoint, now: float) -> bool:
-        wrong = node.chain_id is not None and self._chain_id not in (None, node.chain_id)
-        return now >= node.until and not wrong and (len(self._all) == 1 or node.failures == 0)
+        if now < node.until or self._astray(node):
+            return False
+        return len(self._all) == 1 or node.failures == 0
 
     def _ready(self, *, probing: bool = True) -> list[_Endpoint]:
         """Nodes to ask, the best first; all that may be asked, if none is well."""
@@ -362,15 +382,19 @@ class Endpoints:
             if node.failures and now >= node.until and len(self._all) > 1:
                 self._probe(node)
         fit = [node for node in self._all if self._fit(node, now)]
-        best = max((node.head for node in fit), default=-1)
-        fit.sort(key=lambda node: best - node.head > _LAG and node.head >= 0)
-        if not fit and probing:
-            fit = [node for node in self._all if now >= node.until or not node.asked_to_wait]
-        return fit
+        fit.sort(key=lambda node: node.lags)
+        return fit if fit or not probing else self._willing(now)
 
-    def _all_but_waiting(self) -> list[_Endpoint]:
-        now = self._clock()
-        return [node for node in self._all if now >= node.until or not node.asked_to_wait]
+    def _willing(self, now: float) -> list[_Endpoint]:
+        """All nodes of our chain that did not ask to be left alone."""
+        return [
+            node
+            for node in self._all
+            if (now >= node.until or not node.asked_to_wait) and not self._astray(node)
+        ]
+
+    def _astray(self, node: _Endpoint) -> bool:
+        return node.chain_id is not None and self._chain_id not in (None, node.chain_id)
 
     def _all_wait(self) -> RpcUnavailableError:
         pause = max(0.0, min(node.until for node in self._all) - self._clock())
@@ -404,10 +428,7 @@ class Endpoints:
         """Asks a node that failed whether it is back, while the others work: it may hang."""
 
         async def ask() -> None:
-            found = await self._ask(
-                node, lambda rpc: rpc.call("eth_chainId", timeout=_PROBE_SECONDS)
-            )
-            node.chain_id = quantity(found, "eth_chainId")
+            node.chain_id = await self._ask(node, partial(_chain_id, timeout=_PROBE_SECONDS))
 
         if node.probe is None or node.probe.done():
             node.probe = self._start(ask())
@@ -438,39 +459,12 @@ class Endpoints:
         await self.close()
 
 
+async def _chain_id(rpc: JsonRpc, timeout: float | None = None) -> int:
+    return quantity(await rpc.call("eth_chainId", timeout=timeout), "eth_chainId")
+
+
 def _is_failure(error: RpcError) -> bool:
     """Whether the node is to blame, so that another may do better."""
     if isinstance(error, RpcRejectedError):
         return busy_elsewhere(error)
     return not isinstance(error, RpcTooLargeError)
-
-
-def _print_of(logs: Sequence[RawLog], end: RawBlock | None) -> object:
-    """What must be the same of two nodes' answers."""
-    return (end and end.hash.lower(), frozenset(map(_key, logs)))
-
-
-def _key(log: RawLog) -> tuple[object, ...]:
-    return (
-        log.block_hash,
-        log.log_index,
-        log.address.lower(),
-        log.data,
-        *log.topics,
-        log.block_number,
-        log.transaction_hash,
-        bool(log.removed),
-    )
-
-
-def _difference(a: Sequence[RawLog], b: Sequence[RawLog]) -> str:
-    """Numbers of logs, and the first block in which they differ; the hash of the end if none."""
-    odd = frozenset(map(_key, a)) ^ frozenset(map(_key, b))
-    places = []
-    for key in odd:
-        try:
-            places.append(quantity(key[-3], "block"))
-        except RpcBadReplyError:
-            continue
-    where = f"first in block {min(places)}" if places else "not in the logs, but in the last block"
-    return f"{len(a)} logs against {len(b)}, {where}"

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from dam.errors import RpcError
+from dam.errors import Retryable, RpcError
 from dam.ledger import DeepReorganisation, Ledger, Rollback
 from dam.logs import Log
 from dam.rows import Rows
@@ -194,7 +194,7 @@ class Reader:
         rollback = await self._checked(cursor)
         if rollback is not None:
             return Step(head, rollback.to, 0, caught_up=False, rollback=rollback)
-        late = await self._recheck(cursor)
+        late = await self._look_back(cursor)
         self._idle_at = head
         return Step(head, cursor, late, caught_up=True)
 
@@ -230,6 +230,8 @@ class Reader:
         if self._followed and self._gathering:
             self._ledger.gathered()
             self._gathering = False
+        if self._followed:
+            new += await self._look_back(cursor)
         return Step(head, cursor, new, caught_up=self._followed)
 
     async def _fetch(self, cursor: BlockRef, target: int) -> Page:
@@ -290,10 +292,18 @@ class Reader:
             return []
         return self._ledger.missing(rows.until(cursor.number))
 
-    async def _recheck(self, cursor: BlockRef) -> int:
+    async def _look_back(self, cursor: BlockRef) -> int:
         """Reads the last blocks once more, every few blocks; returns how many logs were new."""
         if self._rechecked is not None and cursor.number < self._rechecked + _RECHECK_EVERY:
             return 0
+        try:
+            return await self._recheck(cursor)
+        except Retryable as error:
+            # What was read before is saved, and a duty: it does not wait for this.
+            self._log.warning("recheck_failed", error=str(error))
+            return 0
+
+    async def _recheck(self, cursor: BlockRef) -> int:
         new = 0
         first = max(self._first, cursor.number + 1 - _RECHECK_BLOCKS)
         while first <= cursor.number:
