@@ -19,9 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from dam import archive, migrations
+from dam import archive, migrations, rollbacks
 from dam.errors import LedgerUnusableError, Permanent
 from dam.records import load_keys, load_terms
+from dam.rollbacks import Rollback as Rollback
 from dam.rows import PurchaseRow, Rows, VersionRow, rows_of
 from dam.types import (
     Address,
@@ -69,16 +70,6 @@ class SaleRow:
     orphaned: bool
     deadline: int
     """Last block in which a delivery counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rollback:
-    """What a reorganisation took away."""
-
-    to: BlockRef
-    depth: int
-    purchases: int
-    cancelled: int
 
 
 class Ledger:
@@ -299,49 +290,10 @@ class Ledger:
         """
         with self.transaction() as db:
             old = self.cursor()
-            depth = old.number - to.number if old is not None else 0
-            above = (to.number,)
-            db.execute(
-                "CREATE TEMP TABLE touched AS SELECT copy_id FROM delivered "
-                "WHERE block > ? UNION SELECT copy_id FROM turns WHERE block > ?",
-                above * 2,
-            )
-            for table in ("versions", "delivered", "turns", "blocks"):
-                db.execute(f"DELETE FROM {table} WHERE {_number(table)} > ?", above)  # noqa: S608
-            orphaned = db.execute(
-                "UPDATE purchases SET orphaned = 1 WHERE block > ? AND orphaned = 0", above
-            ).rowcount
-            db.execute(
-                "UPDATE sealed SET orphaned = 1 WHERE purchase IN "
-                "(SELECT id FROM purchases WHERE orphaned = 1)"
-            )
-            db.execute(
-                "UPDATE slots SET state = 'live', block = -1, status = -1 WHERE block > ? "
-                "AND state = 'mined' AND NOT EXISTS (SELECT 1 FROM slots AS other "
-                "WHERE other.nonce = slots.nonce AND other.state = 'live')",
-                above,
-            )
-            # What the lost events had ended is open again.
-            db.execute(
-                "UPDATE jobs SET state = CASE WHEN EXISTS (SELECT 1 FROM slots "
-                "WHERE slots.id = jobs.slot AND slots.state = 'live') THEN 'live' ELSE 'due' END "
-                "WHERE (state = 'done' AND copy_id IN (SELECT copy_id FROM touched)) OR (state <> "
-                "'done' AND slot IN (SELECT id FROM slots WHERE state = 'live'))"
-            )
-            db.execute(
-                "UPDATE purchases SET state = 'new', reason = '' WHERE state IN ('done', 'late') "
-                "AND copy_id IN (SELECT copy_id FROM touched)"
-            )
-            db.execute("DROP TABLE touched")
-            cancelled = db.execute(
-                "UPDATE jobs SET state = 'cancelled', reason = 'orphaned' WHERE state = 'due' "
-                "AND purchase IN (SELECT id FROM purchases WHERE orphaned = 1)"
-            ).rowcount
-            db.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?)", (to.number, to.hash))
-            db.execute("UPDATE cursor SET number = ?, hash = ?", (to.number, to.hash))
-            self.note("reorganisation", to=to.number, depth=depth, orphaned=orphaned)
+            done = rollbacks.roll_back(db, to, old.number if old is not None else to.number)
+            self.note("reorganisation", to=to.number, depth=done.depth, orphaned=done.purchases)
         self.rollbacks += 1
-        return Rollback(to, depth, orphaned, cancelled)
+        return done
 
     # ------------------------------------------------------------------------------------ sales
 
@@ -467,10 +419,6 @@ class Ledger:
             raise LedgerUnusableError(
                 f"the ledger {path} belongs to {pairs}: name another state folder"
             )
-
-
-def _number(table: str) -> str:
-    return "number" if table == "blocks" else "block"
 
 
 def _plain(value: object) -> str:

@@ -504,6 +504,43 @@ async def test_what_is_over_is_no_deadline(world: World, built: BuiltStore) -> N
     assert found.block == second.deadline
 
 
+# ------------------------------------------------------------------------------ reorganisations
+
+
+@pytest.mark.parametrize(("state", "kept"), [("live", "live"), ("due", "due")])
+async def test_two_slots_of_one_part(
+    world: World, built: BuiltStore, state: str, kept: str
+) -> None:
+    """A purchase was lost, another took its place, and both were sent for: one job is live."""
+    daemon = world.daemon
+    world.buy(built, "code", 0)
+    world.buy(built, "code", 1)
+    await world.ticks()
+    [first, second] = daemon.ledger.sales("done")
+    with daemon.ledger.transaction() as db:
+        db.execute("DELETE FROM jobs WHERE purchase = ?", (second.id,))
+        db.execute(
+            "INSERT INTO purchases SELECT 99, 1, x'99', 0, tx_hash, timestamp, copy_id, seller, "
+            "buyer, store_digest, copy, terms, keys, deadline, 'done', '', 1 "
+            "FROM purchases WHERE id = ?",
+            (first.id,),
+        )
+        db.execute("INSERT INTO slots (id, nonce, state, block) VALUES (98, 98, 'mined', 9)")
+        db.execute("INSERT INTO slots (id, nonce, state) VALUES (99, 99, 'live')")
+        # Of the lost purchase, in a transaction that was mined and is out again now.
+        db.execute("UPDATE jobs SET state = 'cancelled', purchase = 99, slot = 98")
+        db.execute(
+            "INSERT INTO jobs (id, purchase, copy_id, kind, idx, body, state, not_before, deadline,"
+            " slot) SELECT 99, ?, copy_id, kind, idx, body, ?, 0, deadline, ? FROM jobs",
+            (first.id, state, 99 if state == "live" else None),
+        )
+    ancestor = next(block for block in daemon.ledger.known_blocks() if block.number < 9)
+    daemon.ledger.rollback(ancestor)
+    states = dict(daemon.ledger.db.execute("SELECT id, state FROM jobs").fetchall())
+    [lost] = set(states) - {99}
+    assert states == {lost: "cancelled" if state == "live" else "live", 99: kept}
+
+
 # ------------------------------------------------------------------------- an old file put back
 
 
