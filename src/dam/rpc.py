@@ -245,7 +245,8 @@ class JsonRpc:
             self._request("eth_getLogs", [query]),
         ]
         replies = await self._post(requests, _LOGS_BYTES, "eth_getLogs", None, _read_logs)
-        if not all(type(reply) is _LogsReply for reply in replies):
+        shaped = isinstance(replies, list) and all(type(r) is _LogsReply for r in replies)
+        if not shaped:
             self._check_batch(
                 requests, replies, "eth_getLogs"
             )  # says what is wrong, if it is the envelope

@@ -1,6 +1,8 @@
 """Hashes against an independent ABI encoder and published values."""
 
 import re
+import subprocess
+import sys
 from dataclasses import astuple, fields
 
 import pytest
@@ -173,3 +175,19 @@ def test_bad_addresses(text: str) -> None:
 def test_bad_address_length() -> None:
     with pytest.raises(Malformed):
         hashing.checksum(bytes(19))
+
+
+@given(st.binary(min_size=20, max_size=20), st.binary(max_size=300))
+def test_addresses_and_hashes_of_any_bytes(address: bytes, data: bytes) -> None:
+    assert hashing.checksum(address) == to_checksum_address(address)
+    assert hashing.keccak(data) == other_keccak(data)
+
+
+def test_keccak_without_the_extension() -> None:
+    """Where it is not built, pycryptodome gives the same."""
+    code = (
+        "import sys; sys.modules['sha3'] = None\n"
+        "from dam import hashing; print(hashing.keccak(b'dam').hex(), hashing.checksum(b'd' * 20))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [hashing.keccak(b"dam").hex(), hashing.checksum(b"d" * 20)]

@@ -1,0 +1,229 @@
+"""Rows straight from a node's logs: the same as by way of records, and as strict."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+import pytest
+from eth_abi.abi import encode as abi_encode
+
+from dam.abi_codec import Entry, market_abi
+from dam.hashing import checksum, copy_id
+from dam.intake import Intake, place, records
+from dam.rows import rows_of
+from dam.rpc import RawLog, RpcBadReplyError
+from dam.types import DisputeOpened, FragmentDelivered, Purchase, SaleClosed, StoreVersion
+
+MARKET = "0x" + "da" * 20
+SELLER = checksum(b"\xab" * 20)
+ITEM = b"i" * 32
+EVENTS = {entry.name: entry for entry in market_abi().events.values()}
+
+
+def value(kind: str) -> Any:
+    """Some value of an ABI type, with all bits of a small one in use."""
+    if kind.startswith("("):
+        return tuple(value(one) for one in kind[1:-1].split(","))
+    if kind.endswith("[]"):
+        return [os.urandom(32) for _ in range(3)]
+    if kind == "address":
+        return "0x" + os.urandom(20).hex()
+    if kind == "bool":
+        return True
+    if kind == "string":
+        return "évidence"
+    if kind == "bytes":
+        return os.urandom(80)
+    if kind.startswith("bytes"):
+        return os.urandom(int(kind[5:]))
+    return int.from_bytes(os.urandom(int(kind[4:]) // 8), "big")
+
+
+def log(name: str, index: int = 0, block: int = 5, **fixed: Any) -> RawLog:
+    """A log of the event, as the contract writes it."""
+    entry: Entry = EVENTS[name]
+    args = {p.name: fixed.get(p.name, value(p.type)) for p in entry.inputs}
+    if name == "ItemPurchased":
+        terms = list(args["terms"])
+        terms[0], terms[8], terms[9] = ITEM, len(args["keys"]), 2
+        args |= {"terms": tuple(terms), "seller": SELLER}
+        args["copyId"] = copy_id(SELLER, ITEM, args["copy"])
+        args |= fixed
+    indexed = [p for p in entry.inputs if p.indexed]
+    rest = [p for p in entry.inputs if not p.indexed]
+    topics = [abi_encode([p.type], [args[p.name]]) for p in indexed]
+    data = abi_encode([p.type for p in rest], [args[p.name] for p in rest])
+    return RawLog(
+        address=MARKET,
+        topics=["0x" + topic.hex() for topic in (entry.id, *topics)],
+        data="0x" + data.hex(),
+        block_number=hex(block),
+        block_hash="0x" + bytes([block]).hex() * 32,
+        transaction_hash="0x" + "77" * 32,
+        log_index=hex(index),
+    )
+
+
+def rows(*raws: RawLog) -> Any:
+    return Intake().rows(place(raws, MARKET, 0, 100))
+
+
+def test_every_event_gives_the_rows_of_its_record() -> None:
+    raws = [log(name, index) for index, name in enumerate(EVENTS)]
+    placed = place(raws, MARKET, 0, 100)
+    found = Intake().rows(placed)
+    kept = (Purchase, StoreVersion, FragmentDelivered, DisputeOpened, SaleClosed)
+    by_way_of_records = records(placed)
+    assert found == rows_of(by_way_of_records)
+    assert sum(isinstance(record, kept) for record in by_way_of_records) == 9
+    assert found.count == len(EVENTS)
+
+
+def test_what_is_remembered_changes_nothing() -> None:
+    intake = Intake()
+    raws = [log("ItemPurchased", i) for i in (0, 1)]
+    again = [msgspec.structs.replace(raw, log_index=hex(9 + i)) for i, raw in enumerate(raws)]
+    first = intake.rows(place(raws, MARKET, 0, 100))
+    second = intake.rows(place([*raws, *again], MARKET, 0, 100))
+    assert second.purchases[:2] == first.purchases
+    assert [row[3:] for row in second.purchases[2:]] == [row[3:] for row in first.purchases]
+
+
+def flip(text: str, byte: int, to: int) -> str:
+    """A hex text with one byte changed."""
+    data = bytearray.fromhex(text[2:])
+    data[byte] = to
+    return "0x" + data.hex()
+
+
+FRAGMENT, PURCHASE, SETTLED = "FragmentDelivered", "ItemPurchased", "SaleSettled"
+FORGERIES = {
+    "fragment: index over a byte": (FRAGMENT, lambda r: {"data": flip(r.data, 30, 1)}),
+    "fragment: offset": (FRAGMENT, lambda r: {"data": flip(r.data, 127, 160)}),
+    "fragment: length": (FRAGMENT, lambda r: {"data": flip(r.data, 159, 79)}),
+    "fragment: padding": (FRAGMENT, lambda r: {"data": flip(r.data, 255, 1)}),
+    "fragment: short": (FRAGMENT, lambda r: {"data": r.data[:-2]}),
+    "fragment: long": (FRAGMENT, lambda r: {"data": r.data + "00"}),
+    "fragment: no hex": (FRAGMENT, lambda r: {"data": r.data[:100] + "zz" + r.data[102:]}),
+    "fragment: blanks": (FRAGMENT, lambda r: {"data": r.data[:100] + "  " + r.data[102:]}),
+    "fragment: prefix": (FRAGMENT, lambda r: {"data": "00" + r.data[2:]}),
+    "fragment: by no address": (
+        FRAGMENT,
+        lambda r: {"topics": [*r.topics[:2], flip(r.topics[2], 3, 1)]},
+    ),
+    "fragment: copyId too short": (
+        FRAGMENT,
+        lambda r: {"topics": [r.topics[0], r.topics[1][:-2], r.topics[2]]},
+    ),
+    "fragment: a topic less": (FRAGMENT, lambda r: {"topics": r.topics[:2]}),
+    "fragment: a topic more": (FRAGMENT, lambda r: {"topics": [*r.topics, r.topics[1]]}),
+    "purchase: another copyId": (
+        PURCHASE,
+        lambda r: {"topics": [r.topics[0], flip(r.topics[1], 0, 0), *r.topics[2:]]},
+    ),
+    "purchase: another seller": (
+        PURCHASE,
+        lambda r: {"topics": [*r.topics[:2], flip(r.topics[2], 31, 0), r.topics[3]]},
+    ),
+    "purchase: seller no address": (
+        PURCHASE,
+        lambda r: {"topics": [*r.topics[:2], flip(r.topics[2], 0, 1), r.topics[3]]},
+    ),
+    "purchase: buyer no address": (
+        PURCHASE,
+        lambda r: {"topics": [*r.topics[:3], flip(r.topics[3], 11, 1)]},
+    ),
+    "purchase: a topic less": (PURCHASE, lambda r: {"topics": r.topics[:3]}),
+    "purchase: copy over 64 bits": (PURCHASE, lambda r: {"data": flip(r.data, 55, 1)}),
+    "purchase: keys elsewhere": (PURCHASE, lambda r: {"data": flip(r.data, 479, 0)}),
+    "purchase: number of keys": (PURCHASE, lambda r: {"data": flip(r.data, 511, 2)}),
+    "purchase: a key less": (PURCHASE, lambda r: {"data": r.data[:-64]}),
+    "purchase: a key more": (PURCHASE, lambda r: {"data": r.data + "00" * 32}),
+    "purchase: parts unlike keys": (PURCHASE, lambda r: {"data": flip(r.data, 351, 4)}),
+    "purchase: price over 128 bits": (PURCHASE, lambda r: {"data": flip(r.data, 143, 1)}),
+    "purchase: stock is 2": (PURCHASE, lambda r: {"data": flip(r.data, 319, 2)}),
+    "purchase: token no address": (PURCHASE, lambda r: {"data": flip(r.data, 96, 1)}),
+    "purchase: no data": (PURCHASE, lambda r: {"data": "0x"}),
+    "purchase: prefix": (PURCHASE, lambda r: {"data": "00" + r.data[2:]}),
+    "purchase: transaction": (PURCHASE, lambda r: {"transaction_hash": "0x00"}),
+    "settled: data": (SETTLED, lambda r: {"data": "0x00"}),
+    "settled: by no address": (
+        SETTLED,
+        lambda r: {"topics": [*r.topics[:2], flip(r.topics[2], 0, 1)]},
+    ),
+    "settled: a topic less": (SETTLED, lambda r: {"topics": r.topics[:2]}),
+    "rated: more data": ("SaleRated", lambda r: {"data": r.data + "00" * 32}),
+    "rated: a topic less": ("SaleRated", lambda r: {"topics": r.topics[:3]}),
+    "store: less data": ("StoreUpdated", lambda r: {"data": r.data[:-64]}),
+    "no such event": (SETTLED, lambda r: {"topics": ["0x" + "12" * 32, *r.topics[1:]]}),
+    "no topics": (SETTLED, lambda r: {"topics": []}),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forgeries_of_what_is_kept(name: str) -> None:
+    event, change = FORGERIES[name]
+    good = log(event)
+    assert rows(good).count == 1
+    forged = msgspec.structs.replace(good, **change(good))
+    with pytest.raises(RpcBadReplyError):
+        rows(forged)
+    with pytest.raises(RpcBadReplyError):
+        records(place([forged], MARKET, 0, 100))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"address": "0x" + "db" * 20},
+        {"removed": True},
+        {"block_number": "0x65"},
+        {"block_number": "5"},
+        {"block_hash": "0x05"},
+        {"block_hash": "0x" + "06" * 32},
+        {"log_index": "-1"},
+        {"log_index": "0x"},
+    ],
+)
+def test_places_that_cannot_be(change: dict[str, Any]) -> None:
+    raws = [log(SETTLED, 0), log(SETTLED, 1)]
+    with pytest.raises(RpcBadReplyError):
+        place([raws[0], msgspec.structs.replace(raws[1], **change)], MARKET, 0, 100)
+
+
+def test_one_hash_of_two_numbers() -> None:
+    raws = [log(SETTLED, 0, block=5), log(SETTLED, 0, block=6)]
+    raws[1] = msgspec.structs.replace(raws[1], block_hash=raws[0].block_hash)
+    with pytest.raises(RpcBadReplyError):
+        place(raws, MARKET, 0, 100)
+
+
+def test_copies_and_disorder() -> None:
+    raws = [log(SETTLED, i, block=b) for b in (5, 6) for i in (0, 1, 16)]
+    ordered = place(raws, MARKET, 0, 100)
+    assert [(number, index) for number, _, index, _ in ordered] == [
+        (5, 0), (5, 1), (5, 16), (6, 0), (6, 1), (6, 16),
+    ]  # fmt: skip
+    assert place([*raws[::-1], *raws], MARKET, 0, 100) == ordered
+    assert place([raws[0], raws[0]], MARKET, 0, 100) == ordered[:1]
+    other = msgspec.structs.replace(raws[0], data="0x12")
+    with pytest.raises(RpcBadReplyError, match="two logs in one place"):
+        place([raws[0], other], MARKET, 0, 100)
+
+
+def test_a_checksummed_address_is_the_same() -> None:
+    raw = msgspec.structs.replace(log(SETTLED), address=checksum(bytes.fromhex(MARKET[2:])))
+    assert len(place([raw], MARKET, 0, 100)) == 1
+
+
+def test_rows_up_to_a_block() -> None:
+    raws = [log(name, 0, block=b) for b, name in ((5, FRAGMENT), (6, SETTLED), (7, PURCHASE))]
+    raws.append(log("StoreUpdated", 0, block=8))
+    part = rows(*raws).until(6)
+    assert (len(part.delivered), len(part.turns), len(part.purchases), len(part.versions)) == (
+        1, 1, 0, 0,
+    )  # fmt: skip
+    assert sorted(part.blocks) == [5, 6]
+    assert part.count == 2
