@@ -6,7 +6,7 @@
     async def test_f17_a_node_that_hangs(market, injected): ...
 
 ``breaks`` names a line of production code by its file and a text that stands there exactly once;
-when the file no longer has it, the test is not collected. Without that line the test fails, which
+when the file no longer has it, the test fails before it begins. Without that line the test fails, which
 ``scripts/fault_table.py --verify`` shows by taking it out. Where a line alone cannot be taken out
 (it opens a block, or is half of a statement), ``instead`` is the text that takes the place of the
 named one.
@@ -104,12 +104,11 @@ def fault(
         instead: What to put in the text's place to break the code, where its line cannot just go.
 
     Raises:
-        ValueError: The line is not there, or the test's name lacks the number.
+        ValueError: There is no such fault, or the test's name lacks the number.
     """
     row = Fault(number, title, by, breaks, instead)
     if not 1 <= number <= FAULTS or not by or set(by) - set(INJECTORS):
         raise ValueError(f"F{number} by {by!r}: no such fault or injector")
-    row.line()
 
     def mark(test: T) -> T:
         if not re.match(rf"test_f0?{number}_", test.__name__):

@@ -130,7 +130,7 @@ async def test_f13_a_longer_fork(ground: Ground, proxy: RpcProxy, injected: Inje
 @fault(
     14,
     "same purchase, new block and index",
-    breaks='src/dam/ledger.py:"UPDATE sealed SET orphaned = 1 WHERE purchase IN "',
+    breaks='src/dam/rollbacks.py:"UPDATE sealed SET orphaned = 1 WHERE purchase IN "',
     instead='"UPDATE sealed SET orphaned = 0 WHERE purchase IN "',
 )
 async def test_f14_the_purchase_comes_back_elsewhere(ground: Ground, injected: Injected) -> None:

@@ -86,8 +86,9 @@ async def test_f78_a_delivery_in_the_same_block(ground: Ground, injected: Inject
     79,
     "reorganisation across block 100",
     by="A",
-    breaks='src/dam/ledger.py:"UPDATE jobs SET state = CASE WHEN EXISTS (SELECT 1 FROM slots "',
-    instead='"UPDATE jobs SET state = CASE WHEN 0 * EXISTS (SELECT 1 FROM slots "',
+    breaks='src/dam/rollbacks.py:"UPDATE jobs SET state = CASE WHEN id = (SELECT o.id '
+    'FROM jobs AS o JOIN slots "',
+    instead='"UPDATE jobs SET state = CASE WHEN 0 * id = (SELECT o.id FROM jobs AS o JOIN slots "',
 )
 async def test_f79_a_reorganisation_across_the_hundredth_block(
     ground: Ground, injected: Injected
