@@ -409,8 +409,6 @@ class Endpoints:
         node.asked_to_wait = wish is not None
         if wish is not None:
             pause = min(_LONGEST_WISH, max(wish, 0.0))
-        elif len(self._all) == 1:
-            pause = 0.0  # who asks has a pause of its own
         node.until = self._clock() + pause
         if self._log is not None and node.failures == 1 and len(self._all) > 1:
             self._log.warning(
