@@ -175,10 +175,10 @@ async def test_a_sale_that_breaks_stops_no_other(world: World, built: BuiltStore
     daemon = world.daemon
     seal = daemon.role._seal
 
-    def broken(sale: Any, part: Any) -> Any:
-        if sale.purchase.copy == 1:
+    def broken(sale: Any, *more: Any) -> Any:
+        if sale.copy == 1:
             raise ValueError("a mistake of ours")
-        return seal(sale, part)
+        return seal(sale, *more)
 
     daemon.role._seal = broken
     sold = [world.buy(built, "coupon", copy) for copy in range(3)]
