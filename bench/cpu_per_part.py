@@ -301,7 +301,7 @@ def main() -> int:
     parser.add_argument("--bar", type=float, default=BAR)
     arguments = parser.parse_args()
     worst = 0.0
-    with open(os.devnull, "w") as silence, tempfile.TemporaryDirectory() as folder:
+    with Path(os.devnull).open("w") as silence, tempfile.TemporaryDirectory() as folder:
         logs.configure(stream=silence)
         market = Market(arguments.parts, arguments.items)
         parts = len(market.purchases)
@@ -326,7 +326,8 @@ def main() -> int:
                 count = primitives.counts[name] / parts
                 print(f"  {name:10} {seconds / parts * 1e6:7.1f} us  ({count:g} a part)")
             print(
-                f"  sum        {total / parts * 1e6:7.1f} us; ratio {ratio:.3f}, bar {arguments.bar}"
+                f"  sum        {total / parts * 1e6:7.1f} us; ratio {ratio:.3f}, "
+                f"bar {arguments.bar}"
             )
     print("worst ratio", round(worst, 3))
     return 1 if worst > arguments.bar else 0
