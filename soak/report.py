@@ -11,7 +11,7 @@ from soak.plot import Panel, svg
 
 SLOPE = 1.0
 """MB an hour: what a daemon may grow."""
-_LONG_MINUTES = 20.0
+_LONG_MINUTES = 30.0
 """Only a run this long says anything of a slope."""
 _SETTLE, _LEAST = 30.0, 60.0
 _STILL = ("deliverer 1",)
