@@ -316,6 +316,17 @@ async def test_nobody_waits_for_one_that_hangs(town: Town) -> None:
         assert await rpc.call("eth_sendRawTransaction", "0x00") == "b"
 
 
+async def test_nobody_waits_for_one_that_is_set_aside(town: Town) -> None:
+    """Not even for a better answer than a refusal."""
+    a, b = Node("a", mode="down"), Node("b", answers={"eth_sendRawTransaction": REJECTION})
+    rpc = await town.endpoints(a, b, timeout=60)
+    await rpc.call("web3_clientVersion")
+    a.mode = "hang"
+    async with asyncio.timeout(20):
+        with pytest.raises(RpcRejectedError):
+            await rpc.call("eth_sendRawTransaction", "0x00")
+
+
 async def test_a_node_s_own_words_go_before_a_silence(town: Town) -> None:
     a, b = Node("a", mode="down"), Node("b", answers={"eth_sendRawTransaction": REJECTION})
     rpc = await town.endpoints(a, b)

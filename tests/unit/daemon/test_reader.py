@@ -11,6 +11,7 @@ from dam.catalog_build import BuiltStore
 from dam.errors import RpcError
 from dam.ledger import KEPT_BLOCKS, DeepReorganisation
 from dam.market import BlockUnknownError, LogPage
+from dam.reader import Reader
 from dam.types import BlockRef, Purchase
 
 from .conftest import BUYER, OTHER_BUYER, Daemon, World
@@ -176,8 +177,16 @@ async def test_halts_at_a_depth_that_took_what_was_acted_on(
 ) -> None:
     """F16: ``depth`` blocks of the chain, so as many less those behind which the cursor stays."""
     daemon = world.daemon
-    daemon.reader._confirmations = confirmations
-    daemon.reader._halt_depth = 0 if confirmations == "finalized" else halt_depth
+    assert daemon.service is not None
+    daemon.service._reader = daemon.reader = Reader(
+        world.chain,
+        daemon.ledger,
+        first_block=1,
+        refund_blocks=300,
+        log=daemon.reader._log,
+        confirmations=confirmations,
+        halt_depth=halt_depth,
+    )
     world.chain.mine(70)
     await read(daemon)
     await daemon.tick()
