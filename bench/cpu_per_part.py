@@ -230,7 +230,7 @@ class Primitives:
         kept = {(part.item_id, part.copy): part for _, scan in market.scans for part in scan.parts}
         found = [(p, kept[p.terms.item_id, p.copy]) for p in market.purchases]
         secret = market.ring.current.secret
-        self.opens = [(part.page_key, secret) for _, part in found]
+        self.opens = [(part.page_key or b"", secret) for _, part in found]
         self.seals = [(bytes(range(32)), p.keys[part.index]) for p, part in found]
         deliveries = [
             Delivery(
@@ -295,7 +295,7 @@ def main() -> int:
     """Prints the comparison; 1 if a line is over the bar."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--parts", type=int, default=2_000)
-    parser.add_argument("--items", type=int, default=8)
+    parser.add_argument("--items", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, nargs="+", default=[10, 32])
     parser.add_argument("--bar", type=float, default=BAR)

@@ -1,11 +1,11 @@
 """Which duties share a transaction.
 
 A batch is cheaper from two parts on: 21,000 gas and the deliverer's word are paid once (about
-47,200 gas for a part alone, 31,900 of two, 23,000 of ten, 21,500 of 32). But what shares a
+47,200 gas for a part alone, 31,900 of two, 23,000 of ten, 21,700 of 24). But what shares a
 transaction shares its fate, so by rule (docs/decisions/0018):
 
 1. Each part is simulated alone before it may join others; one that would fail never does.
-2. At most `SendPolicy.batch` parts, of one kind: delivering, supplying. Settling goes alone.
+2. At most `SendPolicy.batch` parts (24), of one kind: delivering, supplying. Settling goes alone.
 3. Only purchases of comparable depth: under 1, 2, 4, 8, 16 or 32 confirmations, or more. A
    reorganisation then takes few of a batch, or nearly all; the contract skips those that are gone.
 4. A part with few blocks left (`SendPolicy.alone_blocks`) goes alone, at a price of its own: no

@@ -220,14 +220,14 @@ class Dispatcher:
         return sorted(done.values(), key=lambda one: order[one[0][0].id])
 
     def _limit(self, estimate: int, parts: int, data: bytes) -> int:
-        """The node's estimate and an eighth, for state that changes before it is mined.
+        """The node's estimate and a sixteenth, for state that changes before it is mined.
 
         Never more than the policy's cap; and never less than no call of this size could do with,
         or one bad answer would make a transaction that no node takes.
         """
         least = 21_000 + 16 * len(data) - 12 * data.count(0) + _LEAST_PART_GAS * parts
         most = 100_000 + self._policy.part_gas * parts
-        return min(max(estimate * 9 // 8, least) + 20_000, most)
+        return min(max(estimate * 17 // 16, least) + 20_000, most)
 
     async def _unestimated(
         self, jobs: list[Job], error: ContractReverted | RpcRejectedError, head: int

@@ -40,10 +40,11 @@ class SendPolicy:
     max_tip: int = 20 * 10**9
     stuck_blocks: int = 3
     """Re-price a transaction that is not mined for so long, while there is no haste."""
-    max_live: int = 48
-    """Most transactions waiting in the pool: a block of 30M gas takes 43 of 32 parts."""
-    batch: int = 32
-    """Most parts of one transaction: it stays cheap as evidence."""
+    max_live: int = 64
+    """Most transactions waiting in the pool: a block of 30M gas takes 58 of 24 parts."""
+    batch: int = 24
+    """Most parts of one transaction, 32 at the utmost: it stays cheap as evidence. With 24, what no
+    longer fits into a block of 30M gas leaves less than 2 % of it empty; 32 cost 1 % less each."""
     alone_blocks: int = 10
     """With so few blocks left, a part goes in a transaction of its own."""
     part_gas: int = 120_000

@@ -157,6 +157,9 @@ class Nurse:
         method = "eth_getTransactionByHash"
         hashes = [attempt.hash for attempt in slot.attempts]
         known = await self._hand.rpc.batch([(method, ("0x" + h.hex(),)) for h in hashes])
+        if any(isinstance(tx, dict) and tx.get("blockNumber") is not None for tx in known):
+            # It is mined, since the nonces were counted: nothing is pointless, it is done.
+            return
         self._hand.log.info("transaction_pointless", nonce=slot.nonce, error=str(error))
         with self._ledger.transaction():
             if error.error != "NothingDelivered":

@@ -6,7 +6,7 @@ its gas is paid in wei: the two compare without any rate. A part is worth its tr
     fee >= (base fee + tip) x its share of the gas
 
 with the gas of `gas_of`, which bench/gas.py measures: alone about 47,200 for a short proof, in a
-batch of 32 about 21,500. What a rollup takes for its data is not in it: ``min_fee`` is for that.
+batch of 24 about 21,700. What a rollup takes for its data is not in it: ``min_fee`` is for that.
 
 A part that is not worth it is *late rather than never*: it stays due, is looked at with each block
 until its last one, and is reported once. Gas may fall, or other parts come to share a transaction.

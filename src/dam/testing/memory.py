@@ -289,8 +289,10 @@ class MemoryChain:
 
     def _eth_getTransactionByHash(self, text: str) -> Any:  # noqa: N802
         tx_hash = bytes.fromhex(text[2:])
-        mined = any(tx_hash in block.receipts for block in self._blocks)
-        return {"hash": text} if mined or tx_hash in self.pool else None
+        for block in self._blocks:
+            if tx_hash in block.receipts:
+                return {"hash": text, "blockNumber": hex(block.number)}
+        return {"hash": text, "blockNumber": None} if tx_hash in self.pool else None
 
     def _eth_getTransactionReceipt(self, text: str) -> Any:  # noqa: N802
         tx_hash = bytes.fromhex(text[2:])

@@ -57,8 +57,8 @@ async def test_one_block_with_a_hundred_purchases(world: World, built: BuiltStor
     sold = [world.buy(built, "coupon", copy) for copy in range(100)]
     await world.ticks(blocks=8)
     assert_delivered_once(world, *sold)
-    # In batches of 32: four transactions, not a hundred.
-    assert len(world.chain.mined(world.daemon.address)) == 4
+    # In batches of 24: five transactions, not a hundred.
+    assert len(world.chain.mined(world.daemon.address)) == 5
 
 
 @pytest.mark.parametrize("place", PLACES)

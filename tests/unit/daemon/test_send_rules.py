@@ -138,7 +138,7 @@ class TestProfit:
 
 
 class TestBatches:
-    def test_a_batch_has_at_most_32_parts_of_one_kind_and_depth(self) -> None:
+    def test_a_batch_has_so_many_parts_of_one_kind_and_depth(self) -> None:
         dice = random.Random(2)
         jobs = [
             job(i, block=HEAD - dice.randrange(80), kind=dice.choice(["deliver", "supply"]))
@@ -147,7 +147,7 @@ class TestBatches:
         groups = group(jobs, HEAD, 100, POLICY)
         assert sorted(j.id for g in groups for j in g) == list(range(400))
         for one in groups:
-            assert len(one) <= 32
+            assert len(one) <= POLICY.batch <= 32
             assert len({(j.kind, depth_class(j, HEAD)) for j in one}) == 1
         sizes = sorted(len(g) for g in groups)
         assert sizes[len(sizes) // 2] >= 10, "most of them are worth being batches"

@@ -60,7 +60,7 @@ class TestBatches:
         world.chain.accepts = no_transactions
         sold = buy(world, built, 40)
         await world.ticks(world.daemon, blocks=3)
-        assert batches(world) == [8, 32]
+        assert batches(world) == [16, 24]
         world.chain.accepts = all_transactions
         await world.ticks(world.daemon)
         assert_delivered_once(world, *sold, by=[world.daemon])
@@ -379,6 +379,29 @@ class TestTheLedgerAndTheNode:
         assert not daemon.outbox.live()
         await world.ticks(daemon, blocks=4)
         assert [slot.nonce for slot in daemon.outbox.live()] == [1]
+
+    async def test_what_is_mined_while_we_look_is_not_taken_back(
+        self, world: World, built: BuiltStore
+    ) -> None:
+        """A block comes between the count of our nonces and the simulation."""
+        daemon, _, sold = await sent_one(world, built)
+        world.chain.mine()
+        call = world.chain._eth_call
+
+        def late(request: dict[str, Any], tag: str) -> str:
+            if world.chain.pool:
+                world.chain.accepts = all_transactions
+                world.chain.mine()
+            return call(request, tag)
+
+        world.chain._eth_call = late  # type: ignore[method-assign]
+        await world.ticks(daemon, blocks=1)
+        assert world.chain.mined(daemon.address) == [(0, 1)]
+        assert not daemon.events("transaction_pointless")
+        [slot] = daemon.outbox.live()
+        assert slot.attempts == (slot.last,)
+        await world.ticks(daemon)
+        assert_delivered_once(world, sold, by=[daemon])
 
     async def test_a_cap_in_the_way_is_told_once(self, world: World, built: BuiltStore) -> None:
         daemon = world.daemon

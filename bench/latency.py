@@ -1,0 +1,143 @@
+"""A lone purchase: from its log to `FragmentDelivered`, beside a raw send (`make bench` runs this).
+
+One deliverer waits at the head of the chain, with everything that a daemon does: it polls, reads,
+decides, seals, simulates, estimates, signs, saves and sends. The baseline is the other part of the
+same sale: a `deliverFragment` that was encoded and signed beforehand for each block that the
+purchase could be in, and is sent the moment that an observer, who looks every 5 ms, sees its block.
+For both the clock runs from that moment to his first sight of the block with the delivery. With
+``confirmations = 0``; each confirmation more is a block more, whoever sends.
+
+Blocks come every ``--block-time`` seconds (2 by default, so that 40 sales take minutes), and the
+daemon polls at most every sixth of that: at mainnet's 12 seconds and ``poll_seconds = 2``, the
+default, the proportion is the same. A raw send is in the next block; the daemon, too, unless it
+needs longer than what is left of the block's time. Exits with 1 over the bar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from _ground import Daemon, Town
+
+from dam import logs
+from dam.abi_codec import encode
+from dam.accounts import Signer
+from dam.sealing import new_secret_key, public_key
+from dam.service import Stop
+from dam.transactions import Fees, transaction
+
+BAR = 1.2
+_LOOK = 0.005
+
+
+async def run(arguments: argparse.Namespace, folder: Path) -> int:
+    """All of it; 1 over the bar."""
+    async with Town(2) as town:
+        await town.by_hand()
+        daemon, rival = town.daemons
+        stop, ready = Stop(), asyncio.Event()
+        task = asyncio.create_task(
+            daemon.run(
+                folder / "ledger.sqlite", stop, poll=arguments.poll or arguments.block_time / 6,
+                confirmations=0, ready=ready,
+            )
+        )  # fmt: skip
+        await ready.wait()
+        await town.interval(arguments.block_time)
+        ours: list[float] = []
+        theirs: list[float] = []
+        for copy in range(arguments.sales):
+            mine, raw = await one_sale(town, daemon, rival, copy)
+            ours.append(mine)
+            theirs.append(raw)
+            if task.done():
+                task.result()
+        stop.request()
+        await task
+    ratio = statistics.mean(ours) / statistics.mean(theirs)
+    print(f"{arguments.sales} purchases, blocks of {arguments.block_time} s, confirmations 0")
+    for name, values in (("daemon", ours), ("raw send", theirs)):
+        print(
+            f"  {name:9} mean {statistics.mean(values):.3f} s, median "
+            f"{statistics.median(values):.3f} s, worst {max(values):.3f} s"
+        )
+    print(f"  ratio of the means {ratio:.3f}, bar {arguments.bar}")
+    return 1 if ratio > arguments.bar else 0
+
+
+async def one_sale(town: Town, daemon: Daemon, rival: Daemon, copy: int) -> tuple[float, float]:
+    """Seconds of the daemon's and of the raw delivery."""
+    # Anywhere between two blocks.
+    height = await town.height()
+    await _block_after(town, height)
+    await asyncio.sleep(town.dice.random())
+    keys = [public_key(new_secret_key()) for _ in range(town.terms.parts)]
+    height = await town.height()
+    signed = _signed(town, rival, copy, height, keys)
+    bought = await town.buy_one(copy, keys)
+    receipt = await _receipt(town, bought)
+    seen = time.monotonic()
+    assert receipt["status"] == "0x1"
+    block = int(receipt["blockNumber"], 16)
+    await town.rpc.call("eth_sendRawTransaction", "0x" + signed[block].hex())
+    taken: dict[int, float] = {}
+    sold = "0x" + town.purchase(copy, block, keys).copy_id.hex()
+    while len(taken) < 2:
+        block = await _block_after(town, block)
+        now = time.monotonic()
+        for log in await town.deliveries(block):
+            if log["topics"][1] == sold:
+                by = "0x" + log["topics"][2][-40:]
+                taken[by == daemon.address.lower()] = now - seen
+    return taken[True], taken[False]
+
+
+def _signed(
+    town: Town, rival: Daemon, copy: int, height: int, keys: list[bytes]
+) -> dict[int, bytes]:
+    signer = Signer(rival.address, rival.account)
+    nonce = int(town.node.request("eth_getTransactionCount", rival.address, "latest"), 16)
+    fees = Fees(10**11, 10**9)
+    market, found = town.deployment.market, {}
+    for block in range(height + 1, height + 4):
+        data = encode("deliverFragment", town.delivery(town.purchase(copy, block, keys), 1))
+        found[block] = signer.sign(transaction(31337, nonce, market, data, 200_000, fees))
+    return found
+
+
+async def _receipt(town: Town, tx: str) -> dict[str, str]:
+    while True:
+        found: dict[str, str] | None = await town.rpc.call("eth_getTransactionReceipt", tx)
+        if found is not None:
+            return found
+        await asyncio.sleep(_LOOK)
+
+
+async def _block_after(town: Town, block: int) -> int:
+    while await town.height() <= block:  # noqa: ASYNC110 - the chain tells nobody
+        await asyncio.sleep(_LOOK)
+    return block + 1
+
+
+def main() -> int:
+    """Prints the comparison; 1 if it is over the bar."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--sales", type=int, default=40)
+    parser.add_argument("--block-time", type=int, default=2)
+    parser.add_argument("--poll", type=float, default=0.0)
+    parser.add_argument("--bar", type=float, default=BAR)
+    arguments = parser.parse_args()
+    with Path(os.devnull).open("w") as silence, tempfile.TemporaryDirectory() as folder:
+        logs.configure(stream=sys.stderr if os.environ.get("DAM_BENCH_LOG") else silence)
+        return asyncio.run(run(arguments, Path(folder)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
