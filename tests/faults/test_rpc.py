@@ -119,7 +119,7 @@ async def test_f22_a_fresh_node_and_a_stale_one_in_turn(
     daemon = await ground.deliverer(rpc=proxy.url).start()
     for lag in (1, 3, 30):
         behind = bad.Stale(max(1, await ground.block() - lag))
-        turns = proxy.inject(behind, chance=0.5)
+        turns = proxy.inject(behind, chance=0.3)
         await ground.buy()
         await ground.until_delivered()
         turns.stop()
