@@ -17,7 +17,6 @@ from dam.ledger import Ledger
 from dam.outbox import NewJob, Outbox
 from dam.types import Address, CopyId
 
-_THREE = "(?, ?, ?)"
 Place = tuple[int, bytes, int]
 """Document, item, copy of the leaf."""
 
@@ -45,6 +44,8 @@ class Candidate(NamedTuple):
     """Row id of that version's document; None: it was never asked for."""
     document_state: str | None
     document_reason: str
+    touched: int
+    """Whether this copy was ever sealed, delivered, disputed or closed: 0 or 1."""
 
 
 class Kept(NamedTuple):
@@ -71,7 +72,12 @@ def candidates(ledger: Ledger, states: Sequence[str], *, after: int, limit: int)
     rows = _rows(
         ledger.db,
         "SELECT p.id, p.block, copy_id, p.seller, buyer, store_digest, p.copy, terms, keys, "  # noqa: S608
-        "deadline, p.state, v.digest, v.root, d.id, d.state, d.reason FROM purchases AS p "
+        "deadline, p.state, v.digest, v.root, d.id, d.state, d.reason, "
+        "EXISTS (SELECT 1 FROM delivered WHERE delivered.copy_id = p.copy_id) "
+        "OR EXISTS (SELECT 1 FROM turns WHERE turns.copy_id = p.copy_id) "
+        "OR EXISTS (SELECT 1 FROM spent WHERE spent.copy_id = p.copy_id) "
+        "OR EXISTS (SELECT 1 FROM purchases AS q JOIN sealed ON sealed.purchase = q.id "
+        "WHERE q.copy_id = p.copy_id) FROM purchases AS p "
         "LEFT JOIN versions AS v ON v.seller = p.seller AND (v.block, v.log_index) = "
         "(SELECT block, log_index FROM versions AS w WHERE w.seller = p.seller "
         "AND (w.block, w.log_index) < (p.block, p.log_index) "
@@ -97,7 +103,7 @@ class Backlog:
 
     def __init__(self, ledger: Ledger, sales: Sequence[Candidate], places: Iterable[Place]) -> None:
         self._db = ledger.db
-        copies = [sale.copy_id for sale in sales]
+        copies = [sale.copy_id for sale in sales if sale.touched]
         self._delivered = self._by_copy("idx, block FROM delivered WHERE supplied = 0 AND", copies)
         self._turns = self._by_copy("kind, block FROM turns WHERE", copies)
         self._sealed = self._by_copy(
@@ -147,6 +153,8 @@ class Backlog:
 
     def _by_copy(self, what: str, copies: list[CopyId]) -> dict[bytes, list[tuple[Any, ...]]]:
         found: dict[bytes, list[tuple[Any, ...]]] = {}
+        if not copies:
+            return found
         sql = f"SELECT copy_id, {what} copy_id IN ({_marks(copies)})"
         for copy, *rest in _rows(self._db, sql, copies):
             found.setdefault(copy, []).append(tuple(rest))
@@ -154,20 +162,18 @@ class Backlog:
 
     def _kept(self, places: list[Place]) -> dict[Place, list[Kept]]:
         found: dict[Place, list[Kept]] = {}
-        if not places:
-            return found
-        rows = _rows(
-            self._db,
-            f"WITH wanted (document, item_id, copy) AS (VALUES {_marks(places, _THREE)}) "  # noqa: S608
-            "SELECT parts.document, parts.item_id, parts.copy, idx, terms, page_key, sealed, "
-            "proof FROM wanted CROSS JOIN parts ON parts.document = wanted.document "
-            "AND parts.item_id = wanted.item_id AND parts.copy = wanted.copy",
-            [value for place in places for value in place],
-        )
-        for document, item, copy, *rest in rows:
-            found.setdefault((document, item, copy), []).append(Kept._make(rest))
-        for parts in found.values():
-            parts.sort()
+        copies: dict[tuple[int, bytes], list[int]] = {}
+        for document, item, copy in places:
+            copies.setdefault((document, item), []).append(copy)
+        for (document, item), wanted in copies.items():
+            rows = _rows(
+                self._db,
+                "SELECT copy, idx, terms, page_key, sealed, proof FROM parts "  # noqa: S608
+                f"WHERE document = ? AND item_id = ? AND copy IN ({_marks(wanted)}) ORDER BY idx",
+                (document, item, *wanted),
+            )
+            for copy, *rest in rows:
+                found.setdefault((document, item, copy), []).append(Kept._make(rest))
         return found
 
 
@@ -177,8 +183,8 @@ def _rows(db: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[An
     return cursor.execute(sql, values).fetchall()
 
 
-def _marks(values: Sequence[object], mark: str = "?") -> str:
-    return ", ".join([mark] * len(values))
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 SealedRow = tuple[Address, bytes, int, int, int, bytes, bytes]

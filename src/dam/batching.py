@@ -49,13 +49,15 @@ def group(
     single: list[list[Job]] = []
     urgent: list[Job] = []
     calm: dict[tuple[str, int], list[Job]] = {}
+    near = head + policy.alone_blocks
     for job in jobs:
-        if job.kind == "settle" or job.reason == ALONE:
+        kind = job.kind
+        if kind == "settle" or job.reason == ALONE:
             single.append([job])
-        elif job.target(head) - head <= policy.alone_blocks and pays_alone(job):
+        elif job.target(head) <= near and pays_alone(job):
             urgent.append(job)
         else:
-            calm.setdefault((job.kind, depth_class(job, head)), []).append(job)
+            calm.setdefault((kind, depth_class(job, head)), []).append(job)
     single.sort(key=lambda jobs: jobs[0].target(head))
     groups = [*_spread(urgent, head, room, policy), *single]
     for batch in calm.values():

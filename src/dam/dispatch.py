@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dam import batching, profit
 from dam.errors import ContractReverted
 from dam.fees import Price, offer
-from dam.outbox import NO_DEADLINE, UNPROFITABLE, Job, blocks_until
+from dam.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
 from dam.rpc import RpcRejectedError, quantity
-from dam.submitting import Submitter, about
+from dam.submitting import MANY, Submitter, about
 from dam.transactions import encode_job, encode_jobs
 
 _WAIT = {"NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "": 5}
@@ -118,7 +118,9 @@ class Dispatcher:
         groups = batching.group(
             jobs, head, room, self._policy, lambda job: profit.pays(job, paid, 1)
         )
-        worth = [profit.worth_sending(group, paid) for group in groups]
+        # Full batches were judged as such before.
+        full = self._policy.batch
+        worth = [g if len(g) == full else profit.worth_sending(g, paid) for g in groups]
         left = [job for group in worth for job in group]
         self._shelve([job for group in groups for job in group], left, paid, head)
         return [group for group in worth if group]
@@ -266,16 +268,30 @@ class Dispatcher:
                     continue
                 slot = self._outbox.open_slot(nonce, jobs)
                 saved.append(self._hand.save(slot, nonce, head, to, data, gas, fees))
-                self._hand.log.info(
-                    "sending",
-                    nonce=nonce,
-                    parts=len(jobs),
-                    blocks_left=blocks_until(min(job.deadline for job in jobs), head),
-                    **about(jobs[0]),
-                )
                 nonce += 1
+        self._tell([jobs for jobs, _, _ in groups], saved, head)
         self._hand.checkpoint("F6")
         await self._hand.send(saved, head)
+
+    def _tell(self, groups: list[list[Job]], saved: list[Attempt], head: int) -> None:
+        """A line for each transaction; of a whole backlog, one for all."""
+        if len(saved) > MANY:
+            self._hand.log.info(
+                "sending",
+                transactions=len(saved),
+                first_nonce=saved[0].nonce,
+                parts=sum(map(len, groups)),
+                blocks_left=blocks_until(min(job.deadline for g in groups for job in g), head),
+            )
+            return
+        for jobs, attempt in zip(groups, saved, strict=False):
+            self._hand.log.info(
+                "sending",
+                nonce=attempt.nonce,
+                parts=len(jobs),
+                blocks_left=blocks_until(min(job.deadline for job in jobs), head),
+                **about(jobs[0]),
+            )
 
 
 def blocks_left(job: Job, head: int) -> int:

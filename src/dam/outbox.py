@@ -64,27 +64,25 @@ class Job(NamedTuple):
     @property
     def purchase_block(self) -> int:
         """Block of the purchase; 0 for a settlement."""
-        return self._word(_PURCHASE_BLOCK)
+        return int.from_bytes(self.body[_PURCHASE_BLOCK : _PURCHASE_BLOCK + _WORD], "big")
 
     @property
     def fee(self) -> int:
         """What the part earns, in wei."""
-        return self._word(_FEE)
+        return int.from_bytes(self.body[_FEE : _FEE + _WORD], "big")
 
     @property
     def proof_steps(self) -> int:
         """Length of the part's Merkle proof."""
-        return self._word(_PROOF)
+        return int.from_bytes(self.body[_PROOF : _PROOF + _WORD], "big")
 
     def target(self, head: int) -> int:
         """Last block that should hold it: purchase + 100 while its fee is ours alone to take."""
-        exclusive = self.purchase_block + FALLBACK_BLOCKS
-        if self.kind == "deliver" and self.not_before <= exclusive and head < exclusive:
-            return min(exclusive, self.deadline)
+        if self.kind == "deliver":
+            exclusive = self.purchase_block + FALLBACK_BLOCKS
+            if self.not_before <= exclusive and head < exclusive:
+                return min(exclusive, self.deadline)
         return self.deadline
-
-    def _word(self, start: int) -> int:
-        return int.from_bytes(self.body[start : start + _WORD], "big")
 
 
 @dataclass(frozen=True, slots=True)

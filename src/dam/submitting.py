@@ -22,6 +22,8 @@ from dam.types import Address
 
 _REQUEST_BYTES = 500_000
 """Nodes and providers refuse requests of a few megabytes; hex doubles the calldata."""
+MANY = 4
+"""More transactions than this in a pass are told in one line."""
 _POOR_BLOCKS = 3
 """How long to wait before an empty account is tried again."""
 
@@ -155,6 +157,10 @@ class Submitter:
         with self.ledger.transaction():
             self.outbox.mark_sent(taken)
         self.stats.sent += len(taken)
+        if len(taken) > MANY:
+            nonces = {"first_nonce": taken[0].nonce, "last_nonce": taken[-1].nonce}
+            self.log.info("sent", transactions=len(taken), **nonces)
+            return
         for attempt in taken:
             self.log.info("sent", tx=attempt.hash, nonce=attempt.nonce)
 
