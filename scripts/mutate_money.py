@@ -49,6 +49,7 @@ TESTS = (
     "test_views.py",
     "test_locks.py",
     "test_edges.py",
+    "test_rules.py",
     "test_roles.py",
     "test_table.py",
     "test_differential.py",

@@ -5,6 +5,12 @@ pragma solidity 0.8.30;
 contract Token {
     mapping(address holder => uint256) public balanceOf;
     mapping(address holder => mapping(address spender => uint256)) public allowance;
+    uint256 private _kept;
+
+    /// @notice From now on so much of every transfer goes nowhere.
+    function keep(uint256 amount) external {
+        _kept = amount;
+    }
 
     function mint(address to, uint256 amount) external {
         balanceOf[to] += amount;
@@ -37,7 +43,7 @@ contract Token {
     function transferFrom(address from, address to, uint256 amount) external returns (bool) {
         allowance[from][msg.sender] -= amount;
         balanceOf[from] -= amount;
-        balanceOf[to] += amount;
+        balanceOf[to] += amount - _kept;
         return true;
     }
 }
@@ -62,7 +68,12 @@ contract Wallet {
         _target = address(0);
     }
 
-    function run(address to, uint256 value, bytes calldata data) external {
+    function runBoth(address to, bytes calldata one, bytes calldata other) external {
+        run(to, 0, one);
+        run(to, 0, other);
+    }
+
+    function run(address to, uint256 value, bytes calldata data) public {
         (bool good, bytes memory result) = to.call{value: value}(data);
         if (good) return;
         assembly ("memory-safe") {

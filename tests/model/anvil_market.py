@@ -184,6 +184,21 @@ class Chain:
         """Mines a call that must succeed."""
         self._send(self._call(sender, to, data, value))
 
+    def together(self, calls: Sequence[tuple[str, str, bytes]]) -> None:
+        """Mines calls that must succeed, by (sender, to, data), in one block and in this order."""
+        self.rpc("evm_setAutomine", False)
+        try:
+            hashes = [
+                self.rpc("eth_sendTransaction", self._call(*call, 0) | {"gas": hex(2_000_000)})
+                for call in calls
+            ]
+            self.mine(1)
+        finally:
+            self.rpc("evm_setAutomine", True)
+        for hash_ in hashes:
+            if self.rpc("eth_getTransactionReceipt", hash_)["status"] != "0x1":
+                raise RuntimeError("a transaction reverted")
+
     def read(self, account: str, views: Sequence[tuple[str, bytes]]) -> tuple[int, list[bytes]]:
         """Balance of an account, and what many views return."""
         call = {"to": self.reader, "data": "0x" + self._read.call("read", account, views).hex()}
