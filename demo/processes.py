@@ -93,6 +93,7 @@ class Daemon:
         self.log = log
         self._reaper = reaper
         self._process: subprocess.Popen[bytes] | None = None
+        self._watched = False
         self._began_at = 0
 
     @property
@@ -102,12 +103,18 @@ class Daemon:
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self.code is None
 
     @property
     def code(self) -> int | None:
         """Exit code of the last run: negative for a signal, None while it runs."""
-        return None if self._process is None else self._process.poll()
+        if self._process is None or self._process.poll() is None:
+            return None
+        if self._watched:
+            # Its id may soon be another's: nobody must end that in its place.
+            self._watched = False
+            self._reaper.forget(self._process.pid)
+        return self._process.returncode
 
     def start(self) -> None:
         assert not self.running
@@ -122,6 +129,7 @@ class Daemon:
                 cwd=self.log.parent,
                 start_new_session=True,
             )
+        self._watched = True
         self._reaper.watch(self._process.pid)
 
     def send(self, number: signal.Signals) -> None:
@@ -152,11 +160,10 @@ class Daemon:
         """
         assert self._process is not None
         deadline = time.monotonic() + seconds
-        while (code := self._process.poll()) is None:
+        while (code := self.code) is None:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.name} still runs after {seconds} s")
             await asyncio.sleep(0.02)
-        self._reaper.forget(self._process.pid)
         return code
 
     def lines(self, *, since_start: bool = False) -> Iterator[dict[str, Any]]:
