@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from dam import fields, hashing, strictjson
 from dam.errors import IpfsError, Malformed
@@ -23,7 +23,9 @@ from dam.types import MAX_PARTS, ZERO_ADDRESS, Address, Terms, Wei
 
 VERSION = 1
 MAX_SUPPLY = 2**64 - 1
-_CONCURRENT_BLOCKS = 8
+_CONCURRENT_BLOCKS = 4
+LARGE_BYTES = 2 << 20
+"""A store with more bytes than this is read while no other such store is (`Turn`)."""
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -169,11 +171,44 @@ class _Draft:
     part_pages: tuple[Cid, ...]
 
 
+class Turn:
+    """One reader's turn among those of large stores, of which one at a time is in memory.
+
+    Small stores never take it. An async context: on leaving it the turn is given back.
+
+    Args:
+        lock: What all the readers share.
+    """
+
+    def __init__(self, lock: asyncio.Lock) -> None:
+        self._lock = lock
+        self._asked: asyncio.Task[bool] | None = None
+
+    async def take(self) -> None:
+        """Waits for the turn; at once if it is ours already."""
+        if self._asked is None:
+            self._asked = asyncio.create_task(self._lock.acquire())
+        # Several blocks of one store may wait, and be cancelled, without losing its place.
+        await asyncio.shield(self._asked)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._asked is None:
+            return
+        self._asked.cancel()
+        [done] = await asyncio.gather(self._asked, return_exceptions=True)
+        if done is True:
+            self._lock.release()
+
+
 class _Reader:
     """Fetches documents within one store's limits."""
 
-    def __init__(self, blocks: BlockStore, limits: Limits) -> None:
+    def __init__(self, blocks: BlockStore, limits: Limits, turn: Turn | None) -> None:
         self._blocks = blocks
+        self._turn = turn
         self.limits = limits
         self._bytes_left = limits.max_bytes
         self._plain_left = limits.max_plain_parts
@@ -183,6 +218,8 @@ class _Reader:
 
     async def fetch(self, cid: Cid, parse: Callable[[Any], T]) -> T:
         """One document, parsed in a thread so that the event loop stays free."""
+        if self._turn and self.limits.max_bytes - self._bytes_left > LARGE_BYTES:
+            await self._turn.take()
         data = cid.check(await self._blocks.get(cid, max_bytes=BLOCK_BYTES))
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
@@ -242,6 +279,7 @@ async def read_store(
     seller: Address,
     root: bytes,
     limits: Limits | None = None,
+    turn: Turn | None = None,
 ) -> Store:
     """Fetches a store and checks all of it.
 
@@ -253,6 +291,7 @@ async def read_store(
         seller: Seller that the document has to name.
         root: Catalogue root, as the chain has it.
         limits: Defaults to `Limits()`.
+        turn: Taken before a store of more than `LARGE_BYTES` is read on; the caller gives it back.
 
     Raises:
         Malformed: A block breaks a rule, or the terms are not those of the root.
@@ -260,7 +299,7 @@ async def read_store(
         BlockRefused: A block is over 1 MiB.
     """
     limits = limits or Limits()
-    reader = _Reader(blocks, limits)
+    reader = _Reader(blocks, limits, turn)
     try:
         async with asyncio.timeout(limits.seconds):
             document = await reader.fetch(Cid("dag-json", digest), _check_store)

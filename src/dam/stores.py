@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from dam.catalog import Limits, Store, read_store
+from dam.catalog import Limits, Store, Turn, read_store
 from dam.errors import BlockRefused, IpfsError, Malformed, of_the_host
 from dam.ipfs import BlockStore, Cid, PinLimits
 from dam.ledger import Ledger
@@ -81,6 +81,7 @@ class StoreKeeper:
         self._wake = asyncio.Event()
         self._busy: dict[asyncio.Task[None], Document] = {}
         self._not_before: dict[int, float] = {}
+        self._large = asyncio.Lock()
         self._over: dict[int, int] = {}
         """By document: how often a block was over the limit."""
         self._pin_after: dict[int, tuple[int, float]] = {}
@@ -164,16 +165,18 @@ class StoreKeeper:
         patience = self._policy.first_seconds * 2 ** min(document.attempts, 10)
         limits = replace(self._policy.limits, seconds=min(patience, self._policy.limits.seconds))
         try:
-            store = await read_store(
-                self._blocks,
-                document.digest,
-                chain_id=binding.chain_id,
-                market=binding.market,
-                seller=document.seller,
-                root=document.root,
-                limits=limits,
-            )
-            scan = await asyncio.to_thread(self._scan, store)
+            async with Turn(self._large) as turn:
+                store = await read_store(
+                    self._blocks,
+                    document.digest,
+                    chain_id=binding.chain_id,
+                    market=binding.market,
+                    seller=document.seller,
+                    root=document.root,
+                    limits=limits,
+                    turn=turn,
+                )
+                scan = await asyncio.to_thread(self._scan, store)
         except IpfsError as error:
             self._later(document, str(error))
             log.warning("store_unavailable", attempt=document.attempts + 1, reason=str(error))
