@@ -136,6 +136,66 @@ def test_a_proposal_in_the_last_block_of_another_freezes_with_it(world: World) -
     assert view(world, "frozenUntil", dan) == last + RULES.slash_delay + RULES.slash_lapse
 
 
+# -------------------------------------------------------------------------------------- stakes
+
+
+@pytest.fixture
+def richest(world: World) -> None:
+    for who in ("sam", "dan"):
+        world.chain.rpc("anvil_setBalance", world.at[who], hex(2**98))
+
+
+@pytest.mark.usefixtures("richest")
+def test_a_sellers_stake_fits_its_bits(world: World) -> None:
+    assert said(world, "sam", "stakeAsSeller", value=2**96) == "AmountTooLarge"
+    assert said(world, "sam", "stakeAsSeller", value=2**96 - 1) is None
+    do(world, "sam", "stakeAsSeller", value=2**96 - 2)
+    assert said(world, "sam", "stakeAsSeller", value=2) == "AmountTooLarge"
+    do(world, "sam", "stakeAsSeller", value=1)
+    assert view(world, "sellerStakes", world.at["sam"]) == 2**96 - 1
+
+
+@pytest.mark.usefixtures("richest")
+def test_a_deliverers_stake_fits_its_bits(world: World) -> None:
+    dan, register = world.at["dan"], ("stakeAsDeliverer", GOOD_KEY)
+    assert said(world, "dan", *register, value=2**88) == "AmountTooLarge"
+    assert said(world, "dan", *register, value=2**88 - 1) is None
+    do(world, "dan", *register, value=2**88 - 2)
+    assert said(world, "dan", "addDelivererStake", dan, value=2) == "AmountTooLarge"
+    do(world, "dan", "addDelivererStake", dan, value=1)
+    assert view(world, "delivererStakes", dan) == 2**88 - 1
+
+
+def test_a_store_has_a_document(world: World) -> None:
+    do(world, "sam", "stakeAsSeller", value=2 * ETHER)
+    assert said(world, "sam", "createStore", bytes(32), keccak(b"root")) == "EmptyStore"
+    assert said(world, "sam", "updateStore", keccak(b"a"), keccak(b"root")) == "NoStore"
+    do(world, "sam", "createStore", keccak(b"a"), keccak(b"root"))
+    assert said(world, "sam", "createStore", keccak(b"b"), keccak(b"root")) == "StoreExists"
+    assert said(world, "sam", "updateStore", bytes(32), keccak(b"root")) == "EmptyStore"
+
+
+def test_nothing_is_sent_to_nobody(world: World) -> None:
+    nobody = ZERO_ADDRESS
+    dan = world.at["dan"]
+    do(world, "sam", "stakeAsSeller", value=2 * ETHER)
+    assert said(world, "sam", "withdrawSellerStake", 1, nobody) == "ZeroAddress"
+    assert said(world, "dan", "stakeAsDelivererFor", nobody, GOOD_KEY, value=STAKE) == "ZeroAddress"
+    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
+    exit_block = do(world, "dan", "requestExit", dan) + RULES.exit
+    leave = ("withdrawDelivererStake", dan)
+    assert said(world, "dan", *leave, nobody, block=exit_block) == "ZeroAddress"
+    assert said(world, "dan", *leave, dan, block=exit_block) is None
+
+
+def test_two_withdrawals_of_one_transaction_do_not_lock_each_other_out(world: World) -> None:
+    do(world, "wal", "stakeAsSeller", value=2 * ETHER)
+    pay = world.contract.call("withdrawSellerStake", 1, world.at["ben"])
+    both = world.wallet.call("runBoth", world.market, pay, pay)
+    world.chain.send(world.chain.accounts[0], world.at["wal"], both)
+    assert view(world, "sellerStakes", world.at["wal"]) == 2 * ETHER - 2
+
+
 # ----------------------------------------------------------------------------------- purchases
 
 
