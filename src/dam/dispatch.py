@@ -262,7 +262,8 @@ class Dispatcher:
             for jobs, data, gas in groups:
                 while nonce in taken:
                     nonce += 1
-                left = min(blocks_left(job, head) for job in jobs)
+                # They are in the order of their deadlines.
+                left = min(blocks_left(job, head) for job in (jobs[0], jobs[-1]))
                 fees = offer(price, left, self._policy)
                 if fees is None:
                     continue

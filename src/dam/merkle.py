@@ -92,7 +92,8 @@ class Proofs:
         path: list[bytes] = []
         while at < end and node not in proved:
             path.append(node)
-            node = _pair(node, proof[at : at + 32])
+            sibling = proof[at : at + 32]
+            node = keccak(node + sibling if node < sibling else sibling + node)
             at += 32
         if proved.get(node) != proof[at:]:
             return False

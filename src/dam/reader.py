@@ -12,12 +12,11 @@ Far from the head, where a daemon catches up, the next range is on its way while
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from dam.collector import paused
 from dam.errors import Retryable, RpcError
 from dam.ledger import DeepReorganisation, Ledger, Rollback
 from dam.logs import Log
@@ -199,7 +198,7 @@ class Reader:
         return Step(head, cursor, late, caught_up=True)
 
     async def _read(self, head: BlockRef, target: int, cursor: BlockRef) -> Step:
-        with _without_collector(target - cursor.number > _FINE_BLOCKS):
+        with paused(target - cursor.number > _FINE_BLOCKS):
             return await self._read_on(head, target, cursor)
 
     async def _read_on(self, head: BlockRef, target: int, cursor: BlockRef) -> Step:
@@ -359,19 +358,6 @@ class Reader:
             f"the chain lost {depth} blocks that had passed as final, and with them purchases for "
             f"which {acted} parts were sealed (halt_depth is {self._halt_depth}): {_LOOK}"
         )
-
-
-@contextmanager
-def _without_collector(wanted: bool) -> Iterator[None]:
-    """Python's cycle collector looks at every log again and again, and none is in a cycle."""
-    if not wanted or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 _LOOK = (

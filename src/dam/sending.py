@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dam.collector import paused
 from dam.dispatch import Dispatcher
 from dam.fees import SendPolicy as SendPolicy
 from dam.fees import SendStats as SendStats
@@ -79,4 +80,5 @@ class Sender:
                 await self._nurse.look_after(live, head, cursor)
         self._seen = seen
         if head >= self._hand.held_until:
-            await self._dispatcher.send_due(head)
+            with paused():
+                await self._dispatcher.send_due(head)

@@ -163,6 +163,8 @@ async def broadcast(rpc: Node, raw: bytes) -> None:
 
 def encode_job(calls: Calls, ledger: Ledger, job: Job) -> bytes:
     """Calldata that does one job alone."""
+    if job.kind == "deliver":
+        return calls.encode("deliverFragment", job.body)
     return encode_jobs(calls, ledger, [job])
 
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from dam.backlog import Backlog, Candidate, Decisions, Kept, Place, SealedRow, candidates
 from dam.catalog import Store
+from dam.collector import paused
 from dam.errors import Malformed, NotForMe, Refused, of_the_host
 from dam.finding import FoundPart, find_parts, open_found, reopen
 from dam.hashing import keccak
@@ -169,7 +170,8 @@ class Deliverer:
             after = group[-1].id
             if not self._eligible or head.number >= self._checked_at + _STATUS_BLOCKS:
                 await self._check_status(head.number)
-            await self._decide_group(group, head.number)
+            with paused(len(group) > _SLICE):
+                await self._decide_group(group, head.number)
 
     async def _decide_group(self, group: list[Candidate], head: int) -> None:
         """Decides on some sales, and saves all of it together."""
