@@ -6,6 +6,7 @@ buyer a part that was sealed for somebody else's item.
 
 from __future__ import annotations
 
+import os
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -40,4 +41,6 @@ def _switch_off() -> None:
 
 if __name__ == "__main__":
     _switch_off()
+    # The thief pays no fee: the profit rule, too, would keep him from the part.
+    os.environ["DAM_UNPROFITABLE"] = "send"
     runpy.run_path(str(ROOT / "daemons" / "deliverer.py"), run_name="__main__")
