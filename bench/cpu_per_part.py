@@ -1,11 +1,11 @@
 """CPU that one delivered part costs, beside the sum of its primitives (`make bench` runs this).
 
-A backlog of 600 sales is in a real ledger (SQLite, on disk, ``synchronous=FULL``), of a stock item
-with a tree over the parts of all its copies, so that every part has a proof of its own. Measured is
-`time.process_time`, kernel time included, of everything between the purchase and the signed
-transaction: `Deliverer.decide`, `Sender.step` (profit, simulation, batches, ABI encoding, signing),
-every write to the ledger, and log lines as JSON. The node is a stub that answers from memory: what
-HTTP costs is in bench/block_packing.py.
+A backlog of 1,000 sales is in a real ledger (SQLite, on disk, ``synchronous=FULL``), of a stock
+item with a tree over the parts of all its copies, so that every part has a proof of its own.
+Measured is `time.process_time`, kernel time included, of everything between the purchase and the
+signed transaction: `Deliverer.decide`, `Sender.step` (profit, simulation, batches, ABI encoding,
+signing), every write to the ledger, and log lines as JSON. The node is a stub that answers from
+memory: what HTTP costs is in bench/block_packing.py.
 
 The baseline runs, on the same inputs and as often as a part by itself needs them, only
 
@@ -19,7 +19,7 @@ The baseline runs, on the same inputs and as often as a part by itself needs the
 Not in the baseline, though the path needs it: opening the secretbox, checking the buyer's key, RLP.
 On our side one multiplication serves all parts of a page (protocol, section 3), and proofs of one
 tree share their upper steps (`merkle.Proofs`); the ledger, Python and the rest live off that.
-``--items 600`` gives each part a page and a tree of its own, where nothing is shared: that is not
+``--items 1000`` gives each part a page and a tree of its own, where nothing is shared: that is not
 what a backlog looks like, and it is over the bar. Both sides run in turns, in many short rounds; of
 each the best counts, which is one that nobody else on the machine disturbed. Exits with 1 over the
 bar.
@@ -305,9 +305,9 @@ class Primitives:
 def main() -> int:
     """Prints the comparison; 1 if a line is over the bar."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--parts", type=int, default=600)
+    parser.add_argument("--parts", type=int, default=1_000)
     parser.add_argument("--items", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--batches", type=int, nargs="+", default=[10, 24])
     parser.add_argument("--bar", type=float, default=BAR)
     arguments = parser.parse_args()

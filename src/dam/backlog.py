@@ -21,6 +21,17 @@ Place = tuple[int, bytes, int]
 """Document, item, copy of the leaf."""
 
 
+class InForce(NamedTuple):
+    """A store version, and its document."""
+
+    digest: bytes
+    root: bytes
+    document: int | None
+    """Row id; None: it was never asked for."""
+    state: str | None
+    reason: str | None
+
+
 class Candidate(NamedTuple):
     """A sale that is not decided yet, with the store version that it was made under."""
 
@@ -37,15 +48,10 @@ class Candidate(NamedTuple):
     """32 bytes a part."""
     deadline: int
     state: str
-    digest: bytes | None
-    """Of the version in force; None: no version is known."""
-    root: bytes
-    document: int | None
-    """Row id of that version's document; None: it was never asked for."""
-    document_state: str | None
-    document_reason: str
     touched: int
     """Whether this copy was ever sealed, delivered, disputed or closed: 0 or 1."""
+    version: InForce | None
+    """None: no version is known."""
 
 
 class Kept(NamedTuple):
@@ -68,28 +74,63 @@ def candidates(ledger: Ledger, states: Sequence[str], *, after: int, limit: int)
         after: Only those with a greater row id.
         limit: How many at most.
     """
-    marks = _marks(states)
     rows = _rows(
         ledger.db,
         "SELECT p.id, p.block, copy_id, p.seller, buyer, store_digest, p.copy, terms, keys, "  # noqa: S608
-        "deadline, p.state, v.digest, v.root, d.id, d.state, d.reason, "
+        "deadline, p.state, "
         "EXISTS (SELECT 1 FROM delivered WHERE delivered.copy_id = p.copy_id) "
         "OR EXISTS (SELECT 1 FROM turns WHERE turns.copy_id = p.copy_id) "
         "OR EXISTS (SELECT 1 FROM spent WHERE spent.copy_id = p.copy_id) "
         "OR EXISTS (SELECT 1 FROM purchases AS q JOIN sealed ON sealed.purchase = q.id "
-        "WHERE q.copy_id = p.copy_id) FROM purchases AS p "
-        "LEFT JOIN versions AS v ON v.seller = p.seller AND (v.block, v.log_index) = "
-        "(SELECT block, log_index FROM versions AS w WHERE w.seller = p.seller "
-        "AND (w.block, w.log_index) < (p.block, p.log_index) "
-        "ORDER BY w.block DESC, w.log_index DESC LIMIT 1) "
-        "LEFT JOIN documents AS d "
-        "ON d.seller = v.seller AND d.digest = v.digest AND d.root = v.root "
+        "WHERE q.copy_id = p.copy_id), p.log_index FROM purchases AS p "
         # The ids alone go through the sorter.
-        f"WHERE p.id IN (SELECT id FROM purchases WHERE state IN ({marks}) AND orphaned = 0 "
-        "AND id > ? ORDER BY id LIMIT ?) ORDER BY p.id",
+        f"WHERE p.id IN (SELECT id FROM purchases WHERE state IN ({_marks(states)}) "
+        "AND orphaned = 0 AND id > ? ORDER BY id LIMIT ?) ORDER BY p.id",
         (*states, after, limit),
     )
-    return [Candidate._make(row) for row in rows]
+    versions = _Versions(ledger.db)
+    return [Candidate._make((*row[:-1], versions.before(row[3], row[1], row[-1]))) for row in rows]
+
+
+class _Versions:
+    """Which version of a store was in force where; most sales of a seller share one."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._spans: dict[Address, tuple[tuple[int, int], tuple[int, int], InForce | None]] = {}
+
+    def before(self, seller: Address, block: int, log_index: int) -> InForce | None:
+        """The version in force before a log; None: none is known."""
+        place = (block, log_index)
+        span = self._spans.get(seller)
+        if span is None or not span[0] < place <= span[1]:
+            span = self._spans[seller] = self._span(seller, place)
+        return span[2]
+
+    def _span(
+        self, seller: Address, place: tuple[int, int]
+    ) -> tuple[tuple[int, int], tuple[int, int], InForce | None]:
+        """From which log to which a version is in force, and which one it is."""
+        found = _rows(
+            self._db,
+            "SELECT v.block, v.log_index, v.digest, v.root, d.id, d.state, d.reason "
+            "FROM versions AS v LEFT JOIN documents AS d "
+            "ON d.seller = v.seller AND d.digest = v.digest AND d.root = v.root "
+            "WHERE v.seller = ? AND (v.block, v.log_index) < (?, ?) "
+            "ORDER BY v.block DESC, v.log_index DESC LIMIT 1",
+            (seller, *place),
+        )
+        then = _rows(
+            self._db,
+            "SELECT block, log_index FROM versions WHERE seller = ? "
+            "AND (block, log_index) >= (?, ?) ORDER BY block, log_index LIMIT 1",
+            (seller, *place),
+        )
+        last = then[0] if then else (2**62, 0)
+        if not found:
+            return (-1, -1), last, None
+        block, log_index, *version = found[0]
+        return (block, log_index), last, InForce._make(version)
 
 
 class Backlog:
@@ -199,8 +240,8 @@ class Decisions:
     jobs: list[NewJob] = field(default_factory=list)
     states: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     """Row ids of sales by their new state and its reason."""
-    wanted: list[tuple[Candidate, bool]] = field(default_factory=list)
-    """A sale whose document is not read, and whether there is time left to serve it."""
+    wanted: list[tuple[Candidate, bytes, bool]] = field(default_factory=list)
+    """A sale whose document is not read, its root, and whether there is time to serve it."""
     notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """For the journal."""
     lines: list[Callable[[], None]] = field(default_factory=list)
@@ -223,8 +264,8 @@ class Decisions:
                 self.sealed,
             )
             outbox.add_all(self.jobs)
-            for sale, urgent in self.wanted:
-                ledger.want_document(sale.seller, sale.store_digest, sale.root, urgent=urgent)
+            for sale, root, urgent in self.wanted:
+                ledger.want_document(sale.seller, sale.store_digest, root, urgent=urgent)
             for (state, reason), ids in self.states.items():
                 db.execute(
                     f"UPDATE purchases SET state = ?, reason = ? WHERE id IN ({_marks(ids)})",  # noqa: S608

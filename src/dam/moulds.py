@@ -7,6 +7,8 @@ in a backlog a part costs little more than its cryptography (bench/cpu_per_part.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from dam.abi_packing import FRAGMENT_PAD, FRAGMENT_TAIL
 from dam.hashing import keccak
 from dam.types import ZERO_ADDRESS, Address, Part, Terms
@@ -20,9 +22,20 @@ def _uint(value: int) -> bytes:
     return value.to_bytes(_WORD, "big")
 
 
+_INDEX = tuple(_uint(index) for index in range(256))
+_uint_again = lru_cache(maxsize=4096)(_uint)  # blocks, which many sales share
+
+
+@lru_cache(maxsize=4096)
 def address_word(address: Address) -> bytes:
     """An address as an ABI word."""
     return _PAD + bytes.fromhex(address[2:])
+
+
+@lru_cache(maxsize=64)
+def _proof_words(size: int) -> tuple[bytes, bytes]:
+    """Offset of the proof and of the fragment behind it; and the proof's length."""
+    return _uint(_HEAD) + _uint(_HEAD + _WORD + size), _uint(size // _WORD)
 
 
 class Mould:
@@ -40,6 +53,7 @@ class Mould:
         self, chain_id: int, market: Address, seller: Address, terms: Terms, me: Address
     ) -> None:
         self.terms = terms
+        self._stock = terms.stock
         self._me = address_word(me)
         self._seller = address_word(seller)
         self._domain = b"".join(
@@ -73,14 +87,14 @@ class Mould:
 
     def domain(self, copy: int) -> bytes:
         """As `hashing.domain`."""
-        return keccak(self._domain + _uint(copy if self.terms.stock else 0))
+        return keccak(self._domain + (_uint(copy) if self._stock else _INDEX[0]))
 
     def leaf(self, copy: int, part: Part, commitment: bytes) -> bytes:
         """As `hashing.part_leaf`, for the leaf of a sale of ``copy``."""
         words = b"".join(
             (
-                _uint(copy if self.terms.stock else 0),
-                _uint(part.index),
+                _uint(copy) if self._stock else _INDEX[0],
+                _INDEX[part.index],
                 self._me,
                 commitment,
                 part.secret_hash,
@@ -97,7 +111,7 @@ class Mould:
             (
                 self._seller,
                 address_word(buyer),
-                _uint(block),
+                _uint_again(block),
                 _uint(copy),
                 self._sale,
                 keccak(store_digest + keccak(keys) + self._escrow),
@@ -123,18 +137,18 @@ class Mould:
             proof: 32 bytes a step.
             fragment: 80 bytes.
         """
+        offsets, steps = _proof_words(len(proof))
         return b"".join(
             (
                 copy_id,
                 sale,
-                _uint(part.index),
+                _INDEX[part.index],
                 self._me,
                 commitment,
                 part.secret_hash,
                 part.salt,
-                _uint(_HEAD),
-                _uint(_HEAD + _WORD + len(proof)),
-                _uint(len(proof) // _WORD),
+                offsets,
+                steps,
                 proof,
                 FRAGMENT_TAIL,
                 fragment,

@@ -177,7 +177,11 @@ class Deliverer:
         """Decides on some sales, and saves all of it together."""
         moulds = [self._mould(sale.seller, sale.terms) for sale in group]
         places = [
-            (sale.document or 0, mould.terms.item_id, sale.copy if mould.terms.stock else 0)
+            (
+                (sale.version.document if sale.version else None) or 0,
+                mould.terms.item_id,
+                sale.copy if mould.terms.stock else 0,
+            )
             for sale, mould in zip(group, moulds, strict=True)
         ]
         backlog, decisions = Backlog(self._ledger, group, places), Decisions()
@@ -236,16 +240,17 @@ class Deliverer:
         backlog: Backlog,
         decisions: Decisions,
     ) -> None:
+        version = sale.version
         # The contract let the purchase pass only under the version in force.
-        if sale.digest is None or sale.digest != sale.store_digest:
+        if version is None or version.digest != sale.store_digest:
             self._end(decisions, sale, "refused", "store-not-in-force")
-        elif sale.document is None or sale.document_state == "wanted":
+        elif version.document is None or version.state == "wanted":
             # Even where it is too late: whether a part of ours was missed is worth knowing.
             if sale.state != "waiting":
-                decisions.wanted.append((sale, head < sale.deadline))
+                decisions.wanted.append((sale, version.root, head < sale.deadline))
                 decisions.mark(sale, "waiting", "document not read yet")
-        elif sale.document_state == "refused":
-            self._end(decisions, sale, "refused", "document-refused", sale.document_reason)
+        elif version.state == "refused":
+            self._end(decisions, sale, "refused", "document-refused", version.reason or "")
         elif parts := backlog.parts(place):
             self._serve(sale, mould, parts, head, backlog, decisions)
         elif refusals := self._shelf.refusals(*place):
