@@ -227,7 +227,14 @@ class Daemon:
         return Address(self.account.address)
 
     async def run(
-        self, path: Path, stop: Stop, *, poll: float, confirmations: int, ready: asyncio.Event
+        self,
+        path: Path,
+        stop: Stop,
+        *,
+        poll: float,
+        confirmations: int,
+        ready: asyncio.Event,
+        policy: SendPolicy | None = None,
     ) -> list[bytes]:
         """Runs until told to stop; returns what was signed, in the order of the nonces.
 
@@ -239,9 +246,13 @@ class Daemon:
         async with Endpoints([town.node.url], log=log) as rpc:
             market = Market(rpc, deployment)
             role = Deliverer(market, ledger, self.ring, self.address, log=log)
-            policy = SendPolicy(confirmations=confirmations)
             sender = Sender(
-                rpc, market, Signer(self.address, self.account), ledger, log=log, policy=policy
+                rpc,
+                market,
+                Signer(self.address, self.account),
+                ledger,
+                log=log,
+                policy=policy or SendPolicy(confirmations=confirmations),
             )
             reader = Reader(
                 market,

@@ -1,7 +1,7 @@
 """Which duties share a transaction.
 
 A batch is cheaper from two parts on: 21,000 gas and the deliverer's word are paid once (about
-47,200 gas for a part alone, 31,900 of two, 23,000 of ten, 21,700 of 24). But what shares a
+47,200 gas for a part alone, 33,900 of two, 23,000 of ten, 21,700 of 24). But what shares a
 transaction shares its fate, so by rule (docs/decisions/0018):
 
 1. Each part is simulated alone before it may join others; one that would fail never does.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from dam.profit import gas_of, paying, pays, worth_sending
 from dam.types import FALLBACK_BLOCKS, CopyId
 
 GWEI = 10**9
+ROOT = Path(__file__).parents[3]
 POLICY = SendPolicy()
 HEAD = 1_000
 
@@ -114,6 +117,14 @@ class TestProfit:
         assert not pays(job(fee=price * alone - 1), price, 1)
         assert pays(job(fee=price * (shared + 1)), price, 32)
         assert not pays(job(fee=price * (shared - 1)), price, 32)
+
+    @pytest.mark.parametrize(("shape", "steps"), [("1 item", 2), ("64 items, stock of 1,000", 12)])
+    def test_gas_is_what_the_bench_of_gas_measured(self, shape: str, steps: int) -> None:
+        lines = json.loads((ROOT / "bench" / "gas.json").read_bytes())[shape]
+        names = {"deliverFragment": 1}
+        names |= {f"deliverFragments of {n}, a part": n for n in (10, 50)}
+        for name, parts in names.items():
+            assert gas_of(parts, parts * steps) / parts == pytest.approx(lines[name], rel=0.02)
 
     def test_longer_proofs_cost_more(self) -> None:
         price = GWEI
