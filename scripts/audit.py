@@ -305,6 +305,9 @@ def write(rows: list[tuple[str, str, str, str]], full: bool) -> None:
         if stage in table:
             cells = [stage, *table[stage]]
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    wanted = [stage for stage in STAGES if full or stage not in ONLY_FULL]
+    if missing := [stage for stage in wanted if stage not in table]:
+        lines += ["", f"Not run yet on this contract: {', '.join(missing)}."]
     (ROOT / "docs" / f"{name}.md").write_text("\n".join(lines) + "\n", "utf-8")
 
 
