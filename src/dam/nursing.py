@@ -14,6 +14,8 @@ from dam.types import Address, BlockRef, Wei
 
 _LOOKS = 3
 """So often a used nonce is looked up before it counts as somebody else's."""
+_REACH = 64
+"""Blocks below the first attempt, in which a reorganisation may have moved it."""
 _CANCEL_GAS = 21_000
 
 
@@ -84,13 +86,46 @@ class Nurse:
                 receipts.setdefault(slot.id, receipt)
         if receipts:
             self._hand.checkpoint("F8")
+        whose = {}
+        for slot in slots:
+            if slot.id not in receipts:
+                self._missing[slot.id] = self._missing.get(slot.id, 0) + 1
+                if self._missing[slot.id] >= _LOOKS:
+                    whose[slot.id] = await self._used_in(slot, cursor)
         with self._ledger.transaction():
             for slot in slots:
                 receipt = receipts.get(slot.id)
                 if receipt is not None:
                     self._record(slot, receipt, cursor)
+                elif slot.id in whose:
+                    self._without_receipt(slot, cursor, *whose[slot.id])
+
+    async def _used_in(self, slot: Slot, cursor: BlockRef) -> tuple[int, bool | None]:
+        """The block that used a nonce up, and whether by a transaction of ours; -1, None: unknown.
+
+        A receipt that a node does not give proves nothing. The account's count at earlier blocks
+        does, if the node still has them.
+        """
+        high = cursor.number
+        low = max(0, min((one.block for one in slot.attempts), default=high) - _REACH)
+        try:
+            if (await self._hand.counts(hex(low)))[0] > slot.nonce:
+                return -1, None
+            while high - low > 1:
+                middle = (low + high) // 2
+                if (await self._hand.counts(hex(middle)))[0] > slot.nonce:
+                    high = middle
                 else:
-                    self._without_receipt(slot, cursor)
+                    low = middle
+            before, after = await self._hand.counts(hex(max(high - 1, 0)), hex(high))
+            block = await self._hand.rpc.call("eth_getBlockByNumber", hex(high), False)
+        except RpcRejectedError:
+            return -1, None
+        hashes = block.get("transactions") if isinstance(block, dict) else None
+        if not isinstance(hashes, list) or not before <= slot.nonce < after:
+            return -1, None
+        ours = {"0x" + tx.hex() for tx in self._outbox.hashes(slot.nonce)}
+        return high, not ours.isdisjoint(one for one in hashes if isinstance(one, str))
 
     def _record(self, slot: Slot, receipt: dict[str, Any], cursor: BlockRef) -> None:
         block = quantity(receipt.get("blockNumber"), "receipt block")
@@ -114,17 +149,25 @@ class Nurse:
             "transaction_final", tx=tx_hash, nonce=slot.nonce, block=block, gas=used
         )
 
-    def _without_receipt(self, slot: Slot, cursor: BlockRef) -> None:
-        if slot.attempts and not self._outbox.of_slot(slot.id):
-            # Its duties are done by the events: it was ours, only the receipt is not to be had.
-            self._outbox.close_slot(slot, "mined", block=cursor.number)
+    def _without_receipt(self, slot: Slot, cursor: BlockRef, block: int, ours: bool | None) -> None:
+        del self._missing[slot.id]
+        if ours is None:
+            # Done by the events, its duties were ours, too.
+            ours = bool(slot.attempts) and not self._outbox.of_slot(slot.id)
+            block = cursor.number if ours else block
+        if ours:
+            self._hand.log.info("receipt_missing", nonce=slot.nonce, block=block)
+            # Without its event, a duty was in a batch that reverted: each alone, next time.
+            self._outbox.part_company(slot.id)
+            self._outbox.close_slot(slot, "mined", block=block)
             return
-        self._missing[slot.id] = self._missing.get(slot.id, 0) + 1
-        if self._missing[slot.id] >= _LOOKS:
-            self._outbox.close_slot(slot, "lost")
-            self._hand.alert(
-                "foreign_transaction", nonce=slot.nonce, next_step="is the key elsewhere?"
-            )
+        self._outbox.close_slot(slot, "lost")
+        self._hand.alert(
+            "foreign_transaction",
+            nonce=slot.nonce,
+            block=block if block >= 0 else "unknown",
+            next_step="is the key elsewhere?",
+        )
 
     # ------------------------------------------------------------------------- not mined as yet
 

@@ -60,10 +60,11 @@ async def test_f78_a_delivery_in_the_same_block(ground: Ground, injected: Inject
     sales = await ground.buy(2)
     head = await ground.mine(sales[0].sale.block + FALLBACK_BLOCKS - await ground.block())
     assert head == sales[0].sale.block + FALLBACK_BLOCKS
-    # Two of three deliverers wake up with the very block in which the watchdog steps in.
+    # Two of three deliverers wake up with the very block in which the watchdog steps in. It asks
+    # what the block to come would say, pool and all, and they what the last one says: it is first.
+    await until_pool(ground, operator, 6)
     late = [await ground.deliverer(number).start() for number in (0, 1)]
     addresses = [one.actor.address for one in late]
-    await until_pool(ground, operator, 6)
     await until_pool(ground, addresses[0], 2)
     await until_pool(ground, addresses[1], 2)
     pool = await waiting(ground, operator, *addresses)

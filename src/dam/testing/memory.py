@@ -294,6 +294,11 @@ class MemoryChain:
                 return {"hash": text, "blockNumber": hex(block.number)}
         return {"hash": text, "blockNumber": None} if tx_hash in self.pool else None
 
+    def _eth_getBlockByNumber(self, tag: str, full: bool) -> Any:  # noqa: N802
+        assert not full
+        found = [block for block in self._blocks if block.number == int(tag, 16)]
+        return {"transactions": ["0x" + tx.hex() for tx in found[0].receipts]} if found else None
+
     def _eth_getTransactionReceipt(self, text: str) -> Any:  # noqa: N802
         tx_hash = bytes.fromhex(text[2:])
         for block in self._blocks:

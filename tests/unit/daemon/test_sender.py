@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dam.catalog_build import BuiltStore
+from dam.errors import ContractReverted
 from dam.outbox import Attempt
 from dam.rpc import RpcRejectedError, RpcTimeoutError
 from dam.sending import SendPolicy
@@ -22,6 +23,14 @@ def no_transactions(_: Any) -> bool:
 
 def all_transactions(_: Any) -> bool:
     return True
+
+
+def no_receipt(text: str) -> Any:
+    return None
+
+
+def always_reverts(sender: Any, to: Any, data: bytes, block: int) -> Any:
+    raise ContractReverted("DeliveryClosed")
 
 
 async def sent_one(world: World, built: BuiltStore) -> tuple[Daemon, Attempt, bytes]:
@@ -193,10 +202,49 @@ async def test_a_foreign_transaction_takes_the_nonce(world: World, built: BuiltS
 
 
 async def test_a_receipt_that_never_comes(world: World, built: BuiltStore) -> None:
-    """F30: the event says that it is done."""
-    world.chain._eth_getTransactionReceipt = lambda _: None  # type: ignore[method-assign]
+    """F30: the block that used the nonce up says that it was ours."""
+    world.chain._eth_getTransactionReceipt = no_receipt  # type: ignore[method-assign]
     sold = world.buy(built, "coupon")
-    await world.ticks(blocks=10)
+    await world.ticks(blocks=14)
+    assert_delivered_once(world, sold)
+    assert not world.daemon.outbox.live()
+    assert not world.daemon.events("foreign_transaction")
+    assert world.daemon.events("receipt_missing")
+
+
+async def test_a_reverted_one_without_receipt_is_nobody_elses(
+    world: World, built: BuiltStore
+) -> None:
+    """No event tells of it, and no receipt: the block does."""
+    daemon, first, sold = await sent_one(world, built)
+    world.chain._eth_getTransactionReceipt = no_receipt  # type: ignore[method-assign]
+    execute = world.chain._execute
+    world.chain._execute = always_reverts  # type: ignore[method-assign]
+    world.chain.accepts = all_transactions
+    await world.ticks(daemon, blocks=1)
+    assert first.hash in [tx for b in world.chain._blocks for tx in b.receipts]
+    world.chain._execute = execute  # type: ignore[method-assign]
+    await world.ticks(daemon, blocks=16)
+    assert [log.by for log in world.chain.delivered(sold)] == [daemon.address]  # type: ignore[arg-type]
+    assert [status for _, status in world.chain.mined(daemon.address)] == [0, 1]
+    assert not daemon.events("foreign_transaction")
+
+
+@pytest.mark.parametrize("forgetful", ["eth_getTransactionCount", "eth_getBlockByNumber"])
+async def test_a_node_without_old_state(world: World, built: BuiltStore, forgetful: str) -> None:
+    """Then the events alone say that it was ours."""
+    answer = getattr(world.chain, "_" + forgetful)
+
+    def young(*params: Any) -> Any:
+        old = params[-1] if forgetful == "eth_getTransactionCount" else params[0]
+        if old.startswith("0x") and int(old, 16) < world.chain.height - 4:
+            raise RpcRejectedError(forgetful, -32000, "missing trie node")
+        return answer(*params)
+
+    setattr(world.chain, "_" + forgetful, young)
+    world.chain._eth_getTransactionReceipt = no_receipt  # type: ignore[method-assign]
+    sold = world.buy(built, "coupon")
+    await world.ticks(blocks=16)
     assert_delivered_once(world, sold)
     assert not world.daemon.outbox.live()
     assert not world.daemon.events("foreign_transaction")
