@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from anvil_market import QUICK_BLOCKS
-from reference import Item
+from reference import Item, Sale
 from world import ETHER, GOOD_KEY, PEOPLE, RULES, World
 
 from dam.hashing import keccak, terms_leaf
@@ -51,6 +51,13 @@ def view(world: World, name: str, *args: Any) -> Any:
     data = world.contract.call(name, *args)
     _, [answer] = world.chain.read(world.market, [(world.market, data)])
     return world.contract.result(name, answer)
+
+
+def topics(world: World) -> list[bytes]:
+    """What the market's logs of the newest block are called."""
+    at = hex(world.chain.head)
+    wanted = {"fromBlock": at, "toBlock": at, "address": world.market}
+    return [bytes.fromhex(log["topics"][0][2:]) for log in world.chain.rpc("eth_getLogs", wanted)]
 
 
 # ------------------------------------------------------------------------------------- slashes
@@ -194,6 +201,79 @@ def test_two_withdrawals_of_one_transaction_do_not_lock_each_other_out(world: Wo
     both = world.wallet.call("runBoth", world.market, pay, pay)
     world.chain.send(world.chain.accounts[0], world.at["wal"], both)
     assert view(world, "sellerStakes", world.at["wal"]) == 2 * ETHER - 2
+
+
+# ---------------------------------------------------------------------------------- deliverers
+
+
+def test_an_owner_is_named_only_where_it_is_somebody_else(world: World) -> None:
+    dan, dee = world.at["dan"], world.at["dee"]
+    named = keccak(b"DelivererOwnerSet(address,address)")
+    do(world, "dan", "stakeAsDelivererFor", dan, GOOD_KEY, value=STAKE)
+    assert named not in topics(world)
+    do(world, "dee", "stakeAsDelivererFor", dan, GOOD_KEY, value=STAKE)
+    assert named in topics(world)
+    assert said(world, "dan", "requestExit", dan) is None
+    assert said(world, "dan", "requestExit", dee) is None
+    assert said(world, "dee", "requestExit", dee) == "NotAllowed"
+
+
+def test_a_new_key_is_a_point(world: World) -> None:
+    dan = world.at["dan"]
+    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
+    assert said(world, "dan", "rotateDelivererKey", dan, bytes(32)) == "InvalidKey"
+    assert said(world, "dan", "rotateDelivererKey", dan, GOOD_KEY) is None
+
+
+def test_an_exit_that_is_cancelled_is_none(world: World) -> None:
+    dan = world.at["dan"]
+    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
+    assert said(world, "dan", "cancelExit", dan) == "ExitNotRequested"
+    first = do(world, "dan", "requestExit", dan) + RULES.exit
+    assert said(world, "dan", "requestExit", dan) == "ExitRequested"
+    do(world, "dan", "cancelExit", dan)
+    assert said(world, "dan", "cancelExit", dan) == "ExitNotRequested"
+    leave = ("withdrawDelivererStake", dan, dan)
+    assert said(world, "dan", *leave, block=first) == "ExitNotRequested"
+    assert said(world, "dan", "requestExit", dan) is None
+
+
+@pytest.mark.usefixtures("richest")
+def test_earnings_fit_their_bits(world: World) -> None:
+    """Whose earnings are full withdraws them, and goes on."""
+    most, left = 2**96 - 1, 100
+    fees = (most - left, left, left + 1)
+    items = [Item(f"{fee}", "usd", 0, fee, 0, 0, 1, 1, 1, "") for fee in fees]
+    goods = [world.goods(item, False, [["dan"]]) for item in items]
+    tree = MerkleTree([terms_leaf(one.terms) for one in goods])
+    digest = keccak(b"document")
+    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
+    do(world, "sam", "stakeAsSeller", value=most)
+    do(world, "sam", "createStore", digest, tree.root)
+    parts = []
+    for item, one in zip(items, goods, strict=True):
+        proof = tree.proof(terms_leaf(one.terms))
+        do(
+            world,
+            "bea",
+            "buyItem",
+            world.at["sam"],
+            astuple(one.terms),
+            proof,
+            digest,
+            0,
+            [GOOD_KEY],
+        )
+        sale = Sale(item, "sam", "bea", ("dan",), world.chain.head)
+        parts.append(astuple(world.bought(sale, one, 0, digest).delivery(0)))
+        if item is items[0]:
+            do(world, "dan", "deliverFragment", parts[0])
+            do(world, "sam", "stakeAsSeller", value=most - left)
+    assert said(world, "dan", "deliverFragment", parts[2]) == "AmountTooLarge"
+    do(world, "dan", "deliverFragment", parts[1])
+    assert said(world, "dan", "deliverFragment", parts[2]) == "AmountTooLarge"
+    do(world, "dan", "withdrawEarnings", world.at["dan"], world.at["dan"])
+    assert said(world, "dan", "deliverFragment", parts[2]) is None
 
 
 # ----------------------------------------------------------------------------------- purchases
