@@ -1,0 +1,124 @@
+"""F48, F49: the ledger's file is spoiled, or is one of yesterday: what counts is on the chain."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from demo.world import DAM
+from tests.faults.ground import Ground, Process
+from tests.faults.oracle import oracle
+from tests.faults.table import Injected, fault
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+SPOILED = ("purchases", "delivered", "documents", "jobs")
+RECOVER = (*DAM, "deliverer", "recover", "--yes")
+
+
+@fault(
+    48,
+    "corrupt database: refuse, rebuild from the chain",
+    by="H",
+    breaks="src/dam/migrations.py:check(db)\n",
+    instead="pass\n",
+)
+async def test_f48_a_ledger_with_spoiled_pages(ground: Ground, injected: Injected) -> None:
+    """Spoiled while a delivery waits in the pool that only this ledger knew of."""
+    daemon = await ground.process().start()
+    await one_mined_and_one_in_the_pool(ground, daemon)
+    path = daemon.ledger
+    spoiled = spoil(path, injected)
+
+    # Started again and again, as a supervisor would: it says what to do, and touches nothing.
+    for times in (1, 2):
+        await daemon.start(ready=False)
+        assert await daemon.wait() == 2, daemon.tail()
+        refusals = daemon.logged("cannot_run")
+        assert len(refusals) == times
+        assert "run `dam deliverer recover`" in refusals[-1]["reason"]
+    assert path.read_bytes() == spoiled
+
+    recovery = ground.process(command=RECOVER)
+    await recovery.start(ready=False)
+    assert await recovery.wait() == 0, recovery.text()
+    [aside] = path.parent.glob("*.aside-*Z")
+    assert aside.read_bytes() == spoiled
+
+    await daemon.start()
+    await the_rest_is_delivered_once(ground, daemon)
+
+
+@fault(
+    49,
+    "old database restored: the chain wins",
+    by="H",
+    breaks="src/dam/dispatch.py:if room <= 0 or self._wait_for(strangers, jobs, head):",
+    instead="if room <= 0:",
+)
+async def test_f49_an_old_copy_of_the_ledger(ground: Ground, injected: Injected) -> None:
+    """Since the copy, one sale was delivered, and another's delivery waits in the pool."""
+    daemon = await ground.process().start()
+    await ground.buy()
+    await ground.until_delivered()
+    assert await daemon.stop() == 0
+    path = daemon.ledger
+    old = ground.scratch / "yesterday.sqlite"
+    shutil.copy(path, old)
+
+    await daemon.start()
+    await one_mined_and_one_in_the_pool(ground, daemon)
+    shutil.copy(old, path)
+    injected.add("old ledger put back")
+    assert len(daemon.query("SELECT 1 FROM purchases")) == 1
+
+    await daemon.start()
+    # Without a block, so that what it does about the sale in the pool shows there.
+    await ground.wait(
+        lambda: daemon.logged("unknown_transactions") or len(daemon.logged("sending")) > 3,
+        "it decides about the sale that it does not know any more",
+    )
+    await the_rest_is_delivered_once(ground, daemon)
+    assert not daemon.logged("foreign_transaction")
+
+
+async def one_mined_and_one_in_the_pool(ground: Ground, daemon: Process) -> None:
+    """Two sales more: the first one's delivery is mined, the other's waits, the daemon is off."""
+    await ground.buy()
+    await ground.until_delivered()
+    await ground.settle_down()
+    sent = len(daemon.logged("sent"))
+    await ground.buy()
+    await ground.mine(ground.confirmations)
+    await daemon.event("sent", sent + 1)
+    assert await daemon.stop() == 0
+
+
+async def the_rest_is_delivered_once(ground: Ground, daemon: Process) -> None:
+    """And one sale more, which the ledger has never seen."""
+    before = len(ground.sold)
+    await ground.buy()
+    await ground.until_delivered(daemon)
+    await ground.settle_down()
+    assert await oracle(ground) == {"delivered": before + 1}
+    assert len(await ground.delivered()) == before + 1
+    assert await daemon.stop() == 0
+
+
+def spoil(path: Path, injected: Injected) -> bytes:
+    """Noise in the place of what stands first in each of some tables, which opening never reads."""
+    assert not Path(f"{path}-wal").exists(), "what is in the log of changes would mend the pages"
+    with closing(sqlite3.connect(path)) as db:
+        [[size]] = db.execute("PRAGMA page_size").fetchall()
+        roots = dict(db.execute("SELECT name, rootpage FROM sqlite_schema WHERE type = 'table'"))
+    noise, data = random.Random(48), bytearray(path.read_bytes())
+    for name in SPOILED:
+        start = (roots[name] - 1) * size
+        data[start : start + size] = noise.randbytes(size)
+        injected.add("spoiled page")
+    path.write_bytes(data)
+    return bytes(data)
