@@ -149,7 +149,8 @@ class Dispatcher:
     async def _simulated(self, jobs: Sequence[Job], head: int) -> list[Job]:
         """The jobs that would succeed now; the others are postponed or ended by rule."""
         calls = self._hand.calls
-        asked = [
+        # One after the other: the calldata of a whole backlog is megabytes, and twice that as text.
+        asked = (
             (
                 calls.address,
                 encode_job(calls, self._ledger, job),
@@ -157,7 +158,7 @@ class Dispatcher:
                 "pending" if self._strangers or job.not_before > head else "latest",
             )
             for job in jobs
-        ]
+        )
         ready, failed = [], []
         for job, answer in zip(jobs, await self._hand.ask("eth_call", asked), strict=True):
             if isinstance(answer, ContractReverted):
@@ -257,7 +258,8 @@ class Dispatcher:
         if not groups:
             return
         to = self._hand.calls.address
-        saved = []
+        saved: list[Attempt] = []
+        loads: list[tuple[int, list[Job]]] = []
         with self._ledger.transaction():
             for jobs, data, gas in groups:
                 while nonce in taken:
@@ -267,9 +269,11 @@ class Dispatcher:
                 fees = offer(price, left, self._policy)
                 if fees is None:
                     continue
-                slot = self._outbox.open_slot(nonce, jobs)
+                slot = self._outbox.open_slot(nonce)
+                loads.append((slot, jobs))
                 saved.append(self._hand.save(slot, nonce, head, to, data, gas, fees))
                 nonce += 1
+            self._outbox.carry(loads)
         self._tell([jobs for jobs, _, _ in groups], saved, head)
         self._hand.checkpoint("F6")
         await self._hand.send(saved, head)

@@ -100,8 +100,7 @@ class Proofs:
         if len(proved) < self._most:
             # Not the leaves: each is looked at once.
             for step in range(1, len(path)):
-                at = 32 * step
-                sibling, rest = proof[at : at + 32], proof[at + 32 :]
-                proved[path[step]] = sibling + rest
-                proved[sibling] = path[step] + rest
+                at, node = 32 * step, path[step]
+                proved[node] = proof[at:]
+                proved[proof[at : at + 32]] = node + proof[at + 32 :]
         return True

@@ -245,7 +245,7 @@ class Nurse:
             if fees is not None:
                 self._hand.log.warning("nonce_gap", nonce=free)
                 with self._ledger.transaction():
-                    slot = self._outbox.open_slot(free, ())
+                    slot = self._outbox.open_slot(free)
                 to = self._hand.address
                 await self._sign_and_send(slot, free, head, to, b"", _CANCEL_GAS, fees)
 

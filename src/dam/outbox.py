@@ -9,8 +9,9 @@ so: a slot that is mined without them puts its jobs back to ``due``.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from dam.abi_packing import pack_delivery
@@ -25,6 +26,8 @@ ALONE = "alone"
 """Reason of a job that shares no transaction any more: a batch of it reverted."""
 UNPROFITABLE = "unprofitable"
 """Reason of a job that waits for cheaper gas."""
+_ROWS = 128
+"""To a statement."""
 _WORD = 32
 _PURCHASE_BLOCK, _FEE, _PROOF = 3 * _WORD, 8 * _WORD, 18 * _WORD
 """Where these words of a packed `Delivery` begin."""
@@ -156,14 +159,18 @@ class Outbox:
                 if packed
             ],
         )
-        return self._db.executemany(
-            "INSERT INTO jobs (purchase, copy_id, kind, idx, body, not_before, deadline) "
-            "VALUES (?, ?, ?, ?, '', ?, ?) ON CONFLICT (purchase, kind, idx) DO NOTHING",
-            [
-                (purchase, copy_id, kind, index, not_before, deadline)
-                for purchase, copy_id, kind, index, _, not_before, deadline in jobs
-            ],
-        ).rowcount
+        rows = [
+            (purchase, copy_id, kind, index, "", not_before, deadline)
+            for purchase, copy_id, kind, index, _, not_before, deadline in jobs
+        ]
+        return sum(
+            self._db.execute(
+                "INSERT INTO jobs (purchase, copy_id, kind, idx, body, not_before, deadline) "  # noqa: S608
+                f"VALUES {marks} ON CONFLICT (purchase, kind, idx) DO NOTHING",
+                values,
+            ).rowcount
+            for marks, values in _together(rows)
+        )
 
     def due(self, block: int, *, limit: int = 512) -> list[Job]:
         """Jobs that may stand in ``block``, the most urgent first, those without profit last.
@@ -263,18 +270,27 @@ class Outbox:
         rows = self._db.execute("SELECT nonce FROM slots WHERE state = 'live' ORDER BY nonce")
         return [row["nonce"] for row in rows]
 
-    def open_slot(self, nonce: int, jobs: Sequence[Job]) -> int:
-        """Takes a nonce for these jobs, and returns the slot's row id."""
+    def open_slot(self, nonce: int) -> int:
+        """Takes a nonce, and returns the slot's row id; `carry` puts jobs into it."""
         slot = self._db.execute("INSERT INTO slots (nonce) VALUES (?)", (nonce,)).lastrowid
         assert slot is not None
-        marks = ", ".join("?" * len(jobs))
-        self._db.execute(
-            "UPDATE jobs SET state = 'live', slot = ?, "  # noqa: S608
-            "reason = CASE reason WHEN 'alone' THEN 'alone' ELSE '' END "
-            f"WHERE id IN ({marks})",
-            (slot, *(job.id for job in jobs)),
-        )
         return slot
+
+    def carry(self, loads: Iterable[tuple[int, Sequence[Job]]]) -> None:
+        """Makes jobs live, each in its slot.
+
+        Args:
+            loads: A slot's row id, and what its transactions carry.
+        """
+        # In the order of the rows: the indexes are then written from one end to the other.
+        pairs = sorted((job.id, slot) for slot, jobs in loads for job in jobs)
+        for marks, values in _together(pairs):
+            self._db.execute(
+                "UPDATE jobs SET state = 'live', slot = load.column2, "  # noqa: S608
+                "reason = CASE reason WHEN 'alone' THEN 'alone' ELSE '' END "
+                f"FROM (VALUES {marks}) AS load WHERE jobs.id = load.column1",
+                values,
+            )
 
     def add_attempt(
         self,
@@ -355,6 +371,18 @@ _JOB = (
     "ON bodies.id = jobs.purchase * 64 + jobs.idx * 2 + (jobs.kind = 'supply')"
 )
 _BODY = 5
+
+
+def _together(rows: Sequence[tuple[object, ...]]) -> Iterator[tuple[str, list[object]]]:
+    """Marks and values of statements over many rows each.
+
+    Where a row touches several indexes, a statement for each costs twice as much: SQLite looks for
+    its place in all of them anew.
+    """
+    for at in range(0, len(rows), _ROWS):
+        some = rows[at : at + _ROWS]
+        mark = f"({', '.join('?' * len(some[0]))})"
+        yield ", ".join([mark] * len(some)), list(chain.from_iterable(some))
 
 
 def _urgency(job: Job) -> tuple[bool, int, int]:

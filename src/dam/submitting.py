@@ -6,7 +6,7 @@ bytes that can be sent again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dam.errors import ContractReverted, RpcError
@@ -82,7 +82,7 @@ class Submitter:
         return [quantity(count, method) for count in found]
 
     async def ask(
-        self, method: str, calls: Sequence[tuple[Address, bytes, str]]
+        self, method: str, calls: Iterable[tuple[Address, bytes, str]]
     ) -> list[Any | ContractReverted | RpcRejectedError]:
         """``eth_call`` or ``eth_estimateGas`` of many calls, in requests of a bounded size.
 

@@ -175,28 +175,17 @@ class Deliverer:
 
     async def _decide_group(self, group: list[Candidate], head: int) -> None:
         """Decides on some sales, and saves all of it together."""
-        moulds = [self._mould(sale.seller, sale.terms) for sale in group]
-        places = [
-            (
-                (sale.version.document if sale.version else None) or 0,
-                mould.terms.item_id,
-                sale.copy if mould.terms.stock else 0,
-            )
-            for sale, mould in zip(group, moulds, strict=True)
-        ]
-        backlog, decisions = Backlog(self._ledger, group, places), Decisions()
-        for number, sale in enumerate(group):
+        decisions = Decisions()
+        ready = self._laid_out(group, decisions)
+        sales, places = [sale for sale, _, _ in ready], [place for _, _, place in ready]
+        backlog = Backlog(self._ledger, sales, places)
+        for number, (sale, mould, place) in enumerate(ready):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
             try:
-                self._decide(sale, moulds[number], places[number], head, backlog, decisions)
-            except sqlite3.OperationalError:
-                raise
-            except Exception as error:  # one sale must never stop all the others
-                if of_the_host(error):
-                    raise
-                self._log.exception("internal_error", sale=sale.copy_id)
-                self._end(decisions, sale, "refused", "internal-error", type(error).__name__)
+                self._decide(sale, mould, place, head, backlog, decisions)
+            except Exception as error:  # noqa: BLE001 - told and ended there, or raised again
+                self._stumbled(sale, error, decisions)
         self._tell_served(group, decisions, head)
         try:
             decisions.save(self._ledger, self._outbox)
@@ -210,6 +199,32 @@ class Deliverer:
             refusal = Decisions()
             self._end(refusal, group[0], "refused", "internal-error", type(error).__name__)
             refusal.save(self._ledger, self._outbox)
+
+    def _laid_out(
+        self, group: list[Candidate], decisions: Decisions
+    ) -> list[tuple[Candidate, Mould, Place]]:
+        """Each sale with its mould, and where our parts of it would be."""
+        ready = []
+        for sale in group:
+            try:
+                mould = self._mould(sale.seller, sale.terms)
+                document = sale.version.document if sale.version else None
+                copy = sale.copy if mould.terms.stock else 0
+                ready.append((sale, mould, (document or 0, mould.terms.item_id, copy)))
+            except Exception as error:  # noqa: BLE001 - told and ended there, or raised again
+                self._stumbled(sale, error, decisions)
+        return ready
+
+    def _stumbled(self, sale: Candidate, error: Exception, decisions: Decisions) -> None:
+        """Ends a sale that we fail at: one must never stop all the others.
+
+        Raises:
+            Exception: The error itself, if it is the machine's and not the sale's.
+        """
+        if isinstance(error, sqlite3.OperationalError) or of_the_host(error):
+            raise error
+        self._log.exception("internal_error", sale=sale.copy_id)
+        self._end(decisions, sale, "refused", "internal-error", type(error).__name__)
 
     def _new_mould(self, seller: Address, terms: str) -> Mould:
         binding = self._ledger.binding
@@ -361,7 +376,7 @@ class Deliverer:
         about = {
             "sale": sale.copy_id,
             "seller": sale.seller,
-            "item": load_terms(sale.terms).item_id,
+            "item": _item(sale),
             "block": sale.block,
             "reason": reason,
         }
@@ -375,3 +390,11 @@ class Deliverer:
             "UPDATE purchases SET state = 'done' WHERE state = 'serving' AND NOT EXISTS "
             "(SELECT 1 FROM jobs WHERE purchase = purchases.id AND jobs.state IN ('due', 'live'))"
         )
+
+
+def _item(sale: Candidate) -> bytes | None:
+    """The item, for log and journal; None: it may be its terms that cannot be read."""
+    try:
+        return load_terms(sale.terms).item_id
+    except (ValueError, TypeError, LookupError):
+        return None

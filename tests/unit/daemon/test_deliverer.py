@@ -181,6 +181,29 @@ async def test_waits_for_a_document_and_then_serves(world: World, built: BuiltSt
     assert_delivered_once(world, soon, late)
 
 
+@pytest.mark.parametrize("terms", ["[", "[7]", '["aa"]', '{"a": 1}'])
+async def test_a_sale_that_cannot_be_read_stops_no_other(
+    world: World, built: BuiltStore, terms: str
+) -> None:
+    """Its row is damaged, say: it is refused by name, and those on the same page are served."""
+    name = Cid("dag-json", built.digest)
+    hidden = world.blocks.blocks.pop(name)
+    bad, good = world.buy(built, "coupon"), world.buy(built, "code", 1)
+    await world.ticks(blocks=4)
+    assert len(world.daemon.ledger.sales("waiting")) == 2
+    for daemon in world.deliverers:
+        daemon.ledger.db.execute("UPDATE purchases SET terms = ? WHERE copy_id = ?", (terms, bad))
+    world.blocks.blocks[name] = hidden
+    await world.ticks()
+    assert_delivered_once(world, good)
+    assert not world.chain.delivered(bad)
+    for daemon in world.deliverers:
+        assert refusals(daemon) == ["internal-error"]
+        assert daemon.events("purchase_refused")[0]["sale"] == bad
+        # Once: it is not looked at with every block.
+        assert len(daemon.events("internal_error")) == 1
+
+
 async def test_refuses_ciphertext_copied_with_its_page_key(world: World, built: BuiltStore) -> None:
     """The thief's page opens for us with no tag of his domain: refused aloud, and not served."""
     await world.ticks(blocks=3)
