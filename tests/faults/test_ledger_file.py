@@ -79,7 +79,7 @@ async def test_f49_an_old_copy_of_the_ledger(ground: Ground, injected: Injected)
     await daemon.start()
     # Without a block, so that what it does about the sale in the pool shows there.
     await ground.wait(
-        lambda: daemon.logged("unknown_transactions") or len(daemon.logged("sending")) > 3,
+        lambda: bool(daemon.logged("unknown_transactions")) or len(daemon.logged("sending")) > 3,
         "it decides about the sale that it does not know any more",
     )
     await the_rest_is_delivered_once(ground, daemon)
