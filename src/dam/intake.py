@@ -50,11 +50,13 @@ _PURCHASED, _DELIVERED, _SETTLED = (
     "0x" + market_abi().topic(name).hex()
     for name in ("ItemPurchased", "FragmentDelivered", "SaleSettled")
 )
+_MOST_LOGS = 2**32
+"""No block has so many; the ledger's integers have 64 bits."""
 _W = 32
 _ZERO12, _ZERO24, _ZERO31 = bytes(12), bytes(24), bytes(31)
-_HEAD = Struct(">32s 24s Q 384s 32s 32s")
-"""Data of ItemPurchased before the keys: digest, a word with the copy, terms, place of the keys
-and their number."""
+_HEAD = Struct(">32s 24s q 384s 32s 32s")
+"""Data of ItemPurchased before the keys: digest, a word with the copy (as `rows.signed` has it),
+terms, place of the keys and their number."""
 _KEYS_AT = (15 * _W).to_bytes(_W, "big")
 _FRAGMENT_MIDDLE = (4 * _W).to_bytes(_W, "big") + FRAGMENT_TAIL
 _FRAGMENT_SIZE = 5 * _W + FRAGMENT_BYTES + len(FRAGMENT_PAD)
@@ -104,6 +106,8 @@ def place(raws: Sequence[RawLog], address: str, first: int, last: int) -> list[P
         index = indexes.get(raw.log_index)
         if index is None:
             index = indexes[raw.log_index] = quantity(raw.log_index, "log's index")
+            if index >= _MOST_LOGS:
+                raise RpcBadReplyError("forged log: of no place that a block has")
         if number < before[0] or (number == before[0] and index <= before[1]):
             ordered = False
         before = number, index

@@ -23,7 +23,7 @@ from dam import archive, migrations, rollbacks
 from dam.errors import LedgerUnusableError, Permanent
 from dam.records import load_keys, load_terms
 from dam.rollbacks import Rollback as Rollback
-from dam.rows import PurchaseRow, Rows, VersionRow, rows_of
+from dam.rows import PurchaseRow, Rows, VersionRow, rows_of, unsigned
 from dam.types import (
     Address,
     BlockRef,
@@ -431,7 +431,7 @@ def _sale(row: sqlite3.Row) -> SaleRow:
         seller=Address(row["seller"]),
         buyer=Address(row["buyer"]),
         store_digest=row["store_digest"],
-        copy=row["copy"],
+        copy=unsigned(row["copy"]),
         terms=load_terms(row["terms"]),
         keys=load_keys(row["keys"]),
         at=LogRef(

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from dam.abi_packing import FRAGMENT_PAD, FRAGMENT_TAIL
 from dam.hashing import keccak
+from dam.rows import unsigned
 from dam.types import ZERO_ADDRESS, Address, Part, Terms
 
 _WORD = 32
@@ -86,14 +87,14 @@ class Mould:
         )
 
     def domain(self, copy: int) -> bytes:
-        """As `hashing.domain`."""
-        return keccak(self._domain + (_uint(copy) if self._stock else _INDEX[0]))
+        """As `hashing.domain`. Here and below, ``copy`` may be as in the ledger (`rows.signed`)."""
+        return keccak(self._domain + (_uint(unsigned(copy)) if self._stock else _INDEX[0]))
 
     def leaf(self, copy: int, part: Part, commitment: bytes) -> bytes:
         """As `hashing.part_leaf`, for the leaf of a sale of ``copy``."""
         words = b"".join(
             (
-                _uint(copy) if self._stock else _INDEX[0],
+                _uint(unsigned(copy)) if self._stock else _INDEX[0],
                 _INDEX[part.index],
                 self._me,
                 commitment,
@@ -112,7 +113,7 @@ class Mould:
                 self._seller,
                 address_word(buyer),
                 _uint_again(block),
-                _uint(copy),
+                _uint(unsigned(copy)),
                 self._sale,
                 keccak(store_digest + keccak(keys) + self._escrow),
             )

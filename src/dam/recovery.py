@@ -20,6 +20,7 @@ from dam import migrations
 from dam.errors import LedgerError
 from dam.hashing import copy_id
 from dam.ledger import Binding, Ledger
+from dam.rows import unsigned
 from dam.types import Address
 
 _COMPANIONS = ("-wal", "-shm")
@@ -195,7 +196,7 @@ def _read(db: sqlite3.Connection, rows: dict[Key, tuple[bytes, bytes]]) -> str:
         try:
             query = f"SELECT * FROM sealed WHERE orphaned = 0 ORDER BY {order}"  # noqa: S608
             for row in db.execute(query):
-                place = copy_id(Address(row["seller"]), row["item_id"], row["copy"])
+                place = copy_id(Address(row["seller"]), row["item_id"], unsigned(row["copy"]))
                 rows[place, row["idx"]] = (row["buyer_key"], row["fragment"])
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             fault = str(error)

@@ -24,7 +24,7 @@ from dam.types import (
 
 PurchaseRow: TypeAlias = tuple[int, bytes, int, bytes, int, bytes, str, str, bytes, int, str, bytes]
 """Block, block hash, log index, transaction, timestamp, copyId, seller, buyer, digest of the store,
-copy, terms (`records.dump_terms`), keys (`records.dump_keys`)."""
+copy (`signed`), terms (`records.dump_terms`), keys (`records.dump_keys`)."""
 VersionRow: TypeAlias = tuple[int, bytes, int, str, bytes, bytes]
 """Block, block hash, log index, seller, digest, root."""
 DeliveredRow: TypeAlias = tuple[int, bytes, int, bytes, int, str, bool]
@@ -34,6 +34,16 @@ TurnRow: TypeAlias = tuple[int, bytes, int, bytes, str]
 
 
 _terms_text = lru_cache(maxsize=1024)(dump_terms)  # the same for every sale of an item
+
+
+def signed(copy: int) -> int:
+    """A copy's number as SQLite keeps 64 bits: as an integer with a sign."""
+    return copy - 2**64 if copy >= 2**63 else copy
+
+
+def unsigned(kept: int) -> int:
+    """The copy's number again."""
+    return kept % 2**64
 
 
 @dataclass(slots=True)
@@ -81,7 +91,7 @@ def rows_of(logs: Iterable[MarketLog]) -> Rows:
                     log.seller,
                     log.buyer,
                     log.store_digest,
-                    log.copy,
+                    signed(log.copy),
                     _terms_text(log.terms),
                     dump_keys(log.keys),
                 )

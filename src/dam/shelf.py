@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from dam.ledger import Ledger
 from dam.records import dump_proof, dump_terms, load_proof, load_terms
+from dam.rows import signed
 from dam.types import Address, CopyId, Terms
 
 NO_COPY = -1
@@ -206,7 +207,7 @@ class Shelf:
         row = self._db.execute(
             "SELECT purchase FROM sealed WHERE seller = ? AND item_id = ? AND copy = ? "
             "AND idx = ? AND orphaned = 0",
-            (seller, item_id, copy, index),
+            (seller, item_id, signed(copy), index),
         ).fetchone()
         return None if row is None else int(row["purchase"])
 
@@ -246,10 +247,11 @@ class Shelf:
         Raises:
             sqlite3.IntegrityError: It is sealed to another buyer already.
         """
+        seller, item_id, copy, index = place
         self._db.execute(
             "INSERT INTO sealed (seller, item_id, copy, idx, purchase, buyer_key, fragment) "
             "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (purchase, idx) DO NOTHING",
-            (*place, purchase, buyer_key, fragment),
+            (seller, item_id, signed(copy), index, purchase, buyer_key, fragment),
         )
 
     # -------------------------------------------------------------------------------------- pins

@@ -12,7 +12,7 @@ from eth_abi.abi import encode as abi_encode
 from dam.abi_codec import Entry, market_abi
 from dam.hashing import checksum, copy_id
 from dam.intake import Intake, place, records
-from dam.rows import rows_of
+from dam.rows import rows_of, unsigned
 from dam.rpc import RawLog, RpcBadReplyError
 from dam.types import DisputeOpened, FragmentDelivered, Purchase, SaleClosed, StoreVersion
 
@@ -79,6 +79,16 @@ def test_every_event_gives_the_rows_of_its_record() -> None:
     assert found == rows_of(by_way_of_records)
     assert sum(isinstance(record, kept) for record in by_way_of_records) == 9
     assert found.count == len(EVENTS)
+
+
+@pytest.mark.parametrize("copy", [0, 2**63 - 1, 2**63, 2**64 - 1])
+def test_any_copy_that_the_contract_sells_fits_into_the_ledger(copy: int) -> None:
+    placed = place([log("ItemPurchased", copy=copy)], MARKET, 0, 100)
+    found = Intake().rows(placed)
+    assert found == rows_of(records(placed))
+    [row] = found.purchases
+    assert unsigned(row[9]) == copy
+    assert -(2**63) <= row[9] < 2**63
 
 
 def test_what_is_remembered_changes_nothing() -> None:
@@ -185,6 +195,7 @@ def test_forgeries_of_what_is_kept(name: str) -> None:
         {"block_hash": "0x" + "06" * 32},
         {"log_index": "-1"},
         {"log_index": "0x"},
+        {"log_index": hex(2**63)},  # more than the ledger's integers hold
     ],
 )
 def test_places_that_cannot_be(change: dict[str, Any]) -> None:
