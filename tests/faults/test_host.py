@@ -246,7 +246,7 @@ async def test_f51_no_file_descriptors(ground: Ground, proxy: RpcProxy, injected
 @fault(
     52,
     "memory cap: large hostile stores at once",
-    breaks="src/dam/catalog.py:await self._turn.take()",
+    breaks="src/dam/catalog.py:await turn.take()",
 )
 async def test_f52_memory_is_capped(ground: Ground, injected: Injected) -> None:
     """Eight stores of sixty megabytes each, from one block; the oracle looks at the peak."""
@@ -366,7 +366,7 @@ async def test_f54_a_blocked_loop(ground: Ground, injected: Injected) -> None:
         await daemon.event("standing_still")
         supervisor.hear()
         await until(lambda: ask(port, "healthz")[0] == 503, "it still says that it is well")
-        [line] = daemon.logged("loop_blocked")
+        line = await daemon.event("loop_blocked")
         injected.add("second blocked", int(line["seconds"]))
         assert (await asyncio.to_thread(ask, port, "readyz"))[0] == 503
         assert not supervisor.hear(), "a manager would take it for alive"

@@ -37,7 +37,7 @@ async def test_f48_a_ledger_with_spoiled_pages(ground: Ground, injected: Injecte
     # Started again and again, as a supervisor would: it says what to do, and touches nothing.
     for times in (1, 2):
         await daemon.start(ready=False)
-        assert await daemon.wait() == 2, daemon.tail()
+        assert await daemon.wait() == 2, daemon.text()[-1500:]
         refusals = daemon.logged("cannot_run")
         assert len(refusals) == times
         assert "run `dam deliverer recover`" in refusals[-1]["reason"]
