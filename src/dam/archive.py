@@ -135,9 +135,11 @@ def _versions(db: sqlite3.Connection, floor: int, limit: int) -> int:
         (floor, limit),
     ).rowcount
     if gone:
-        # What is pinned stays on the books until the pin is taken off.
+        # What is pinned stays on the books until the pin is taken off. The newest row stays, too,
+        # so that SQLite never gives its number again: it may be under way just now.
         db.execute(
-            "DELETE FROM documents WHERE pin IN ('', 'refused') AND NOT EXISTS (SELECT 1 FROM "
+            "DELETE FROM documents WHERE pin <> 'held' "
+            "AND id < (SELECT max(id) FROM documents) AND NOT EXISTS (SELECT 1 FROM "
             "versions WHERE versions.seller = documents.seller "
             "AND versions.digest = documents.digest AND versions.root = documents.root) "
             "AND (seller, digest) NOT IN (SELECT seller, store_digest FROM purchases)"

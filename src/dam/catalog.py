@@ -206,9 +206,12 @@ class Turn:
 class _Reader:
     """Fetches documents within one store's limits."""
 
-    def __init__(self, blocks: BlockStore, limits: Limits, turn: Turn | None) -> None:
+    def __init__(
+        self, blocks: BlockStore, limits: Limits, turn: Turn | None, clock: asyncio.Timeout
+    ) -> None:
         self._blocks = blocks
         self._turn = turn
+        self._clock = clock
         self.limits = limits
         self._bytes_left = limits.max_bytes
         self._plain_left = limits.max_plain_parts
@@ -219,12 +222,20 @@ class _Reader:
     async def fetch(self, cid: Cid, parse: Callable[[Any], T]) -> T:
         """One document, parsed in a thread so that the event loop stays free."""
         if self._turn and self.limits.max_bytes - self._bytes_left > LARGE_BYTES:
-            await self._turn.take()
+            await self._take(self._turn)
         data = cid.check(await self._blocks.get(cid, max_bytes=BLOCK_BYTES))
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             raise Malformed(f"the store is over {self.limits.max_bytes} bytes")
         return await asyncio.to_thread(lambda: parse(strictjson.loads(data)))
+
+    async def _take(self, turn: Turn) -> None:
+        """Waits for the turn, which takes none of this store's own time."""
+        began, ends = asyncio.get_running_loop().time(), self._clock.when()
+        self._clock.reschedule(None)
+        await turn.take()
+        if ends is not None:
+            self._clock.reschedule(ends + asyncio.get_running_loop().time() - began)
 
     async def fetch_all(self, cids: Sequence[Cid], parse: Callable[[Any], T]) -> list[T]:
         return await _map(cids, lambda cid: self.fetch(cid, parse))
@@ -299,9 +310,9 @@ async def read_store(
         BlockRefused: A block is over 1 MiB.
     """
     limits = limits or Limits()
-    reader = _Reader(blocks, limits, turn)
     try:
-        async with asyncio.timeout(limits.seconds):
+        async with asyncio.timeout(limits.seconds) as clock:
+            reader = _Reader(blocks, limits, turn, clock)
             document = await reader.fetch(Cid("dag-json", digest), _check_store)
             named = (document["chainId"], document["market"], document["seller"])
             if named != (chain_id, market, seller):

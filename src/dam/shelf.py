@@ -17,6 +17,8 @@ from dam.types import Address, CopyId, Terms
 
 NO_COPY = -1
 """Of a refusal: it concerns no copy in particular."""
+TOLD = 8
+"""So many refusals of one document are told; a hostile one has fifty thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +87,13 @@ class Shelf:
         return None if row is None else _document(row)
 
     def wanted(self, busy: Collection[int]) -> list[Document]:
-        """Documents to read, the urgent first, then the oldest, without those in ``busy``."""
+        """Documents to read, without those in ``busy``: the urgent first; then those that were
+        tried least; of these every seller's oldest, then everyone's next.
+        """
         rows = self._db.execute(
-            "SELECT * FROM documents WHERE state = 'wanted' "
-            "ORDER BY urgent DESC, attempts > 0, id LIMIT 5000"
+            "SELECT *, row_number() OVER (PARTITION BY seller, urgent, attempts ORDER BY id) "
+            "AS turn FROM documents WHERE state = 'wanted' "
+            "ORDER BY urgent DESC, attempts, turn, id LIMIT 5000"
         )
         return [_document(row) for row in rows if row["id"] not in busy]
 
@@ -138,19 +143,27 @@ class Shelf:
                 "store_refused", seller=document.seller, digest=document.digest, reason=reason
             )
 
-    def save_scan(self, document: Document, scan: Scan) -> None:
-        """Keeps what was found, all or nothing; reading a document twice changes nothing."""
+    def save_scan(self, document: Document, scan: Scan) -> bool:
+        """Keeps what was found, all or nothing; reading a document twice changes nothing.
+
+        Returns:
+            Whether the document is still on the shelf: its version may have been archived
+            while it was read.
+        """
         with self._ledger.transaction() as db:
-            db.execute(
+            done = db.execute(
                 "UPDATE documents SET state = 'read', reason = '', parts = ?, "
                 "pin = CASE WHEN ? > 0 AND pin = '' THEN 'wanted' ELSE pin END WHERE id = ?",
                 (len(scan.parts), len(scan.parts), document.id),
             )
+            if not done.rowcount:
+                return False
             db.executemany(
                 "INSERT OR IGNORE INTO parts (document, item_id, copy, idx, parts_root, terms, "
                 "page_key, sealed, proof) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_part_values(document.id, part) for part in scan.parts],
             )
+            told = 0
             for refusal in scan.refusals:
                 done = db.execute(
                     "INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?)",
@@ -162,7 +175,8 @@ class Shelf:
                         refusal.detail,
                     ),
                 )
-                if done.rowcount:
+                told += done.rowcount
+                if done.rowcount and told <= TOLD:
                     self._ledger.note(
                         "part_refused",
                         seller=document.seller,
@@ -170,6 +184,7 @@ class Shelf:
                         item=refusal.item_id,
                         reason=refusal.reason,
                     )
+        return True
 
     # ------------------------------------------------------------------------------------- parts
 
@@ -275,13 +290,18 @@ class Shelf:
         ).fetchone()
         return None if row is None else _document(row)
 
-    def mark_pin(self, document: Document, pin: str, size: int = 0) -> None:
-        """Records a pin: 'held' with its bytes, 'refused', or '' once it is taken off."""
+    def mark_pin(self, document: Document, pin: str, size: int = 0) -> bool:
+        """Records a pin: 'held' with its bytes, 'refused', or '' once it is taken off.
+
+        Returns:
+            Whether the document is still on the shelf.
+        """
         with self._ledger.transaction() as db:
-            db.execute(
+            done = db.execute(
                 "UPDATE documents SET pin = ?, pin_bytes = ? WHERE id = ?",
                 (pin, size, document.id),
             )
+        return bool(done.rowcount)
 
 
 def _document(row: sqlite3.Row) -> Document:

@@ -1,7 +1,8 @@
 """Keeps up with store documents: reads each version once, finds what is ours, pins what we serve.
 
-A slow store holds up nobody: documents that failed before may take at most half of the places, a
-first attempt has a short deadline, and every further one a longer one.
+A slow store holds up nobody: documents that failed before may take at most half of the places,
+those of one seller three eighths, a first attempt has a short deadline, and every further one a
+longer one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -17,7 +19,7 @@ from dam.errors import BlockRefused, IpfsError, Malformed, of_the_host
 from dam.ipfs import BlockStore, Cid, PinLimits
 from dam.ledger import Ledger
 from dam.logs import Log
-from dam.shelf import NO_COPY, Document, PartRefusal, Scan, Shelf
+from dam.shelf import NO_COPY, TOLD, Document, PartRefusal, Scan, Shelf
 
 _REFUSED_TRIES = 3
 """How often a document is fetched of which a block was over the limit."""
@@ -112,6 +114,8 @@ class StoreKeeper:
             for task in (*loops, *self._busy):
                 task.cancel()
             await asyncio.gather(*loops, *self._busy, return_exceptions=True)
+            # It may be begun again, after a failure that goes by.
+            self._busy.clear()
 
     async def drain(self) -> None:
         """Reads what is wanted, once, and pins it: for tests and single runs."""
@@ -146,6 +150,9 @@ class StoreKeeper:
         chosen: list[Document] = []
         if free <= 0:
             return chosen
+        # However many versions a seller has, he takes a quarter of the places, and an eighth more
+        # with those that failed before: they do not hold up his new ones.
+        taken = Counter((document.seller, document.attempts > 0) for document in busy)
         for document in self._shelf.wanted({document.id for document in busy}):
             if len(chosen) == free:
                 break
@@ -155,6 +162,10 @@ class StoreKeeper:
                 self._not_before[document.id] = wait
             if wait > now or (document.attempts and again >= self._policy.places // 2):
                 continue
+            whose = document.seller, document.attempts > 0
+            if taken[whose] >= max(1, self._policy.places // (8 if document.attempts else 4)):
+                continue
+            taken[whose] += 1
             again += document.attempts > 0
             chosen.append(document)
         return chosen
@@ -205,15 +216,18 @@ class StoreKeeper:
             copied = await self._copied(store, {part.sealed for part in scan.parts})
             scan = replace(scan, refusals=[*scan.refusals, *copied])
             self._checkpoint("F3")
-            self._shelf.save_scan(document, scan)
             self._not_before.pop(document.id, None)
             self._over.pop(document.id, None)
-            for refusal in scan.refusals:
+            if not self._shelf.save_scan(document, scan):
+                log.info("store_archived", reason="its version is long replaced")
+                return
+            for refusal in scan.refusals[:TOLD]:
                 log.warning(
                     "part_refused",
                     reason=refusal.reason,
                     item=refusal.item_id,
                     detail=refusal.detail,
+                    of_this_store=len(scan.refusals),
                 )
             log.info("store_read", items=len(store.items), parts=len(scan.parts))
             self._changed()
@@ -281,7 +295,9 @@ class StoreKeeper:
             log.warning("pin_refused", reason=str(error), budget_left=left)
             return
         self._pin_after.pop(document.id, None)
-        self._shelf.mark_pin(document, "held", size.bytes)
+        if not self._shelf.mark_pin(document, "held", size.bytes):
+            await self._blocks.unpin(Cid("dag-json", document.digest))
+            return
         log.info("pinned", blocks=size.blocks, bytes=size.bytes)
 
     async def _make_room(self) -> None:

@@ -106,8 +106,8 @@ async def test_f55_the_node_refuses_connections(
     56,
     "IPFS hangs",
     by="K",
-    breaks="src/dam/catalog.py:async with asyncio.timeout(limits.seconds):",
-    instead="async with asyncio.timeout(None):",
+    breaks="src/dam/catalog.py:async with asyncio.timeout(limits.seconds) as clock:",
+    instead="async with asyncio.timeout(None) as clock:",
 )
 async def test_f56_the_node_never_answers(
     ground: Ground, ipfs: IpfsProxy, injected: Injected
@@ -138,14 +138,15 @@ async def test_f56_the_node_never_answers(
 async def test_f57_one_byte_a_second(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
     daemon, stranger = await begin(ground, ipfs)
     honest = await Stranger.enter(ground)
-    document = await stranger.document()
-    # More slow documents than are read at once, and one for which a buyer waits.
+    # More slow documents than are read at once, three of a seller, and one for which a buyer waits.
     slow = []
-    for number in range(10):
-        block = json.dumps({**document, "storeName": f"Slow {number}"}).encode()
-        slow.append(Cid.of("dag-json", block))
-        ipfs.inject(bad.Drip(), cids=[slow[-1]])
-        await stranger.publish(block, [stranger.terms(document)])
+    for one in (stranger, *[await Stranger.enter(ground) for _ in range(3)]):
+        document = await one.document()
+        for number in range(3):
+            block = json.dumps({**document, "storeName": f"Slow {number}"}).encode()
+            slow.append(Cid.of("dag-json", block))
+            ipfs.inject(bad.Drip(), cids=[slow[-1]])
+            await one.publish(block, [one.terms(document)])
     await stranger.buy()
     await ground.wait(lambda: ipfs.held >= 8, "all places are taken by slow documents")
     await honest.publish(await honest.document())

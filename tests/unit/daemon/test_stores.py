@@ -17,7 +17,7 @@ from dam.shelf import Scan
 from dam.stores import StoreKeeper, StorePolicy
 from dam.testing.blocks import MemoryStore
 
-from .conftest import THIEF, Daemon, Shop, World
+from .conftest import THIEF, Daemon, Shop, World, address
 from .test_deliverer import assert_delivered_once
 
 
@@ -71,7 +71,7 @@ async def test_slow_stores_hold_up_nobody(world: World) -> None:
     for number in range(12):
         cid = Cid.of("dag-json", b"slow %d" % number)
         slow.hanging.add(cid)
-        world.chain.publish(THIEF, cid.digest, bytes(32))
+        world.chain.publish(address(f"thief {number}"), cid.digest, bytes(32))
     # The slow ones are older, so they come first.
     world.chain.queued.append(world.chain.queued.pop(0))
     world.chain.mine(3)
@@ -94,7 +94,7 @@ async def test_stores_that_failed_before_leave_places_free(world: World) -> None
     for number in range(12):
         cid = Cid.of("dag-json", b"slow %d" % number)
         slow.hanging.add(cid)
-        world.chain.publish(THIEF, cid.digest, bytes(32))
+        world.chain.publish(address(f"thief {number}"), cid.digest, bytes(32))
     world.chain.mine(3)
     await daemon.reader.advance()
     daemon.ledger.db.execute("UPDATE documents SET attempts = 10")

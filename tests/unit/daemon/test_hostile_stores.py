@@ -1,0 +1,288 @@
+"""What hostile sellers can do by their store documents alone: each test is one attack."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dam.catalog_build import BuiltStore
+from dam.errors import IpfsError
+from dam.ipfs import BLOCK_BYTES, Cid, PinSize
+from dam.service import Service
+from dam.shelf import TOLD, PartRefusal, Scan
+from dam.testing.blocks import MemoryStore
+from dam.types import Address
+
+from .conftest import SELLER, THIEF, Daemon, Shop, World, address
+from .test_stores import keeper_of, running, until
+
+
+class Gated(MemoryStore):
+    """Some blocks come when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates: dict[Cid, asyncio.Event] = {}
+
+    def shut(self, digest: bytes) -> asyncio.Event:
+        """Holds a document back until the event is set."""
+        gate = self.gates[Cid("dag-json", digest)] = asyncio.Event()
+        return gate
+
+    async def get(
+        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+    ) -> bytes:
+        if cid in self.gates:
+            await self.gates[cid].wait()
+        return await super().get(cid, max_bytes=max_bytes, deadline=deadline)
+
+
+@pytest.fixture
+def gated(world: World) -> Gated:
+    world.blocks = blocks = Gated()
+    world.daemon.restart()
+    return blocks
+
+
+async def look(daemon: Daemon) -> None:
+    assert daemon.service is not None
+    while not await daemon.service.tick():
+        pass
+
+
+async def replaced(world: World) -> BuiltStore:
+    """A version of a thief's store, between two of another: the newest document of all."""
+    thief = Shop(world, THIEF, world.folder / "thief")
+    await thief.add("coupon")
+    before = await thief.publish()
+    world.chain.mine(2)
+    await thief.add("coupon", title="for a moment")
+    version = await thief.publish()
+    world.chain.mine(2)
+    world.chain.publish(THIEF, before.digest, before.root)
+    world.chain.mine(4)
+    return version
+
+
+async def let_it_be_archived(world: World) -> None:
+    for _ in range(300):
+        world.chain.mine(3)
+        await look(world.daemon)
+
+
+async def test_parts_of_an_archived_version_are_not_filed_under_another_sellers(
+    world: World, gated: Gated
+) -> None:
+    """He keeps a read going until its document is gone and its row's number another's."""
+    daemon = world.daemon
+    gate = gated.shut((await replaced(world)).digest)
+    await look(daemon)
+
+    async def play() -> None:
+        await until(lambda: len(daemon.keeper._busy) == 1)
+        await let_it_be_archived(world)
+        await world.shop.add("coupon")  # of the very name that his item has
+        honest = await world.shop.publish()
+        world.chain.mine(4)
+        await look(daemon)
+        gate.set()
+        await until(lambda: not daemon.keeper._busy)
+        daemon.keeper.wake()
+
+        def read() -> bool:
+            found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+            return found is not None and found.state == "read"
+
+        await until(read)
+        sold = world.buy(honest, "coupon")
+        for _ in range(6):
+            world.chain.mine()
+            await look(daemon)
+        assert world.chain.delivered(sold)
+
+    await running(daemon.keeper, play)
+
+
+async def test_a_document_that_is_archived_while_it_is_read_stops_nothing(
+    world: World, gated: Gated
+) -> None:
+    daemon = world.daemon
+    version = await replaced(world)
+    gate = gated.shut(version.digest)
+    await world.shop.add("coupon")
+    await world.shop.publish()  # so that the row that goes is not the newest
+    world.chain.mine(4)
+    await look(daemon)
+    keeping = asyncio.create_task(daemon.keeper.run())
+    await until(lambda: [d.seller for d in daemon.keeper._busy.values()] == [THIEF])
+    await let_it_be_archived(world)
+    assert daemon.shelf.document(THIEF, version.digest, version.root) is None
+    gate.set()
+    await until(lambda: not daemon.keeper._busy)
+    await asyncio.sleep(0)
+    assert not keeping.done()
+    assert daemon.events("store_archived")
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_versions_that_can_never_be_pinned_do_not_stay_for_good(world: World) -> None:
+    """Each holds up to fifty thousand parts in the ledger, for the gas of one small transaction."""
+    daemon = world.daemon
+
+    class Unpinnable(MemoryStore):
+        async def pin(self, *_: Any, **__: Any) -> PinSize:
+            raise IpfsError("a payload is not here")
+
+    daemon.keeper._blocks = blocks = Unpinnable()
+    blocks.blocks = world.blocks.blocks
+    for number in range(4):
+        await world.shop.add("coupon", title=f"edition {number}")
+        await world.shop.publish()
+        await world.ticks(daemon, blocks=4)
+    assert len(daemon.shelf.to_pin()) == 4
+    await let_it_be_archived(world)
+    assert len(daemon.shelf.to_pin()) == 1
+    [parts] = daemon.ledger.db.execute("SELECT count(*) FROM parts").fetchone()
+    assert parts == 1
+
+
+async def test_a_pin_of_what_was_archived_meanwhile_is_taken_off(
+    world: World, built: BuiltStore
+) -> None:
+    daemon = world.daemon
+    await world.ticks(daemon, blocks=4)
+    found = daemon.shelf.document(SELLER, built.digest, built.root)
+    assert found is not None
+    await daemon.keeper._pin(replace(found, id=found.id + 1000))
+    assert Cid("dag-json", built.digest) not in world.blocks.pinned
+
+
+async def test_fifty_thousand_refusals_are_told_in_a_few_lines(
+    world: World, built: BuiltStore
+) -> None:
+    """They would fill the disk with logs, and push all else out of the journal."""
+    daemon = world.daemon
+    refusals = [PartRefusal(bytes(32), copy, "part-unreadable", "") for copy in range(200)]
+    daemon.keeper._scan = lambda _: Scan([], refusals)
+    with daemon.ledger.transaction():
+        daemon.ledger.note("transaction_reverted", block=1)
+    await world.ticks(daemon, blocks=4)
+    told = daemon.events("part_refused")
+    assert len(told) == TOLD
+    assert all(line["of_this_store"] == 200 for line in told)
+    assert len(daemon.ledger.journal("part_refused")) == TOLD
+    # Why a sale is not served is known all the same.
+    document = daemon.shelf.document(SELLER, built.digest, built.root)
+    assert document is not None
+    assert daemon.shelf.refusals(document.id, bytes(32), 199)
+
+
+async def test_one_seller_cannot_take_all_the_places(world: World, gated: Gated) -> None:
+    """Versions cost him little, and a purchase of his own makes each of them urgent."""
+    daemon = world.daemon
+    for number in range(30):
+        digest = Cid.of("dag-json", b"slow %d" % number).digest
+        gated.shut(digest)
+        world.chain.publish(THIEF, digest, bytes(32))
+    world.chain.mine()
+    await world.shop.add("coupon")
+    honest = await world.shop.publish()
+    world.chain.mine(3)
+    await look(daemon)
+    daemon.ledger.db.execute("UPDATE documents SET urgent = 1 WHERE seller = ?", (THIEF,))
+    daemon.ledger.db.execute("UPDATE documents SET attempts = 3 WHERE id % 2 = 0")
+    keeper_of(daemon, first_seconds=60.0)
+
+    def read() -> bool:
+        found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+        return found is not None and found.state == "read"
+
+    await running(daemon.keeper, lambda: until(read))
+    assert len(daemon.keeper._choose()) == 3
+
+
+async def test_nobodys_documents_are_too_many_to_be_looked_through(world: World) -> None:
+    daemon = world.daemon
+    with daemon.ledger.transaction():
+        for number in range(6000):
+            digest = number.to_bytes(32, "big")
+            daemon.ledger.want_document(THIEF, digest, bytes(32), urgent=True)
+        daemon.ledger.want_document(SELLER, bytes(32), bytes(32), urgent=True)
+    assert SELLER in [document.seller for document in daemon.shelf.wanted(())[:2]]
+    # Of those that failed, who was tried least comes first, however old the others are.
+    daemon.ledger.db.execute("UPDATE documents SET attempts = 2")
+    daemon.ledger.db.execute("UPDATE documents SET attempts = 1 WHERE seller = ?", (SELLER,))
+    assert daemon.shelf.wanted(())[0].seller == SELLER
+
+
+async def large(world: World, seller: Address) -> BuiltStore:
+    """A store of more than two megabytes, in several pages."""
+    shop = Shop(world, seller, world.folder / f"shop of {seller}")
+    for number in range(8):
+        await shop.add(f"item {number}", metadata={"a": ["x" * 60_000] * 12})
+    return await shop.publish()
+
+
+async def test_waiting_for_large_hostile_stores_costs_none_of_ones_own_time(
+    world: World, gated: Gated
+) -> None:
+    """One large store is read at a time, and each that stalls has all its time for it."""
+    daemon = world.daemon
+    for name in ("thief 1", "thief 2"):
+        hostile = await large(world, address(name))
+        pages = json.loads(gated.blocks[Cid("dag-json", hostile.digest)])["pages"]
+        gated.gates[Cid.parse(pages[-1]["/"])] = asyncio.Event()
+    honest = await large(world, SELLER)
+    world.chain.mine(3)
+    await look(daemon)
+    keeper_of(daemon, first_seconds=1.5)
+
+    def read() -> bool:
+        found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+        return found is not None and found.state == "read"
+
+    await running(daemon.keeper, lambda: until(read, 15.0))
+    failed = {line["seller"] for line in daemon.events("store_unavailable")}
+    assert failed == {address("thief 1"), address("thief 2")}
+
+
+async def test_reading_goes_on_after_a_disk_that_was_full(
+    world: World, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else was being read at that moment."""
+    daemon = world.daemon
+    assert daemon.service is not None
+    gated.shut(Cid.of("dag-json", b"slow").digest)
+    world.chain.publish(THIEF, Cid.of("dag-json", b"slow").digest, bytes(32))
+    world.chain.mine()
+    await world.shop.add("coupon")
+    honest = await world.shop.publish()
+    world.chain.mine(3)
+    await look(daemon)
+    save, full = daemon.shelf.save_scan, [True]
+
+    def once_full(*args: Any) -> bool:
+        if full.pop() if full else False:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return save(*args)
+
+    monkeypatch.setattr(daemon.keeper._shelf, "save_scan", once_full)
+    keeping = asyncio.create_task(Service._keep_up(daemon.service, daemon.keeper.run))
+
+    def read() -> bool:
+        found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+        return found is not None and found.state == "read"
+
+    await until(lambda: read() or keeping.done())
+    assert not keeping.done()
+    assert daemon.events("background_failed")
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
