@@ -18,8 +18,10 @@ import ipaddress
 import re
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -29,6 +31,8 @@ from dam.metrics import CONTENT_TYPE
 
 HOST = "127.0.0.1"
 _SECONDS = 10.0
+_CONNECTIONS = 16
+"""More at once would be somebody on this host who takes the daemon's file descriptors."""
 _NAMES = {"127.0.0.1", "localhost", "[::1]"}
 _PORT = re.compile(r":[0-9]+\Z")
 
@@ -106,10 +110,16 @@ class HealthServer:
             shutdown_timeout=1.0,
         )
         await runner.setup()
+        listening: asyncio.Server | None = None
         try:
-            await web.SockSite(runner, self._socket).start()
+            assert runner.server is not None
+            admit = partial(_admit, runner.server, deque())
+            loop = asyncio.get_running_loop()
+            listening = await loop.create_server(admit, sock=self._socket, backlog=_CONNECTIONS)
             await asyncio.to_thread(ended.wait)
         finally:
+            if listening is not None:
+                listening.close()
             await runner.cleanup()
 
     async def _healthz(self, _: web.Request) -> web.Response:
@@ -125,6 +135,14 @@ class HealthServer:
         return web.Response(
             body=self._answers.metrics(), headers={"Content-Type": CONTENT_TYPE} | _NO_STORE
         )
+
+
+def _admit(server: web.Server, newest: deque[web.RequestHandler]) -> asyncio.Protocol:
+    """A new connection; the one that has been here longest makes room for it."""
+    if len(newest) >= _CONNECTIONS:
+        newest.popleft().force_close()
+    newest.append(server())
+    return newest[-1]
 
 
 _NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import stat
 import time
@@ -20,6 +21,7 @@ from dam.errors import BlockMismatch, IpfsError
 from dam.ipfs import BLOCK_BYTES, Cid, Codec, PinLimits, PinSize, measure, refuse_oversize
 
 _STALE_SECONDS = 86_400
+_TEMPORARY = re.compile(r"[0-9a-f]{32}")
 # O_NONBLOCK: opening a FIFO somebody left here must not hang; it is then refused as not regular.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -144,9 +146,12 @@ class DirectoryStore:
 
     @staticmethod
     def _sweep(folder: Path) -> None:
-        """Removes what killed processes left half-written long ago."""
+        """Removes what killed processes left half-written long ago, and nothing else.
+
+        Who shares the directory may have put a link to a folder of ours in this one's place.
+        """
         limit = time.time() - _STALE_SECONDS
         for entry in folder.iterdir():
             with contextlib.suppress(OSError):
-                if entry.lstat().st_mtime < limit:
+                if _TEMPORARY.fullmatch(entry.name) and entry.lstat().st_mtime < limit:
                     entry.unlink()

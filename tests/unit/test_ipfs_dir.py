@@ -76,6 +76,23 @@ async def test_symlink_and_fifo_are_not_blocks(store: DirectoryStore, tmp_path: 
         await asyncio.wait_for(store.get(cid), 5)
 
 
+async def test_a_link_in_place_of_the_folder_for_temporary_files(
+    store: DirectoryStore, tmp_path: Path
+) -> None:
+    """Who shares the directory could have old files of ours removed through it."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    ring, left = keys / "deliverer.json", keys / ("0" * 32)
+    for file in (ring, left):
+        file.write_text("x")
+        os.utime(file, (1, 1))
+    store.path.mkdir(exist_ok=True)
+    (store.path / "tmp").symlink_to(keys)
+    await store.put("raw", b"block")
+    assert ring.exists()
+    assert not left.exists()  # as a process that was killed leaves it
+
+
 async def test_pin_walks_all_links(store: DirectoryStore) -> None:
     chunk = await store.put("raw", b"chunk")
     page = await store.put("dag-json", document(chunk))

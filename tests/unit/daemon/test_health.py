@@ -305,6 +305,21 @@ def test_the_port_is_free_again_afterwards(mood: Mood) -> None:
         assert get(first.port, "/healthz")[0] == 200
 
 
+def test_idle_connections_do_not_take_the_descriptors(port: int) -> None:
+    """Anybody on the host may connect; the daemon needs its descriptors for the node."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    crowd = []
+    for _ in range(100):
+        crowd.append(socket.create_connection(("127.0.0.1", port), timeout=5.0))
+        crowd[-1].sendall(b"GET /metrics HTTP/1.1\r\n")  # and never the rest
+    assert get(port, "/healthz")[0] == 200
+    there = len(list(Path("/proc/self/fd").iterdir()))
+    # Our own end of each is open, too, and the server's loop has a few of its own.
+    assert there - before - len(crowd) <= 24
+    for one in crowd:
+        one.close()
+
+
 def test_obstacles_in_words() -> None:
     pulse = Pulse()
     assert pulse.obstacles() == ["catching up: no node yet"]
