@@ -21,7 +21,7 @@ from typing import Literal
 from dam import locks, recovery
 from dam.accounts import keyfile_path, load_account
 from dam.config import Settings
-from dam.errors import BlockRefused, DamError, IpfsError, KeyFileError
+from dam.errors import BlockRefused, DamError, IpfsError, KeyFileError, LedgerError
 from dam.ipfs import BLOCK_BYTES, Cid, open_store
 from dam.keys import KeyRing, find_passphrase, load_ring, load_seed, read_private
 from dam.ledger import Binding
@@ -30,6 +30,11 @@ from dam.types import Address
 
 Level = Literal["ok", "warn", "fail"]
 Prompt = Callable[[str], str]
+LOST_ACCOUNT = (
+    "put its keyfile back, or make it from its words (ape accounts import ALIAS --use-mnemonic); "
+    "is APE_DATA_FOLDER the daemon's? --account names another"
+)
+"""What to do where a signing account is not there: a new one of the same name has no stake."""
 CHECK_SECONDS = 90.0
 """Most that one check may take."""
 _MIB, _GIB = 1 << 20, 1 << 30
@@ -115,7 +120,8 @@ class Examination:
         found = []
         folder = _existing(self.settings.state)
         free = shutil.disk_usage(folder).free
-        text = f"{free / _GIB:.1f} GiB free for {folder}"
+        room = f"{free / _GIB:.1f} GiB" if free >= _GIB else f"{free // _MIB} MiB"
+        text = f"{room} free for {folder}"
         if free < 200 * _MIB:
             found.append(fail("disk", text, "make room: the ledger cannot be written without it"))
         elif free < 2 * _GIB:
@@ -123,7 +129,8 @@ class Examination:
         else:
             found.append(ok("disk", text))
         if not os.access(folder, os.W_OK):
-            found.append(fail("disk", f"{folder} is not writable", f"chown or chmod {folder}"))
+            fix = f"chown or chmod {folder}; or is the disk mounted read-only (mount, dmesg)?"
+            found.append(fail("disk", f"{folder} is not writable", fix))
         if os.statvfs(folder).f_favail in range(1, 1000):
             found.append(warn("disk", "few inodes are left", "delete small files (df -i)"))
         kind, _, place = self.settings.ipfs.partition(":")
@@ -164,7 +171,7 @@ class Examination:
         found = [self._folder()]
         if self.role == "deliverer":
             path = self.settings.keys.deliverer
-            make = "dam keys new deliverer, or dam keys restore deliverer FILE"
+            make = "dam keys restore deliverer FILE; if there never was one: dam keys new deliverer"
         else:
             path = self.settings.keys.seller
             make = "dam keys restore seller FILE: the seed with which the store was published"
@@ -214,9 +221,8 @@ class Examination:
 
     def _open_account(self, alias: str) -> Finding:
         path = keyfile_path(alias, self.environ)
-        make = f"ape accounts generate {alias}, or name another account in the settings"
         if not path.exists() and not path.is_symlink():
-            return fail("account", f"there is no account {alias} in {path.parent}", make)
+            return fail("account", f"there is no account {alias} in {path.parent}", LOST_ACCOUNT)
         try:
             read_private(path)
         except KeyFileError as error:
@@ -253,7 +259,7 @@ class Examination:
             await store.get(cid, deadline=20.0)
             seconds = time.monotonic() - began
         except (IpfsError, BlockRefused, OSError) as error:
-            return [fail("ipfs", _short(error), fix)]
+            return [fail("ipfs", f"{_where(self.settings.ipfs)}: {_short(error)}", fix)]
         finally:
             await store.close()
         assert cid == Cid.of("raw", data)
@@ -288,7 +294,11 @@ class Examination:
                     )
                 ]
             return [ok("ledger", f"{path} does not exist yet: the daemon makes it; {runs}")]
-        reason = await asyncio.to_thread(recovery.examine, path, self.binding)
+        try:
+            reason = await asyncio.to_thread(recovery.examine, path, self.binding)
+        except LedgerError as error:
+            fix = "--account names that account; another one needs a home of its own (DAM_HOME)"
+            return [fail("ledger", str(error), fix)]
         if reason:
             return [fail("ledger", f"{path}: {reason}", f"stop it, then dam {self.role} recover")]
         found = [ok("ledger", f"{path} is sound ({path.stat().st_size / _MIB:.1f} MiB); {runs}")]

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from dam.amounts import format_about, format_amount
 from dam.config import Settings
-from dam.doctor import Examination, Finding, Level, fail, ok, warn
+from dam.doctor import Examination, Finding, fail, ok, warn
 from dam.errors import ConfigError, RpcError
+from dam.hashing import parse_address
 from dam.history import History, candidates, read_history
 from dam.market import Market
 from dam.rpc import JsonRpc, RpcRangeError, RpcTooLargeError, RpcUnavailableError, quantity
@@ -120,6 +121,9 @@ def _clock(name: str, head: BlockRef) -> Finding:
 async def _depth(name: str, market: Market, head: BlockRef, account: Address) -> list[Finding]:
     """Logs back to the deployment, as a ledger that is made anew needs them."""
     rpc, first = market.rpc, market.deployment.first_block
+    if head.number < first:
+        text = f"its newest block {head.number} is before the deployment record's first, {first}"
+        return [fail(name, text, "wait until it has caught up, or get the market's own record")]
     found = []
     try:
         await market.block(first)
@@ -262,8 +266,39 @@ class ChainExamination:
                     "get the market's own record: with this one, deadlines are wrong",
                 )
             ]
+        [governor] = await self._market.call("GOVERNOR")
+        if parse_address(governor) != deployment.governor:
+            return [
+                fail(
+                    "record",
+                    f"{self._settings.deployment_path} has another governor than the contract, "
+                    f"{governor}",
+                    "get the market's own record",
+                )
+            ]
+        if await self._older_than_told():
+            return [
+                fail(
+                    "record",
+                    f"the market was there before block {deployment.first_block}, firstBlock of "
+                    f"{self._settings.deployment_path}",
+                    "get the market's own record: with this one, stores and sales go unseen",
+                )
+            ]
         code = "0x" + deployment.code_hash.hex()[:8]
         return [ok("record", f"market {deployment.market}, code {code}..., windows as told")]
+
+    async def _older_than_told(self) -> bool:
+        """Whether the market has code below its first block; only a node with old state knows."""
+        deployment = self._settings.deployment
+        if deployment.first_block == 0:
+            return False
+        below = hex(deployment.first_block - 1)
+        try:
+            code = await self._rpc.call("eth_getCode", deployment.market, below)
+        except RpcError:
+            return False
+        return code not in (None, "0x")
 
     async def balance(self) -> list[Finding]:
         """Coins against what deliveries cost now."""
@@ -285,7 +320,9 @@ class ChainExamination:
             cap = self._settings.max_fee // 10**9
             found.append(
                 fail(
-                    "gas", f"gas costs {price / 1e9:.1f} gwei, over max_fee_gwei {cap}", "raise it"
+                    "gas",
+                    f"gas costs {price / 1e9:.1f} gwei, over max_fee_gwei {cap}",
+                    "wait for cheaper gas, or raise max_fee_gwei and restart the daemon",
                 )
             )
         elif self._one.role == "deliverer" and 0 < self._settings.min_fee < each:
@@ -309,18 +346,22 @@ class ChainExamination:
                 fail(
                     "stake",
                     f"{one.account} is not registered",
-                    f"dam deliverer stake '{minimum}' (or more)",
+                    f"dam deliverer stake '{minimum}' --owner 0xYourColdAddress (or more)",
                 )
             ]
         self._history = await read_history(self._market)
         found = []
         text = f"{format_amount(info.stake)}, minimum {minimum}"
-        level: Level = "ok" if info.stake >= windows.min_deliverer_stake else "fail"
-        found.append(Finding("stake", level, text, "" if level == "ok" else "dam deliverer stake"))
+        lacks = windows.min_deliverer_stake - info.stake
+        if lacks > 0:
+            found.append(fail("stake", text, f"dam deliverer stake '{format_amount(lacks)}'"))
+        else:
+            found.append(ok("stake", text))
         if info.exit_block:
-            found.append(
-                fail("stake", "an exit is requested", "dam deliverer exit --cancel, from the owner")
-            )
+            fix = f"as its owner: dam deliverer exit --cancel --operator {one.account}"
+            if info.owner == one.account:
+                fix = "dam deliverer exit --cancel"
+            found.append(fail("stake", "an exit is requested", fix))
         if info.owner == one.account:
             found.append(
                 warn(
@@ -345,12 +386,14 @@ class ChainExamination:
         one = self._one
         known = (await candidates(self._market, history.logs)).get(one.account)
         if known is None:
-            return [fail("key", "the chain's logs lack our registration", "look at the node")]
+            fix = "is firstBlock of the deployment record the market's own? Else look at the node"
+            return [fail("key", "the chain's logs lack our registration", fix)]
         announced = known.registration.key
         if known.registration.borrowed:
             return [fail("key", "another deliverer registered this key first", "dam keys rotate")]
         if one.ring is None:
-            return [warn("key", "not compared: the key file was not opened", "give its passphrase")]
+            fix = "see the lines on keys: give its passphrase, or mend it"
+            return [warn("key", "not compared: the key file was not opened", fix)]
         if one.ring.current.public == announced:
             return [ok("key", f"the announced key 0x{announced.hex()[:8]}... is the key file's")]
         if any(pair.public == announced for pair in one.ring.keys):
@@ -365,7 +408,8 @@ class ChainExamination:
             fail(
                 "key",
                 "the announced key is not in the key file: what is sealed to it does not open",
-                "dam keys restore deliverer FILE; if it is lost: dam deliverer rotate",
+                "move the key file away and keep it, then dam keys restore deliverer FILE; if what "
+                "opens it is lost: dam deliverer rotate",
             )
         ]
 

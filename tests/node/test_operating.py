@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,38 @@ def test_init_refuses_what_does_not_fit(nobody: Operator) -> None:
     assert not nobody.home.exists()
 
 
+def test_init_on_a_terminal_asks_again(
+    nobody: Operator, chain: AnvilNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip of the hand costs one line, not all that was typed before it."""
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda self: True)
+    typed = (
+        *("http://127.0.0.1:1", "ftp://127.0.0.1", chain.url),
+        *("http://127.0.0.1:1", f"dir:{nobody.folder / 'blocks'}"),
+        *("", "ten coins", "0.0002 ether", "y", "one", "two", "three", "three"),
+    )
+    env: dict[str, str | None] = {**dict.fromkeys(FOREIGN), **nobody.env}
+    env |= {f"APE_ACCOUNTS_{ALIAS}_PASSPHRASE": None}
+    words = ["deliverer", "init", "--deployment", str(nobody.record)]
+    done = CliRunner(mix_stderr=False, env=env).invoke(main, words, input="\n".join(typed) + "\n\n")
+    assert done.exit_code == 0, (done.stdout, done.stderr)
+    assert done.stderr.count("once more, or Ctrl-C") == 4
+    assert "the two differ" in done.stderr
+    config = (nobody.home / "config.toml").read_text()
+    assert config.count("min_fee") == 1
+    shown = nobody("deliverer", "config", "--json", parse=True)["settings"]
+    assert shown["min_fee"]["value"] == "0.0002 ether"
+
+
+def test_what_init_asks_for_is_enough(nobody: Operator) -> None:
+    """Stake, registration, and the hundred parts that the doctor wants the balance to last for."""
+    nobody.chain.mine(200)  # The base fee has gone to nothing, and so falls no more.
+    [send] = [step for step in nobody.init()["next"] if step.startswith("send about ")]
+    nobody.fund(int(Decimal(send.split()[2]) * ETHER))
+    nobody("deliverer", "stake", "0.01 ether", "--yes", code=0)
+    assert one(nobody.doctor(), "a lone part costs about")["level"] == "ok"
+
+
 # ---------------------------------------------------------------------------------------- config
 
 
@@ -362,7 +395,7 @@ def test_a_stake_that_does_not_deliver(nobody: Operator) -> None:
     transact(nobody.chain, governor, nobody.deployment.market, slash)
     assert "is proposed" in bad(nobody.doctor())[0]
     nobody("deliverer", "exit", "--yes", code=0)
-    assert "stake: an exit is requested" in bad(nobody.doctor())
+    assert one(nobody.doctor(), "an exit is requested")["fix"] == "dam deliverer exit --cancel"
     nobody("deliverer", "exit", "--cancel", "--yes", code=0)
     nobody.chain.mine(SHORT_WINDOWS.slash_delay_blocks + 1)
     [number] = [
@@ -371,7 +404,8 @@ def test_a_stake_that_does_not_deliver(nobody: Operator) -> None:
         if s["operator"] == nobody.address
     ]
     transact(nobody.chain, governor, nobody.deployment.market, encode("executeSlashing", number))
-    assert "stake: 0.001 ether, minimum 0.01 ether" in bad(nobody.doctor())
+    low = one(nobody.doctor(), "0.001 ether, minimum 0.01 ether")
+    assert (low["level"], low["fix"]) == ("fail", "dam deliverer stake '0.009 ether'")
 
 
 def test_a_cold_owner_is_no_finding(nobody: Operator) -> None:
@@ -389,6 +423,43 @@ def test_the_wrong_chain_and_the_wrong_market(operator: Operator, code: bytes) -
     windows = replace(operator.deployment.windows, refund_blocks=400)
     save_deployment(replace(load_deployment(record), windows=windows), record)
     assert bad(operator.doctor()) == [f"record: {record} has other windows than the contract"]
+
+
+def test_a_record_that_was_edited(operator: Operator) -> None:
+    """What the code's hash does not cover: the governor, and where the market's logs begin."""
+    path = operator.home / "deployment.json"
+    true = load_deployment(path)
+    first = true.first_block
+    head = int(operator.chain.request("eth_blockNumber"), 16)
+    for wrong, text in (
+        (replace(true, governor=true.market), "has another governor than the contract"),
+        (replace(true, first_block=first + 1), f"the market was there before block {first + 1}"),
+        (replace(true, first_block=head + 1000), "is before the deployment record's first"),
+    ):
+        save_deployment(wrong, path)
+        assert "the market's own record" in one(operator.doctor(), text)["fix"]
+    save_deployment(true, path)
+    assert bad(operator.doctor()) == []
+
+
+def test_what_mends_it_is_named_in_full(operator: Operator) -> None:
+    """Each fix is what really mends it, and names what it was that could not be looked at."""
+    operator.ring.rename(operator.folder / "ring")
+    assert one(operator.doctor(), f"{operator.ring} does not exist")["fix"].startswith(
+        "dam keys restore"
+    )
+    operator.keyfile.unlink()
+    assert "ape accounts import" in one(operator.doctor(), "there is no account")["fix"]
+    away = operator.doctor("--address", operator.chain.request("eth_accounts")[0])
+    assert "--owner 0xYourColdAddress" in one(away, "is not registered")["fix"]
+    down = operator.doctor("--address", "0x" + "11" * 20, DAM_RPC_URL="http://127.0.0.1:1")
+    assert one(down, "balance, stake and key were not looked at")["level"] == "warn"
+    kubo = operator.doctor("--address", "0x" + "11" * 20, DAM_IPFS="http://127.0.0.1:1")
+    assert one(kubo, "block/put")["text"].startswith("http://127.0.0.1:1: ")
+    operator.chain.request("anvil_setNextBlockBaseFeePerGas", hex(5 * 10**9))
+    operator.chain.mine()
+    dear = operator.doctor("--address", "0x" + "11" * 20, DAM_MAX_FEE_GWEI="1")
+    assert "raise max_fee_gwei" in one(dear, "over max_fee_gwei 1")["fix"]
 
 
 def test_nodes_that_disagree(operator: Operator, code: bytes) -> None:
@@ -466,7 +537,7 @@ def test_disk(operator: Operator, monkeypatch: pytest.MonkeyPatch, free: int, le
     usage = shutil.disk_usage(operator.folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
     findings = operator.doctor()
-    assert one(findings, "GiB free for /")["level"] == level
+    assert one(findings, "iB free for /")["level"] == level
     assert one(findings, "pin_bytes allows")["level"] == "warn"
 
 

@@ -18,7 +18,7 @@ from dam.commands.base import (
     role_alias,
 )
 from dam.commands.deliverer_recover import binding_of
-from dam.config import Settings
+from dam.config import Settings, config_path, home_folder
 from dam.errors import ConfigError, DamError
 from dam.types import Address
 
@@ -79,9 +79,14 @@ def _examined(
         binding = binding_of(settings, role, who)
     except ConfigError as error:
         begin = "dam deliverer init" if role == "deliverer" else "dam init"
-        return [doctor.fail("settings", str(error), f"{begin}, or mend what is named")]
+        fix = (
+            "mend what is named"
+            if config_path(home_folder()).exists()
+            else f"{begin}, or mend what is named"
+        )
+        return [doctor.fail("settings", str(error), fix)]
     except DamError as error:
-        return [doctor.fail("account", str(error), "ape accounts list; --account names another")]
+        return [doctor.fail("account", str(error), doctor.LOST_ACCOUNT)]
     one = doctor.Examination(settings, role, alias, who, binding, os.environ, prompt())
     return asyncio.run(_all(one, deliveries))
 
@@ -105,10 +110,21 @@ async def _all(one: Examination, deliveries: int) -> list[Finding]:
                 checks["seller"] = lambda: chain.operator(seller)
             for name, check in checks.items():
                 found += await guarded(name, check)
+    else:
+        found.append(_unseen(one.role))
     if one.role == "deliverer":
         found += await guarded("ipfs", one.ipfs)
     found += await guarded("ledger", one.ledger)
     return found + await guarded("machine", one.machine)
+
+
+def _unseen(role: str) -> Finding:
+    from dam.doctor import warn
+
+    what = "balance, stake and key" if role == "deliverer" else "balance and operator"
+    return warn(
+        "record", f"without a node, record, {what} were not looked at", "mend the node, then again"
+    )
 
 
 def _settings(one: Examination) -> Finding:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,7 +17,7 @@ from dam.amounts import format_about, format_amount
 from dam.commands.base import AMOUNT, ask_hidden, emit, hexed, json_option, note, prompt
 from dam.config import Settings, check_ipfs, config_path, dump_config, home_folder
 from dam.config_values import check_rpc_urls
-from dam.errors import ConfigError, KeyFileError, Permanent, Retryable
+from dam.errors import ConfigError, DamError, KeyFileError, Permanent, Retryable
 from dam.files import write_atomic
 from dam.types import ZERO_ADDRESS, Address
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _LOCAL_NODE = "http://127.0.0.1:8545"
 _ALIAS = "dam_deliverer"
+T = TypeVar("T")
 
 
 @click.command("init")
@@ -116,17 +119,33 @@ class _Setup:
 
         wishes, environ = self.wishes, os.environ
         rpc = list(wishes.rpc) or environ.get("DAM_RPC_URL")
-        urls = check_rpc_urls(rpc or self._ask("Node of the chain (http address)", _LOCAL_NODE))
+
+        def nodes(value: str) -> tuple[str, ...]:
+            checked = check_rpc_urls(value)
+            asyncio.run(_answer(checked))
+            return checked
+
+        question = "Node of the chain (http address)"
+        urls = check_rpc_urls(rpc) if rpc else self._ask(question, _LOCAL_NODE, nodes)
         record = asyncio.run(self._market(urls))
         ipfs = wishes.ipfs or environ.get("DAM_IPFS")
         blocks = f"dir:{self.home / 'blocks'}"
-        ipfs = check_ipfs(ipfs or self._ask("IPFS (Kubo's API, or dir:/path)", blocks), Path.cwd())
+
+        def store(value: str) -> str:
+            checked = check_ipfs(value, Path.cwd())
+            if not checked.startswith("dir:"):
+                # A folder is tried below, once the home is there, which is made when all is well.
+                asyncio.run(check_blocks(checked))
+            return checked
+
+        ipfs = store(ipfs) if ipfs else self._ask("IPFS (Kubo's API, or dir:/path)", blocks, store)
         alias = wishes.account or environ.get("DAM_ACCOUNT")
-        alias = alias or self._ask("Ape account that signs", _ALIAS)
+        alias = alias or self._ask("Ape account that signs", _ALIAS, str)
         wanted = wishes.confirmations or environ.get("DAM_CONFIRMATIONS") or 2
         min_fee = wishes.min_fee
         if min_fee is None:
-            min_fee = AMOUNT.convert(self._ask("Least fee of a part", "0"), None, None)
+            question = "Least fee of a part, such as 0.0001 ether"
+            min_fee = self._ask(question, "0", lambda value: AMOUNT.convert(value, None, None))
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         asyncio.run(check_blocks(ipfs))
         kept = self.home / "deployment.json"
@@ -140,15 +159,21 @@ class _Setup:
             accounts={"deliverer": alias},
         )
         if min_fee:
-            # A table goes on to the end of the file: what belongs to none stands above it.
-            line = f'min_fee = "{format_amount(min_fee)}"'
-            text = text.replace("\n[accounts]", f"\n{line}\n[accounts]", 1)
+            line = (
+                f'min_fee = "{format_amount(min_fee)}"  # least fee of a part that we deliver for'
+            )
+            text = re.sub(r"(?m)^# min_fee = .*$", line, text, count=1)
         write_atomic(path, text.encode(), overwrite=False)
 
-    def _ask(self, question: str, default: str) -> str:
-        if not self.asking:
-            return default
-        return str(click.prompt(question, default=default, err=True))
+    def _ask(self, question: str, default: str, read: Callable[[str], T]) -> T:
+        """The answer, as ``read`` understands it; what it refuses is asked again."""
+        while self.asking:
+            try:
+                return read(str(click.prompt(question, default=default, err=True)))
+            except (DamError, click.UsageError) as error:
+                text = error.message if isinstance(error, click.UsageError) else str(error)
+                note(f"{text}; once more, or Ctrl-C")
+        return read(default)
 
     async def _market(self, urls: tuple[str, ...]) -> Deployment:
         from dam.commands.init import check_market
@@ -238,7 +263,8 @@ class _Setup:
             raise Permanent(f"{error}: all is made; run this again to see what is next") from None
         price = (fees.base + fees.tip) * DELIVERY_GAS
         staked = info.stake >= windows.min_deliverer_stake and info.owner != ZERO_ADDRESS
-        needed = 100 * price + (0 if staked else windows.min_deliverer_stake)
+        # Registering costs less than two parts.
+        needed = 100 * price if staked else 102 * price + windows.min_deliverer_stake
         if balance < needed:
             steps.append(
                 f"send about {format_about(needed - balance)} to {self.address}: "
@@ -255,8 +281,17 @@ class _Setup:
         return {**self.value, "balance": str(balance), "staked": staked}, steps
 
 
+async def _answer(urls: tuple[str, ...]) -> None:
+    from dam.rpc import JsonRpc
+
+    for url in urls:
+        async with JsonRpc(url) as rpc:
+            await rpc.call("eth_chainId")
+
+
 def _twice(question: str) -> str:
-    first = ask_hidden(f"{question} (new)")
-    if first != ask_hidden("Once more"):
-        raise KeyFileError("the two passphrases differ; nothing was made")
-    return first
+    while True:
+        first = ask_hidden(f"{question} (new)")
+        if first == ask_hidden("Once more"):
+            return first
+        note("the two differ: type both again")

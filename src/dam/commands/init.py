@@ -111,7 +111,7 @@ def _next_steps(account: str | None, home: Path) -> list[str]:
     if not keys.seller.exists():
         steps.append("  to sell:     dam keys new seller;    dam seller stake '0.5 ether'")
     if not keys.deliverer.exists():
-        steps.append("  to deliver:  dam keys new deliverer; dam deliverer stake '0.1 ether'")
+        steps.append("  to deliver:  dam deliverer init")
     return steps or ["  dam buyer browse"]
 
 
@@ -152,7 +152,7 @@ async def check_blocks(ipfs: str) -> None:
         await blocks.get(cid)
     except IpfsError as error:
         raise ConfigError(
-            f"the block store does not work ({error}): start the node, or use --ipfs dir:/path"
+            f"the block store {ipfs} does not work ({error}): start the node, or use dir:/path"
         ) from None
     finally:
         await blocks.close()
