@@ -15,6 +15,7 @@ import yaml
 from dam.advice import NEXT_STEP
 from dam.catalog_build import BuiltStore
 from dam.cli import main
+from dam.commands.deliverer_init import _ALIAS
 from dam.config import _VARIABLES
 from dam.endpoints import Endpoints
 from dam.fees import SendStats
@@ -95,7 +96,10 @@ def test_a_unit_lets_it_live_and_restarts_it(name: str) -> None:
 def test_a_unit_gives_passphrases_as_credentials_alone(name: str) -> None:
     found = unit(name)
     credentials = dict(value.split(":") for value in found["LoadCredentialEncrypted"])
-    assert set(credentials) == {"dam-key-passphrase", f"my-{name}"}
+    # The deliverer's is the alias that `dam deliverer init` proposes: who takes it edits nothing.
+    alias = {"deliverer": _ALIAS, "watchdog": "my-watchdog"}[name]
+    assert set(credentials) == {"dam-key-passphrase", alias}
+    assert credentials[alias] == f"/etc/dam/{alias}.cred"
     environment = dict(pair.split("=", 1) for line in found["Environment"] for pair in line.split())
     assert not any("PASSPHRASE" in key for key in environment)
     known = {*_VARIABLES.values(), "DAM_HOME", "HOME", "APE_DATA_FOLDER"}
