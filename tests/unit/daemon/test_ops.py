@@ -97,7 +97,7 @@ def test_a_unit_gives_passphrases_as_credentials_alone(name: str) -> None:
     found = unit(name)
     credentials = dict(value.split(":") for value in found["LoadCredentialEncrypted"])
     # The deliverer's is the alias that `dam deliverer init` proposes: who takes it edits nothing.
-    alias = {"deliverer": _ALIAS, "watchdog": "my-watchdog"}[name]
+    alias = _ALIAS.replace("deliverer", name)
     assert set(credentials) == {"dam-key-passphrase", alias}
     assert credentials[alias] == f"/etc/dam/{alias}.cred"
     environment = dict(pair.split("=", 1) for line in found["Environment"] for pair in line.split())
