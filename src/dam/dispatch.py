@@ -8,16 +8,22 @@ from dam import batching, profit
 from dam.errors import ContractReverted
 from dam.fees import Price, offer
 from dam.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
-from dam.rpc import RpcRejectedError, quantity
+from dam.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.submitting import MANY, Submitter, about
 from dam.transactions import encode_job, encode_jobs
 
 _WAIT = {"NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "": 5}
 """Reverts that the next blocks may cure: after how many blocks to look again."""
+_LOOK_AGAIN = 10
+"""After so many blocks, at most, if it has a deadline."""
+_MOST_BLOCKS = 2**20
+"""No window of the contract is longer."""
 _TRIES = {"NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "NotDelivered": 5, "": 5}
 """After so many it is told, and what has no deadline is given up."""
 _LEAST_PART_GAS = 12_000
 """Storage and event of a part take more than this."""
+_MOST_WAITING = 10_000
+"""Transactions of one account in a node's pool: geth keeps a few hundred."""
 _STRANGERS = 5
 """Blocks to wait for transactions of ours that the ledger does not know."""
 _TOLD = 8
@@ -46,6 +52,8 @@ class Dispatcher:
         if not jobs:
             return
         latest, pending = await self._hand.counts("latest", "pending")
+        if pending - latest > _MOST_WAITING:
+            raise RpcBadReplyError("eth_getTransactionCount: more waits than any pool holds")
         taken = set(self._outbox.nonces())
         room = self._policy.max_live - sum(nonce >= latest for nonce in taken)
         strangers = [nonce for nonce in range(latest, pending) if nonce not in taken]
@@ -181,7 +189,9 @@ class Dispatcher:
             # The event ends the job, once it is deep enough.
             self._outbox.postpone(job, head + self._policy.confirmations + 2, "already there")
         elif name in ("FallbackTooEarly", "TooEarly") and isinstance(first_block, int):
-            self._outbox.postpone(job, max(first_block, head + 2), name)
+            # Only to look again: a node may name any block, and what is late is lost.
+            latest = head + (_LOOK_AGAIN if job.deadline < NO_DEADLINE else _MOST_BLOCKS)
+            self._outbox.postpone(job, min(max(first_block, head + 2), latest), name)
         elif name in _WAIT and (job.deadline < NO_DEADLINE or job.tries < _TRIES[name]):
             if name == "NotEligible":
                 self._hand.alert(

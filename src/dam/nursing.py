@@ -7,7 +7,7 @@ from typing import Any
 from dam.errors import ContractReverted
 from dam.fees import Price, offer, patience, raised
 from dam.outbox import NO_DEADLINE, Slot
-from dam.rpc import RpcRejectedError, quantity
+from dam.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.submitting import Submitter
 from dam.transactions import Fees
 from dam.types import Address, BlockRef, Wei
@@ -81,8 +81,10 @@ class Nurse:
         method = "eth_getTransactionReceipt"
         found = await self._hand.rpc.batch([(method, ("0x" + tx.hex(),)) for _, tx in hashes])
         receipts: dict[int, dict[str, Any]] = {}
-        for (slot, _), receipt in zip(hashes, found, strict=True):
+        for (slot, tx), receipt in zip(hashes, found, strict=True):
             if isinstance(receipt, dict):
+                if str(receipt.get("transactionHash")).lower() != "0x" + tx.hex():
+                    raise RpcBadReplyError(f"{method}: of another transaction")
                 receipts.setdefault(slot.id, receipt)
         if receipts:
             self._hand.checkpoint("F8")
@@ -132,6 +134,8 @@ class Nurse:
         if block > cursor.number:
             return
         status = quantity(receipt.get("status"), "receipt status")
+        if status > 1:
+            raise RpcBadReplyError("receipt status: neither 0 nor 1")
         used = quantity(receipt.get("gasUsed"), "receipt gas")
         cost = Wei(used * quantity(receipt.get("effectiveGasPrice", "0x0"), "receipt price"))
         tx_hash = bytes.fromhex(str(receipt["transactionHash"])[2:])

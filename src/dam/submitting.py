@@ -16,7 +16,7 @@ from dam.ledger import Ledger
 from dam.logs import Log
 from dam.market import revert_of
 from dam.outbox import Attempt, Job, Outbox
-from dam.rpc import RpcRejectedError, quantity
+from dam.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.transactions import Calls, Fees, Node, Signer, broadcast, transaction
 from dam.types import Address
 
@@ -24,6 +24,8 @@ _REQUEST_BYTES = 500_000
 """Nodes and providers refuse requests of a few megabytes; hex doubles the calldata."""
 MANY = 4
 """More transactions than this in a pass are told in one line."""
+_MOST_NONCES = 2**40
+"""So many transactions no account has sent; the ledger's integers end at 2^63."""
 _POOR_BLOCKS = 3
 """How long to wait before an empty account is tried again."""
 
@@ -79,7 +81,10 @@ class Submitter:
         """The account's number of transactions at these blocks."""
         method = "eth_getTransactionCount"
         found = await self.rpc.batch([(method, (self.address, tag)) for tag in tags])
-        return [quantity(count, method) for count in found]
+        counts = [quantity(count, method) for count in found]
+        if max(counts) > _MOST_NONCES:
+            raise RpcBadReplyError(f"{method}: more than an account ever had")
+        return counts
 
     async def ask(
         self, method: str, calls: Iterable[tuple[Address, bytes, str]]
