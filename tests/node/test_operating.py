@@ -313,6 +313,9 @@ def test_it_changes_nothing(operator: Operator) -> None:
 def test_settings_that_are_not_complete(nobody: Operator) -> None:
     [finding] = nobody.doctor()
     assert "rpc is not set" in finding["text"]
+    # Whoever types it as another user than the daemon's sees where it looked.
+    assert f"{nobody.home / 'config.toml'}" in finding["fix"]
+    assert "dam deliverer init" in finding["fix"]
 
 
 def test_keys_that_others_can_read(operator: Operator) -> None:

@@ -79,11 +79,9 @@ def _examined(
         binding = binding_of(settings, role, who)
     except ConfigError as error:
         begin = "dam deliverer init" if role == "deliverer" else "dam init"
-        fix = (
-            "mend what is named"
-            if config_path(home_folder()).exists()
-            else f"{begin}, or mend what is named"
-        )
+        path, fix = config_path(home_folder()), "mend what is named"
+        if not path.exists():
+            fix = f"{begin}; or is {path} not the daemon's home: DAM_HOME, or another user's?"
         return [doctor.fail("settings", str(error), fix)]
     except DamError as error:
         return [doctor.fail("account", str(error), doctor.LOST_ACCOUNT)]
@@ -122,9 +120,8 @@ def _unseen(role: str) -> Finding:
     from dam.doctor import warn
 
     what = "balance, stake and key" if role == "deliverer" else "balance and operator"
-    return warn(
-        "record", f"without a node, record, {what} were not looked at", "mend the node, then again"
-    )
+    fix = "mend what the lines on rpc say, then again"
+    return warn("record", f"without a node, record, {what} were not looked at", fix)
 
 
 def _settings(one: Examination) -> Finding:
