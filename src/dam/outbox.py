@@ -225,9 +225,9 @@ class Outbox:
     def move_settlement(self, purchase: int, block: int) -> None:
         """The first block in which a settlement is possible has changed (by a dispute, say)."""
         self._db.execute(
-            "UPDATE jobs SET not_before = ? WHERE purchase = ? AND kind = 'settle' "
-            "AND state = 'due' AND (tries = 0 OR not_before < ?)",
-            (block, purchase, block),
+            "UPDATE jobs SET not_before = :block WHERE purchase = :purchase AND kind = 'settle' "
+            "AND state = 'due' AND (tries = 0 OR not_before < :block) AND not_before <> :block",
+            {"block": block, "purchase": purchase},
         )
 
     def finish(self, job: Job, state: Literal["done", "failed", "cancelled"], reason: str) -> None:

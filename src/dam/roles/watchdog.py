@@ -23,9 +23,11 @@ from dam.outbox import Outbox
 from dam.sealing import seal_fragment
 from dam.seeds import SellerSeed
 from dam.shelf import Shelf
-from dam.types import FALLBACK_BLOCKS, Address, BlockRef, Delivery, Deployment
+from dam.types import FALLBACK_BLOCKS, Address, BlockRef, CopyId, Delivery, Deployment
 
 _CACHED_TREES = 32
+_SLICE = 64
+"""Sales after which something else may run: some ten milliseconds."""
 
 
 class Chain(Protocol):
@@ -73,6 +75,8 @@ class Watchdog:
         self._me = me
         self._log = log
         self._trees: dict[bytes, tuple[Listing, MerkleTree]] = {}
+        self._settlements: list[tuple[int, CopyId, int]] = []
+        """Purchase, copyId and first block of settlements that are not saved yet."""
         self._looked: tuple[int, int] | None = None
         self._events = -1
 
@@ -93,12 +97,21 @@ class Watchdog:
         [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
         if (head.number, events) == self._looked:
             return
-        for sale in self._ledger.sales("new"):
-            with self._ledger.transaction():
-                mine = sale.purchase.seller == self._seller
-                self._ledger.mark_sale(sale.id, "serving" if mine else "not-mine")
-        for sale in self._ledger.sales("serving"):
+        with self._ledger.transaction() as db:
+            # Most of a market's purchases are others', and nothing to make a record of.
+            db.execute(
+                "UPDATE purchases SET state = CASE seller WHEN ? THEN 'serving' ELSE 'not-mine' "
+                "END, reason = '' WHERE state = 'new' AND orphaned = 0",
+                (self._seller,),
+            )
+        # A sale is watched for weeks, and there may be thousands: what they want is saved together.
+        self._settlements.clear()
+        for number, sale in enumerate(self._ledger.sales("serving"), 1):
             await self._watch_safely(sale, head.number)
+            if number % _SLICE == 0:
+                self._save_settlements()
+                await asyncio.sleep(0)
+        self._save_settlements()
         [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
         self._looked = (head.number, events)
 
@@ -176,13 +189,20 @@ class Watchdog:
         self._log.info("supplying", sale=sale.purchase.copy_id, parts=again)
 
     def _settle(self, sale: SaleRow, first: int) -> None:
+        self._settlements.append((sale.id, sale.purchase.copy_id, first))
+
+    def _save_settlements(self) -> None:
+        wanted, self._settlements = self._settlements, []
+        new = []
         with self._ledger.transaction():
-            copy_id = sale.purchase.copy_id
-            if self._outbox.add(sale.id, copy_id, "settle", not_before=first):
-                self._log.info("settles_from", sale=copy_id, block=first)
-            else:
-                # A dispute moves the block; the contract's own answer has the last word.
-                self._outbox.move_settlement(sale.id, first)
+            for purchase, copy_id, first in wanted:
+                if self._outbox.add(purchase, copy_id, "settle", not_before=first):
+                    new.append((copy_id, first))
+                else:
+                    # A dispute moves the block; the contract's own answer has the last word.
+                    self._outbox.move_settlement(purchase, first)
+        for copy_id, first in new:
+            self._log.info("settles_from", sale=copy_id, block=first)
 
     def _last_dispute_block(self, sale: SaleRow, there: dict[int, int]) -> int:
         """As `Marketplace._lastDisputeBlock` has it: after the later of completion and gate."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
+from dam.hashing import copy_id
 from dam.rows import unsigned
+from dam.types import FragmentDelivered, LogRef, MarketLog, Purchase
 
-from .conftest import Shop, WatchdogDaemon, World
+from .conftest import BUYER, SELLER, Shop, WatchdogDaemon, World
 
 MOST = 2**64 - 1
 
@@ -45,3 +48,48 @@ async def test_such_a_copy_of_a_store_that_breaks_a_rule_is_refused(world: World
     await world.ticks(blocks=5)
     for daemon in world.deliverers:
         assert not daemon.ledger.sales("new", "waiting")
+
+
+async def test_thousands_of_sales_in_dispute_hold_up_no_watchdog(
+    world: World, watchdog: WatchdogDaemon
+) -> None:
+    """Each was a transaction of its own with every block: ten seconds of syncs for 3,000 sales."""
+    await world.shop.add("coupon")
+    built = await world.shop.publish()
+    world.chain.mine(3)
+    await watchdog.tick()
+    terms, head = built.terms["coupon"], await world.chain.block(world.chain.height)
+    logs: list[MarketLog] = []
+    for copy in range(300):
+        sold = copy_id(SELLER, terms.item_id, copy)
+        at = [LogRef(head, sold, 4 * copy + place) for place in range(4)]
+        keys = (bytes(32),) * 3
+        logs.append(Purchase(sold, SELLER, BUYER, built.digest, copy, terms, keys, at.pop()))
+        for index, place in enumerate(at):
+            part = (index, bytes(32), bytes(32), bytes(80), False)
+            logs.append(FragmentDelivered(sold, BUYER, *part, place))
+    with watchdog.ledger.transaction() as db:
+        watchdog.ledger.save_range(logs, head, refund_blocks=300)
+    commits: list[str] = []
+    db.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(others())
+    for number in range(2):
+        world.chain.mine()
+        commits.clear()
+        before, turns = db.total_changes, 0
+        await watchdog.role.decide(await world.chain.head())
+        assert len(commits) <= 6
+        assert turns >= 3
+        assert number == 0 or db.total_changes == before
+    other.cancel()
+    due = watchdog.outbox.due(10**9)
+    assert len(due) == 300
+    assert {job.kind for job in due} == {"settle"}
