@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from dam import locks, logs
+from dam import locks, logs, recovery
 from dam.config import Settings
 from dam.dry import DrySender
 from dam.endpoints import Endpoints
-from dam.errors import Retryable
+from dam.errors import LedgerUnusableError, Retryable
 from dam.ledger import Binding, Ledger
 from dam.market import Market
 from dam.reader import Reader
@@ -87,10 +88,9 @@ class Foundation:
                     self._account_lock(genesis),
                     locks.exclusive(path.with_name(path.name + ".lock"), f"ledger {path}"),
                     contextlib.closing(
-                        Ledger.open(
+                        self._ledger(
                             path,
                             Binding(deployment.chain_id, deployment.market, self.account, binding),
-                            documents=self._role == "deliverer",
                         )
                     ) as ledger,
                 ):
@@ -108,6 +108,21 @@ class Foundation:
                         dry_run=self.dry,
                     )
                     await work(stop, market, ledger, log)
+
+    def _ledger(self, path: Path, binding: Binding) -> Ledger:
+        """The ledger, made if there was never one; the caller holds its lock.
+
+        Raises:
+            LedgerUnusableError: It cannot be used, or is gone while older files of it are there.
+        """
+        old = [] if path.exists() else recovery.older(path)
+        if old:
+            # Only they tell to whom parts were sealed already.
+            raise LedgerUnusableError(
+                f"the ledger {path} is gone, and {old[0].name} is there: put it back, or "
+                f"`dam {self._role} recover`, which reads what the older files know"
+            )
+        return Ledger.open(path, binding, documents=self._role == "deliverer")
 
     def _account_lock(self, genesis: bytes) -> contextlib.AbstractContextManager[None]:
         """Nobody else sends from the account; a dry run does not send."""

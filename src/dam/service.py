@@ -269,6 +269,8 @@ class Service:
             idle = self._idle()
             try:
                 whole = await self.tick()
+                if failures >= GIVE_UP:
+                    self._log.info("tick_recovered", failures=failures)
                 failures = 0
                 self.pulse.failing = ""
                 pause = self._pace.pause() if whole else 0.0

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -679,6 +681,34 @@ def test_recover(operator: Operator) -> None:
         [[cursor]] = db.execute("SELECT number FROM cursor")
     assert cursor == int(operator.chain.request("eth_blockNumber"), 16) - 2
     open_ledger(operator).close()
+
+
+def test_a_lost_ledger_is_not_replaced_in_silence(operator: Operator) -> None:
+    """An older file knows to whom parts were sealed, which the chain does not tell."""
+    open_ledger(operator).close()
+    lost = operator.ledger.rename(operator.ledger.with_name("deliverer.sqlite.aside-20250101T0Z"))
+    code, said = daemon_once(operator)
+    assert code == 2
+    assert f"{operator.ledger} is gone, and {lost.name} is there" in said
+    assert "dam deliverer recover" in said
+    assert not operator.ledger.exists()
+    operator("deliverer", "recover", "--yes", code=0)
+    code, said = daemon_once(operator)
+    assert code == 0, said
+
+
+def daemon_once(operator: Operator) -> tuple[int, str]:
+    """One pass of the daemon, in a process of its own: exit code and log."""
+    env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    done = subprocess.run(
+        [sys.executable, "-m", "dam", "deliverer", "run", "--once"],
+        env=env | {name: value for name, value in operator.env.items() if value is not None},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stderr
 
 
 def test_recover_without_a_node(operator: Operator) -> None:

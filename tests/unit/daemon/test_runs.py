@@ -321,6 +321,7 @@ async def test_what_goes_by_is_waited_out(
     await until(lambda: not service.pulse.obstacles(), task)
     stop.request()
     await within(task)
+    assert len(world.daemon.events("tick_recovered")) == 1
 
 
 @pytest.mark.parametrize("error", ENDS, ids=repr)
