@@ -22,6 +22,8 @@ _TRIES = {"NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "NotDelivered"
 """After so many it is told, and what has no deadline is given up."""
 _LEAST_PART_GAS = 12_000
 """Storage and event of a part take more than this."""
+_JUMP = 64
+"""So many transactions were mined that the ledger knows nothing of, and the node is doubted."""
 _MOST_WAITING = 10_000
 """Transactions of one account in a node's pool: geth keeps a few hundred."""
 _STRANGERS = 5
@@ -57,6 +59,10 @@ class Dispatcher:
         taken = set(self._outbox.nonces())
         room = self._policy.max_live - sum(nonce >= latest for nonce in taken)
         strangers = [nonce for nonce in range(latest, pending) if nonce not in taken]
+        known = self._outbox.highest_nonce()
+        if known is not None and latest > known + _JUMP:
+            # If a node just said so, what is signed for its nonce waits there for ever.
+            strangers.insert(0, known + 1)
         if room <= 0 or self._wait_for(strangers, jobs, head):
             return
         price = await self._hand.price()
@@ -78,7 +84,7 @@ class Dispatcher:
         await self._send(estimated[:room], head, price, max(latest, pending), taken)
 
     def _wait_for(self, strangers: list[int], jobs: list[Job], head: int) -> bool:
-        """Whether to let transactions of ours be mined first that the ledger knows nothing of.
+        """Whether to wait for transactions of ours that the ledger knows nothing of.
 
         An older ledger, or one made anew, may have forgotten them; they may deliver the very parts
         that are due here. What has little time left is not held up, and nothing for long.

@@ -270,6 +270,11 @@ class Outbox:
         rows = self._db.execute("SELECT nonce FROM slots WHERE state = 'live' ORDER BY nonce")
         return [row["nonce"] for row in rows]
 
+    def highest_nonce(self) -> int | None:
+        """Of all that were ever taken, or None."""
+        [highest] = self._db.execute("SELECT max(nonce) FROM slots").fetchone()
+        return highest  # type: ignore[no-any-return]
+
     def open_slot(self, nonce: int) -> int:
         """Takes a nonce, and returns the slot's row id; `carry` puts jobs into it."""
         slot = self._db.execute("INSERT INTO slots (nonce) VALUES (?)", (nonce,)).lastrowid

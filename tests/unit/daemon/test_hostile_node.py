@@ -69,6 +69,34 @@ async def test_more_nonces_than_there_can_be(
     assert_delivered_once(world, sold)
 
 
+async def test_one_nonce_far_too_high_leaves_no_part_behind(
+    world: World, built: BuiltStore, liar: Liar
+) -> None:
+    """What is signed for it can never be mined; the part would wait there until it is too late."""
+    sold = [world.buy(built, "coupon")]
+    await world.ticks()
+    sold.append(world.buy(built, "coupon", 1))
+    liar.method, liar.lie = "eth_getTransactionCount", lambda *_: hex(500)
+    await world.ticks(blocks=3)
+    assert liar.lies
+    liar.lie = None
+    await world.ticks()
+    assert_delivered_once(world, *sold)
+
+
+async def test_nonces_that_were_really_used_are_believed_after_a_while(
+    world: World, built: BuiltStore, liar: Liar
+) -> None:
+    sold = world.buy(built, "coupon")
+    await world.ticks()
+    world.buy(built, "coupon", 1)
+    liar.method, liar.lie = "eth_getTransactionCount", lambda *_: hex(500)
+    await world.ticks(world.daemon, blocks=10)
+    assert [slot.nonce for slot in world.daemon.outbox.live()] == [500]
+    assert len(world.daemon.events("unknown_transactions")) == 1
+    assert_delivered_once(world, sold)
+
+
 @pytest.mark.parametrize(
     "change",
     [
