@@ -35,6 +35,7 @@ NEXT_STEP: Mapping[str, str] = {
     "endpoint_set_aside": "nothing, the others answer; look at that node when there is time",
     "recheck_failed": "nothing, the last blocks are read once more with the next one",
     "reorganisation": "nothing, it is handled; often: raise `confirmations`",
+    "ipfs_down": "start the IPFS node, or mend the address `ipfs` in the settings and restart",
     "store_unavailable": "one store: nothing; all stores: look at your IPFS node",
     "store_refused": "nothing: the seller must publish a proper document",
     "part_refused": "read `reason` in docs/operating.md; often nothing: the seller's mistake",

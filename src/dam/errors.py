@@ -53,6 +53,10 @@ class IpfsError(Retryable):
     """The block store could not be asked in time."""
 
 
+class IpfsUnreachable(IpfsError):
+    """Nothing listens where the block store should be."""
+
+
 class BlockMismatch(IpfsError):
     """The store answered with bytes that are not the CID's."""
 

@@ -11,6 +11,7 @@ being complete: a block must hash to its CID, and other answers must be whole JS
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import json
 import warnings
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError
+from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError, IpfsUnreachable
 from dam.ipfs import BLOCK_BYTES, Cid, Codec, PinLimits, PinSize, measure, refuse_oversize
 
 _ANSWER_BYTES = 64 << 10
@@ -136,6 +137,8 @@ class KuboStore:
         except TimeoutError:
             raise IpfsError(f"{of}: {command} took over {seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
+            if getattr(error, "errno", None) == errno.ECONNREFUSED:
+                raise IpfsUnreachable(f"{of}: {command}: no connection") from None
             raise IpfsError(f"{of}: {command}: {type(error).__name__}") from None
 
     async def _exchange(

@@ -15,12 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from dam.catalog import Limits, Store, Turn, read_store
-from dam.errors import BlockRefused, IpfsError, Malformed, of_the_host
+from dam.errors import BlockRefused, IpfsError, IpfsUnreachable, Malformed, of_the_host
 from dam.ipfs import BlockStore, Cid, PinLimits
 from dam.ledger import Ledger
 from dam.logs import Log
 from dam.shelf import NO_COPY, TOLD, Document, PartRefusal, Scan, Shelf
 
+_DOWN = 5
+"""So often in a row the IPFS node must be away before somebody is called."""
 _REFUSED_TRIES = 3
 """How often a document is fetched of which a block was over the limit."""
 
@@ -88,6 +90,8 @@ class StoreKeeper:
         """By document: how often a block was over the limit."""
         self._pin_after: dict[int, tuple[int, float]] = {}
         """By document: how often pinning failed, and when to try again."""
+        self._unreached = 0
+        """How often in a row the IPFS node was away."""
         self._tried: set[int] = set()
         """Documents that this process has tried to read."""
 
@@ -189,6 +193,7 @@ class StoreKeeper:
                 )
                 scan = await asyncio.to_thread(self._scan, store)
         except IpfsError as error:
+            self._reached(error)
             self._later(document, str(error))
             log.warning("store_unavailable", attempt=document.attempts + 1, reason=str(error))
         except (Malformed, BlockRefused) as error:
@@ -213,6 +218,7 @@ class StoreKeeper:
             self._shelf.refuse(document, f"internal error: {type(error).__name__}")
             self._changed()
         else:
+            self._reached()
             copied = await self._copied(store, {part.sealed for part in scan.parts})
             scan = replace(scan, refusals=[*scan.refusals, *copied])
             self._checkpoint("F3")
@@ -273,6 +279,17 @@ class StoreKeeper:
                 await self._pin(ready[0])
             await asyncio.sleep(0 if ready else 1.0)
 
+    def _reached(self, error: IpfsError | None = None) -> None:
+        """Tells, once, that the IPFS node itself is away, which is no fault of a store's seller."""
+        if isinstance(error, IpfsUnreachable):
+            self._unreached += 1
+            if self._unreached == _DOWN:
+                self._log.error("ipfs_down", reason=str(error))
+        else:
+            if self._unreached >= _DOWN:
+                self._log.info("ipfs_back", tries=self._unreached)
+            self._unreached = 0
+
     async def _pin(self, document: Document) -> None:
         log = self._log.bind(seller=document.seller, digest=document.digest)
         await self._make_room()
@@ -286,6 +303,7 @@ class StoreKeeper:
                 deadline=min(patience, self._policy.pin_seconds),
             )
         except IpfsError as error:
+            self._reached(error)
             pause = min(self._policy.retry_seconds * 2 ** min(failures, 20), 600.0)
             self._pin_after[document.id] = (failures + 1, time.monotonic() + pause)
             log.warning("pin_unavailable", reason=str(error), retry_seconds=pause)
@@ -294,6 +312,7 @@ class StoreKeeper:
             self._shelf.mark_pin(document, "refused")
             log.warning("pin_refused", reason=str(error), budget_left=left)
             return
+        self._reached()
         self._pin_after.pop(document.id, None)
         if not self._shelf.mark_pin(document, "held", size.bytes):
             await self._blocks.unpin(Cid("dag-json", document.digest))

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import socket
 import time
 
 import pytest
 
-from dam.errors import BlockMismatch, BlockRefused, IpfsError
+from dam.errors import BlockMismatch, BlockRefused, IpfsError, IpfsUnreachable
 from dam.ipfs import Cid
 from dam.ipfs_kubo import KuboStore
 
@@ -52,6 +53,15 @@ async def test_failures_are_no_content(serve, store_at, answer: bytes) -> None:
         await store.get(CID)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_nobody_listens(store_at, host: str) -> None:
+    """Bound, so that nobody else takes the port, and deaf."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        with pytest.raises(IpfsUnreachable):
+            await store_at(f"http://{host}:{deaf.getsockname()[1]}").get(CID)
 
 
 async def test_other_bytes(serve, store_at) -> None:

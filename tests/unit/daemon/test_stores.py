@@ -11,7 +11,7 @@ import pytest
 
 from dam.catalog import Store
 from dam.catalog_build import BuiltStore
-from dam.errors import BlockRefused, IpfsError
+from dam.errors import BlockRefused, IpfsError, IpfsUnreachable
 from dam.ipfs import BLOCK_BYTES, Cid, PinLimits, PinSize
 from dam.shelf import Scan
 from dam.stores import StoreKeeper, StorePolicy
@@ -84,6 +84,44 @@ async def test_slow_stores_hold_up_nobody(world: World) -> None:
 
     await running(keeper, lambda: until(read))
     assert daemon.events("store_unavailable")
+
+
+class AwayStore(MemoryStore):
+    """Its node does not run."""
+
+    away = False
+
+    async def get(
+        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+    ) -> bytes:
+        if self.away:
+            raise IpfsUnreachable(f"{cid}: block/get: no connection")
+        return await super().get(cid, max_bytes=max_bytes, deadline=deadline)
+
+
+async def test_a_node_that_is_away_is_told_once(world: World) -> None:
+    """One store that nobody has is its seller's matter; an IPFS node that is away is ours."""
+    world.blocks = blocks = AwayStore()
+    daemon = world.daemon
+    daemon.restart()
+    await world.shop.add("coupon")
+    honest = await world.shop.publish()
+    blocks.away = True
+    world.chain.mine(3)
+    await daemon.reader.advance()
+    keeper = keeper_of(daemon, first_seconds=0.05, retry_seconds=0.001)
+
+    async def act() -> None:
+        await until(lambda: len(daemon.events("store_unavailable")) >= 7)
+        assert not daemon.events("ipfs_back")
+        blocks.away = False
+        await until(lambda: bool(daemon.events("ipfs_back")))
+
+    await running(keeper, act)
+    [told] = daemon.events("ipfs_down")
+    assert (told["level"], len(daemon.events("ipfs_back"))) == ("error", 1)
+    found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+    assert found is not None
 
 
 async def test_stores_that_failed_before_leave_places_free(world: World) -> None:
