@@ -197,7 +197,7 @@ class Endpoints:
     # ------------------------------------------------------------------------ asking all of them
 
     async def logs(
-        self, address: str, first: int, last: int
+        self, address: str, first: int, last: int, *, topic: str | None = None
     ) -> tuple[list[RawLog], RawBlock | None]:
         """As `JsonRpc.logs`, if all nodes tell the same.
 
@@ -206,10 +206,10 @@ class Endpoints:
             RpcUnavailableError: Fewer than ``agree`` have answered and know block ``last``.
         """
         if len(self._all) == 1:
-            return await self._first(lambda rpc: rpc.logs(address, first, last))
+            return await self._first(lambda rpc: rpc.logs(address, first, last, topic=topic))
         what = f"the logs of blocks {first} to {last}"
         return await self._agreed(
-            lambda rpc: rpc.logs(address, first, last),
+            lambda rpc: rpc.logs(address, first, last, topic=topic),
             known=lambda answer: answer[1] is not None,
             print_=lambda answer: print_of(*answer),
             differ=lambda a, b: difference(a[0], b[0]),

@@ -130,6 +130,10 @@ _KEPT = {
     "ItemPurchased", "FragmentDelivered", "FragmentSupplied", "StoreCreated", "StoreUpdated",
     "DisputeOpened", *_CLOSED,
 }  # fmt: skip
+KEPT_TOPICS = tuple(
+    "0x" + topic.hex() for topic, event in market_abi().events.items() if event.name in _KEPT
+)
+"""First topics of the events that leave a row."""
 _SHAPES = {
     "0x" + topic.hex(): (
         1 + sum(p.indexed for p in event.inputs),

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from dam.abi_codec import decode_result, decode_revert, encode
 from dam.errors import ConfigError, ContractReverted, Malformed
 from dam.hashing import keccak
-from dam.intake import Intake, Placed, place, records
+from dam.intake import KEPT_TOPICS, Intake, Placed, place, records
 from dam.rows import Rows, rows_of
 from dam.rpc import (
     RawBlock,
@@ -83,7 +83,7 @@ class Rpc(Protocol):
         ...
 
     async def logs(
-        self, address: str, first: int, last: int
+        self, address: str, first: int, last: int, *, topic: str | None = None
     ) -> tuple[list[RawLog], RawBlock | None]:
         """See `JsonRpc.logs`."""
         ...
@@ -284,7 +284,7 @@ class Market:
         """All logs of the market in blocks ``first`` to ``last``, in their order. See `page`."""
         found: list[MarketLog] = []
         while first <= last:
-            page = await self.page(first, last, canonical=canonical)
+            page = await self._page(first, last, canonical, every=True)
             found += page.logs
             first = page.end.number + 1
         return found
@@ -293,7 +293,8 @@ class Market:
         """The logs of the market from block ``first`` on, in their order, to ``last`` if that fits.
 
         A range that the node finds too large is halved until it fits: the page ends where
-        ``end`` says. The size that was refused is remembered, and tried again now and then.
+        ``end`` says. The size that was refused is remembered, and tried again now and then. One
+        block that does not fit is read event by event, without those that no ledger keeps.
         Where several nodes are asked, they all must tell the same. Copies of one log count once.
 
         Args:
@@ -309,6 +310,10 @@ class Market:
                 that is not on the chain (it was replaced meanwhile: ask again).
             RpcError: the node could not be asked.
         """
+        return await self._page(first, last, canonical, every=False)
+
+    async def _page(self, first: int, last: int, canonical: bool, *, every: bool) -> RawPage:
+        """``every``: rather no page than one without the events that no ledger keeps."""
         if first > last:
             raise ValueError(f"no blocks from {first} to {last}")
         while True:
@@ -317,7 +322,10 @@ class Market:
                 raws, raw_end = await self.rpc.logs(self.address.lower(), first, stop)
             except (RpcRangeError, RpcTooLargeError):
                 if first == stop:
-                    raise
+                    if every:
+                        raise
+                    raws, raw_end = await self._by_event(stop)
+                    break
                 self._span.refused(stop - first + 1)
             else:
                 self._span.fitted(stop - first + 1)
@@ -326,6 +334,21 @@ class Market:
         placed = place(raws, self.address.lower(), first, stop)
         await self._check_hashes(placed, end, canonical)
         return RawPage(placed, end, self._intake)
+
+    async def _by_event(self, number: int) -> tuple[list[RawLog], RawBlock | None]:
+        """The logs of one block that are too many together: of each event that leaves a row.
+
+        Anybody may fill a block with events that leave none: evidence, say, of any length.
+        """
+        found: list[RawLog] = []
+        end: RawBlock | None = None
+        for topic in KEPT_TOPICS:
+            raws, here = await self.rpc.logs(self.address.lower(), number, number, topic=topic)
+            if here is None or (end is not None and end.hash != here.hash):
+                raise BlockUnknownError(f"{self.rpc.host} has no block {number} that stays")
+            end = here
+            found += raws
+        return found, end
 
     def _end(self, raw: RawBlock | None, number: int) -> BlockRef:
         if raw is None:

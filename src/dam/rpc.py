@@ -222,24 +222,34 @@ class JsonRpc:
         return found
 
     async def logs(
-        self, address: str, first: int, last: int
+        self, address: str, first: int, last: int, *, topic: str | None = None
     ) -> tuple[list[RawLog], RawBlock | None]:
         """Logs of a contract in a range of blocks, and the block that ends it, in one request.
 
         The block is asked for first: where it is there, the logs that follow are those of a node
         that has it. None: the node does not have it, so its logs say nothing.
 
+        Args:
+            address: The contract's.
+            first: First block.
+            last: Last block.
+            topic: Only those of one event; None: all.
+
         Raises:
             RpcRangeError, RpcTooLargeError: ask for fewer blocks.
             RpcError: see `call`.
         """
-        logs, block = await self._logs(address, first, last)
-        return (logs, block) if block is not None else await self._logs(address, first, last)
+        query: dict[str, Any] = {
+            "address": address,
+            "fromBlock": hex(first),
+            "toBlock": hex(last),
+        }
+        if topic is not None:
+            query["topics"] = [topic]
+        logs, block = await self._logs(query, last)
+        return (logs, block) if block is not None else await self._logs(query, last)
 
-    async def _logs(
-        self, address: str, first: int, last: int
-    ) -> tuple[list[RawLog], RawBlock | None]:
-        query = {"address": address, "fromBlock": hex(first), "toBlock": hex(last)}
+    async def _logs(self, query: dict[str, Any], last: int) -> tuple[list[RawLog], RawBlock | None]:
         requests = [
             self._request("eth_getBlockByNumber", [hex(last), False]),
             self._request("eth_getLogs", [query]),

@@ -11,10 +11,21 @@ from eth_abi.abi import encode as abi_encode
 
 from dam.abi_codec import Entry, market_abi
 from dam.hashing import checksum, copy_id
-from dam.intake import Intake, place, records
+from dam.intake import KEPT_TOPICS, Intake, place, records
+from dam.market import Market
 from dam.rows import rows_of, unsigned
-from dam.rpc import RawLog, RpcBadReplyError
-from dam.types import DisputeOpened, FragmentDelivered, Purchase, SaleClosed, StoreVersion
+from dam.rpc import RawBlock, RawLog, RpcBadReplyError, RpcTooLargeError
+from dam.types import (
+    ZERO_ADDRESS,
+    Deployment,
+    DisputeOpened,
+    FragmentDelivered,
+    Purchase,
+    SaleClosed,
+    StoreVersion,
+    Wei,
+    Windows,
+)
 
 MARKET = "0x" + "da" * 20
 SELLER = checksum(b"\xab" * 20)
@@ -238,3 +249,47 @@ def test_rows_up_to_a_block() -> None:
     )  # fmt: skip
     assert sorted(part.blocks) == [5, 6]
     assert part.count == 2
+
+
+class Flooded:
+    """A node with one block of more logs than anybody takes at once."""
+
+    host = "flooded"
+
+    def __init__(self, *raws: RawLog) -> None:
+        self._raws = raws
+        self.asked = 0
+
+    async def logs(
+        self, address: str, first: int, last: int, *, topic: str | None = None
+    ) -> tuple[list[RawLog], RawBlock | None]:
+        self.asked += 1
+        found = [raw for raw in self._raws if first <= int(raw.block_number, 16) <= last]
+        if topic is not None:
+            found = [raw for raw in found if raw.topics[0] == topic]
+        if any(raw.topics == self._raws[0].topics for raw in found):
+            raise RpcTooLargeError("over 24 megabytes")
+        return found, RawBlock(hex(last), "0x" + bytes([last]).hex() * 32, "0x1")
+
+
+async def test_a_block_full_of_evidence_stops_no_reader() -> None:
+    """Its text has any length, and costs half as much gas a byte as a node's answer has."""
+    evidence = log("Evidence", 0, _evidence="x" * 1000)
+    others = [log(name, 1 + index) for index, name in enumerate(EVENTS) if name != "Evidence"]
+    kept = [raw for raw in others if raw.topics[0] in KEPT_TOPICS]
+    assert len(kept) == 9
+    node: Any = Flooded(evidence, *others, log(SETTLED, 0, block=6))
+    windows = Windows(300, 50, 60, 1000, Wei(10), Wei(10), 100, 100)
+    place_ = checksum(bytes.fromhex(MARKET[2:]))
+    market = Market(node, Deployment(31337, place_, 1, bytes(32), windows, ZERO_ADDRESS))
+    first = 1
+    found = []
+    while first <= 8:
+        page = await market.page(first, 8)
+        found.append(page.rows)
+        first = page.end.number + 1
+    assert sum(len(one.purchases) for one in found) == 1
+    assert sum(one.count for one in found) == len(kept) + 1
+    # A command that shows evidence would rather fail than leave it out.
+    with pytest.raises(RpcTooLargeError):
+        await market.logs(1, 8)
