@@ -17,6 +17,8 @@ from dam.types import Address, CopyId, Terms
 
 NO_COPY = -1
 """Of a refusal: it concerns no copy in particular."""
+_OF_ONE = 16
+"""So many documents of one seller, tried equally often, are looked at for the next to read."""
 TOLD = 8
 """So many refusals of one document are told; a hostile one has fifty thousand."""
 
@@ -91,9 +93,11 @@ class Shelf:
         tried least; of these every seller's oldest, then everyone's next.
         """
         rows = self._db.execute(
-            "SELECT *, row_number() OVER (PARTITION BY seller, urgent, attempts ORDER BY id) "
-            "AS turn FROM documents WHERE state = 'wanted' "
-            "ORDER BY urgent DESC, attempts, turn, id LIMIT 5000"
+            "SELECT documents.* FROM (SELECT id, row_number() OVER (PARTITION BY seller, urgent, "
+            "attempts ORDER BY id) AS turn FROM documents WHERE state = 'wanted') "
+            "JOIN documents USING (id) WHERE turn <= ? "
+            "ORDER BY urgent DESC, attempts, turn, id LIMIT 5000",
+            (_OF_ONE,),
         )
         return [_document(row) for row in rows if row["id"] not in busy]
 
