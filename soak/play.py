@@ -29,6 +29,7 @@ from tests.faults.oracle import forms
 
 _SAMPLE_SECONDS = 5.0
 _PULSE_SECONDS = 15.0
+_NO_SALE_SECONDS = 120
 _POOL_SECONDS = 1.0
 _GOODS = 100
 """How many goods are rebuilt at the end."""
@@ -45,7 +46,7 @@ class Options:
     seed: int
     folder: Path | None = None
     edition_seconds: float = 30.0
-    troubles: float = 11.5
+    troubles: float = 12.5
     """How often each kind of trouble is to strike in an hour."""
     warm_minutes: float = 10.0
     """Slopes are measured after these."""
@@ -150,10 +151,12 @@ class _Watch:
         there = Counter(part.copy_id for part in arrived)
         missing = [sale for sale in sold if there[sale.copy_id] < sale.parts]
         oldest = max((head - sale.block for sale in missing), default=0)
+        if not sold and self.stage.seconds() > _NO_SALE_SECONDS:
+            raise RuntimeError("nobody has bought anything for so long: this is no soak")
         sizes = " ".join(f"{g.samples[-1].rss / 1e6:.0f}" for g in self.gauges if g.samples)
         return (
-            f"{self.stage.seconds():6.0f} s  block {head}  open {len(missing)}, the oldest "
-            f"{oldest} blocks  troubles {director.struck.total()}  RSS {sizes} MB"
+            f"{self.stage.seconds():6.0f} s  block {head}  new {len(sold)}, open {len(missing)}, "
+            f"the oldest {oldest} blocks  troubles {director.struck.total()}  RSS {sizes} MB"
         )
 
 

@@ -57,6 +57,8 @@ class Stage(World):
         self.shop: Shop
         self.keepers: list[Keeper] = []
         """Three deliverers, then the watchdog. The first deliverer is never killed."""
+        self._paid: list[str] = []
+        """Everybody who got coins by the node's own call, which a reorganisation takes back."""
         self.struck: Counter[str] = Counter()
         """Every single event that an RPC proxy injected, by its own name."""
         self.struck_ipfs: Counter[str] = Counter()
@@ -124,13 +126,16 @@ class Stage(World):
 
     async def actor(self, name: str, wei: int = COINS) -> Actor:
         """As in the demo, only richer: an hour of gas at any price."""
-        return await super().actor(name, wei)
+        actor = await super().actor(name, wei)
+        self._paid.append(actor.address)
+        return actor
 
     async def pay_all(self) -> None:
-        """Gives every daemon coins, but for those whose coins were taken on purpose."""
-        for keeper in self.keepers:
-            if not keeper.poor:
-                await self.rpc.call("anvil_setBalance", keeper.actor.address, hex(COINS))
+        """Gives everybody coins, but for daemons whose coins were taken on purpose."""
+        poor = {keeper.actor.address for keeper in self.keepers if keeper.poor}
+        for address in self._paid:
+            if address not in poor:
+                await self.rpc.call("anvil_setBalance", address, hex(COINS))
 
     async def end(self) -> None:
         """Stops all daemons in good order."""
