@@ -137,13 +137,16 @@ def _versions(db: sqlite3.Connection, floor: int, limit: int) -> int:
     if gone:
         # What is pinned stays on the books until the pin is taken off. The newest row stays, too,
         # so that SQLite never gives its number again: it may be under way just now.
-        db.execute(
-            "DELETE FROM documents WHERE pin <> 'held' "
-            "AND id < (SELECT max(id) FROM documents) AND NOT EXISTS (SELECT 1 FROM "
-            "versions WHERE versions.seller = documents.seller "
-            "AND versions.digest = documents.digest AND versions.root = documents.root) "
+        documents = db.execute(
+            # All at once: one that is missing would be looked for among all of its seller's, who
+            # may have tens of thousands, by NOT EXISTS and by NOT IN alike.
+            "SELECT id FROM (SELECT seller, digest, root FROM documents "
+            "EXCEPT SELECT seller, digest, root FROM versions) "
+            "JOIN documents USING (seller, digest, root) "
+            "WHERE pin <> 'held' AND id < (SELECT max(id) FROM documents) "
             "AND (seller, digest) NOT IN (SELECT seller, store_digest FROM purchases)"
-        )
+        ).fetchall()
+        db.executemany("DELETE FROM documents WHERE id = ?", documents)
     return gone
 
 

@@ -16,7 +16,7 @@ from dam.ipfs import BLOCK_BYTES, Cid, PinSize
 from dam.service import Service
 from dam.shelf import TOLD, PartRefusal, Scan
 from dam.testing.blocks import MemoryStore
-from dam.types import Address
+from dam.types import Address, LogRef, StoreVersion
 
 from .conftest import SELLER, THIEF, Daemon, Shop, World, address
 from .test_stores import keeper_of, running, until
@@ -288,3 +288,33 @@ async def test_reading_goes_on_after_a_disk_that_was_full(
     assert daemon.events("background_failed")
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_thousands_of_replaced_versions_are_archived_in_linear_time(world: World) -> None:
+    """A loop of a contract makes them; sixteen thousand took longer than a heartbeat waits."""
+    daemon = world.daemon
+    world.chain.mine(3)
+    await look(daemon)
+    head = await world.chain.block(3)
+    place = LogRef(head, bytes(32), 0)
+    versions = [
+        StoreVersion(THIEF, n.to_bytes(32, "big"), bytes(32), replace(place, log_index=n))
+        for n in range(4000)
+    ]
+    with daemon.ledger.transaction() as db:
+        daemon.ledger.save_range(versions, head, refund_blocks=300)
+        db.execute("DELETE FROM blocks")
+        db.execute("INSERT INTO blocks VALUES (900, ?)", (head.hash,))
+        db.execute("UPDATE cursor SET number = 1000")
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    db.set_progress_handler(count, 10_000)
+    gone = daemon.ledger.tidy()
+    db.set_progress_handler(None, 0)
+    assert gone == 500
+    assert db.execute("SELECT count(*) FROM documents").fetchone()[0] == 3500
+    assert steps < 1000, "of ten thousand of SQLite's steps each"
