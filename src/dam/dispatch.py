@@ -20,6 +20,9 @@ _MOST_BLOCKS = 2**20
 """No window of the contract is longer."""
 _TRIES = {"NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "NotDelivered": 5, "": 5}
 """After so many it is told, and what has no deadline is given up."""
+_DOUBTS = 2
+"""So often a refusal for good is not believed: the contract never changes its mind, nodes do."""
+_DOUBT_BLOCKS = 3
 _LEAST_PART_GAS = 12_000
 """Storage and event of a part take more than this."""
 _JUMP = 64
@@ -207,6 +210,9 @@ class Dispatcher:
                 # A node may lag for long: told once, and tried until there is no time left.
                 self._hand.alert("refused_by_contract", error=str(error), **about(job))
             self._outbox.postpone(job, head + 1 + _WAIT[name], str(error))
+        elif job.tries < _DOUBTS and job.deadline > head + 1 + _DOUBT_BLOCKS:
+            # For good, says one node: it, or another one, is asked again before that is believed.
+            self._outbox.postpone(job, head + 1 + _DOUBT_BLOCKS, str(error))
         else:
             self._outbox.finish(job, "failed", str(error))
             self._hand.alert("refused_by_contract", error=str(error), **about(job))

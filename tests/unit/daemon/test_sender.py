@@ -290,6 +290,31 @@ async def test_a_permanent_revert_is_reported_once(world: World, built: BuiltSto
     assert not world.chain.mined(daemon.address)
 
 
+@pytest.mark.parametrize("lies", [1, 2])
+async def test_a_refusal_for_good_is_heard_thrice(
+    world: World, built: BuiltStore, lies: int
+) -> None:
+    """One answer of one node gives no part up."""
+    daemon = world.daemon
+    call = world.chain._eth_call
+    said: list[str] = []
+
+    def liar(request: dict[str, Any], tag: str) -> str:
+        if len(said) < lies and request["from"] == daemon.address:
+            said.append(tag)
+            raise world.chain._rejected(
+                "eth_call", ContractReverted("PartNotInItem", {"copyId": bytes(32), "index": 0})
+            )
+        return call(request, tag)
+
+    world.chain._eth_call = liar  # type: ignore[method-assign]
+    sold = world.buy(built, "coupon")
+    await world.ticks(daemon, blocks=14)
+    assert len(said) == lies
+    assert_delivered_once(world, sold, by=[daemon])
+    assert not daemon.events("refused_by_contract")
+
+
 class Credulous:
     """Believes every proof."""
 

@@ -112,10 +112,11 @@ async def test_a_node_that_is_away_is_told_once(world: World) -> None:
     keeper = keeper_of(daemon, first_seconds=0.05, retry_seconds=0.001)
 
     async def act() -> None:
-        await until(lambda: len(daemon.events("store_unavailable")) >= 7)
+        # It looks once a second.
+        await until(lambda: len(daemon.events("store_unavailable")) >= 6, 60)
         assert not daemon.events("ipfs_back")
         blocks.away = False
-        await until(lambda: bool(daemon.events("ipfs_back")))
+        await until(lambda: bool(daemon.events("ipfs_back")), 60)
 
     await running(keeper, act)
     [told] = daemon.events("ipfs_down")
