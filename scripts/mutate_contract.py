@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "contracts" / "mutants.toml"
 REPORT = ROOT / "docs" / "mutants.md"
 COMPILED = ROOT / ".build" / "rules-compiled"  # by the hash of what was compiled: minutes saved
+CODE_BYTES = 24_576  # EIP-170
 CONTROL = "control"
 KILLED, SURVIVED = "killed", "SURVIVED"
 SECONDS = 4 * 3600
@@ -137,15 +138,47 @@ def compile_all(mutants: list[Mutant], folder: Path, jobs: int) -> dict[str, Pat
     }
     _compile(checked, folder, jobs)
     COMPILED.mkdir(parents=True, exist_ok=True)
-    for name, output in _compile(missing, folder, jobs).items():
+    for name, artifact in _artifacts(missing, folder, jobs).items():
+        kept[name].write_text(json.dumps(artifact))
+    _shrink(inputs, kept, folder, jobs)
+    return kept
+
+
+def _artifacts(inputs: dict[str, str], folder: Path, jobs: int) -> dict[str, dict[str, Any]]:
+    artifacts = {}
+    for name, output in _compile(inputs, folder, jobs).items():
         contract = output["contracts"]["contracts/Marketplace.sol"]["Marketplace"]
-        artifact = {
+        artifacts[name] = {
             "contractName": "Marketplace",
             "abi": contract["abi"],
             "deploymentBytecode": {"bytecode": "0x" + contract["evm"]["bytecode"]["object"]},
         }
+    return artifacts
+
+
+def _shrink(inputs: dict[str, str], kept: dict[str, Path], folder: Path, jobs: int) -> None:
+    """Compiles anew, as the contract is shipped, what is larger than a chain takes."""
+
+    def size(name: str) -> int:
+        code = json.loads(kept[name].read_text())["deploymentBytecode"]["bytecode"]
+        return len(code) // 2 - 1
+
+    # What deploys a contract is as long for each of them: it is measured once.
+    document = json.loads(inputs[CONTROL])
+    document["settings"]["outputSelection"] = {
+        "*": {"Marketplace": ["evm.bytecode.object", "evm.deployedBytecode.object"]}
+    }
+    [output] = _compile({CONTROL: json.dumps(document)}, folder, 1).values()
+    code = output["contracts"]["contracts/Marketplace.sol"]["Marketplace"]["evm"]
+    around = (len(code["bytecode"]["object"]) - len(code["deployedBytecode"]["object"])) // 2
+    large = [name for name in inputs if size(name) - around > CODE_BYTES]
+    shipped = {}
+    for name in large:
+        document = json.loads(inputs[name])
+        document["settings"]["optimizer"] = {"enabled": True, "runs": 1}
+        shipped[name] = json.dumps(document)
+    for name, artifact in _artifacts(shipped, folder, jobs).items():
         kept[name].write_text(json.dumps(artifact))
-    return kept
 
 
 def _hash(text: str) -> str:

@@ -483,7 +483,7 @@ contract HostileTokensTest is MarketTest {
     }
 
     /// @dev The lock opens again behind each of them, in the same transaction.
-    function test_lockOpensAgain() external harmless {
+    function test_leavesTheLockOpen() external harmless {
         ReentrantToken token = new ReentrantToken();
         _credited(_ready(token));
         _take(address(token), stranger);
