@@ -28,6 +28,7 @@ from queue import Queue
 from typing import Any
 
 import pytest
+import small_anvil
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "contracts" / "mutants.toml"
@@ -288,7 +289,7 @@ def run_ape(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]:
     results = scratch / "results.json"
     plan.write_text(json.dumps({"out": str(results), "builds": builds}))
     files = sorted({f"tests/contracts/{mutant.killer.split('::')[0]}" for mutant in mutants})
-    environment = os.environ | {
+    environment = small_anvil.environment(scratch) | {
         "DAM_MUTANTS": str(plan),
         "PYTHONPATH": str(ROOT / "scripts"),
     }
