@@ -29,6 +29,7 @@ from typing import Any
 
 import pytest
 import small_anvil
+from solc_batch import compile_files
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "contracts" / "mutants.toml"
@@ -38,20 +39,9 @@ CODE_BYTES = 24_576  # EIP-170
 CONTROL = "control"
 KILLED, SURVIVED = "killed", "SURVIVED"
 SECONDS = 4 * 3600
+Document = dict[str, Any]  # a standard input of the compiler
 
-# Compiles each file named, a standard input, into <file>.out: loading the compiler once saves
-# most of its time. Little optimising does for tests, as long as the code fits its limit.
-COMPILER = r"""
-const fs = require("fs"), path = require("path"), solc = require("solc");
-const read = (name) => {
-  const file = path.resolve(name);
-  return fs.existsSync(file) ? { contents: fs.readFileSync(file, "utf8") } : { error: "not found" };
-};
-for (const file of process.argv.slice(1)) {
-  const output = solc.compile(fs.readFileSync(file, "utf8"), { import: read });
-  fs.writeFileSync(file + ".out", output);
-}
-"""
+# Little optimising does for tests, as long as the code fits its limit.
 SETTINGS = {
     "evmVersion": "cancun",
     "viaIR": True,
@@ -117,38 +107,52 @@ def read_sources() -> dict[str, str]:
 def compile_all(mutants: list[Mutant], folder: Path, jobs: int) -> dict[str, Path]:
     """Artifacts by mutant; one that does not compile is a mistake in the list."""
     sources = read_sources()
-    inputs: dict[str, str] = {}
+    documents: dict[str, Document] = {}
     for mutant in mutants:
         changed = dict(sources)
         if mutant.name != CONTROL:
             name = f"contracts/{mutant.file}"
             changed[name] = mutant.apply(changed[name])
-        document = {
+        documents[mutant.name] = {
             "language": "Solidity",
             "sources": {name: {"content": text} for name, text in changed.items()},
             "settings": SETTINGS,
         }
-        inputs[mutant.name] = json.dumps(document)
-    kept = {name: COMPILED / f"{_hash(text)}.artifact" for name, text in inputs.items()}
-    missing = {name: text for name, text in inputs.items() if not kept[name].exists()}
+    kept = {name: COMPILED / f"{_hash(document)}.artifact" for name, document in documents.items()}
+    missing = {name: documents[name] for name, path in kept.items() if not path.exists()}
+    if not missing:
+        return kept
     # Types first, a second each: a mistake in the list is not to be found after half an hour.
-    only_types = {"outputSelection": {"*": {"Marketplace": ["abi"]}}}
-    checked = {
-        name: json.dumps(document | {"settings": document["settings"] | only_types})
-        for name, document in ((name, json.loads(text)) for name, text in missing.items())
-    }
-    _compile(checked, folder, jobs)
+    only_types = {"*": {"Marketplace": ["abi"]}}
+    _compile({n: _with(d, outputSelection=only_types) for n, d in missing.items()}, folder, jobs)
+    artifacts = _artifacts(missing, folder, jobs)
+    around = _around(documents[CONTROL], folder)
+    # What is larger than a chain takes is compiled as the contract is shipped.
+    large = [
+        name
+        for name, artifact in artifacts.items()
+        if len(artifact["deploymentBytecode"]["bytecode"]) // 2 - 1 - around > CODE_BYTES
+    ]
+    shipped = {"enabled": True, "runs": 1}
+    smaller = {name: _with(missing[name], optimizer=shipped) for name in large}
+    artifacts |= _artifacts(smaller, folder, jobs)
     COMPILED.mkdir(parents=True, exist_ok=True)
-    for name, artifact in _artifacts(missing, folder, jobs).items():
+    for name, artifact in artifacts.items():
         kept[name].write_text(json.dumps(artifact))
-    _shrink(inputs, kept, folder, jobs)
     return kept
 
 
-def _artifacts(inputs: dict[str, str], folder: Path, jobs: int) -> dict[str, dict[str, Any]]:
+def _with(document: Document, **settings: Any) -> Document:
+    return document | {"settings": document["settings"] | settings}
+
+
+def _hash(document: Document) -> str:
+    return sha256(json.dumps(document).encode()).hexdigest()
+
+
+def _artifacts(documents: dict[str, Document], folder: Path, jobs: int) -> dict[str, Any]:
     artifacts = {}
-    for name, output in _compile(inputs, folder, jobs).items():
-        contract = output["contracts"]["contracts/Marketplace.sol"]["Marketplace"]
+    for name, contract in _compile(documents, folder, jobs).items():
         artifacts[name] = {
             "contractName": "Marketplace",
             "abi": contract["abi"],
@@ -157,52 +161,24 @@ def _artifacts(inputs: dict[str, str], folder: Path, jobs: int) -> dict[str, dic
     return artifacts
 
 
-def _shrink(inputs: dict[str, str], kept: dict[str, Path], folder: Path, jobs: int) -> None:
-    """Compiles anew, as the contract is shipped, what is larger than a chain takes."""
-
-    def size(name: str) -> int:
-        code = json.loads(kept[name].read_text())["deploymentBytecode"]["bytecode"]
-        return len(code) // 2 - 1
-
-    # What deploys a contract is as long for each of them: it is measured once.
-    document = json.loads(inputs[CONTROL])
-    document["settings"]["outputSelection"] = {
-        "*": {"Marketplace": ["evm.bytecode.object", "evm.deployedBytecode.object"]}
-    }
-    [output] = _compile({CONTROL: json.dumps(document)}, folder, 1).values()
-    code = output["contracts"]["contracts/Marketplace.sol"]["Marketplace"]["evm"]
-    around = (len(code["bytecode"]["object"]) - len(code["deployedBytecode"]["object"])) // 2
-    large = [name for name in inputs if size(name) - around > CODE_BYTES]
-    shipped = {}
-    for name in large:
-        document = json.loads(inputs[name])
-        document["settings"]["optimizer"] = {"enabled": True, "runs": 1}
-        shipped[name] = json.dumps(document)
-    for name, artifact in _artifacts(shipped, folder, jobs).items():
-        kept[name].write_text(json.dumps(artifact))
+def _around(document: Document, folder: Path) -> int:
+    """Bytes of what deploys a contract, which are as many for each mutant."""
+    wanted = {"*": {"Marketplace": ["evm.bytecode.object", "evm.deployedBytecode.object"]}}
+    [contract] = _compile({CONTROL: _with(document, outputSelection=wanted)}, folder, 1).values()
+    code = contract["evm"]
+    return (len(code["bytecode"]["object"]) - len(code["deployedBytecode"]["object"])) // 2
 
 
-def _hash(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
-
-
-def _compile(inputs: dict[str, str], folder: Path, jobs: int) -> dict[str, Any]:
-    """The compiler's answer to each input, by name.
+def _compile(documents: dict[str, Document], folder: Path, jobs: int) -> dict[str, Any]:
+    """What the compiler makes of the market in each standard input, by name.
 
     Raises:
         SystemExit: some do not compile; all of them are named.
     """
-    paths = {name: folder / f"{name}.json" for name in inputs}
+    paths = {name: folder / f"{name}.json" for name in documents}
     for name, path in paths.items():
-        path.write_text(inputs[name])
-
-    def compile_some(some: list[Path]) -> None:
-        if some:
-            command = ["node", "--stack-size=8000", "-e", COMPILER, "--", *map(str, some)]
-            subprocess.run(command, cwd=ROOT, check=True)
-
-    with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(compile_some, [list(paths.values())[i::jobs] for i in range(jobs)]))
+        path.write_text(json.dumps(documents[name]))
+    compile_files(list(paths.values()), jobs)
     outputs = {name: json.loads(Path(f"{path}.out").read_text()) for name, path in paths.items()}
     errors = [
         f"{name} does not compile: {error['message']}"
@@ -212,7 +188,10 @@ def _compile(inputs: dict[str, str], folder: Path, jobs: int) -> dict[str, Any]:
     ]
     if errors:
         raise SystemExit("\n".join(errors))
-    return outputs
+    return {
+        name: output["contracts"]["contracts/Marketplace.sol"]["Marketplace"]
+        for name, output in outputs.items()
+    }
 
 
 # ----------------------------------------------------------------------------------- the plugin

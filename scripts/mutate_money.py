@@ -36,6 +36,8 @@ from pathlib import Path
 from queue import Queue
 from threading import Lock
 
+from solc_batch import compile_files
+
 ROOT = Path(__file__).resolve().parent.parent
 REASONS = ROOT / "tests" / "model" / "survivors.toml"
 REPORT = ROOT / "docs" / "mutants-made.md"
@@ -56,17 +58,7 @@ TESTS = (
 )
 FORM = {"DAM_MODEL": "60x60", "DAM_TABLE_CASES": "2", "HYPOTHESIS_STORAGE_DIRECTORY": ""}
 
-# The compiler is loaded once for many inputs. Little optimising does for tests.
-COMPILER = r"""
-const fs = require("fs"), path = require("path"), solc = require("solc");
-const read = (name) => {
-  const file = path.resolve(name);
-  return fs.existsSync(file) ? { contents: fs.readFileSync(file, "utf8") } : { error: "not found" };
-};
-for (const file of process.argv.slice(1)) {
-  fs.writeFileSync(file + ".out", solc.compile(fs.readFileSync(file, "utf8"), { import: read }));
-}
-"""
+# Little optimising does for tests.
 SETTINGS = {
     "evmVersion": "cancun",
     "viaIR": True,
@@ -234,14 +226,7 @@ def compile_all(
             wanted[path].write_text(text)
         inputs[mutant.name if mutant else ""] = path
 
-    def compile_some(paths: list[Path]) -> None:
-        if paths:
-            command = ["node", "--stack-size=8000", "-e", COMPILER, "--", *map(str, paths)]
-            subprocess.run(command, cwd=ROOT, check=True)
-
-    paths = list(wanted.values())
-    with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(compile_some, [paths[i::jobs] for i in range(jobs)]))
+    compile_files(list(wanted.values()), jobs)
     COMPILED.mkdir(parents=True, exist_ok=True)
     for path, source in wanted.items():
         shutil.move(f"{source}.out", path)

@@ -27,7 +27,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rate", type=float, default=1.0, help="purchases a second")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--troubles", type=float, default=14.0, help="of each kind, an hour")
+    parser.add_argument(
+        "--troubles", type=float, default=Options.troubles, help="of each kind, an hour"
+    )
     parser.add_argument("--folder", type=Path, help="keep all files here, to look at afterwards")
     parser.add_argument("--write", action="store_true", help="renew docs/soak.md and docs/soak.svg")
     given = parser.parse_args()

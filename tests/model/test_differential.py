@@ -14,13 +14,12 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import astuple, replace
 from functools import partial
 from typing import Any
 
-import pytest
-from anvil_market import QUICK_BLOCKS, RICH
+from anvil_market import RICH
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -49,7 +48,6 @@ from world import (
 
 from dam.hashing import keccak, sale_hash, terms_leaf
 from dam.merkle import MerkleTree
-from dam.testing.nodes import AnvilNode
 
 STATUS = ("None", "Purchased", "Complete", "Disputed", "Settled", "Refunded", "Resolved")
 DELIVERY_ERRORS = {
@@ -663,12 +661,6 @@ class Differential(RuleBasedStateMachine):
             assert self.call(who, "withdraw", self.world.token_at[token], at[who], model=pay)
         assert not any(model.held.values()), f"nobody can have {dict(model.held)}"
         self.seen["everybody left"] += 1
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with AnvilNode(accounts=len(PEOPLE), args=QUICK_BLOCKS) as node:
-        yield World(node)
 
 
 def form() -> tuple[int, int]:

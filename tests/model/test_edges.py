@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import astuple, replace
 from typing import Any
 
 import pytest
-from anvil_market import QUICK_BLOCKS
 from cases import BOND, PRICE, Case, sell
-from world import PEOPLE, RULES, World
+from world import RULES, World
 
 from dam.hashing import keccak
-from dam.testing.nodes import AnvilNode
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with AnvilNode(accounts=len(PEOPLE), args=QUICK_BLOCKS) as node:
-        yield World(node)
 
 
 @pytest.fixture

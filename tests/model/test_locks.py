@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from anvil_market import QUICK_BLOCKS
-from world import ETHER, PEOPLE, World
+from world import ETHER, World
 
 from dam.hashing import keccak
-from dam.testing.nodes import AnvilNode
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with AnvilNode(accounts=len(PEOPLE), args=QUICK_BLOCKS) as node:
-        yield World(node)
 
 
 def nothing(param: dict[str, Any]) -> Any:

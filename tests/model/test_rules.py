@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import astuple
 from typing import Any
 
 import pytest
-from anvil_market import QUICK_BLOCKS
 from reference import Item, Sale
-from world import ETHER, GOOD_KEY, PEOPLE, RULES, World
+from world import ETHER, GOOD_KEY, RULES, World
 
 from dam.hashing import keccak, terms_leaf
 from dam.merkle import MerkleTree
-from dam.testing.nodes import AnvilNode
 from dam.types import ZERO_ADDRESS
 
 STAKE = ETHER // 10
 # What one sale of `item` binds: two fees of 5, the penalty and the bond.
 RESERVE = 2 * 5 + 6 + 7
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with AnvilNode(accounts=len(PEOPLE), args=QUICK_BLOCKS) as node:
-        yield World(node)
 
 
 @pytest.fixture(autouse=True)

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from anvil_market import QUICK_BLOCKS
 from reference import Item, Sale
-from world import ETHER, GOOD_KEY, PEOPLE, RULES, Bought, World
+from world import ETHER, GOOD_KEY, RULES, Bought, World
 
 from dam.hashing import keccak, terms_leaf
 from dam.merkle import MerkleTree
-from dam.testing.nodes import AnvilNode
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "money.md"
 ENDS = (
@@ -228,12 +225,6 @@ def draw(rng: random.Random, end: str, token: str) -> Case:
         b=b,
         awarded=end == "ruling" and rng.random() < 0.5,
     )
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with AnvilNode(accounts=len(PEOPLE), args=QUICK_BLOCKS) as node:
-        yield World(node)
 
 
 @pytest.mark.parametrize("token", NATIVE_AND_TOKEN, ids=("native", "token"))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import astuple
 
 import pytest
-from anvil_market import QUICK_BLOCKS
 from eth_abi.abi import decode, encode
 from reference import Item, Sale
-from world import ETHER, GOOD_KEY, PEOPLE, RULES, World
+from world import ETHER, GOOD_KEY, RULES, World
 
 from dam.hashing import keccak, terms_leaf
 from dam.ipfs import Cid
 from dam.merkle import MerkleTree
-from dam.testing.nodes import AnvilNode
 from dam.types import ZERO_ADDRESS
 
 TYPES = ["(uint64,uint64,uint64,uint64,uint64,uint64)", "address", "uint256", "uint256"]
@@ -28,12 +25,6 @@ BOUNDS = {
     "slash_delay": (100, 1 << 20),
     "slash_lapse": (100, 1 << 20),
 }
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with AnvilNode(accounts=len(PEOPLE), args=QUICK_BLOCKS) as node:
-        yield World(node)
 
 
 @pytest.fixture(autouse=True)
