@@ -82,7 +82,7 @@ RPC_RULES = {
     "error": Rule(lambda _: rpc.Refusal(-32603, "internal error"), times=5),
     "error though accepted": Rule(_same(rpc.ErrorThoughAccepted), (_SEND,)),
     "null receipt": Rule(
-        _same(rpc.no_receipt), ("eth_getTransactionReceipt",), times=None, seconds=8
+        _same(rpc.no_receipt), ("eth_getTransactionReceipt",), times=None, seconds=16
     ),
     "base fee x10": Rule(lambda _: rpc.base_fee_times(10), ("eth_feeHistory",), times=3),
     "gas estimate": Rule(

@@ -26,7 +26,7 @@ def _bytes32(value: bytes) -> bytes:
     return value
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _address(value: Address) -> bytes:
     raw = bytes.fromhex(value[2:])
     if len(raw) != 20 or len(value) != 42 or not value.startswith("0x"):

@@ -24,10 +24,10 @@ def _uint(value: int) -> bytes:
 
 
 _INDEX = tuple(_uint(index) for index in range(256))
-_uint_again = lru_cache(maxsize=4096)(_uint)  # blocks, which many sales share
+_uint_again = lru_cache(maxsize=64)(_uint)  # the block, which sales next to each other share
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def address_word(address: Address) -> bytes:
     """An address as an ABI word."""
     return _PAD + bytes.fromhex(address[2:])
