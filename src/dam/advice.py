@@ -18,6 +18,7 @@ NEXT_STEP: Mapping[str, str] = {
     "fee_over_cap": "wait for cheaper gas; if deadlines come near, raise max_fee_gwei and restart",
     "unprofitable": 'wait for cheaper gas; or set unprofitable = "send" and restart',
     "not_eligible": "top the stake up, or cancel the exit: `dam deliverer status`",
+    "announced_key_missing": "dam keys restore deliverer FILE; if lost: dam deliverer rotate",
     "not_operator": "make this account the seller's operator: `dam seller operator ADDRESS`",
     "foreign_transaction": "find who else has this key; unknown: move earnings, exit, new operator",
     "transaction_reverted": "nothing at once, it is tried again; repeated: look at the node",

@@ -128,7 +128,7 @@ def _ordered(placed: list[Placed]) -> list[Placed]:
 
 _KEPT = {
     "ItemPurchased", "FragmentDelivered", "FragmentSupplied", "StoreCreated", "StoreUpdated",
-    "DisputeOpened", *_CLOSED,
+    "DisputeOpened", "DelivererStaked", "DelivererKeyRotated", *_CLOSED,
 }  # fmt: skip
 KEPT_TOPICS = tuple(
     "0x" + topic.hex() for topic, event in market_abi().events.items() if event.name in _KEPT
@@ -203,6 +203,8 @@ class Intake:
             rows.delivered.append((*here, args["copyId"], args["index"], args["seller"], True))
         elif name == "DisputeOpened":
             rows.turns.append((*here, args["copyId"], "disputed"))
+        elif name in ("DelivererStaked", "DelivererKeyRotated"):
+            rows.announced.append((*here, args["operator"], args["key"]))
         elif name in _CLOSED:
             rows.turns.append((*here, args["copyId"], _CLOSED[name].name.lower()))
 

@@ -179,6 +179,9 @@ class Ledger:
         new += self._save_purchases(rows.purchases, refund_blocks)
         for version in rows.versions:
             new += self._save_version(version)
+        for block, _, index, operator, key in rows.announced:
+            if operator == self.binding.account:
+                self._save_announced(block, index, key)
         blocks = {**rows.blocks, cursor.number: cursor.hash}
         self.db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", blocks.items())
         # The oldest kept hash is a floor, however sparse the blocks with logs are.
@@ -250,6 +253,18 @@ class Ledger:
             self.want_document(Address(row[3]), *row[4:])
         return new
 
+    def _save_announced(self, block: int, index: int, key: bytes) -> None:
+        # A range may be read again after a newer one.
+        known = _announced(self.db)
+        if known is None or (block, index) >= known[:2]:
+            said = f"{block} {index} {key.hex()}"
+            self.db.execute("INSERT OR REPLACE INTO meta VALUES ('announced', ?)", (said,))
+
+    def announced(self) -> bytes | None:
+        """The X25519 key that our account announced last; None if the ledger saw none."""
+        known = _announced(self.db)
+        return known[2] if known is not None else None
+
     def _save_purchases(self, rows: Sequence[PurchaseRow], refund_blocks: int) -> int:
         new = self._insert(
             "purchases (block, block_hash, log_index, tx_hash, timestamp, copy_id, seller, buyer, "
@@ -291,6 +306,9 @@ class Ledger:
         with self.transaction() as db:
             old = self.cursor()
             done = rollbacks.roll_back(db, to, old.number if old is not None else to.number)
+            known = _announced(db)
+            if known is not None and known[0] > to.number:
+                db.execute("DELETE FROM meta WHERE key = 'announced'")
             self.note("reorganisation", to=to.number, depth=done.depth, orphaned=done.purchases)
         self.rollbacks += 1
         return done
@@ -419,6 +437,15 @@ class Ledger:
             raise LedgerUnusableError(
                 f"the ledger {path} belongs to {pairs}: name another state folder"
             )
+
+
+def _announced(db: sqlite3.Connection) -> tuple[int, int, bytes] | None:
+    """Block, log index and key of our last announcement."""
+    row = db.execute("SELECT value FROM meta WHERE key = 'announced'").fetchone()
+    if row is None:
+        return None
+    block, index, key = row["value"].split()
+    return int(block), int(index), bytes.fromhex(key)
 
 
 def _plain(value: object) -> str:

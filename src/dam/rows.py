@@ -14,6 +14,8 @@ from typing import TypeAlias
 
 from dam.records import dump_keys, dump_terms
 from dam.types import (
+    DelivererKeyRotated,
+    DelivererRegistered,
     DisputeOpened,
     FragmentDelivered,
     MarketLog,
@@ -31,6 +33,8 @@ DeliveredRow: TypeAlias = tuple[int, bytes, int, bytes, int, str, bool]
 """Block, block hash, log index, copyId, part, by whom, whether as the seller's fallback."""
 TurnRow: TypeAlias = tuple[int, bytes, int, bytes, str]
 """Block, block hash, log index, copyId, kind: disputed, settled, refunded or resolved."""
+KeyRow: TypeAlias = tuple[int, bytes, int, str, bytes]
+"""Block, block hash, log index, operator, the X25519 key that it announced."""
 
 
 _terms_text = lru_cache(maxsize=1024)(dump_terms)  # the same for every sale of an item
@@ -54,6 +58,7 @@ class Rows:
     versions: list[VersionRow] = field(default_factory=list)
     delivered: list[DeliveredRow] = field(default_factory=list)
     turns: list[TurnRow] = field(default_factory=list)
+    announced: list[KeyRow] = field(default_factory=list)
     blocks: dict[int, bytes] = field(default_factory=dict)
     """Number and hash of every block with logs."""
     count: int = 0
@@ -66,6 +71,7 @@ class Rows:
             [row for row in self.versions if row[0] <= block],
             [row for row in self.delivered if row[0] <= block],
             [row for row in self.turns if row[0] <= block],
+            [row for row in self.announced if row[0] <= block],
             {number: found for number, found in self.blocks.items() if number <= block},
         )
         tables: tuple[Sized, ...] = (part.purchases, part.versions, part.delivered, part.turns)
@@ -104,4 +110,6 @@ def rows_of(logs: Iterable[MarketLog]) -> Rows:
             rows.turns.append((*place, log.copy_id, "disputed"))
         elif isinstance(log, SaleClosed):
             rows.turns.append((*place, log.copy_id, log.status.name.lower()))
+        elif isinstance(log, DelivererRegistered | DelivererKeyRotated):
+            rows.announced.append((*place, log.operator, log.key))
     return rows

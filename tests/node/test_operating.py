@@ -355,14 +355,21 @@ def test_passphrases(operator: Operator) -> None:
 
 
 def test_the_announced_key_is_the_key_files(operator: Operator) -> None:
+    operator.chain.mine(5)  # the registration has its confirmations
     rotate_ring(operator.ring, PASSPHRASE)
     findings = operator.doctor()
     assert one(findings, "a newer key than the one announced")["level"] == "warn"
+    code, said = daemon_once(operator)
+    assert code == 0, said
+    assert "announced_key_missing" not in said
     operator.ring.unlink()
     new_ring(operator.ring, PASSPHRASE)
     assert bad(operator.doctor()) == [
         "key: the announced key is not in the key file: what is sealed to it does not open"
     ]
+    code, said = daemon_once(operator)
+    assert code == 0, said
+    assert "announced_key_missing" in said
 
 
 def test_a_key_that_somebody_else_registered_first(nobody: Operator, template: Operator) -> None:

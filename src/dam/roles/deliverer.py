@@ -106,6 +106,7 @@ class Deliverer:
         self._proofs = lru_cache(maxsize=_TREES)(Proofs)
         self._mould = lru_cache(maxsize=_PAGES)(self._new_mould)
         self._checked_at = -_STATUS_BLOCKS
+        self._key_looked_at = -_STATUS_BLOCKS
         self._eligible = False
         self._documents_changed = True
         if self._shelf.note_keys([key.public for key in ring.keys]):
@@ -163,6 +164,8 @@ class Deliverer:
 
     async def decide(self, head: BlockRef) -> None:
         """Looks at every sale that is not decided yet. ``head`` is the newest block."""
+        if head.number >= self._key_looked_at + _STATUS_BLOCKS:
+            self._check_key(head.number)
         fresh, self._documents_changed = self._documents_changed, False
         states = ("new", "waiting") if fresh else ("new",)
         after = 0
@@ -245,6 +248,14 @@ class Deliverer:
             self._checked_at = head
         if self._eligible:
             self._checked_at = head
+
+    def _check_key(self, head: int) -> None:
+        """Says so if parts are sealed to a key that we do not have: no part would be found."""
+        self._key_looked_at = head
+        announced = self._ledger.announced()
+        if announced is None or any(pair.public == announced for pair in self._ring.keys):
+            return
+        self._log.error("announced_key_missing", announced="0x" + announced.hex())
 
     def _decide(
         self,

@@ -14,7 +14,8 @@ from dam.hashing import domain, item_id, keccak, terms_leaf
 from dam.ipfs import Cid
 from dam.merkle import MerkleTree
 from dam.sealing import open_fragment, part_tag, shared_key
-from dam.types import Wei
+from dam.testing.rules import NOWHERE
+from dam.types import DelivererKeyRotated, DelivererRegistered, Wei
 
 from .conftest import OTHER_BUYER, THIEF, Daemon, Shop, World
 
@@ -281,6 +282,25 @@ async def test_delivers_nothing_without_stake(world: World, built: BuiltStore) -
     world.chain.eligible.add(daemon.address)
     await world.ticks(blocks=25)
     assert_delivered_once(world, sold)
+
+
+async def test_tells_that_parts_are_sealed_to_a_key_it_lacks(world: World) -> None:
+    """A wrong key file must not look like a market without sales."""
+    daemon, chain = world.daemon, world.chain
+    ours = daemon.ring.current.public
+    chain.queued.append(DelivererRegistered(daemon.address, daemon.address, ours, Wei(1), NOWHERE))
+    chain.queued.append(DelivererKeyRotated(OTHER_BUYER, b"\x07" * 32, NOWHERE))
+    await world.ticks(daemon, blocks=25)
+    assert daemon.ledger.announced() == ours
+    assert not daemon.events("announced_key_missing")
+    chain.queued.append(DelivererKeyRotated(daemon.address, b"\x08" * 32, NOWHERE))
+    await world.ticks(daemon, blocks=50)
+    told = daemon.events("announced_key_missing")
+    assert [line["announced"] for line in told] == ["0x" + "08" * 32] * len(told)
+    assert 2 <= len(told) <= 3
+    chain.queued.append(DelivererKeyRotated(daemon.address, ours, NOWHERE))
+    await world.ticks(daemon, blocks=25)
+    assert len(daemon.events("announced_key_missing")) == len(told)
 
 
 async def test_does_nothing_after_the_deadline(world: World, built: BuiltStore) -> None:

@@ -20,8 +20,8 @@ from dam.errors import LedgerError
 from dam.ledger import Binding, Ledger
 from dam.records import dump_delivery
 from dam.status import read_status
-from dam.testing.rules import read_delivery
-from dam.types import Address
+from dam.testing.rules import NOWHERE, read_delivery
+from dam.types import Address, DelivererKeyRotated
 
 from .conftest import OTHER_BUYER, Daemon, World
 from .test_deliverer import assert_delivered_once
@@ -358,6 +358,27 @@ async def test_one_buyer_for_good(world: World, built: BuiltStore) -> None:
     ).fetchone()[0]
     with pytest.raises(sqlite3.IntegrityError, match="another buyer"):
         daemon.shelf.keep_sealed(sale.id, (*place, index), b"k" * 32, b"f" * 80)
+
+
+async def test_remembers_the_last_key_that_we_announced(world: World) -> None:
+    """Whatever is read twice or in another order; a rollback forgets what it takes away."""
+    daemon, chain = world.daemon, world.chain
+    for number in (1, 2):
+        chain.queued.append(DelivererKeyRotated(daemon.address, bytes([number]) * 32, NOWHERE))
+        chain.queued.append(DelivererKeyRotated(OTHER_BUYER, b"\x03" * 32, NOWHERE))
+        chain.mine()
+    await world.ticks(daemon)
+    assert daemon.ledger.announced() == b"\x02" * 32
+    cursor = daemon.ledger.cursor()
+    assert cursor is not None
+    first = await chain.page(1, 1)
+    with daemon.ledger.transaction():
+        daemon.ledger.save_range(first.logs, cursor, refund_blocks=300)
+    assert daemon.ledger.announced() == b"\x02" * 32
+    daemon.ledger.rollback(await chain.block(2))
+    assert daemon.ledger.announced() == b"\x02" * 32
+    daemon.ledger.rollback(await chain.block(1))
+    assert daemon.ledger.announced() is None
 
 
 @pytest.mark.usefixtures("few_hashes")
