@@ -1,8 +1,12 @@
 """Run every stage of the tests, say how many tests each collected, and fail if any did.
 
-    scripts/run_tests.py [STAGE ...]     forge unit node model faults chain audit; all if none
+    scripts/run_tests.py [STAGE ...]
 
-DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
+The stages are forge, e2e, faults, contracts, node, model, unit and audit; all, if none is named.
+
+They run two at a time then, each with its output shown whole when it ends; named ones run one
+after the other, and show it at once. DAM_TEST_JOBS is another number than that. DAM_NO_SKIP=1 (as
+in CI) turns every skipped test into a failure; see tests/conftest.py.
 """
 
 from __future__ import annotations
@@ -12,13 +16,18 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_SKIP = os.environ.get("DAM_NO_SKIP") == "1"
+_PULSE_SECONDS = 60
 
 
 @dataclass
@@ -31,70 +40,118 @@ class Outcome:
     skipped: int = 0
     seconds: float = 0.0
     why: list[str] = field(default_factory=list)
+    output: bytes = b""
 
 
-def run_pytest(name: str, command: list[str], folders: list[str]) -> Outcome:
-    """Run pytest, or Ape over it; the counts come from its own report file."""
-    outcome = Outcome(name)
+def run(outcome: Outcome, command: Sequence[str], live: bool) -> None:
+    """Runs a command to its end, and keeps what it says; shows it at once if it is ``live``."""
+    kept = bytearray()
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        assert process.stdout
+        while chunk := process.stdout.read1():  # type: ignore[attr-defined] # it is buffered
+            kept += chunk
+            if live:
+                show(chunk)
+    outcome.output = bytes(kept)
+    if process.returncode:
+        outcome.why.append(f"exit code {process.returncode}")
+
+
+def show(output: bytes) -> None:
+    """Passes on what a stage said."""
+    sys.stdout.buffer.write(output)
+    sys.stdout.buffer.flush()
+
+
+def run_pytest(command: Sequence[str], outcome: Outcome, live: bool) -> None:
+    """Runs pytest, or Ape over it; the counts come from its own report file."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
-        code = subprocess.run(
-            [*command, *folders, f"--junitxml={report}"], cwd=ROOT, check=False
-        ).returncode
+        run(outcome, [*command, f"--junitxml={report}"], live)
         # Written by the pytest just run, so the standard parser may be trusted with it.
         suites = list(ET.parse(report).iter("testsuite")) if report.exists() else []
     for suite in suites:
         outcome.collected += int(suite.get("tests", 0))
         outcome.failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
         outcome.skipped += int(suite.get("skipped", 0))
-    if code:
-        outcome.why.append(f"exit code {code}")
-    return outcome
 
 
-def run_forge(name: str) -> Outcome:
-    """Run Forge, whose closing line has the counts."""
-    outcome = Outcome(name)
-    process = subprocess.Popen(
-        ["forge", "test"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+def run_forge(outcome: Outcome, live: bool) -> None:
+    """Runs Forge, whose closing line has the counts."""
+    run(outcome, ["forge", "test"], live)
+    closing = re.search(
+        rb"test suites? .*: (\d+) tests? passed, (\d+) failed, (\d+) skipped", outcome.output
     )
-    assert process.stdout
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        closing = re.search(r"(\d+) tests? passed, (\d+) failed, (\d+) skipped", line)
-        if closing and "test suite" in line:
-            passed, outcome.failed, outcome.skipped = (int(part) for part in closing.groups())
-            outcome.collected = passed + outcome.failed + outcome.skipped
-    if process.wait():
-        outcome.why.append(f"exit code {process.returncode}")
-    return outcome
+    if closing:
+        passed, outcome.failed, outcome.skipped = (int(part) for part in closing.groups())
+        outcome.collected = passed + outcome.failed + outcome.skipped
 
 
-def run_audit(name: str) -> Outcome:
+def run_audit(outcome: Outcome, live: bool) -> None:
     """The stages of `make audit` that are no tests of their own: each counts as one."""
-    outcome = Outcome(name)
-    command = [sys.executable, "scripts/audit.py", "halmos", "slither", "mutants"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    print(done.stdout, end="", flush=True)
-    if closing := re.search(r"^(\d+) passed, (\d+) failed$", done.stdout, re.MULTILINE):
+    run(outcome, [sys.executable, "scripts/audit.py", "halmos", "slither", "mutants"], live)
+    if closing := re.search(rb"^(\d+) passed, (\d+) failed$", outcome.output, re.MULTILINE):
         passed, outcome.failed = (int(part) for part in closing.groups())
         outcome.collected = passed + outcome.failed
-    if done.returncode:
-        outcome.why.append(f"exit code {done.returncode}")
+
+
+# Only the contract's own tests want the chain that Ape's plug-in would start.
+PLAIN = (sys.executable, "-m", "pytest", "-p", "no:ape_test")
+# The first one compiles what others deploy; the longest come next, so that two end together.
+STAGES: dict[str, Callable[[Outcome, bool], None]] = {
+    "forge": run_forge,
+    "e2e": partial(run_pytest, (*PLAIN, "tests/e2e")),
+    "faults": partial(run_pytest, (*PLAIN, "tests/faults")),
+    "contracts": partial(run_pytest, ("ape", "test", "tests/contracts")),
+    "node": partial(run_pytest, (*PLAIN, "tests/node")),
+    "model": partial(run_pytest, (*PLAIN, "tests/model")),
+    "unit": partial(run_pytest, (*PLAIN, "tests/unit")),
+    "audit": run_audit,
+}
+NEED_KUBO = {"node", "e2e", "faults"}
+
+
+def run_stage(name: str, live: bool) -> Outcome:
+    """Runs one stage to its end."""
+    outcome = Outcome(name)
+    started = time.monotonic()
+    if live:
+        print(f"\n== {name} ==", flush=True)
+    STAGES[name](outcome, live)
+    outcome.seconds = time.monotonic() - started
+    if not outcome.collected:
+        outcome.why.append("no test was collected")
+    if outcome.skipped and NO_SKIP:
+        outcome.why.append("skipped tests")
     return outcome
 
 
-# Neither unit nor node tests want the chain that Ape's plug-in would start.
-UNIT = [sys.executable, "-m", "pytest", "-p", "no:ape_test"]
-STAGES = {
-    "forge": lambda: run_forge("forge"),
-    "model": lambda: run_pytest("model", UNIT, ["tests/model"]),
-    "unit": lambda: run_pytest("unit", UNIT, ["tests/unit"]),
-    "node": lambda: run_pytest("node", UNIT, ["tests/node"]),
-    "faults": lambda: run_pytest("faults", UNIT, ["tests/faults"]),
-    "chain": lambda: run_pytest("chain", ["ape", "test"], ["tests/contracts", "tests/e2e"]),
-    "audit": lambda: run_audit("audit"),
-}
+def run_together(names: Sequence[str], jobs: int) -> list[Outcome]:
+    """Runs stages side by side; the output of each comes when it ends."""
+    done: list[Outcome] = []
+    begun = time.monotonic()
+    over = threading.Event()
+
+    def pulse() -> None:
+        while not over.wait(_PULSE_SECONDS):
+            left = len(names) - len(done)
+            print(f"   {time.monotonic() - begun:.0f} s, {left} stages left", flush=True)
+
+    threading.Thread(target=pulse, daemon=True).start()
+    with ThreadPoolExecutor(jobs) as pool:
+        for future in as_completed([pool.submit(run_stage, name, False) for name in names]):
+            outcome = future.result()
+            done.append(outcome)
+            print(f"\n== {outcome.name} ==", flush=True)
+            show(outcome.output)
+    over.set()
+    return sorted(done, key=lambda outcome: names.index(outcome.name))
 
 
 def have_kubo() -> bool:
@@ -113,27 +170,21 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(STAGES)}")
         return 2
+    default = 1 if names else min(2, os.cpu_count() or 1)
+    jobs = int(os.environ.get("DAM_TEST_JOBS", default))
     names = names or list(STAGES)
     begun = time.monotonic()
-    if {"node", "chain"} & set(names) and not have_kubo() and NO_SKIP:
+    if NEED_KUBO & set(names) and not have_kubo() and NO_SKIP:
         return 1
-    outcomes = []
-    for name in names:
-        print(f"\n== {name} ==", flush=True)
-        started = time.monotonic()
-        outcome = STAGES[name]()
-        outcome.seconds = time.monotonic() - started
-        if not outcome.collected:
-            outcome.why.append("no test was collected")
-        if outcome.skipped and NO_SKIP:
-            outcome.why.append("skipped tests")
-        outcomes.append(outcome)
+    alone = [name for name in names if jobs == 1 or name == "forge"]
+    outcomes = [run_stage(name, True) for name in alone]
+    outcomes += run_together([name for name in names if name not in alone], jobs)
 
-    print(f"\n{'stage':8}{'collected':>10}{'failed':>8}{'skipped':>9}{'seconds':>9}")
+    print(f"\n{'stage':10}{'collected':>10}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for outcome in outcomes:
         result = "FAILED: " + ", ".join(outcome.why) if outcome.why else "ok"
         print(
-            f"{outcome.name:8}{outcome.collected:10}{outcome.failed:8}{outcome.skipped:9}"
+            f"{outcome.name:10}{outcome.collected:10}{outcome.failed:8}{outcome.skipped:9}"
             f"{outcome.seconds:9.1f}  {result}"
         )
     total = sum(outcome.collected for outcome in outcomes)
