@@ -2,11 +2,10 @@
 
     scripts/run_tests.py [STAGE ...]
 
-The stages are forge, e2e, faults, contracts, node, model, unit and audit; all, if none is named.
-
-They run two at a time then, each with its output shown whole when it ends; named ones run one
-after the other, and show it at once. DAM_TEST_JOBS is another number than that. DAM_NO_SKIP=1 (as
-in CI) turns every skipped test into a failure; see tests/conftest.py.
+The stages are forge, e2e, faults, contracts, node, model, unit and audit. If none is named, all
+run, two at a time, and the output of each is shown when it ends; named ones run one after the
+other, and show theirs at once. DAM_TEST_JOBS=1 (or more) sets how many run at a time.
+DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
 """
 
 from __future__ import annotations
@@ -140,8 +139,9 @@ def run_together(names: Sequence[str], jobs: int) -> list[Outcome]:
 
     def pulse() -> None:
         while not over.wait(_PULSE_SECONDS):
-            left = len(names) - len(done)
-            print(f"   {time.monotonic() - begun:.0f} s, {left} stages left", flush=True)
+            left = set(names) - {outcome.name for outcome in done}
+            told = ", ".join(name for name in names if name in left)
+            print(f"   {time.monotonic() - begun:.0f} s; not done yet: {told}", flush=True)
 
     threading.Thread(target=pulse, daemon=True).start()
     with ThreadPoolExecutor(jobs) as pool:
@@ -170,8 +170,11 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(STAGES)}")
         return 2
-    default = 1 if names else min(2, os.cpu_count() or 1)
-    jobs = int(os.environ.get("DAM_TEST_JOBS", default))
+    wanted = os.environ.get("DAM_TEST_JOBS", "1" if names else str(min(2, os.cpu_count() or 1)))
+    if not re.fullmatch("[1-9][0-9]?", wanted):
+        print(f"DAM_TEST_JOBS={wanted}: give a number from 1 on")
+        return 2
+    jobs = int(wanted)
     names = names or list(STAGES)
     begun = time.monotonic()
     if NEED_KUBO & set(names) and not have_kubo() and NO_SKIP:
