@@ -44,7 +44,7 @@ _CLOSED = {
     "SaleRefunded": Status.REFUNDED,
     "DisputeResolved": Status.RESOLVED,
 }
-_CACHED = 65_536
+_CACHED = 8192
 """Addresses, and sets of terms, that are remembered: many logs name the same."""
 _PURCHASED, _DELIVERED, _SETTLED = (
     "0x" + market_abi().topic(name).hex()

@@ -32,7 +32,7 @@ _PRAGMAS = (
     "cache_size = -32000",
     f"wal_autocheckpoint = {_WAL_BYTES // 4096}",
 )
-_FOLLOWING = ("cache_size = -2000", "shrink_memory")
+_FOLLOWING = ("cache_size = -1000", "shrink_memory")
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 
 

@@ -229,7 +229,13 @@ class Nurse:
             )
             if data == slot.last.data:
                 await self._hand.send([slot.last], head)
-            return
+                return
+            fresh = offer(price, left, self._hand.policy)
+            if fresh is None:
+                return
+            # If a reorganisation dropped what was sent, this is no replacement, and needs no more
+            # than any other; else nodes refuse it, and what they have is mined all the same.
+            fees = Fees(self._hand.policy.max_fee, fresh.tip, price.base)
         self._hand.stats.replaced += 1
         self._hand.log.info(
             "replacing", nonce=slot.nonce, blocks_left=min(left, 9999), max_fee=fees.max_fee

@@ -38,7 +38,7 @@ def dump_terms(terms: Terms) -> str:
     return _dump(_terms_values(terms))
 
 
-@lru_cache(maxsize=1024)  # the same for every sale of an item
+@lru_cache(maxsize=64)  # the same for every sale of an item
 def load_terms(text: str) -> Terms:
     """Undoes `dump_terms`."""
     v = json.loads(text)

@@ -37,7 +37,7 @@ KeyRow: TypeAlias = tuple[int, bytes, int, str, bytes]
 """Block, block hash, log index, operator, the X25519 key that it announced."""
 
 
-_terms_text = lru_cache(maxsize=1024)(dump_terms)  # the same for every sale of an item
+_terms_text = lru_cache(maxsize=64)(dump_terms)  # the same for every sale of an item
 
 
 def signed(copy: int) -> int:

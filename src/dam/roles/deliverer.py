@@ -38,7 +38,7 @@ _SLICE = 64
 _TOLD = 8
 """More sales than this in a group are told in one line."""
 _SERVING = ("serving", "")
-_PAGES = 256
+_PAGES = 64
 _TREES = 16
 _STATUS_BLOCKS = 20
 """How often our own stake is looked up, in blocks."""

@@ -103,6 +103,29 @@ async def test_never_pays_more_than_the_cap(world: World, built: BuiltStore) -> 
     assert daemon.events("fee_over_cap")
 
 
+@pytest.mark.parametrize("kept", [False, True])
+async def test_no_nonce_is_blocked_by_an_attempt_at_the_cap(
+    world: World, built: BuiltStore, kept: bool
+) -> None:
+    """Its sale fell out of the chain, no replacement fits under the cap, and the next one waits."""
+    daemon, first, _ = await sent_one(world, built)
+    daemon.policy = SendPolicy(max_fee=first.max_fee, unprofitable="send")
+    daemon.restart()
+    second = world.buy(built, "code", 1)
+    await world.ticks(daemon, blocks=3)
+    assert len(world.chain.pool) == 2
+    lost = world.chain.reorganise(8)
+    if not kept:
+        del world.chain.pool[first.hash]
+    world.chain.queued = [log for log in lost if getattr(log, "copy_id", None) == second]
+    await world.ticks(daemon, blocks=6)
+    world.chain.accepts = all_transactions
+    await world.ticks(daemon, blocks=6)
+    assert [log.by for log in world.chain.delivered(second)].count(daemon.address) == 1  # type: ignore[arg-type]
+    nonces = [nonce for nonce, _ in world.chain.mined(daemon.address)]
+    assert nonces == list(range(len(nonces)))
+
+
 async def test_waits_while_gas_is_over_the_cap(world: World, built: BuiltStore) -> None:
     world.chain.base_fee = 10**15
     sold = world.buy(built, "coupon")
