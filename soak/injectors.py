@@ -135,20 +135,8 @@ def _crash(number: int) -> Act:
 
 def _reorganise(how: str) -> Act:
     async def act(theatre: Theatre) -> bool:
-        rpc = theatre.stage.rpc
-        head = int(await rpc.call("eth_blockNumber"), 16)
-        # Not below the opening of the shop: without stakes there is nothing to soak.
-        depth = theatre.chance.randint(1, max(1, min(DEEPEST, head - theatre.stage.opened - 1)))
-        again: list[list[Any]] = []
-        if how == "again":
-            again = await _fallen(theatre, depth)
-        try:
-            await rpc.call("anvil_reorg", depth, again)
-        except RpcError:
-            # One of those transactions does not fit there any more: then without them.
-            if not again:
-                raise
-            await rpc.call("anvil_reorg", depth, [])
+        async with theatre.stage.no_mining():
+            await _replace_blocks(theatre, with_their_transactions=how == "again")
         # What was given by the node's own call is forgotten with its block, too.
         await theatre.stage.pay_all()
         if how == "swap":
@@ -157,6 +145,21 @@ def _reorganise(how: str) -> Act:
         return True
 
     return act
+
+
+async def _replace_blocks(theatre: Theatre, *, with_their_transactions: bool) -> None:
+    rpc = theatre.stage.rpc
+    head = int(await rpc.call("eth_blockNumber"), 16)
+    # Not below the opening of the shop: without stakes there is nothing to soak.
+    depth = theatre.chance.randint(1, max(1, min(DEEPEST, head - theatre.stage.opened - 1)))
+    again = await _fallen(theatre, depth) if with_their_transactions else []
+    try:
+        await rpc.call("anvil_reorg", depth, again)
+    except RpcError:
+        # One of those transactions does not fit there any more: then without them.
+        if not again:
+            raise
+        await rpc.call("anvil_reorg", depth, [])
 
 
 async def _fallen(theatre: Theatre, depth: int) -> list[list[Any]]:

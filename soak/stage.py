@@ -7,6 +7,8 @@ import shutil
 import tempfile
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from dam.deployment import save_deployment
@@ -24,6 +26,8 @@ from tests.faults.rpc_proxy import RpcProxy
 
 KEPT_STATES = 128
 """Blocks that Anvil can go back: more than any reorganisation here, and more than daemons ask."""
+BLOCK_SECONDS = 1
+_MINING_SECONDS = 0.1
 _CACHES = shutil.ignore_patterns("__pycache__")
 COINS = 10_000 * ETHER
 FEE = 10**16
@@ -58,6 +62,7 @@ class Stage(World):
         self.keepers: list[Keeper] = []
         """Three deliverers, then the watchdog. The first deliverer is never killed."""
         self._paid: list[str] = []
+        self._mining = asyncio.Lock()
         """Everybody who got coins by the node's own call, which a reorganisation takes back."""
         self.struck: Counter[str] = Counter()
         """Every single event that an RPC proxy injected, by its own name."""
@@ -92,7 +97,7 @@ class Stage(World):
         )
         await self._make_keepers()
         self.opened = await self.block()
-        await self.rpc.call("evm_setIntervalMining", 1)
+        await self.rpc.call("evm_setIntervalMining", BLOCK_SECONDS)
         self.began = time.monotonic()
         for keeper in self.keepers:
             keeper.begin()
@@ -119,6 +124,18 @@ class Stage(World):
             }
             make = self.shop.watchdog(env=env) if watchdog else self.shop.deliverer(number, env=env)
             self.keepers.append(Keeper(make, actor, proxy, ipfs, self.seconds, mortal=number > 0))
+
+    @asynccontextmanager
+    async def no_mining(self) -> AsyncIterator[None]:
+        """No block comes of itself: one mined during ``anvil_reorg`` leaves a hole below it."""
+        async with self._mining:
+            await self.rpc.call("evm_setIntervalMining", 0)
+            try:
+                # One that was begun has its time to end.
+                await asyncio.sleep(_MINING_SECONDS)
+                yield
+            finally:
+                await self.rpc.call("evm_setIntervalMining", BLOCK_SECONDS)
 
     def seconds(self) -> float:
         """Since the daemons were started."""
