@@ -61,7 +61,7 @@ class Submitter:
         self.refused_ids: set[int] = set()
         """Attempts that a node would not take."""
         self._signer = signer
-        self._episodes: set[str] = set()
+        self._episodes: set[tuple[str, int | None]] = set()
 
     # ------------------------------------------------------------------------------------ asking
 
@@ -203,17 +203,23 @@ class Submitter:
         self.ledger.note(event, **detail)
         self.log.error(event, **detail)
 
-    def alert_once(self, event: str, **detail: Any) -> None:
-        """As `alert`, outside a transaction, and not again until it got `better`."""
-        if event not in self._episodes:
-            self._episodes.add(event)
+    def alert_once(self, event: str, *, of: int | None = None, **detail: Any) -> None:
+        """As `alert`, outside a transaction, and not again until it got `better`.
+
+        Args:
+            event: What to tell.
+            of: A nonce, for what is told of each once and for all.
+            detail: More of it.
+        """
+        if (event, of) not in self._episodes:
+            self._episodes.add((event, of))
             with self.ledger.transaction():
                 self.alert(event, **detail)
 
     def better(self, event: str) -> None:
         """What was alerted is over."""
-        if event in self._episodes:
-            self._episodes.discard(event)
+        if (event, None) in self._episodes:
+            self._episodes.discard((event, None))
             self.log.info("better", what=event)
 
 

@@ -103,6 +103,20 @@ async def test_never_pays_more_than_the_cap(world: World, built: BuiltStore) -> 
     assert daemon.events("fee_over_cap")
 
 
+async def test_tells_of_each_nonce_at_the_cap_once(world: World, built: BuiltStore) -> None:
+    """Though new work, under the cap, goes out all the time."""
+    daemon, first, _ = await sent_one(world, built)
+    daemon.policy = SendPolicy(max_fee=first.max_fee, unprofitable="send")
+    daemon.restart()
+    for copy in range(8):
+        world.buy(built, "code", copy)
+        await world.ticks(daemon, blocks=1)
+    assert len(world.chain.pool) >= 4
+    told = [line["nonce"] for line in daemon.events("fee_over_cap")]
+    assert told
+    assert len(told) == len(set(told))
+
+
 @pytest.mark.parametrize("kept", [False, True])
 async def test_no_nonce_is_blocked_by_an_attempt_at_the_cap(
     world: World, built: BuiltStore, kept: bool
