@@ -62,8 +62,8 @@ class Stage(World):
         self.keepers: list[Keeper] = []
         """Three deliverers, then the watchdog. The first deliverer is never killed."""
         self._paid: list[str] = []
-        self._mining = asyncio.Lock()
         """Everybody who got coins by the node's own call, which a reorganisation takes back."""
+        self._mining = asyncio.Lock()
         self.struck: Counter[str] = Counter()
         """Every single event that an RPC proxy injected, by its own name."""
         self.struck_ipfs: Counter[str] = Counter()

@@ -396,7 +396,7 @@ class ChainExamination:
             return [warn("key", "not compared: the key file was not opened", fix)]
         if one.ring.current.public == announced:
             return [ok("key", f"the announced key 0x{announced.hex()[:8]}... is the key file's")]
-        if any(pair.public == announced for pair in one.ring.keys):
+        if one.ring.has(announced):
             return [
                 warn(
                     "key",

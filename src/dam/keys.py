@@ -236,6 +236,10 @@ class KeyRing:
         """The key that new parts are sealed to."""
         return self.keys[0]
 
+    def has(self, public: bytes) -> bool:
+        """Whether the key pair of a public key is on it."""
+        return any(pair.public == public for pair in self.keys)
+
     def rotated(self) -> KeyRing:
         """A ring with a new current key before all of these."""
         return KeyRing((KeyPair.generate(), *self.keys))

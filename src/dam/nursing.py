@@ -225,11 +225,7 @@ class Nurse:
         fees = raised(price, attempts, left, self._hand.policy)
         if fees is None:
             self._hand.alert_once(
-                "fee_over_cap",
-                of=slot.nonce,
-                nonce=slot.nonce,
-                base=price.base,
-                cap=self._hand.policy.max_fee,
+                "fee_over_cap", nonce=slot.nonce, base=price.base, cap=self._hand.policy.max_fee
             )
             if data == slot.last.data:
                 await self._hand.send([slot.last], head)

@@ -74,7 +74,13 @@ class Rows:
             [row for row in self.announced if row[0] <= block],
             {number: found for number, found in self.blocks.items() if number <= block},
         )
-        tables: tuple[Sized, ...] = (part.purchases, part.versions, part.delivered, part.turns)
+        tables: tuple[Sized, ...] = (
+            part.purchases,
+            part.versions,
+            part.delivered,
+            part.turns,
+            part.announced,
+        )
         part.count = sum(len(table) for table in tables)
         return part
 

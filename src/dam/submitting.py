@@ -203,16 +203,14 @@ class Submitter:
         self.ledger.note(event, **detail)
         self.log.error(event, **detail)
 
-    def alert_once(self, event: str, *, of: int | None = None, **detail: Any) -> None:
+    def alert_once(self, event: str, **detail: Any) -> None:
         """As `alert`, outside a transaction, and not again until it got `better`.
 
-        Args:
-            event: What to tell.
-            of: A nonce, for what is told of each once and for all.
-            detail: More of it.
+        What names a nonce is told once of each, and for good.
         """
-        if (event, of) not in self._episodes:
-            self._episodes.add((event, of))
+        episode = event, detail.get("nonce")
+        if episode not in self._episodes:
+            self._episodes.add(episode)
             with self.ledger.transaction():
                 self.alert(event, **detail)
 

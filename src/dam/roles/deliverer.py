@@ -253,7 +253,7 @@ class Deliverer:
         """Says so if parts are sealed to a key that we do not have: no part would be found."""
         self._key_looked_at = head
         announced = self._ledger.announced()
-        if announced is None or any(pair.public == announced for pair in self._ring.keys):
+        if announced is None or self._ring.has(announced):
             return
         self._log.error("announced_key_missing", announced="0x" + announced.hex())
 
