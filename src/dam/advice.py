@@ -28,6 +28,8 @@ NEXT_STEP: Mapping[str, str] = {
     "endpoints_disagree": "find the node that is wrong; take it out of `rpc` and restart",
     "internal_error": "report it with the trace; restart if the sale matters",
     "nonce_gap": "nothing, it is filled; repeated: somebody else sends with this key",
+    "nonces_too_high": "look at your node: it miscounted this account's transactions",
+    "transaction_refused": "`error` is the nodes' word; if only one says so, use another node",
     "nobody_sent": "look at the daemon that should have: this one is a dry run and sends nothing",
     # -- goes by itself, unless it stays
     "tick_failed": "nothing once; repeated: look at node and disk",

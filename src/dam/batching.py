@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from dam.fees import SendPolicy
-from dam.outbox import ALONE, Job
+from dam.outbox import Job
 
 _DEEP = 32
 
@@ -52,7 +52,7 @@ def group(
     near = head + policy.alone_blocks
     for job in jobs:
         kind = job.kind
-        if kind == "settle" or job.reason == ALONE:
+        if kind == "settle" or job.alone:
             single.append([job])
         elif job.target(head) <= near and pays_alone(job):
             urgent.append(job)

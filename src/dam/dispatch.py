@@ -23,6 +23,8 @@ _TRIES = {"NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "NotDelivered"
 _DOUBTS = 2
 """So often a refusal for good is not believed: the contract never changes its mind, nodes do."""
 _DOUBT_BLOCKS = 3
+_MOST_HEARD = 10_000
+"""Duties whose refusals are counted."""
 _LEAST_PART_GAS = 12_000
 """Storage and event of a part take more than this."""
 _JUMP = 64
@@ -49,6 +51,8 @@ class Dispatcher:
         self._ledger = hand.ledger
         self._strangers: tuple[int, int] | None = None
         """Highest nonce in the pool that is not in the ledger, and the head when it was seen."""
+        self._heard: dict[int, int] = {}
+        """How often the contract has refused a duty since the start, but for the first time."""
 
     async def send_due(self, head: int) -> None:
         """One pass over what may stand in the next block."""
@@ -56,7 +60,7 @@ class Dispatcher:
         jobs = self._drop_late(self._outbox.due(head + 1, limit=most), head)
         if not jobs:
             return
-        latest, pending = await self._hand.counts("latest", "pending")
+        latest, pending = await self._counts()
         if pending - latest > _MOST_WAITING:
             raise RpcBadReplyError("eth_getTransactionCount: more waits than any pool holds")
         taken = set(self._outbox.nonces())
@@ -86,6 +90,18 @@ class Dispatcher:
         estimated = await self._estimated(groups, head)
         await self._send(estimated[:room], head, price, max(latest, pending), taken)
 
+    async def _counts(self) -> list[int]:
+        """Transactions of the account, mined and waiting.
+
+        What is signed for a nonce that is too high waits there until all below it are used, so
+        more than the ledger knows of is asked for twice.
+        """
+        found = await self._hand.counts("latest", "pending")
+        known = self._outbox.highest_nonce()
+        if max(found) > (0 if known is None else known + 1):
+            found = list(map(min, found, await self._hand.counts("latest", "pending")))
+        return found
+
     def _wait_for(self, strangers: list[int], jobs: list[Job], head: int) -> bool:
         """Whether to wait for transactions of ours that the ledger knows nothing of.
 
@@ -108,7 +124,7 @@ class Dispatcher:
         if late:
             with self._ledger.transaction():
                 for job in late:
-                    reason = UNPROFITABLE if job.reason == UNPROFITABLE else "too-late"
+                    reason = UNPROFITABLE if job.shelved else "too-late"
                     self._outbox.finish(job, "failed", reason)
                     self._hand.alert("too_late", reason=reason, **about(job))
         return [job for job in jobs if job.deadline > head]
@@ -147,7 +163,7 @@ class Dispatcher:
             return
         kept = {job.id for job in good}
         poor = [job for job in jobs if job.id not in kept]
-        fresh = [job for job in poor if job.reason != UNPROFITABLE]
+        fresh = [job for job in poor if not job.shelved]
         with self._ledger.transaction():
             self._outbox.shelve(poor, head + 2)
             if fresh:
@@ -177,22 +193,45 @@ class Dispatcher:
             for job in jobs
         )
         ready, failed = [], []
+        unheard: list[tuple[Job, RpcRejectedError]] = []
         for job, answer in zip(jobs, await self._hand.ask("eth_call", asked), strict=True):
             if isinstance(answer, ContractReverted):
                 failed.append((job, answer))
             elif isinstance(answer, RpcRejectedError):
-                raise answer
+                unheard.append((job, answer))
             else:
                 ready.append(job)
+        if unheard:
+            if len(unheard) > 1 and not (ready or failed):
+                raise unheard[0][1]
+            # What a node will not even try must not hold up the others, now or with the next tick.
+            self._hand.log.warning("node_refused", parts=len(unheard), error=unheard[0][1].message)
+            with self._ledger.transaction():
+                self._outbox.put_off([job for job, _ in unheard], head + 2)
         if failed:
             with self._ledger.transaction():
                 for job, error in failed:
                     self._answer(job, error, head)
+        self._tell_of_stake([job for job, error in failed if error.error == "NotEligible"], ready)
         return ready
+
+    def _tell_of_stake(self, poor: list[Job], ready: list[Job]) -> None:
+        if poor:
+            self._hand.alert_once(
+                "not_eligible",
+                parts=len(poor),
+                next_step="stake up, or cancel the exit",
+                **about(poor[0]),
+            )
+        elif ready:
+            self._hand.better("not_eligible")
 
     def _answer(self, job: Job, error: ContractReverted, head: int) -> None:
         """What to do about a duty that the contract would refuse now."""
         name = error.error
+        if len(self._heard) >= _MOST_HEARD:
+            self._heard.clear()
+        heard = self._heard[job.id] = self._heard.get(job.id, -1) + 1
         first_block = error.arguments.get("firstBlock")
         if name == "AlreadyDelivered":
             # The event ends the job, once it is deep enough.
@@ -201,16 +240,12 @@ class Dispatcher:
             # Only to look again: a node may name any block, and what is late is lost.
             latest = head + (_LOOK_AGAIN if job.deadline < NO_DEADLINE else _MOST_BLOCKS)
             self._outbox.postpone(job, min(max(first_block, head + 2), latest), name)
-        elif name in _WAIT and (job.deadline < NO_DEADLINE or job.tries < _TRIES[name]):
-            if name == "NotEligible":
-                self._hand.alert(
-                    "not_eligible", next_step="stake up, or cancel the exit", **about(job)
-                )
-            elif job.tries == _TRIES[name]:
+        elif name in _WAIT and (job.deadline < NO_DEADLINE or heard < _TRIES[name]):
+            if heard == _TRIES[name]:
                 # A node may lag for long: told once, and tried until there is no time left.
                 self._hand.alert("refused_by_contract", error=str(error), **about(job))
             self._outbox.postpone(job, head + 1 + _WAIT[name], str(error))
-        elif job.tries < _DOUBTS and job.deadline > head + 1 + _DOUBT_BLOCKS:
+        elif heard < _DOUBTS and job.deadline > head + 1 + _DOUBT_BLOCKS:
             # For good, says one node: it, or another one, is asked again before that is believed.
             self._outbox.postpone(job, head + 1 + _DOUBT_BLOCKS, str(error))
         else:
@@ -286,9 +321,8 @@ class Dispatcher:
             for jobs, data, gas in groups:
                 while nonce in taken:
                     nonce += 1
-                # They are in the order of their deadlines.
-                left = min(blocks_left(job, head) for job in (jobs[0], jobs[-1]))
-                fees = offer(price, left, self._policy)
+                left = min(blocks_left(job, head) for job in jobs)
+                fees = offer(price, left, profit.capped(self._policy, jobs))
                 if fees is None:
                     continue
                 slot = self._outbox.open_slot(nonce)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self, TypeVar
 
+from dam import refusals
 from dam.agreement import difference, print_of
 from dam.errors import ConfigError, Retryable, RpcError
 from dam.logs import Log
@@ -181,7 +182,7 @@ class Endpoints:
         tasks = {self._start(self._ask(node, ask)): node for node in nodes}
         fit = {task for task, node in tasks.items() if self._fit(node, now)}
         waiting = fit or set(tasks)
-        refusals: list[RpcError] = []
+        failed: list[RpcError] = []
         while waiting:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -190,9 +191,10 @@ class Endpoints:
                     return task.result()
                 if not isinstance(error, RpcError):
                     raise error
-                refusals.append(error)
-        # A node's own words tell the sender more than a silence does.
-        raise next((e for e in refusals if isinstance(e, RpcRejectedError)), refusals[0])
+                failed.append(error)
+        # A node's own words tell more than a silence does, and most of all that it has it.
+        rejected = [error for error in failed if isinstance(error, RpcRejectedError)]
+        raise next(filter(refusals.is_known, rejected), [*rejected, *failed][0])
 
     # ------------------------------------------------------------------------ asking all of them
 

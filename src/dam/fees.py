@@ -15,8 +15,9 @@ a replacement's step  both fees of the last attempt x (9/8 + 3/8 haste)   +12.5 
 ====================  ==================================================  ============
 
 Twice the base fee is room for six full blocks, four times for twelve (EIP-1559: an eighth each).
-Nodes refuse a replacement under a tenth (geth) to an eighth; 9/8 passes both. ``max_tip`` and
-``max_fee`` cap all of it, whatever a node says.
+Nodes refuse a replacement under a tenth (geth) to an eighth; 9/8 passes both, and only the last
+step below the cap may be a tenth. ``max_tip`` and ``max_fee`` cap all of it, whatever a node says;
+a first offer leaves room for one replacement below ``max_fee``, unless the next block needs it.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def offer(price: Price, left: int, policy: SendPolicy) -> Fees | None:
     if tip < min(price.tip, policy.max_tip):
         return None
     room = price.base * 2 * (RAMP + haste(left)) // RAMP
-    return Fees(min(room + tip, policy.max_fee), tip, price.base)
+    most = max((policy.max_fee - 1) * 8 // 9, price.base + tip)
+    return Fees(min(room + tip, most), tip, price.base)
 
 
 def raised(
@@ -112,6 +114,8 @@ def raised(
     fresh = offer(price, left, policy)
     step = 9 * RAMP + 3 * haste(left)
     least_fee = max(fee * 9 // 8 + 1 for fee, _ in attempts)
+    if least_fee > policy.max_fee:
+        least_fee = max(-(-fee * 11 // 10) for fee, _ in attempts)
     least_tip = max(tip * 9 // 8 + 1 for _, tip in attempts)
     if fresh is None or least_fee > policy.max_fee:
         return None
@@ -121,3 +125,11 @@ def raised(
     # A tip over the cap is the price of a replacement that nodes take: a step, and no more.
     tip = min(tip, max(policy.max_tip, least_tip), fee)
     return Fees(fee, tip, price.base)
+
+
+def pays_all(price: Price, max_fee: int, tip: int, policy: SendPolicy) -> bool:
+    """Whether a transaction offers the next block all that a tip may be.
+
+    If it is not mined all the same, its price is not the reason: a node keeps it to itself, say.
+    """
+    return tip >= policy.max_tip and max_fee >= price.base + policy.max_tip

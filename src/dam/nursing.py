@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from dam.errors import ContractReverted
-from dam.fees import Price, offer, patience, raised
-from dam.outbox import NO_DEADLINE, Slot
+from dam.fees import Price, offer, patience, pays_all, raised
+from dam.outbox import NO_DEADLINE, UNPROFITABLE, Slot
+from dam.profit import capped
 from dam.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.submitting import Submitter
 from dam.transactions import Fees
@@ -17,6 +19,8 @@ _LOOKS = 3
 _REACH = 64
 """Blocks below the first attempt, in which a reorganisation may have moved it."""
 _CANCEL_GAS = 21_000
+_MOST_FILLED = 64
+"""So many empty transactions are paid for to reach what is signed above them, and no more."""
 
 
 class Nurse:
@@ -40,21 +44,16 @@ class Nurse:
         anew = self._ledger.rollbacks != self._rollbacks
         final, latest, pending = await self._hand.counts(hex(cursor.number), "latest", "pending")
         await self._settle([slot for slot in live if slot.nonce < final], cursor)
-        waiting = [
-            slot
-            for slot in live
-            if slot.nonce >= max(final, latest) and (anew or self._is_late(slot, head))
-        ]
+        open_slots = [slot for slot in live if slot.nonce >= max(final, latest)]
+        waiting = [slot for slot in open_slots if anew or self._is_late(slot, head)]
         if waiting:
             price = await self._hand.price()
-            for slot, error in zip(waiting, await self._simulated(waiting), strict=True):
-                highest = slot.nonce == live[-1].nonce
-                if error is None and self._hopeless(slot, head):
-                    error = ContractReverted("DeliveryClosed")
+            for slot, error in zip(waiting, await self._pointless(waiting, head), strict=True):
+                behind = [other for other in open_slots if other.nonce > slot.nonce]
                 if error is not None:
-                    await self._take_back(slot, head, price, error, highest=highest)
+                    await self._take_back(slot, head, price, error, behind)
                 else:
-                    await self._nurse(slot, head, price, is_next=slot.nonce == latest)
+                    await self._nurse(slot, head, price, behind, is_next=slot.nonce == latest)
         await self._fill_gap(head, max(latest, pending))
         # Only now: what failed half-way is looked at again.
         self._rollbacks = self._ledger.rollbacks
@@ -67,9 +66,13 @@ class Nurse:
         jobs = self._outbox.of_slot(slot.id)
         return bool(jobs) and all(job.deadline <= head for job in jobs)
 
-    def _left(self, slot: Slot, head: int) -> int:
-        targets = [job.target(head) for job in self._outbox.of_slot(slot.id)]
-        return min(targets, default=NO_DEADLINE) - head
+    def _left(self, slot: Slot, head: int, behind: Iterable[Slot] = ()) -> int:
+        """Blocks until the target of what it does, or of what waits behind it."""
+        lefts = (self._left(other, head) for other in behind)
+        # What does nothing, in the place of what became pointless, has time.
+        jobs = self._outbox.of_slot(slot.id) if slot.last.data else []
+        own = min((job.target(head) for job in jobs), default=NO_DEADLINE) - head
+        return min(own, *lefts, NO_DEADLINE)
 
     # ---------------------------------------------------------------------------- used-up nonces
 
@@ -141,6 +144,7 @@ class Nurse:
         tx_hash = bytes.fromhex(str(receipt["transactionHash"])[2:])
         if status == 0:
             self._outbox.part_company(slot.id)
+            self._outbox.back_off(slot.id, cursor.number)
             self._hand.stats.reverted += 1
             self._hand.alert("transaction_reverted", tx=tx_hash, nonce=slot.nonce, block=block)
         self._outbox.close_slot(
@@ -156,8 +160,8 @@ class Nurse:
     def _without_receipt(self, slot: Slot, cursor: BlockRef, block: int, ours: bool | None) -> None:
         del self._missing[slot.id]
         if ours is None:
-            # Done by the events, its duties were ours, too.
-            ours = bool(slot.attempts) and not self._outbox.of_slot(slot.id)
+            # Done by the events, its duties were ours; an empty one of ours does none.
+            ours = not slot.last.data or not self._outbox.of_slot(slot.id)
             block = cursor.number if ours else block
         if ours:
             self._hand.log.info("receipt_missing", nonce=slot.nonce, block=block)
@@ -175,30 +179,65 @@ class Nurse:
 
     # ------------------------------------------------------------------------- not mined as yet
 
-    async def _simulated(self, slots: list[Slot]) -> list[ContractReverted | None]:
-        """What the contract would say by now; None too for what cannot revert."""
-        calls = [(slot.last.to, slot.last.data, "latest") for slot in slots]
-        errors: list[ContractReverted | None] = []
-        for answer in await self._hand.ask("eth_call", calls):
-            if isinstance(answer, RpcRejectedError):
-                raise answer
-            errors.append(answer if isinstance(answer, ContractReverted) else None)
-        return errors
+    async def _pointless(self, slots: list[Slot], head: int) -> list[ContractReverted | None]:
+        """Why what they carry would revert by now, or come too late; None: it is still of use."""
+        found: dict[int, ContractReverted] = {}
+        # A node may lag for a moment: that it would revert is heard twice before it is believed.
+        doubted = [slot for slot in slots if slot.last.data and not self._waits(slot, head)]
+        for _ in range(2):
+            found = await self._reverting(doubted)
+            doubted = [slot for slot in doubted if slot.id in found]
+        for slot in slots:
+            if slot.last.data and slot.id not in found and self._hopeless(slot, head):
+                found[slot.id] = ContractReverted("DeliveryClosed")
+        return [found.get(slot.id) for slot in slots]
 
-    async def _nurse(self, slot: Slot, head: int, price: Price, *, is_next: bool) -> None:
-        last = slot.last
-        left = self._left(slot, head)
+    def _waits(self, slot: Slot, head: int) -> bool:
+        """Whether the next block is its first, so that the newest one says nothing of it."""
+        return any(job.not_before > head for job in self._outbox.of_slot(slot.id))
+
+    async def _reverting(self, slots: list[Slot]) -> dict[int, ContractReverted]:
+        """What the contract would say by now of each that would revert, by the slot's id."""
+        if not slots:
+            return {}
+        calls = [(slot.last.to, slot.last.data, "latest") for slot in slots]
+        answers = await self._hand.ask("eth_call", calls)
+        # A node's own refusal says nothing of the contract.
+        return {
+            slot.id: answer
+            for slot, answer in zip(slots, answers, strict=True)
+            if isinstance(answer, ContractReverted)
+        }
+
+    async def _nurse(
+        self, slot: Slot, head: int, price: Price, behind: list[Slot], *, is_next: bool
+    ) -> None:
+        policy, last = self._hand.policy, slot.last
+        left = self._left(slot, head, behind if is_next else ())
         # What no node has seen yet is sent as it is; what one has refused takes a better price.
         shown = last.sent or len(slot.attempts) > 1 or last.id in self._hand.refused_ids
         # One that cannot pay the base fee would hold up all above it as soon as it is next.
         counts = is_next or last.max_fee <= price.base
-        if counts and shown and head - last.block >= patience(left, self._hand.policy):
-            await self._reprice(slot, head, price, left, last.to, last.data, last.gas)
-        else:
+        late = head - last.block >= patience(left, policy)
+        # More is no help to what cannot be paid, or does nothing that anything worth it waits for.
+        idle = not last.data and last.max_fee > price.base and not self._worth_it(behind, price)
+        enough = last.id in self._hand.unpaid_ids or pays_all(price, last.max_fee, last.tip, policy)
+        if last.max_fee > policy.max_fee:
+            await self._cheapen(slot, head, price, left)
+            return
+        replaced = False
+        if counts and shown and late and not idle and not enough:
+            replaced = await self._reprice(slot, head, price, left, behind)
+        if not replaced:
             await self._hand.send([last], head)
 
     async def _take_back(
-        self, slot: Slot, head: int, price: Price, error: ContractReverted, *, highest: bool
+        self,
+        slot: Slot,
+        head: int,
+        price: Price,
+        error: ContractReverted,
+        behind: list[Slot],
     ) -> None:
         """What the slot carries would revert by now; do not pay for that."""
         method = "eth_getTransactionByHash"
@@ -211,58 +250,132 @@ class Nurse:
         with self._ledger.transaction():
             if error.error != "NothingDelivered":
                 self._outbox.part_company(slot.id)
-            if highest and not any(isinstance(tx, dict) for tx in known):
+            if not behind and not any(isinstance(tx, dict) for tx in known):
                 self._outbox.close_slot(slot, "abandoned")
                 return
-        left = self._left(slot, head)
-        await self._reprice(slot, head, price, left, self._hand.address, b"", _CANCEL_GAS)
+        await self._cancel(slot, head, price, self._left(slot, head, behind))
 
     async def _reprice(
-        self, slot: Slot, head: int, price: Price, left: int, to: Address, data: bytes, gas: int
-    ) -> None:
-        """Signs another transaction for the same nonce; see `fees` for by how much more."""
+        self, slot: Slot, head: int, price: Price, left: int, behind: list[Slot]
+    ) -> bool:
+        """Signs another transaction for the same nonce; see `fees` for by how much more.
+
+        Returns:
+            False: not at this price.
+        """
         attempts = [(attempt.max_fee, attempt.tip) for attempt in slot.attempts]
-        fees = raised(price, attempts, left, self._hand.policy)
+        last = slot.last
+        jobs = self._outbox.of_slot(slot.id) if last.data else []
+        fees = raised(price, attempts, left, capped(self._hand.policy, jobs))
+        if fees is not None:
+            await self._replace(slot, head, left, last.to, last.data, last.gas, fees)
+            return True
+        if raised(price, attempts, left, self._hand.policy) is None:
+            self._over_cap(slot, price)
+            return False
+        if self._worth_it([slot], price):
+            # Not at more than now, but now: its time may come.
+            return False
+        if self._worth_it(behind, price):
+            # A dearer transaction would be at a loss; what waits behind it is worth an empty one.
+            await self._cancel(slot, head, price, left)
+            return True
+        self._hand.alert_once(
+            UNPROFITABLE,
+            nonce=slot.nonce,
+            parts=len(jobs),
+            gas_price=price.base + min(price.tip, self._hand.policy.max_tip),
+            next_step="sent, and waits for cheaper gas",
+        )
+        return False
+
+    def _worth_it(self, slots: Iterable[Slot], price: Price) -> bool:
+        """Whether one of them does something that pays its gas now."""
+        loads = (self._outbox.of_slot(slot.id) for slot in slots if slot.last.data)
+        caps = (capped(self._hand.policy, jobs) for jobs in loads if jobs)
+        return any(offer(price, NO_DEADLINE, policy) is not None for policy in caps)
+
+    async def _cheapen(self, slot: Slot, head: int, price: Price, left: int) -> None:
+        """Signed under a cap that was higher. Who has it keeps it; nobody is sent it again."""
+        fees = offer(price, left, self._hand.policy)
         if fees is None:
-            self._hand.alert_once(
-                "fee_over_cap", nonce=slot.nonce, base=price.base, cap=self._hand.policy.max_fee
-            )
-            if data == slot.last.data:
-                await self._hand.send([slot.last], head)
-                return
-            fresh = offer(price, left, self._hand.policy)
+            self._over_cap(slot, price)
+            return
+        last = slot.last
+        await self._replace(slot, head, left, last.to, last.data, last.gas, fees)
+
+    async def _cancel(self, slot: Slot, head: int, price: Price, left: int) -> None:
+        """An empty transaction in its place."""
+        policy = self._hand.policy
+        attempts = [(attempt.max_fee, attempt.tip) for attempt in slot.attempts]
+        fees = raised(price, attempts, left, policy)
+        if fees is None:
+            self._over_cap(slot, price)
+            fresh = offer(price, left, policy)
             if fresh is None:
                 return
             # If a reorganisation dropped what was sent, this is no replacement, and needs no more
             # than any other; else nodes refuse it, and what they have is mined all the same.
-            fees = Fees(self._hand.policy.max_fee, fresh.tip, price.base)
+            fees = Fees(policy.max_fee, fresh.tip, price.base)
+        await self._replace(slot, head, left, self._hand.address, b"", _CANCEL_GAS, fees)
+
+    def _over_cap(self, slot: Slot, price: Price) -> None:
+        self._hand.alert_once(
+            "fee_over_cap", nonce=slot.nonce, base=price.base, cap=self._hand.policy.max_fee
+        )
+
+    async def _replace(
+        self, slot: Slot, head: int, left: int, to: Address, data: bytes, gas: int, fees: Fees
+    ) -> None:
         self._hand.stats.replaced += 1
         self._hand.log.info(
             "replacing", nonce=slot.nonce, blocks_left=min(left, 9999), max_fee=fees.max_fee
         )
-        await self._sign_and_send(slot.id, slot.nonce, head, to, data, gas, fees)
+        with self._ledger.transaction():
+            attempt = self._hand.save(slot.id, slot.nonce, head, to, data, gas, fees)
+        self._hand.checkpoint("F6")
+        await self._hand.send([attempt], head)
+
+    # ---------------------------------------------------------------------------- unused nonces
 
     async def _fill_gap(self, head: int, free: int) -> None:
-        """A nonce below ours that nobody uses would hold up everything above it."""
-        nonces = {slot.nonce for slot in self._outbox.live()}
-        if not nonces or free >= min(nonces):
+        """Nonces below ours that nobody uses would hold up everything above them."""
+        above = [nonce for nonce in self._outbox.nonces() if nonce >= free]
+        if not above or above[0] == free:
             self._gap = None
             return
         if self._gap is None or self._gap[0] != free:
             self._gap = (free, head)
-        elif head - self._gap[1] >= self._hand.policy.stuck_blocks:
-            fees = offer(await self._hand.price(), NO_DEADLINE, self._hand.policy)
-            if fees is not None:
-                self._hand.log.warning("nonce_gap", nonce=free)
-                with self._ledger.transaction():
-                    slot = self._outbox.open_slot(free)
-                to = self._hand.address
-                await self._sign_and_send(slot, free, head, to, b"", _CANCEL_GAS, fees)
-
-    async def _sign_and_send(
-        self, slot: int, nonce: int, head: int, to: Address, data: bytes, gas: int, fees: Fees
-    ) -> None:
+        if head - self._gap[1] < self._hand.policy.stuck_blocks:
+            return
+        missing = range(free, above[0])
+        if len(missing) > _MOST_FILLED:
+            self._give_up_above(free)
+            return
+        fees = offer(await self._hand.price(), NO_DEADLINE, self._hand.policy)
+        if fees is None:
+            return
+        self._hand.log.warning("nonce_gap", nonce=free, count=len(missing))
         with self._ledger.transaction():
-            attempt = self._hand.save(slot, nonce, head, to, data, gas, fees)
+            attempts = [
+                self._hand.save(
+                    self._outbox.open_slot(nonce),
+                    nonce,
+                    head,
+                    self._hand.address,
+                    b"",
+                    _CANCEL_GAS,
+                    fees,
+                )
+                for nonce in missing
+            ]
         self._hand.checkpoint("F6")
-        await self._hand.send([attempt], head)
+        await self._hand.send(attempts, head)
+
+    def _give_up_above(self, free: int) -> None:
+        """A node had said an absurd count; what was signed for it is signed again."""
+        with self._ledger.transaction():
+            for slot in self._outbox.live():
+                if slot.nonce > free:
+                    self._outbox.close_slot(slot, "abandoned")
+            self._hand.alert("nonces_too_high", nonce=free)

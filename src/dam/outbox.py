@@ -25,7 +25,9 @@ NO_DEADLINE = 2**62
 ALONE = "alone"
 """Reason of a job that shares no transaction any more: a batch of it reverted."""
 UNPROFITABLE = "unprofitable"
-"""Reason of a job that waits for cheaper gas."""
+"""Reason of a job that waits for cheaper gas. One that is to be alone stays so, whatever else its
+reason is: "alone, unprofitable"."""
+_SHELVED = (UNPROFITABLE, f"{ALONE}, {UNPROFITABLE}")
 _ROWS = 128
 """To a statement."""
 _WORD = 32
@@ -78,6 +80,16 @@ class Job(NamedTuple):
     def proof_steps(self) -> int:
         """Length of the part's Merkle proof."""
         return int.from_bytes(self.body[_PROOF : _PROOF + _WORD], "big")
+
+    @property
+    def alone(self) -> bool:
+        """Whether it may share no transaction."""
+        return self.reason.startswith(ALONE)
+
+    @property
+    def shelved(self) -> bool:
+        """Whether it waits for cheaper gas."""
+        return self.reason in _SHELVED
 
     def target(self, head: int) -> int:
         """Last block that should hold it: purchase + 100 while its fee is ours alone to take."""
@@ -182,8 +194,8 @@ class Outbox:
             "jobs.id IN (SELECT id FROM jobs WHERE state = 'due' AND not_before <= ? "
             "AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.state = 'live' "
             "AND other.copy_id = jobs.copy_id AND other.kind = jobs.kind "
-            "AND other.idx = jobs.idx) ORDER BY reason = 'unprofitable', deadline, id LIMIT ?)",
-            (block, limit),
+            "AND other.idx = jobs.idx) ORDER BY reason IN (?, ?), deadline, id LIMIT ?)",
+            (block, *_SHELVED, limit),
         )
         # Here, for SQLite would carry whole rows through its sorter.
         return sorted(found, key=_urgency)
@@ -206,20 +218,34 @@ class Outbox:
         """Not now: look again when ``block`` may be next. Counts as a try."""
         self._db.execute(
             "UPDATE jobs SET not_before = ?, reason = ?, tries = tries + 1 WHERE id = ?",
-            (block, reason, job.id),
+            (block, f"{ALONE}, {reason}" if job.alone else reason, job.id),
+        )
+
+    def put_off(self, jobs: Sequence[Job], block: int) -> None:
+        """Not now, for no reason of theirs: look again when ``block`` may be next."""
+        self._db.executemany(
+            "UPDATE jobs SET not_before = ? WHERE id = ?", [(block, job.id) for job in jobs]
         )
 
     def shelve(self, jobs: Sequence[Job], block: int) -> None:
         """Without profit for now: look again when ``block`` may be next."""
         self._db.executemany(
-            "UPDATE jobs SET not_before = ?, reason = 'unprofitable' WHERE id = ?",
-            [(block, job.id) for job in jobs],
+            "UPDATE jobs SET not_before = ?, reason = ? WHERE id = ?",
+            [(block, _SHELVED[job.alone], job.id) for job in jobs],
         )
 
     def part_company(self, slot: int) -> None:
         """The jobs of a slot share no transaction any more."""
         self._db.execute(
             "UPDATE jobs SET reason = 'alone' WHERE slot = ? AND state = 'live'", (slot,)
+        )
+
+    def back_off(self, slot: int, block: int) -> None:
+        """What a slot carried was mined and reverted by ``block``: wait twice as long each time."""
+        self._db.execute(
+            "UPDATE jobs SET not_before = min(max(not_before, ? + (1 << min(tries, 5))), deadline) "
+            "WHERE slot = ? AND state = 'live'",
+            (block, slot),
         )
 
     def move_settlement(self, purchase: int, block: int) -> None:
@@ -292,7 +318,7 @@ class Outbox:
         for marks, values in _together(pairs):
             self._db.execute(
                 "UPDATE jobs SET state = 'live', slot = load.column2, "  # noqa: S608
-                "reason = CASE reason WHEN 'alone' THEN 'alone' ELSE '' END "
+                "reason = CASE WHEN reason LIKE 'alone%' THEN 'alone' ELSE '' END "
                 f"FROM (VALUES {marks}) AS load WHERE jobs.id = load.column1",
                 values,
             )
@@ -391,7 +417,7 @@ def _together(rows: Sequence[tuple[object, ...]]) -> Iterator[tuple[str, list[ob
 
 
 def _urgency(job: Job) -> tuple[bool, int, int]:
-    return job.reason == UNPROFITABLE, job.deadline, job.id
+    return job.shelved, job.deadline, job.id
 
 
 def _job(row: tuple[Any, ...]) -> Job:

@@ -8,6 +8,7 @@ its gas is paid in wei: the two compare without any rate. A part is worth its tr
 with the gas of `gas_of`, which bench/gas.py measures: alone about 47,200 for a short proof, in a
 batch of 24 about 21,700. What a rollup takes for its data is not in it: ``min_fee`` is for that.
 
+The same sum caps what its transaction may cost (`capped`): gas may rise while it waits.
 A part that is not worth it is *late rather than never*: it stays due, is looked at with each block
 until its last one, and is reported once. Gas may fall, or other parts come to share a transaction.
 """
@@ -15,7 +16,9 @@ until its last one, and is reported once. Gas may fall, or other parts come to s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from dam.fees import SendPolicy
 from dam.outbox import Job
 
 _TRANSACTION = 26_500
@@ -75,3 +78,18 @@ def worth_sending(jobs: Sequence[Job], price: int) -> list[Job]:
         if len(good) == len(kept):
             return kept
         kept = good
+
+
+def capped(policy: SendPolicy, jobs: Sequence[Job]) -> SendPolicy:
+    """The policy, with a cap under which the fees of these parts pay for their transaction.
+
+    Args:
+        policy: If it sends without profit, nothing changes.
+        jobs: Of one transaction; duties without a fee change nothing.
+    """
+    parts = [job for job in jobs if job.kind == "deliver"]
+    if policy.unprofitable == "send" or not parts:
+        return policy
+    gas = gas_of(len(parts), sum(job.proof_steps for job in parts))
+    most = sum(job.fee for job in parts) // gas
+    return policy if most >= policy.max_fee else replace(policy, max_fee=most)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from dam import refusals
 from dam.errors import ContractReverted, RpcError
 from dam.fees import Price, SendPolicy, SendStats
 from dam.hashing import keccak
@@ -28,6 +29,8 @@ _MOST_NONCES = 2**40
 """So many transactions no account has sent; the ledger's integers end at 2^63."""
 _POOR_BLOCKS = 3
 """How long to wait before an empty account is tried again."""
+_REFUSALS = 8
+"""So often all nodes refuse a nonce's transactions before it is an alert."""
 
 
 class Submitter:
@@ -59,7 +62,12 @@ class Submitter:
         self.held_until = 0
         """Head from which on to send new transactions again."""
         self.refused_ids: set[int] = set()
-        """Attempts that a node would not take."""
+        """Attempts that a node would not take, and a better price may help."""
+        self.unpaid_ids: set[int] = set()
+        """Attempts that the account cannot pay: a better price would not help."""
+        self._no_better: set[int] = set()
+        self._refusals: dict[int, int] = {}
+        """By nonce, since one of its transactions was taken."""
         self._signer = signer
         self._episodes: set[tuple[str, int | None]] = set()
 
@@ -140,19 +148,23 @@ class Submitter:
             RpcError: A node did not answer; what it took before is marked.
         """
         taken: list[Attempt] = []
+        paid = False
         try:
             for attempt in attempts:
                 try:
-                    await broadcast(self.rpc, attempt.raw)
+                    # What a node has already tells nothing of the balance.
+                    paid |= await broadcast(self.rpc, attempt.raw)
                 except RpcRejectedError as error:
                     if not self.refused(error, head, attempt):
                         return False
                 else:
                     taken.append(attempt)
+                    self.unpaid_ids.discard(attempt.id)
+                    self._refusals.pop(attempt.nonce, None)
             return True
         finally:
             self._mark([attempt for attempt in taken if not attempt.sent])
-            if taken:
+            if paid:
                 self.better("no_balance")
 
     def _mark(self, taken: list[Attempt]) -> None:
@@ -175,22 +187,38 @@ class Submitter:
         Returns:
             False: nothing else will be taken either.
         """
-        text = error.message.lower()
-        tx = b""
         self.stats.refused += 1
-        if attempt is not None:
-            tx = attempt.hash
-            self.refused_ids.add(attempt.id)
-        if "insufficient funds" in text or "gas required exceeds allowance" in text:
+        if refusals.is_unpaid(error):
+            if attempt is not None:
+                self.unpaid_ids.add(attempt.id)
             self.hold(head, _POOR_BLOCKS)
             self.alert_once("no_balance", account=self.address, next_step="top it up")
             return False
-        if "nonce too low" in text:
+        if refusals.is_used(error):
             # Mined, or another's: the next pass tells which, at depth.
             return True
+        tx = b"" if attempt is None else attempt.hash
+        if attempt is not None:
+            self.refused_ids.add(attempt.id)
+            if refusals.is_no_better(error):
+                # Another of this nonce is there, which the next ones may follow. Told once.
+                if attempt.id not in self._no_better:
+                    self._no_better.add(attempt.id)
+                    self.log.warning("node_refused", tx=tx, error=error.message)
+                return True
+            self._count_refusal(attempt.nonce, error)
         self.hold(head, 1)
         self.log.warning("node_refused", tx=tx, error=error.message)
         return True
+
+    def _count_refusal(self, nonce: int, error: RpcRejectedError) -> None:
+        self._refusals[nonce] = self._refusals.get(nonce, 0) + 1
+        if self._refusals[nonce] >= _REFUSALS:
+            self.alert_once(
+                "transaction_refused",
+                nonce=nonce,
+                error=error.message,
+            )
 
     def hold(self, head: int, blocks: int) -> None:
         """No new transactions for so many blocks."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dam import refusals
 from dam.errors import ContractReverted, RpcError
 from dam.hashing import escrow_of, keccak, sale_of
 from dam.ledger import Ledger
@@ -145,8 +146,11 @@ def transaction(
     }
 
 
-async def broadcast(rpc: Node, raw: bytes) -> None:
+async def broadcast(rpc: Node, raw: bytes) -> bool:
     """Sends signed bytes; that the node has them already is as good.
+
+    Returns:
+        Whether they were new to it.
 
     Raises:
         RpcRejectedError: The node refused for another reason.
@@ -155,10 +159,10 @@ async def broadcast(rpc: Node, raw: bytes) -> None:
     try:
         await rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
     except RpcRejectedError as error:
-        text = error.message.lower()
-        # geth; Anvil; Nethermind; Erigon and Besu. There is no common code.
-        if not any(t in text for t in ("already known", "already imported", "known transaction")):
+        if not refusals.is_known(error):
             raise
+        return False
+    return True
 
 
 def encode_job(calls: Calls, ledger: Ledger, job: Job) -> bytes:

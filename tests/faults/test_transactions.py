@@ -90,8 +90,7 @@ async def test_f36_somebody_else_uses_the_nonce(
 @fault(
     37,
     "base fee x10",
-    breaks="src/dam/nursing.py:"
-    "await self._reprice(slot, head, price, left, last.to, last.data, last.gas)",
+    breaks="src/dam/nursing.py:replaced = await self._reprice(slot, head, price, left, behind)",
 )
 async def test_f37_the_base_fee_jumps(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     ground.base_fee = 2 * GWEI

@@ -334,6 +334,14 @@ async def test_a_node_s_own_words_go_before_a_silence(town: Town) -> None:
         await rpc.call("eth_sendRawTransaction", "0x00")
 
 
+async def test_that_one_has_it_goes_before_what_others_say(town: Town) -> None:
+    known = {"code": -32000, "message": "already known"}
+    a = Node("a", answers={"eth_sendRawTransaction": REJECTION})
+    rpc = await town.endpoints(a, Node("b", answers={"eth_sendRawTransaction": known}))
+    with pytest.raises(RpcRejectedError, match="already known"):
+        await rpc.call("eth_sendRawTransaction", "0x00")
+
+
 async def test_a_node_set_aside_gets_it_too(town: Town) -> None:
     a, b = Node("a", mode="down"), Node("b")
     rpc = await town.endpoints(a, b)

@@ -51,6 +51,7 @@ class _Tx:
     to: Address
     data: bytes
     max_fee: int
+    tip: int
 
 
 @dataclass
@@ -271,6 +272,7 @@ class MemoryChain:
             to=checksum(bytes(fields["to"])),
             data=bytes(fields["data"]),
             max_fee=fields["maxFeePerGas"],
+            tip=fields["maxPriorityFeePerGas"],
         )
         method = "eth_sendRawTransaction"
         if tx.hash in self.pool:
@@ -281,7 +283,9 @@ class MemoryChain:
             raise RpcRejectedError(method, -32003, "nonce too low")
         for other in list(self.pool.values()):
             if (other.sender, other.nonce) == (tx.sender, tx.nonce):
-                if tx.max_fee * 100 < other.max_fee * (100 + self.bump):
+                # As geth: both fees.
+                pairs = (tx.max_fee, other.max_fee), (tx.tip, other.tip)
+                if any(new * 100 < old * (100 + self.bump) for new, old in pairs):
                     raise RpcRejectedError(method, -32000, "replacement transaction underpriced")
                 del self.pool[other.hash]
         self.pool[tx.hash] = tx

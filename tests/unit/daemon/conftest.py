@@ -35,7 +35,7 @@ from dam.service import Service
 from dam.shelf import Shelf
 from dam.stores import StoreKeeper
 from dam.testing.blocks import MemoryStore
-from dam.testing.memory import MemoryChain
+from dam.testing.memory import GWEI, MemoryChain
 from dam.types import Address, CopyId, Wei
 
 
@@ -313,6 +313,21 @@ async def built(world: World) -> BuiltStore:
     store = await world.shop.publish()
     world.chain.mine(3)
     return store
+
+
+async def dear_store(world: World) -> BuiltStore:
+    """Parts that earn what 50,000 gas cost at two gwei ("dear"), a thousand times as much
+    ("dearer") or next to nothing ("cheap"), for deliverers that skip what does not pay."""
+    fee = 50_000 * 2 * GWEI
+    await world.shop.add("dear", price=10**18, commission=Wei(3 * fee))
+    await world.shop.add("dearer", price=10**18, commission=Wei(3000 * fee))
+    await world.shop.add("cheap")
+    built = await world.shop.publish()
+    world.chain.mine(3)
+    for daemon in world.deliverers:
+        daemon.policy = SendPolicy(confirmations=2)
+        daemon.restart()
+    return built
 
 
 @pytest.fixture

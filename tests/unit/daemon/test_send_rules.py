@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dam.batching import depth_class, group, halves
-from dam.fees import RAMP, Price, SendPolicy, offer, patience, raised
+from dam.fees import RAMP, Price, SendPolicy, offer, patience, pays_all, raised
 from dam.outbox import ALONE, NO_DEADLINE, Job
-from dam.profit import gas_of, paying, pays, worth_sending
+from dam.profit import capped, gas_of, paying, pays, worth_sending
 from dam.types import FALLBACK_BLOCKS, CopyId
 
 GWEI = 10**9
@@ -81,8 +82,26 @@ class TestFees:
             assert fees.max_fee <= POLICY.max_fee
             assert fees.tip <= fees.max_fee
             for fee, tip in attempts:
-                assert fees.max_fee * 8 > fee * 9
+                # The last step below the cap may be geth's tenth.
+                assert fees.max_fee * 8 > fee * 9 or (
+                    fees.max_fee == POLICY.max_fee and fees.max_fee * 10 >= fee * 11
+                )
                 assert fees.tip * 8 > tip * 9
+
+    def test_a_first_offer_leaves_room_for_a_replacement(self) -> None:
+        for base in range(GWEI, 440 * GWEI, 7 * GWEI):
+            for left in (0, RAMP):
+                price = Price(base, GWEI)
+                fees = offer(price, left, POLICY)
+                assert fees is not None
+                assert fees.max_fee >= base + GWEI
+                assert raised(price, [(fees.max_fee, fees.tip)], left, POLICY) is not None
+
+    def test_enough_is_the_highest_tip_in_the_next_block(self) -> None:
+        price, most = Price(10 * GWEI, GWEI), POLICY.max_tip
+        assert pays_all(price, 10 * GWEI + most, most, POLICY)
+        assert not pays_all(price, 10 * GWEI + most - 1, most, POLICY)
+        assert not pays_all(price, 100 * GWEI, most - 1, POLICY)
 
     def test_the_caps_hold(self) -> None:
         """F34: an absurd tip, an absurd base fee."""
@@ -146,6 +165,30 @@ class TestProfit:
         assert worth_sending(many, price) == many
         assert worth_sending(many[:31], price) == []
         assert worth_sending([], price) == []
+
+    def test_a_transaction_costs_no_more_than_its_parts_earn(self) -> None:
+        parts = [job(i, fee=10**14 * (i + 1), steps=i) for i in range(5)]
+        cap = capped(POLICY, parts).max_fee
+        gas = gas_of(5, sum(range(5)))
+        assert cap * gas <= sum(part.fee for part in parts) < (cap + 1) * gas
+        assert capped(replace(POLICY, unprofitable="send"), parts).max_fee == POLICY.max_fee
+        assert capped(POLICY, [job(kind="supply")]) == POLICY
+        assert capped(POLICY, []) == POLICY
+        assert capped(POLICY, [job(fee=10**20)]) == POLICY
+
+    def test_what_pays_its_share_can_be_offered(self) -> None:
+        """What `worth_sending` lets pass has a cap above the price that it was judged by."""
+        dice = random.Random(5)
+        for _ in range(500):
+            price = Price(dice.randrange(1, 200 * GWEI), dice.randrange(3 * GWEI))
+            parts = [
+                job(i, fee=dice.randrange(10**15, 10**16), steps=dice.randrange(30))
+                for i in range(dice.randrange(1, 25))
+            ]
+            good = worth_sending(parts, price.base + price.tip)
+            if good:
+                assert offer(price, RAMP, capped(POLICY, good)) is not None
+                assert offer(price, 0, capped(POLICY, good)) is not None
 
 
 class TestBatches:

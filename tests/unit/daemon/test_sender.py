@@ -381,36 +381,6 @@ async def test_an_absurd_gas_estimate_is_capped(world: World, built: BuiltStore)
     assert attempt.gas == 100_000 + daemon.policy.part_gas
 
 
-async def test_fills_a_gap_below_its_own_nonces(world: World, built: BuiltStore) -> None:
-    """F35: a nonce below ours is free again, and would hold up everything above it."""
-    daemon, first, sold = await sent_one(world, built)
-    world.chain.pool.clear()
-    with daemon.ledger.transaction() as db:
-        db.execute("UPDATE slots SET nonce = 1")
-    raw = daemon.signer.sign(
-        {
-            "type": 2,
-            "chainId": 31337,
-            "nonce": 1,
-            "to": first.to,
-            "data": "0x" + first.data.hex(),
-            "value": 0,
-            "gas": first.gas,
-            "maxFeePerGas": first.max_fee,
-            "maxPriorityFeePerGas": first.tip,
-        }
-    )
-    with daemon.ledger.transaction() as db:
-        from dam.hashing import keccak
-
-        db.execute("UPDATE attempts SET raw = ?, hash = ?", (raw, keccak(raw)))
-    world.chain.accepts = all_transactions
-    await world.ticks(daemon, blocks=12)
-    assert_delivered_once(world, sold, by=[daemon])
-    assert len(world.chain.mined(daemon.address)) == 2
-    assert daemon.events("nonce_gap")
-
-
 async def test_a_node_that_will_not_take_it_is_asked_again(world: World, built: BuiltStore) -> None:
     daemon = world.daemon
     send = world.chain._eth_sendRawTransaction

@@ -13,9 +13,9 @@ from dam.hashing import keccak
 from dam.rpc import RpcRejectedError
 from dam.sending import SendPolicy
 from dam.testing.memory import GWEI
-from dam.types import FALLBACK_BLOCKS, CopyId, Wei
+from dam.types import FALLBACK_BLOCKS, CopyId
 
-from .conftest import Daemon, World
+from .conftest import Daemon, World, dear_store
 from .test_deliverer import assert_delivered_once
 from .test_sender import all_transactions, no_transactions, sent_one
 
@@ -191,16 +191,7 @@ class TestBatches:
 class TestProfit:
     @pytest.fixture
     async def dear(self, world: World) -> BuiltStore:
-        """An item whose part earns what 50,000 gas cost at two gwei."""
-        fee = Wei(50_000 * 2 * GWEI)
-        await world.shop.add("dear", price=10**18, commission=Wei(3 * fee))
-        await world.shop.add("cheap")
-        built = await world.shop.publish()
-        world.chain.mine(3)
-        for daemon in world.deliverers:
-            daemon.policy = SendPolicy(confirmations=2)
-            daemon.restart()
-        return built
+        return await dear_store(world)
 
     async def test_a_fee_that_pays_is_earned(self, world: World, dear: BuiltStore) -> None:
         sold = world.buy(dear, "dear")
