@@ -46,7 +46,7 @@ class Options:
     seed: int
     folder: Path | None = None
     edition_seconds: float = 30.0
-    troubles: float = 16.0
+    troubles: float = 15.0
     """How often each kind of trouble is to strike in an hour."""
     warm_minutes: float = 10.0
     """Slopes are measured after these."""

@@ -44,8 +44,8 @@ _CLOSED = {
     "SaleRefunded": Status.REFUNDED,
     "DisputeResolved": Status.RESOLVED,
 }
-_CACHED = 8192
-"""Addresses, and sets of terms, that are remembered: many logs name the same."""
+_ADDRESSES, _TERMS = 8192, 512
+"""So many are remembered, of 0.2 and of 1.2 KB each: many logs name the same."""
 _PURCHASED, _DELIVERED, _SETTLED = (
     "0x" + market_abi().topic(name).hex()
     for name in ("ItemPurchased", "FragmentDelivered", "SaleSettled")
@@ -238,7 +238,7 @@ class Intake:
         terms = decode_terms(data)
         if terms.parts > MAX_PARTS:
             raise Malformed("ItemPurchased: too many parts")
-        if len(self._terms) >= _CACHED:
+        if len(self._terms) >= _TERMS:
             self._terms.clear()
         parts = terms.parts.to_bytes(_W, "big")
         size = _HEAD.size + _W * terms.parts
@@ -248,7 +248,7 @@ class Intake:
     def _address(self, topic: str) -> Address:
         found = self._addresses.get(topic)
         if found is None:
-            if len(self._addresses) >= _CACHED:
+            if len(self._addresses) >= _ADDRESSES:
                 self._addresses.clear()
             found = self._addresses[topic] = _address(topic)
         return found

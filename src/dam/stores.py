@@ -23,8 +23,8 @@ from dam.shelf import NO_COPY, TOLD, Document, PartRefusal, Scan, Shelf
 
 _DOWN = 5
 """So often in a row the IPFS node must be away before somebody is called."""
-_REFUSED_TRIES = 3
-"""How often a document is fetched of which a block was over the limit."""
+_REFUSED_TRIES = 8
+"""So often in a row a block must be over the limit: that is the node's word, no hash proves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class StorePolicy:
     retry_seconds: float = 2.0
     """Pause after the first failure; doubled with each further one."""
     longest_retry: float = 600.0
-    urgent_retry: float = 15.0
-    """Longest pause while a purchase waits for the document."""
+    urgent_retry: float = 5.0
+    """Longest pause while a purchase waits for the document: some chains make a block a second."""
     pin: bool = True
     """False: only read."""
     pin_bytes: int = 4 << 30

@@ -210,6 +210,27 @@ async def test_a_scan_that_breaks_refuses_one_store_alone(world: World, built: B
     assert [n["seller"] for n in daemon.ledger.journal("store_refused")] == [THIEF]
 
 
+@pytest.mark.parametrize("times", [7, 8])
+async def test_too_many_bytes_are_the_nodes_word(
+    world: World, built: BuiltStore, times: int
+) -> None:
+    """No hash proves that a block is over the limit: eight times is believed, seven are not."""
+    get = world.blocks.get
+    left = [times]
+
+    async def flood(cid: Cid, **more: Any) -> bytes:
+        if cid.digest == built.digest and left[0]:
+            left[0] -= 1
+            raise BlockRefused(f"{cid}: gave more than 1048576 bytes")
+        return await get(cid, **more)
+
+    world.blocks.get = flood  # type: ignore[method-assign]
+    sold = world.buy(built, "coupon")
+    await world.ticks(world.daemon, blocks=12)
+    assert bool(world.chain.delivered(sold)) == (times < 8)
+    assert bool(world.daemon.events("store_refused")) == (times == 8)
+
+
 async def test_a_sale_that_breaks_stops_no_other(world: World, built: BuiltStore) -> None:
     daemon = world.daemon
     seal = daemon.role._seal
