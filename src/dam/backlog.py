@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from dam.ledger import Ledger
 from dam.outbox import NewJob, Outbox
+from dam.statements import in_list
 from dam.types import Address, CopyId
 
 Place = tuple[int, bytes, int]
@@ -74,6 +75,7 @@ def candidates(ledger: Ledger, states: Sequence[str], *, after: int, limit: int)
         after: Only those with a greater row id.
         limit: How many at most.
     """
+    marks = ", ".join("?" * len(states))
     rows = _rows(
         ledger.db,
         "SELECT p.id, p.block, copy_id, p.seller, buyer, store_digest, p.copy, terms, keys, "  # noqa: S608
@@ -84,7 +86,7 @@ def candidates(ledger: Ledger, states: Sequence[str], *, after: int, limit: int)
         "OR EXISTS (SELECT 1 FROM purchases AS q JOIN sealed ON sealed.purchase = q.id "
         "WHERE q.copy_id = p.copy_id), p.log_index FROM purchases AS p "
         # The ids alone go through the sorter.
-        f"WHERE p.id IN (SELECT id FROM purchases WHERE state IN ({_marks(states)}) "
+        f"WHERE p.id IN (SELECT id FROM purchases WHERE state IN ({marks}) "
         "AND orphaned = 0 AND id > ? ORDER BY id LIMIT ?) ORDER BY p.id",
         (*states, after, limit),
     )
@@ -196,8 +198,9 @@ class Backlog:
         found: dict[bytes, list[tuple[Any, ...]]] = {}
         if not copies:
             return found
-        sql = f"SELECT copy_id, {what} copy_id IN ({_marks(copies)})"
-        for copy, *rest in _rows(self._db, sql, copies):
+        marks, values = in_list(copies)
+        sql = f"SELECT copy_id, {what} copy_id IN ({marks})"
+        for copy, *rest in _rows(self._db, sql, values):
             found.setdefault(copy, []).append(tuple(rest))
         return found
 
@@ -207,11 +210,12 @@ class Backlog:
         for document, item, copy in places:
             copies.setdefault((document, item), []).append(copy)
         for (document, item), wanted in copies.items():
+            marks, values = in_list(wanted)
             rows = _rows(
                 self._db,
                 "SELECT copy, idx, terms, page_key, sealed, proof FROM parts "  # noqa: S608
-                f"WHERE document = ? AND item_id = ? AND copy IN ({_marks(wanted)}) ORDER BY idx",
-                (document, item, *wanted),
+                f"WHERE document = ? AND item_id = ? AND copy IN ({marks}) ORDER BY idx",
+                (document, item, *values),
             )
             for copy, *rest in rows:
                 found.setdefault((document, item, copy), []).append(Kept._make(rest))
@@ -222,10 +226,6 @@ def _rows(db: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[An
     cursor = db.cursor()
     cursor.row_factory = None
     return cursor.execute(sql, values).fetchall()
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
 
 
 SealedRow = tuple[Address, bytes, int, int, int, bytes, bytes]
@@ -267,9 +267,10 @@ class Decisions:
             for sale, root, urgent in self.wanted:
                 ledger.want_document(sale.seller, sale.store_digest, root, urgent=urgent)
             for (state, reason), ids in self.states.items():
+                marks, values = in_list(ids)
                 db.execute(
-                    f"UPDATE purchases SET state = ?, reason = ? WHERE id IN ({_marks(ids)})",  # noqa: S608
-                    (state, reason, *ids),
+                    f"UPDATE purchases SET state = ?, reason = ? WHERE id IN ({marks})",  # noqa: S608
+                    (state, reason, *values),
                 )
             for event, about in self.notes:
                 ledger.note(event, **about)

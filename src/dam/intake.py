@@ -46,6 +46,8 @@ _CLOSED = {
 }
 _ADDRESSES, _TERMS = 8192, 512
 """So many are remembered, of 0.2 and of 1.2 KB each: many logs name the same."""
+_RANGES = 64
+"""Terms that so many ranges did not have, once or twice over, are forgotten: others sell now."""
 _PURCHASED, _DELIVERED, _SETTLED = (
     "0x" + market_abi().topic(name).hex()
     for name in ("ItemPurchased", "FragmentDelivered", "SaleSettled")
@@ -151,6 +153,8 @@ class Intake:
     def __init__(self) -> None:
         self._addresses: dict[str, Address] = {}
         self._terms: dict[bytes, tuple[str, bytes, bytes, int]] = {}
+        self._terms_before: dict[bytes, tuple[str, bytes, bytes, int]] = {}
+        self._ranges = 0
 
     def rows(self, placed: Sequence[Placed]) -> Rows:
         """The logs as the ledger keeps them.
@@ -158,6 +162,9 @@ class Intake:
         Raises:
             RpcBadReplyError: One of them is no log that the contract can have written.
         """
+        self._ranges += 1
+        if self._ranges % _RANGES == 0:
+            self._age()
         rows = Rows(count=len(placed))
         blocks, add = rows.blocks, rows.delivered.append
         known = self._addresses.get
@@ -235,15 +242,20 @@ class Intake:
 
     def _read_terms(self, data: bytes) -> tuple[str, bytes, bytes, int]:
         """The terms as text, the item's id, the number of keys as a word, the length of all."""
-        terms = decode_terms(data)
-        if terms.parts > MAX_PARTS:
-            raise Malformed("ItemPurchased: too many parts")
+        found = self._terms_before.get(data)
+        if found is None:
+            terms = decode_terms(data)
+            if terms.parts > MAX_PARTS:
+                raise Malformed("ItemPurchased: too many parts")
+            parts = terms.parts.to_bytes(_W, "big")
+            found = dump_terms(terms), terms.item_id, parts, _HEAD.size + _W * terms.parts
         if len(self._terms) >= _TERMS:
-            self._terms.clear()
-        parts = terms.parts.to_bytes(_W, "big")
-        size = _HEAD.size + _W * terms.parts
-        found = self._terms[data] = dump_terms(terms), terms.item_id, parts, size
+            self._age()
+        self._terms[data] = found
         return found
+
+    def _age(self) -> None:
+        self._terms_before, self._terms = self._terms, {}
 
     def _address(self, topic: str) -> Address:
         found = self._addresses.get(topic)

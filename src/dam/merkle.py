@@ -73,17 +73,18 @@ def verify(root: bytes, leaf: bytes, proof: Iterable[bytes]) -> bool:
 class Proofs:
     """Verifies proofs under one root, and remembers what it proved.
 
-    Proofs of one tree share their upper steps: of a few hundred leaves, each proof adds two nodes
-    or three to those that are known. A proof counts only if every step of it is right, the known
-    ones too, for the contract goes through all of them.
+    Proofs of one tree share their upper steps. A proof counts only if every step of it is right,
+    the known ones too, for the contract goes through all of them.
 
     Args:
         root: 32 bytes.
-        most: Nodes to remember; beyond, proofs are verified without learning from them.
+        levels: Steps below the root that are remembered: 2^levels nodes twice, and soon all of
+            them, so that what a tree takes does not grow with its sales. What lies below costs a
+            hash a step.
     """
 
-    def __init__(self, root: bytes, *, most: int = 4096) -> None:
-        self._most = most
+    def __init__(self, root: bytes, *, levels: int = 7) -> None:
+        self._levels = levels
         self._proved: dict[bytes, bytes] = {root: b""}
 
     def verify(self, leaf: bytes, proof: bytes) -> bool:
@@ -97,10 +98,9 @@ class Proofs:
             at += 32
         if proved.get(node) != proof[at:]:
             return False
-        if len(proved) < self._most:
-            # Not the leaves: each is looked at once.
-            for step in range(1, len(path)):
-                at, node = 32 * step, path[step]
-                proved[node] = proof[at:]
-                proved[proof[at : at + 32]] = node + proof[at + 32 :]
+        # Not the leaves: each is looked at once.
+        for step in range(max(1, end // 32 - self._levels), len(path)):
+            at, node = 32 * step, path[step]
+            proved[node] = proof[at:]
+            proved[proof[at : at + 32]] = node + proof[at + 32 :]
         return True

@@ -9,15 +9,15 @@ so: a slot that is mined without them puts its jobs back to ``due``.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from dam.abi_packing import pack_delivery
 from dam.ledger import Ledger
 from dam.records import load_delivery
 from dam.signing import calldata_of
+from dam.statements import together
 from dam.types import FALLBACK_BLOCKS, Address, CopyId, Delivery
 
 Kind = Literal["deliver", "supply", "settle"]
@@ -28,8 +28,6 @@ UNPROFITABLE = "unprofitable"
 """Reason of a job that waits for cheaper gas. One that is to be alone stays so, whatever else its
 reason is: "alone, unprofitable"."""
 _SHELVED = (UNPROFITABLE, f"{ALONE}, {UNPROFITABLE}")
-_ROWS = 128
-"""To a statement."""
 _WORD = 32
 _PURCHASE_BLOCK, _FEE, _PROOF = 3 * _WORD, 8 * _WORD, 18 * _WORD
 """Where these words of a packed `Delivery` begin."""
@@ -181,7 +179,7 @@ class Outbox:
                 f"VALUES {marks} ON CONFLICT (purchase, kind, idx) DO NOTHING",
                 values,
             ).rowcount
-            for marks, values in _together(rows)
+            for marks, values in together(rows)
         )
 
     def due(self, block: int, *, limit: int = 512) -> list[Job]:
@@ -315,7 +313,7 @@ class Outbox:
         """
         # In the order of the rows: the indexes are then written from one end to the other.
         pairs = sorted((job.id, slot) for slot, jobs in loads for job in jobs)
-        for marks, values in _together(pairs):
+        for marks, values in together(pairs):
             self._db.execute(
                 "UPDATE jobs SET state = 'live', slot = load.column2, "  # noqa: S608
                 "reason = CASE WHEN reason LIKE 'alone%' THEN 'alone' ELSE '' END "
@@ -402,18 +400,6 @@ _JOB = (
     "ON bodies.id = jobs.purchase * 64 + jobs.idx * 2 + (jobs.kind = 'supply')"
 )
 _BODY = 5
-
-
-def _together(rows: Sequence[tuple[object, ...]]) -> Iterator[tuple[str, list[object]]]:
-    """Marks and values of statements over many rows each.
-
-    Where a row touches several indexes, a statement for each costs twice as much: SQLite looks for
-    its place in all of them anew.
-    """
-    for at in range(0, len(rows), _ROWS):
-        some = rows[at : at + _ROWS]
-        mark = f"({', '.join('?' * len(some[0]))})"
-        yield ", ".join([mark] * len(some)), list(chain.from_iterable(some))
 
 
 def _urgency(job: Job) -> tuple[bool, int, int]:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from eth_abi.abi import encode as abi_encode
 
+from dam import intake as intake_module
 from dam.abi_codec import Entry, market_abi
 from dam.hashing import checksum, copy_id
 from dam.intake import KEPT_TOPICS, Intake, place, records
@@ -111,6 +112,30 @@ def test_what_is_remembered_changes_nothing() -> None:
     second = intake.rows(place([*raws, *again], MARKET, 0, 100))
     assert second.purchases[:2] == first.purchases
     assert [row[3:] for row in second.purchases[2:]] == [row[3:] for row in first.purchases]
+
+
+def test_terms_that_no_longer_sell_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those that do are decoded once, however many ranges go by."""
+    decoded: list[bytes] = []
+    decode = intake_module.decode_terms
+
+    def counted(data: bytes) -> Any:
+        decoded.append(data)
+        return decode(data)
+
+    monkeypatch.setattr(intake_module, "decode_terms", counted)
+    intake = Intake()
+    placed = place([log("ItemPurchased")], MARKET, 0, 100)
+    first = intake.rows(placed)
+    for _ in range(300):
+        intake.rows([])
+        assert intake.rows(placed) == first
+    assert len(decoded) == 1
+    for _ in range(200):
+        intake.rows([])
+    assert not intake._terms
+    assert not intake._terms_before
+    assert intake.rows(placed) == first
 
 
 def flip(text: str, byte: int, to: int) -> str:

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from dam import merkle
 from dam.abi_packing import pack_delivery
 from dam.hashing import copy_id, domain, keccak, part_leaf, sale_of
 from dam.merkle import MerkleTree, Proofs, verify
@@ -71,12 +72,27 @@ class TestProofs:
     LEAVES = tuple(keccak(bytes([i])) for i in range(45))
     TREE = MerkleTree(LEAVES)
 
-    @pytest.mark.parametrize("most", [0, 5, 4096])
-    def test_takes_every_proof_of_the_tree(self, most: int) -> None:
-        proofs = Proofs(self.TREE.root, most=most)
+    @pytest.mark.parametrize("levels", [0, 1, 4, 7])
+    def test_takes_every_proof_of_the_tree(self, levels: int) -> None:
+        proofs = Proofs(self.TREE.root, levels=levels)
         for _ in range(2):
-            for leaf in random.Random(most).sample(self.LEAVES, 45):
+            for leaf in random.Random(levels).sample(self.LEAVES, 45):
                 assert proofs.verify(leaf, b"".join(self.TREE.proof(leaf)))
+
+    @pytest.mark.parametrize(("levels", "hashes"), [(0, 10), (4, 6), (7, 3)])
+    def test_remembers_the_upper_levels_and_no_more(
+        self, monkeypatch: pytest.MonkeyPatch, levels: int, hashes: int
+    ) -> None:
+        leaves = tuple(keccak(i.to_bytes(2, "big")) for i in range(1024))
+        tree = MerkleTree(leaves)
+        proofs = Proofs(tree.root, levels=levels)
+        for leaf in leaves:
+            assert proofs.verify(leaf, b"".join(tree.proof(leaf)))
+        assert len(proofs._proved) == 2 ** (levels + 1) - 1
+        done: list[bytes] = []
+        monkeypatch.setattr(merkle, "keccak", lambda data: done.append(data) or keccak(data))
+        assert proofs.verify(leaves[77], b"".join(tree.proof(leaves[77])))
+        assert len(done) == hashes
 
     def test_refuses_whatever_the_whole_proof_would_not_prove(self) -> None:
         """Any step damaged, left out or added, also where all of the tree is known already."""
