@@ -12,7 +12,8 @@ transaction shares its fate, so by rule (docs/decisions/0018):
    other can hold it up. Where there are more of them than free places they are spread evenly, and
    one whose fee pays only a shared transaction shares one.
 5. A part of a batch that was mined and reverted, or was taken back for a revert, goes alone.
-6. A batch whose gas cannot be estimated falls apart into halves, down to the part that is at fault.
+6. A batch whose gas cannot be estimated falls apart into halves, down to the part that is at fault;
+   where others have an estimate, that one goes alone from then on.
 """
 
 from __future__ import annotations

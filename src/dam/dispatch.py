@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dam import batching, profit
 from dam.errors import ContractReverted
 from dam.fees import Price, offer
-from dam.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
+from dam.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
 from dam.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.submitting import MANY, Submitter, about
 from dam.transactions import encode_job, encode_jobs
@@ -257,6 +257,7 @@ class Dispatcher:
     ) -> list[tuple[list[Job], bytes, int]]:
         """Calldata and gas limit of each transaction; a batch that would revert is halved."""
         done: dict[int, tuple[list[Job], bytes, int]] = {}
+        faults: list[tuple[Job, str]] = []
         open_groups = groups
         while open_groups:
             coded = [(g, encode_jobs(self._hand.calls, self._ledger, g)) for g in open_groups]
@@ -271,11 +272,20 @@ class Dispatcher:
                 if not isinstance(answer, ContractReverted | RpcRejectedError):
                     gas = quantity(answer, "eth_estimateGas")
                     done[jobs[0].id] = (jobs, data, self._limit(gas, len(jobs), data))
-                elif not await self._unestimated(jobs, answer, head):
+                elif isinstance(answer, RpcRejectedError) and not self._hand.refused(answer, head):
+                    # No gas for any of them.
                     open_groups = []
                     break
                 elif len(jobs) > 1:
                     open_groups += batching.halves(jobs)
+                else:
+                    faults.append((jobs[0], str(answer)))
+        if faults:
+            with self._ledger.transaction():
+                for job, why in faults:
+                    # It passed alone a moment ago: the chain moved, so look again with the next
+                    # block. But where others have an estimate, it spoils no batch of theirs again.
+                    self._outbox.postpone(job, head + 2, f"{ALONE}, {why}" if done else why)
         order = {job.id: place for place, job in enumerate(j for g in groups for j in g)}
         return sorted(done.values(), key=lambda one: order[one[0][0].id])
 
@@ -288,18 +298,6 @@ class Dispatcher:
         least = 21_000 + 16 * len(data) - 12 * data.count(0) + _LEAST_PART_GAS * parts
         most = 100_000 + self._policy.part_gas * parts
         return min(max(estimate * 17 // 16, least) + 20_000, most)
-
-    async def _unestimated(
-        self, jobs: list[Job], error: ContractReverted | RpcRejectedError, head: int
-    ) -> bool:
-        """No gas for this transaction; False: for none."""
-        if isinstance(error, RpcRejectedError) and not self._hand.refused(error, head):
-            return False
-        if len(jobs) == 1:
-            # It passed alone a moment ago: the chain moved, so look again with the next block.
-            with self._ledger.transaction():
-                self._outbox.postpone(jobs[0], head + 2, str(error))
-        return True
 
     # ----------------------------------------------------------------------------------- sending
 
@@ -330,7 +328,7 @@ class Dispatcher:
                 saved.append(self._hand.save(slot, nonce, head, to, data, gas, fees))
                 nonce += 1
             self._outbox.carry(loads)
-        self._tell([jobs for jobs, _, _ in groups], saved, head)
+        self._tell([jobs for _, jobs in loads], saved, head)
         self._hand.checkpoint("F6")
         await self._hand.send(saved, head)
 
@@ -345,7 +343,7 @@ class Dispatcher:
                 blocks_left=blocks_until(min(job.deadline for g in groups for job in g), head),
             )
             return
-        for jobs, attempt in zip(groups, saved, strict=False):
+        for jobs, attempt in zip(groups, saved, strict=True):
             self._hand.log.info(
                 "sending",
                 nonce=attempt.nonce,

@@ -111,6 +111,24 @@ class TestBatches:
         assert batches(world) == [1, 2, 4]
         assert not any(sold[5] in tx.data for tx in world.chain.pool.values())
 
+    async def test_the_part_at_fault_spoils_one_batch_alone(self, world: World) -> None:
+        """The others pay only together: half a batch is not sent, and the next one is whole."""
+        built = await dear_store(world)
+        world.chain.base_fee = 3 * GWEI
+        sold = buy(world, built, 10, "dear")
+        estimate = world.chain._eth_estimateGas
+
+        def picky(call: dict[str, Any], tag: str) -> str:
+            if sold[5].hex() in call["data"]:
+                raise RpcRejectedError("eth_estimateGas", -32000, "execution timeout")
+            return estimate(call, tag)
+
+        world.chain._eth_estimateGas = picky  # type: ignore[method-assign]
+        await world.ticks(world.daemon, blocks=6)
+        good = [copy for copy in sold if copy != sold[5]]
+        assert_delivered_once(world, *good, by=[world.daemon])
+        assert len(world.chain.mined(world.daemon.address)) == 1
+
     async def test_the_part_at_fault_is_tried_again(self, world: World, built: BuiltStore) -> None:
         sold = buy(world, built, 4)
         trouble = [True]
