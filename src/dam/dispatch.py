@@ -59,6 +59,7 @@ class Dispatcher:
         most = self._policy.max_live * self._policy.batch
         jobs = self._drop_late(self._outbox.due(head + 1, limit=most), head)
         if not jobs:
+            self._hand.crowded = False
             return
         latest, pending = await self._counts()
         if pending - latest > _MOST_WAITING:
@@ -66,13 +67,18 @@ class Dispatcher:
         taken = set(self._outbox.nonces())
         room = self._policy.max_live - sum(nonce >= latest for nonce in taken)
         strangers = [nonce for nonce in range(latest, pending) if nonce not in taken]
+        if strangers and await self._taken_up(latest, pending):
+            # The next pass looks after them.
+            self._hand.hold(head, 1)
+            return
         known = self._outbox.highest_nonce()
         if known is not None and latest > known + _JUMP:
             # If a node just said so, what is signed for its nonce waits there for ever.
             strangers.insert(0, known + 1)
+        price = await self._hand.price()
+        self._hand.crowded = room <= 0 and bool(self._paying(jobs, self._paid(price)))
         if room <= 0 or self._wait_for(strangers, jobs, head):
             return
-        price = await self._hand.price()
         if offer(price, blocks_left(jobs[0], head), self._policy) is None:
             self._hand.hold(head, 1)
             self._hand.alert_once("fee_over_cap", base=price.base, cap=self._policy.max_fee)
@@ -101,6 +107,23 @@ class Dispatcher:
         if max(found) > (0 if known is None else known + 1):
             found = list(map(min, found, await self._hand.counts("latest", "pending")))
         return found
+
+    async def _taken_up(self, latest: int, pending: int) -> bool:
+        """Whether a node has transactions of ours whose nonces were given back too soon."""
+        slots = self._outbox.given_back(latest, pending)
+        asked = [(slot, attempt.hash) for slot in slots for attempt in slot.attempts]
+        if not asked:
+            return False
+        method = "eth_getTransactionByHash"
+        answers = await self._hand.rpc.batch([(method, ("0x" + h.hex(),)) for _, h in asked])
+        known = [
+            slot
+            for (slot, _), tx in zip(asked, answers, strict=True)
+            if isinstance(tx, dict) and tx.get("blockNumber") is None
+        ]
+        with self._ledger.transaction():
+            self._outbox.reopen(known)
+        return bool(known)
 
     def _wait_for(self, strangers: list[int], jobs: list[Job], head: int) -> bool:
         """Whether to wait for transactions of ours that the ledger knows nothing of.
@@ -134,11 +157,14 @@ class Dispatcher:
     def _worth_a_look(self, jobs: list[Job], price: Price, head: int) -> list[Job]:
         """Without those that would not pay in the largest batch; saves simulating them."""
         paid = self._paid(price)
-        if self._policy.unprofitable == "send":
-            return jobs
-        good = profit.paying(jobs, paid, self._policy.batch)
+        good = self._paying(jobs, paid)
         self._shelve(jobs, good, paid, head)
         return good
+
+    def _paying(self, jobs: list[Job], paid: int) -> list[Job]:
+        if self._policy.unprofitable == "send":
+            return jobs
+        return profit.paying(jobs, paid, self._policy.batch)
 
     def _paid(self, price: Price) -> int:
         """What a unit of gas costs, as far as we pay it: a node may name any tip."""
@@ -310,19 +336,26 @@ class Dispatcher:
         taken: set[int],
     ) -> None:
         """All are signed and saved in one transaction of the ledger, then sent in order."""
-        if not groups:
+        offered = []
+        for jobs, data, gas in groups:
+            left = min(blocks_left(job, head) for job in jobs)
+            fees = offer(price, left, profit.capped(self._policy, jobs))
+            if fees is not None:
+                offered.append((jobs, data, gas, fees))
+        if len(offered) < len(groups):
+            # What is left of a batch without an estimate may not pay.
+            good = [job for jobs, *_ in offered for job in jobs]
+            every = [job for jobs, *_ in groups for job in jobs]
+            self._shelve(every, good, self._paid(price), head)
+        if not offered:
             return
         to = self._hand.calls.address
         saved: list[Attempt] = []
         loads: list[tuple[int, list[Job]]] = []
         with self._ledger.transaction():
-            for jobs, data, gas in groups:
+            for jobs, data, gas, fees in offered:
                 while nonce in taken:
                     nonce += 1
-                left = min(blocks_left(job, head) for job in jobs)
-                fees = offer(price, left, profit.capped(self._policy, jobs))
-                if fees is None:
-                    continue
                 slot = self._outbox.open_slot(nonce)
                 loads.append((slot, jobs))
                 saved.append(self._hand.save(slot, nonce, head, to, data, gas, fees))

@@ -95,7 +95,9 @@ def offer(price: Price, left: int, policy: SendPolicy) -> Fees | None:
     if tip < min(price.tip, policy.max_tip):
         return None
     room = price.base * 2 * (RAMP + haste(left)) // RAMP
-    most = max((policy.max_fee - 1) * 8 // 9, price.base + tip)
+    most = (policy.max_fee - 1) * 8 // 9
+    if price.base + tip > most:
+        most = policy.max_fee
     return Fees(min(room + tip, most), tip, price.base)
 
 
@@ -121,7 +123,8 @@ def raised(
         return None
     fee = max(fresh.max_fee, *(fee * step // (8 * RAMP) + 1 for fee, _ in attempts))
     tip = max(fresh.tip, *(tip * step // (8 * RAMP) + 1 for _, tip in attempts))
-    fee = min(fee, policy.max_fee)
+    if -(-fee * 11 // 10) > policy.max_fee:
+        fee = policy.max_fee
     # A tip over the cap is the price of a replacement that nodes take: a step, and no more.
     tip = min(tip, max(policy.max_tip, least_tip), fee)
     return Fees(fee, tip, price.base)

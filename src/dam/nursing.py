@@ -37,6 +37,8 @@ class Nurse:
         self._rollbacks: int | None = None
         self._missing: dict[int, int] = {}
         self._gap: tuple[int, int] | None = None
+        self._lowest = -1
+        """Of the nonces in use that are not mined."""
 
     async def look_after(self, live: list[Slot], head: int, cursor: BlockRef) -> None:
         """One round over all nonces in use, the lowest first."""
@@ -46,6 +48,7 @@ class Nurse:
         await self._settle([slot for slot in live if slot.nonce < final], cursor)
         open_slots = [slot for slot in live if slot.nonce >= max(final, latest)]
         waiting = [slot for slot in open_slots if anew or self._is_late(slot, head)]
+        self._lowest = open_slots[0].nonce if open_slots else -1
         if waiting:
             price = await self._hand.price()
             for slot, error in zip(waiting, await self._pointless(waiting, head), strict=True):
@@ -144,7 +147,7 @@ class Nurse:
         tx_hash = bytes.fromhex(str(receipt["transactionHash"])[2:])
         if status == 0:
             self._outbox.part_company(slot.id)
-            self._outbox.back_off(slot.id, cursor.number)
+            self._outbox.back_off(slot.id, cursor.number, self._hand.policy.alone_blocks)
             self._hand.stats.reverted += 1
             self._hand.alert("transaction_reverted", tx=tx_hash, nonce=slot.nonce, block=block)
         self._outbox.close_slot(
@@ -219,8 +222,8 @@ class Nurse:
         # One that cannot pay the base fee would hold up all above it as soon as it is next.
         counts = is_next or last.max_fee <= price.base
         late = head - last.block >= patience(left, policy)
-        # More is no help to what cannot be paid, or does nothing that anything worth it waits for.
-        idle = not last.data and last.max_fee > price.base and not self._worth_it(behind, price)
+        # More is no help to what cannot be paid, or does nothing that anything waits for.
+        idle = last.max_fee > price.base and self._is_idle(slot, head, price, behind)
         enough = last.id in self._hand.unpaid_ids or pays_all(price, last.max_fee, last.tip, policy)
         if last.max_fee > policy.max_fee:
             await self._cheapen(slot, head, price, left)
@@ -248,7 +251,7 @@ class Nurse:
             return
         self._hand.log.info("transaction_pointless", nonce=slot.nonce, error=str(error))
         with self._ledger.transaction():
-            if error.error != "NothingDelivered":
+            if error.error not in ("NothingDelivered", "NotEligible"):
                 self._outbox.part_company(slot.id)
             if not behind and not any(isinstance(tx, dict) for tx in known):
                 self._outbox.close_slot(slot, "abandoned")
@@ -263,20 +266,23 @@ class Nurse:
         Returns:
             False: not at this price.
         """
-        attempts = [(attempt.max_fee, attempt.tip) for attempt in slot.attempts]
         last = slot.last
+        policy, attempts = self._hand.policy, self._priced(slot)
         jobs = self._outbox.of_slot(slot.id) if last.data else []
-        fees = raised(price, attempts, left, capped(self._hand.policy, jobs))
+        awaited = self._is_awaited(slot, price, behind)
+        # What a cancellation would burn may as well go into the delivery.
+        spared = _CANCEL_GAS if awaited else 0
+        fees = raised(price, attempts, left, capped(policy, jobs, spared=spared))
         if fees is not None:
             await self._replace(slot, head, left, last.to, last.data, last.gas, fees)
             return True
-        if raised(price, attempts, left, self._hand.policy) is None:
+        if raised(price, attempts, left, policy) is None:
             self._over_cap(slot, price)
             return False
-        if self._worth_it([slot], price):
-            # Not at more than now, but now: its time may come.
+        if last.max_fee > price.base and self._worth_it([slot], price):
+            # At this price it pays, and it can be mined; it may not cost more.
             return False
-        if self._worth_it(behind, price):
+        if awaited:
             # A dearer transaction would be at a loss; what waits behind it is worth an empty one.
             await self._cancel(slot, head, price, left)
             return True
@@ -284,10 +290,27 @@ class Nurse:
             UNPROFITABLE,
             nonce=slot.nonce,
             parts=len(jobs),
-            gas_price=price.base + min(price.tip, self._hand.policy.max_tip),
+            gas_price=price.base + min(price.tip, policy.max_tip),
             next_step="sent, and waits for cheaper gas",
         )
         return False
+
+    def _priced(self, slot: Slot) -> list[tuple[int, int]]:
+        """Fees of its attempts; those signed under a cap that was higher are nobody's measure."""
+        low = [one for one in slot.attempts if one.max_fee <= self._hand.policy.max_fee]
+        return [(attempt.max_fee, attempt.tip) for attempt in low or slot.attempts]
+
+    def _is_awaited(self, slot: Slot, price: Price, behind: list[Slot]) -> bool:
+        """Whether its nonce keeps something from being mined that pays its gas now."""
+        # What is due and has no place waits for the lowest nonce, and not for all.
+        crowded = self._hand.crowded and slot.nonce == self._lowest
+        return crowded or self._worth_it(behind, price)
+
+    def _is_idle(self, slot: Slot, head: int, price: Price, behind: list[Slot]) -> bool:
+        """Whether it does nothing, and nothing waits for it, not even what it should have done."""
+        if slot.last.data or self._is_awaited(slot, price, behind):
+            return False
+        return all(job.deadline <= head for job in self._outbox.of_slot(slot.id))
 
     def _worth_it(self, slots: Iterable[Slot], price: Price) -> bool:
         """Whether one of them does something that pays its gas now."""
@@ -307,8 +330,7 @@ class Nurse:
     async def _cancel(self, slot: Slot, head: int, price: Price, left: int) -> None:
         """An empty transaction in its place."""
         policy = self._hand.policy
-        attempts = [(attempt.max_fee, attempt.tip) for attempt in slot.attempts]
-        fees = raised(price, attempts, left, policy)
+        fees = raised(price, self._priced(slot), left, policy)
         if fees is None:
             self._over_cap(slot, price)
             fresh = offer(price, left, policy)
@@ -340,6 +362,8 @@ class Nurse:
 
     async def _fill_gap(self, head: int, free: int) -> None:
         """Nonces below ours that nobody uses would hold up everything above them."""
+        # A node may lag; what is settled is used.
+        free = max(free, self._outbox.settled_nonces())
         above = [nonce for nonce in self._outbox.nonces() if nonce >= free]
         if not above or above[0] == free:
             self._gap = None

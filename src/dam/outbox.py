@@ -23,11 +23,10 @@ from dam.types import FALLBACK_BLOCKS, Address, CopyId, Delivery
 Kind = Literal["deliver", "supply", "settle"]
 NO_DEADLINE = 2**62
 ALONE = "alone"
-"""Reason of a job that shares no transaction any more: a batch of it reverted."""
+"""How the reason of a job begins that shares no transaction: a batch of it reverted, say. If its
+fee does not pay that, it waits for company again."""
 UNPROFITABLE = "unprofitable"
-"""Reason of a job that waits for cheaper gas. One that is to be alone stays so, whatever else its
-reason is: "alone, unprofitable"."""
-_SHELVED = (UNPROFITABLE, f"{ALONE}, {UNPROFITABLE}")
+"""Reason of a job that waits for cheaper gas, or for company."""
 _WORD = 32
 _PURCHASE_BLOCK, _FEE, _PROOF = 3 * _WORD, 8 * _WORD, 18 * _WORD
 """Where these words of a packed `Delivery` begin."""
@@ -87,7 +86,7 @@ class Job(NamedTuple):
     @property
     def shelved(self) -> bool:
         """Whether it waits for cheaper gas."""
-        return self.reason in _SHELVED
+        return self.reason == UNPROFITABLE
 
     def target(self, head: int) -> int:
         """Last block that should hold it: purchase + 100 while its fee is ours alone to take."""
@@ -192,8 +191,8 @@ class Outbox:
             "jobs.id IN (SELECT id FROM jobs WHERE state = 'due' AND not_before <= ? "
             "AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.state = 'live' "
             "AND other.copy_id = jobs.copy_id AND other.kind = jobs.kind "
-            "AND other.idx = jobs.idx) ORDER BY reason IN (?, ?), deadline, id LIMIT ?)",
-            (block, *_SHELVED, limit),
+            "AND other.idx = jobs.idx) ORDER BY reason = 'unprofitable', deadline, id LIMIT ?)",
+            (block, limit),
         )
         # Here, for SQLite would carry whole rows through its sorter.
         return sorted(found, key=_urgency)
@@ -216,7 +215,7 @@ class Outbox:
         """Not now: look again when ``block`` may be next. Counts as a try."""
         self._db.execute(
             "UPDATE jobs SET not_before = ?, reason = ?, tries = tries + 1 WHERE id = ?",
-            (block, f"{ALONE}, {reason}" if job.alone else reason, job.id),
+            (block, _alone(reason) if job.alone else reason, job.id),
         )
 
     def put_off(self, jobs: Sequence[Job], block: int) -> None:
@@ -228,8 +227,8 @@ class Outbox:
     def shelve(self, jobs: Sequence[Job], block: int) -> None:
         """Without profit for now: look again when ``block`` may be next."""
         self._db.executemany(
-            "UPDATE jobs SET not_before = ?, reason = ? WHERE id = ?",
-            [(block, _SHELVED[job.alone], job.id) for job in jobs],
+            "UPDATE jobs SET not_before = ?, reason = 'unprofitable' WHERE id = ?",
+            [(block, job.id) for job in jobs],
         )
 
     def part_company(self, slot: int) -> None:
@@ -238,13 +237,19 @@ class Outbox:
             "UPDATE jobs SET reason = 'alone' WHERE slot = ? AND state = 'live'", (slot,)
         )
 
-    def back_off(self, slot: int, block: int) -> None:
-        """What a slot carried was mined and reverted by ``block``: wait twice as long each time."""
-        self._db.execute(
-            "UPDATE jobs SET not_before = min(max(not_before, ? + (1 << min(tries, 5))), deadline) "
-            "WHERE slot = ? AND state = 'live'",
-            (block, slot),
-        )
+    def back_off(self, slot: int, block: int, spare: int) -> None:
+        """What a slot carried was mined and reverted by ``block``: wait twice as long each time.
+
+        Args:
+            slot: Row id.
+            block: From which on to count.
+            spare: So many blocks before its target, at the latest, it is tried again.
+        """
+        waits = [
+            (min(block + (1 << min(job.tries, 5)), job.target(block) - spare), job.id)
+            for job in self.of_slot(slot)
+        ]
+        self._db.executemany("UPDATE jobs SET not_before = max(not_before, ?) WHERE id = ?", waits)
 
     def move_settlement(self, purchase: int, block: int) -> None:
         """The first block in which a settlement is possible has changed (by a dispute, say)."""
@@ -295,9 +300,35 @@ class Outbox:
         return [row["nonce"] for row in rows]
 
     def highest_nonce(self) -> int | None:
-        """Of all that were ever taken, or None."""
-        [highest] = self._db.execute("SELECT max(nonce) FROM slots").fetchone()
+        """Of all that were ever taken and not given back, or None."""
+        [highest] = self._db.execute(
+            "SELECT max(nonce) FROM slots WHERE state <> 'abandoned'"
+        ).fetchone()
         return highest  # type: ignore[no-any-return]
+
+    def settled_nonces(self) -> int:
+        """How many nonces are used up for all we know: the highest such and one."""
+        [highest] = self._db.execute(
+            "SELECT max(nonce) FROM slots WHERE state IN ('mined', 'lost')"
+        ).fetchone()
+        return 0 if highest is None else highest + 1
+
+    def given_back(self, first: int, end: int) -> list[Slot]:
+        """Slots of nonces from ``first`` to before ``end``, given back and not used since."""
+        rows = self._db.execute(
+            "SELECT max(id) AS id, nonce FROM slots AS s WHERE nonce >= ? AND nonce < ? "
+            "AND state = 'abandoned' AND NOT EXISTS (SELECT 1 FROM slots AS o "
+            "WHERE o.nonce = s.nonce AND o.state <> 'abandoned') GROUP BY nonce",
+            (first, end),
+        )
+        slots = [Slot(r["id"], r["nonce"], self._attempts(r["id"])) for r in rows.fetchall()]
+        return [slot for slot in slots if slot.attempts]
+
+    def reopen(self, slots: Iterable[Slot]) -> None:
+        """They were given back too soon."""
+        self._db.executemany(
+            "UPDATE slots SET state = 'live' WHERE id = ?", [(slot.id,) for slot in slots]
+        )
 
     def open_slot(self, nonce: int) -> int:
         """Takes a nonce, and returns the slot's row id; `carry` puts jobs into it."""
@@ -400,6 +431,10 @@ _JOB = (
     "ON bodies.id = jobs.purchase * 64 + jobs.idx * 2 + (jobs.kind = 'supply')"
 )
 _BODY = 5
+
+
+def _alone(reason: str) -> str:
+    return reason if reason.startswith(ALONE) else f"{ALONE}, {reason}"
 
 
 def _urgency(job: Job) -> tuple[bool, int, int]:

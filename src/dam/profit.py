@@ -10,7 +10,8 @@ batch of 24 about 21,700. What a rollup takes for its data is not in it: ``min_f
 
 The same sum caps what its transaction may cost (`capped`): gas may rise while it waits.
 A part that is not worth it is *late rather than never*: it stays due, is looked at with each block
-until its last one, and is reported once. Gas may fall, or other parts come to share a transaction.
+until its last one, and is reported once (and once more if it was sent before). Gas may fall, or
+other parts come to share a transaction.
 """
 
 from __future__ import annotations
@@ -80,16 +81,17 @@ def worth_sending(jobs: Sequence[Job], price: int) -> list[Job]:
         kept = good
 
 
-def capped(policy: SendPolicy, jobs: Sequence[Job]) -> SendPolicy:
+def capped(policy: SendPolicy, jobs: Sequence[Job], *, spared: int = 0) -> SendPolicy:
     """The policy, with a cap under which the fees of these parts pay for their transaction.
 
     Args:
         policy: If it sends without profit, nothing changes.
         jobs: Of one transaction; duties without a fee change nothing.
+        spared: Gas that would be spent in any case.
     """
     parts = [job for job in jobs if job.kind == "deliver"]
     if policy.unprofitable == "send" or not parts:
         return policy
-    gas = gas_of(len(parts), sum(job.proof_steps for job in parts))
+    gas = gas_of(len(parts), sum(job.proof_steps for job in parts)) - spared
     most = sum(job.fee for job in parts) // gas
     return policy if most >= policy.max_fee else replace(policy, max_fee=most)

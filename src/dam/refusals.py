@@ -12,7 +12,9 @@ from dam.rpc import RpcRejectedError
 def is_known(error: RpcRejectedError) -> bool:
     """The node has this very transaction already."""
     # geth and Nethermind; Anvil; Erigon and Besu.
-    return _says(error, "alreadyknown", "alreadyimported", "knowntransaction")
+    return _says(error, "alreadyknown", "alreadyimported", "knowntransaction") and not _says(
+        error, "unknowntransaction"
+    )
 
 
 def is_unpaid(error: RpcRejectedError) -> bool:

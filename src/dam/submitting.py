@@ -65,6 +65,8 @@ class Submitter:
         """Attempts that a node would not take, and a better price may help."""
         self.unpaid_ids: set[int] = set()
         """Attempts that the account cannot pay: a better price would not help."""
+        self.crowded = False
+        """Whether something is due that pays, and all places are taken."""
         self._no_better: set[int] = set()
         self._refusals: dict[int, int] = {}
         """By nonce, since one of its transactions was taken."""
@@ -188,6 +190,8 @@ class Submitter:
             False: nothing else will be taken either.
         """
         self.stats.refused += 1
+        if attempt is not None:
+            self.unpaid_ids.discard(attempt.id)
         if refusals.is_unpaid(error):
             if attempt is not None:
                 self.unpaid_ids.add(attempt.id)

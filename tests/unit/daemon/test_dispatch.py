@@ -10,6 +10,7 @@ from dam.catalog_build import BuiltStore
 from dam.errors import ContractReverted
 from dam.rpc import RpcRejectedError
 from dam.testing.memory import GWEI, MemoryChain
+from dam.types import FALLBACK_BLOCKS
 
 from .conftest import WatchdogDaemon, World, dear_store
 from .test_deliverer import assert_delivered_once
@@ -42,8 +43,20 @@ def sizes(chain: MemoryChain) -> list[int]:
     return [parts_of(tx.data) for tx in found]
 
 
-async def test_what_reverted_together_never_shares_again(world: World) -> None:
-    """Though it has to wait for cheaper gas, alone."""
+async def test_what_reverted_together_goes_alone_if_that_pays(world: World) -> None:
+    built = await dear_store(world)
+    world.chain.base_fee = GWEI // 2
+    revert_when_mined(world.chain)
+    for copy in range(12):
+        world.buy(built, "dear", copy)
+    await world.ticks(world.daemon, blocks=20)
+    assert sizes(world.chain)[0] == 12
+    assert len(sizes(world.chain)) > 12
+    assert set(sizes(world.chain)[1:]) == {1}
+
+
+async def test_what_pays_only_together_shares_again_after_ever_longer(world: World) -> None:
+    """Innocents of a batch that reverted are not lost for what one of it may have done."""
     built = await dear_store(world)
     # It pays among ten, not alone.
     world.chain.base_fee = 3 * GWEI
@@ -51,15 +64,12 @@ async def test_what_reverted_together_never_shares_again(world: World) -> None:
     for copy in range(12):
         world.buy(built, "dear", copy)
     await world.ticks(world.daemon, blocks=60)
-    assert sizes(world.chain) == [12]
-    world.chain.base_fee = GWEI // 2
-    await world.ticks(world.daemon, blocks=3)
-    assert len(sizes(world.chain)) > 1
-    assert set(sizes(world.chain)[1:]) == {1}
+    assert 2 <= len(sizes(world.chain)) <= 6
+    assert set(sizes(world.chain)) == {12}
 
 
 async def test_alone_stays_alone(world: World, built: BuiltStore) -> None:
-    """Whatever else is said of a part that shares no transaction any more."""
+    """Whatever is said of it, but that its fee does not pay that."""
     daemon = world.daemon
     world.chain.accepts = no_transactions
     world.buy(built, "coupon")
@@ -74,13 +84,16 @@ async def test_alone_stays_alone(world: World, built: BuiltStore) -> None:
         outbox.postpone(job, 1, "NotEligible()")
         [job] = outbox.due(10**6)
         assert (job.alone, job.shelved) == (True, False)
-        outbox.shelve([job], 1)
+        outbox.postpone(job, 1, job.reason)
         [job] = outbox.due(10**6)
-        assert (job.alone, job.shelved) == (True, True)
+        assert job.reason == "alone, NotEligible()"
         again = outbox.open_slot(7)
         outbox.carry([(again, [job])])
         [job] = outbox.of_slot(again)
         assert (job.alone, job.shelved) == (True, False)
+        outbox.shelve([job], 1)
+        [job] = outbox.of_slot(again)
+        assert (job.alone, job.shelved) == (False, True)
 
 
 async def test_what_reverts_again_and_again_is_tried_ever_less(
@@ -90,8 +103,8 @@ async def test_what_reverts_again_and_again_is_tried_ever_less(
     world.buy(built, "coupon")
     await world.ticks(world.daemon, blocks=100)
     mined = len(world.chain.mined(world.daemon.address))
-    # Waiting 1, 2, 4, 8, 16 and 32 blocks.
-    assert 4 <= mined <= 8
+    # Waiting 1, 2, 4, 8, 16 and 32 blocks, but more often in the last ten.
+    assert 4 <= mined <= 12
 
 
 async def test_a_call_that_a_node_does_not_answer_holds_nothing_up(
@@ -254,3 +267,62 @@ async def test_a_restart_in_the_block_before_the_first_takes_nothing_back(
     await world.ticks(watchdog, blocks=6)
     assert len(world.chain.delivered(sold)) == 3
     assert [status for _, status in world.chain.mined(watchdog.address)] == [1]
+
+
+async def test_a_passing_refusal_of_all_splits_no_batch(world: World) -> None:
+    """Without stake for a moment: what pays only together still goes together."""
+    built = await dear_store(world)
+    daemon = world.daemon
+    world.chain.base_fee = 15 * 10**8
+    world.chain.accepts = no_transactions
+    sold = [world.buy(built, "dear", copy) for copy in range(2)]
+    await world.ticks(daemon, blocks=3)
+    world.chain.eligible.discard(daemon.address)
+    await world.ticks(daemon, blocks=4)
+    world.chain.eligible.add(daemon.address)
+    world.chain.accepts = all_transactions
+    await world.ticks(daemon, blocks=40)
+    assert all(world.chain.delivered(copy) for copy in sold)
+
+
+async def test_a_revert_is_tried_again_while_the_fee_is_ours_alone(
+    world: World, built: BuiltStore
+) -> None:
+    """However often it was put off before."""
+    daemon = world.daemon
+    await daemon.tick()
+    sold = world.buy(built, "coupon")
+    bought = world.chain.height + 1
+    world.chain.accepts = no_transactions
+    await world.ticks(daemon, blocks=3)
+    with daemon.ledger.transaction() as db:
+        db.execute("UPDATE jobs SET tries = 5")
+    world.chain.mine(75)
+    await daemon.tick()
+    world.chain.eligible.discard(daemon.address)
+    world.chain.accepts = all_transactions
+    world.chain.mine()
+    assert [status for _, status in world.chain.mined(daemon.address)] == [0]
+    world.chain.eligible.add(daemon.address)
+    await world.ticks(daemon, blocks=40)
+    [log] = world.chain.delivered(sold)
+    assert log.at.block.number <= bought + FALLBACK_BLOCKS
+
+
+async def test_what_is_left_of_a_batch_and_does_not_pay_is_told(world: World) -> None:
+    """A node estimates no batch; the halves are not sent at a loss, and not in silence."""
+    built = await dear_store(world)
+    world.chain.base_fee = 15 * 10**8
+    estimate = world.chain._eth_estimateGas
+
+    def limited(call: dict[str, Any], tag: str) -> str:
+        if parts_of(bytes.fromhex(call["data"][2:])) > 1:
+            raise RpcRejectedError("eth_estimateGas", -32000, "call data too large")
+        return estimate(call, tag)
+
+    world.chain._eth_estimateGas = limited  # type: ignore[method-assign]
+    for copy in range(2):
+        world.buy(built, "dear", copy)
+    await world.ticks(world.daemon, blocks=12)
+    assert [line["parts"] for line in world.daemon.events("unprofitable")] == [2]
+    assert not world.chain.mined(world.daemon.address)

@@ -172,6 +172,48 @@ async def test_a_count_too_high_for_long_does_not_lose_the_part(
     assert block <= bought + FALLBACK_BLOCKS
 
 
+async def test_what_was_given_up_is_taken_up_again(world: World, built: BuiltStore) -> None:
+    """A node that counted too few for a while: the transaction is in the pool, at its old price."""
+    daemon, chain = world.daemon, world.chain
+    count = chain._eth_getTransactionCount
+    low = [False]
+
+    def of_an_old_account(address: Any, tag: str) -> str:
+        if low[0]:
+            return "0x0"
+        found = int(count(address, "latest" if tag == "pending" else tag), 16) + 100
+        while tag == "pending" and any(tx.nonce == found for tx in chain.pool.values()):
+            found += 1
+        return hex(found)
+
+    chain._eth_getTransactionCount = of_an_old_account  # type: ignore[method-assign]
+    chain.accepts = no_transactions
+    sold = world.buy(built, "coupon")
+    await world.ticks(daemon, blocks=3)
+    low[0] = True
+    await world.ticks(daemon, blocks=6)
+    assert daemon.events("nonces_too_high")
+    low[0] = False
+    chain.base_fee *= 20
+    chain.accepts = all_transactions
+    await world.ticks(daemon, blocks=20)
+    assert chain.delivered(sold)
+
+
+async def test_a_node_that_counts_too_few_opens_no_gap(world: World, built: BuiltStore) -> None:
+    """What is settled is used up, whatever a node says."""
+    daemon, chain = world.daemon, world.chain
+    world.buy(built, "code", 0)
+    await world.ticks(daemon, blocks=8)
+    chain.accepts = no_transactions
+    world.buy(built, "coupon")
+    await world.ticks(daemon, blocks=3)
+    chain._eth_getTransactionCount = lambda *_: "0x0"  # type: ignore[method-assign]
+    await world.ticks(daemon, blocks=10)
+    assert not daemon.events("nonce_gap")
+    assert [slot.nonce for slot in daemon.outbox.live()] == [1]
+
+
 async def test_our_own_empty_transaction_is_not_a_strangers(
     world: World, built: BuiltStore
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from dam.catalog_build import BuiltStore
 from dam.fees import Price, offer
+from dam.hashing import keccak
 from dam.profit import gas_of
 from dam.rpc import RpcRejectedError
 from dam.sending import SendPolicy
@@ -112,6 +113,54 @@ class TestProfit:
         await world.ticks(daemon, blocks=4)
         assert_delivered_once(world, sold, by=[daemon])
 
+    async def test_a_price_between_two_steps(self, world: World, dear: BuiltStore) -> None:
+        """It cannot be mined, no step fits under what it earns, and a rich one waits behind it."""
+        daemon = world.daemon
+        world.chain._eth_maxPriorityFeePerGas = lambda: hex(10**7)  # type: ignore[method-assign]
+        world.chain.base_fee = 2 * GWEI
+        world.chain.accepts = no_transactions
+        world.buy(dear, "dear")
+        await world.ticks(daemon, blocks=3)
+        world.chain.base_fee = 205 * 10**7
+        world.chain.accepts = all_transactions
+        await world.ticks(daemon, blocks=3)
+        rich = world.buy(dear, "dearer")
+        await world.ticks(daemon, blocks=20)
+        assert world.chain.delivered(rich)
+
+    async def test_a_full_pool_of_what_no_longer_pays(self, world: World, dear: BuiltStore) -> None:
+        """The lowest of them makes room for what does."""
+        daemon = world.daemon
+        policy_of(daemon, max_live=2, unprofitable="skip")
+        world.chain.accepts = no_transactions
+        for copy in range(2):
+            world.buy(dear, "dear", copy)
+            await world.ticks(daemon, blocks=4)
+        assert len(daemon.outbox.live()) == 2
+        world.chain.base_fee = 50 * GWEI
+        world.chain.accepts = all_transactions
+        rich = world.buy(dear, "dearer")
+        await world.ticks(daemon, blocks=40)
+        assert world.chain.delivered(rich)
+
+    @pytest.mark.parametrize("over", [8, 100])
+    async def test_the_cheaper_way_out(self, world: World, dear: BuiltStore, over: int) -> None:
+        """A little over what it earns, to deliver costs less than an empty transaction."""
+        daemon = world.daemon
+        world.chain._eth_maxPriorityFeePerGas = lambda: hex(10**7)  # type: ignore[method-assign]
+        world.chain.accepts = no_transactions
+        poor = world.buy(dear, "dear")
+        await world.ticks(daemon, blocks=3)
+        [slot] = daemon.outbox.live()
+        [job] = daemon.outbox.of_slot(slot.id)
+        world.chain.base_fee = job.fee // gas_of(1, job.proof_steps) * (100 + over) // 100
+        rich = world.buy(dear, "dearer")
+        await world.ticks(daemon, blocks=6)
+        world.chain.accepts = all_transactions
+        await world.ticks(daemon, blocks=8)
+        assert world.chain.delivered(rich)
+        assert bool(world.chain.delivered(poor)) == (over == 8)
+
 
 class TestReasons:
     """A price rises when a better one helps, and for no other reason."""
@@ -155,6 +204,44 @@ class TestReasons:
         # The last step may end above the cap, by less than itself.
         assert daemon.policy.max_tip <= slot.last.tip <= daemon.policy.max_tip * 3 // 2
         assert slot.last.max_fee < daemon.policy.max_fee
+
+    async def test_balance_comes_and_the_price_has_risen(
+        self, world: World, built: BuiltStore
+    ) -> None:
+        """It is no longer for the balance that nodes refuse it."""
+        daemon = world.daemon
+        world.chain._eth_estimateGas = lambda *_: hex(90_000)  # type: ignore[method-assign]
+        world.chain.poor.add(daemon.address)
+        sold = world.buy(built, "coupon")
+        await world.ticks(daemon, blocks=4)
+        [slot] = daemon.outbox.live()
+        world.chain.poor.clear()
+        world.chain.base_fee = slot.last.max_fee * 3
+        send = world.chain._eth_sendRawTransaction
+
+        def strict(text: str) -> str:
+            if keccak(bytes.fromhex(text[2:])) == slot.last.hash:
+                refuse_low(text)
+            return send(text)
+
+        world.chain._eth_sendRawTransaction = strict  # type: ignore[method-assign]
+        await world.ticks(daemon, blocks=20)
+        assert_delivered_once(world, sold, by=[daemon])
+
+    async def test_an_empty_one_whose_duty_may_come_back(
+        self, world: World, built: BuiltStore
+    ) -> None:
+        """Without stake for a moment: the part waits for the empty transaction's end."""
+        daemon, _, sold = await sent_one(world, built)
+        world.chain.eligible.discard(daemon.address)
+        await world.ticks(daemon, blocks=3)
+        assert not daemon.outbox.live()[0].last.data
+        world.chain.eligible.add(daemon.address)
+        tips = 5 * GWEI
+        world.chain._eth_maxPriorityFeePerGas = lambda: hex(tips)  # type: ignore[method-assign]
+        world.chain.accepts = lambda tx: tx.tip >= 4 * GWEI
+        await world.ticks(daemon, blocks=60)
+        assert_delivered_once(world, sold, by=[daemon])
 
     async def test_an_empty_one_with_nothing_behind_it(
         self, world: World, built: BuiltStore
@@ -292,6 +379,22 @@ class TestCaps:
         await world.ticks(daemon)
         assert_delivered_once(world, sold, by=[daemon])
 
+    async def test_what_was_signed_above_a_lowered_cap_is_no_measure(
+        self, world: World, built: BuiltStore
+    ) -> None:
+        """No pool has it any more, and prices rise again."""
+        daemon = world.daemon
+        world.chain.base_fee = 100 * GWEI
+        daemon, _, sold = await sent_one(world, built)
+        world.chain.pool.clear()
+        policy_of(daemon, max_fee=150 * GWEI)
+        world.chain.base_fee = 10 * GWEI
+        await world.ticks(daemon, blocks=5)
+        world.chain.base_fee = 60 * GWEI
+        world.chain.accepts = all_transactions
+        await world.ticks(daemon, blocks=12)
+        assert_delivered_once(world, sold, by=[daemon])
+
     async def test_a_last_step_of_a_tenth(self, world: World, built: BuiltStore) -> None:
         """An eighth does not fit under the cap; a tenth does, and nodes take it."""
         daemon, first, _ = await sent_one(world, built)
@@ -333,6 +436,10 @@ class TestCaps:
         assert len(daemon.events("node_refused")) <= 2
 
 
+def refuse_low(_: str) -> str:
+    raise RpcRejectedError("eth_sendRawTransaction", -32000, "max fee per gas less than base fee")
+
+
 def in_words(text: str) -> Any:
     def refuse(_: str) -> str:
         raise RpcRejectedError("eth_sendRawTransaction", -32010, text)
@@ -350,6 +457,14 @@ class TestWords:
         daemon.restart()
         await world.ticks(daemon, blocks=1)
         assert not daemon.events("node_refused")
+
+    async def test_unknown_is_not_known(self, world: World, built: BuiltStore) -> None:
+        refuse = in_words("unknown transaction type")
+        world.chain._eth_sendRawTransaction = refuse  # type: ignore[method-assign]
+        world.buy(built, "coupon")
+        await world.ticks(world.daemon, blocks=6)
+        assert world.daemon.events("node_refused")
+        assert not world.daemon.events("sent")
 
     @pytest.mark.parametrize(
         "text",
