@@ -338,7 +338,7 @@ class Dispatcher:
         """All are signed and saved in one transaction of the ledger, then sent in order."""
         offered = []
         for jobs, data, gas in groups:
-            left = min(blocks_left(job, head) for job in jobs)
+            left = min(job.target(head) for job in jobs) - head
             fees = offer(price, left, profit.capped(self._policy, jobs))
             if fees is not None:
                 offered.append((jobs, data, gas, fees))

@@ -83,7 +83,7 @@ class Proofs:
             hash a step.
     """
 
-    def __init__(self, root: bytes, *, levels: int = 7) -> None:
+    def __init__(self, root: bytes, *, levels: int = 9) -> None:
         self._levels = levels
         self._proved: dict[bytes, bytes] = {root: b""}
 

@@ -37,8 +37,6 @@ class Nurse:
         self._rollbacks: int | None = None
         self._missing: dict[int, int] = {}
         self._gap: tuple[int, int] | None = None
-        self._lowest = -1
-        """Of the nonces in use that are not mined."""
 
     async def look_after(self, live: list[Slot], head: int, cursor: BlockRef) -> None:
         """One round over all nonces in use, the lowest first."""
@@ -48,7 +46,6 @@ class Nurse:
         await self._settle([slot for slot in live if slot.nonce < final], cursor)
         open_slots = [slot for slot in live if slot.nonce >= max(final, latest)]
         waiting = [slot for slot in open_slots if anew or self._is_late(slot, head)]
-        self._lowest = open_slots[0].nonce if open_slots else -1
         if waiting:
             price = await self._hand.price()
             for slot, error in zip(waiting, await self._pointless(waiting, head), strict=True):
@@ -269,7 +266,7 @@ class Nurse:
         last = slot.last
         policy, attempts = self._hand.policy, self._priced(slot)
         jobs = self._outbox.of_slot(slot.id) if last.data else []
-        awaited = self._is_awaited(slot, price, behind)
+        awaited = self._is_awaited(behind, price)
         # What a cancellation would burn may as well go into the delivery.
         spared = _CANCEL_GAS if awaited else 0
         fees = raised(price, attempts, left, capped(policy, jobs, spared=spared))
@@ -279,8 +276,8 @@ class Nurse:
         if raised(price, attempts, left, policy) is None:
             self._over_cap(slot, price)
             return False
-        if last.max_fee > price.base and self._worth_it([slot], price):
-            # At this price it pays, and it can be mined; it may not cost more.
+        if self._worth_it([slot], price):
+            # At this price it pays; it may not cost more.
             return False
         if awaited:
             # A dearer transaction would be at a loss; what waits behind it is worth an empty one.
@@ -300,15 +297,13 @@ class Nurse:
         low = [one for one in slot.attempts if one.max_fee <= self._hand.policy.max_fee]
         return [(attempt.max_fee, attempt.tip) for attempt in low or slot.attempts]
 
-    def _is_awaited(self, slot: Slot, price: Price, behind: list[Slot]) -> bool:
-        """Whether its nonce keeps something from being mined that pays its gas now."""
-        # What is due and has no place waits for the lowest nonce, and not for all.
-        crowded = self._hand.crowded and slot.nonce == self._lowest
-        return crowded or self._worth_it(behind, price)
+    def _is_awaited(self, behind: list[Slot], price: Price) -> bool:
+        """Whether something that pays its gas now waits for a nonce, or for a place."""
+        return self._hand.crowded or self._worth_it(behind, price)
 
     def _is_idle(self, slot: Slot, head: int, price: Price, behind: list[Slot]) -> bool:
         """Whether it does nothing, and nothing waits for it, not even what it should have done."""
-        if slot.last.data or self._is_awaited(slot, price, behind):
+        if slot.last.data or self._is_awaited(behind, price):
             return False
         return all(job.deadline <= head for job in self._outbox.of_slot(slot.id))
 

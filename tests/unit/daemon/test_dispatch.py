@@ -269,11 +269,12 @@ async def test_a_restart_in_the_block_before_the_first_takes_nothing_back(
     assert [status for _, status in world.chain.mined(watchdog.address)] == [1]
 
 
-async def test_a_passing_refusal_of_all_splits_no_batch(world: World) -> None:
-    """Without stake for a moment: what pays only together still goes together."""
+@pytest.mark.parametrize("base", [15 * 10**8, 5 * 10**8])
+async def test_a_passing_refusal_of_all_splits_no_batch(world: World, base: int) -> None:
+    """Without stake for a moment: what was together still goes together."""
     built = await dear_store(world)
     daemon = world.daemon
-    world.chain.base_fee = 15 * 10**8
+    world.chain.base_fee = base
     world.chain.accepts = no_transactions
     sold = [world.buy(built, "dear", copy) for copy in range(2)]
     await world.ticks(daemon, blocks=3)
@@ -283,6 +284,7 @@ async def test_a_passing_refusal_of_all_splits_no_batch(world: World) -> None:
     world.chain.accepts = all_transactions
     await world.ticks(daemon, blocks=40)
     assert all(world.chain.delivered(copy) for copy in sold)
+    assert sizes(world.chain)[-1] == 2
 
 
 async def test_a_revert_is_tried_again_while_the_fee_is_ours_alone(

@@ -110,6 +110,14 @@ async def test_does_not_pay_for_thousands_of_empty_transactions(
     assert_delivered_once(world, sold, by=[daemon])
     assert len(world.chain.mined(daemon.address)) == 1
     assert daemon.events("nonces_too_high")
+    # And what was said then is no measure of what is said next.
+    assert daemon.outbox.highest_nonce() == 0
+    again = world.buy(built, "code", 1)
+    await world.ticks(daemon, blocks=2)
+    miscount(world.chain, 30)
+    await world.ticks(daemon, blocks=10)
+    assert_delivered_once(world, again, by=[daemon])
+    assert len(world.chain.mined(daemon.address)) == 2
 
 
 @pytest.mark.parametrize("place", ["F6", "save"])

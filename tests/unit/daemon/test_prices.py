@@ -121,6 +121,11 @@ class TestProfit:
         world.chain.accepts = no_transactions
         world.buy(dear, "dear")
         await world.ticks(daemon, blocks=3)
+        # As if it had been worth more then: of several parts that shared it, the others are done.
+        [pooled] = world.chain.pool.values()
+        pooled.max_fee = 201 * 10**7
+        with daemon.ledger.transaction() as db:
+            db.execute("UPDATE attempts SET max_fee = ?", (str(pooled.max_fee),))
         world.chain.base_fee = 205 * 10**7
         world.chain.accepts = all_transactions
         await world.ticks(daemon, blocks=3)
@@ -129,7 +134,7 @@ class TestProfit:
         assert world.chain.delivered(rich)
 
     async def test_a_full_pool_of_what_no_longer_pays(self, world: World, dear: BuiltStore) -> None:
-        """The lowest of them makes room for what does."""
+        """They make room for what does."""
         daemon = world.daemon
         policy_of(daemon, max_live=2, unprofitable="skip")
         world.chain.accepts = no_transactions
@@ -142,6 +147,19 @@ class TestProfit:
         rich = world.buy(dear, "dearer")
         await world.ticks(daemon, blocks=40)
         assert world.chain.delivered(rich)
+
+    async def test_a_full_pool_and_nothing_better_due(self, world: World, dear: BuiltStore) -> None:
+        """No nonce is paid for that only more of the same wait for."""
+        daemon = world.daemon
+        policy_of(daemon, max_live=2, unprofitable="skip")
+        world.chain.accepts = no_transactions
+        for copy in range(2):
+            world.buy(dear, "dear", copy)
+            await world.ticks(daemon, blocks=4)
+        world.chain.base_fee = 50 * GWEI
+        world.buy(dear, "dear", 2)
+        await world.ticks(daemon, blocks=20)
+        assert all(tx.data for tx in world.chain.pool.values())
 
     @pytest.mark.parametrize("over", [8, 100])
     async def test_the_cheaper_way_out(self, world: World, dear: BuiltStore, over: int) -> None:

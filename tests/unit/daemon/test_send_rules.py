@@ -97,6 +97,17 @@ class TestFees:
                 assert fees.max_fee >= base + GWEI
                 assert raised(price, [(fees.max_fee, fees.tip)], left, POLICY) is not None
 
+    def test_no_step_ends_where_no_other_fits(self) -> None:
+        """Just below the cap a transaction could be stuck; the cap itself costs no more."""
+        for base in range(GWEI, 490 * GWEI, 3 * GWEI):
+            price = Price(base, GWEI)
+            first = offer(price, RAMP, POLICY)
+            assert first is not None
+            steps = [first]
+            while more := raised(price, [(f.max_fee, f.tip) for f in steps], RAMP, POLICY):
+                steps.append(more)
+            assert steps[-1].max_fee == POLICY.max_fee
+
     def test_enough_is_the_highest_tip_in_the_next_block(self) -> None:
         price, most = Price(10 * GWEI, GWEI), POLICY.max_tip
         assert pays_all(price, 10 * GWEI + most, most, POLICY)
