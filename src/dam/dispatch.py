@@ -61,7 +61,8 @@ class Dispatcher:
         if not jobs:
             self._hand.crowded = False
             return
-        latest, pending = await self._counts()
+        known = self._outbox.highest_nonce()
+        latest, pending = await self._counts(known)
         if pending - latest > _MOST_WAITING:
             raise RpcBadReplyError("eth_getTransactionCount: more waits than any pool holds")
         taken = set(self._outbox.nonces())
@@ -71,7 +72,6 @@ class Dispatcher:
             # The next pass looks after them.
             self._hand.hold(head, 1)
             return
-        known = self._outbox.highest_nonce()
         if known is not None and latest > known + _JUMP:
             # If a node just said so, what is signed for its nonce waits there for ever.
             strangers.insert(0, known + 1)
@@ -96,14 +96,13 @@ class Dispatcher:
         estimated = await self._estimated(groups, head)
         await self._send(estimated[:room], head, price, max(latest, pending), taken)
 
-    async def _counts(self) -> list[int]:
+    async def _counts(self, known: int | None) -> list[int]:
         """Transactions of the account, mined and waiting.
 
         What is signed for a nonce that is too high waits there until all below it are used, so
-        more than the ledger knows of is asked for twice.
+        more than the ledger knows of (up to ``known``) is asked for twice.
         """
         found = await self._hand.counts("latest", "pending")
-        known = self._outbox.highest_nonce()
         if max(found) > (0 if known is None else known + 1):
             found = list(map(min, found, await self._hand.counts("latest", "pending")))
         return found

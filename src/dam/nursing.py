@@ -7,12 +7,12 @@ from typing import Any
 
 from dam.errors import ContractReverted
 from dam.fees import Price, offer, patience, pays_all, raised
-from dam.outbox import NO_DEADLINE, UNPROFITABLE, Slot
+from dam.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
 from dam.profit import capped
 from dam.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.submitting import Submitter
 from dam.transactions import Fees
-from dam.types import Address, BlockRef, Wei
+from dam.types import BlockRef, Wei
 
 _LOOKS = 3
 """So often a used nonce is looked up before it counts as somebody else's."""
@@ -263,15 +263,14 @@ class Nurse:
         Returns:
             False: not at this price.
         """
-        last = slot.last
         policy, attempts = self._hand.policy, self._priced(slot)
-        jobs = self._outbox.of_slot(slot.id) if last.data else []
+        jobs = self._outbox.of_slot(slot.id) if slot.last.data else []
         awaited = self._is_awaited(behind, price)
         # What a cancellation would burn may as well go into the delivery.
         spared = _CANCEL_GAS if awaited else 0
         fees = raised(price, attempts, left, capped(policy, jobs, spared=spared))
         if fees is not None:
-            await self._replace(slot, head, left, last.to, last.data, last.gas, fees)
+            await self._replace(slot, head, left, fees)
             return True
         if raised(price, attempts, left, policy) is None:
             self._over_cap(slot, price)
@@ -319,8 +318,7 @@ class Nurse:
         if fees is None:
             self._over_cap(slot, price)
             return
-        last = slot.last
-        await self._replace(slot, head, left, last.to, last.data, last.gas, fees)
+        await self._replace(slot, head, left, fees)
 
     async def _cancel(self, slot: Slot, head: int, price: Price, left: int) -> None:
         """An empty transaction in its place."""
@@ -334,7 +332,7 @@ class Nurse:
             # If a reorganisation dropped what was sent, this is no replacement, and needs no more
             # than any other; else nodes refuse it, and what they have is mined all the same.
             fees = Fees(policy.max_fee, fresh.tip, price.base)
-        await self._replace(slot, head, left, self._hand.address, b"", _CANCEL_GAS, fees)
+        await self._replace(slot, head, left, fees, empty=True)
 
     def _over_cap(self, slot: Slot, price: Price) -> None:
         self._hand.alert_once(
@@ -342,16 +340,24 @@ class Nurse:
         )
 
     async def _replace(
-        self, slot: Slot, head: int, left: int, to: Address, data: bytes, gas: int, fees: Fees
+        self, slot: Slot, head: int, left: int, fees: Fees, *, empty: bool = False
     ) -> None:
+        """The same call once more under the same nonce, or an empty one in its place."""
         self._hand.stats.replaced += 1
         self._hand.log.info(
             "replacing", nonce=slot.nonce, blocks_left=min(left, 9999), max_fee=fees.max_fee
         )
         with self._ledger.transaction():
-            attempt = self._hand.save(slot.id, slot.nonce, head, to, data, gas, fees)
+            if empty:
+                attempt = self._save_empty(slot.id, slot.nonce, head, fees)
+            else:
+                to, data, gas = slot.last.to, slot.last.data, slot.last.gas
+                attempt = self._hand.save(slot.id, slot.nonce, head, to, data, gas, fees)
         self._hand.checkpoint("F6")
         await self._hand.send([attempt], head)
+
+    def _save_empty(self, slot: int, nonce: int, head: int, fees: Fees) -> Attempt:
+        return self._hand.save(slot, nonce, head, self._hand.address, b"", _CANCEL_GAS, fees)
 
     # ---------------------------------------------------------------------------- unused nonces
 
@@ -377,15 +383,7 @@ class Nurse:
         self._hand.log.warning("nonce_gap", nonce=free, count=len(missing))
         with self._ledger.transaction():
             attempts = [
-                self._hand.save(
-                    self._outbox.open_slot(nonce),
-                    nonce,
-                    head,
-                    self._hand.address,
-                    b"",
-                    _CANCEL_GAS,
-                    fees,
-                )
+                self._save_empty(self._outbox.open_slot(nonce), nonce, head, fees)
                 for nonce in missing
             ]
         self._hand.checkpoint("F6")

@@ -38,6 +38,9 @@ from dam.testing.blocks import MemoryStore
 from dam.testing.memory import GWEI, MemoryChain
 from dam.types import Address, CopyId, Wei
 
+DEAR_FEE = 50_000 * 2 * GWEI
+"""What a part of "dear" earns, in wei; see `dear`."""
+
 
 class Killed(BaseException):
     """The process died here; nothing catches this but the test."""
@@ -315,12 +318,12 @@ async def built(world: World) -> BuiltStore:
     return store
 
 
-async def dear_store(world: World) -> BuiltStore:
+@pytest.fixture
+async def dear(world: World) -> BuiltStore:
     """Parts that earn what 50,000 gas cost at two gwei ("dear"), a thousand times as much
     ("dearer") or next to nothing ("cheap"), for deliverers that skip what does not pay."""
-    fee = 50_000 * 2 * GWEI
-    await world.shop.add("dear", price=10**18, commission=Wei(3 * fee))
-    await world.shop.add("dearer", price=10**18, commission=Wei(3000 * fee))
+    await world.shop.add("dear", price=10**18, commission=Wei(3 * DEAR_FEE))
+    await world.shop.add("dearer", price=10**18, commission=Wei(3000 * DEAR_FEE))
     await world.shop.add("cheap")
     built = await world.shop.publish()
     world.chain.mine(3)

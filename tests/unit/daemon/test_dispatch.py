@@ -12,7 +12,7 @@ from dam.rpc import RpcRejectedError
 from dam.testing.memory import GWEI, MemoryChain
 from dam.types import FALLBACK_BLOCKS
 
-from .conftest import WatchdogDaemon, World, dear_store
+from .conftest import WatchdogDaemon, World
 from .test_deliverer import assert_delivered_once
 from .test_sender import all_transactions, no_transactions
 from .test_sending import parts_of
@@ -43,26 +43,28 @@ def sizes(chain: MemoryChain) -> list[int]:
     return [parts_of(tx.data) for tx in found]
 
 
-async def test_what_reverted_together_goes_alone_if_that_pays(world: World) -> None:
-    built = await dear_store(world)
+async def test_what_reverted_together_goes_alone_if_that_pays(
+    world: World, dear: BuiltStore
+) -> None:
     world.chain.base_fee = GWEI // 2
     revert_when_mined(world.chain)
     for copy in range(12):
-        world.buy(built, "dear", copy)
+        world.buy(dear, "dear", copy)
     await world.ticks(world.daemon, blocks=20)
     assert sizes(world.chain)[0] == 12
     assert len(sizes(world.chain)) > 12
     assert set(sizes(world.chain)[1:]) == {1}
 
 
-async def test_what_pays_only_together_shares_again_after_ever_longer(world: World) -> None:
+async def test_what_pays_only_together_shares_again_after_ever_longer(
+    world: World, dear: BuiltStore
+) -> None:
     """Innocents of a batch that reverted are not lost for what one of it may have done."""
-    built = await dear_store(world)
     # It pays among ten, not alone.
     world.chain.base_fee = 3 * GWEI
     revert_when_mined(world.chain)
     for copy in range(12):
-        world.buy(built, "dear", copy)
+        world.buy(dear, "dear", copy)
     await world.ticks(world.daemon, blocks=60)
     assert 2 <= len(sizes(world.chain)) <= 6
     assert set(sizes(world.chain)) == {12}
@@ -270,13 +272,14 @@ async def test_a_restart_in_the_block_before_the_first_takes_nothing_back(
 
 
 @pytest.mark.parametrize("base", [15 * 10**8, 5 * 10**8])
-async def test_a_passing_refusal_of_all_splits_no_batch(world: World, base: int) -> None:
+async def test_a_passing_refusal_of_all_splits_no_batch(
+    world: World, dear: BuiltStore, base: int
+) -> None:
     """Without stake for a moment: what was together still goes together."""
-    built = await dear_store(world)
     daemon = world.daemon
     world.chain.base_fee = base
     world.chain.accepts = no_transactions
-    sold = [world.buy(built, "dear", copy) for copy in range(2)]
+    sold = [world.buy(dear, "dear", copy) for copy in range(2)]
     await world.ticks(daemon, blocks=3)
     world.chain.eligible.discard(daemon.address)
     await world.ticks(daemon, blocks=4)
@@ -311,9 +314,10 @@ async def test_a_revert_is_tried_again_while_the_fee_is_ours_alone(
     assert log.at.block.number <= bought + FALLBACK_BLOCKS
 
 
-async def test_what_is_left_of_a_batch_and_does_not_pay_is_told(world: World) -> None:
+async def test_what_is_left_of_a_batch_and_does_not_pay_is_told(
+    world: World, dear: BuiltStore
+) -> None:
     """A node estimates no batch; the halves are not sent at a loss, and not in silence."""
-    built = await dear_store(world)
     world.chain.base_fee = 15 * 10**8
     estimate = world.chain._eth_estimateGas
 
@@ -324,7 +328,7 @@ async def test_what_is_left_of_a_batch_and_does_not_pay_is_told(world: World) ->
 
     world.chain._eth_estimateGas = limited  # type: ignore[method-assign]
     for copy in range(2):
-        world.buy(built, "dear", copy)
+        world.buy(dear, "dear", copy)
     await world.ticks(world.daemon, blocks=12)
     assert [line["parts"] for line in world.daemon.events("unprofitable")] == [2]
     assert not world.chain.mined(world.daemon.address)

@@ -14,17 +14,9 @@ from dam.rpc import RpcRejectedError
 from dam.sending import SendPolicy
 from dam.testing.memory import GWEI
 
-from .conftest import Daemon, World, dear_store
+from .conftest import DEAR_FEE, Daemon, World
 from .test_deliverer import assert_delivered_once
-from .test_sender import all_transactions, no_transactions, sent_one
-
-FEE = 50_000 * 2 * GWEI
-
-
-@pytest.fixture
-async def dear(world: World) -> BuiltStore:
-    """Parts that earn what 50,000 gas cost at two gwei; deliverers that skip what does not pay."""
-    return await dear_store(world)
+from .test_sender import all_transactions, no_transactions, refuse, sent_one
 
 
 def policy_of(daemon: Daemon, **changes: Any) -> None:
@@ -35,6 +27,17 @@ def policy_of(daemon: Daemon, **changes: Any) -> None:
 def paid(daemon: Daemon) -> list[int]:
     rows = daemon.ledger.db.execute("SELECT cost FROM slots WHERE state = 'mined'").fetchall()
     return [int(row["cost"]) for row in rows]
+
+
+async def fill_the_pool(world: World, dear: BuiltStore) -> None:
+    """Two places, both taken by what no longer pays."""
+    policy_of(world.daemon, max_live=2, unprofitable="skip")
+    world.chain.accepts = no_transactions
+    for copy in range(2):
+        world.buy(dear, "dear", copy)
+        await world.ticks(world.daemon, blocks=4)
+    assert len(world.daemon.outbox.live()) == 2
+    world.chain.base_fee = 50 * GWEI
 
 
 class TestProfit:
@@ -48,13 +51,13 @@ class TestProfit:
         world.chain.base_fee = 100 * GWEI
         await world.ticks(daemon, blocks=20)
         [slot] = daemon.outbox.live()
-        assert slot.last.max_fee * 50_000 <= FEE * 11 // 10
+        assert slot.last.max_fee * 50_000 <= DEAR_FEE * 11 // 10
         assert len(daemon.events("unprofitable")) == 1
         world.chain.base_fee = GWEI
         world.chain.accepts = all_transactions
         await world.ticks(daemon)
         assert_delivered_once(world, sold, by=[daemon])
-        assert all(cost <= FEE for cost in paid(daemon))
+        assert all(cost <= DEAR_FEE for cost in paid(daemon))
 
     async def test_what_waits_behind_it_and_pays_is_not_held_up(
         self, world: World, dear: BuiltStore
@@ -136,13 +139,7 @@ class TestProfit:
     async def test_a_full_pool_of_what_no_longer_pays(self, world: World, dear: BuiltStore) -> None:
         """They make room for what does."""
         daemon = world.daemon
-        policy_of(daemon, max_live=2, unprofitable="skip")
-        world.chain.accepts = no_transactions
-        for copy in range(2):
-            world.buy(dear, "dear", copy)
-            await world.ticks(daemon, blocks=4)
-        assert len(daemon.outbox.live()) == 2
-        world.chain.base_fee = 50 * GWEI
+        await fill_the_pool(world, dear)
         world.chain.accepts = all_transactions
         rich = world.buy(dear, "dearer")
         await world.ticks(daemon, blocks=40)
@@ -151,12 +148,7 @@ class TestProfit:
     async def test_a_full_pool_and_nothing_better_due(self, world: World, dear: BuiltStore) -> None:
         """No nonce is paid for that only more of the same wait for."""
         daemon = world.daemon
-        policy_of(daemon, max_live=2, unprofitable="skip")
-        world.chain.accepts = no_transactions
-        for copy in range(2):
-            world.buy(dear, "dear", copy)
-            await world.ticks(daemon, blocks=4)
-        world.chain.base_fee = 50 * GWEI
+        await fill_the_pool(world, dear)
         world.buy(dear, "dear", 2)
         await world.ticks(daemon, blocks=20)
         assert all(tx.data for tx in world.chain.pool.values())
@@ -239,7 +231,7 @@ class TestReasons:
 
         def strict(text: str) -> str:
             if keccak(bytes.fromhex(text[2:])) == slot.last.hash:
-                refuse_low(text)
+                refuse(text)
             return send(text)
 
         world.chain._eth_sendRawTransaction = strict  # type: ignore[method-assign]
@@ -452,10 +444,6 @@ class TestCaps:
         await world.ticks(daemon, blocks=20)
         assert len(world.chain.pool) == 2
         assert len(daemon.events("node_refused")) <= 2
-
-
-def refuse_low(_: str) -> str:
-    raise RpcRejectedError("eth_sendRawTransaction", -32000, "max fee per gas less than base fee")
 
 
 def in_words(text: str) -> Any:

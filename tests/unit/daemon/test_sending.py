@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from dam.abi_codec import market_abi
 from dam.catalog_build import BuiltStore
 from dam.errors import ContractReverted
@@ -15,7 +13,7 @@ from dam.sending import SendPolicy
 from dam.testing.memory import GWEI
 from dam.types import FALLBACK_BLOCKS, CopyId
 
-from .conftest import Daemon, World, dear_store
+from .conftest import Daemon, World
 from .test_deliverer import assert_delivered_once
 from .test_sender import all_transactions, no_transactions, sent_one
 
@@ -111,11 +109,12 @@ class TestBatches:
         assert batches(world) == [1, 2, 4]
         assert not any(sold[5] in tx.data for tx in world.chain.pool.values())
 
-    async def test_the_part_at_fault_spoils_one_batch_alone(self, world: World) -> None:
+    async def test_the_part_at_fault_spoils_one_batch_alone(
+        self, world: World, dear: BuiltStore
+    ) -> None:
         """The others pay only together: half a batch is not sent, and the next one is whole."""
-        built = await dear_store(world)
         world.chain.base_fee = 3 * GWEI
-        sold = buy(world, built, 10, "dear")
+        sold = buy(world, dear, 10, "dear")
         estimate = world.chain._eth_estimateGas
 
         def picky(call: dict[str, Any], tag: str) -> str:
@@ -207,10 +206,6 @@ class TestBatches:
 
 
 class TestProfit:
-    @pytest.fixture
-    async def dear(self, world: World) -> BuiltStore:
-        return await dear_store(world)
-
     async def test_a_fee_that_pays_is_earned(self, world: World, dear: BuiltStore) -> None:
         sold = world.buy(dear, "dear")
         await world.ticks(world.daemon)
