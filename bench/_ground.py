@@ -16,13 +16,13 @@ from typing import Any, Self
 
 from eth_account import Account
 
-from dam import logs
 from dam.abi_codec import encode
 from dam.accounts import Signer
 from dam.endpoints import Endpoints
 from dam.hashing import copy_id, domain, item_id, keccak, part_leaf, sale_of, terms_leaf
 from dam.keys import KeyRing
 from dam.ledger import Binding, Ledger
+from dam.logs import get_logger
 from dam.market import Market
 from dam.merkle import MerkleTree
 from dam.reader import Reader
@@ -240,7 +240,7 @@ class Daemon:
 
         ``ready`` is set once the chain was read up to its head, and before anything is decided.
         """
-        town, log = self.town, logs.get("deliverer")
+        town, log = self.town, get_logger("deliverer")
         deployment = town.deployment
         ledger = Ledger.open(path, Binding(CHAIN, deployment.market, self.address, "deliverer"))
         async with Endpoints([town.node.url], log=log) as rpc:

@@ -30,8 +30,8 @@ from pathlib import Path
 
 from _ground import Town
 
-from dam import logs
 from dam.hashing import keccak
+from dam.logs import configure_logging
 from dam.rpc import RpcRejectedError
 from dam.service import Stop
 
@@ -209,7 +209,7 @@ def main() -> int:
     parser.add_argument("--bar-throughput", type=float, default=0.85)
     arguments = parser.parse_args()
     with Path(os.devnull).open("w") as silence, tempfile.TemporaryDirectory() as folder:
-        logs.configure(stream=sys.stderr if os.environ.get("DAM_BENCH_LOG") else silence)
+        configure_logging(stream=sys.stderr if os.environ.get("DAM_BENCH_LOG") else silence)
         under = asyncio.run(run(arguments, Path(folder)))
     print("under the bar: " + ", ".join(under) if under else "all bars are met")
     return 1 if under else 0

@@ -44,12 +44,12 @@ from coincurve import PrivateKey
 from eth_account import Account
 from nacl import bindings as sodium
 
-from dam import logs
 from dam.abi_codec import encode
 from dam.accounts import Signer
 from dam.hashing import copy_id, domain, keccak, part_leaf, sale_of
 from dam.keys import KeyRing
 from dam.ledger import Binding, Ledger
+from dam.logs import configure_logging, get_logger
 from dam.merkle import MerkleTree
 from dam.roles.deliverer import Deliverer
 from dam.sealing import new_secret_key, public_key, seal_part, shared_key
@@ -211,7 +211,7 @@ async def deliver(market: Market, path: Path, batch: int) -> tuple[float, list[s
     """Decides, encodes and signs everything; CPU seconds, and the transactions."""
     ledger = market.ledger(path)
     node = Node()
-    log = logs.get("deliverer")
+    log = get_logger("deliverer")
     signer = Signer(market.me, market.account)
     policy = SendPolicy(batch=batch, max_live=10**6, confirmations=0)
     role = Deliverer(node, ledger, market.ring, market.me, log=log)
@@ -313,7 +313,7 @@ def main() -> int:
     arguments = parser.parse_args()
     worst = 0.0
     with Path(os.devnull).open("w") as silence, tempfile.TemporaryDirectory() as folder:
-        logs.configure(stream=silence)
+        configure_logging(stream=silence)
         market = Market(arguments.parts, arguments.items)
         parts = len(market.purchases)
         for batch in arguments.batches:

@@ -26,9 +26,9 @@ from pathlib import Path
 
 from _ground import Daemon, Town
 
-from dam import logs
 from dam.abi_codec import encode
 from dam.accounts import Signer
+from dam.logs import configure_logging
 from dam.sealing import new_secret_key, public_key
 from dam.service import Stop
 from dam.transactions import Fees, transaction
@@ -135,7 +135,7 @@ def main() -> int:
     parser.add_argument("--bar", type=float, default=BAR)
     arguments = parser.parse_args()
     with Path(os.devnull).open("w") as silence, tempfile.TemporaryDirectory() as folder:
-        logs.configure(stream=sys.stderr if os.environ.get("DAM_BENCH_LOG") else silence)
+        configure_logging(stream=sys.stderr if os.environ.get("DAM_BENCH_LOG") else silence)
         return asyncio.run(run(arguments, Path(folder)))
 
 

@@ -2,21 +2,21 @@
 
 import sys
 
-from dam import logs
 from dam.config import Settings
 from dam.errors import ConfigError
-from dam.wiring import watchdog
+from dam.logs import configure_logging
+from dam.wiring import watchdog_main
 
 
 def main() -> int:
     """Returns the exit code."""
-    logs.configure()
+    configure_logging()
     try:
         settings = Settings.load()
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    return watchdog(settings)
+    return watchdog_main(settings)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dam import locks, logs, recovery
+from dam import locks, recovery
 from dam.config import Settings
 from dam.dry import DrySender
 from dam.endpoints import Endpoints
 from dam.errors import LedgerUnusableError, Retryable
 from dam.ledger import Binding, Ledger
+from dam.logs import Log, with_alerts
 from dam.market import Market
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
@@ -27,7 +28,7 @@ from dam.transactions import Signer
 from dam.types import FALLBACK_BLOCKS, Address
 
 Checkpoint = Callable[[str], None]
-Work = Callable[[Stop, Market, Ledger, logs.Log], Coroutine[Any, Any, None]]
+Work = Callable[[Stop, Market, Ledger, Log], Coroutine[Any, Any, None]]
 
 
 class Foundation:
@@ -64,10 +65,10 @@ class Foundation:
         """Nothing is signed."""
         return self._signer is None
 
-    async def run(self, work: Work, log: logs.Log, told: Stop | None) -> None:
+    async def run(self, work: Work, log: Log, told: Stop | None) -> None:
         """Runs ``work`` once everything is there."""
         settings, deployment = self._settings, self._settings.deployment
-        log = logs.counted(log, self._beside.alert).bind(account=self.account)
+        log = with_alerts(log, self._beside.alert).bind(account=self.account)
         binding = f"watchdog of {self._seller}" if self._seller else self._role
         if self._seller:
             log = log.bind(seller=self._seller)
@@ -138,7 +139,7 @@ class Foundation:
         market: Market,
         ledger: Ledger,
         role: Deliverer | Watchdog,
-        log: logs.Log,
+        log: Log,
         *,
         new_logs: Callable[[], None] = lambda: None,
         keep: Callable[[], Coroutine[Any, Any, None]] | None = None,
@@ -167,7 +168,7 @@ class Foundation:
         self._beside.sources.pulse = service.pulse
         return service
 
-    def _reader(self, market: Market, ledger: Ledger, log: logs.Log) -> Reader:
+    def _reader(self, market: Market, ledger: Ledger, log: Log) -> Reader:
         deployment = self._settings.deployment
         return Reader(
             market,
@@ -181,7 +182,7 @@ class Foundation:
             checkpoint=self._checkpoint,
         )
 
-    def _sender(self, market: Market, ledger: Ledger, log: logs.Log) -> Sending:
+    def _sender(self, market: Market, ledger: Ledger, log: Log) -> Sending:
         if self._signer is None:
             return DrySender(market.rpc, market, self.account, ledger, log=log)
         policy = SendPolicy(
@@ -208,7 +209,7 @@ async def _balance(market: Market, account: Address) -> int:
     return quantity(answer, "eth_getBalance")
 
 
-async def _reach(market: Market, stop: Stop, log: logs.Log, beside: Supervision) -> bytes | None:
+async def _reach(market: Market, stop: Stop, log: Log, beside: Supervision) -> bytes | None:
     """Hash of the genesis block, once the node answers and is the right one; None: told to stop."""
     pause = 0.5
     while not stop.draining.is_set():

@@ -27,7 +27,7 @@ _LOUD = ("warning", "error", "critical")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
 
 
-def configure(*, level: str = "INFO", stream: TextIO | None = None) -> None:
+def configure_logging(*, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Sets structlog up for this process. ``level`` is a name of the standard library's logging."""
     out = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -60,7 +60,7 @@ def configure(*, level: str = "INFO", stream: TextIO | None = None) -> None:
     root.addHandler(_Library(logging.WARNING))
 
 
-def get(name: str) -> Log:
+def get_logger(name: str) -> Log:
     """A logger whose lines carry ``logger=name``."""
     return cast(Log, structlog.get_logger().bind(logger=name))
 
@@ -72,7 +72,7 @@ def _hex_bytes(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappi
     return event
 
 
-def counted(log: Log, alerts: Alerts) -> Log:
+def with_alerts(log: Log, alerts: Alerts) -> Log:
     """The same logger, whose lines of level warning and above are told to ``alerts``, too."""
     return log.bind(**{_ALERTS: alerts})
 
@@ -104,4 +104,4 @@ class _Library(logging.Handler):
             text = str(record.msg)
         told = ascii(_URL.sub("<url>", text)[:500])[1:-1]
         level = "error" if record.levelno >= logging.ERROR else "warning"
-        getattr(get(record.name), level)("library", text=told)
+        getattr(get_logger(record.name), level)("library", text=told)

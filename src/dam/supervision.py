@@ -12,11 +12,12 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
-from dam import __version__, logs
+from dam import __version__
 from dam.config import Settings
 from dam.errors import Retryable
 from dam.health import Answers, HealthServer
 from dam.heartbeat import Heartbeat
+from dam.logs import Log, with_alerts
 from dam.metrics import Funds, Metrics, Sources
 from dam.notify import Notifier
 from dam.types import Wei, Windows
@@ -57,13 +58,13 @@ class Supervision:
         self,
         settings: Settings,
         role: str,
-        log: logs.Log,
+        log: Log,
         *,
         environ: Mapping[str, str] | None = None,
         end: Callable[[], None] | None = None,
     ) -> None:
         self._metrics = Metrics(role, __version__)
-        log = logs.counted(log, self.alert)
+        log = with_alerts(log, self.alert)
         self._notifier = Notifier(environ or {})
         self.beats = Heartbeat(self._notifier, log=log, end=end, lag=self._metrics.lag)
         self.sources.silent = lambda: self.beats.silent

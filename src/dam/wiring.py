@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from dam import logs
 from dam.accounts import load_account
 from dam.config import Settings
 from dam.errors import ConfigError, DamError, KeyFileError, LedgerUnusableError
@@ -26,6 +25,7 @@ from dam.ipfs import open_store
 from dam.keys import KeyRing, find_passphrase, load_ring, load_seed
 from dam.ledger import Ledger
 from dam.listing import Catalogue
+from dam.logs import Log, get_logger
 from dam.market import Market
 from dam.metrics import CountedStore
 from dam.roles.deliverer import Deliverer
@@ -44,7 +44,7 @@ def _pass(_: str) -> None:
     """The checkpoint of production: nothing happens."""
 
 
-def deliverer(
+def deliverer_main(
     settings: Settings,
     *,
     prompt: Prompt | None = None,
@@ -61,7 +61,7 @@ def deliverer(
         once: End after one whole pass; see `service.Service.run`.
         dry_run: Whose daemon to play without signing or sending anything; None: no play.
     """
-    log = logs.get("deliverer")
+    log = get_logger("deliverer")
     with _reported(log) as result:
         beside = _supervision(settings, "deliverer", log)
         signer = dry_run or _account(settings, "deliverer", prompt)
@@ -75,7 +75,7 @@ def deliverer(
     return result.code
 
 
-def watchdog(
+def watchdog_main(
     settings: Settings,
     *,
     prompt: Prompt | None = None,
@@ -84,7 +84,7 @@ def watchdog(
     dry_run: Address | None = None,
 ) -> int:
     """Opens the seller's seed and folder and runs the watchdog; see `deliverer`."""
-    log = logs.get("watchdog")
+    log = get_logger("watchdog")
     with _reported(log) as result:
         beside = _supervision(settings, "watchdog", log)
         signer = dry_run or _account(settings, "watchdog", prompt)
@@ -121,7 +121,7 @@ async def run_deliverer(
     signer: Signer | Address,
     ring: KeyRing,
     *,
-    log: logs.Log,
+    log: Log,
     checkpoint: Checkpoint = _pass,
     stop: Stop | None = None,
     once: bool = False,
@@ -130,13 +130,13 @@ async def run_deliverer(
     """Runs the deliverer with keys that are open already; returns when told to stop.
 
     Args:
-        settings: As `deliverer`, like ``checkpoint`` and ``once``.
+        settings: As `deliverer_main`, like ``checkpoint`` and ``once``.
         signer: Signs its transactions; an address alone plays that one's daemon in a dry run.
         ring: Its X25519 keys.
         log: Where it tells.
-        checkpoint: See `deliverer`.
+        checkpoint: See `deliverer_main`.
         stop: How it is told, where several run in one process; None: by signals.
-        once: See `deliverer`.
+        once: See `deliverer_main`.
         beside: What watches it; None: metrics alone, if the settings name a port.
 
     Raises:
@@ -145,7 +145,7 @@ async def run_deliverer(
     beside = beside or Supervision(settings, "deliverer", log)
     ground = Foundation(settings, "deliverer", signer, beside, checkpoint)
 
-    async def work(stop: Stop, market: Market, ledger: Ledger, log: logs.Log) -> None:
+    async def work(stop: Stop, market: Market, ledger: Ledger, log: Log) -> None:
         blocks = CountedStore(open_store(settings.ipfs))
         role = Deliverer(
             market,
@@ -195,7 +195,7 @@ async def run_watchdog(
     catalogue: Catalogue,
     seller: Address,
     *,
-    log: logs.Log,
+    log: Log,
     checkpoint: Checkpoint = _pass,
     stop: Stop | None = None,
     once: bool = False,
@@ -205,7 +205,7 @@ async def run_watchdog(
     beside = beside or Supervision(settings, "watchdog", log)
     ground = Foundation(settings, "watchdog", signer, beside, checkpoint, seller)
 
-    async def work(stop: Stop, market: Market, ledger: Ledger, log: logs.Log) -> None:
+    async def work(stop: Stop, market: Market, ledger: Ledger, log: Log) -> None:
         role = Watchdog(market, ledger, seed, catalogue, seller, ground.account, log=log)
         await role.check()
         await ground.service(market, ledger, role, log).run(stop, once=once)
@@ -213,7 +213,7 @@ async def run_watchdog(
     await ground.run(work, log, stop)
 
 
-def _supervision(settings: Settings, role: str, log: logs.Log) -> Supervision:
+def _supervision(settings: Settings, role: str, log: Log) -> Supervision:
     """For a daemon that has its process to itself."""
     # The manager's watchdog aborts us: then every thread says where it is, and no core file with
     # our keys is written.
@@ -245,7 +245,7 @@ class _Result:
 
 
 @contextlib.contextmanager
-def _reported(log: logs.Log) -> Iterator[_Result]:
+def _reported(log: Log) -> Iterator[_Result]:
     """Turns how a daemon ended into its exit code, and says why in one line."""
     result = _Result()
     try:

@@ -16,8 +16,9 @@ import signal
 import sys
 from collections import Counter
 
-from dam import logs, wiring
 from dam.config import Settings
+from dam.logs import configure_logging
+from dam.wiring import deliverer_main, watchdog_main
 
 VARIABLE = "DAM_CRASH_AT"
 
@@ -41,8 +42,8 @@ class Crash:
 
 
 def main() -> int:
-    logs.configure()
-    run = {"deliverer": wiring.deliverer, "watchdog": wiring.watchdog}[sys.argv[1]]
+    configure_logging()
+    run = {"deliverer": deliverer_main, "watchdog": watchdog_main}[sys.argv[1]]
     spec = os.environ.get(VARIABLE)
     return run(Settings.load(), checkpoint=Crash(spec) if spec else lambda _: None)
 

@@ -43,7 +43,6 @@ from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 
 import dam
-from dam import logs, wiring
 from dam.abi_codec import market_abi
 from dam.accounts import Signer, load_account
 from dam.config import Settings
@@ -51,6 +50,7 @@ from dam.deployment import save_deployment
 from dam.hashing import checksum, keccak
 from dam.keys import KeyRing, load_ring
 from dam.listing import copy_parts
+from dam.logs import configure_logging, get_logger
 from dam.market import Market
 from dam.rpc import JsonRpc
 from dam.service import Stop
@@ -58,6 +58,7 @@ from dam.testing.market import deploy_market, market_code
 from dam.testing.nodes import AnvilNode
 from dam.transactions import Fees, Receipt, suggest_fees, transaction
 from dam.types import Address, BlockRef, CopyId, FragmentDelivered, Purchase
+from dam.wiring import _reported, run_deliverer
 from demo import trade
 from demo.actors import Actor
 from demo.processes import Daemon, Reaper
@@ -170,7 +171,7 @@ class Ground(World):
         self.base_fee, self._next_copy = None, 0
         self.log.seek(0)
         self.log.truncate()
-        logs.configure(stream=self.log)
+        configure_logging(stream=self.log)
         os.environ["XDG_STATE_HOME"] = str(self.folder / "state")
         self.secrets = {}
         for actor in (*self.shop.deliverers, self.shop.seller, self.shop.operator, *self._spare):
@@ -580,10 +581,10 @@ class Deliverer(_Runner):
         return self
 
     async def _run(self) -> None:
-        log = logs.get("deliverer").bind(daemon=self._name)
+        log = get_logger("deliverer").bind(daemon=self._name)
         try:
-            with wiring._reported(log) as result:
-                await wiring.run_deliverer(
+            with _reported(log) as result:
+                await run_deliverer(
                     Settings.load(self.env),
                     self.signer,
                     self.ring,

@@ -61,8 +61,10 @@ def main() -> int:
     if uid := os.environ.get("DAM_TEST_UID"):
         os.geteuid = lambda: int(uid)
     # Only now: what they import of the clock is the moved one.
-    from dam import endpoints, logs, wiring
+    from dam import endpoints
     from dam.config import Settings
+    from dam.logs import configure_logging
+    from dam.wiring import deliverer_main, watchdog_main
 
     if wish := os.environ.get("DAM_TEST_WISH"):
         endpoints._LONGEST_WISH = float(wish)
@@ -72,8 +74,8 @@ def main() -> int:
         if place == where and Path(stop).exists():
             stand_still(place, Path(stop))
 
-    logs.configure()
-    run = {"deliverer": wiring.deliverer, "watchdog": wiring.watchdog}[sys.argv[1]]
+    configure_logging()
+    run = {"deliverer": deliverer_main, "watchdog": watchdog_main}[sys.argv[1]]
     return run(Settings.load(), checkpoint=checkpoint)
 
 

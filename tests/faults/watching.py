@@ -9,13 +9,14 @@ from pathlib import Path
 
 from eth_account import Account
 
-from dam import logs, wiring
 from dam.accounts import Signer
 from dam.config import Settings
 from dam.hashing import keccak
 from dam.keys import KeyRing
+from dam.logs import get_logger
 from dam.sealing import open_fragment
 from dam.types import FALLBACK_BLOCKS
+from dam.wiring import _reported, run_watchdog
 from demo.trade import Bought
 from tests.faults.ground import Deliverer, Ground, Killed, parts_in
 from tests.faults.oracle import check_secrets
@@ -34,10 +35,10 @@ class Watcher(Deliverer):
 
     async def _run(self) -> None:
         shop = self._ground.shop
-        log = logs.get("watchdog").bind(daemon=self._name)
+        log = get_logger("watchdog").bind(daemon=self._name)
         try:
-            with wiring._reported(log) as result:
-                await wiring.run_watchdog(
+            with _reported(log) as result:
+                await run_watchdog(
                     Settings.load(self.env),
                     self.signer,
                     shop.seed,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from dam import logs
 from dam.advice import NEXT_STEP
+from dam.logs import configure_logging, get_logger, with_alerts
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "dam"
 LOUD = {"warning", "error", "critical", "exception", "_alert", "alert", "alert_once", "_failed"}
@@ -92,12 +92,12 @@ def written(stream: io.StringIO) -> list[dict[str, Any]]:
 @pytest.fixture
 def stream() -> io.StringIO:
     made = io.StringIO()
-    logs.configure(stream=made)
+    configure_logging(stream=made)
     return made
 
 
 def test_the_step_stands_in_the_line(stream: io.StringIO) -> None:
-    log = logs.get("test")
+    log = get_logger("test")
     log.error("no_balance", account="0x1")
     log.error("no_balance", next_step="a better one")
     log.info("no_balance")
@@ -114,11 +114,11 @@ def test_the_step_stands_in_the_line(stream: io.StringIO) -> None:
 
 def test_loud_lines_are_counted_and_the_counter_is_not_written(stream: io.StringIO) -> None:
     counted: list[tuple[str, str]] = []
-    log = logs.counted(logs.get("test"), lambda event, level: counted.append((event, level)))
+    log = with_alerts(get_logger("test"), lambda event, level: counted.append((event, level)))
     log.info("ready")
     log.bind(more=1).warning("tick_failed")
     log.critical("cannot_run")
-    logs.get("test").error("no_balance")
+    get_logger("test").error("no_balance")
     assert counted == [("tick_failed", "warning"), ("cannot_run", "critical")]
     assert all("_alerts" not in line for line in written(stream))
 
@@ -145,7 +145,7 @@ def test_what_libraries_say_is_a_line_without_addresses(stream: io.StringIO) -> 
 
 def test_configured_twice_a_library_is_heard_once(stream: io.StringIO) -> None:
     again = io.StringIO()
-    logs.configure(stream=again)
+    configure_logging(stream=again)
     logging.getLogger("x").warning("hm")
     assert len(written(again)) == 1
     assert written(stream) == []

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from dam import logs
+from dam.logs import configure_logging, get_logger
 
 
 class Terminal(io.StringIO):
@@ -15,12 +15,12 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["pipe", "terminal"])
 def test_a_traceback_shows_no_local_variables(stream: io.StringIO) -> None:
-    logs.configure(stream=stream)
+    configure_logging(stream=stream)
     share = b"\x5e\xc2\xe7" * 11
     try:
         _fail(share)
     except ZeroDivisionError:
-        logs.get("test").exception("internal_error")
+        get_logger("test").exception("internal_error")
     text = stream.getvalue()
     assert "ZeroDivisionError" in text
     assert "_fail" in text
@@ -35,7 +35,7 @@ def _fail(share: bytes) -> float:
 
 def test_json_lines_carry_the_event_and_bytes_as_hex() -> None:
     stream = io.StringIO()
-    logs.configure(stream=stream)
-    logs.get("test").info("sealed", copy_id=b"\x01\xff")
+    configure_logging(stream=stream)
+    get_logger("test").info("sealed", copy_id=b"\x01\xff")
     line = json.loads(stream.getvalue())
     assert (line["event"], line["level"], line["copy_id"]) == ("sealed", "info", "0x01ff")

@@ -299,11 +299,12 @@ def run(
 
     It logs on standard error, as JSON unless that is a terminal. A second signal stops it at once.
     """
-    from dam import logs, wiring
+    from dam.logs import configure_logging
+    from dam.wiring import deliverer_main
 
-    logs.configure()
+    configure_logging()
     settings = Settings.load()
     if account:
         settings = replace(settings, accounts={**settings.accounts, _ROLE: account})
     played = dry_run_address(settings, _ROLE, account, dry_run, address)
-    ctx.exit(wiring.deliverer(settings, prompt=prompt(), once=once, dry_run=played))
+    ctx.exit(deliverer_main(settings, prompt=prompt(), once=once, dry_run=played))

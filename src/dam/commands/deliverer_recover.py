@@ -150,16 +150,16 @@ class _One:
 
     async def _read(self) -> str:
         """Reads the chain into the new ledger, as the daemon would at its start."""
-        from dam import logs
         from dam.endpoints import Endpoints
         from dam.ledger import Ledger
+        from dam.logs import configure_logging, get_logger
         from dam.market import Market
         from dam.reader import Reader
 
-        logs.configure(level="WARNING")
+        configure_logging(level="WARNING")
         settings, deployment = self.settings, self.settings.deployment
         documents = self.role == "deliverer"
-        log = logs.get("recover")
+        log = get_logger("recover")
         with contextlib.closing(
             Ledger.open(self.path, self.binding, documents=documents)
         ) as ledger:

@@ -44,11 +44,12 @@ def run(
     From block 100 after a purchase on it delivers missing parts, which saves the sale and the
     penalty. It needs the seller's seed (`dam keys new seller`) and catalogue folder.
     """
-    from dam import logs, wiring
+    from dam.logs import configure_logging
+    from dam.wiring import watchdog_main
 
-    logs.configure()
+    configure_logging()
     settings = Settings.load()
     if account:
         settings = replace(settings, accounts={**settings.accounts, _ROLE: account})
     played = dry_run_address(settings, _ROLE, account, dry_run, address)
-    ctx.exit(wiring.watchdog(settings, prompt=prompt(), once=once, dry_run=played))
+    ctx.exit(watchdog_main(settings, prompt=prompt(), once=once, dry_run=played))

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from dam import locks, logs
+from dam import locks
 from dam.catalog_build import BuiltStore
 from dam.errors import ConfigError, LedgerError, RpcError
 from dam.hashing import keccak
 from dam.ledger import Binding, Ledger
+from dam.logs import configure_logging, get_logger
 from dam.pace import Pace
 from dam.service import Stop
 from dam.status import read_status
@@ -308,8 +309,8 @@ def test_no_secret_reaches_the_ledger_file(world: World) -> None:
 
 def test_logs_are_json_lines_off_a_terminal() -> None:
     stream = io.StringIO()
-    logs.configure(stream=stream)
-    logs.get("test").info("ready", digest=b"\x01\x02")
+    configure_logging(stream=stream)
+    get_logger("test").info("ready", digest=b"\x01\x02")
     line = json.loads(stream.getvalue())
     assert line["event"] == "ready"
     assert line["digest"] == "0x0102"
