@@ -30,7 +30,7 @@ from pathlib import Path
 
 from _ground import Town
 
-from dam.hashing import keccak
+from dam.crypto.hashing import keccak
 from dam.logs import configure_logging
 from dam.rpc import RpcRejectedError
 from dam.service import Stop

@@ -46,13 +46,13 @@ from nacl import bindings as sodium
 
 from dam.abi_codec import encode
 from dam.accounts import Signer
-from dam.hashing import copy_id, domain, keccak, part_leaf, sale_of
+from dam.crypto.hashing import copy_id, domain, keccak, part_leaf, sale_of
+from dam.crypto.merkle import MerkleTree
+from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
 from dam.keys import KeyRing
 from dam.ledger import Binding, Ledger
 from dam.logs import configure_logging, get_logger
-from dam.merkle import MerkleTree
 from dam.roles.deliverer import Deliverer
-from dam.sealing import new_secret_key, public_key, seal_part, shared_key
 from dam.sending import Sender, SendPolicy
 from dam.shelf import KeptPart, Scan, Shelf
 from dam.types import (

@@ -23,9 +23,9 @@ from typing import Any
 
 from eth_abi.abi import encode as abi_encode
 
-from dam.hashing import copy_id, escrow_of, keccak, part_leaf, sale_of, terms_leaf
+from dam.crypto.hashing import copy_id, escrow_of, keccak, part_leaf, sale_of, terms_leaf
+from dam.crypto.merkle import MerkleTree
 from dam.market import Market
-from dam.merkle import MerkleTree
 from dam.rpc import JsonRpc
 from dam.testing.nodes import AnvilNode
 from dam.types import (

@@ -32,8 +32,8 @@ import structlog
 
 from dam.abi_codec import market_abi
 from dam.abi_packing import encode_word
+from dam.crypto.hashing import checksum, copy_id
 from dam.endpoints import Endpoints
-from dam.hashing import checksum, copy_id
 from dam.ledger import Binding, Ledger
 from dam.market import Market
 from dam.reader import Reader

@@ -14,11 +14,12 @@ from typing import Any
 
 from nacl.utils import random
 
-from dam import hashing, payload, sealing, sharing, strictjson
+from dam import payload, strictjson
 from dam.catalog import Store, read_store
-from dam.hashing import keccak
+from dam.crypto import hashing, sealing, shamir
+from dam.crypto.hashing import keccak
+from dam.crypto.merkle import MerkleTree
 from dam.ipfs import BlockStore, Cid
-from dam.merkle import MerkleTree
 from dam.types import ZERO_ADDRESS, Address, Deployment, Part, PartLeaf, Terms, Wei
 from demo.goods import Deal
 
@@ -140,7 +141,7 @@ def plain_document(
     )
     # Below p except once in 2^67 runs, and `split` refuses then.
     secret = random(32)
-    shares = sharing.split(
+    shares = shamir.split(
         secret, deal.threshold, deal.parts, [random(32) for _ in range(deal.threshold - 1)]
     )
     sealed, leaves = [], []

@@ -11,7 +11,7 @@ import runpy
 from dataclasses import replace
 from pathlib import Path
 
-import dam.sealing
+import dam.crypto.sealing
 from dam.types import Part
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,13 +30,13 @@ class _AnyDomain(bytes):
 
 
 def _switch_off() -> None:
-    decode = dam.sealing._decode
+    decode = dam.crypto.sealing._decode
 
     def careless(plaintext: bytes) -> Part:
         part = decode(plaintext)
         return replace(part, domain=_AnyDomain(part.domain))
 
-    dam.sealing._decode = careless
+    dam.crypto.sealing._decode = careless
 
 
 if __name__ == "__main__":

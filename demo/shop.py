@@ -11,9 +11,9 @@ from typing import Any
 from dam import keys
 from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.config import Settings
+from dam.crypto.derivation import SellerSeed
 from dam.goods import add_goods
 from dam.listing import Catalogue, Deliverer, Listing
-from dam.seeds import SellerSeed
 from dam.types import ZERO_ADDRESS, Address, Wei
 from demo import trade
 from demo.actors import Actor

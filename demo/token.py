@@ -7,7 +7,7 @@ import json
 import subprocess
 from dataclasses import dataclass
 
-from dam.hashing import parse_address
+from dam.crypto.hashing import parse_address
 from dam.testing.market import transact
 from dam.testing.nodes import NodeFailedError, find_program
 from dam.tokens import balances, selector

@@ -9,9 +9,9 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from dam import hashing, sealing, sharing
 from dam.catalog import Store, read_store
-from dam.hashing import copy_id, item_id, keccak
+from dam.crypto import hashing, sealing, shamir
+from dam.crypto.hashing import copy_id, item_id, keccak
 from dam.payload import open_payload
 from dam.types import CopyId, FragmentDelivered, Purchase, Status, Terms
 from demo import byhand
@@ -133,7 +133,7 @@ def content_key(
         share = sealing.open_fragment(part.fragment, secrets[part.index])
         assert keccak(share) == part.commitment, f"part {part.index} is junk"
         shares[part.index] = share
-    key = sharing.join(dict(list(shares.items())[:threshold]), threshold)
+    key = shamir.join(dict(list(shares.items())[:threshold]), threshold)
     assert keccak(key) == parts[0].secret_hash, "the shares do not add up"
     return key
 

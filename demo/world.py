@@ -23,9 +23,9 @@ from typing import Any, Self
 from eth_account import Account
 
 from dam.accounts import Signer
+from dam.crypto.hashing import keccak
 from dam.deployment import load_deployment
 from dam.errors import ContractReverted
-from dam.hashing import keccak
 from dam.ipfs import BlockStore, open_store
 from dam.market import Market
 from dam.rpc import JsonRpc

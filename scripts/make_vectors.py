@@ -18,9 +18,10 @@ from typing import Any
 
 from nacl import bindings as sodium
 
-from dam import hashing, payload, sealing, seeds, sharing, strictjson
+from dam import payload, strictjson
+from dam.crypto import derivation, hashing, sealing, shamir
+from dam.crypto.merkle import MerkleTree
 from dam.ipfs import Cid
-from dam.merkle import MerkleTree
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -202,7 +203,7 @@ def a_sharing(k: int, n: int) -> dict[str, Any]:
     # The first byte is below 0xff: below p for certain.
     secret = b"\x0f" + fixed(f"secret {k} {n}", 31)
     coefficients = [b"\xf0" + fixed(f"coefficient {i} {k} {n}", 31) for i in range(1, k)]
-    shares = sharing.split(secret, k, n, coefficients)
+    shares = shamir.split(secret, k, n, coefficients)
     return {
         "k": k,
         "n": n,
@@ -215,8 +216,8 @@ def a_sharing(k: int, n: int) -> dict[str, Any]:
 
 
 def seller_seed(copy: int, generation: int, k: int, n: int) -> dict[str, Any]:
-    seed = seeds.SellerSeed(fixed("seller seed"))
-    place = seeds.Place(CHAIN_ID, MARKET, hashing.item_id("codes"), copy, generation)
+    seed = derivation.SellerSeed(fixed("seller seed"))
+    place = derivation.Place(CHAIN_ID, MARKET, hashing.item_id("codes"), copy, generation)
     return {
         "seed": seed.seed,
         **asdict(place),
@@ -230,7 +231,7 @@ def seller_seed(copy: int, generation: int, k: int, n: int) -> dict[str, Any]:
 
 
 def buyer_seed(attempt: int) -> dict[str, Any]:
-    seed = seeds.BuyerSeed(fixed("buyer seed"))
+    seed = derivation.BuyerSeed(fixed("buyer seed"))
     copy_id = hashing.copy_id(SELLER, hashing.item_id("codes"), 5)
     secrets = [seed.part_secret(CHAIN_ID, MARKET, copy_id, attempt, i) for i in range(3)]
     return {
@@ -365,10 +366,10 @@ def stream_payload() -> dict[str, Any]:
 
 def a_store() -> dict[str, Any]:
     """A whole store: one item, 2-of-3, one page; with the keys of its first deliverer."""
-    seed = seeds.SellerSeed(fixed("seller seed"))
+    seed = derivation.SellerSeed(fixed("seller seed"))
     item_id = hashing.item_id("coupon-2026")
     domain = hashing.domain(CHAIN_ID, MARKET, SELLER, item_id, False, 0)
-    place = seeds.Place(CHAIN_ID, MARKET, item_id, 0, 77)
+    place = derivation.Place(CHAIN_ID, MARKET, item_id, 0, 77)
     key, page_secret = seed.content_key(place), fixed("store page")
     shares, leaves, sealed = seed.shares(place, 2, 3), [], []
     for index, share in enumerate(shares):

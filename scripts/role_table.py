@@ -24,8 +24,8 @@ from anvil_market import QUICK_BLOCKS  # noqa: E402
 from reference import Item, Sale  # noqa: E402
 from world import ETHER, GOOD_KEY, PEOPLE, RULES, Bought, World  # noqa: E402
 
-from dam.hashing import keccak, terms_leaf  # noqa: E402
-from dam.merkle import MerkleTree  # noqa: E402
+from dam.crypto.hashing import keccak, terms_leaf  # noqa: E402
+from dam.crypto.merkle import MerkleTree  # noqa: E402
 from dam.testing.nodes import AnvilNode  # noqa: E402
 
 PAGE = ROOT / "docs" / "roles.md"

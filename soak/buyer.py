@@ -11,8 +11,8 @@ from eth_account import Account
 
 from dam.accounts import Signer
 from dam.catalog import Item
+from dam.crypto.hashing import item_id
 from dam.errors import RpcError
-from dam.hashing import item_id
 from dam.transactions import Fees, transaction
 from dam.types import Address
 from demo import byhand

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dam import hashing, sharing
+from dam.crypto import hashing, shamir
 from dam.errors import DamError
 from dam.payload import open_payload
 from dam.rpc import JsonRpc
@@ -374,7 +374,7 @@ async def _rebuild(
 async def _good(
     stage: Stage, publisher: Publisher, buyer: Buyer, sale: Sold, parts: list[Arrived]
 ) -> bool:
-    from dam.sealing import open_fragment
+    from dam.crypto.sealing import open_fragment
 
     item = publisher.versions[sale.digest].store.item(sale.item_id)
     assert item is not None
@@ -382,7 +382,7 @@ async def _good(
         part.index: open_fragment(part.fragment, buyer.secrets[sale.keys[part.index]])
         for part in parts[: sale.threshold]
     }
-    key = sharing.join(shares, sale.threshold)
+    key = shamir.join(shares, sale.threshold)
     copy = sale.copy if sale.stock else 0
     domain = hashing.domain(
         stage.deployment.chain_id,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dam.crypto.hashing import copy_id
 from dam.errors import ContractReverted
-from dam.hashing import copy_id
 from dam.types import Status
 from demo import byhand, trade
 from demo.actors import Actor

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import ContractReverted
-from dam.hashing import escrow_of, sale_of
 from dam.types import Purchase, Status
 from demo import trade
 from demo.cast import Cast

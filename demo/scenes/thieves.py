@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from dam import sealing
+from dam.crypto import sealing
 from dam.keys import load_ring
 from dam.types import Purchase
 from demo import byhand, ledgers, trade

@@ -19,8 +19,8 @@ from importlib.resources import files
 from typing import Any
 
 from dam.abi_packing import BY_HAND, FRAGMENT_PAD, FRAGMENT_TAIL, encode_word
+from dam.crypto.hashing import checksum, keccak
 from dam.errors import ContractReverted, Malformed
-from dam.hashing import checksum, keccak
 from dam.types import FRAGMENT_BYTES, MAX_PARTS, Status, Terms
 
 _WORD = 32

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
-from dam import fields, hashing, strictjson
+from dam import fields, strictjson
+from dam.crypto import hashing
+from dam.crypto.merkle import MerkleTree
+from dam.crypto.sealing import PLAIN_SEALED_BYTES, SEALED_BYTES, check_public_key
 from dam.errors import IpfsError, Malformed
 from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
-from dam.merkle import MerkleTree
 from dam.payload import Payload, payload_from_json
-from dam.sealing import PLAIN_SEALED_BYTES, SEALED_BYTES, check_public_key
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address, Terms, Wei
 
 VERSION = 1

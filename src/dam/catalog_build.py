@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dam import fields, hashing, sealing, strictjson
+from dam import fields, strictjson
 from dam.catalog import VERSION, read_store
+from dam.crypto import hashing, sealing
+from dam.crypto.derivation import SellerSeed
+from dam.crypto.merkle import MerkleTree
 from dam.errors import BlockRefused, Malformed
 from dam.files import write_atomic
 from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
@@ -27,9 +30,7 @@ from dam.listing import (
     copy_parts,
     leaf_hashes,
 )
-from dam.merkle import MerkleTree
 from dam.payload import payload_to_json
-from dam.seeds import SellerSeed
 from dam.types import ZERO32, Address, Part, Terms
 
 PAGE_BYTES = BLOCK_BYTES * 7 // 8

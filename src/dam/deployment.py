@@ -23,8 +23,8 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, Malformed
-from dam.hashing import parse_address
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
 
 _VERSION = 1

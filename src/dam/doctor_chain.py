@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from dam.amounts import format_about, format_amount
 from dam.config import Settings
+from dam.crypto.hashing import parse_address
 from dam.doctor import Examination, Finding, fail, ok, warn
 from dam.errors import ConfigError, RpcError
-from dam.hashing import parse_address
 from dam.history import History, candidates, read_history
 from dam.market import Market
 from dam.rpc import JsonRpc, RpcRangeError, RpcTooLargeError, RpcUnavailableError, quantity

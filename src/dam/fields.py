@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
+from dam.crypto.hashing import parse_address
 from dam.errors import BlockRefused, Malformed
-from dam.hashing import parse_address
 from dam.ipfs import Cid, Codec
 from dam.types import MAX_AMOUNT, Address
 

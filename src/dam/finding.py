@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from dam import hashing, sealing, sharing
 from dam.catalog import Item, Section
+from dam.crypto import hashing, sealing, shamir
 from dam.errors import Malformed, NotForMe, Refused
 from dam.keys import KeyPair, KeyRing
 from dam.types import Address, Part, PartLeaf
@@ -147,7 +147,7 @@ def open_found(
         raise Refused("domain-mismatch", f"{where} lists a part that was sealed for another")
     if part.index >= terms.parts:
         raise Refused("index-beyond-parts", f"{where}: index {part.index} of {terms.parts}")
-    if not sharing.is_element(part.share):
+    if not shamir.is_element(part.share):
         raise Refused("share-out-of-range", f"{where}: the share is not below 2^256 - 189")
     leaf = PartLeaf(
         copy=found.copy,

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dam import payload
+from dam.crypto.derivation import Place, SellerSeed, new_generation
 from dam.errors import Malformed
 from dam.ipfs import BlockStore
 from dam.listing import Deliverer, Listing, Lot
 from dam.payload import Payload
-from dam.seeds import Place, SellerSeed, new_generation
 
 Good = bytes | Path
 """What is sold: the bytes themselves, or a file."""

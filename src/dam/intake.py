@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 from dam.abi_codec import decode_event, decode_terms, market_abi
 from dam.abi_packing import FRAGMENT_PAD, FRAGMENT_TAIL
+from dam.crypto.hashing import checksum, copy_id, keccak
 from dam.errors import Malformed
-from dam.hashing import checksum, copy_id, keccak
 from dam.records import dump_terms
 from dam.rows import Rows
 from dam.rpc import RawLog, RpcBadReplyError, hex_data, quantity

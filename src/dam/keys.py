@@ -25,10 +25,10 @@ from nacl.exceptions import CryptoError
 from nacl.utils import random
 
 from dam import fields, strictjson
+from dam.crypto.derivation import new_seed
+from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import KeyFileError, Malformed
 from dam.files import write_atomic
-from dam.sealing import new_secret_key, public_key
-from dam.seeds import new_seed
 
 Kind = Literal["deliverer-keys", "seller-seed", "buyer-seed"]
 SeedKind = Literal["seller-seed", "buyer-seed"]

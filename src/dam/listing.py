@@ -18,14 +18,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dam import fields, hashing, strictjson
+from dam import fields, strictjson
 from dam.catalog import MAX_SUPPLY, check_terms
+from dam.crypto import hashing
+from dam.crypto.derivation import Place, SellerSeed
+from dam.crypto.merkle import MerkleTree
+from dam.crypto.sealing import check_public_key
 from dam.errors import Malformed, Permanent
 from dam.files import write_atomic
-from dam.merkle import MerkleTree
 from dam.payload import Payload, payload_from_json, payload_to_json
-from dam.sealing import check_public_key
-from dam.seeds import Place, SellerSeed
 from dam.types import MAX_PARTS, ZERO32, ZERO_ADDRESS, Address, PartLeaf, Terms, Wei
 
 _MAX_COPIES = 1_000_000

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dam.abi_codec import decode_result, decode_revert, encode
+from dam.crypto.hashing import keccak
 from dam.errors import ConfigError, ContractReverted, Malformed
-from dam.hashing import keccak
 from dam.intake import KEPT_TOPICS, Intake, Placed, place, records
 from dam.rows import Rows, rows_of
 from dam.rpc import (
@@ -427,8 +427,8 @@ class Market:
     async def store(self, seller: Address, *, block: int | str = "latest") -> tuple[bytes, bytes]:
         """Digest and catalogue commitment of a seller's store; zeros where there is none.
 
-        `dam.hashing.catalogue_commitment` checks a root against it; the root itself stands in the
-        store's last `StoreVersion`.
+        `dam.crypto.hashing.catalogue_commitment` checks a root against it; the root itself stands
+        in the store's last `StoreVersion`.
         """
         digest, catalogue = await self.call("stores", seller, block=block)
         return digest, catalogue

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from dam.abi_packing import FRAGMENT_PAD, FRAGMENT_TAIL
-from dam.hashing import keccak
+from dam.crypto.hashing import keccak
 from dam.rows import unsigned
 from dam.types import ZERO_ADDRESS, Address, Part, Terms
 

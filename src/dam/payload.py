@@ -24,9 +24,9 @@ from nacl.exceptions import CryptoError
 from nacl.utils import random
 
 from dam import fields, files
+from dam.crypto.shamir import is_element
 from dam.errors import Malformed
 from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
-from dam.sharing import is_element
 
 NONCE_BYTES = 24
 HEADER_BYTES = 24

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from eth_abi.abi import decode as abi_decode
 
-from dam.hashing import checksum, keccak
+from dam.crypto.hashing import checksum, keccak
 from dam.rpc import JsonRpc
 from dam.tokens import decode_text, selector, views
 from dam.types import Address

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from dam import fields, strictjson
+from dam.crypto.derivation import BuyerSeed
+from dam.crypto.sealing import public_key
 from dam.errors import Malformed, Permanent
 from dam.files import write_atomic
 from dam.payload import Payload, payload_from_json, payload_to_json
-from dam.sealing import public_key
-from dam.seeds import BuyerSeed
 from dam.types import MAX_PARTS, Address, CopyId, Deployment, Purchase
 
 _KEYS = (

@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dam import migrations
+from dam.crypto.hashing import copy_id
 from dam.errors import LedgerError
-from dam.hashing import copy_id
 from dam.ledger import Binding, Ledger
 from dam.rows import unsigned
 from dam.types import Address

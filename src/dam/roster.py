@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dam.amounts import format_amount
+from dam.crypto.sealing import check_public_key
 from dam.errors import Malformed, Permanent
 from dam.listing import Deliverer
-from dam.sealing import check_public_key
 from dam.tallies import PostedTerms
 from dam.types import (
     Address,

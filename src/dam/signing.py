@@ -11,8 +11,8 @@ from typing import Any
 
 from coincurve import PrivateKey
 
+from dam.crypto.hashing import keccak
 from dam.errors import Malformed
-from dam.hashing import keccak
 
 _TYPE = b"\x02"
 _LIST = 0xC0

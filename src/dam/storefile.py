@@ -42,8 +42,8 @@ from typing import Any, TypeVar
 from dam import fields
 from dam.amounts import parse_amount
 from dam.catalog import MAX_SUPPLY
+from dam.crypto.hashing import parse_address
 from dam.errors import Malformed, Permanent
-from dam.hashing import parse_address
 from dam.payload import CHUNK_BYTES, INLINE_MAX, MAX_CHUNKS
 from dam.tokens import MAX_DECIMALS, NATIVE, Token, Tokens
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address

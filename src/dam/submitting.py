@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dam import refusals
+from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, RpcError
 from dam.fees import Price, SendPolicy, SendStats
-from dam.hashing import keccak
 from dam.ledger import Ledger
 from dam.logs import Log
 from dam.market import revert_of

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dam.amounts import UNITS, format_amount, format_units, parse_amount, parse_units
+from dam.crypto.hashing import keccak
 from dam.errors import Malformed, Permanent, RpcError
-from dam.hashing import keccak
 from dam.rpc import JsonRpc, hex_data
 from dam.types import ZERO_ADDRESS, Address
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dam import refusals
+from dam.crypto.hashing import escrow_of, keccak, sale_of
 from dam.errors import ContractReverted, RpcError
-from dam.hashing import escrow_of, keccak, sale_of
 from dam.ledger import Ledger
 from dam.market import revert_of
 from dam.outbox import Job

@@ -19,6 +19,7 @@ from functools import partial
 
 from dam.accounts import load_account
 from dam.config import Settings
+from dam.crypto.derivation import SellerSeed
 from dam.errors import ConfigError, DamError, KeyFileError, LedgerUnusableError
 from dam.foundation import Checkpoint, Foundation
 from dam.ipfs import open_store
@@ -30,7 +31,6 @@ from dam.market import Market
 from dam.metrics import CountedStore
 from dam.roles.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
-from dam.seeds import SellerSeed
 from dam.service import Stop
 from dam.stores import StoreKeeper, StorePolicy
 from dam.supervision import Supervision

@@ -15,8 +15,16 @@ import pytest
 from ape.exceptions import ContractLogicError, CustomError
 from eth_abi.abi import decode
 
-from dam.hashing import copy_id, escrow_hash, item_id, keccak, keys_hash, part_leaf, terms_leaf
-from dam.merkle import MerkleTree
+from dam.crypto.hashing import (
+    copy_id,
+    escrow_hash,
+    item_id,
+    keccak,
+    keys_hash,
+    part_leaf,
+    terms_leaf,
+)
+from dam.crypto.merkle import MerkleTree
 from dam.types import (
     ZERO_ADDRESS,
     Address,

@@ -5,7 +5,7 @@ from dataclasses import astuple, replace
 import pytest
 from eth_abi.abi import encode
 
-from dam.hashing import copy_id, keccak, sale_hash
+from dam.crypto.hashing import copy_id, keccak, sale_hash
 from dam.types import ZERO_ADDRESS, Status
 
 ETHER = 10**18

@@ -4,7 +4,7 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from dam.hashing import keccak
+from dam.crypto.hashing import keccak
 from dam.types import ZERO_ADDRESS, Status
 
 ETHER = 10**18

@@ -5,8 +5,8 @@ from dataclasses import astuple, replace
 import pytest
 from eth_abi.abi import encode
 
-from dam.hashing import keccak, part_leaf
-from dam.merkle import MerkleTree
+from dam.crypto.hashing import keccak, part_leaf
+from dam.crypto.merkle import MerkleTree
 from dam.types import ZERO_ADDRESS, PartLeaf, Status
 
 ETHER = 10**18

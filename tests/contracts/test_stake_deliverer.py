@@ -2,7 +2,7 @@
 
 import pytest
 
-from dam.hashing import keccak
+from dam.crypto.hashing import keccak
 from dam.types import ZERO_ADDRESS
 
 ETHER = 10**18

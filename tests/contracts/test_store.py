@@ -1,6 +1,6 @@
 """createStore, updateStore: see test_store.tree."""
 
-from dam.hashing import keccak
+from dam.crypto.hashing import keccak
 
 ETHER = 10**18
 MIN = 2 * ETHER

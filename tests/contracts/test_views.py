@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from dam.hashing import keccak, sale_hash
+from dam.crypto.hashing import keccak, sale_hash
 from dam.types import ZERO_ADDRESS
 
 ETHER = 10**18

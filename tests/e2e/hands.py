@@ -10,10 +10,10 @@ import pytest
 
 from dam import keys
 from dam.config import key_paths
-from dam.hashing import part_leaf, sale_of
+from dam.crypto.derivation import SellerSeed
+from dam.crypto.hashing import part_leaf, sale_of
+from dam.crypto.sealing import seal_fragment
 from dam.listing import Catalogue, leaf_and_share, parts_tree
-from dam.sealing import seal_fragment
-from dam.seeds import SellerSeed
 from dam.types import CopyId, Delivery
 from demo import trade
 from demo.actors import Actor

@@ -46,8 +46,8 @@ import dam
 from dam.abi_codec import market_abi
 from dam.accounts import Signer, load_account
 from dam.config import Settings
+from dam.crypto.hashing import checksum, keccak
 from dam.deployment import save_deployment
-from dam.hashing import checksum, keccak
 from dam.keys import KeyRing, load_ring
 from dam.listing import copy_parts
 from dam.logs import configure_logging, get_logger

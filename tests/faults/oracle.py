@@ -15,8 +15,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from dam.hashing import keccak
-from dam.sealing import open_fragment
+from dam.crypto.hashing import keccak
+from dam.crypto.sealing import open_fragment
 from dam.types import FragmentDelivered
 from demo.trade import Bought
 from tests.faults.ground import Deliverer, Ground, Process, parts_in

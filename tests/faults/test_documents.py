@@ -12,7 +12,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from dam.hashing import item_id
+from dam.crypto.hashing import item_id
 from dam.types import Terms, Wei
 from tests.faults.ground import Deliverer, Ground
 from tests.faults.oracle import oracle

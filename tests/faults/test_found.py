@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dam.hashing import keccak
+from dam.crypto.hashing import keccak
 from tests.faults import ipfs_proxy, rpc_proxy
 from tests.faults.ground import Ground
 from tests.faults.ipfs_proxy import IpfsProxy

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from dam import hashing, sealing
 from dam.catalog import Limits
+from dam.crypto import hashing, sealing
+from dam.crypto.merkle import MerkleTree
 from dam.errors import ContractReverted
-from dam.merkle import MerkleTree
 from dam.payload import encrypt_inline, payload_to_json
 from dam.types import ZERO_ADDRESS, Terms, Wei
 from demo import byhand
@@ -66,7 +66,8 @@ PARTS = {"a byte too many": "00", "ten thousand bytes": "00" * 10_000}
     72,
     "low-order, off-curve or oversized",
     by="K",
-    breaks='src/dam/sealing.py:raise Malformed(f"the X25519 key 0x{key.hex()} is of low order")',
+    breaks="src/dam/crypto/sealing.py:"
+    'raise Malformed(f"the X25519 key 0x{key.hex()} is of low order")',
 )
 async def test_f72_keys_and_parts_of_the_wrong_kind(ground: Ground, injected: Injected) -> None:
     daemon = await ground.deliverer().start()
@@ -243,7 +244,7 @@ async def test_f74_ten_thousand_parts(ground: Ground, injected: Injected) -> Non
     75,
     "bad buyer key",
     by="P",
-    breaks="src/dam/sealing.py:check_public_key(buyer_key)",
+    breaks="src/dam/crypto/sealing.py:check_public_key(buyer_key)",
 )
 async def test_f75_buyer_keys_that_nobody_should_seal_to(
     ground: Ground, proxy: RpcProxy, injected: Injected

@@ -11,10 +11,10 @@ from eth_account import Account
 
 from dam.accounts import Signer
 from dam.config import Settings
-from dam.hashing import keccak
+from dam.crypto.hashing import keccak
+from dam.crypto.sealing import open_fragment
 from dam.keys import KeyRing
 from dam.logs import get_logger
-from dam.sealing import open_fragment
 from dam.types import FALLBACK_BLOCKS
 from dam.wiring import _reported, run_watchdog
 from demo.trade import Bought

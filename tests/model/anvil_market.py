@@ -18,7 +18,7 @@ from typing import Any
 
 from eth_abi.abi import decode, encode
 
-from dam.hashing import keccak
+from dam.crypto.hashing import keccak
 from dam.testing.nodes import AnvilNode, find_program
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,8 +8,8 @@ from typing import Any
 from reference import FALLBACK, Item, Sale
 from world import ETHER, GOOD_KEY, Bought, World
 
-from dam.hashing import keccak, terms_leaf
-from dam.merkle import MerkleTree
+from dam.crypto.hashing import keccak, terms_leaf
+from dam.crypto.merkle import MerkleTree
 
 BOND = 5
 PRICE = 100

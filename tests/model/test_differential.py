@@ -46,8 +46,8 @@ from world import (
     World,
 )
 
-from dam.hashing import keccak, sale_hash, terms_leaf
-from dam.merkle import MerkleTree
+from dam.crypto.hashing import keccak, sale_hash, terms_leaf
+from dam.crypto.merkle import MerkleTree
 
 STATUS = ("None", "Purchased", "Complete", "Disputed", "Settled", "Refunded", "Resolved")
 DELIVERY_ERRORS = {

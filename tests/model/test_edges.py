@@ -9,7 +9,7 @@ import pytest
 from cases import BOND, PRICE, Case, sell
 from world import RULES, World
 
-from dam.hashing import keccak
+from dam.crypto.hashing import keccak
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 from world import ETHER, World
 
-from dam.hashing import keccak
+from dam.crypto.hashing import keccak
 
 
 def nothing(param: dict[str, Any]) -> Any:

@@ -9,8 +9,8 @@ import pytest
 from reference import Item, Sale
 from world import ETHER, GOOD_KEY, RULES, World
 
-from dam.hashing import keccak, terms_leaf
-from dam.merkle import MerkleTree
+from dam.crypto.hashing import keccak, terms_leaf
+from dam.crypto.merkle import MerkleTree
 from dam.types import ZERO_ADDRESS
 
 STAKE = ETHER // 10

@@ -17,8 +17,8 @@ import pytest
 from reference import Item, Sale
 from world import ETHER, GOOD_KEY, RULES, Bought, World
 
-from dam.hashing import keccak, terms_leaf
-from dam.merkle import MerkleTree
+from dam.crypto.hashing import keccak, terms_leaf
+from dam.crypto.merkle import MerkleTree
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "money.md"
 ENDS = (

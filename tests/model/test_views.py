@@ -9,9 +9,9 @@ from eth_abi.abi import decode, encode
 from reference import Item, Sale
 from world import ETHER, GOOD_KEY, RULES, World
 
-from dam.hashing import keccak, terms_leaf
+from dam.crypto.hashing import keccak, terms_leaf
+from dam.crypto.merkle import MerkleTree
 from dam.ipfs import Cid
-from dam.merkle import MerkleTree
 from dam.types import ZERO_ADDRESS
 
 TYPES = ["(uint64,uint64,uint64,uint64,uint64,uint64)", "address", "uint256", "uint256"]

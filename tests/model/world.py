@@ -10,8 +10,8 @@ from eth_abi.abi import encode
 from reference import Item, Sale
 from reference_stakes import Rules
 
-from dam.hashing import copy_id, escrow_hash, item_id, keccak, keys_hash, part_leaf
-from dam.merkle import MerkleTree
+from dam.crypto.hashing import copy_id, escrow_hash, item_id, keccak, keys_hash, part_leaf
+from dam.crypto.merkle import MerkleTree
 from dam.testing.nodes import AnvilNode
 from dam.types import ZERO_ADDRESS, Delivery, Escrow, PartLeaf, Terms
 from dam.types import Sale as SaleRecord

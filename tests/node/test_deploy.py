@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dam.crypto.hashing import keccak
 from dam.deployment import load_deployment
-from dam.hashing import keccak
 from dam.market import Market
 from dam.rpc import JsonRpc
 from dam.testing.nodes import AnvilNode

@@ -11,9 +11,9 @@ import pytest
 import structlog
 
 from dam.abi_codec import encode, market_abi
+from dam.crypto.hashing import copy_id, keccak, parse_address
 from dam.endpoints import DisagreementError, Endpoints
 from dam.errors import ConfigError, Retryable
-from dam.hashing import copy_id, keccak, parse_address
 from dam.ledger import Binding, Ledger
 from dam.market import Market
 from dam.reader import Reader

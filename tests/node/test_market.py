@@ -11,8 +11,7 @@ import pytest
 from nacl.public import PrivateKey
 
 from dam.abi_codec import encode, market_abi
-from dam.errors import ConfigError, ContractReverted, RpcError
-from dam.hashing import (
+from dam.crypto.hashing import (
     catalogue_commitment,
     copy_id,
     escrow_of,
@@ -24,8 +23,9 @@ from dam.hashing import (
     sale_of,
     terms_leaf,
 )
+from dam.crypto.merkle import MerkleTree
+from dam.errors import ConfigError, ContractReverted, RpcError
 from dam.market import BlockUnknownError, Market
-from dam.merkle import MerkleTree
 from dam.rpc import JsonRpc, RpcBadReplyError, RpcRangeError
 from dam.testing.market import deploy_market, transact
 from dam.testing.nodes import AnvilNode, NodeFailedError

@@ -24,8 +24,8 @@ from eth_account import Account
 from dam import doctor, locks
 from dam.abi_codec import encode
 from dam.cli import main
+from dam.crypto.hashing import parse_address
 from dam.deployment import load_deployment, save_deployment
-from dam.hashing import parse_address
 from dam.keys import load_ring, new_ring, rotate_ring
 from dam.ledger import Binding, Ledger
 from dam.testing.market import SHORT_WINDOWS, deploy_market, transact

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dam.crypto.hashing import keccak
 from dam.fees import SendPolicy
-from dam.hashing import keccak
 from dam.profit import gas_of
 from dam.service import Stop
 

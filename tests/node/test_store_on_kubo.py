@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from dam.catalog_build import build_store, publish_store
+from dam.crypto.derivation import SellerSeed, new_seed
+from dam.crypto.hashing import checksum
 from dam.errors import IpfsError
 from dam.goods import add_goods
-from dam.hashing import checksum
 from dam.ipfs import BlockStore, open_store
 from dam.keys import KeyRing
 from dam.listing import Catalogue, Deliverer, Listing
-from dam.seeds import SellerSeed, new_seed
 from dam.testing.nodes import KuboNode
 from dam.types import Wei
 

@@ -15,8 +15,8 @@ from dam.abi_codec import (
     encode,
     market_abi,
 )
+from dam.crypto.hashing import checksum, keccak
 from dam.errors import Malformed
-from dam.hashing import checksum, keccak
 from dam.types import Address, Delivery, Escrow, Sale, Terms, Wei
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,9 +11,10 @@ from urllib.parse import unquote
 import click
 import pytest
 
-from dam import config, payload, sealing
+from dam import config, payload
 from dam.catalog import Limits
-from dam.hashing import keccak
+from dam.crypto import sealing
+from dam.crypto.hashing import keccak
 from dam.ipfs import BLOCK_BYTES, Cid
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from eth_abi.abi import encode as abi_encode
 
 from dam import intake as intake_module
 from dam.abi_codec import Entry, market_abi
-from dam.hashing import checksum, copy_id
+from dam.crypto.hashing import checksum, copy_id
 from dam.intake import KEPT_TOPICS, Intake, place, records
 from dam.market import Market
 from dam.rows import rows_of, unsigned

@@ -17,8 +17,8 @@ import click
 
 from dam.amounts import format_about, format_amount, parse_amount
 from dam.config import Settings
+from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
-from dam.hashing import parse_address
 from dam.ipfs import BlockStore, open_store
 from dam.keys import find_passphrase
 from dam.market import Market

@@ -29,8 +29,8 @@ from dam.commands.evidence import evidence_command, evidence_options, publish_ev
 from dam.commands.opening import open_good, restore_record, wait
 from dam.commands.sales import close, doable, find_sale, sale_json, sale_tokens, state_text
 from dam.config import Settings
+from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import ConfigError, KeyFileError, Permanent
-from dam.hashing import escrow_of, sale_of
 from dam.history import History, read_history
 from dam.purchases import Record, Records, find_attempt, record_of, unpaid
 from dam.salebook import SaleRecord

@@ -30,6 +30,9 @@ from dam.commands.base import (
 )
 from dam.commands.paying import Payment, allow, arguments, look
 from dam.config import Settings
+from dam.crypto.derivation import BuyerSeed
+from dam.crypto.hashing import catalogue_commitment
+from dam.crypto.hashing import copy_id as hash_copy
 from dam.errors import (
     BlockRefused,
     ContractReverted,
@@ -38,8 +41,6 @@ from dam.errors import (
     Malformed,
     Permanent,
 )
-from dam.hashing import catalogue_commitment
-from dam.hashing import copy_id as hash_copy
 from dam.history import History, read_history
 from dam.ipfs import Cid
 from dam.keys import load_seed
@@ -47,7 +48,6 @@ from dam.permits import Permit
 from dam.purchases import Record, Records, unpaid
 from dam.roles import buyer as role
 from dam.rpc import RpcRejectedError
-from dam.seeds import BuyerSeed
 from dam.tallies import ArbiterRecord, Rating, arbiter_record, bound_stake, ratings
 from dam.tokens import Tokens, read_tokens
 from dam.transactions import estimate_gas, suggest_fees

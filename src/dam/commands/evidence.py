@@ -23,9 +23,9 @@ from dam.commands.base import (
 )
 from dam.commands.sales import find_sale, state_text
 from dam.config import Settings
+from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import Permanent
 from dam.fields import title
-from dam.hashing import escrow_of, sale_of
 from dam.history import read_history
 from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
 from dam.tallies import stars_of

@@ -28,13 +28,13 @@ from dam.commands.base import (
 from dam.commands.buying import open_seed
 from dam.commands.sales import doable, match_id
 from dam.config import Settings
+from dam.crypto.derivation import BuyerSeed
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent, Retryable
 from dam.history import History, read_history
 from dam.payload import InlinePayload, Payload, open_payload, save_payload
 from dam.purchases import Record, Records, find_attempt, record_of
 from dam.roles import buyer as role
 from dam.salebook import SaleRecord
-from dam.seeds import BuyerSeed
 from dam.types import ZERO_ADDRESS, CopyId, FragmentDelivered, Status, Windows
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dam.commands.base import Session, hexed
+from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import Permanent
-from dam.hashing import escrow_of, sale_of
 from dam.history import History
 from dam.salebook import Action, SaleRecord
 from dam.tokens import Tokens, read_tokens

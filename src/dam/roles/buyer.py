@@ -13,16 +13,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from dam import sharing
 from dam.catalog import Item, Store, read_store
+from dam.crypto import shamir
+from dam.crypto.derivation import BuyerSeed
+from dam.crypto.hashing import copy_id as hash_copy
+from dam.crypto.hashing import domain, item_id, keccak
+from dam.crypto.sealing import open_fragment
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
-from dam.hashing import copy_id as hash_copy
-from dam.hashing import domain, item_id, keccak
 from dam.ipfs import BlockStore
 from dam.payload import Payload, StreamPayload
 from dam.purchases import Record, one_time_keys
-from dam.sealing import open_fragment
-from dam.seeds import BuyerSeed
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -231,7 +231,7 @@ def sift(
             continue
         if keccak(share) != fragment.commitment:
             junk.append(Junk(fragment, "it opens to something else than the part committed to"))
-        elif not sharing.is_element(share):
+        elif not shamir.is_element(share):
             junk.append(Junk(fragment, "its share is out of range (the seller's fault)"))
         else:
             place = (fragment.index, share, fragment.secret_hash)
@@ -264,7 +264,7 @@ def recover(sifted: Sifted, threshold: int) -> ContentKey | None:
     for secret_hash, group in groups.items():
         for combination in itertools.islice(_combinations(group, threshold), _MAX_JOINS):
             tried = True
-            key = sharing.join({s.fragment.index: s.share for s in combination}, threshold)
+            key = shamir.join({s.fragment.index: s.share for s in combination}, threshold)
             if keccak(key) == secret_hash:
                 return ContentKey(key, tuple(s.fragment for s in combination))
     if tried or len(sifted.indices) >= threshold:

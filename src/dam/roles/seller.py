@@ -19,15 +19,15 @@ from pathlib import Path
 
 from dam.amounts import format_amount
 from dam.catalog_build import BuiltStore, build_store, publish_store
+from dam.crypto.derivation import SellerSeed
+from dam.crypto.hashing import item_id
 from dam.errors import Permanent
 from dam.goods import Good, add_goods, assign_anew
-from dam.hashing import item_id
 from dam.ipfs import BlockStore
 from dam.listing import Catalogue, Deliverer, Listing, check_same_store
 from dam.payload import INLINE_MAX, InlinePayload, decrypt_inline
 from dam.roster import Candidate, named, pick
 from dam.salebook import SaleBook
-from dam.seeds import SellerSeed
 from dam.storefile import ItemDraft, StoreDraft
 from dam.types import Address, Deployment, Wei, Windows
 

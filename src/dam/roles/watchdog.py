@@ -13,15 +13,15 @@ import asyncio
 import sqlite3
 from typing import Protocol
 
+from dam.crypto.derivation import SellerSeed
+from dam.crypto.hashing import part_leaf, sale_of
+from dam.crypto.merkle import MerkleTree
+from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent, Refused, Retryable, of_the_host
-from dam.hashing import part_leaf, sale_of
 from dam.ledger import Ledger, SaleRow
 from dam.listing import Catalogue, Listing, copy_parts, parts_tree
 from dam.logs import Log
-from dam.merkle import MerkleTree
 from dam.outbox import Outbox
-from dam.sealing import seal_fragment
-from dam.seeds import SellerSeed
 from dam.shelf import Shelf
 from dam.types import FALLBACK_BLOCKS, Address, BlockRef, CopyId, Delivery, Deployment
 

@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from dam.hashing import keccak, parse_address
+from dam.crypto.hashing import keccak, parse_address
 from dam.testing.nodes import AnvilNode, NodeFailedError, find_program
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
 

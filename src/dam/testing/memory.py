@@ -18,8 +18,8 @@ from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 
 from dam.abi_codec import encode, market_abi
+from dam.crypto.hashing import checksum, copy_id, keccak
 from dam.errors import ContractReverted
-from dam.hashing import checksum, copy_id, keccak
 from dam.market import BlockUnknownError, DelivererInfo, LogPage
 from dam.rpc import RpcRejectedError
 from dam.testing.rules import NOWHERE, Rules

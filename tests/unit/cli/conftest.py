@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dam.hashing import checksum, copy_id, keccak
+from dam.crypto.hashing import checksum, copy_id, keccak
 from dam.types import (
     ZERO_ADDRESS,
     Address,

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from dam import sharing
 from dam.catalog import Item
 from dam.commands.buying import _check_undecided
+from dam.crypto import shamir
+from dam.crypto.derivation import BuyerSeed, new_seed
+from dam.crypto.hashing import keccak
+from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent
-from dam.hashing import keccak
 from dam.history import History
 from dam.payload import InlinePayload
 from dam.purchases import (
@@ -29,8 +31,6 @@ from dam.purchases import (
 )
 from dam.roles import buyer as role
 from dam.salebook import SaleBook
-from dam.sealing import seal_fragment
-from dam.seeds import BuyerSeed, new_seed
 from dam.types import (
     ZERO_ADDRESS,
     Deployment,
@@ -41,7 +41,7 @@ from dam.types import (
 
 K, N = 3, 5
 SECRET = keccak(b"content key")
-SHARES = sharing.split(SECRET, K, N, [keccak(b"1"), keccak(b"2")])
+SHARES = shamir.split(SECRET, K, N, [keccak(b"1"), keccak(b"2")])
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from dam.cli import explained, main
 from dam.commands import sales
 from dam.commands.base import agree, plain, table
 from dam.config import key_paths
+from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Malformed, Permanent
-from dam.hashing import keccak
 from dam.keys import load_ring, load_seed
 from dam.roles.arbiter import ruling_amount
 from dam.types import CopyId

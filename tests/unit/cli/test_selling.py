@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from dam.catalog import read_store
+from dam.crypto.derivation import SellerSeed, new_seed
+from dam.crypto.hashing import copy_id, item_id
+from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import Permanent
-from dam.hashing import copy_id, item_id
 from dam.ipfs import BlockStore, open_store
 from dam.listing import Catalogue
 from dam.payload import InlinePayload, decrypt_inline, open_payload
 from dam.roles import seller as role
 from dam.roster import Candidate, Registration
 from dam.salebook import SaleBook
-from dam.sealing import new_secret_key, public_key
-from dam.seeds import SellerSeed, new_seed
 from dam.storefile import ItemDraft, StoreDraft
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei
 

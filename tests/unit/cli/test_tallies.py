@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import Permanent
 from dam.roster import Candidate, Registration, named, pick
 from dam.salebook import SaleBook
-from dam.sealing import new_secret_key, public_key
 from dam.tallies import (
     PostedTerms,
     Rating,

@@ -14,8 +14,8 @@ from eth_account.messages import encode_typed_data
 from dam.abi_codec import decode_event, encode, market_abi
 from dam.accounts import Signer
 from dam.commands.paying import Payment, arguments, look
+from dam.crypto.hashing import escrow_of, keccak, sale_of
 from dam.errors import Malformed, Permanent, RpcError
-from dam.hashing import escrow_of, keccak, sale_of
 from dam.permits import NoPermit, domain_separator, make_permit
 from dam.roles.arbiter import ruling_amount
 from dam.storefile import Faults, read_store_file

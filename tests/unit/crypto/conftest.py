@@ -12,11 +12,11 @@ from hypothesis import settings
 from dam import catalog, finding
 from dam.catalog import Item, Limits, Store
 from dam.catalog_build import BuiltStore, build_store, publish_store
+from dam.crypto.derivation import SellerSeed, new_seed
+from dam.crypto.hashing import checksum
 from dam.goods import Good, add_goods
-from dam.hashing import checksum
 from dam.keys import KeyRing
 from dam.listing import Catalogue, Deliverer, Listing
-from dam.seeds import SellerSeed, new_seed
 from dam.testing.blocks import MemoryStore
 from dam.types import Address, Wei
 

@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from dam import catalog_build, hashing, listing, payload, sharing
+from dam import catalog_build, listing, payload
 from dam.catalog import Limits
 from dam.catalog_build import build_store, publish_store
+from dam.crypto import hashing, shamir
+from dam.crypto.derivation import SellerSeed
+from dam.crypto.hashing import checksum
 from dam.errors import IpfsError, Malformed, Permanent
 from dam.goods import add_goods, assign_anew
-from dam.hashing import checksum
 from dam.ipfs import BLOCK_BYTES, Cid
 from dam.listing import Catalogue, Deliverer, Lot
-from dam.seeds import SellerSeed
 from dam.types import ZERO_ADDRESS, Wei
 
 
@@ -42,7 +43,7 @@ async def recover(shop: Any, name: str, number: int, store: Any) -> bytes:
                 secret_hash = opened.leaf.secret_hash
     assert len(shares) == item.terms.parts
     chosen = dict(random.sample(sorted(shares.items()), item.terms.threshold))
-    key = sharing.join(chosen, item.terms.threshold)
+    key = shamir.join(chosen, item.terms.threshold)
     assert hashing.keccak(key) == secret_hash
     domain = hashing.domain(
         store.chain_id, store.market, store.seller, item.terms.item_id, item.terms.stock, number

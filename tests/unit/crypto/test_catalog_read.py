@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from dam import hashing, payload, sealing, strictjson
+from dam import payload, strictjson
 from dam.catalog import Limits
+from dam.crypto import hashing, sealing
+from dam.crypto.hashing import checksum
+from dam.crypto.merkle import MerkleTree, verify
 from dam.errors import BlockMismatch, BlockRefused, IpfsError, Malformed
-from dam.hashing import checksum
 from dam.ipfs import Cid
-from dam.merkle import MerkleTree, verify
 from dam.testing.blocks import MemoryStore
 from dam.types import ZERO32, ZERO_ADDRESS, Part, Terms, Wei
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from dam import finding, hashing, sealing, sharing
+from dam import finding
 from dam.catalog import Item, Section
+from dam.crypto import hashing, sealing, shamir
+from dam.crypto.hashing import checksum
+from dam.crypto.merkle import MerkleTree, verify
 from dam.errors import NotForMe, Refused
-from dam.hashing import checksum
 from dam.keys import KeyRing
-from dam.merkle import MerkleTree, verify
 from dam.types import Part, PartLeaf
 
 
@@ -45,7 +46,7 @@ async def test_every_deliverer_finds_its_own_part(shop) -> None:
         assert opened.leaf.commitment == hashing.keccak(opened.part.share)
         shares[opened.part.index] = opened.part.share
         assert finding.reopen(found.sealed, found.sealing_key, daemon.ring) == opened.part
-    key = sharing.join(shares, 2)
+    key = shamir.join(shares, 2)
     assert hashing.keccak(key) == opened.leaf.secret_hash
     for daemon in shop.daemons[3:]:
         assert daemon.find(item, shop.address) == []
@@ -184,7 +185,7 @@ async def test_a_seller_who_seals_garbage(shop) -> None:
         ],
         "index-beyond-parts": [replace(part, index=3), replace(part, index=255)],
         "share-out-of-range": [
-            replace(part, share=sharing.PRIME.to_bytes(32, "big")),
+            replace(part, share=shamir.PRIME.to_bytes(32, "big")),
             replace(part, share=b"\xff" * 32),
         ],
         "domain-mismatch": [replace(part, domain=bytes(32))],

@@ -12,7 +12,7 @@ from eth_utils import to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dam import hashing
+from dam.crypto import hashing
 from dam.errors import Malformed
 from dam.types import (
     ZERO_ADDRESS,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dam import keys, sealing
+from dam import keys
+from dam.crypto import sealing
 from dam.errors import KeyFileError
 from dam.files import write_atomic
 

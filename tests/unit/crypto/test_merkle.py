@@ -12,9 +12,9 @@ from eth_abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dam.crypto.hashing import keccak
+from dam.crypto.merkle import MerkleTree, verify
 from dam.errors import Malformed
-from dam.hashing import keccak
-from dam.merkle import MerkleTree, verify
 
 SCRIPT = """
 const { StandardMerkleTree } = require('@openzeppelin/merkle-tree');

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from nacl import bindings
 
 from dam import payload
+from dam.crypto.shamir import PRIME
 from dam.errors import IpfsError, Malformed
 from dam.ipfs import Cid
 from dam.payload import CHUNK_BYTES, InlinePayload, StreamDecryptor, StreamEncryptor, StreamPayload
-from dam.sharing import PRIME
 from dam.testing.blocks import MemoryStore
 
 KEY, OTHER_KEY = b"\x01" * 32, b"\x02" * 32

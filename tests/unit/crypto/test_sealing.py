@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from nacl.public import Box, PrivateKey, PublicKey, SealedBox
 from nacl.secret import SecretBox
 
-from dam import sealing
+from dam.crypto import sealing
+from dam.crypto.sealing import FIELD_PRIME, LOW_ORDER_KEYS
 from dam.errors import Malformed, NotForMe
-from dam.sealing import FIELD_PRIME, LOW_ORDER_KEYS
 from dam.types import Part
 
 word = st.binary(min_size=32, max_size=32)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dam import hashing, seeds, sharing
+from dam.crypto import derivation, hashing, shamir
+from dam.crypto.derivation import BuyerSeed, Place, SellerSeed
 from dam.errors import Malformed
-from dam.seeds import BuyerSeed, Place, SellerSeed
 from dam.types import CopyId
 
 MARKET, OTHER = (hashing.checksum(bytes([i]) * 20) for i in (1, 2))
@@ -70,7 +70,7 @@ def test_derivation_is_the_documented_one() -> None:
 
 def test_values_of_p_and_above_are_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one in 2^248 case, with the field made small so that it happens."""
-    monkeypatch.setattr(sharing, "PRIME", 2**248)
+    monkeypatch.setattr(shamir, "PRIME", 2**248)
     key = SEED.content_key(PLACE)
     assert key[0] == 0
     plain = hashlib.blake2b(
@@ -85,8 +85,8 @@ def test_shares_join_to_the_content_key(seed: bytes, generation: int, k: int) ->
     place = replace(PLACE, generation=generation)
     own = SellerSeed(seed)
     shares = own.shares(place, k, 32)
-    assert sharing.join(dict(enumerate(shares)), k) == own.content_key(place)
-    assert all(sharing.is_element(value) for value in (own.content_key(place), *shares))
+    assert shamir.join(dict(enumerate(shares)), k) == own.content_key(place)
+    assert all(shamir.is_element(value) for value in (own.content_key(place), *shares))
 
 
 def test_purchase_keys() -> None:
@@ -102,7 +102,7 @@ def test_purchase_keys() -> None:
     ]
     assert len(set(keys)) == len(keys)
     secret = buyer.purchase_secret(1, MARKET, copy, 0)
-    assert seeds.part_secret(secret, 1) == buyer.part_secret(1, MARKET, copy, 0, 1)
+    assert derivation.part_secret(secret, 1) == buyer.part_secret(1, MARKET, copy, 0, 1)
     assert secret not in keys
 
 
@@ -119,7 +119,7 @@ def test_a_seed_is_32_bytes(kind: type, size: int) -> None:
 
 
 def test_generations_do_not_repeat() -> None:
-    drawn = {seeds.new_generation() for _ in range(1000)}
+    drawn = {derivation.new_generation() for _ in range(1000)}
     assert len(drawn) == 1000
     assert all(0 <= g < 2**63 for g in drawn)
-    assert len(seeds.new_seed()) == 32
+    assert len(derivation.new_seed()) == 32

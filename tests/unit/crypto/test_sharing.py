@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dam.crypto.shamir import PRIME, is_element, join, split
 from dam.errors import Malformed
-from dam.sharing import PRIME, is_element, join, split
 
 elements = st.integers(0, PRIME - 1)
 edges = st.sampled_from([0, 1, PRIME - 1, PRIME - 2, 2**255])

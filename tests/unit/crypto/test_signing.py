@@ -9,8 +9,8 @@ import pytest
 from coincurve import PrivateKey
 from eth_account import Account
 
+from dam.crypto.hashing import keccak
 from dam.errors import Malformed
-from dam.hashing import keccak
 from dam.signing import calldata_of, sign_transaction
 
 KEY = keccak(b"a key")

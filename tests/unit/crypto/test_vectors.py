@@ -19,7 +19,8 @@ from eth_utils import keccak
 from nacl.public import Box, PrivateKey, PublicKey, SealedBox
 from nacl.secret import Aead, SecretBox
 
-from dam import catalog, finding, payload, sealing, sharing, strictjson
+from dam import catalog, finding, payload, strictjson
+from dam.crypto import sealing, shamir
 from dam.errors import Malformed
 from dam.keys import KeyPair, KeyRing
 from dam.payload import StreamDecryptor
@@ -154,7 +155,7 @@ def test_sharing(row: dict[str, Any]) -> None:
         assert as_hex(keccak(raw(row["shares"][index]))) == row["commitments"][index]
     assert as_hex(keccak(raw(row["secret"]))) == row["secretHash"]
     shares = {i: raw(share) for i, share in enumerate(row["shares"])}
-    assert sharing.join(shares, int(row["k"])) == raw(row["secret"])
+    assert shamir.join(shares, int(row["k"])) == raw(row["secret"])
 
 
 @rows("sellerSeed")
@@ -310,7 +311,7 @@ async def test_store(row: dict[str, Any]) -> None:
     assert [as_hex(step) for step in opened.proof] == row["delivererProof"]
     assert as_hex(opened.leaf.salt) == row["delivererLeaf"]["salt"]
     shares = {i: raw(share) for i, share in enumerate(row["shares"])}
-    key = sharing.join(shares, item.terms.threshold)
+    key = shamir.join(shares, item.terms.threshold)
     assert as_hex(key) == row["contentKey"]
     box = item.payload(24)
     assert isinstance(box, payload.InlinePayload)

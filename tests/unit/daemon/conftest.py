@@ -18,8 +18,10 @@ from eth_account import Account
 
 from dam.accounts import Signer
 from dam.catalog_build import BuiltStore, build_store, publish_store
+from dam.crypto.derivation import SellerSeed
+from dam.crypto.hashing import keccak
+from dam.crypto.sealing import new_secret_key, public_key
 from dam.goods import Good, add_goods
-from dam.hashing import keccak
 from dam.keys import KeyRing
 from dam.ledger import Binding, Ledger
 from dam.listing import Catalogue, Listing
@@ -28,8 +30,6 @@ from dam.outbox import Outbox
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
-from dam.sealing import new_secret_key, public_key
-from dam.seeds import SellerSeed
 from dam.sending import Sender, SendPolicy
 from dam.service import Service
 from dam.shelf import Shelf

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from dam.backlog import Backlog, candidates
-from dam.hashing import copy_id, keccak
+from dam.crypto.hashing import copy_id, keccak
 from dam.ledger import Binding, Ledger
 from dam.types import (
     ZERO_ADDRESS,

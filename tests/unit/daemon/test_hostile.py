@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from dam.hashing import copy_id
+from dam.crypto.hashing import copy_id
 from dam.rows import unsigned
 from dam.types import FragmentDelivered, LogRef, MarketLog, Purchase
 

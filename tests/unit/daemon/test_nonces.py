@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dam.catalog_build import BuiltStore
-from dam.hashing import keccak
+from dam.crypto.hashing import keccak
 from dam.outbox import Attempt
 from dam.rpc import RpcRejectedError
 from dam.testing.memory import MemoryChain

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from dam.catalog_build import BuiltStore
+from dam.crypto.hashing import keccak
 from dam.fees import Price, offer
-from dam.hashing import keccak
 from dam.profit import gas_of
 from dam.rpc import RpcRejectedError
 from dam.sending import SendPolicy

@@ -6,8 +6,8 @@ from typing import Any
 
 from dam.abi_codec import market_abi
 from dam.catalog_build import BuiltStore
+from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted
-from dam.hashing import keccak
 from dam.rpc import RpcRejectedError
 from dam.sending import SendPolicy
 from dam.testing.memory import GWEI

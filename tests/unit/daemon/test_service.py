@@ -15,8 +15,8 @@ import pytest
 
 from dam import locks
 from dam.catalog_build import BuiltStore
+from dam.crypto.hashing import keccak
 from dam.errors import ConfigError, LedgerError, RpcError
-from dam.hashing import keccak
 from dam.ledger import Binding, Ledger
 from dam.logs import configure_logging, get_logger
 from dam.pace import Pace

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dam.catalog_build import BuiltStore
-from dam.hashing import keccak
-from dam.sealing import open_fragment
-from dam.seeds import SellerSeed
+from dam.crypto.derivation import SellerSeed
+from dam.crypto.hashing import keccak
+from dam.crypto.sealing import open_fragment
 from dam.testing.rules import NOWHERE
 from dam.types import CopyId, DisputeOpened, FragmentDelivered, Status
 

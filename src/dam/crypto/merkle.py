@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from dam.crypto.hashing import keccak
 from dam.errors import Malformed
-from dam.hashing import keccak
 from dam.types import ZERO32
 
 

@@ -28,9 +28,9 @@ from dataclasses import dataclass, field
 
 from nacl.utils import random
 
-from dam import sharing
+from dam.crypto import shamir
+from dam.crypto.hashing import address_bytes
 from dam.errors import Malformed
-from dam.hashing import address_bytes
 from dam.types import Address, CopyId
 
 
@@ -53,7 +53,7 @@ def _below_prime(key: bytes, person: bytes, message: bytes) -> bytes:
     counter = 0
     while True:
         value = _derive(key, person, message + counter.to_bytes(4, "big"))
-        if sharing.is_element(value):
+        if shamir.is_element(value):
             return value
         counter += 1
 
@@ -111,7 +111,7 @@ class SellerSeed:
 
     def shares(self, place: Place, k: int, n: int) -> list[bytes]:
         """All n shares of the content key, by index."""
-        return sharing.split(self.content_key(place), k, n, self.coefficients(place, k, n))
+        return shamir.split(self.content_key(place), k, n, self.coefficients(place, k, n))
 
     def salt(self, place: Place, index: int) -> bytes:
         """What hides the assignment of a part until it is delivered, 32 bytes."""
