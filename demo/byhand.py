@@ -14,12 +14,13 @@ from typing import Any
 
 from nacl.utils import random
 
-from dam import payload, strictjson
+from dam import payload
 from dam.catalog import Store, read_store
 from dam.crypto import hashing, sealing, shamir
 from dam.crypto.hashing import keccak
 from dam.crypto.merkle import MerkleTree
-from dam.ipfs import BlockStore, Cid
+from dam.ipfs import dag_json
+from dam.ipfs.blocks import BlockStore, Cid
 from dam.types import ZERO_ADDRESS, Address, Deployment, Part, PartLeaf, Terms, Wei
 from demo.goods import Deal
 
@@ -37,9 +38,9 @@ class Keyed:
 
 async def read_document(blocks: BlockStore, digest: bytes) -> Document:
     """A store's whole document with its pages in one: what anybody may read."""
-    document: Document = strictjson.loads(await blocks.get(Cid("dag-json", digest)))
+    document: Document = dag_json.loads(await blocks.get(Cid("dag-json", digest)))
     for link in document.pop("pages", ()):
-        page = strictjson.loads(await blocks.get(Cid.parse(link["/"])))
+        page = dag_json.loads(await blocks.get(Cid.parse(link["/"])))
         # The demo's stores are small: one page.
         assert "items" not in document
         document |= page
@@ -112,7 +113,7 @@ def _terms(entry: Document) -> Terms:
 async def put_document(blocks: BlockStore, document: Document) -> tuple[bytes, bytes]:
     """Puts and pins a document of one block; returns its digest and catalogue root."""
     root = MerkleTree([hashing.terms_leaf(_terms(entry)) for entry in document["items"]]).root
-    cid = await blocks.put("dag-json", strictjson.dumps(document))
+    cid = await blocks.put("dag-json", dag_json.dumps(document))
     await blocks.pin(cid)
     return cid.digest, root
 

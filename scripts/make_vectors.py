@@ -18,10 +18,11 @@ from typing import Any
 
 from nacl import bindings as sodium
 
-from dam import payload, strictjson
+from dam import payload
 from dam.crypto import derivation, hashing, sealing, shamir
 from dam.crypto.merkle import MerkleTree
-from dam.ipfs import Cid
+from dam.ipfs import dag_json
+from dam.ipfs.blocks import Cid
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -409,9 +410,9 @@ def a_store() -> dict[str, Any]:
             }
         ],
     }
-    page_bytes = strictjson.dumps(page)
+    page_bytes = dag_json.dumps(page)
     page_cid = Cid.of("dag-json", page_bytes)
-    document = strictjson.dumps(
+    document = dag_json.dumps(
         {
             "version": 1,
             "storeName": "Vectors",

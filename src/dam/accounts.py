@@ -20,9 +20,9 @@ from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from dam import strictjson
 from dam.errors import KeyFileError, Malformed
 from dam.files import write_atomic
+from dam.ipfs import dag_json
 from dam.keys import credential, read_private
 from dam.signing import sign_transaction
 from dam.types import Address
@@ -150,7 +150,7 @@ def load_account(
             notice(text)
     passphrase = account_passphrase(alias, environ, prompt)
     try:
-        keyfile = strictjson.loads(data)
+        keyfile = dag_json.loads(data)
         account = Account.from_key(Account.decrypt(keyfile, passphrase))
     except Malformed as error:
         raise KeyFileError(f"{path} is no keyfile of Ape: {error}") from None

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
-from dam import fields, strictjson
+from dam import fields
 from dam.crypto import hashing
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import PLAIN_SEALED_BYTES, SEALED_BYTES, check_public_key
 from dam.errors import IpfsError, Malformed
-from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
+from dam.ipfs import dag_json
+from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, Cid
 from dam.payload import Payload, payload_from_json
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address, Terms, Wei
 
@@ -101,7 +102,7 @@ class Item:
     @property
     def metadata(self) -> dict[str, Any]:
         """What the seller adds (``otherMetadata``): escape it before you print it."""
-        value: dict[str, Any] = strictjson.loads(self.metadata_json)
+        value: dict[str, Any] = dag_json.loads(self.metadata_json)
         return value
 
     @cached_property
@@ -228,7 +229,7 @@ class _Reader:
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             raise Malformed(f"the store is over {self.limits.max_bytes} bytes")
-        return await asyncio.to_thread(lambda: parse(strictjson.loads(data)))
+        return await asyncio.to_thread(lambda: parse(dag_json.loads(data)))
 
     async def _take(self, turn: Turn) -> None:
         """Waits for the turn, which takes none of this store's own time."""
@@ -433,7 +434,7 @@ def _parse_item(value: Any, key: bytes | None) -> _Draft:
         name=value["itemId"],
         title=fields.title(value["title"], "title"),
         terms=terms,
-        metadata_json=strictjson.dumps(fields.metadata(value["otherMetadata"], "otherMetadata")),
+        metadata_json=dag_json.dumps(fields.metadata(value["otherMetadata"], "otherMetadata")),
         section=None if apart else _parse_parts(value, key, terms, 0, copies),
         part_pages=fields.array(
             value["partPages"],

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dam import fields, strictjson
+from dam import fields
 from dam.catalog import VERSION, read_store
 from dam.crypto import hashing, sealing
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.merkle import MerkleTree
 from dam.errors import BlockRefused, Malformed
 from dam.files import write_atomic
-from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
+from dam.ipfs import dag_json
+from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, Cid
 from dam.listing import (
     Catalogue,
     Listing,
@@ -129,7 +130,7 @@ def _hex(value: bytes) -> str:
 def _content_key(listing: Listing, value: dict[str, Any], lots: Iterable[Lot]) -> bytes:
     """Of what a page says, and of whom it is sealed to."""
     keys = b"".join(deliverer.key for lot in lots for deliverer in lot.deliverers)
-    return hashing.keccak(listing.domain(0) + hashing.keccak(keys) + strictjson.dumps(value))
+    return hashing.keccak(listing.domain(0) + hashing.keccak(keys) + dag_json.dumps(value))
 
 
 class _Builder:
@@ -153,7 +154,7 @@ class _Builder:
         return data if Cid.of("dag-json", data) == cid else None
 
     def put(self, value: dict[str, Any]) -> Cid:
-        data = strictjson.dumps(value)
+        data = dag_json.dumps(value)
         if len(data) > BLOCK_BYTES:
             raise Malformed(f"a page of {len(data)} bytes does not fit a block")
         cid = Cid.of("dag-json", data)
@@ -196,7 +197,7 @@ class _Builder:
             "partLeaves": [_hex(leaf) for lot_leaves in leaves for leaf in lot_leaves],
             "payloads": payloads,
         }
-        size = len(strictjson.dumps(whole)) + len(whole["partLeaves"]) * _SEALED_JSON_BYTES
+        size = len(dag_json.dumps(whole)) + len(whole["partLeaves"]) * _SEALED_JSON_BYTES
         if size <= APART_BYTES:
             return _Entry(listing, whole, False, _content_key(listing, whole, listing.lots), size)
         links = [
@@ -206,7 +207,7 @@ class _Builder:
         ]
         apart = {**value, "partPages": links}
         return _Entry(
-            listing, apart, True, _content_key(listing, apart, ()), len(strictjson.dumps(apart))
+            listing, apart, True, _content_key(listing, apart, ()), len(dag_json.dumps(apart))
         )
 
     def _lot_pages(self, listing: Listing, lot: Lot, leaves: Sequence[bytes]) -> list[Cid]:
@@ -214,7 +215,7 @@ class _Builder:
         n = listing.parts
         pages: list[Cid] = []
         start = size = 0
-        texts = [strictjson.dumps(payload_to_json(p)) for p in lot.payloads]
+        texts = [dag_json.dumps(payload_to_json(p)) for p in lot.payloads]
         for offset in range(lot.copies + 1):
             per_part = len('"0x",') + 64 + _SEALED_JSON_BYTES
             copy_size = len(texts[offset]) + n * per_part if offset < lot.copies else 0
@@ -284,7 +285,7 @@ class _Builder:
         """Remembers what stands where, and forgets blocks that no page needs any more."""
         write_atomic(
             self._folder / "layout.json",
-            strictjson.dumps(
+            dag_json.dumps(
                 {
                     "version": 1,
                     "pages": [{"cid": str(cid), "items": keys} for cid, keys in self.pages],
@@ -307,7 +308,7 @@ class _Layout:
 def _load_layout(folder: Path) -> _Layout:
     """What stood where in the last build. Where that is lost or damaged, all is made anew."""
     try:
-        value = strictjson.loads((folder / "layout.json").read_bytes())
+        value = dag_json.loads((folder / "layout.json").read_bytes())
         fields.record(value, "layout", ("version", "pages", "partPages"))
         pages = [(Cid.parse(page["cid"]), list(page["items"])) for page in value["pages"]]
         return _Layout(pages, {key: Cid.parse(cid) for key, cid in value["partPages"].items()})

@@ -10,7 +10,7 @@ from pathlib import Path
 from dam import payload
 from dam.crypto.derivation import Place, SellerSeed, new_generation
 from dam.errors import Malformed
-from dam.ipfs import BlockStore
+from dam.ipfs.blocks import BlockStore
 from dam.listing import Deliverer, Listing, Lot
 from dam.payload import Payload
 

@@ -24,11 +24,12 @@ from nacl import bindings as sodium
 from nacl.exceptions import CryptoError
 from nacl.utils import random
 
-from dam import fields, strictjson
+from dam import fields
 from dam.crypto.derivation import new_seed
 from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import KeyFileError, Malformed
 from dam.files import write_atomic
+from dam.ipfs import dag_json
 
 Kind = Literal["deliverer-keys", "seller-seed", "buyer-seed"]
 SeedKind = Literal["seller-seed", "buyer-seed"]
@@ -146,8 +147,8 @@ def _encrypt(kind: Kind, body: dict[str, Any], passphrase: str) -> bytes:
         raise KeyFileError("the passphrase of a key file is not empty")
     salt, nonce = random(_SALT_BYTES), random(_NONCE_BYTES)
     key = _stretch(passphrase, salt, KDF_PASSES, KDF_MEMORY)
-    box = sodium.crypto_secretbox(strictjson.dumps({**body, "kind": kind}), nonce, key)
-    return strictjson.dumps(
+    box = sodium.crypto_secretbox(dag_json.dumps({**body, "kind": kind}), nonce, key)
+    return dag_json.dumps(
         {
             "version": 1,
             "kind": kind,
@@ -166,7 +167,7 @@ def _encrypt(kind: Kind, body: dict[str, Any], passphrase: str) -> bytes:
 def _decrypt(data: bytes, path: Path, kind: Kind | None, passphrase: str) -> dict[str, Any]:
     try:
         file = fields.record(
-            strictjson.loads(data), "file", ("version", "kind", "kdf", "nonce", "box")
+            dag_json.loads(data), "file", ("version", "kind", "kdf", "nonce", "box")
         )
         fields.integer(file["version"], "version", 1, 1)
         kdf = fields.record(file["kdf"], "kdf", ("algorithm", "passes", "memory", "salt"))
@@ -186,7 +187,7 @@ def _decrypt(data: bytes, path: Path, kind: Kind | None, passphrase: str) -> dic
         plain = sodium.crypto_secretbox_open(box, nonce, _stretch(passphrase, salt, passes, memory))
     except CryptoError:
         raise KeyFileError(f"the passphrase does not open {path}") from None
-    body = strictjson.loads(plain)
+    body = dag_json.loads(plain)
     if not isinstance(body, dict) or body.get("kind") != file["kind"]:
         raise KeyFileError(f"{path} says it is of another kind than it is")
     return body

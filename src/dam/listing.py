@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dam import fields, strictjson
+from dam import fields
 from dam.catalog import MAX_SUPPLY, check_terms
 from dam.crypto import hashing
 from dam.crypto.derivation import Place, SellerSeed
@@ -26,6 +26,7 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import check_public_key
 from dam.errors import Malformed, Permanent
 from dam.files import write_atomic
+from dam.ipfs import dag_json
 from dam.payload import Payload, payload_from_json, payload_to_json
 from dam.types import MAX_PARTS, ZERO32, ZERO_ADDRESS, Address, PartLeaf, Terms, Wei
 
@@ -252,7 +253,7 @@ def _lot_from_json(value: Any, what: str) -> Lot:
 
 def to_json(listing: Listing) -> bytes:
     """The bytes of a listing's file."""
-    return strictjson.dumps(
+    return dag_json.dumps(
         {
             "version": 1,
             "chainId": listing.chain_id,
@@ -280,7 +281,7 @@ def from_json(data: bytes) -> Listing:
     Raises:
         Malformed: It is none.
     """
-    v = strictjson.loads(data)
+    v = dag_json.loads(data)
     names = ("version", "chainId", "market", "seller", "itemId", "title", *_AMOUNTS, "token")
     more = ("stock", "parts", "threshold", "arbitrator", "otherMetadata", "lots", "listed")
     fields.record(v, "listing", (*names, *more, "source"))

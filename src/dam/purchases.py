@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dam import fields, strictjson
+from dam import fields
 from dam.crypto.derivation import BuyerSeed
 from dam.crypto.sealing import public_key
 from dam.errors import Malformed, Permanent
 from dam.files import write_atomic
+from dam.ipfs import dag_json
 from dam.payload import Payload, payload_from_json, payload_to_json
 from dam.types import MAX_PARTS, Address, CopyId, Deployment, Purchase
 
@@ -98,7 +99,7 @@ def find_attempt(seed: BuyerSeed, deployment: Deployment, purchase: Purchase) ->
 
 def to_json(record: Record) -> bytes:
     """The bytes of a record's file."""
-    return strictjson.dumps(
+    return dag_json.dumps(
         {
             "version": 1,
             "chainId": record.chain_id,
@@ -127,7 +128,7 @@ def from_json(data: bytes) -> Record:
     Raises:
         Malformed: It is none.
     """
-    v: dict[str, Any] = fields.record(strictjson.loads(data), "record", _KEYS)
+    v: dict[str, Any] = fields.record(dag_json.loads(data), "record", _KEYS)
     fields.integer(v["version"], "version", 1, 1)
     block = v["block"]
     return Record(

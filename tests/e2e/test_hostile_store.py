@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from dam import strictjson
 from dam.errors import ContractReverted, Malformed
-from dam.ipfs import Cid
+from dam.ipfs import dag_json
+from dam.ipfs.blocks import Cid
 from demo import byhand, ledgers, trade
 from demo.shop import ITEM, open_shop
 
@@ -90,6 +90,6 @@ def _corrupt(folder, digest):
         if Cid.of("dag-json", data).digest == digest:
             document = json.loads(data)
             assert document["storeName"]
-            path.write_bytes(strictjson.dumps(document | {"storeName": "Another"}))
+            path.write_bytes(dag_json.dumps(document | {"storeName": "Another"}))
             return path, data
     raise AssertionError("Kubo keeps its blocks elsewhere")

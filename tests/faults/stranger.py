@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dam import strictjson
 from dam.catalog_build import build_store
 from dam.crypto import hashing
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.merkle import MerkleTree
 from dam.goods import add_goods
-from dam.ipfs import Cid
+from dam.ipfs import dag_json
+from dam.ipfs.blocks import Cid
 from dam.listing import Catalogue, Deliverer, Listing
 from dam.types import ZERO_ADDRESS, Purchase, Terms, Wei
 from demo import byhand
@@ -137,7 +137,7 @@ class Stranger:
         if isinstance(document, bytes):
             data = document
         else:
-            data = strictjson.dumps(document)
+            data = dag_json.dumps(document)
             terms = terms or [terms_of(entry) for entry in document["items"]]
         cid = await self.ground.blocks.put("dag-json", data)
         return await self.point_to(cid, terms)

@@ -80,7 +80,7 @@ def field(document: Document, name: str, inner: str) -> bytes:
     65,
     "100k nesting",
     by="K",
-    breaks="src/dam/strictjson.py:_check_depth(text, max_depth)\n    try:",
+    breaks="src/dam/ipfs/dag_json.py:_check_depth(text, max_depth)\n    try:",
     instead="try:",
 )
 async def test_f65_nested_a_hundred_thousand_deep(ground: Ground, injected: Injected) -> None:
@@ -104,7 +104,7 @@ async def test_f65_nested_a_hundred_thousand_deep(ground: Ground, injected: Inje
     66,
     "5,000-digit integer",
     by="K",
-    breaks="src/dam/strictjson.py:if len(digits) > 39 or int(digits) > MAX_AMOUNT:",
+    breaks="src/dam/ipfs/dag_json.py:if len(digits) > 39 or int(digits) > MAX_AMOUNT:",
     instead="if int(digits) > MAX_AMOUNT:",
 )
 async def test_f66_integers_of_thousands_of_digits(ground: Ground, injected: Injected) -> None:
@@ -179,7 +179,7 @@ async def test_f67_prices_that_are_none(ground: Ground, injected: Injected) -> N
     68,
     "duplicate ids or keys",
     by="K",
-    breaks="src/dam/strictjson.py:if len(result) != len(pairs):",
+    breaks="src/dam/ipfs/dag_json.py:if len(result) != len(pairs):",
     instead="if False:",
 )
 async def test_f68_ids_and_keys_that_come_twice(ground: Ground, injected: Injected) -> None:
@@ -208,7 +208,7 @@ async def test_f68_ids_and_keys_that_come_twice(ground: Ground, injected: Inject
     69,
     "bad UTF-8, UTF-16, lone surrogates",
     by="K",
-    breaks='src/dam/strictjson.py:if "\\\\u" in text:',
+    breaks='src/dam/ipfs/dag_json.py:if "\\\\u" in text:',
     instead="if False:",
 )
 async def test_f69_texts_that_are_none(ground: Ground, injected: Injected) -> None:

@@ -209,7 +209,7 @@ def set_clock(path: Path, wrong_by: float) -> None:
     51,
     "no file descriptors",
     by="HP",
-    breaks='src/dam/ipfs_dir.py:raise IpfsError(f"{cid}: {error.strerror}") from None\n'
+    breaks='src/dam/ipfs/directory.py:raise IpfsError(f"{cid}: {error.strerror}") from None\n'
     "        with os.fdopen",
     instead="raise\n        with os.fdopen",
 )

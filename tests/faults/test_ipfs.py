@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from dam import strictjson
-from dam.ipfs import Cid, open_store
+from dam.ipfs import dag_json
+from dam.ipfs.blocks import Cid, open_store
 from dam.testing.nodes import KuboNode, NodeMissingError
 from demo.trade import Bought
 from tests.faults import ipfs_proxy as bad
@@ -82,7 +82,7 @@ def of_the_shop(ground: Ground, bought: Bought) -> bool:
     55,
     "IPFS refused",
     by="K",
-    breaks="src/dam/ipfs_kubo.py:except (aiohttp.ClientError, OSError) as error:",
+    breaks="src/dam/ipfs/kubo.py:except (aiohttp.ClientError, OSError) as error:",
     instead="except UnicodeError as error:",
 )
 async def test_f55_the_node_refuses_connections(
@@ -166,13 +166,13 @@ async def test_f57_one_byte_a_second(ground: Ground, ipfs: IpfsProxy, injected: 
     58,
     "cut stream",
     by="K",
-    breaks="src/dam/ipfs_kubo.py:raise IpfsError("
+    breaks="src/dam/ipfs/kubo.py:raise IpfsError("
     'f"{of}: {command}: {type(error).__name__}") from None',
     instead="return b''",
 )
 async def test_f58_the_stream_is_cut(ground: Ground, kubo: IpfsProxy, injected: Injected) -> None:
     daemon, stranger = await begin(ground, kubo)
-    document = strictjson.dumps(await stranger.document())
+    document = dag_json.dumps(await stranger.document())
     cid = await ground.blocks.put("dag-json", document)
     await mirror(ground, kubo.upstream)
     # In the middle of the block; at its end, as if it were whole; and in the answer to a pin.
@@ -196,7 +196,7 @@ async def test_f58_the_stream_is_cut(ground: Ground, kubo: IpfsProxy, injected: 
     59,
     "bytes that are not the CID's",
     by="K",
-    breaks="src/dam/ipfs_kubo.py:return cid.check(data)",
+    breaks="src/dam/ipfs/kubo.py:return cid.check(data)",
     instead="return data",
 )
 async def test_f59_other_bytes(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
@@ -230,7 +230,7 @@ async def test_f59_other_bytes(ground: Ground, ipfs: IpfsProxy, injected: Inject
     60,
     "502 with a body",
     by="K",
-    breaks='src/dam/ipfs_kubo.py:if response.status != 200 or "X-Stream-Error" '
+    breaks='src/dam/ipfs/kubo.py:if response.status != 200 or "X-Stream-Error" '
     "in response.headers:",
     instead="if False:",
 )
@@ -262,7 +262,7 @@ async def test_f60_the_body_of_an_error(
     61,
     "10 GB: byte cap while streaming",
     by="K",
-    breaks="src/dam/ipfs_kubo.py:if size > max_bytes:",
+    breaks="src/dam/ipfs/kubo.py:if size > max_bytes:",
     instead="if False:",
 )
 async def test_f61_ten_gigabytes(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
@@ -288,7 +288,7 @@ async def test_f61_ten_gigabytes(ground: Ground, ipfs: IpfsProxy, injected: Inje
     62,
     "redirect: not followed",
     by="K",
-    breaks="src/dam/ipfs_kubo.py:params=query, data=form, allow_redirects=False",
+    breaks="src/dam/ipfs/kubo.py:params=query, data=form, allow_redirects=False",
     instead="params=query, data=form, allow_redirects=True",
 )
 async def test_f62_a_redirect(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
@@ -357,7 +357,7 @@ PATHS = {
     63,
     'a "CID" that is a URL, ../, /ipns/, &arg=',
     by="K",
-    breaks="src/dam/ipfs.py:if isinstance(text, str) and _CID.fullmatch(text):",
+    breaks="src/dam/ipfs/blocks.py:if isinstance(text, str) and _CID.fullmatch(text):",
     instead='if True:\n            return cls("dag-json", hashlib.sha256(text.encode()).digest())',
 )
 async def test_f63_links_that_are_none(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from dam.errors import BlockRefused, IpfsError
-from dam.ipfs import BLOCK_BYTES, BlockStore, Cid, PinLimits, PinSize, links, open_store
-from dam.ipfs_dir import DirectoryStore
-from dam.ipfs_kubo import KuboStore
+from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, Cid, PinLimits, PinSize, links, open_store
+from dam.ipfs.directory import DirectoryStore
+from dam.ipfs.kubo import KuboStore
 from dam.testing.nodes import KuboNode
 
 pytestmark = pytest.mark.kubo

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from dam.errors import BlockMismatch, BlockRefused, IpfsError, IpfsUnreachable
-from dam.ipfs import Cid
-from dam.ipfs_kubo import KuboStore
+from dam.ipfs.blocks import Cid
+from dam.ipfs.kubo import KuboStore
 
 DATA = b"the block"
 CID = Cid.of("raw", DATA)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dam.errors import BlockMismatch, BlockRefused
-from dam.ipfs import Cid, links
+from dam.ipfs.blocks import Cid, links
 
 # Made by Kubo 0.43 (`ipfs block put --cid-codec=raw|dag-json`); tests/node compares afresh.
 HELLO = b'{"hello":"world"}'

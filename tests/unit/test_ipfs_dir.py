@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError
-from dam.ipfs import BLOCK_BYTES, Cid, PinLimits, PinSize, open_store
-from dam.ipfs_dir import DirectoryStore
+from dam.ipfs.blocks import BLOCK_BYTES, Cid, PinLimits, PinSize, open_store
+from dam.ipfs.directory import DirectoryStore
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from dam import strictjson
 from dam.commands.base import (
     account_option,
     agree,
@@ -27,7 +26,8 @@ from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import Permanent
 from dam.fields import title
 from dam.history import read_history
-from dam.ipfs import BLOCK_BYTES, BlockStore, Cid
+from dam.ipfs import dag_json
+from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, Cid
 from dam.tallies import stars_of
 from dam.tokens import Tokens
 from dam.types import Status
@@ -62,7 +62,7 @@ async def publish_evidence(
         if len(data) > BLOCK_BYTES:
             raise Permanent(f"{attachment} is over 1 MiB: the evidence is one file of at most that")
         value["file"] = {"/": str(await blocks.put("raw", data))}
-    cid = await blocks.put("dag-json", strictjson.dumps(value))
+    cid = await blocks.put("dag-json", dag_json.dumps(value))
     await blocks.pin(cid)
     return cid
 

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from dam import strictjson
 from dam.errors import BlockRefused, IpfsError, Malformed
 from dam.fields import link, record
 from dam.fields import title as one_line
-from dam.ipfs import BlockStore, Cid
+from dam.ipfs import dag_json
+from dam.ipfs.blocks import BlockStore, Cid
 from dam.salebook import SaleBook, SaleRecord
 from dam.tokens import NATIVE, Token
 from dam.types import ZERO32, Address, Status
@@ -65,7 +65,7 @@ async def read_evidence(blocks: BlockStore, cid: Cid) -> str:
     try:
         data = await blocks.get(cid, max_bytes=_EVIDENCE_BYTES)
         value: dict[str, Any] = record(
-            strictjson.loads(data), "evidence", ("name", "description"), ("file",)
+            dag_json.loads(data), "evidence", ("name", "description"), ("file",)
         )
         words = one_line(value["description"], "description")
         if "file" in value:

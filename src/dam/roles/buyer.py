@@ -20,7 +20,7 @@ from dam.crypto.hashing import copy_id as hash_copy
 from dam.crypto.hashing import domain, item_id, keccak
 from dam.crypto.sealing import open_fragment
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
-from dam.ipfs import BlockStore
+from dam.ipfs.blocks import BlockStore
 from dam.payload import Payload, StreamPayload
 from dam.purchases import Record, one_time_keys
 from dam.types import (

@@ -23,7 +23,7 @@ from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import item_id
 from dam.errors import Permanent
 from dam.goods import Good, add_goods, assign_anew
-from dam.ipfs import BlockStore
+from dam.ipfs.blocks import BlockStore
 from dam.listing import Catalogue, Deliverer, Listing, check_same_store
 from dam.payload import INLINE_MAX, InlinePayload, decrypt_inline
 from dam.roster import Candidate, named, pick

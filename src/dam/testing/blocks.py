@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dam.errors import BlockRefused, IpfsError
-from dam.ipfs import BLOCK_BYTES, Cid, Codec, PinLimits, PinSize, measure, refuse_oversize
+from dam.ipfs.blocks import BLOCK_BYTES, Cid, Codec, PinLimits, PinSize, measure, refuse_oversize
 
 
 class MemoryStore:
-    """A `dam.ipfs.BlockStore` that forgets everything with the process.
+    """A `dam.ipfs.blocks.BlockStore` that forgets everything with the process.
 
     ``blocks`` and ``pinned`` may be looked at and changed, to play a faulty store. ``reads`` counts
     what was asked for, by CID.

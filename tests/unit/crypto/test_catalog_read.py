@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from dam import payload, strictjson
+from dam import payload
 from dam.catalog import Limits
 from dam.crypto import hashing, sealing
 from dam.crypto.hashing import checksum
 from dam.crypto.merkle import MerkleTree, verify
 from dam.errors import BlockMismatch, BlockRefused, IpfsError, Malformed
-from dam.ipfs import Cid
+from dam.ipfs import dag_json
+from dam.ipfs.blocks import Cid
 from dam.testing.blocks import MemoryStore
 from dam.types import ZERO32, ZERO_ADDRESS, Part, Terms, Wei
 
@@ -513,7 +514,7 @@ def MARKET_OF(shop) -> str:  # noqa: N802
 
 async def test_plain_pages_are_read_under_a_smaller_cap(shop) -> None:
     document, root = plain_document(shop, 20)
-    cid = await shop.blocks.put("dag-json", strictjson.dumps(document))
+    cid = await shop.blocks.put("dag-json", dag_json.dumps(document))
     store = await shop.read(cid.digest, root)
     assert store.items[0].sections[0].sealing_key is None
     assert len(shop.daemons[0].find(store.items[0], shop.address)) == 20

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dam import strictjson
 from dam.errors import Malformed
+from dam.ipfs import dag_json
 
 MEGABYTE = 1 << 20
 
@@ -75,7 +75,7 @@ HOSTILE = {
 def test_hostile_bytes(name: str) -> None:
     start = time.process_time()
     with pytest.raises(Malformed) as caught:
-        strictjson.loads(HOSTILE[name])
+        dag_json.loads(HOSTILE[name])
     assert time.process_time() - start < 1
     assert len(str(caught.value)) < 120
 
@@ -88,7 +88,7 @@ def test_hostile_bytes_do_not_need_a_shallow_stack() -> None:
             deep(levels - 1)
         else:
             with pytest.raises(Malformed):
-                strictjson.loads(b"[" * 100_000)
+                dag_json.loads(b"[" * 100_000)
 
     deep(700)
 
@@ -107,7 +107,7 @@ def test_hostile_bytes_do_not_need_a_shallow_stack() -> None:
     ],
 )
 def test_what_is_taken(data: bytes, value: object) -> None:
-    assert strictjson.loads(data) == value
+    assert dag_json.loads(data) == value
 
 
 values = st.recursive(
@@ -119,9 +119,9 @@ values = st.recursive(
 
 @given(values)
 def test_canonical_round_trip(value: object) -> None:
-    data = strictjson.dumps(value)
-    assert strictjson.loads(data) == value
-    assert strictjson.dumps(strictjson.loads(data)) == data
+    data = dag_json.dumps(value)
+    assert dag_json.loads(data) == value
+    assert dag_json.dumps(dag_json.loads(data)) == data
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers(0, 9), min_size=2))
@@ -129,19 +129,19 @@ def test_keys_are_sorted_by_their_bytes(value: dict[str, int]) -> None:
     def order(pairs: list[tuple[str, int]]) -> list[bytes]:
         return [key.encode() for key, _ in pairs]
 
-    keys = json.loads(strictjson.dumps(value), object_pairs_hook=order)
+    keys = json.loads(dag_json.dumps(value), object_pairs_hook=order)
     assert keys == sorted(keys)
-    assert strictjson.dumps(dict(reversed(value.items()))) == strictjson.dumps(value)
+    assert dag_json.dumps(dict(reversed(value.items()))) == dag_json.dumps(value)
 
 
 def test_no_white_space_and_no_escapes() -> None:
-    assert strictjson.dumps({"b": [1, "é"], "a": {}}) == '{"a":{},"b":[1,"é"]}'.encode()
+    assert dag_json.dumps({"b": [1, "é"], "a": {}}) == '{"a":{},"b":[1,"é"]}'.encode()
 
 
 @given(st.binary(max_size=200))
 def test_random_bytes_give_a_value_or_malformed(data: bytes) -> None:
     with contextlib.suppress(Malformed):
-        strictjson.dumps(strictjson.loads(data))
+        dag_json.dumps(dag_json.loads(data))
 
 
 @pytest.mark.parametrize(
@@ -149,4 +149,4 @@ def test_random_bytes_give_a_value_or_malformed(data: bytes) -> None:
 )
 def test_what_cannot_be_written(value: object) -> None:
     with pytest.raises(Malformed):
-        strictjson.dumps(value)
+        dag_json.dumps(value)

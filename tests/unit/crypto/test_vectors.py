@@ -19,9 +19,10 @@ from eth_utils import keccak
 from nacl.public import Box, PrivateKey, PublicKey, SealedBox
 from nacl.secret import Aead, SecretBox
 
-from dam import catalog, finding, payload, strictjson
+from dam import catalog, finding, payload
 from dam.crypto import sealing, shamir
 from dam.errors import Malformed
+from dam.ipfs import dag_json
 from dam.keys import KeyPair, KeyRing
 from dam.payload import StreamDecryptor
 from dam.testing.blocks import MemoryStore
@@ -298,7 +299,7 @@ async def test_store(row: dict[str, Any]) -> None:
     for block in row["blocks"]:
         data = block["text"].encode()
         assert str(await blocks.put("dag-json", data)) == block["cid"]
-        assert strictjson.dumps(json.loads(data)) == data, "canonical"
+        assert dag_json.dumps(json.loads(data)) == data, "canonical"
     place = {"market": row["market"], "seller": row["seller"], "chain_id": int(row["chainId"])}
     root = raw(row["catalogueRoot"])
     store = await catalog.read_store(blocks, raw(row["digest"]), root=root, **place)

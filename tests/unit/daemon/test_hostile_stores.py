@@ -12,7 +12,7 @@ import pytest
 
 from dam.catalog_build import BuiltStore
 from dam.errors import IpfsError
-from dam.ipfs import BLOCK_BYTES, Cid, PinSize
+from dam.ipfs.blocks import BLOCK_BYTES, Cid, PinSize
 from dam.service import Service
 from dam.shelf import TOLD, PartRefusal, Scan
 from dam.testing.blocks import MemoryStore

@@ -2,8 +2,8 @@
 
 DAM reads two kinds of blocks (protocol section 4): DAG-JSON (codec 0x0129) and raw (0x55), both
 named by a CIDv1 over SHA-256 and written in lower-case base32. Everything else is refused before
-any request is sent. A `BlockStore` is a Kubo node (`ipfs_kubo`) or a directory of blocks
-(`ipfs_dir`); both give the same CIDs and the same errors:
+any request is sent. A `BlockStore` is a Kubo node (`kubo`) or a directory of blocks
+(`directory`); both give the same CIDs and the same errors:
 
 * `IpfsError`: not there (yet), or the store could not be asked in time. Try again.
 * `BlockMismatch`: an `IpfsError`; the store answered with bytes that are not the CID's.
@@ -243,11 +243,11 @@ def open_store(url: str, *, timeout: float = 30.0) -> BlockStore:
     """
     scheme, _, rest = url.partition(":")
     if scheme == "dir" and rest:
-        from dam.ipfs_dir import DirectoryStore
+        from dam.ipfs.directory import DirectoryStore
 
         return DirectoryStore(rest)
     if scheme in ("http", "https"):
-        from dam.ipfs_kubo import KuboStore
+        from dam.ipfs.kubo import KuboStore
 
         return KuboStore(url, timeout=timeout)
     raise ConfigError(
