@@ -20,7 +20,8 @@ from dam.crypto import hashing, sealing, shamir
 from dam.crypto.hashing import keccak
 from dam.crypto.merkle import MerkleTree
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import BlockStore, Cid
+from dam.ipfs.blocks import BlockStore
+from dam.ipfs.cid import Cid
 from dam.types import ZERO_ADDRESS, Address, Deployment, Part, PartLeaf, Terms, Wei
 from demo.goods import Deal
 

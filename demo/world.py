@@ -26,7 +26,8 @@ from dam.accounts import Signer
 from dam.crypto.hashing import keccak
 from dam.deployment import load_deployment
 from dam.errors import ContractReverted
-from dam.ipfs.blocks import BlockStore, open_store
+from dam.ipfs.blocks import BlockStore
+from dam.ipfs.open import open_store
 from dam.market import Market
 from dam.rpc import JsonRpc
 from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError
@@ -111,7 +112,7 @@ class World:
         self.kubo_node: KuboNode | None = None
         """The IPFS node, or None where blocks are in a directory."""
         self.ipfs = ""
-        """Address of the block store, as `dam.ipfs.blocks.open_store` takes it."""
+        """Address of the block store, as `dam.ipfs.open.open_store` takes it."""
         self.chain: AnvilNode
         self.reaper: Reaper
         self.rpc: JsonRpc

@@ -22,7 +22,7 @@ from dam import payload
 from dam.crypto import derivation, hashing, sealing, shamir
 from dam.crypto.merkle import MerkleTree
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from dam.types import (
     ZERO_ADDRESS,
     Address,

@@ -19,7 +19,8 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import PLAIN_SEALED_BYTES, SEALED_BYTES, check_public_key
 from dam.errors import IpfsError, Malformed
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, Cid
+from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
+from dam.ipfs.cid import Cid
 from dam.payload import Payload, payload_from_json
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address, Terms, Wei
 

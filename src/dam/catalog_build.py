@@ -22,7 +22,8 @@ from dam.crypto.merkle import MerkleTree
 from dam.errors import BlockRefused, Malformed
 from dam.files import write_atomic
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, Cid
+from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
+from dam.ipfs.cid import Cid
 from dam.listing import (
     Catalogue,
     Listing,

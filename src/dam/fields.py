@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from dam.crypto.hashing import parse_address
 from dam.errors import BlockRefused, Malformed
-from dam.ipfs.blocks import Cid, Codec
+from dam.ipfs.cid import Cid, Codec
 from dam.types import MAX_AMOUNT, Address
 
 MAX_ID_BYTES = 128

@@ -26,7 +26,8 @@ from nacl.utils import random
 from dam import fields, files
 from dam.crypto.shamir import is_element
 from dam.errors import Malformed
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, Cid
+from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
+from dam.ipfs.cid import Cid
 
 NONCE_BYTES = 24
 HEADER_BYTES = 24

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from dam.catalog import Limits, Store, Turn, read_store
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable, Malformed, of_the_host
-from dam.ipfs.blocks import BlockStore, Cid, PinLimits
+from dam.ipfs.blocks import BlockStore, PinLimits
+from dam.ipfs.cid import Cid
 from dam.ledger import Ledger
 from dam.logs import Log
 from dam.shelf import NO_COPY, TOLD, Document, PartRefusal, Scan, Shelf

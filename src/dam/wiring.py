@@ -22,7 +22,7 @@ from dam.config import Settings
 from dam.crypto.derivation import SellerSeed
 from dam.errors import ConfigError, DamError, KeyFileError, LedgerUnusableError
 from dam.foundation import Checkpoint, Foundation
-from dam.ipfs.blocks import open_store
+from dam.ipfs.open import open_store
 from dam.keys import KeyRing, find_passphrase, load_ring, load_seed
 from dam.ledger import Ledger
 from dam.listing import Catalogue

@@ -6,7 +6,7 @@ import pytest
 
 from dam.errors import ContractReverted, Malformed
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from demo import byhand, ledgers, trade
 from demo.shop import ITEM, open_shop
 

@@ -30,7 +30,9 @@ import aiohttp
 from aiohttp import web
 
 from dam.errors import DamError, IpfsError
-from dam.ipfs.blocks import BlockStore, Cid, Codec, open_store
+from dam.ipfs.blocks import BlockStore
+from dam.ipfs.cid import Cid, Codec
+from dam.ipfs.open import open_store
 
 _BYTES = 64 << 20
 _MISSING = "block was not found locally (offline): ipld: could not find "

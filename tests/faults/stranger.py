@@ -26,7 +26,7 @@ from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.merkle import MerkleTree
 from dam.goods import add_goods
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from dam.listing import Catalogue, Deliverer, Listing
 from dam.types import ZERO_ADDRESS, Purchase, Terms, Wei
 from demo import byhand

@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import Cid, open_store
+from dam.ipfs.cid import Cid
+from dam.ipfs.open import open_store
 from dam.testing.nodes import KuboNode, NodeMissingError
 from demo.trade import Bought
 from tests.faults import ipfs_proxy as bad
@@ -357,7 +358,7 @@ PATHS = {
     63,
     'a "CID" that is a URL, ../, /ipns/, &arg=',
     by="K",
-    breaks="src/dam/ipfs/blocks.py:if isinstance(text, str) and _CID.fullmatch(text):",
+    breaks="src/dam/ipfs/cid.py:if isinstance(text, str) and _CID.fullmatch(text):",
     instead='if True:\n            return cls("dag-json", hashlib.sha256(text.encode()).digest())',
 )
 async def test_f63_links_that_are_none(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:

@@ -11,7 +11,7 @@ from world import ETHER, GOOD_KEY, RULES, World
 
 from dam.crypto.hashing import keccak, terms_leaf
 from dam.crypto.merkle import MerkleTree
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from dam.types import ZERO_ADDRESS
 
 TYPES = ["(uint64,uint64,uint64,uint64,uint64,uint64)", "address", "uint256", "uint256"]

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from dam.errors import BlockRefused, IpfsError
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, Cid, PinLimits, PinSize, links, open_store
+from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, PinLimits, PinSize, links
+from dam.ipfs.cid import Cid
 from dam.ipfs.directory import DirectoryStore
 from dam.ipfs.kubo import KuboStore
+from dam.ipfs.open import open_store
 from dam.testing.nodes import KuboNode
 
 pytestmark = pytest.mark.kubo

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from dam.errors import BlockMismatch, BlockRefused, IpfsError, IpfsUnreachable
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from dam.ipfs.kubo import KuboStore
 
 DATA = b"the block"

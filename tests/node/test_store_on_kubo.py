@@ -15,7 +15,8 @@ from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import checksum
 from dam.errors import IpfsError
 from dam.goods import add_goods
-from dam.ipfs.blocks import BlockStore, open_store
+from dam.ipfs.blocks import BlockStore
+from dam.ipfs.open import open_store
 from dam.keys import KeyRing
 from dam.listing import Catalogue, Deliverer, Listing
 from dam.testing.nodes import KuboNode

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dam.errors import BlockMismatch, BlockRefused
-from dam.ipfs.blocks import Cid, links
+from dam.ipfs.blocks import links
+from dam.ipfs.cid import Cid
 
 # Made by Kubo 0.43 (`ipfs block put --cid-codec=raw|dag-json`); tests/node compares afresh.
 HELLO = b'{"hello":"world"}'

@@ -15,7 +15,8 @@ from dam import config, payload
 from dam.catalog import Limits
 from dam.crypto import sealing
 from dam.crypto.hashing import keccak
-from dam.ipfs.blocks import BLOCK_BYTES, Cid
+from dam.ipfs.blocks import BLOCK_BYTES
+from dam.ipfs.cid import Cid
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "dam"

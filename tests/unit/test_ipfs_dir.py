@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError
-from dam.ipfs.blocks import BLOCK_BYTES, Cid, PinLimits, PinSize, open_store
+from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize
+from dam.ipfs.cid import Cid
 from dam.ipfs.directory import DirectoryStore
+from dam.ipfs.open import open_store
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from dam.config import Settings
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
 from dam.history import History, read_history
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from dam.roles import arbiter as role
 from dam.roles.buyer import read_version
 from dam.salebook import SaleRecord

@@ -19,7 +19,8 @@ from dam.amounts import format_about, format_amount, parse_amount
 from dam.config import Settings
 from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
-from dam.ipfs.blocks import BlockStore, open_store
+from dam.ipfs.blocks import BlockStore
+from dam.ipfs.open import open_store
 from dam.keys import find_passphrase
 from dam.market import Market
 from dam.rpc import JsonRpc, RpcRejectedError, quantity

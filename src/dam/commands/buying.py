@@ -42,7 +42,7 @@ from dam.errors import (
     Permanent,
 )
 from dam.history import History, read_history
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from dam.keys import load_seed
 from dam.permits import Permit
 from dam.purchases import Record, Records, unpaid

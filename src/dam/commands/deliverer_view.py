@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dam.amounts import format_amount
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from dam.roster import Candidate
 from dam.tallies import PostedTerms, ProposedSlash
 from dam.types import Windows

@@ -27,7 +27,8 @@ from dam.errors import Permanent
 from dam.fields import title
 from dam.history import read_history
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, Cid
+from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
+from dam.ipfs.cid import Cid
 from dam.tallies import stars_of
 from dam.tokens import Tokens
 from dam.types import Status

@@ -13,7 +13,7 @@ from dam.config import check_ipfs, check_rpc_url, config_path, dump_config, home
 from dam.deployment import load_deployment, record_path, save_deployment
 from dam.errors import ConfigError, IpfsError, Permanent
 from dam.files import write_atomic
-from dam.ipfs.blocks import open_store
+from dam.ipfs.open import open_store
 from dam.market import Market
 from dam.rpc import JsonRpc, quantity
 from dam.types import Deployment

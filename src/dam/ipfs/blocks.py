@@ -1,8 +1,6 @@
-"""The one place that fetches or publishes blocks, each checked against its CID.
+"""The interface through which blocks are fetched and published, each checked against its CID.
 
-DAM reads two kinds of blocks (protocol section 4): DAG-JSON (codec 0x0129) and raw (0x55), both
-named by a CIDv1 over SHA-256 and written in lower-case base32. Everything else is refused before
-any request is sent. A `BlockStore` is a Kubo node (`kubo`) or a directory of blocks
+A `BlockStore` is a Kubo node (`kubo`) or a directory of blocks
 (`directory`); both give the same CIDs and the same errors:
 
 * `IpfsError`: not there (yet), or the store could not be asked in time. Try again.
@@ -13,76 +11,16 @@ any request is sent. A `BlockStore` is a Kubo node (`kubo`) or a directory of bl
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from dam.errors import BlockMismatch, BlockRefused, ConfigError
+from dam.errors import BlockRefused
+from dam.ipfs.cid import Cid, Codec
 
-Codec = Literal["dag-json", "raw"]
 BLOCK_BYTES = 1 << 20
 """Size limit of a block, in bytes: 1 MiB."""
-
-# CIDv1 (0x01), the codec as an unsigned varint, sha2-256 (0x12), 32 bytes (0x20): the multiformats
-# table, https://github.com/multiformats/multicodec.
-_PREFIX: dict[Codec, bytes] = {
-    "dag-json": b"\x01\xa9\x02\x12\x20",
-    "raw": b"\x01\x55\x12\x20",
-}
-_CID = re.compile(r"b(?:[a-z2-7]{60}|[a-z2-7]{58})")
-
-
-@dataclass(frozen=True, slots=True)
-class Cid:
-    """The name of a block: its codec and the 32-byte SHA-256 digest of its bytes."""
-
-    codec: Codec
-    digest: bytes
-
-    def __post_init__(self) -> None:
-        if self.codec not in _PREFIX or len(self.digest) != 32:
-            raise BlockRefused("a CID has codec dag-json or raw, and a digest of 32 bytes")
-
-    def __str__(self) -> str:
-        text = base64.b32encode(_PREFIX[self.codec] + self.digest).decode("ascii")
-        return "b" + text.rstrip("=").lower()
-
-    @classmethod
-    def parse(cls, text: str) -> Cid:
-        """Reads the canonical text form, and nothing else.
-
-        Raises:
-            BlockRefused: the text is no CIDv1 in lower-case base32 of a DAG-JSON or raw block under
-                SHA-256: a CIDv0, an identity CID, a path or a URL, say.
-        """
-        if isinstance(text, str) and _CID.fullmatch(text):
-            body = text[1:].upper()
-            data = base64.b32decode(body + "=" * (-len(body) % 8))
-            for codec, prefix in _PREFIX.items():
-                if data.startswith(prefix) and len(data) == len(prefix) + 32:
-                    cid = cls(codec, data[-32:])
-                    # Spare bits of the last letter must be zero: one block, one name.
-                    if str(cid) == text:
-                        return cid
-        raise BlockRefused(
-            "not a CID that DAM reads (CIDv1, base32, dag-json or raw, sha2-256): "
-            + ascii(text)[:80]
-        )
-
-    @classmethod
-    def of(cls, codec: Codec, data: bytes) -> Cid:
-        """The CID of a block's bytes."""
-        return cls(codec, hashlib.sha256(data).digest())
-
-    def check(self, data: bytes) -> bytes:
-        """Returns ``data`` if it is this CID's block, else raises `BlockMismatch`."""
-        if hashlib.sha256(data).digest() != self.digest:
-            raise BlockMismatch(f"{self}: {len(data)} bytes came that are not this block")
-        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,26 +169,3 @@ async def measure(
         if total > limits.max_bytes:
             raise BlockRefused(f"{cid}: more than {limits.max_bytes} bytes to pin")
     return PinSize(len(seen), total)
-
-
-def open_store(url: str, *, timeout: float = 30.0) -> BlockStore:
-    """The store that a setting names.
-
-    Args:
-        url: ``dir:/path`` for a directory of blocks, or ``http://127.0.0.1:5001`` for the RPC API
-            of a Kubo node on this machine.
-        timeout: Seconds for one call, where the caller names no deadline.
-    """
-    scheme, _, rest = url.partition(":")
-    if scheme == "dir" and rest:
-        from dam.ipfs.directory import DirectoryStore
-
-        return DirectoryStore(rest)
-    if scheme in ("http", "https"):
-        from dam.ipfs.kubo import KuboStore
-
-        return KuboStore(url, timeout=timeout)
-    raise ConfigError(
-        "the IPFS setting is 'dir:/path/to/blocks' or the RPC API of a local Kubo node, such as "
-        "'http://127.0.0.1:5001'"
-    )

@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 from dam.errors import BlockMismatch, IpfsError
-from dam.ipfs.blocks import BLOCK_BYTES, Cid, Codec, PinLimits, PinSize, measure, refuse_oversize
+from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize, measure, refuse_oversize
+from dam.ipfs.cid import Cid, Codec
 
 _STALE_SECONDS = 86_400
 _TEMPORARY = re.compile(r"[0-9a-f]{32}")

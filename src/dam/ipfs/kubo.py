@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError, IpfsUnreachable
-from dam.ipfs.blocks import BLOCK_BYTES, Cid, Codec, PinLimits, PinSize, measure, refuse_oversize
+from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize, measure, refuse_oversize
+from dam.ipfs.cid import Cid, Codec
 
 _ANSWER_BYTES = 64 << 10
 _CONNECTIONS = 16

@@ -10,7 +10,8 @@ from dam.errors import BlockRefused, IpfsError, Malformed
 from dam.fields import link, record
 from dam.fields import title as one_line
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import BlockStore, Cid
+from dam.ipfs.blocks import BlockStore
+from dam.ipfs.cid import Cid
 from dam.salebook import SaleBook, SaleRecord
 from dam.tokens import NATIVE, Token
 from dam.types import ZERO32, Address, Status

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dam.errors import BlockRefused, IpfsError
-from dam.ipfs.blocks import BLOCK_BYTES, Cid, Codec, PinLimits, PinSize, measure, refuse_oversize
+from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize, measure, refuse_oversize
+from dam.ipfs.cid import Cid, Codec
 
 
 class MemoryStore:

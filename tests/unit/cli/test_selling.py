@@ -15,7 +15,8 @@ from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import copy_id, item_id
 from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import Permanent
-from dam.ipfs.blocks import BlockStore, open_store
+from dam.ipfs.blocks import BlockStore
+from dam.ipfs.open import open_store
 from dam.listing import Catalogue
 from dam.payload import InlinePayload, decrypt_inline, open_payload
 from dam.roles import seller as role

@@ -21,7 +21,8 @@ from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import checksum
 from dam.errors import IpfsError, Malformed, Permanent
 from dam.goods import add_goods, assign_anew
-from dam.ipfs.blocks import BLOCK_BYTES, Cid
+from dam.ipfs.blocks import BLOCK_BYTES
+from dam.ipfs.cid import Cid
 from dam.listing import Catalogue, Deliverer, Lot
 from dam.types import ZERO_ADDRESS, Wei
 

@@ -20,7 +20,7 @@ from dam.crypto.hashing import checksum
 from dam.crypto.merkle import MerkleTree, verify
 from dam.errors import BlockMismatch, BlockRefused, IpfsError, Malformed
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from dam.testing.blocks import MemoryStore
 from dam.types import ZERO32, ZERO_ADDRESS, Part, Terms, Wei
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dam import fields
 from dam.errors import Malformed
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 
 ANSI = "\x1b[31mred\x1b[0m"
 BAD_LINES = [

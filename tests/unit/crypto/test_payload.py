@@ -12,7 +12,7 @@ from nacl import bindings
 from dam import payload
 from dam.crypto.shamir import PRIME
 from dam.errors import IpfsError, Malformed
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from dam.payload import CHUNK_BYTES, InlinePayload, StreamDecryptor, StreamEncryptor, StreamPayload
 from dam.testing.blocks import MemoryStore
 

@@ -13,7 +13,7 @@ from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import domain, item_id, keccak, terms_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import open_fragment, part_tag, shared_key
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from dam.testing.rules import NOWHERE
 from dam.types import DelivererKeyRotated, DelivererRegistered, Wei
 

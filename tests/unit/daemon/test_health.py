@@ -19,7 +19,7 @@ from dam.endpoints import Endpoints
 from dam.errors import BlockRefused, ConfigError, IpfsError, RpcError
 from dam.fees import SendStats
 from dam.health import Answers, HealthServer
-from dam.ipfs.blocks import Cid
+from dam.ipfs.cid import Cid
 from dam.metrics import CountedStore, Funds, Metrics
 from dam.service import Pulse
 from dam.testing.blocks import MemoryStore

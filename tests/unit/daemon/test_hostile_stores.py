@@ -12,7 +12,8 @@ import pytest
 
 from dam.catalog_build import BuiltStore
 from dam.errors import IpfsError
-from dam.ipfs.blocks import BLOCK_BYTES, Cid, PinSize
+from dam.ipfs.blocks import BLOCK_BYTES, PinSize
+from dam.ipfs.cid import Cid
 from dam.service import Service
 from dam.shelf import TOLD, PartRefusal, Scan
 from dam.testing.blocks import MemoryStore

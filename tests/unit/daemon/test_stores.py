@@ -12,7 +12,8 @@ import pytest
 from dam.catalog import Store
 from dam.catalog_build import BuiltStore
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable
-from dam.ipfs.blocks import BLOCK_BYTES, Cid, PinLimits, PinSize
+from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize
+from dam.ipfs.cid import Cid
 from dam.shelf import Scan
 from dam.stores import StoreKeeper, StorePolicy
 from dam.testing.blocks import MemoryStore
