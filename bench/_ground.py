@@ -24,7 +24,7 @@ from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
 from dam.endpoints import Endpoints
 from dam.keys import KeyRing
 from dam.ledger import Binding, Ledger
-from dam.logs import get_logger
+from dam.log import get_logger
 from dam.market import Market
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer

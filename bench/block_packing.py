@@ -31,7 +31,7 @@ from pathlib import Path
 from _ground import Town
 
 from dam.crypto.hashing import keccak
-from dam.logs import configure_logging
+from dam.log import configure_logging
 from dam.rpc import RpcRejectedError
 from dam.service import Stop
 

@@ -51,7 +51,7 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
 from dam.keys import KeyRing
 from dam.ledger import Binding, Ledger
-from dam.logs import configure_logging, get_logger
+from dam.log import configure_logging, get_logger
 from dam.roles.deliverer import Deliverer
 from dam.sending import Sender, SendPolicy
 from dam.shelf import KeptPart, Scan, Shelf

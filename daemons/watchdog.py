@@ -4,7 +4,7 @@ import sys
 
 from dam.config import Settings
 from dam.errors import ConfigError
-from dam.logs import configure_logging
+from dam.log import configure_logging
 from dam.wiring import watchdog_main
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
-from dam.amounts import format_units
 from dam.types import Purchase
+from dam.units import format_units
 from demo import trade
 from demo.actors import Actor
 from demo.cast import Cast

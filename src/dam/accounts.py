@@ -20,8 +20,8 @@ from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from dam.atomic_file import write_atomic
 from dam.errors import KeyFileError, Malformed
-from dam.files import write_atomic
 from dam.ipfs import dag_json
 from dam.keys import credential, read_private
 from dam.signing import sign_transaction

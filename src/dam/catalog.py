@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
-from dam import fields
+from dam import validation
 from dam.crypto import hashing
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import PLAIN_SEALED_BYTES, SEALED_BYTES, check_public_key
@@ -333,27 +333,27 @@ def _check_store(value: Any) -> dict[str, Any]:
     if isinstance(value, dict) and value.get("version") != VERSION:
         raise Malformed(f"the store document is not of version {VERSION}")
     if isinstance(value, dict) and "pages" in value:
-        fields.record(value, "store", (*_STORE_KEYS, "pages"))
+        validation.record(value, "store", (*_STORE_KEYS, "pages"))
     else:
-        fields.record(value, "store", (*_STORE_KEYS, "items"), ("sealingKey",))
-    fields.integer(value["version"], "version", VERSION, VERSION)
+        validation.record(value, "store", (*_STORE_KEYS, "items"), ("sealingKey",))
+    validation.integer(value["version"], "version", VERSION, VERSION)
     return {
         **value,
-        "storeName": fields.title(value["storeName"], "storeName"),
-        "chainId": fields.integer(value["chainId"], "chainId", 1, 2**63 - 1),
-        "market": fields.address(value["market"], "market"),
-        "seller": fields.address(value["seller"], "seller"),
+        "storeName": validation.title(value["storeName"], "storeName"),
+        "chainId": validation.integer(value["chainId"], "chainId", 1, 2**63 - 1),
+        "market": validation.address(value["market"], "market"),
+        "seller": validation.address(value["seller"], "seller"),
     }
 
 
 async def _read_items(reader: _Reader, document: dict[str, Any]) -> list[Item]:
     limits = reader.limits
     if "pages" in document:
-        pages = fields.array(
+        pages = validation.array(
             document["pages"],
             "pages",
             limits.max_pages,
-            lambda value, what: fields.link(value, f"one of {what}", "dag-json"),
+            lambda value, what: validation.link(value, f"one of {what}", "dag-json"),
         )
         lists = await _map(pages, reader.page)
     else:
@@ -409,10 +409,10 @@ def _check_parts(item: Item) -> None:
 
 
 def _parse_page(value: Any) -> list[_Draft]:
-    fields.record(value, "page", ("items",), ("sealingKey",))
+    validation.record(value, "page", ("items",), ("sealingKey",))
     key = _sealing_key(value)
     return list(
-        fields.array(
+        validation.array(
             value["items"], "items", BLOCK_BYTES, lambda element, _: _parse_item(element, key)
         )
     )
@@ -421,27 +421,27 @@ def _parse_page(value: Any) -> list[_Draft]:
 def _sealing_key(value: dict[str, Any]) -> bytes | None:
     if "sealingKey" not in value:
         return None
-    key = fields.bytes32(value["sealingKey"], "sealingKey")
+    key = validation.bytes32(value["sealingKey"], "sealingKey")
     check_public_key(key)
     return key
 
 
 def _parse_item(value: Any, key: bytes | None) -> _Draft:
     apart = isinstance(value, dict) and "partPages" in value
-    fields.record(value, "item", (*_TERMS_KEYS, *(("partPages",) if apart else _PART_KEYS)))
+    validation.record(value, "item", (*_TERMS_KEYS, *(("partPages",) if apart else _PART_KEYS)))
     terms = _parse_terms(value)
     copies = terms.supply if terms.stock else 1
     return _Draft(
         name=value["itemId"],
-        title=fields.title(value["title"], "title"),
+        title=validation.title(value["title"], "title"),
         terms=terms,
-        metadata_json=dag_json.dumps(fields.metadata(value["otherMetadata"], "otherMetadata")),
+        metadata_json=dag_json.dumps(validation.metadata(value["otherMetadata"], "otherMetadata")),
         section=None if apart else _parse_parts(value, key, terms, 0, copies),
-        part_pages=fields.array(
+        part_pages=validation.array(
             value["partPages"],
             "partPages",
             BLOCK_BYTES,
-            lambda element, what: fields.link(element, f"one of {what}", "dag-json"),
+            lambda element, what: validation.link(element, f"one of {what}", "dag-json"),
         )
         if apart
         else (),
@@ -450,18 +450,18 @@ def _parse_item(value: Any, key: bytes | None) -> _Draft:
 
 def _parse_terms(value: dict[str, Any]) -> Terms:
     terms = Terms(
-        item_id=hashing.item_id(fields.identifier(value["itemId"], "itemId")),
-        token=fields.address(value["token"], "token"),
-        price=fields.amount(value["price"], "price"),
-        commission=Wei(fields.amount(value["commission"], "commission")),
-        penalty=Wei(fields.amount(value["penalty"], "penalty")),
-        bond=Wei(fields.amount(value["bond"], "bond")),
-        supply=fields.amount(value["supply"], "supply", MAX_SUPPLY),
-        stock=fields.boolean(value["stock"], "stock"),
-        parts=fields.integer(value["parts"], "parts", 1, MAX_PARTS),
-        threshold=fields.integer(value["threshold"], "threshold", 1, MAX_PARTS),
-        arbitrator=fields.address(value["arbitrator"], "arbitrator"),
-        parts_root=fields.bytes32(value["partsRoot"], "partsRoot"),
+        item_id=hashing.item_id(validation.identifier(value["itemId"], "itemId")),
+        token=validation.address(value["token"], "token"),
+        price=validation.amount(value["price"], "price"),
+        commission=Wei(validation.amount(value["commission"], "commission")),
+        penalty=Wei(validation.amount(value["penalty"], "penalty")),
+        bond=Wei(validation.amount(value["bond"], "bond")),
+        supply=validation.amount(value["supply"], "supply", MAX_SUPPLY),
+        stock=validation.boolean(value["stock"], "stock"),
+        parts=validation.integer(value["parts"], "parts", 1, MAX_PARTS),
+        threshold=validation.integer(value["threshold"], "threshold", 1, MAX_PARTS),
+        arbitrator=validation.address(value["arbitrator"], "arbitrator"),
+        parts_root=validation.bytes32(value["partsRoot"], "partsRoot"),
     )
     check_terms(terms)
     return terms
@@ -480,9 +480,9 @@ def check_terms(terms: Terms) -> None:
 
 
 def _parse_part_page(terms: Terms, value: Any) -> Section:
-    fields.record(value, "page of parts", ("firstCopy", "copies", *_PART_KEYS), ("sealingKey",))
-    first = fields.amount(value["firstCopy"], "firstCopy", MAX_SUPPLY)
-    copies = fields.integer(value["copies"], "copies", 1, BLOCK_BYTES)
+    validation.record(value, "page of parts", ("firstCopy", "copies", *_PART_KEYS), ("sealingKey",))
+    first = validation.amount(value["firstCopy"], "firstCopy", MAX_SUPPLY)
+    copies = validation.integer(value["copies"], "copies", 1, BLOCK_BYTES)
     return _parse_parts(value, _sealing_key(value), terms, first, copies)
 
 
@@ -490,14 +490,14 @@ def _parse_parts(
     value: dict[str, Any], key: bytes | None, terms: Terms, first: int, copies: int
 ) -> Section:
     size = PLAIN_SEALED_BYTES if key is None else SEALED_BYTES
-    sealed = fields.array(
+    sealed = validation.array(
         value["encryptedParts"],
         "encryptedParts",
         BLOCK_BYTES,
-        lambda element, what: fields.hexadecimal(element, what, size),
+        lambda element, what: validation.hexadecimal(element, what, size),
     )
-    leaves = fields.array(value["partLeaves"], "partLeaves", BLOCK_BYTES, fields.bytes32)
-    payloads = fields.array(value["payloads"], "payloads", BLOCK_BYTES, payload_from_json)
+    leaves = validation.array(value["partLeaves"], "partLeaves", BLOCK_BYTES, validation.bytes32)
+    payloads = validation.array(value["payloads"], "payloads", BLOCK_BYTES, payload_from_json)
     if not len(sealed) == len(leaves) == copies * terms.parts:
         raise Malformed("an item does not have one sealed part and one leaf per copy and index")
     if len(payloads) != copies:

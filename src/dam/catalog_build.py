@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dam import fields
+from dam import validation
+from dam.atomic_file import write_atomic
 from dam.catalog import VERSION, read_store
 from dam.crypto import hashing, sealing
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.merkle import MerkleTree
 from dam.errors import BlockRefused, Malformed
-from dam.files import write_atomic
 from dam.ipfs import dag_json
 from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
 from dam.ipfs.cid import Cid
@@ -310,7 +310,7 @@ def _load_layout(folder: Path) -> _Layout:
     """What stood where in the last build. Where that is lost or damaged, all is made anew."""
     try:
         value = dag_json.loads((folder / "layout.json").read_bytes())
-        fields.record(value, "layout", ("version", "pages", "partPages"))
+        validation.record(value, "layout", ("version", "pages", "partPages"))
         pages = [(Cid.parse(page["cid"]), list(page["items"])) for page in value["pages"]]
         return _Layout(pages, {key: Cid.parse(cid) for key, cid in value["partPages"].items()})
     except (FileNotFoundError, Malformed, BlockRefused, KeyError, TypeError, AttributeError):
@@ -358,7 +358,7 @@ def build_store(
     builder.pack(entries)
     document = {
         "version": VERSION,
-        "storeName": fields.title(name, "the store's name"),
+        "storeName": validation.title(name, "the store's name"),
         "chainId": chain_id,
         "market": market,
         "seller": seller,

@@ -33,7 +33,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dam.amounts import parse_amount
 from dam.config_values import MAX_CONFIRMATIONS as MAX_CONFIRMATIONS
 from dam.config_values import (
     Finality,
@@ -50,6 +49,7 @@ from dam.config_values import confirmations as read_confirmations
 from dam.config_values import unprofitable as read_unprofitable
 from dam.errors import ConfigError, Malformed
 from dam.types import Deployment
+from dam.units import parse_amount
 
 ROLES = ("seller", "buyer", "deliverer", "watchdog", "arbiter")
 _FILE_BYTES = 64 << 10

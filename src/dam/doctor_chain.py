@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dam.amounts import format_about, format_amount
 from dam.config import Settings
 from dam.crypto.hashing import parse_address
 from dam.doctor import Examination, Finding, fail, ok, warn
@@ -19,6 +18,7 @@ from dam.rpc import JsonRpc, RpcRangeError, RpcTooLargeError, RpcUnavailableErro
 from dam.tallies import proposed_slashes
 from dam.transactions import suggest_fees
 from dam.types import ZERO_ADDRESS, Address, BlockRef
+from dam.units import format_about, format_amount
 
 DELIVERY_GAS = 50_000
 """Of a part in a transaction of its own (docs/gas.md)."""

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 from dam import refusals
 from dam.agreement import difference, print_of
 from dam.errors import ConfigError, Retryable, RpcError
-from dam.logs import Log
+from dam.log import Log
 from dam.rpc import (
     JsonRpc,
     RawBlock,

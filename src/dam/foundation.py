@@ -15,7 +15,7 @@ from dam.dry import DrySender
 from dam.endpoints import Endpoints
 from dam.errors import LedgerUnusableError, Retryable
 from dam.ledger import Binding, Ledger
-from dam.logs import Log, with_alerts
+from dam.log import Log, with_alerts
 from dam.market import Market
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer

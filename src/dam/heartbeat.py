@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from dam.logs import Log
+from dam.log import Log
 from dam.notify import Notifier
 
 BEAT_SECONDS = 1.0

@@ -24,11 +24,11 @@ from nacl import bindings as sodium
 from nacl.exceptions import CryptoError
 from nacl.utils import random
 
-from dam import fields
+from dam import validation
+from dam.atomic_file import write_atomic
 from dam.crypto.derivation import new_seed
 from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import KeyFileError, Malformed
-from dam.files import write_atomic
 from dam.ipfs import dag_json
 
 Kind = Literal["deliverer-keys", "seller-seed", "buyer-seed"]
@@ -166,19 +166,19 @@ def _encrypt(kind: Kind, body: dict[str, Any], passphrase: str) -> bytes:
 
 def _decrypt(data: bytes, path: Path, kind: Kind | None, passphrase: str) -> dict[str, Any]:
     try:
-        file = fields.record(
+        file = validation.record(
             dag_json.loads(data), "file", ("version", "kind", "kdf", "nonce", "box")
         )
-        fields.integer(file["version"], "version", 1, 1)
-        kdf = fields.record(file["kdf"], "kdf", ("algorithm", "passes", "memory", "salt"))
+        validation.integer(file["version"], "version", 1, 1)
+        kdf = validation.record(file["kdf"], "kdf", ("algorithm", "passes", "memory", "salt"))
         if kdf["algorithm"] != "argon2id13":
             raise Malformed("kdf is not argon2id13")
         # Bounds: a file from a stranger's backup must not eat the machine.
-        passes = fields.integer(kdf["passes"], "passes", 1, 16)
-        memory = fields.integer(kdf["memory"], "memory", 8 << 10, 1 << 30)
-        salt = fields.hexadecimal(kdf["salt"], "salt", _SALT_BYTES)
-        nonce = fields.hexadecimal(file["nonce"], "nonce", _NONCE_BYTES)
-        box = fields.hexadecimal(file["box"], "box", 16, MAX_FILE_BYTES)
+        passes = validation.integer(kdf["passes"], "passes", 1, 16)
+        memory = validation.integer(kdf["memory"], "memory", 8 << 10, 1 << 30)
+        salt = validation.hexadecimal(kdf["salt"], "salt", _SALT_BYTES)
+        nonce = validation.hexadecimal(file["nonce"], "nonce", _NONCE_BYTES)
+        box = validation.hexadecimal(file["box"], "box", 16, MAX_FILE_BYTES)
     except Malformed as error:
         raise KeyFileError(f"{path} is no key file of DAM: {error}") from None
     if kind is not None and file["kind"] != kind:
@@ -254,7 +254,7 @@ class KeyRing:
     def _from_body(cls, body: dict[str, Any]) -> KeyRing:
         keys = []
         for entry in body["keys"]:
-            secret = fields.bytes32(entry["secret"], "secret")
+            secret = validation.bytes32(entry["secret"], "secret")
             keys.append(KeyPair(public_key(secret), secret, str(entry["created"])))
         if not keys:
             raise Malformed("a key ring without keys")
@@ -306,7 +306,7 @@ def load_seed(path: Path, kind: SeedKind, passphrase: str) -> bytes:
     """
     body = _decrypt(read_private(path)[0], path, kind, passphrase)
     try:
-        return fields.bytes32(body.get("seed"), "seed")
+        return validation.bytes32(body.get("seed"), "seed")
     except Malformed:
         raise KeyFileError(f"{path} opens, but holds no seed") from None
 

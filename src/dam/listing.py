@@ -18,14 +18,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dam import fields
+from dam import validation
+from dam.atomic_file import write_atomic
 from dam.catalog import MAX_SUPPLY, check_terms
 from dam.crypto import hashing
 from dam.crypto.derivation import Place, SellerSeed
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import check_public_key
 from dam.errors import Malformed, Permanent
-from dam.files import write_atomic
 from dam.ipfs import dag_json
 from dam.payload import Payload, payload_from_json, payload_to_json
 from dam.types import MAX_PARTS, ZERO32, ZERO_ADDRESS, Address, PartLeaf, Terms, Wei
@@ -87,12 +87,12 @@ class Listing:
 
     def __post_init__(self) -> None:
         """Refuses what no reader of the store would take."""
-        fields.identifier(self.name, "the item's id")
-        fields.title(self.title, "the title")
-        fields.metadata(self.metadata, "the metadata")
+        validation.identifier(self.name, "the item's id")
+        validation.title(self.title, "the title")
+        validation.metadata(self.metadata, "the metadata")
         for name in _AMOUNTS:
             limit = {"limit": MAX_SUPPLY} if name == "supply" else {}
-            fields.amount(getattr(self, name), f"the {name}", **limit)
+            validation.amount(getattr(self, name), f"the {name}", **limit)
         check_terms(self.terms(ZERO32))
         if self.arbitrator == self.seller and self.arbitrator != ZERO_ADDRESS:
             raise Malformed("the seller cannot be the arbitrator of his own item")
@@ -234,20 +234,22 @@ def _lot_to_json(lot: Lot) -> dict[str, Any]:
 
 
 def _deliverer_from_json(value: Any, what: str) -> Deliverer:
-    fields.record(value, what, ("operator", "key"))
+    validation.record(value, what, ("operator", "key"))
     return Deliverer(
-        fields.address(value["operator"], "operator"), fields.bytes32(value["key"], "key")
+        validation.address(value["operator"], "operator"), validation.bytes32(value["key"], "key")
     )
 
 
 def _lot_from_json(value: Any, what: str) -> Lot:
-    fields.record(value, what, ("firstCopy", "copies", "generation", "deliverers", "payloads"))
+    validation.record(value, what, ("firstCopy", "copies", "generation", "deliverers", "payloads"))
     return Lot(
-        first_copy=fields.integer(value["firstCopy"], "firstCopy", 0, _MAX_COPIES),
-        copies=fields.integer(value["copies"], "copies", 1, _MAX_COPIES),
-        generation=fields.integer(value["generation"], "generation", 0, 2**63 - 1),
-        deliverers=fields.array(value["deliverers"], "deliverers", MAX_PARTS, _deliverer_from_json),
-        payloads=fields.array(value["payloads"], "payloads", _MAX_COPIES, payload_from_json),
+        first_copy=validation.integer(value["firstCopy"], "firstCopy", 0, _MAX_COPIES),
+        copies=validation.integer(value["copies"], "copies", 1, _MAX_COPIES),
+        generation=validation.integer(value["generation"], "generation", 0, 2**63 - 1),
+        deliverers=validation.array(
+            value["deliverers"], "deliverers", MAX_PARTS, _deliverer_from_json
+        ),
+        payloads=validation.array(value["payloads"], "payloads", _MAX_COPIES, payload_from_json),
     )
 
 
@@ -284,29 +286,29 @@ def from_json(data: bytes) -> Listing:
     v = dag_json.loads(data)
     names = ("version", "chainId", "market", "seller", "itemId", "title", *_AMOUNTS, "token")
     more = ("stock", "parts", "threshold", "arbitrator", "otherMetadata", "lots", "listed")
-    fields.record(v, "listing", (*names, *more, "source"))
-    fields.integer(v["version"], "version", 1, 1)
+    validation.record(v, "listing", (*names, *more, "source"))
+    validation.integer(v["version"], "version", 1, 1)
     if not isinstance(v["source"], str):
         raise Malformed("source is not a text")
     return Listing(
-        chain_id=fields.integer(v["chainId"], "chainId", 1, 2**63 - 1),
-        market=fields.address(v["market"], "market"),
-        seller=fields.address(v["seller"], "seller"),
-        name=fields.identifier(v["itemId"], "itemId"),
+        chain_id=validation.integer(v["chainId"], "chainId", 1, 2**63 - 1),
+        market=validation.address(v["market"], "market"),
+        seller=validation.address(v["seller"], "seller"),
+        name=validation.identifier(v["itemId"], "itemId"),
         title=v["title"],
-        price=fields.amount(v["price"], "price"),
-        commission=Wei(fields.amount(v["commission"], "commission")),
-        penalty=Wei(fields.amount(v["penalty"], "penalty")),
-        bond=Wei(fields.amount(v["bond"], "bond")),
-        supply=fields.amount(v["supply"], "supply", MAX_SUPPLY),
-        token=fields.address(v["token"], "token"),
-        stock=fields.boolean(v["stock"], "stock"),
-        parts=fields.integer(v["parts"], "parts", 1, MAX_PARTS),
-        threshold=fields.integer(v["threshold"], "threshold", 1, MAX_PARTS),
-        arbitrator=fields.address(v["arbitrator"], "arbitrator"),
+        price=validation.amount(v["price"], "price"),
+        commission=Wei(validation.amount(v["commission"], "commission")),
+        penalty=Wei(validation.amount(v["penalty"], "penalty")),
+        bond=Wei(validation.amount(v["bond"], "bond")),
+        supply=validation.amount(v["supply"], "supply", MAX_SUPPLY),
+        token=validation.address(v["token"], "token"),
+        stock=validation.boolean(v["stock"], "stock"),
+        parts=validation.integer(v["parts"], "parts", 1, MAX_PARTS),
+        threshold=validation.integer(v["threshold"], "threshold", 1, MAX_PARTS),
+        arbitrator=validation.address(v["arbitrator"], "arbitrator"),
         metadata=v["otherMetadata"],
-        lots=fields.array(v["lots"], "lots", _MAX_COPIES, _lot_from_json),
-        listed=fields.boolean(v["listed"], "listed"),
+        lots=validation.array(v["lots"], "lots", _MAX_COPIES, _lot_from_json),
+        listed=validation.boolean(v["listed"], "listed"),
         source=v["source"],
     )
 

@@ -23,7 +23,7 @@ from nacl import bindings as sodium
 from nacl.exceptions import CryptoError
 from nacl.utils import random
 
-from dam import fields, files
+from dam import atomic_file, validation
 from dam.crypto.shamir import is_element
 from dam.errors import Malformed
 from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
@@ -262,7 +262,7 @@ async def save_payload(
         Its size in bytes.
     """
     size = 0
-    with files.atomic(path, overwrite=overwrite) as file:
+    with atomic_file.atomic(path, overwrite=overwrite) as file:
         async for piece in open_payload(blocks, payload, key, domain):
             await asyncio.to_thread(file.write, piece)
             size += len(piece)
@@ -288,17 +288,17 @@ def payload_from_json(value: Any, what: str = "payload") -> Payload:
     """
     if isinstance(value, dict) and "inline" in value:
         overhead = NONCE_BYTES + _AEAD_TAG
-        box = fields.record(value, what, ("inline",))["inline"]
+        box = validation.record(value, what, ("inline",))["inline"]
         return InlinePayload(
-            fields.hexadecimal(box, what, overhead + INLINE_MIN, overhead + INLINE_MAX)
+            validation.hexadecimal(box, what, overhead + INLINE_MIN, overhead + INLINE_MAX)
         )
-    fields.record(value, what, ("header", "size", "chunks"))
-    chunks = fields.array(
-        value["chunks"], what, MAX_CHUNKS, lambda v, w: fields.link(v, f"a chunk of {w}", "raw")
+    validation.record(value, what, ("header", "size", "chunks"))
+    chunks = validation.array(
+        value["chunks"], what, MAX_CHUNKS, lambda v, w: validation.link(v, f"a chunk of {w}", "raw")
     )
-    size = fields.amount(value["size"], f"the size of {what}", MAX_CHUNKS * CHUNK_BYTES)
+    size = validation.amount(value["size"], f"the size of {what}", MAX_CHUNKS * CHUNK_BYTES)
     if not chunks or size > len(chunks) * CHUNK_BYTES:
         raise Malformed(f"the size of {what} does not fit its chunks")
     return StreamPayload(
-        fields.hexadecimal(value["header"], f"the header of {what}", HEADER_BYTES), size, chunks
+        validation.hexadecimal(value["header"], f"the header of {what}", HEADER_BYTES), size, chunks
     )

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dam import fields
+from dam import validation
+from dam.atomic_file import write_atomic
 from dam.crypto.derivation import BuyerSeed
 from dam.crypto.sealing import public_key
 from dam.errors import Malformed, Permanent
-from dam.files import write_atomic
 from dam.ipfs import dag_json
 from dam.payload import Payload, payload_from_json, payload_to_json
 from dam.types import MAX_PARTS, Address, CopyId, Deployment, Purchase
@@ -128,26 +128,26 @@ def from_json(data: bytes) -> Record:
     Raises:
         Malformed: It is none.
     """
-    v: dict[str, Any] = fields.record(dag_json.loads(data), "record", _KEYS)
-    fields.integer(v["version"], "version", 1, 1)
+    v: dict[str, Any] = validation.record(dag_json.loads(data), "record", _KEYS)
+    validation.integer(v["version"], "version", 1, 1)
     block = v["block"]
     return Record(
-        chain_id=fields.integer(v["chainId"], "chainId", 1, 2**63 - 1),
-        market=fields.address(v["market"], "market"),
-        copy_id=CopyId(fields.bytes32(v["copyId"], "copyId")),
-        attempt=fields.integer(v["attempt"], "attempt", 0, 2**32 - 1),
-        seller=fields.address(v["seller"], "seller"),
-        buyer=fields.address(v["buyer"], "buyer"),
-        item=fields.identifier(v["item"], "item"),
-        title=fields.title(v["title"], "title"),
-        store_digest=fields.bytes32(v["storeDigest"], "storeDigest"),
-        root=fields.bytes32(v["root"], "root"),
-        keys=fields.array(v["keys"], "keys", MAX_PARTS, fields.bytes32),
+        chain_id=validation.integer(v["chainId"], "chainId", 1, 2**63 - 1),
+        market=validation.address(v["market"], "market"),
+        copy_id=CopyId(validation.bytes32(v["copyId"], "copyId")),
+        attempt=validation.integer(v["attempt"], "attempt", 0, 2**32 - 1),
+        seller=validation.address(v["seller"], "seller"),
+        buyer=validation.address(v["buyer"], "buyer"),
+        item=validation.identifier(v["item"], "item"),
+        title=validation.title(v["title"], "title"),
+        store_digest=validation.bytes32(v["storeDigest"], "storeDigest"),
+        root=validation.bytes32(v["root"], "root"),
+        keys=validation.array(v["keys"], "keys", MAX_PARTS, validation.bytes32),
         payload=None if v["payload"] is None else payload_from_json(v["payload"]),
-        made=fields.title(v["made"], "made"),
-        tx=None if v["tx"] is None else fields.bytes32(v["tx"], "tx"),
-        block=None if block is None else fields.integer(block, "block", 0, 2**63 - 1),
-        failed=fields.boolean(v["failed"], "failed"),
+        made=validation.title(v["made"], "made"),
+        tx=None if v["tx"] is None else validation.bytes32(v["tx"], "tx"),
+        block=None if block is None else validation.integer(block, "block", 0, 2**63 - 1),
+        failed=validation.boolean(v["failed"], "failed"),
     )
 
 

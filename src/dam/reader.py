@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from dam.collector import paused
 from dam.errors import Retryable, RpcError
+from dam.gc_pause import paused
 from dam.ledger import DeepReorganisation, Ledger, Rollback
-from dam.logs import Log
+from dam.log import Log
 from dam.rows import Rows
 from dam.rpc import ReadStats
 from dam.types import BlockRef

@@ -10,7 +10,6 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dam.amounts import format_amount
 from dam.crypto.sealing import check_public_key
 from dam.errors import Malformed, Permanent
 from dam.listing import Deliverer
@@ -23,6 +22,7 @@ from dam.types import (
     Wei,
     Windows,
 )
+from dam.units import format_amount
 
 MAX_STAKE_UNITS = 20
 """Stake over so many times the minimum makes nobody likelier still: money buys no monopoly."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dam.collector import paused
 from dam.dispatch import Dispatcher
 from dam.fees import SendPolicy as SendPolicy
 from dam.fees import SendStats as SendStats
+from dam.gc_pause import paused
 from dam.ledger import Ledger
-from dam.logs import Log
+from dam.log import Log
 from dam.nursing import Nurse
 from dam.submitting import Submitter
 from dam.transactions import Calls, Node, Signer

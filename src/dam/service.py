@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from dam.errors import IpfsError, Retryable, of_the_host
 from dam.ledger import Ledger
-from dam.logs import Log
+from dam.log import Log
 from dam.migrations import follow
 from dam.outbox import Outbox
 from dam.pace import Pace

@@ -39,14 +39,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dam import fields
-from dam.amounts import parse_amount
+from dam import validation
 from dam.catalog import MAX_SUPPLY
 from dam.crypto.hashing import parse_address
 from dam.errors import Malformed, Permanent
 from dam.payload import CHUNK_BYTES, INLINE_MAX, MAX_CHUNKS
 from dam.tokens import MAX_DECIMALS, NATIVE, Token, Tokens
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address
+from dam.units import parse_amount
 
 DEFAULT_SUPPLY = 1_000
 """Copies of a file, unless the seller says otherwise."""
@@ -227,7 +227,7 @@ class _StoreReader:
         if "name" not in store:
             self._fault("[store] ", 'the store has no name: write name = "..."')
         else:
-            name = self._try("[store] ", lambda: fields.title(store["name"], "name"))
+            name = self._try("[store] ", lambda: validation.title(store["name"], "name"))
         items = document.get("items", [])
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             self._fault("", "items are written as [[items]]")
@@ -271,9 +271,9 @@ class _StoreReader:
 
         for key in sorted(own - set(_ITEM)):
             self._fault(where(key), f"{key!a} is not understood ({', '.join(_ITEM)})")
-        name = self._try(where("id"), lambda: fields.identifier(item.get("id"), "id"))
+        name = self._try(where("id"), lambda: validation.identifier(item.get("id"), "id"))
         title = self._try(
-            where("title"), lambda: fields.title(item.get("title", name or "-"), "title")
+            where("title"), lambda: validation.title(item.get("title", name or "-"), "title")
         )
         token = self._token(where, item)
         paid = self._try(where("price"), lambda: self._price(item, token))
@@ -294,7 +294,7 @@ class _StoreReader:
             self._fault(where("bond"), said)
         deliverers = self._deliverers(where, item, parts)
         metadata = self._try(
-            where("metadata"), lambda: fields.metadata(item.get("metadata", {}), "metadata")
+            where("metadata"), lambda: validation.metadata(item.get("metadata", {}), "metadata")
         )
         codes, file, text = self._good(where, item)
         supply = self._supply(where, item, codes, own)
@@ -350,13 +350,13 @@ class _StoreReader:
         value = item.get("token", "none")
         if value in ("none", ""):
             return NATIVE
-        found = self._try(where("token"), lambda: fields.address(value, "the token"))
+        found = self._try(where("token"), lambda: validation.address(value, "the token"))
         if found in (None, ZERO_ADDRESS):
             return NATIVE
         token = self._tokens[found]
         if "decimals" not in item:
             return token
-        read = fields.integer
+        read = validation.integer
         given = self._try(
             where("decimals"), lambda: read(item["decimals"], "decimals", 0, MAX_DECIMALS)
         )
@@ -365,7 +365,7 @@ class _StoreReader:
         return replace(token, decimals=given)
 
     def _counts(self, where: Callable[[str], str], item: dict[str, Any]) -> tuple[int, int]:
-        read = fields.integer
+        read = validation.integer
         parts = self._try(where("parts"), lambda: read(item.get("parts", 3), "parts", 1, MAX_PARTS))
         if parts is None:
             return 1, 1
@@ -380,7 +380,7 @@ class _StoreReader:
         value = item.get("arbitrator", "none")
         if value in ("none", ""):
             return ZERO_ADDRESS
-        found = self._try(where("arbitrator"), lambda: fields.address(value, "the arbitrator"))
+        found = self._try(where("arbitrator"), lambda: validation.address(value, "the arbitrator"))
         return found or ZERO_ADDRESS
 
     def _deliverers(
@@ -410,7 +410,7 @@ class _StoreReader:
                 self._fault(where("supply"), "supply is the number of codes: leave it away")
             return len(codes)
         value = item.get("supply", DEFAULT_SUPPLY)
-        read = fields.integer
+        read = validation.integer
         return self._try(where("supply"), lambda: read(value, "supply", 0, MAX_SUPPLY)) or 0
 
     # ------------------------------------------------------------------------------ its good

@@ -19,7 +19,7 @@ from dam.errors import BlockRefused, IpfsError, IpfsUnreachable, Malformed, of_t
 from dam.ipfs.blocks import BlockStore, PinLimits
 from dam.ipfs.cid import Cid
 from dam.ledger import Ledger
-from dam.logs import Log
+from dam.log import Log
 from dam.shelf import NO_COPY, TOLD, Document, PartRefusal, Scan, Shelf
 
 _DOWN = 5

@@ -14,7 +14,7 @@ from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, RpcError
 from dam.fees import Price, SendPolicy, SendStats
 from dam.ledger import Ledger
-from dam.logs import Log
+from dam.log import Log
 from dam.market import revert_of
 from dam.outbox import Attempt, Job, Outbox
 from dam.rpc import RpcBadReplyError, RpcRejectedError, quantity

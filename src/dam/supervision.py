@@ -17,7 +17,7 @@ from dam.config import Settings
 from dam.errors import Retryable
 from dam.health import Answers, HealthServer
 from dam.heartbeat import Heartbeat
-from dam.logs import Log, with_alerts
+from dam.log import Log, with_alerts
 from dam.metrics import Funds, Metrics, Sources
 from dam.notify import Notifier
 from dam.types import Wei, Windows

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dam.amounts import UNITS, format_amount, format_units, parse_amount, parse_units
 from dam.crypto.hashing import keccak
 from dam.errors import Malformed, Permanent, RpcError
 from dam.rpc import JsonRpc, hex_data
 from dam.types import ZERO_ADDRESS, Address
+from dam.units import UNITS, format_amount, format_units, parse_amount, parse_units
 
 MAX_DECIMALS = 36
 _MAX_SYMBOL = 12
@@ -54,7 +54,7 @@ class Token:
         return f"{format_units(amount, self.decimals)} {self.name}"
 
     def parse(self, value: object, *, of: int | None = None) -> int:
-        """Reads an amount: ``5.25`` tokens, or as `dam.amounts.parse_amount` for the native coin.
+        """Reads an amount: ``5.25`` tokens, or as `dam.units.parse_amount` for the native coin.
 
         Raises:
             Malformed: It is none.

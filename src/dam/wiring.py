@@ -26,7 +26,7 @@ from dam.ipfs.open import open_store
 from dam.keys import KeyRing, find_passphrase, load_ring, load_seed
 from dam.ledger import Ledger
 from dam.listing import Catalogue
-from dam.logs import Log, get_logger
+from dam.log import Log, get_logger
 from dam.market import Market
 from dam.metrics import CountedStore
 from dam.roles.deliverer import Deliverer

@@ -17,7 +17,7 @@ import sys
 from collections import Counter
 
 from dam.config import Settings
-from dam.logs import configure_logging
+from dam.log import configure_logging
 from dam.wiring import deliverer_main, watchdog_main
 
 VARIABLE = "DAM_CRASH_AT"

@@ -50,7 +50,7 @@ from dam.crypto.hashing import checksum, keccak
 from dam.deployment import save_deployment
 from dam.keys import KeyRing, load_ring
 from dam.listing import copy_parts
-from dam.logs import configure_logging, get_logger
+from dam.log import configure_logging, get_logger
 from dam.market import Market
 from dam.rpc import JsonRpc
 from dam.service import Stop

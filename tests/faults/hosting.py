@@ -63,7 +63,7 @@ def main() -> int:
     # Only now: what they import of the clock is the moved one.
     from dam import endpoints
     from dam.config import Settings
-    from dam.logs import configure_logging
+    from dam.log import configure_logging
     from dam.wiring import deliverer_main, watchdog_main
 
     if wish := os.environ.get("DAM_TEST_WISH"):

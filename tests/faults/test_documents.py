@@ -158,7 +158,7 @@ PRICES = {
     67,
     "price float, NaN, 1e999, negative, boolean",
     by="K",
-    breaks="src/dam/fields.py:if type(value) is not int or value < 0:",
+    breaks="src/dam/validation.py:if type(value) is not int or value < 0:",
     instead="if not isinstance(value, int) or value < 0:",
 )
 async def test_f67_prices_that_are_none(ground: Ground, injected: Injected) -> None:
@@ -266,7 +266,7 @@ IDS = {
     70,
     "newline or ANSI in ids",
     by="K",
-    breaks="src/dam/fields.py:text = _printable(value, what, MAX_ID_BYTES)",
+    breaks="src/dam/validation.py:text = _printable(value, what, MAX_ID_BYTES)",
     instead="text = value",
 )
 async def test_f70_ids_that_play_with_the_terminal(ground: Ground, injected: Injected) -> None:

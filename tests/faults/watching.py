@@ -14,7 +14,7 @@ from dam.config import Settings
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import open_fragment
 from dam.keys import KeyRing
-from dam.logs import get_logger
+from dam.log import get_logger
 from dam.types import FALLBACK_BLOCKS
 from dam.wiring import _reported, run_watchdog
 from demo.trade import Bought

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dam.advice import NEXT_STEP
-from dam.logs import configure_logging, get_logger, with_alerts
+from dam.log import configure_logging, get_logger, with_alerts
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "dam"
 LOUD = {"warning", "error", "critical", "exception", "_alert", "alert", "alert_once", "_failed"}

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from dam.logs import configure_logging, get_logger
+from dam.log import configure_logging, get_logger
 
 
 class Terminal(io.StringIO):

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from dam.amounts import format_amount
 from dam.catalog import Item
 from dam.commands.base import (
     Session,
@@ -40,6 +39,7 @@ from dam.salebook import SaleRecord
 from dam.tallies import arbiter_record as tally
 from dam.tallies import evidence_of
 from dam.types import Address, Status
+from dam.units import format_amount
 
 _ROLE = "arbiter"
 _MAX_EVIDENCE = 50

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from dam.amounts import format_about, format_amount, parse_amount
 from dam.config import Settings
 from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
@@ -26,6 +25,7 @@ from dam.market import Market
 from dam.rpc import JsonRpc, RpcRejectedError, quantity
 from dam.transactions import Receipt, transact
 from dam.types import Address
+from dam.units import format_about, format_amount, parse_amount
 
 if TYPE_CHECKING:
     from dam.accounts import Signer

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from dam.amounts import format_amount
 from dam.commands.base import (
     account_option,
     agree,
@@ -36,6 +35,7 @@ from dam.purchases import Record, Records, find_attempt, record_of, unpaid
 from dam.salebook import SaleRecord
 from dam.tokens import Tokens
 from dam.types import ZERO32, ZERO_ADDRESS, Status, Windows
+from dam.units import format_amount
 
 
 @click.group()

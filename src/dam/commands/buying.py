@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dam.amounts import format_about, format_amount
 from dam.catalog import Item, Store
 from dam.commands.base import (
     ADDRESS,
@@ -52,6 +51,7 @@ from dam.tallies import ArbiterRecord, Rating, arbiter_record, bound_stake, rati
 from dam.tokens import Tokens, read_tokens
 from dam.transactions import estimate_gas, suggest_fees
 from dam.types import ZERO32, ZERO_ADDRESS, Address, Status, StoreVersion, Terms
+from dam.units import format_about, format_amount
 
 if TYPE_CHECKING:
     from dam.accounts import Signer

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from dam.amounts import format_amount
 from dam.commands.base import (
     ADDRESS,
     AMOUNT,
@@ -50,6 +49,7 @@ from dam.history import candidates, read_history
 from dam.keys import load_ring
 from dam.tallies import PostedTerms, proposed_slashes
 from dam.types import ZERO_ADDRESS, Address, Wei
+from dam.units import format_amount
 
 _ROLE = "deliverer"
 
@@ -299,7 +299,7 @@ def run(
 
     It logs on standard error, as JSON unless that is a terminal. A second signal stops it at once.
     """
-    from dam.logs import configure_logging
+    from dam.log import configure_logging
     from dam.wiring import deliverer_main
 
     configure_logging()

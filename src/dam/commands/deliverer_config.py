@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from dam.amounts import format_amount
 from dam.commands.base import emit, json_option, table
 from dam.config import Settings, config_path, origins
+from dam.units import format_amount
 
 
 @click.command("config")

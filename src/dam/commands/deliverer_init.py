@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dam.amounts import format_about, format_amount
+from dam.atomic_file import write_atomic
 from dam.commands.base import AMOUNT, ask_hidden, emit, hexed, json_option, note, prompt
 from dam.config import Settings, check_ipfs, config_path, dump_config, home_folder
 from dam.config_values import check_rpc_urls
 from dam.errors import ConfigError, DamError, KeyFileError, Permanent, Retryable
-from dam.files import write_atomic
 from dam.types import ZERO_ADDRESS, Address
+from dam.units import format_about, format_amount
 
 if TYPE_CHECKING:
     from dam.types import Deployment

@@ -152,7 +152,7 @@ class _One:
         """Reads the chain into the new ledger, as the daemon would at its start."""
         from dam.endpoints import Endpoints
         from dam.ledger import Ledger
-        from dam.logs import configure_logging, get_logger
+        from dam.log import configure_logging, get_logger
         from dam.market import Market
         from dam.reader import Reader
 

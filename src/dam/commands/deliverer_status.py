@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dam.amounts import format_about, format_amount
 from dam.commands.base import (
     account_option,
     address_option,
@@ -25,6 +24,7 @@ from dam.commands.deliverer_view import asks_text, deliverer_json, slash_text, s
 from dam.config import Settings
 from dam.errors import Permanent
 from dam.types import Address, Windows
+from dam.units import format_about, format_amount
 
 if TYPE_CHECKING:
     from dam.snapshot import Deadline, Snapshot

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dam.amounts import format_amount
 from dam.ipfs.cid import Cid
 from dam.roster import Candidate
 from dam.tallies import PostedTerms, ProposedSlash
 from dam.types import Windows
+from dam.units import format_amount
 
 
 def asks_text(terms: PostedTerms | None) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dam.amounts import format_amount
 from dam.errors import ContractReverted
 from dam.types import Status
+from dam.units import format_amount
 
 _TEXTS = {
     "AlreadyRated": "the sale is rated already, and a rating stays",

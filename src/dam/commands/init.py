@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from dam.atomic_file import write_atomic
 from dam.commands.base import asynchronous, emit, json_option, note
 from dam.config import check_ipfs, check_rpc_url, config_path, dump_config, home_folder, key_paths
 from dam.deployment import load_deployment, record_path, save_deployment
 from dam.errors import ConfigError, IpfsError, Permanent
-from dam.files import write_atomic
 from dam.ipfs.open import open_store
 from dam.market import Market
 from dam.rpc import JsonRpc, quantity

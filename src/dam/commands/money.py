@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from dam.amounts import format_amount
 from dam.commands.base import (
     ADDRESS,
     Session,
@@ -35,6 +34,7 @@ from dam.history import History, read_history
 from dam.tallies import bound_stake, proposed_slashes
 from dam.tokens import Token, balances, read_tokens
 from dam.types import ZERO_ADDRESS, Address, DelivererRegistered
+from dam.units import format_amount
 
 _ROLE = "default"
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from dam import fields
-from dam.amounts import format_amount
+from dam import validation
 from dam.catalog_build import BuiltStore
 from dam.commands.base import (
     Session,
@@ -45,6 +44,7 @@ from dam.storefile import StoreDraft, read_folder, read_store_file
 from dam.tokens import Tokens, check_payable, read_tokens
 from dam.transactions import Receipt
 from dam.types import ZERO32, ZERO_ADDRESS, Address
+from dam.units import format_amount
 
 _ROLE = "seller"
 
@@ -147,7 +147,7 @@ def named_tokens(path: Path, overrides: Mapping[str, Any]) -> set[Address]:
     for entry in tables:
         value = entry.get("token") if isinstance(entry, Mapping) else None
         with contextlib.suppress(Malformed):
-            found.add(fields.address(value, "token"))
+            found.add(validation.address(value, "token"))
     return found - {ZERO_ADDRESS}
 
 

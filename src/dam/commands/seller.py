@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from dam.amounts import format_amount
 from dam.commands.base import (
     ADDRESS,
     AMOUNT,
@@ -25,6 +24,7 @@ from dam.commands.publishing import close_item, close_store, publish, update
 from dam.commands.selling import concede, sales
 from dam.config import Settings
 from dam.types import ZERO_ADDRESS, Address
+from dam.units import format_amount
 
 _ROLE = "seller"
 

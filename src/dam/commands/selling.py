@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from dam.amounts import format_amount
 from dam.commands.base import (
     account_option,
     address_option,
@@ -30,6 +29,7 @@ from dam.history import History, read_history
 from dam.listing import Catalogue, Listing
 from dam.tallies import Rating, bound_in, bound_stake, ratings, stars_of
 from dam.types import Address
+from dam.units import format_amount
 
 _ROLE = "seller"
 

@@ -44,7 +44,7 @@ def run(
     From block 100 after a purchase on it delivers missing parts, which saves the sale and the
     penalty. It needs the seller's seed (`dam keys new seller`) and catalogue folder.
     """
-    from dam.logs import configure_logging
+    from dam.log import configure_logging
     from dam.wiring import watchdog_main
 
     configure_logging()

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dam.errors import BlockRefused, IpfsError, Malformed
-from dam.fields import link, record
-from dam.fields import title as one_line
 from dam.ipfs import dag_json
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.cid import Cid
 from dam.salebook import SaleBook, SaleRecord
 from dam.tokens import NATIVE, Token
 from dam.types import ZERO32, Address, Status
+from dam.validation import link, record
+from dam.validation import title as one_line
 
 _EVIDENCE_BYTES = 64 << 10
 _PERCENT = re.compile(r"\d{1,3}(\.\d{1,4})?\s*%", re.ASCII)

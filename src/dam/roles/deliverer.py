@@ -16,15 +16,15 @@ from typing import Protocol
 
 from dam.backlog import Backlog, Candidate, Decisions, Kept, Place, SealedRow, candidates
 from dam.catalog import Store
-from dam.collector import paused
 from dam.crypto.hashing import keccak
 from dam.crypto.merkle import Proofs
 from dam.crypto.sealing import seal_fragment, shared_key
 from dam.errors import Malformed, NotForMe, Refused, of_the_host
 from dam.finding import FoundPart, find_parts, open_found, reopen
+from dam.gc_pause import paused
 from dam.keys import KeyRing
 from dam.ledger import Ledger
-from dam.logs import Log
+from dam.log import Log
 from dam.moulds import Mould
 from dam.outbox import NewJob, Outbox
 from dam.records import load_terms

@@ -17,7 +17,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dam.amounts import format_amount
 from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import item_id
@@ -30,6 +29,7 @@ from dam.roster import Candidate, named, pick
 from dam.salebook import SaleBook
 from dam.storefile import ItemDraft, StoreDraft
 from dam.types import Address, Deployment, Wei, Windows
+from dam.units import format_amount
 
 DELIVERY_GAS = 50_000
 """What a delivery costs its deliverer, roughly; a fee below that is an offer few will take."""

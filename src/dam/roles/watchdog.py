@@ -20,7 +20,7 @@ from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent, Refused, Retryable, of_the_host
 from dam.ledger import Ledger, SaleRow
 from dam.listing import Catalogue, Listing, copy_parts, parts_tree
-from dam.logs import Log
+from dam.log import Log
 from dam.outbox import Outbox
 from dam.shelf import Shelf
 from dam.types import FALLBACK_BLOCKS, Address, BlockRef, CopyId, Delivery, Deployment

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dam.amounts import format_about, format_amount, parse_amount
 from dam.errors import Malformed
 from dam.types import MAX_AMOUNT
+from dam.units import format_about, format_amount, parse_amount
 
 
 @pytest.mark.parametrize(

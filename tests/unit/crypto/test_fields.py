@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dam import fields
+from dam import validation
 from dam.errors import Malformed
 from dam.ipfs.cid import Cid
 
@@ -37,7 +37,7 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize("value", BAD_LINES)
-@pytest.mark.parametrize("read", [fields.identifier, fields.title])
+@pytest.mark.parametrize("read", [validation.identifier, validation.title])
 def test_ids_and_titles_are_one_plain_line(read, value: object) -> None:
     with pytest.raises(Malformed) as caught:
         read(value, "itemId")
@@ -51,28 +51,28 @@ def test_ids_and_titles_are_one_plain_line(read, value: object) -> None:
 )
 def test_ids_have_one_spelling(value: str) -> None:
     with pytest.raises(Malformed):
-        fields.identifier(value, "itemId")
+        validation.identifier(value, "itemId")
 
 
 @pytest.mark.parametrize("value", ["a", "caf\u00e9", "a b", "licença nº 7 ✓", "日本", "x" * 128])
 def test_good_ids(value: str) -> None:
-    assert fields.identifier(value, "itemId") == value
+    assert validation.identifier(value, "itemId") == value
 
 
 @pytest.mark.parametrize("value", ["A good title", "👩\u200d💻", "cafe\u0301", "x" * 512])
 def test_good_titles(value: str) -> None:
-    assert fields.title(value, "title") == value
+    assert validation.title(value, "title") == value
 
 
 def test_long_titles() -> None:
     with pytest.raises(Malformed):
-        fields.title("x" * 513, "title")
+        validation.title("x" * 513, "title")
 
 
 @pytest.mark.parametrize("value", [0, 1, 2**128 - 1])
 def test_amounts_come_as_strings_or_integers(value: int) -> None:
-    assert fields.amount(value, "price") == value
-    assert fields.amount(str(value), "price") == value
+    assert validation.amount(value, "price") == value
+    assert validation.amount(str(value), "price") == value
 
 
 @pytest.mark.parametrize(
@@ -105,25 +105,25 @@ def test_amounts_come_as_strings_or_integers(value: int) -> None:
 )
 def test_bad_amounts(value: object) -> None:
     with pytest.raises(Malformed):
-        fields.amount(value, "price")
+        validation.amount(value, "price")
 
 
 def test_amounts_have_the_limit_of_their_field() -> None:
-    assert fields.amount("7", "supply", 7) == 7
+    assert validation.amount("7", "supply", 7) == 7
     with pytest.raises(Malformed):
-        fields.amount("8", "supply", 7)
+        validation.amount("8", "supply", 7)
 
 
 @pytest.mark.parametrize("value", [True, False, "3", 3.0, 0, 33, None, -1])
 def test_bad_integers(value: object) -> None:
     with pytest.raises(Malformed):
-        fields.integer(value, "parts", 1, 32)
+        validation.integer(value, "parts", 1, 32)
 
 
 @pytest.mark.parametrize("value", [0, 1, "true", None])
 def test_bad_booleans(value: object) -> None:
     with pytest.raises(Malformed):
-        fields.boolean(value, "stock")
+        validation.boolean(value, "stock")
 
 
 @pytest.mark.parametrize(
@@ -149,12 +149,12 @@ def test_bad_booleans(value: object) -> None:
 )
 def test_bad_hashes(value: object) -> None:
     with pytest.raises(Malformed):
-        fields.bytes32(value, "partsRoot")
+        validation.bytes32(value, "partsRoot")
 
 
 @given(st.binary(min_size=32, max_size=32))
 def test_good_hashes(value: bytes) -> None:
-    assert fields.bytes32("0x" + value.hex(), "partsRoot") == value
+    assert validation.bytes32("0x" + value.hex(), "partsRoot") == value
 
 
 GOOD = str(Cid.of("dag-json", b"{}"))
@@ -181,11 +181,11 @@ GOOD = str(Cid.of("dag-json", b"{}"))
 )
 def test_bad_links(value: object) -> None:
     with pytest.raises(Malformed):
-        fields.link(value, "page", "dag-json")
+        validation.link(value, "page", "dag-json")
 
 
 def test_good_link() -> None:
-    assert fields.link({"/": GOOD}, "page", "dag-json") == Cid.of("dag-json", b"{}")
+    assert validation.link({"/": GOOD}, "page", "dag-json") == Cid.of("dag-json", b"{}")
 
 
 def nested(levels: int) -> object:
@@ -213,7 +213,7 @@ def nested(levels: int) -> object:
 )
 def test_bad_metadata(value: object) -> None:
     with pytest.raises(Malformed):
-        fields.metadata(value, "otherMetadata")
+        validation.metadata(value, "otherMetadata")
 
 
 @pytest.mark.parametrize(
@@ -226,24 +226,24 @@ def test_bad_metadata(value: object) -> None:
     ],
 )
 def test_good_metadata(value: dict) -> None:
-    assert fields.metadata(value, "otherMetadata") == value
+    assert validation.metadata(value, "otherMetadata") == value
 
 
 def test_records_know_their_keys() -> None:
-    assert fields.record({"a": 1, "b": 2}, "x", ("a",), ("b",)) == {"a": 1, "b": 2}
+    assert validation.record({"a": 1, "b": 2}, "x", ("a",), ("b",)) == {"a": 1, "b": 2}
     for value in ({"b": 1}, {"a": 1, "c": 2}, {"a": 1, "b": 2, "c": 3}, [], "a", None):
         with pytest.raises(Malformed):
-            fields.record(value, "x", ("a",), ("b",))
+            validation.record(value, "x", ("a",), ("b",))
 
 
 def test_arrays_have_a_limit() -> None:
-    assert fields.array([1, 2], "x", 2, lambda v, _: v) == (1, 2)
+    assert validation.array([1, 2], "x", 2, lambda v, _: v) == (1, 2)
     for value in ([1, 2, 3], {"a": 1}, "ab", None):
         with pytest.raises(Malformed):
-            fields.array(value, "x", 2, lambda v, _: v)
+            validation.array(value, "x", 2, lambda v, _: v)
 
 
 @pytest.mark.parametrize("value", [None, 5, "0x12", "0x" + "AB" * 20])
 def test_bad_addresses(value: object) -> None:
     with pytest.raises(Malformed, match="seller"):
-        fields.address(value, "seller")
+        validation.address(value, "seller")

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from dam import keys
+from dam.atomic_file import write_atomic
 from dam.crypto import sealing
 from dam.errors import KeyFileError
-from dam.files import write_atomic
 
 PW = "correct horse"
 

@@ -18,7 +18,7 @@ from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import keccak
 from dam.errors import ConfigError, LedgerError, RpcError
 from dam.ledger import Binding, Ledger
-from dam.logs import configure_logging, get_logger
+from dam.log import configure_logging, get_logger
 from dam.pace import Pace
 from dam.service import Stop
 from dam.status import read_status
