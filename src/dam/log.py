@@ -2,7 +2,7 @@
 
 Standard output stays free for results. Every line has ``event``, ``level`` and ``timestamp`` (UTC,
 ISO 8601). Raw bytes are written as 0x-hex, so that a log line can be pasted into any explorer. From
-level warning on, a line says what to do, as ``next_step`` (see `advice`). What libraries have to
+level warning on, a line says what to do, as ``next_step`` (see `NEXT_STEP`). What libraries have to
 say comes as event ``library``, without any URL in it: that may hold an API key.
 """
 
@@ -11,13 +11,11 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
-
-from dam.advice import NEXT_STEP
 
 Log = FilteringBoundLogger
 Alerts = Callable[[str, str], None]
@@ -25,6 +23,56 @@ Alerts = Callable[[str, str], None]
 _ALERTS = "_alerts"
 _LOUD = ("warning", "error", "critical")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
+
+NEXT_STEP: Mapping[str, str] = {
+    # -- needs a person
+    "cannot_run": "mend what `reason` names, then start again; `dam deliverer doctor` checks all",
+    "stopped_by_fault": "read `reason`; if it starts again and stays up, do nothing else",
+    "stuck": "starts again if supervised; repeated: look at disk and memory, report it",
+    "loop_blocked": "look at disk and load of the machine; the process ends itself if it lasts",
+    "no_balance": "send coins to `account`; it goes on by itself",
+    "fee_over_cap": "wait for cheaper gas; if deadlines come near, raise max_fee_gwei and restart",
+    "unprofitable": 'wait for cheaper gas; or set unprofitable = "send" and restart',
+    "not_eligible": "top the stake up, or cancel the exit: `dam deliverer status`",
+    "announced_key_missing": "dam keys restore deliverer FILE; if lost: dam deliverer rotate",
+    "not_operator": "make this account the seller's operator: `dam seller operator ADDRESS`",
+    "foreign_transaction": "find who else has this key; unknown: move earnings, exit, new operator",
+    "transaction_reverted": "nothing at once, it is tried again; repeated: look at the node",
+    "refused_by_contract": "look `error` up in docs/calls.md; report it if the part is yours",
+    "too_late": "find what held it up: look above for tick_failed, no_balance, fee_over_cap",
+    "purchase_late": "find what held it up: was the daemon down, or the node behind?",
+    "endpoints_disagree": "find the node that is wrong; take it out of `rpc` and restart",
+    "internal_error": "report it with the trace; restart if the sale matters",
+    "nonce_gap": "nothing, it is filled; repeated: somebody else sends with this key",
+    "nonces_too_high": "look at your node: it miscounted this account's transactions",
+    "transaction_refused": "`error` is the nodes' word; if only one says so, use another node",
+    "nobody_sent": "look at the daemon that should have: this one is a dry run and sends nothing",
+    # -- goes by itself, unless it stays
+    "tick_failed": "nothing once; repeated: look at node and disk",
+    "background_failed": "nothing once; repeated: look at IPFS node and disk",
+    "node_unreachable": "start the node, or mend its address: setting rpc",
+    "endpoint_set_aside": "nothing, the others answer; look at that node when there is time",
+    "recheck_failed": "nothing, the last blocks are read once more with the next one",
+    "reorganisation": "nothing, it is handled; often: raise `confirmations`",
+    "ipfs_down": "start the IPFS node, or mend the address `ipfs` in the settings and restart",
+    "store_unavailable": "one store: nothing; all stores: look at your IPFS node",
+    "store_refused": "nothing: the seller must publish a proper document",
+    "part_refused": "read `reason` in docs/operating.md; often nothing: the seller's mistake",
+    "purchase_refused": "read `reason` in docs/operating.md",
+    "pin_unavailable": "nothing, it is tried again; all stores: look at your IPFS node",
+    "pin_refused": "raise pin_bytes if the store is worth it; parts are delivered all the same",
+    "unknown_transactions": "nothing after a recovery; else find who else has this key",
+    "node_refused": "nothing once; repeated: `error` is the node's word",
+    "drain_timeout": "nothing: it goes on from there at the next start",
+    "stopped_at_once": "nothing: what was saved goes on at the next start",
+    "keyfile-tightened": "nothing: the file's mode is right now",
+    "library": "nothing once; repeated: report it",
+}
+"""What to do about an event, in one sentence, for whoever is woken by it at 3 a.m.
+
+It is added to every line of level warning or above that brings no ``next_step`` of its own.
+``docs/operating.md`` has the same events with more words.
+"""
 
 
 def configure_logging(*, level: str = "INFO", stream: TextIO | None = None) -> None:

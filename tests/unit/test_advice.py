@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from dam.advice import NEXT_STEP
-from dam.log import configure_logging, get_logger, with_alerts
+from dam.log import NEXT_STEP, configure_logging, get_logger, with_alerts
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "dam"
 LOUD = {"warning", "error", "critical", "exception", "_alert", "alert", "alert_once", "_failed"}
@@ -59,7 +58,7 @@ def events(call: ast.Call, function: ast.AST) -> set[str]:
 
 
 def test_every_loud_line_says_what_to_do() -> None:
-    """In the call itself, or by its event in `advice`."""
+    """In the call itself, or by its event in `NEXT_STEP`."""
     seen: set[str] = set()
     missing = []
     for name, call, function in calls():
@@ -75,8 +74,9 @@ def test_every_loud_line_says_what_to_do() -> None:
 
 def test_no_advice_is_left_over() -> None:
     """Every event of the table is one that the code knows."""
-    text = "".join(p.read_text("utf-8") for p in SOURCE.rglob("*.py") if p.name != "advice.py")
-    assert [event for event in NEXT_STEP if f'"{event}"' not in text] == []
+    text = "".join(p.read_text("utf-8") for p in SOURCE.rglob("*.py"))
+    # The table itself names each once, as a key.
+    assert [e for e in NEXT_STEP if text.count(f'"{e}"') <= text.count(f'"{e}": ')] == []
 
 
 def test_advice_is_a_sentence_that_begins_with_the_step() -> None:

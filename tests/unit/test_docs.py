@@ -214,7 +214,7 @@ def alerted_events() -> dict[str, bool]:
 
 def test_every_alert_has_a_row() -> None:
     """With what it means and, where a person is needed, what to do; the log has it in short."""
-    from dam.advice import NEXT_STEP
+    from dam.log import NEXT_STEP
 
     text = text_of("docs/operating.md")
     rows = table_after(text, "### Needs you") + table_after(text, "### Good to know")

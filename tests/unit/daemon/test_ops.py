@@ -12,7 +12,6 @@ import click
 import pytest
 import yaml
 
-from dam.advice import NEXT_STEP
 from dam.catalog_build import BuiltStore
 from dam.cli import main
 from dam.commands.deliverer_init import _ALIAS
@@ -20,6 +19,7 @@ from dam.config import _VARIABLES
 from dam.endpoints import Endpoints
 from dam.fees import SendStats
 from dam.heartbeat import BLOCKED_SECONDS, UNHEALTHY_SECONDS
+from dam.log import NEXT_STEP
 from dam.metrics import Funds, Metrics, StoreStats
 from dam.service import DRAIN_SECONDS
 
