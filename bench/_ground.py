@@ -21,14 +21,14 @@ from dam.accounts import Signer
 from dam.crypto.hashing import copy_id, domain, item_id, keccak, part_leaf, sale_of, terms_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
-from dam.endpoints import Endpoints
+from dam.ethereum.node_pool import Endpoints
+from dam.ethereum.rpc import JsonRpc
 from dam.keys import KeyRing
 from dam.ledger import Binding, Ledger
 from dam.log import get_logger
 from dam.market import Market
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
-from dam.rpc import JsonRpc
 from dam.sending import Sender, SendPolicy
 from dam.service import Service, Stop
 from dam.shelf import KeptPart, Scan, Shelf

@@ -31,8 +31,8 @@ from pathlib import Path
 from _ground import Town
 
 from dam.crypto.hashing import keccak
+from dam.ethereum.rpc import RpcRejectedError
 from dam.log import configure_logging
-from dam.rpc import RpcRejectedError
 from dam.service import Stop
 
 SKETCH = 742

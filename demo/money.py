@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dam.rpc import JsonRpc
+from dam.ethereum.rpc import JsonRpc
 from dam.types import Address
 
 

@@ -8,9 +8,9 @@ import subprocess
 from dataclasses import dataclass
 
 from dam.crypto.hashing import parse_address
+from dam.ethereum.erc20 import balances, selector
 from dam.testing.market import transact
 from dam.testing.nodes import NodeFailedError, find_program
-from dam.tokens import balances, selector
 from dam.types import Address
 from demo.actors import Actor
 from demo.world import ROOT, World

@@ -26,10 +26,10 @@ from dam.accounts import Signer
 from dam.crypto.hashing import keccak
 from dam.deployment import load_deployment
 from dam.errors import ContractReverted
+from dam.ethereum.rpc import JsonRpc
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.market import Market
-from dam.rpc import JsonRpc
 from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError
 from dam.transactions import (
     Receipt,

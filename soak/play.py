@@ -15,8 +15,8 @@ from pathlib import Path
 
 from dam.crypto import hashing, shamir
 from dam.errors import DamError
+from dam.ethereum.rpc import JsonRpc
 from dam.payload import open_payload
-from dam.rpc import JsonRpc
 from soak.buyer import Buyer
 from soak.checker import Arrived, Checker, Ledgers, Sold, Verdict
 from soak.director import Director

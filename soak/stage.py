@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from dam.deployment import save_deployment
+from dam.ethereum.rpc import JsonRpc
 from dam.market import Market
-from dam.rpc import JsonRpc
 from dam.testing.market import deploy_market
 from dam.testing.nodes import AnvilNode
 from demo.actors import Actor

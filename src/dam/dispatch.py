@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from dam import batching, profit
 from dam.errors import ContractReverted
+from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.fees import Price, offer
 from dam.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
-from dam.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.submitting import MANY, Submitter, about
 from dam.transactions import encode_job, encode_jobs
 

@@ -12,9 +12,9 @@ from dam.config import Settings
 from dam.crypto.hashing import parse_address
 from dam.doctor import Examination, Finding, fail, ok, warn
 from dam.errors import ConfigError, RpcError
+from dam.ethereum.rpc import JsonRpc, RpcRangeError, RpcTooLargeError, RpcUnavailableError, quantity
 from dam.history import History, candidates, read_history
 from dam.market import Market
-from dam.rpc import JsonRpc, RpcRangeError, RpcTooLargeError, RpcUnavailableError, quantity
 from dam.tallies import proposed_slashes
 from dam.transactions import suggest_fees
 from dam.types import ZERO_ADDRESS, Address, BlockRef

@@ -12,15 +12,15 @@ from typing import Any
 from dam import locks, recovery
 from dam.config import Settings
 from dam.dry import DrySender
-from dam.endpoints import Endpoints
 from dam.errors import LedgerUnusableError, Retryable
+from dam.ethereum.node_pool import Endpoints
+from dam.ethereum.rpc import quantity
 from dam.ledger import Binding, Ledger
 from dam.log import Log, with_alerts
 from dam.market import Market
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
-from dam.rpc import quantity
 from dam.sending import Sender, SendPolicy
 from dam.service import Sending, Service, Stop
 from dam.supervision import Supervision

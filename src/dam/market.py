@@ -14,9 +14,7 @@ from typing import Any, Protocol
 from dam.abi_codec import decode_result, decode_revert, encode
 from dam.crypto.hashing import keccak
 from dam.errors import ConfigError, ContractReverted, Malformed
-from dam.intake import KEPT_TOPICS, Intake, Placed, place, records
-from dam.rows import Rows, rows_of
-from dam.rpc import (
+from dam.ethereum.rpc import (
     RawBlock,
     RawLog,
     ReadStats,
@@ -27,6 +25,8 @@ from dam.rpc import (
     hex_data,
     quantity,
 )
+from dam.intake import KEPT_TOPICS, Intake, Placed, place, records
+from dam.rows import Rows, rows_of
 from dam.types import (
     ZERO_ADDRESS,
     Address,

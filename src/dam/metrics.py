@@ -29,11 +29,11 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from dam.errors import DamError
+from dam.ethereum.rpc import ReadStats
 from dam.fees import SendStats
 from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, PinLimits, PinSize
 from dam.ipfs.cid import Cid, Codec
 from dam.log import NEXT_STEP
-from dam.rpc import ReadStats
 from dam.service import Pulse
 from dam.status import DaemonStatus, read_status
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from dam.abi_packing import pack_delivery
+from dam.ethereum.eip1559 import calldata_of
 from dam.ledger import Ledger
 from dam.records import load_delivery
-from dam.signing import calldata_of
 from dam.statements import together
 from dam.types import FALLBACK_BLOCKS, Address, CopyId, Delivery
 

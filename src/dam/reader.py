@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from dam.errors import Retryable, RpcError
+from dam.ethereum.rpc import ReadStats
 from dam.gc_pause import paused
 from dam.ledger import DeepReorganisation, Ledger, Rollback
 from dam.log import Log
 from dam.rows import Rows
-from dam.rpc import ReadStats
 from dam.types import BlockRef
 
 _FINE_BLOCKS = 64

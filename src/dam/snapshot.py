@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from dam import locks
 from dam.config import Settings
-from dam.endpoints import Endpoints
 from dam.errors import ConfigError, LedgerError, Retryable
+from dam.ethereum.node_pool import Endpoints
+from dam.ethereum.rpc import quantity
 from dam.market import Market
 from dam.roster import Candidate, registrations
-from dam.rpc import quantity
 from dam.status import DaemonStatus, read_status
 from dam.tallies import ProposedSlash, posted_terms, proposed_slashes
 from dam.types import (

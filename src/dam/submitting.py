@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from dam import refusals
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, RpcError
+from dam.ethereum import node_errors
+from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.fees import Price, SendPolicy, SendStats
 from dam.ledger import Ledger
 from dam.log import Log
 from dam.market import revert_of
 from dam.outbox import Attempt, Job, Outbox
-from dam.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.transactions import Calls, Fees, Node, Signer, broadcast, transaction
 from dam.types import Address
 
@@ -192,19 +192,19 @@ class Submitter:
         self.stats.refused += 1
         if attempt is not None:
             self.unpaid_ids.discard(attempt.id)
-        if refusals.is_unpaid(error):
+        if node_errors.is_unpaid(error):
             if attempt is not None:
                 self.unpaid_ids.add(attempt.id)
             self.hold(head, _POOR_BLOCKS)
             self.alert_once("no_balance", account=self.address, next_step="top it up")
             return False
-        if refusals.is_used(error):
+        if node_errors.is_used(error):
             # Mined, or another's: the next pass tells which, at depth.
             return True
         tx = b"" if attempt is None else attempt.hash
         if attempt is not None:
             self.refused_ids.add(attempt.id)
-            if refusals.is_no_better(error):
+            if node_errors.is_no_better(error):
                 # Another of this nonce is there, which the next ones may follow. Told once.
                 if attempt.id not in self._no_better:
                     self._no_better.add(attempt.id)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dam import refusals
 from dam.crypto.hashing import escrow_of, keccak, sale_of
 from dam.errors import ContractReverted, RpcError
+from dam.ethereum import node_errors
+from dam.ethereum.rpc import RpcRejectedError, quantity
 from dam.ledger import Ledger
 from dam.market import revert_of
 from dam.outbox import Job
-from dam.rpc import RpcRejectedError, quantity
 from dam.types import Address
 
 
@@ -159,7 +159,7 @@ async def broadcast(rpc: Node, raw: bytes) -> bool:
     try:
         await rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
     except RpcRejectedError as error:
-        if not refusals.is_known(error):
+        if not node_errors.is_known(error):
             raise
         return False
     return True

@@ -48,11 +48,11 @@ from dam.accounts import Signer, load_account
 from dam.config import Settings
 from dam.crypto.hashing import checksum, keccak
 from dam.deployment import save_deployment
+from dam.ethereum.rpc import JsonRpc
 from dam.keys import KeyRing, load_ring
 from dam.listing import copy_parts
 from dam.log import configure_logging, get_logger
 from dam.market import Market
-from dam.rpc import JsonRpc
 from dam.service import Stop
 from dam.testing.market import deploy_market, market_code
 from dam.testing.nodes import AnvilNode

@@ -61,13 +61,13 @@ def main() -> int:
     if uid := os.environ.get("DAM_TEST_UID"):
         os.geteuid = lambda: int(uid)
     # Only now: what they import of the clock is the moved one.
-    from dam import endpoints
     from dam.config import Settings
+    from dam.ethereum import node_pool
     from dam.log import configure_logging
     from dam.wiring import deliverer_main, watchdog_main
 
     if wish := os.environ.get("DAM_TEST_WISH"):
-        endpoints._LONGEST_WISH = float(wish)
+        node_pool._LONGEST_WISH = float(wish)
     where, _, stop = os.environ.get("DAM_TEST_BLOCK", "").partition(":")
 
     def checkpoint(place: str) -> None:

@@ -2,7 +2,7 @@
 
     from tests.faults.table import Injected, fault
 
-    @fault(17, "node hangs", by="P", breaks="src/dam/rpc.py:async with asyncio.timeout(seconds):")
+    @fault(17, "node hangs", by="P", breaks="src/dam/ethereum/rpc.py:async with ...:")
     async def test_f17_a_node_that_hangs(market, injected): ...
 
 ``breaks`` names a line of production code by its file and a text that stands there exactly once;

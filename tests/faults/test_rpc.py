@@ -28,7 +28,7 @@ async def delivered_all_the_same(ground: Ground, daemon: Deliverer) -> None:
     17,
     "node hangs",
     by="P",
-    breaks="src/dam/rpc.py:async with asyncio.timeout(seconds):",
+    breaks="src/dam/ethereum/rpc.py:async with asyncio.timeout(seconds):",
     instead="async with asyncio.timeout(None):",
 )
 async def test_f17_a_node_that_hangs(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
@@ -41,7 +41,7 @@ async def test_f17_a_node_that_hangs(ground: Ground, proxy: RpcProxy, injected: 
     18,
     "429 Too Many Requests",
     by="P",
-    breaks="src/dam/rpc.py:if response.status != 200 and not _is_answer(data):",
+    breaks="src/dam/ethereum/rpc.py:if response.status != 200 and not _is_answer(data):",
     instead="if False:",
 )
 async def test_f18_too_many_requests(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
@@ -71,7 +71,8 @@ async def test_f19_html_instead_of_json(
     20,
     "cut JSON, cut connection",
     by="P",
-    breaks='src/dam/rpc.py:raise RpcBadReplyError(f"{label}: {self.host} gave no JSON") from None',
+    breaks="src/dam/ethereum/rpc.py:"
+    'raise RpcBadReplyError(f"{label}: {self.host} gave no JSON") from None',
     instead="raise",
 )
 async def test_f20_half_an_answer(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
@@ -169,7 +170,7 @@ async def test_f24_every_log_twice(ground: Ground, proxy: RpcProxy, injected: In
     25,
     "logs and batches out of order",
     by="P",
-    breaks='src/dam/rpc.py:reply = by_id.get(request["id"])',
+    breaks='src/dam/ethereum/rpc.py:reply = by_id.get(request["id"])',
     instead="reply = replies[requests.index(request)]",
 )
 async def test_f25_answers_in_another_order(
@@ -223,7 +224,8 @@ async def test_f27_a_removed_log_is_no_purchase(
     28,
     "wrong chain id: exit",
     by="P",
-    breaks="src/dam/endpoints.py:if node.chain_id is not None and node.chain_id != chain_id:",
+    breaks="src/dam/ethereum/node_pool.py:"
+    "if node.chain_id is not None and node.chain_id != chain_id:",
     instead="if False:",
 )
 async def test_f28_a_node_of_another_chain(

@@ -8,8 +8,8 @@ import pytest
 
 from dam.crypto.hashing import keccak
 from dam.deployment import load_deployment
+from dam.ethereum.rpc import JsonRpc
 from dam.market import Market
-from dam.rpc import JsonRpc
 from dam.testing.nodes import AnvilNode
 from dam.types import ZERO_ADDRESS, Wei, Windows
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import structlog
 
-from dam.endpoints import DisagreementError, Endpoints
 from dam.errors import ConfigError, RpcError
-from dam.rpc import (
+from dam.ethereum.node_pool import DisagreementError, Endpoints
+from dam.ethereum.rpc import (
     RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,

@@ -12,13 +12,13 @@ import structlog
 
 from dam.abi_codec import encode, market_abi
 from dam.crypto.hashing import copy_id, keccak, parse_address
-from dam.endpoints import DisagreementError, Endpoints
 from dam.errors import ConfigError, Retryable
+from dam.ethereum.node_pool import DisagreementError, Endpoints
+from dam.ethereum.rpc import JsonRpc
 from dam.ledger import Binding, Ledger
 from dam.market import Market
 from dam.reader import Reader
 from dam.rows import rows_of
-from dam.rpc import JsonRpc
 from dam.testing.market import deploy_market, transact
 from dam.testing.nodes import AnvilNode
 from dam.types import Deployment

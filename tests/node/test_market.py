@@ -25,8 +25,8 @@ from dam.crypto.hashing import (
 )
 from dam.crypto.merkle import MerkleTree
 from dam.errors import ConfigError, ContractReverted, RpcError
+from dam.ethereum.rpc import JsonRpc, RpcBadReplyError, RpcRangeError
 from dam.market import BlockUnknownError, Market
-from dam.rpc import JsonRpc, RpcBadReplyError, RpcRangeError
 from dam.testing.market import deploy_market, transact
 from dam.testing.nodes import AnvilNode, NodeFailedError
 from dam.types import (

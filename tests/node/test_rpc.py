@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dam.errors import ConfigError, RpcError
-from dam.rpc import (
+from dam.ethereum.rpc import (
     JsonRpc,
     RpcBadReplyError,
     RpcRangeError,

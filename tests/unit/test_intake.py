@@ -12,10 +12,10 @@ from eth_abi.abi import encode as abi_encode
 from dam import intake as intake_module
 from dam.abi_codec import Entry, market_abi
 from dam.crypto.hashing import checksum, copy_id
+from dam.ethereum.rpc import RawBlock, RawLog, RpcBadReplyError, RpcTooLargeError
 from dam.intake import KEPT_TOPICS, Intake, place, records
 from dam.market import Market
 from dam.rows import rows_of, unsigned
-from dam.rpc import RawBlock, RawLog, RpcBadReplyError, RpcTooLargeError
 from dam.types import (
     ZERO_ADDRESS,
     Deployment,

@@ -18,11 +18,11 @@ import click
 from dam.config import Settings
 from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
+from dam.ethereum.rpc import JsonRpc, RpcRejectedError, quantity
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keys import find_passphrase
 from dam.market import Market
-from dam.rpc import JsonRpc, RpcRejectedError, quantity
 from dam.transactions import Receipt, transact
 from dam.types import Address
 from dam.units import format_about, format_amount, parse_amount

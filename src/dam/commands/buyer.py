@@ -30,10 +30,10 @@ from dam.commands.sales import close, doable, find_sale, sale_json, sale_tokens,
 from dam.config import Settings
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import ConfigError, KeyFileError, Permanent
+from dam.ethereum.erc20 import Tokens
 from dam.history import History, read_history
 from dam.purchases import Record, Records, find_attempt, record_of, unpaid
 from dam.salebook import SaleRecord
-from dam.tokens import Tokens
 from dam.types import ZERO32, ZERO_ADDRESS, Status, Windows
 from dam.units import format_amount
 

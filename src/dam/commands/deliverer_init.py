@@ -246,8 +246,8 @@ class _Setup:
     async def next(self) -> tuple[dict[str, Any], list[str]]:
         """What is still to be done, as far as the chain tells."""
         from dam.doctor_chain import DELIVERY_GAS
+        from dam.ethereum.rpc import JsonRpc, quantity
         from dam.market import Market
-        from dam.rpc import JsonRpc, quantity
         from dam.transactions import suggest_fees
 
         windows = self.loaded.deployment.windows
@@ -282,7 +282,7 @@ class _Setup:
 
 
 async def _answer(urls: tuple[str, ...]) -> None:
-    from dam.rpc import JsonRpc
+    from dam.ethereum.rpc import JsonRpc
 
     for url in urls:
         async with JsonRpc(url) as rpc:

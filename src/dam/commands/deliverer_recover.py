@@ -150,7 +150,7 @@ class _One:
 
     async def _read(self) -> str:
         """Reads the chain into the new ledger, as the daemon would at its start."""
-        from dam.endpoints import Endpoints
+        from dam.ethereum.node_pool import Endpoints
         from dam.ledger import Ledger
         from dam.log import configure_logging, get_logger
         from dam.market import Market

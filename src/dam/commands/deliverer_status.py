@@ -84,7 +84,7 @@ class _View:
         self._as_json = as_json
 
     async def once(self) -> None:
-        from dam.endpoints import Endpoints
+        from dam.ethereum.node_pool import Endpoints
         from dam.snapshot import Watcher
 
         settings = self._settings
@@ -97,7 +97,7 @@ class _View:
         emit(snapshot_json(found, settings.deployment.windows), self._as_json, text)
 
     async def watch(self, interval: float, times: int | None) -> None:
-        from dam.endpoints import Endpoints
+        from dam.ethereum.node_pool import Endpoints
         from dam.snapshot import Watcher
 
         settings, windows = self._settings, self._settings.deployment.windows

@@ -12,9 +12,9 @@ from typing import Any
 from dam.accounts import Signer
 from dam.commands.base import Session, note, receipt_text
 from dam.errors import ContractReverted, Permanent
-from dam.permits import NoPermit, Permit, make_permit
-from dam.rpc import RpcRejectedError
-from dam.tokens import Token, approval, funds
+from dam.ethereum.erc20 import Token, approval, funds
+from dam.ethereum.erc2612 import NoPermit, Permit, make_permit
+from dam.ethereum.rpc import RpcRejectedError
 from dam.transactions import estimate_gas, transact
 from dam.types import Address
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from dam.commands.base import Session, hexed
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import Permanent
+from dam.ethereum.erc20 import Tokens, read_tokens
 from dam.history import History
 from dam.salebook import Action, SaleRecord
-from dam.tokens import Tokens, read_tokens
 from dam.transactions import Receipt
 from dam.types import ZERO_ADDRESS, CopyId, Status, Windows
 

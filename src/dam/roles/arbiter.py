@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dam.errors import BlockRefused, IpfsError, Malformed
+from dam.ethereum.erc20 import NATIVE, Token
 from dam.ipfs import dag_json
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.cid import Cid
 from dam.salebook import SaleBook, SaleRecord
-from dam.tokens import NATIVE, Token
 from dam.types import ZERO32, Address, Status
 from dam.validation import link, record
 from dam.validation import title as one_line

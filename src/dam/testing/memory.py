@@ -20,8 +20,8 @@ from hexbytes import HexBytes
 from dam.abi_codec import encode, market_abi
 from dam.crypto.hashing import checksum, copy_id, keccak
 from dam.errors import ContractReverted
+from dam.ethereum.rpc import RpcRejectedError
 from dam.market import BlockUnknownError, DelivererInfo, LogPage
-from dam.rpc import RpcRejectedError
 from dam.testing.rules import NOWHERE, Rules
 from dam.types import (
     ZERO_ADDRESS,

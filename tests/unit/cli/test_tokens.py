@@ -16,10 +16,7 @@ from dam.accounts import Signer
 from dam.commands.paying import Payment, arguments, look
 from dam.crypto.hashing import escrow_of, keccak, sale_of
 from dam.errors import Malformed, Permanent, RpcError
-from dam.permits import NoPermit, domain_separator, make_permit
-from dam.roles.arbiter import ruling_amount
-from dam.storefile import Faults, read_store_file
-from dam.tokens import (
+from dam.ethereum.erc20 import (
     NATIVE,
     Token,
     Tokens,
@@ -31,6 +28,9 @@ from dam.tokens import (
     read_tokens,
     selector,
 )
+from dam.ethereum.erc2612 import NoPermit, domain_separator, make_permit
+from dam.roles.arbiter import ruling_amount
+from dam.storefile import Faults, read_store_file
 from dam.types import ZERO_ADDRESS, Address
 
 CHAIN = 31337

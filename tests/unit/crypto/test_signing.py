@@ -11,7 +11,7 @@ from eth_account import Account
 
 from dam.crypto.hashing import keccak
 from dam.errors import Malformed
-from dam.signing import calldata_of, sign_transaction
+from dam.ethereum.eip1559 import calldata_of, sign_transaction
 
 KEY = keccak(b"a key")
 

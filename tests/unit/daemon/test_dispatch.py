@@ -8,7 +8,7 @@ import pytest
 
 from dam.catalog_build import BuiltStore
 from dam.errors import ContractReverted
-from dam.rpc import RpcRejectedError
+from dam.ethereum.rpc import RpcRejectedError
 from dam.testing.memory import GWEI, MemoryChain
 from dam.types import FALLBACK_BLOCKS
 

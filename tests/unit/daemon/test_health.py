@@ -15,8 +15,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dam.catalog_build import BuiltStore
-from dam.endpoints import Endpoints
 from dam.errors import BlockRefused, ConfigError, IpfsError, RpcError
+from dam.ethereum.node_pool import Endpoints
 from dam.fees import SendStats
 from dam.health import Answers, HealthServer
 from dam.ipfs.cid import Cid

@@ -9,7 +9,7 @@ import pytest
 
 from dam.abi_codec import market_abi
 from dam.catalog_build import BuiltStore
-from dam.rpc import RpcBadReplyError, RpcRejectedError, _seconds
+from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, _seconds
 from dam.types import FALLBACK_BLOCKS
 
 from .conftest import SELLER, WatchdogDaemon, World

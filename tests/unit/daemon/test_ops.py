@@ -16,7 +16,7 @@ from dam.catalog_build import BuiltStore
 from dam.cli import main
 from dam.commands.deliverer_init import _ALIAS
 from dam.config import _VARIABLES
-from dam.endpoints import Endpoints
+from dam.ethereum.node_pool import Endpoints
 from dam.fees import SendStats
 from dam.heartbeat import BLOCKED_SECONDS, UNHEALTHY_SECONDS
 from dam.log import NEXT_STEP

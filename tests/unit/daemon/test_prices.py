@@ -8,9 +8,9 @@ import pytest
 
 from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import keccak
+from dam.ethereum.rpc import RpcRejectedError
 from dam.fees import Price, offer
 from dam.profit import gas_of
-from dam.rpc import RpcRejectedError
 from dam.sending import SendPolicy
 from dam.testing.memory import GWEI
 

@@ -14,7 +14,7 @@ import pytest
 
 from dam.catalog_build import BuiltStore
 from dam.errors import RpcError
-from dam.rpc import RpcTimeoutError
+from dam.ethereum.rpc import RpcTimeoutError
 from dam.types import CopyId, Purchase
 
 from .conftest import BUYER, OTHER_BUYER, Daemon, Killed, World

@@ -8,8 +8,8 @@ import pytest
 
 from dam.catalog_build import BuiltStore
 from dam.errors import ContractReverted
+from dam.ethereum.rpc import RpcRejectedError, RpcTimeoutError
 from dam.outbox import Attempt
-from dam.rpc import RpcRejectedError, RpcTimeoutError
 from dam.sending import SendPolicy
 from dam.testing.memory import GWEI
 

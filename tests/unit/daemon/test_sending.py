@@ -8,7 +8,7 @@ from dam.abi_codec import market_abi
 from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted
-from dam.rpc import RpcRejectedError
+from dam.ethereum.rpc import RpcRejectedError
 from dam.sending import SendPolicy
 from dam.testing.memory import GWEI
 from dam.types import FALLBACK_BLOCKS, CopyId

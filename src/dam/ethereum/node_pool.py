@@ -19,11 +19,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self, TypeVar
 
-from dam import refusals
-from dam.agreement import difference, print_of
 from dam.errors import ConfigError, Retryable, RpcError
-from dam.log import Log
-from dam.rpc import (
+from dam.ethereum import node_errors
+from dam.ethereum.quorum import difference, print_of
+from dam.ethereum.rpc import (
     JsonRpc,
     RawBlock,
     RawLog,
@@ -35,6 +34,7 @@ from dam.rpc import (
     busy_elsewhere,
     quantity,
 )
+from dam.log import Log
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 120.0
@@ -194,7 +194,7 @@ class Endpoints:
                 failed.append(error)
         # A node's own words tell more than a silence does, and most of all that it has it.
         rejected = [error for error in failed if isinstance(error, RpcRejectedError)]
-        raise next(filter(refusals.is_known, rejected), [*rejected, *failed][0])
+        raise next(filter(node_errors.is_known, rejected), [*rejected, *failed][0])
 
     # ------------------------------------------------------------------------ asking all of them
 

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from eth_abi.abi import decode as abi_decode
 
 from dam.crypto.hashing import checksum, keccak
-from dam.rpc import JsonRpc
-from dam.tokens import decode_text, selector, views
+from dam.ethereum.erc20 import decode_text, selector, views
+from dam.ethereum.rpc import JsonRpc
 from dam.types import Address
 
 _DOMAIN = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dam.rpc import RawBlock, RawLog, RpcBadReplyError, quantity
+from dam.ethereum.rpc import RawBlock, RawLog, RpcBadReplyError, quantity
 
 
 def print_of(logs: Sequence[RawLog], end: RawBlock | None) -> object:

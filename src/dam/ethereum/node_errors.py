@@ -6,7 +6,7 @@ geth and most others write sentences ("already known"), older Nethermind the nam
 
 from __future__ import annotations
 
-from dam.rpc import RpcRejectedError
+from dam.ethereum.rpc import RpcRejectedError
 
 
 def is_known(error: RpcRejectedError) -> bool:
