@@ -14,8 +14,8 @@ from typing import Any
 
 from nacl.utils import random
 
-from dam import payload
-from dam.catalog import Store, read_store
+from dam.catalog import payload
+from dam.catalog.reader import Store, read_store
 from dam.crypto import hashing, sealing, shamir
 from dam.crypto.hashing import keccak
 from dam.crypto.merkle import MerkleTree

@@ -9,10 +9,10 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from dam.catalog import Store, read_store
+from dam.catalog.payload import open_payload
+from dam.catalog.reader import Store, read_store
 from dam.crypto import hashing, sealing, shamir
 from dam.crypto.hashing import copy_id, item_id, keccak
-from dam.payload import open_payload
 from dam.types import CopyId, FragmentDelivered, Purchase, Status, Terms
 from demo import byhand
 from demo.actors import Actor

@@ -18,7 +18,7 @@ from typing import Any
 
 from nacl import bindings as sodium
 
-from dam import payload
+from dam.catalog import payload
 from dam.crypto import derivation, hashing, sealing, shamir
 from dam.crypto.merkle import MerkleTree
 from dam.ipfs import dag_json

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from eth_account import Account
 
 from dam.accounts import Signer
-from dam.catalog import Item
+from dam.catalog.reader import Item
 from dam.crypto.hashing import item_id
 from dam.errors import RpcError
 from dam.transactions import Fees, transaction

@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dam.catalog.payload import open_payload
 from dam.crypto import hashing, shamir
 from dam.errors import DamError
 from dam.ethereum.rpc import JsonRpc
-from dam.payload import open_payload
 from soak.buyer import Buyer
 from soak.checker import Arrived, Checker, Ledgers, Sold, Verdict
 from soak.director import Director

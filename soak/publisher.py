@@ -7,7 +7,7 @@ import random
 import secrets
 from dataclasses import dataclass, replace
 
-from dam.catalog import Store, read_store
+from dam.catalog.reader import Store, read_store
 from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.errors import DamError
 from dam.goods import add_goods

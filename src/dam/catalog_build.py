@@ -16,7 +16,8 @@ from typing import Any
 
 from dam import validation
 from dam.atomic_file import write_atomic
-from dam.catalog import VERSION, read_store
+from dam.catalog.payload import payload_to_json
+from dam.catalog.reader import VERSION, read_store
 from dam.crypto import hashing, sealing
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.merkle import MerkleTree
@@ -32,7 +33,6 @@ from dam.listing import (
     copy_parts,
     leaf_hashes,
 )
-from dam.payload import payload_to_json
 from dam.types import ZERO32, Address, Part, Terms
 
 PAGE_BYTES = BLOCK_BYTES * 7 // 8

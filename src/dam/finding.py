@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from dam.catalog import Item, Section
+from dam.catalog.reader import Item, Section
 from dam.crypto import hashing, sealing, shamir
 from dam.errors import Malformed, NotForMe, Refused
 from dam.keys import KeyPair, KeyRing

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dam import payload
+from dam.catalog import payload
+from dam.catalog.payload import Payload
 from dam.crypto.derivation import Place, SellerSeed, new_generation
 from dam.errors import Malformed
 from dam.ipfs.blocks import BlockStore
 from dam.listing import Deliverer, Listing, Lot
-from dam.payload import Payload
 
 Good = bytes | Path
 """What is sold: the bytes themselves, or a file."""

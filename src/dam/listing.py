@@ -20,14 +20,14 @@ from typing import Any
 
 from dam import validation
 from dam.atomic_file import write_atomic
-from dam.catalog import MAX_SUPPLY, check_terms
+from dam.catalog.payload import Payload, payload_from_json, payload_to_json
+from dam.catalog.reader import MAX_SUPPLY, check_terms
 from dam.crypto import hashing
 from dam.crypto.derivation import Place, SellerSeed
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import check_public_key
 from dam.errors import Malformed, Permanent
 from dam.ipfs import dag_json
-from dam.payload import Payload, payload_from_json, payload_to_json
 from dam.types import MAX_PARTS, ZERO32, ZERO_ADDRESS, Address, PartLeaf, Terms, Wei
 
 _MAX_COPIES = 1_000_000

@@ -14,11 +14,11 @@ from typing import Any
 
 from dam import validation
 from dam.atomic_file import write_atomic
+from dam.catalog.payload import Payload, payload_from_json, payload_to_json
 from dam.crypto.derivation import BuyerSeed
 from dam.crypto.sealing import public_key
 from dam.errors import Malformed, Permanent
 from dam.ipfs import dag_json
-from dam.payload import Payload, payload_from_json, payload_to_json
 from dam.types import MAX_PARTS, Address, CopyId, Deployment, Purchase
 
 _KEYS = (

@@ -40,11 +40,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dam import validation
-from dam.catalog import MAX_SUPPLY
+from dam.catalog.payload import CHUNK_BYTES, INLINE_MAX, MAX_CHUNKS
+from dam.catalog.reader import MAX_SUPPLY
 from dam.crypto.hashing import parse_address
 from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import MAX_DECIMALS, NATIVE, Token, Tokens
-from dam.payload import CHUNK_BYTES, INLINE_MAX, MAX_CHUNKS
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address
 from dam.units import parse_amount
 

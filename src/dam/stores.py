@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from dam.catalog import Limits, Store, Turn, read_store
+from dam.catalog.reader import Limits, Store, Turn, read_store
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable, Malformed, of_the_host
 from dam.ipfs.blocks import BlockStore, PinLimits
 from dam.ipfs.cid import Cid

@@ -246,7 +246,7 @@ async def test_f51_no_file_descriptors(ground: Ground, proxy: RpcProxy, injected
 @fault(
     52,
     "memory cap: large hostile stores at once",
-    breaks="src/dam/catalog.py:await turn.take()",
+    breaks="src/dam/catalog/reader.py:await turn.take()",
 )
 async def test_f52_memory_is_capped(ground: Ground, injected: Injected) -> None:
     """Eight stores of sixty megabytes each, from one block; the oracle looks at the peak."""

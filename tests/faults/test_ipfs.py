@@ -107,7 +107,7 @@ async def test_f55_the_node_refuses_connections(
     56,
     "IPFS hangs",
     by="K",
-    breaks="src/dam/catalog.py:async with asyncio.timeout(limits.seconds) as clock:",
+    breaks="src/dam/catalog/reader.py:async with asyncio.timeout(limits.seconds) as clock:",
     instead="async with asyncio.timeout(None) as clock:",
 )
 async def test_f56_the_node_never_answers(
@@ -389,7 +389,7 @@ KINDS = {
     64,
     "identity CID, directory, million-link DAG",
     by="K",
-    breaks="src/dam/catalog.py:self.count_drafts(drafts)",
+    breaks="src/dam/catalog/reader.py:self.count_drafts(drafts)",
 )
 async def test_f64_links_to_what_is_no_document(
     ground: Ground, ipfs: IpfsProxy, injected: Injected

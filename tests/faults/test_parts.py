@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from dam.catalog import Limits
+from dam.catalog.payload import encrypt_inline, payload_to_json
+from dam.catalog.reader import Limits
 from dam.crypto import hashing, sealing
 from dam.crypto.merkle import MerkleTree
 from dam.errors import ContractReverted
-from dam.payload import encrypt_inline, payload_to_json
 from dam.types import ZERO_ADDRESS, Terms, Wei
 from demo import byhand
 from demo.shop import ITEM
@@ -212,7 +212,7 @@ async def publish_many(stranger: Stranger, terms: Terms, pages: list[Any], name:
     74,
     "10,000 parts: work budget",
     by="K",
-    breaks="src/dam/catalog.py:if self._plain_left < 0:",
+    breaks="src/dam/catalog/reader.py:if self._plain_left < 0:",
     instead="if False:",
 )
 async def test_f74_ten_thousand_parts(ground: Ground, injected: Injected) -> None:

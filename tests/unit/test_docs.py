@@ -11,8 +11,9 @@ from urllib.parse import unquote
 import click
 import pytest
 
-from dam import config, payload
-from dam.catalog import Limits
+from dam import config
+from dam.catalog import payload
+from dam.catalog.reader import Limits
 from dam.crypto import sealing
 from dam.crypto.hashing import keccak
 from dam.ipfs.blocks import BLOCK_BYTES

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dam.catalog import Item
+from dam.catalog.reader import Item
 from dam.commands.base import (
     Session,
     account_option,

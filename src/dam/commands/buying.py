@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dam.catalog import Item, Store
+from dam.catalog.reader import Item, Store
 from dam.commands.base import (
     ADDRESS,
     Session,

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from dam.catalog.payload import InlinePayload, Payload, open_payload, save_payload
 from dam.commands.base import (
     Session,
     asynchronous,
@@ -31,7 +32,6 @@ from dam.config import Settings
 from dam.crypto.derivation import BuyerSeed
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent, Retryable
 from dam.history import History, read_history
-from dam.payload import InlinePayload, Payload, open_payload, save_payload
 from dam.purchases import Record, Records, find_attempt, record_of
 from dam.roles import buyer as role
 from dam.salebook import SaleRecord

@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from dam.catalog import Item, Store, read_store
+from dam.catalog.payload import Payload, StreamPayload
+from dam.catalog.reader import Item, Store, read_store
 from dam.crypto import shamir
 from dam.crypto.derivation import BuyerSeed
 from dam.crypto.hashing import copy_id as hash_copy
@@ -21,7 +22,6 @@ from dam.crypto.hashing import domain, item_id, keccak
 from dam.crypto.sealing import open_fragment
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
 from dam.ipfs.blocks import BlockStore
-from dam.payload import Payload, StreamPayload
 from dam.purchases import Record, one_time_keys
 from dam.types import (
     ZERO_ADDRESS,

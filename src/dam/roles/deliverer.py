@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from typing import Protocol
 
 from dam.backlog import Backlog, Candidate, Decisions, Kept, Place, SealedRow, candidates
-from dam.catalog import Store
+from dam.catalog.reader import Store
 from dam.crypto.hashing import keccak
 from dam.crypto.merkle import Proofs
 from dam.crypto.sealing import seal_fragment, shared_key

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dam.catalog.payload import INLINE_MAX, InlinePayload, decrypt_inline
 from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import item_id
@@ -24,7 +25,6 @@ from dam.errors import Permanent
 from dam.goods import Good, add_goods, assign_anew
 from dam.ipfs.blocks import BlockStore
 from dam.listing import Catalogue, Deliverer, Listing, check_same_store
-from dam.payload import INLINE_MAX, InlinePayload, decrypt_inline
 from dam.roster import Candidate, named, pick
 from dam.salebook import SaleBook
 from dam.storefile import ItemDraft, StoreDraft

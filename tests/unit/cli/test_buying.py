@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dam.catalog import Item
+from dam.catalog.payload import InlinePayload
+from dam.catalog.reader import Item
 from dam.commands.buying import _check_undecided
 from dam.crypto import shamir
 from dam.crypto.derivation import BuyerSeed, new_seed
@@ -18,7 +19,6 @@ from dam.crypto.hashing import keccak
 from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent
 from dam.history import History
-from dam.payload import InlinePayload
 from dam.purchases import (
     Record,
     Records,

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dam.catalog import read_store
+from dam.catalog.payload import InlinePayload, decrypt_inline, open_payload
+from dam.catalog.reader import read_store
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import copy_id, item_id
 from dam.crypto.sealing import new_secret_key, public_key
@@ -18,7 +19,6 @@ from dam.errors import Permanent
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.listing import Catalogue
-from dam.payload import InlinePayload, decrypt_inline, open_payload
 from dam.roles import seller as role
 from dam.roster import Candidate, Registration
 from dam.salebook import SaleBook

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from dam import catalog, finding
-from dam.catalog import Item, Limits, Store
+from dam import finding
+from dam.catalog import reader
+from dam.catalog.reader import Item, Limits, Store
 from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import checksum
@@ -108,7 +109,7 @@ class Shop:
         self, digest: bytes, root: bytes, limits: Limits | None = None, **other: Any
     ) -> Store:
         place = {"chain_id": CHAIN, "market": MARKET, "seller": self.address, **other}
-        return await catalog.read_store(self.blocks, digest, root=root, limits=limits, **place)
+        return await reader.read_store(self.blocks, digest, root=root, limits=limits, **place)
 
 
 @pytest.fixture

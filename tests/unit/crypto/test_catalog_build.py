@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from dam import catalog_build, listing, payload
-from dam.catalog import Limits
+from dam import catalog_build, listing
+from dam.catalog import payload
+from dam.catalog.reader import Limits
 from dam.catalog_build import build_store, publish_store
 from dam.crypto import hashing, shamir
 from dam.crypto.derivation import SellerSeed
@@ -336,7 +337,7 @@ async def test_pins_need_the_payload(shop, tmp_path: Path) -> None:
 async def test_a_store_that_no_reader_would_take(shop, monkeypatch) -> None:
     await shop.stock("codes", [b"A", b"B"])
     built = shop.build()
-    monkeypatch.setattr("dam.catalog.Limits", lambda: Limits(max_parts=5))
+    monkeypatch.setattr("dam.catalog.reader.Limits", lambda: Limits(max_parts=5))
     with pytest.raises(Malformed, match="over 5 sealed parts"):
         await publish_store(shop.blocks, built)
     assert built.cid not in shop.blocks.pinned

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from dam import payload
-from dam.catalog import Limits
+from dam.catalog import payload
+from dam.catalog.reader import Limits
 from dam.crypto import hashing, sealing
 from dam.crypto.hashing import checksum
 from dam.crypto.merkle import MerkleTree, verify

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dam import finding
-from dam.catalog import Item, Section
+from dam.catalog.reader import Item, Section
 from dam.crypto import hashing, sealing, shamir
 from dam.crypto.hashing import checksum
 from dam.crypto.merkle import MerkleTree, verify

@@ -9,11 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nacl import bindings
 
-from dam import payload
+from dam.catalog import payload
+from dam.catalog.payload import (
+    CHUNK_BYTES,
+    InlinePayload,
+    StreamDecryptor,
+    StreamEncryptor,
+    StreamPayload,
+)
 from dam.crypto.shamir import PRIME
 from dam.errors import IpfsError, Malformed
 from dam.ipfs.cid import Cid
-from dam.payload import CHUNK_BYTES, InlinePayload, StreamDecryptor, StreamEncryptor, StreamPayload
 from dam.testing.blocks import MemoryStore
 
 KEY, OTHER_KEY = b"\x01" * 32, b"\x02" * 32

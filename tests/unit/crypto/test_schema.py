@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from dam import catalog_build
 
 SCHEMA: dict[str, Any] = json.loads(
-    (resources.files("dam") / "schema" / "store.schema.json").read_bytes()
+    (resources.files("dam.catalog") / "schema" / "store.schema.json").read_bytes()
 )
 
 

@@ -19,12 +19,13 @@ from eth_utils import keccak
 from nacl.public import Box, PrivateKey, PublicKey, SealedBox
 from nacl.secret import Aead, SecretBox
 
-from dam import catalog, finding, payload
+from dam import finding
+from dam.catalog import payload, reader
+from dam.catalog.payload import StreamDecryptor
 from dam.crypto import sealing, shamir
 from dam.errors import Malformed
 from dam.ipfs import dag_json
 from dam.keys import KeyPair, KeyRing
-from dam.payload import StreamDecryptor
 from dam.testing.blocks import MemoryStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -302,7 +303,7 @@ async def test_store(row: dict[str, Any]) -> None:
         assert dag_json.dumps(json.loads(data)) == data, "canonical"
     place = {"market": row["market"], "seller": row["seller"], "chain_id": int(row["chainId"])}
     root = raw(row["catalogueRoot"])
-    store = await catalog.read_store(blocks, raw(row["digest"]), root=root, **place)
+    store = await reader.read_store(blocks, raw(row["digest"]), root=root, **place)
     (item,) = store.items
     secret = raw(row["delivererSecret"])
     ring = KeyRing((KeyPair(sealing.public_key(secret), secret),))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dam.catalog import Store
+from dam.catalog.reader import Store
 from dam.catalog_build import BuiltStore
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable
 from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
 from dam import validation
+from dam.catalog.payload import Payload, payload_from_json
 from dam.crypto import hashing
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import PLAIN_SEALED_BYTES, SEALED_BYTES, check_public_key
@@ -21,7 +22,6 @@ from dam.errors import IpfsError, Malformed
 from dam.ipfs import dag_json
 from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
 from dam.ipfs.cid import Cid
-from dam.payload import Payload, payload_from_json
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address, Terms, Wei
 
 VERSION = 1
