@@ -16,7 +16,6 @@ from typing import Any, Self
 
 from eth_account import Account
 
-from dam.abi_codec import encode
 from dam.accounts import Signer
 from dam.crypto.hashing import copy_id, domain, item_id, keccak, part_leaf, sale_of, terms_leaf
 from dam.crypto.merkle import MerkleTree
@@ -26,7 +25,8 @@ from dam.ethereum.rpc import JsonRpc
 from dam.keys import KeyRing
 from dam.ledger import Binding, Ledger
 from dam.log import get_logger
-from dam.market import Market
+from dam.market.abi import encode
+from dam.market.client import Market
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
 from dam.sending import Sender, SendPolicy

@@ -26,7 +26,7 @@ from eth_abi.abi import encode as abi_encode
 from dam.crypto.hashing import copy_id, escrow_of, keccak, part_leaf, sale_of, terms_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.ethereum.rpc import JsonRpc
-from dam.market import Market
+from dam.market.client import Market
 from dam.testing.nodes import AnvilNode
 from dam.types import (
     ZERO_ADDRESS,

@@ -26,10 +26,10 @@ from pathlib import Path
 
 from _ground import Daemon, Town
 
-from dam.abi_codec import encode
 from dam.accounts import Signer
 from dam.crypto.sealing import new_secret_key, public_key
 from dam.log import configure_logging
+from dam.market.abi import encode
 from dam.service import Stop
 from dam.transactions import Fees, transaction
 

@@ -30,13 +30,13 @@ from typing import Any
 import aiohttp
 import structlog
 
-from dam.abi_codec import market_abi
-from dam.abi_packing import encode_word
 from dam.crypto.hashing import checksum, copy_id
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import RawBlock, RawLog
 from dam.ledger import Binding, Ledger
-from dam.market import Market
+from dam.market.abi import market_abi
+from dam.market.calldata import encode_word
+from dam.market.client import Market
 from dam.reader import Reader
 from dam.testing.nodes import AnvilNode
 from dam.types import ZERO_ADDRESS, Address, Deployment, Terms, Wei, Windows

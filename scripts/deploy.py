@@ -20,8 +20,8 @@ from ape import project
 from ape.cli import ConnectedProviderCommand, account_option
 
 from dam.crypto.hashing import keccak, parse_address
-from dam.deployment import record_path, save_deployment
 from dam.errors import Malformed
+from dam.market.deployment import record_path, save_deployment
 from dam.types import ZERO_ADDRESS, Address, BlockNumber, Deployment, Wei, Windows
 
 ROOT = Path(__file__).resolve().parents[1]

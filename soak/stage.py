@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from dam.deployment import save_deployment
 from dam.ethereum.rpc import JsonRpc
-from dam.market import Market
+from dam.market.client import Market
+from dam.market.deployment import save_deployment
 from dam.testing.market import deploy_market
 from dam.testing.nodes import AnvilNode
 from demo.actors import Actor

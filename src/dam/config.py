@@ -210,7 +210,7 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
     if "deployment" not in values:
         faults.append("deployment is not set: the file of the market's deployment record")
     elif deployment_path != Path():
-        from dam.deployment import load_deployment
+        from dam.market.deployment import load_deployment
 
         try:
             deployment = load_deployment(deployment_path)

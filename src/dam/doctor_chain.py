@@ -13,9 +13,9 @@ from dam.crypto.hashing import parse_address
 from dam.doctor import Examination, Finding, fail, ok, warn
 from dam.errors import ConfigError, RpcError
 from dam.ethereum.rpc import JsonRpc, RpcRangeError, RpcTooLargeError, RpcUnavailableError, quantity
-from dam.history import History, candidates, read_history
-from dam.market import Market
-from dam.tallies import proposed_slashes
+from dam.market.client import Market
+from dam.market.log_history import History, candidates, read_history
+from dam.market.reputation import proposed_slashes
 from dam.transactions import suggest_fees
 from dam.types import ZERO_ADDRESS, Address, BlockRef
 from dam.units import format_about, format_amount

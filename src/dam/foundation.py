@@ -17,7 +17,7 @@ from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import quantity
 from dam.ledger import Binding, Ledger
 from dam.log import Log, with_alerts
-from dam.market import Market
+from dam.market.client import Market
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog

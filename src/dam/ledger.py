@@ -21,9 +21,9 @@ from typing import Any, Self
 
 from dam import archive, migrations, rollbacks
 from dam.errors import LedgerUnusableError, Permanent
-from dam.records import load_keys, load_terms
+from dam.market.log_rows import PurchaseRow, Rows, VersionRow, rows_of, unsigned
+from dam.market.row_codec import load_keys, load_terms
 from dam.rollbacks import Rollback as Rollback
-from dam.rows import PurchaseRow, Rows, VersionRow, rows_of, unsigned
 from dam.types import (
     Address,
     BlockRef,

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from dam.abi_packing import FRAGMENT_PAD, FRAGMENT_TAIL
 from dam.crypto.hashing import keccak
-from dam.rows import unsigned
+from dam.market.calldata import FRAGMENT_PAD, FRAGMENT_TAIL
+from dam.market.log_rows import unsigned
 from dam.types import ZERO_ADDRESS, Address, Part, Terms
 
 _WORD = 32

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from dam.abi_packing import pack_delivery
 from dam.ethereum.eip1559 import calldata_of
 from dam.ledger import Ledger
-from dam.records import load_delivery
+from dam.market.calldata import pack_delivery
+from dam.market.row_codec import load_delivery
 from dam.statements import together
 from dam.types import FALLBACK_BLOCKS, Address, CopyId, Delivery
 

@@ -21,7 +21,7 @@ from dam.ethereum.rpc import ReadStats
 from dam.gc_pause import paused
 from dam.ledger import DeepReorganisation, Ledger, Rollback
 from dam.log import Log
-from dam.rows import Rows
+from dam.market.log_rows import Rows
 from dam.types import BlockRef
 
 _FINE_BLOCKS = 64

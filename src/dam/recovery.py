@@ -20,7 +20,7 @@ from dam import migrations
 from dam.crypto.hashing import copy_id
 from dam.errors import LedgerError
 from dam.ledger import Binding, Ledger
-from dam.rows import unsigned
+from dam.market.log_rows import unsigned
 from dam.types import Address
 
 _COMPANIONS = ("-wal", "-shm")

@@ -16,7 +16,7 @@ from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.fees import Price, SendPolicy, SendStats
 from dam.ledger import Ledger
 from dam.log import Log
-from dam.market import revert_of
+from dam.market.client import revert_of
 from dam.outbox import Attempt, Job, Outbox
 from dam.transactions import Calls, Fees, Node, Signer, broadcast, transaction
 from dam.types import Address

@@ -13,7 +13,7 @@ from dam.errors import ContractReverted, RpcError
 from dam.ethereum import node_errors
 from dam.ethereum.rpc import RpcRejectedError, quantity
 from dam.ledger import Ledger
-from dam.market import revert_of
+from dam.market.client import revert_of
 from dam.outbox import Job
 from dam.types import Address
 

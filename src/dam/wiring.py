@@ -27,7 +27,7 @@ from dam.keys import KeyRing, find_passphrase, load_ring, load_seed
 from dam.ledger import Ledger
 from dam.listing import Catalogue
 from dam.log import Log, get_logger
-from dam.market import Market
+from dam.market.client import Market
 from dam.metrics import CountedStore
 from dam.roles.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog

@@ -43,16 +43,16 @@ from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 
 import dam
-from dam.abi_codec import market_abi
 from dam.accounts import Signer, load_account
 from dam.config import Settings
 from dam.crypto.hashing import checksum, keccak
-from dam.deployment import save_deployment
 from dam.ethereum.rpc import JsonRpc
 from dam.keys import KeyRing, load_ring
 from dam.listing import copy_parts
 from dam.log import configure_logging, get_logger
-from dam.market import Market
+from dam.market.abi import market_abi
+from dam.market.client import Market
+from dam.market.deployment import save_deployment
 from dam.service import Stop
 from dam.testing.market import deploy_market, market_code
 from dam.testing.nodes import AnvilNode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dam.abi_codec import market_abi
+from dam.market.abi import market_abi
 from tests.faults import rpc_proxy as bad
 from tests.faults.ground import Deliverer, Ground
 from tests.faults.oracle import oracle
@@ -138,7 +138,7 @@ async def test_f22_a_fresh_node_and_a_stale_one_in_turn(
     23,
     "range limit: bisect",
     by="P",
-    breaks="src/dam/market.py:except (RpcRangeError, RpcTooLargeError):",
+    breaks="src/dam/market/client.py:except (RpcRangeError, RpcTooLargeError):",
     instead="except RpcTooLargeError:",
 )
 async def test_f23_a_node_that_gives_ten_blocks_at_a_time(
@@ -204,7 +204,7 @@ async def test_f26_a_log_is_left_out(ground: Ground, proxy: RpcProxy, injected: 
     27,
     "removed: true",
     by="P",
-    breaks="src/dam/intake.py:if raw.removed:",
+    breaks="src/dam/market/log_decoder.py:if raw.removed:",
     instead="if False:",
 )
 async def test_f27_a_removed_log_is_no_purchase(
@@ -249,7 +249,8 @@ async def test_f28_a_node_of_another_chain(
     29,
     "forged address or topic",
     by="P",
-    breaks="src/dam/intake.py:if raw.address != address and raw.address.lower() != address:",
+    breaks="src/dam/market/log_decoder.py:"
+    "if raw.address != address and raw.address.lower() != address:",
     instead="if False:",
 )
 async def test_f29_logs_that_are_not_the_markets(

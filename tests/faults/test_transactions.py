@@ -7,7 +7,7 @@ from typing import Any
 from eth_account.typed_transactions import TypedTransaction
 from hexbytes import HexBytes
 
-from dam.abi_codec import market_abi
+from dam.market.abi import market_abi
 from tests.faults import rpc_proxy as bad
 from tests.faults.ground import Deliverer, Ground, hash_of
 from tests.faults.oracle import oracle

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dam.crypto.hashing import keccak
-from dam.deployment import load_deployment
 from dam.ethereum.rpc import JsonRpc
-from dam.market import Market
+from dam.market.client import Market
+from dam.market.deployment import load_deployment
 from dam.testing.nodes import AnvilNode
 from dam.types import ZERO_ADDRESS, Wei, Windows
 

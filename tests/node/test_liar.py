@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import structlog
 
-from dam.abi_codec import encode, market_abi
 from dam.crypto.hashing import copy_id, keccak, parse_address
 from dam.errors import ConfigError, Retryable
 from dam.ethereum.node_pool import DisagreementError, Endpoints
 from dam.ethereum.rpc import JsonRpc
 from dam.ledger import Binding, Ledger
-from dam.market import Market
+from dam.market.abi import encode, market_abi
+from dam.market.client import Market
+from dam.market.log_rows import rows_of
 from dam.reader import Reader
-from dam.rows import rows_of
 from dam.testing.market import deploy_market, transact
 from dam.testing.nodes import AnvilNode
 from dam.types import Deployment

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from nacl.public import PrivateKey
 
-from dam.abi_codec import encode, market_abi
 from dam.crypto.hashing import (
     catalogue_commitment,
     copy_id,
@@ -26,7 +25,8 @@ from dam.crypto.hashing import (
 from dam.crypto.merkle import MerkleTree
 from dam.errors import ConfigError, ContractReverted, RpcError
 from dam.ethereum.rpc import JsonRpc, RpcBadReplyError, RpcRangeError
-from dam.market import BlockUnknownError, Market
+from dam.market.abi import encode, market_abi
+from dam.market.client import BlockUnknownError, Market
 from dam.testing.market import deploy_market, transact
 from dam.testing.nodes import AnvilNode, NodeFailedError
 from dam.types import (

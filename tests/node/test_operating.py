@@ -22,12 +22,12 @@ from click.testing import CliRunner, Result
 from eth_account import Account
 
 from dam import doctor, locks
-from dam.abi_codec import encode
 from dam.cli import main
 from dam.crypto.hashing import parse_address
-from dam.deployment import load_deployment, save_deployment
 from dam.keys import load_ring, new_ring, rotate_ring
 from dam.ledger import Binding, Ledger
+from dam.market.abi import encode
+from dam.market.deployment import load_deployment, save_deployment
 from dam.testing.market import SHORT_WINDOWS, deploy_market, transact
 from dam.testing.nodes import AnvilNode
 from dam.types import Address, Deployment

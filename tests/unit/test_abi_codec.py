@@ -8,15 +8,15 @@ from eth_abi.abi import encode as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dam.abi_codec import (
+from dam.crypto.hashing import checksum, keccak
+from dam.errors import Malformed
+from dam.market.abi import (
     decode_event,
     decode_result,
     decode_revert,
     encode,
     market_abi,
 )
-from dam.crypto.hashing import checksum, keccak
-from dam.errors import Malformed
 from dam.types import Address, Delivery, Escrow, Sale, Terms, Wei
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dam.crypto.hashing import checksum
-from dam.deployment import dump_deployment, load_deployment, record_path, save_deployment
 from dam.errors import ConfigError
+from dam.market.deployment import dump_deployment, load_deployment, record_path, save_deployment
 from dam.types import Deployment, Wei, Windows
 
 DEPLOYMENT = Deployment(

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from eth_abi.abi import encode as abi_encode
 
-from dam import intake as intake_module
-from dam.abi_codec import Entry, market_abi
 from dam.crypto.hashing import checksum, copy_id
 from dam.ethereum.rpc import RawBlock, RawLog, RpcBadReplyError, RpcTooLargeError
-from dam.intake import KEPT_TOPICS, Intake, place, records
-from dam.market import Market
-from dam.rows import rows_of, unsigned
+from dam.market import log_decoder as intake_module
+from dam.market.abi import Entry, market_abi
+from dam.market.client import Market
+from dam.market.log_decoder import KEPT_TOPICS, Intake, place, records
+from dam.market.log_rows import rows_of, unsigned
 from dam.types import (
     ZERO_ADDRESS,
     Deployment,

@@ -31,13 +31,13 @@ from dam.commands.sales import find_sale, sale_json, sale_tokens
 from dam.config import Settings
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
-from dam.history import History, read_history
 from dam.ipfs.cid import Cid
+from dam.market.log_history import History, read_history
+from dam.market.reputation import arbiter_record as tally
+from dam.market.reputation import evidence_of
+from dam.market.sale_history import SaleRecord
 from dam.roles import arbiter as role
 from dam.roles.buyer import read_version
-from dam.salebook import SaleRecord
-from dam.tallies import arbiter_record as tally
-from dam.tallies import evidence_of
 from dam.types import Address, Status
 from dam.units import format_amount
 

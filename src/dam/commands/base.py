@@ -22,7 +22,7 @@ from dam.ethereum.rpc import JsonRpc, RpcRejectedError, quantity
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keys import find_passphrase
-from dam.market import Market
+from dam.market.client import Market
 from dam.transactions import Receipt, transact
 from dam.types import Address
 from dam.units import format_about, format_amount, parse_amount

@@ -43,12 +43,12 @@ from dam.errors import (
 from dam.ethereum.erc20 import Tokens, read_tokens
 from dam.ethereum.erc2612 import Permit
 from dam.ethereum.rpc import RpcRejectedError
-from dam.history import History, read_history
 from dam.ipfs.cid import Cid
 from dam.keys import load_seed
+from dam.market.log_history import History, read_history
+from dam.market.reputation import ArbiterRecord, Rating, arbiter_record, bound_stake, ratings
 from dam.purchases import Record, Records, unpaid
 from dam.roles import buyer as role
-from dam.tallies import ArbiterRecord, Rating, arbiter_record, bound_stake, ratings
 from dam.transactions import estimate_gas, suggest_fees
 from dam.types import ZERO32, ZERO_ADDRESS, Address, Status, StoreVersion, Terms
 from dam.units import format_about, format_amount

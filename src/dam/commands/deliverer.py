@@ -45,9 +45,9 @@ from dam.commands.deliverer_view import (
 )
 from dam.config import Settings
 from dam.errors import Permanent
-from dam.history import candidates, read_history
 from dam.keys import load_ring
-from dam.tallies import PostedTerms, proposed_slashes
+from dam.market.log_history import candidates, read_history
+from dam.market.reputation import PostedTerms, proposed_slashes
 from dam.types import ZERO_ADDRESS, Address, Wei
 from dam.units import format_amount
 

@@ -115,7 +115,7 @@ class _Setup:
     def _write(self, path: Path) -> None:
         from dam.commands.init import check_blocks
         from dam.config_values import confirmations as read_confirmations
-        from dam.deployment import save_deployment
+        from dam.market.deployment import save_deployment
 
         wishes, environ = self.wishes, os.environ
         rpc = list(wishes.rpc) or environ.get("DAM_RPC_URL")
@@ -247,7 +247,7 @@ class _Setup:
         """What is still to be done, as far as the chain tells."""
         from dam.doctor_chain import DELIVERY_GAS
         from dam.ethereum.rpc import JsonRpc, quantity
-        from dam.market import Market
+        from dam.market.client import Market
         from dam.transactions import suggest_fees
 
         windows = self.loaded.deployment.windows

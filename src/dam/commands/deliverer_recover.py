@@ -153,7 +153,7 @@ class _One:
         from dam.ethereum.node_pool import Endpoints
         from dam.ledger import Ledger
         from dam.log import configure_logging, get_logger
-        from dam.market import Market
+        from dam.market.client import Market
         from dam.reader import Reader
 
         configure_logging(level="WARNING")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dam.ipfs.cid import Cid
-from dam.roster import Candidate
-from dam.tallies import PostedTerms, ProposedSlash
+from dam.market.deliverers import Candidate
+from dam.market.reputation import PostedTerms, ProposedSlash
 from dam.types import Windows
 from dam.units import format_amount
 

@@ -25,11 +25,11 @@ from dam.config import Settings
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens
-from dam.history import read_history
 from dam.ipfs import dag_json
 from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
 from dam.ipfs.cid import Cid
-from dam.tallies import stars_of
+from dam.market.log_history import read_history
+from dam.market.reputation import stars_of
 from dam.types import Status
 from dam.validation import title
 

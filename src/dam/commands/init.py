@@ -11,11 +11,11 @@ import click
 from dam.atomic_file import write_atomic
 from dam.commands.base import asynchronous, emit, json_option, note
 from dam.config import check_ipfs, check_rpc_url, config_path, dump_config, home_folder, key_paths
-from dam.deployment import load_deployment, record_path, save_deployment
 from dam.errors import ConfigError, IpfsError, Permanent
 from dam.ethereum.rpc import JsonRpc, quantity
 from dam.ipfs.open import open_store
-from dam.market import Market
+from dam.market.client import Market
+from dam.market.deployment import load_deployment, record_path, save_deployment
 from dam.types import Deployment
 
 _LOCAL_NODE = "http://127.0.0.1:8545"

@@ -31,8 +31,8 @@ from dam.commands.sales import close, find_sale
 from dam.config import Settings
 from dam.errors import ContractReverted, Permanent
 from dam.ethereum.erc20 import Token, balances, read_tokens
-from dam.history import History, read_history
-from dam.tallies import bound_stake, proposed_slashes
+from dam.market.log_history import History, read_history
+from dam.market.reputation import bound_stake, proposed_slashes
 from dam.types import ZERO_ADDRESS, Address, DelivererRegistered
 from dam.units import format_amount
 

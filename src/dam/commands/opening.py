@@ -31,10 +31,10 @@ from dam.commands.sales import doable, match_id
 from dam.config import Settings
 from dam.crypto.derivation import BuyerSeed
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent, Retryable
-from dam.history import History, read_history
+from dam.market.log_history import History, read_history
+from dam.market.sale_history import SaleRecord
 from dam.purchases import Record, Records, find_attempt, record_of
 from dam.roles import buyer as role
-from dam.salebook import SaleRecord
 from dam.types import ZERO_ADDRESS, CopyId, FragmentDelivered, Status, Windows
 
 

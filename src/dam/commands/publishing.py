@@ -35,12 +35,12 @@ from dam.crypto.hashing import catalogue_commitment, item_id
 from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import Tokens, check_payable, read_tokens
 from dam.ethereum.rpc import quantity
-from dam.history import candidates, read_history
 from dam.keys import load_seed
 from dam.listing import Catalogue
+from dam.market.deliverers import Candidate
+from dam.market.log_history import candidates, read_history
 from dam.roles import seller as role
 from dam.roles.buyer import read_version
-from dam.roster import Candidate
 from dam.storefile import StoreDraft, read_folder, read_store_file
 from dam.transactions import Receipt
 from dam.types import ZERO32, ZERO_ADDRESS, Address

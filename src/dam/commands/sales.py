@@ -10,8 +10,8 @@ from dam.commands.base import Session, hexed
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens, read_tokens
-from dam.history import History
-from dam.salebook import Action, SaleRecord
+from dam.market.log_history import History
+from dam.market.sale_history import Action, SaleRecord
 from dam.transactions import Receipt
 from dam.types import ZERO_ADDRESS, CopyId, Status, Windows
 

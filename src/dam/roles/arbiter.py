@@ -11,7 +11,7 @@ from dam.ethereum.erc20 import NATIVE, Token
 from dam.ipfs import dag_json
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.cid import Cid
-from dam.salebook import SaleBook, SaleRecord
+from dam.market.sale_history import SaleBook, SaleRecord
 from dam.types import ZERO32, Address, Status
 from dam.validation import link, record
 from dam.validation import title as one_line

@@ -25,9 +25,9 @@ from dam.gc_pause import paused
 from dam.keys import KeyRing
 from dam.ledger import Ledger
 from dam.log import Log
+from dam.market.row_codec import load_terms
 from dam.moulds import Mould
 from dam.outbox import NewJob, Outbox
-from dam.records import load_terms
 from dam.shelf import NO_COPY, KeptPart, PartRefusal, Scan, Shelf
 from dam.types import Address, BlockRef, Deployment, Wei
 

@@ -25,8 +25,8 @@ from dam.errors import Permanent
 from dam.goods import Good, add_goods, assign_anew
 from dam.ipfs.blocks import BlockStore
 from dam.listing import Catalogue, Deliverer, Listing, check_same_store
-from dam.roster import Candidate, named, pick
-from dam.salebook import SaleBook
+from dam.market.deliverers import Candidate, named, pick
+from dam.market.sale_history import SaleBook
 from dam.storefile import ItemDraft, StoreDraft
 from dam.types import Address, Deployment, Wei, Windows
 from dam.units import format_amount

@@ -17,11 +17,11 @@ from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 
-from dam.abi_codec import encode, market_abi
 from dam.crypto.hashing import checksum, copy_id, keccak
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcRejectedError
-from dam.market import BlockUnknownError, DelivererInfo, LogPage
+from dam.market.abi import encode, market_abi
+from dam.market.client import BlockUnknownError, DelivererInfo, LogPage
 from dam.testing.rules import NOWHERE, Rules
 from dam.types import (
     ZERO_ADDRESS,

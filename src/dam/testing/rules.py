@@ -11,10 +11,10 @@ from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 
-from dam.abi_codec import market_abi
 from dam.crypto.hashing import checksum, part_leaf, sale_hash, sale_of
 from dam.crypto.merkle import verify
 from dam.errors import ContractReverted
+from dam.market.abi import market_abi
 from dam.types import (
     FALLBACK_BLOCKS,
     FRAGMENT_BYTES,

@@ -18,7 +18,8 @@ from dam.crypto.derivation import BuyerSeed, new_seed
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent
-from dam.history import History
+from dam.market.log_history import History
+from dam.market.sale_history import SaleBook
 from dam.purchases import (
     Record,
     Records,
@@ -30,7 +31,6 @@ from dam.purchases import (
     unpaid,
 )
 from dam.roles import buyer as role
-from dam.salebook import SaleBook
 from dam.types import (
     ZERO_ADDRESS,
     Deployment,

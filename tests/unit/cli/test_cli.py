@@ -213,8 +213,8 @@ def test_refusals_of_the_contract_are_told_in_words() -> None:
 
 
 def test_every_refusal_of_the_contract_has_words() -> None:
-    from dam.abi_codec import market_abi
     from dam.commands.explain import _TEXTS
+    from dam.market.abi import market_abi
 
     errors = {entry.name: entry for entry in market_abi().errors.values()}
     assert set(_TEXTS) == set(errors)

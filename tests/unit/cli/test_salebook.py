@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dam.salebook import SaleBook, SaleRecord
+from dam.market.sale_history import SaleBook, SaleRecord
 from dam.types import (
     ZERO_ADDRESS,
     CopyId,

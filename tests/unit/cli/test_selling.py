@@ -19,9 +19,9 @@ from dam.errors import Permanent
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.listing import Catalogue
+from dam.market.deliverers import Candidate, Registration
+from dam.market.sale_history import SaleBook
 from dam.roles import seller as role
-from dam.roster import Candidate, Registration
-from dam.salebook import SaleBook
 from dam.storefile import ItemDraft, StoreDraft
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei
 

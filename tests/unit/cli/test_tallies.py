@@ -9,9 +9,8 @@ import pytest
 
 from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import Permanent
-from dam.roster import Candidate, Registration, named, pick
-from dam.salebook import SaleBook
-from dam.tallies import (
+from dam.market.deliverers import Candidate, Registration, named, pick
+from dam.market.reputation import (
     PostedTerms,
     Rating,
     arbiter_record,
@@ -22,6 +21,7 @@ from dam.tallies import (
     ratings,
     stars_of,
 )
+from dam.market.sale_history import SaleBook
 from dam.types import DisputeOpened, OtherLog, SaleClosed, Status, Wei, Windows
 
 

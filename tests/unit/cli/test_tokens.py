@@ -11,7 +11,6 @@ from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from dam.abi_codec import decode_event, encode, market_abi
 from dam.accounts import Signer
 from dam.commands.paying import Payment, arguments, look
 from dam.crypto.hashing import escrow_of, keccak, sale_of
@@ -29,6 +28,7 @@ from dam.ethereum.erc20 import (
     selector,
 )
 from dam.ethereum.erc2612 import NoPermit, domain_separator, make_permit
+from dam.market.abi import decode_event, encode, market_abi
 from dam.roles.arbiter import ruling_amount
 from dam.storefile import Faults, read_store_file
 from dam.types import ZERO_ADDRESS, Address

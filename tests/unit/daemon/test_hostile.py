@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from dam.crypto.hashing import copy_id
-from dam.rows import unsigned
+from dam.market.log_rows import unsigned
 from dam.types import FragmentDelivered, LogRef, MarketLog, Purchase
 
 from .conftest import BUYER, SELLER, Shop, WatchdogDaemon, World

@@ -14,11 +14,11 @@ import pytest
 from eth_abi.abi import decode as abi_decode
 
 from dam import archive, migrations
-from dam.abi_codec import market_abi
 from dam.catalog_build import BuiltStore
 from dam.errors import LedgerError
 from dam.ledger import Binding, Ledger
-from dam.records import dump_delivery
+from dam.market.abi import market_abi
+from dam.market.row_codec import dump_delivery
 from dam.status import read_status
 from dam.testing.rules import NOWHERE, read_delivery
 from dam.types import Address, DelivererKeyRotated

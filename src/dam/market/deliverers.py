@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from dam.crypto.sealing import check_public_key
 from dam.errors import Malformed, Permanent
 from dam.listing import Deliverer
-from dam.tallies import PostedTerms
+from dam.market.reputation import PostedTerms
 from dam.types import (
     Address,
     DelivererKeyRotated,

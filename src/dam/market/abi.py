@@ -18,9 +18,9 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from dam.abi_packing import BY_HAND, FRAGMENT_PAD, FRAGMENT_TAIL, encode_word
 from dam.crypto.hashing import checksum, keccak
 from dam.errors import ContractReverted, Malformed
+from dam.market.calldata import BY_HAND, FRAGMENT_PAD, FRAGMENT_TAIL, encode_word
 from dam.types import FRAGMENT_BYTES, MAX_PARTS, Status, Terms
 
 _WORD = 32

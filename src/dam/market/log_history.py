@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dam.market import Market
-from dam.roster import Candidate, registrations
-from dam.salebook import SaleBook
-from dam.tallies import posted_terms
+from dam.market.client import Market
+from dam.market.deliverers import Candidate, registrations
+from dam.market.reputation import posted_terms
+from dam.market.sale_history import SaleBook
 from dam.types import Address, MarketLog
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
 
-from dam.records import dump_keys, dump_terms
+from dam.market.row_codec import dump_keys, dump_terms
 from dam.types import (
     DelivererKeyRotated,
     DelivererRegistered,

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dam.abi_codec import decode_result, decode_revert, encode
 from dam.crypto.hashing import keccak
 from dam.errors import ConfigError, ContractReverted, Malformed
 from dam.ethereum.rpc import (
@@ -25,8 +24,9 @@ from dam.ethereum.rpc import (
     hex_data,
     quantity,
 )
-from dam.intake import KEPT_TOPICS, Intake, Placed, place, records
-from dam.rows import Rows, rows_of
+from dam.market.abi import decode_result, decode_revert, encode
+from dam.market.log_decoder import KEPT_TOPICS, Intake, Placed, place, records
+from dam.market.log_rows import Rows, rows_of
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -464,7 +464,7 @@ class Market:
     # ---------------------------------------------------------------------------------- calls
 
     def encode(self, function: str, *args: Any) -> bytes:
-        """Calldata of a call to the market; see `dam.abi_codec.encode`."""
+        """Calldata of a call to the market; see `dam.market.abi.encode`."""
         return encode(function, *args)
 
     async def simulate(

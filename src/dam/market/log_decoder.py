@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any, TypeAlias
 
-from dam.abi_codec import decode_event, decode_terms, market_abi
-from dam.abi_packing import FRAGMENT_PAD, FRAGMENT_TAIL
 from dam.crypto.hashing import checksum, copy_id, keccak
 from dam.errors import Malformed
 from dam.ethereum.rpc import RawLog, RpcBadReplyError, hex_data, quantity
-from dam.records import dump_terms
-from dam.rows import Rows
+from dam.market.abi import decode_event, decode_terms, market_abi
+from dam.market.calldata import FRAGMENT_PAD, FRAGMENT_TAIL
+from dam.market.log_rows import Rows
+from dam.market.row_codec import dump_terms
 from dam.types import (
     FRAGMENT_BYTES,
     MAX_PARTS,

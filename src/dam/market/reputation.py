@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dam.salebook import SaleBook, SaleRecord
+from dam.market.sale_history import SaleBook, SaleRecord
 from dam.types import Address, CopyId, MarketLog, OtherLog, Status, Wei, Windows
 
 
