@@ -16,13 +16,13 @@ from typing import Any, Self
 
 from eth_account import Account
 
-from dam.accounts import Signer
 from dam.crypto.hashing import copy_id, domain, item_id, keccak, part_leaf, sale_of, terms_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import JsonRpc
-from dam.keys import KeyRing
+from dam.keystore.ape_accounts import Signer
+from dam.keystore.key_files import KeyRing
 from dam.ledger import Binding, Ledger
 from dam.log import get_logger
 from dam.market.abi import encode

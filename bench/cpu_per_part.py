@@ -44,11 +44,11 @@ from coincurve import PrivateKey
 from eth_account import Account
 from nacl import bindings as sodium
 
-from dam.accounts import Signer
 from dam.crypto.hashing import copy_id, domain, keccak, part_leaf, sale_of
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
-from dam.keys import KeyRing
+from dam.keystore.ape_accounts import Signer
+from dam.keystore.key_files import KeyRing
 from dam.ledger import Binding, Ledger
 from dam.log import configure_logging, get_logger
 from dam.market.abi import encode

@@ -26,8 +26,8 @@ from pathlib import Path
 
 from _ground import Daemon, Town
 
-from dam.accounts import Signer
 from dam.crypto.sealing import new_secret_key, public_key
+from dam.keystore.ape_accounts import Signer
 from dam.log import configure_logging
 from dam.market.abi import encode
 from dam.service import Stop

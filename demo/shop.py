@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dam import keys
 from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.config import Settings
 from dam.crypto.derivation import SellerSeed
 from dam.goods import add_goods
+from dam.keystore import key_files
 from dam.listing import Catalogue, Deliverer, Listing
 from dam.types import ZERO_ADDRESS, Address, Wei
 from demo import trade
@@ -132,7 +132,9 @@ async def open_shop(
         *(_new_deliverer(world, f"deliverer {number + 1}") for number in range(parts))
     )
     settings = Settings.load(world.env(seller))
-    seed = SellerSeed(keys.new_seed_file(settings.keys.seller, "seller-seed", seller.passphrase))
+    seed = SellerSeed(
+        key_files.new_seed_file(settings.keys.seller, "seller-seed", seller.passphrase)
+    )
     catalogue = Catalogue(settings.catalogue)
     goods = list(goods) or [secrets.token_hex(8).encode() for _ in range(3 if stock else 1)]
     listing = Listing(
@@ -168,6 +170,6 @@ async def open_shop(
 
 async def _new_deliverer(world: World, name: str) -> Actor:
     actor = await world.actor(name)
-    ring = keys.new_ring(Settings.load(world.env(actor)).keys.deliverer, actor.passphrase)
+    ring = key_files.new_ring(Settings.load(world.env(actor)).keys.deliverer, actor.passphrase)
     await world.send(actor, "stakeAsDeliverer", ring.current.public, value=ETHER // 20)
     return actor

@@ -22,12 +22,12 @@ from typing import Any, Self
 
 from eth_account import Account
 
-from dam.accounts import Signer
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import JsonRpc
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
+from dam.keystore.ape_accounts import Signer
 from dam.market.client import Market
 from dam.market.deployment import load_deployment
 from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError

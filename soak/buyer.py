@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from eth_account import Account
 
-from dam.accounts import Signer
 from dam.catalog.reader import Item
 from dam.crypto.hashing import item_id
 from dam.errors import RpcError
+from dam.keystore.ape_accounts import Signer
 from dam.transactions import Fees, transaction
 from dam.types import Address
 from demo import byhand

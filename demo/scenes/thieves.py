@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from dam.crypto import sealing
-from dam.keys import load_ring
+from dam.keystore.key_files import load_ring
 from dam.types import Purchase
 from demo import byhand, ledgers, trade
 from demo.actors import Actor

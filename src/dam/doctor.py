@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Literal
 
 from dam import locks, recovery
-from dam.accounts import keyfile_path, load_account
 from dam.config import Settings
 from dam.errors import BlockRefused, DamError, IpfsError, KeyFileError, LedgerError
 from dam.ipfs.blocks import BLOCK_BYTES
 from dam.ipfs.cid import Cid
 from dam.ipfs.open import open_store
-from dam.keys import KeyRing, find_passphrase, load_ring, load_seed, read_private
+from dam.keystore.ape_accounts import keyfile_path, load_account
+from dam.keystore.key_files import KeyRing, find_passphrase, load_ring, load_seed, read_private
 from dam.ledger import Binding
 from dam.status import DaemonStatus, read_status
 from dam.types import Address

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from dam.catalog.reader import Item, Section
 from dam.crypto import hashing, sealing, shamir
 from dam.errors import Malformed, NotForMe, Refused
-from dam.keys import KeyPair, KeyRing
+from dam.keystore.key_files import KeyPair, KeyRing
 from dam.types import Address, Part, PartLeaf
 
 Shared = Callable[[bytes, bytes], bytes]

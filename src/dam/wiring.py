@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from dam.accounts import load_account
 from dam.config import Settings
 from dam.crypto.derivation import SellerSeed
 from dam.errors import ConfigError, DamError, KeyFileError, LedgerUnusableError
 from dam.foundation import Checkpoint, Foundation
 from dam.ipfs.open import open_store
-from dam.keys import KeyRing, find_passphrase, load_ring, load_seed
+from dam.keystore.ape_accounts import load_account
+from dam.keystore.key_files import KeyRing, find_passphrase, load_ring, load_seed
 from dam.ledger import Ledger
 from dam.listing import Catalogue
 from dam.log import Log, get_logger

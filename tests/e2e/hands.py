@@ -8,11 +8,11 @@ import secrets
 
 import pytest
 
-from dam import keys
 from dam.config import key_paths
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import part_leaf, sale_of
 from dam.crypto.sealing import seal_fragment
+from dam.keystore import key_files
 from dam.listing import Catalogue, leaf_and_share, parts_tree
 from dam.types import CopyId, Delivery
 from demo import trade
@@ -48,11 +48,11 @@ class Market:
         """What ``dam keys new`` and the first stake do, without their processes."""
         paths, arguments = key_paths(actor.dam_home), ()
         if kind == "deliverer-keys":
-            ring = keys.new_ring(paths.deliverer, actor.passphrase)
+            ring = key_files.new_ring(paths.deliverer, actor.passphrase)
             arguments = (ring.current.public,)
         else:
             path = paths.seller if kind == "seller-seed" else paths.buyer
-            keys.new_seed_file(path, kind, actor.passphrase)
+            key_files.new_seed_file(path, kind, actor.passphrase)
         if function:
             await self.world.send(actor, function, *arguments, value=value)
 
@@ -77,7 +77,7 @@ class Market:
         copy = CopyId(bytes.fromhex(sale["id"][2:]))
         purchase = await trade.purchase(self.world, copy)
         seed_file = key_paths(self.seller.dam_home).seller
-        seed = SellerSeed(keys.load_seed(seed_file, "seller-seed", self.seller.passphrase))
+        seed = SellerSeed(key_files.load_seed(seed_file, "seller-seed", self.seller.passphrase))
         [folder] = self.seller.dam_home.glob("markets/*/catalogue")
         listing = Catalogue(folder).recall(purchase.terms.parts_root)
         leaf, share = leaf_and_share(seed, listing, purchase.copy, index)

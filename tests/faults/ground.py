@@ -43,11 +43,11 @@ from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 
 import dam
-from dam.accounts import Signer, load_account
 from dam.config import Settings
 from dam.crypto.hashing import checksum, keccak
 from dam.ethereum.rpc import JsonRpc
-from dam.keys import KeyRing, load_ring
+from dam.keystore.ape_accounts import Signer, load_account
+from dam.keystore.key_files import KeyRing, load_ring
 from dam.listing import copy_parts
 from dam.log import configure_logging, get_logger
 from dam.market.abi import market_abi

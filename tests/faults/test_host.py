@@ -274,7 +274,7 @@ async def test_f52_memory_is_capped(ground: Ground, injected: Injected) -> None:
     53,
     "key file 0644, a symlink, or another owner's",
     by="H",
-    breaks="src/dam/keys.py:if not tighten:",
+    breaks="src/dam/keystore/key_files.py:if not tighten:",
     instead="if False:",
 )
 async def test_f53_unsafe_key_files(ground: Ground, injected: Injected) -> None:

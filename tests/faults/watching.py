@@ -9,11 +9,11 @@ from pathlib import Path
 
 from eth_account import Account
 
-from dam.accounts import Signer
 from dam.config import Settings
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import open_fragment
-from dam.keys import KeyRing
+from dam.keystore.ape_accounts import Signer
+from dam.keystore.key_files import KeyRing
 from dam.log import get_logger
 from dam.types import FALLBACK_BLOCKS
 from dam.wiring import _reported, run_watchdog

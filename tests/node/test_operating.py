@@ -24,7 +24,7 @@ from eth_account import Account
 from dam import doctor, locks
 from dam.cli import main
 from dam.crypto.hashing import parse_address
-from dam.keys import load_ring, new_ring, rotate_ring
+from dam.keystore.key_files import load_ring, new_ring, rotate_ring
 from dam.ledger import Binding, Ledger
 from dam.market.abi import encode
 from dam.market.deployment import load_deployment, save_deployment

@@ -17,7 +17,7 @@ from dam.errors import IpfsError
 from dam.goods import add_goods
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
-from dam.keys import KeyRing
+from dam.keystore.key_files import KeyRing
 from dam.listing import Catalogue, Deliverer, Listing
 from dam.testing.nodes import KuboNode
 from dam.types import Wei

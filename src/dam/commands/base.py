@@ -21,14 +21,14 @@ from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
 from dam.ethereum.rpc import JsonRpc, RpcRejectedError, quantity
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
-from dam.keys import find_passphrase
+from dam.keystore.key_files import find_passphrase
 from dam.market.client import Market
 from dam.transactions import Receipt, transact
 from dam.types import Address
 from dam.units import format_about, format_amount, parse_amount
 
 if TYPE_CHECKING:
-    from dam.accounts import Signer
+    from dam.keystore.ape_accounts import Signer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -254,7 +254,9 @@ def role_alias(settings: Settings, role: str, account: str | None) -> str:
 
 def open_signer(settings: Settings, role: str, account: str | None) -> Signer:
     """The account that signs for a role."""
-    from dam.accounts import load_account  # with eth_account, half of the start-up time
+    from dam.keystore.ape_accounts import (
+        load_account,  # with eth_account, half of the start-up time
+    )
 
     alias = role_alias(settings, role, account)
     return load_account(alias, environ=os.environ, prompt=prompt(), notice=note)
@@ -262,7 +264,7 @@ def open_signer(settings: Settings, role: str, account: str | None) -> Signer:
 
 def role_address(settings: Settings, role: str, account: str | None = None) -> Address:
     """The address of a role's account, which its keyfile names in plain: no passphrase needed."""
-    from dam.accounts import keyfile_path
+    from dam.keystore.ape_accounts import keyfile_path
 
     path = keyfile_path(role_alias(settings, role, account), os.environ)
     try:

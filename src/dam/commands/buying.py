@@ -44,7 +44,7 @@ from dam.ethereum.erc20 import Tokens, read_tokens
 from dam.ethereum.erc2612 import Permit
 from dam.ethereum.rpc import RpcRejectedError
 from dam.ipfs.cid import Cid
-from dam.keys import load_seed
+from dam.keystore.key_files import load_seed
 from dam.market.log_history import History, read_history
 from dam.market.reputation import ArbiterRecord, Rating, arbiter_record, bound_stake, ratings
 from dam.purchases import Record, Records, unpaid
@@ -54,7 +54,7 @@ from dam.types import ZERO32, ZERO_ADDRESS, Address, Status, StoreVersion, Terms
 from dam.units import format_about, format_amount
 
 if TYPE_CHECKING:
-    from dam.accounts import Signer
+    from dam.keystore.ape_accounts import Signer
 
 ROLE = "buyer"
 _MAX_TIP = 20 * 10**9

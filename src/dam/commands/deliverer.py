@@ -45,7 +45,7 @@ from dam.commands.deliverer_view import (
 )
 from dam.config import Settings
 from dam.errors import Permanent
-from dam.keys import load_ring
+from dam.keystore.key_files import load_ring
 from dam.market.log_history import candidates, read_history
 from dam.market.reputation import PostedTerms, proposed_slashes
 from dam.types import ZERO_ADDRESS, Address, Wei

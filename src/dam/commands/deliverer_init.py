@@ -185,8 +185,8 @@ class _Setup:
 
     def account(self) -> None:
         """The signing account: the one that is there, or a new one."""
-        from dam.accounts import account_passphrase, keyfile_path, new_account
         from dam.commands.base import role_address
+        from dam.keystore.ape_accounts import account_passphrase, keyfile_path, new_account
 
         alias = self.wishes.account or self.loaded.account("deliverer")
         if alias is None:
@@ -221,7 +221,7 @@ class _Setup:
 
     def ring(self) -> None:
         """The X25519 keys: the ring that is there, or a new one."""
-        from dam.keys import find_passphrase, load_ring, new_ring
+        from dam.keystore.key_files import find_passphrase, load_ring, new_ring
 
         path = self.loaded.keys.deliverer
         made = not path.exists()

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from dam.accounts import Signer
 from dam.commands.base import Session, note, receipt_text
 from dam.errors import ContractReverted, Permanent
 from dam.ethereum.erc20 import Token, approval, funds
 from dam.ethereum.erc2612 import NoPermit, Permit, make_permit
 from dam.ethereum.rpc import RpcRejectedError
+from dam.keystore.ape_accounts import Signer
 from dam.transactions import estimate_gas, transact
 from dam.types import Address
 

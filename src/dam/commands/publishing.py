@@ -35,7 +35,7 @@ from dam.crypto.hashing import catalogue_commitment, item_id
 from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import Tokens, check_payable, read_tokens
 from dam.ethereum.rpc import quantity
-from dam.keys import load_seed
+from dam.keystore.key_files import load_seed
 from dam.listing import Catalogue
 from dam.market.deliverers import Candidate
 from dam.market.log_history import candidates, read_history

@@ -16,7 +16,7 @@ from dam.transactions import Receipt
 from dam.types import ZERO_ADDRESS, CopyId, Status, Windows
 
 if TYPE_CHECKING:
-    from dam.accounts import Signer
+    from dam.keystore.ape_accounts import Signer
 
 _ID = re.compile(r"0x[0-9a-f]{6,64}")
 

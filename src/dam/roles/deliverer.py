@@ -22,7 +22,7 @@ from dam.crypto.sealing import seal_fragment, shared_key
 from dam.errors import Malformed, NotForMe, Refused, of_the_host
 from dam.finding import FoundPart, find_parts, open_found, reopen
 from dam.gc_pause import paused
-from dam.keys import KeyRing
+from dam.keystore.key_files import KeyRing
 from dam.ledger import Ledger
 from dam.log import Log
 from dam.market.row_codec import load_terms

@@ -18,7 +18,7 @@ from dam.commands.base import agree, plain, table
 from dam.config import key_paths
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Malformed, Permanent
-from dam.keys import load_ring, load_seed
+from dam.keystore.key_files import load_ring, load_seed
 from dam.roles.arbiter import ruling_amount
 from dam.types import CopyId
 

@@ -11,7 +11,6 @@ from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from dam.accounts import Signer
 from dam.commands.paying import Payment, arguments, look
 from dam.crypto.hashing import escrow_of, keccak, sale_of
 from dam.errors import Malformed, Permanent, RpcError
@@ -28,6 +27,7 @@ from dam.ethereum.erc20 import (
     selector,
 )
 from dam.ethereum.erc2612 import NoPermit, domain_separator, make_permit
+from dam.keystore.ape_accounts import Signer
 from dam.market.abi import decode_event, encode, market_abi
 from dam.roles.arbiter import ruling_amount
 from dam.storefile import Faults, read_store_file

@@ -16,7 +16,7 @@ from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import checksum
 from dam.goods import Good, add_goods
-from dam.keys import KeyRing
+from dam.keystore.key_files import KeyRing
 from dam.listing import Catalogue, Deliverer, Listing
 from dam.testing.blocks import MemoryStore
 from dam.types import Address, Wei

@@ -13,9 +13,9 @@ from eth_account import Account
 from eth_account.typed_transactions import TypedTransaction
 from hexbytes import HexBytes
 
-from dam import accounts
-from dam.accounts import load_account, load_raw_key
 from dam.errors import KeyFileError
+from dam.keystore import ape_accounts
+from dam.keystore.ape_accounts import load_account, load_raw_key
 
 KEY = bytes(range(1, 33))
 ADDRESS = Account.from_key(KEY).address
@@ -130,8 +130,8 @@ def test_files_that_are_no_keyfiles(home: Path, data: str) -> None:
 
 
 def test_where_ape_keeps_them(tmp_path: Path) -> None:
-    assert accounts.accounts_folder({"APE_DATA_FOLDER": "/x"}) == Path("/x/accounts")
-    assert accounts.accounts_folder({}) == Path.home() / ".ape" / "accounts"
+    assert ape_accounts.accounts_folder({"APE_DATA_FOLDER": "/x"}) == Path("/x/accounts")
+    assert ape_accounts.accounts_folder({}) == Path.home() / ".ape" / "accounts"
 
 
 TX = {
@@ -194,7 +194,7 @@ def test_raw_files_that_others_can_read(raw_key: Path) -> None:
 def test_a_new_account_is_one_of_apes(tmp_path: Path) -> None:
     """The words give the same key again, the file opens, and no name is taken twice."""
     environ = env(tmp_path, APE_ACCOUNTS_fresh_PASSPHRASE=PW)
-    address, words = accounts.new_account("fresh", PW, environ)
+    address, words = ape_accounts.new_account("fresh", PW, environ)
     path = tmp_path / "accounts" / "fresh.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert load_account("fresh", environ=environ).address == address
@@ -203,9 +203,9 @@ def test_a_new_account_is_one_of_apes(tmp_path: Path) -> None:
     assert not set(words.split()) & set(path.read_text().split('"'))
     before = path.read_bytes()
     with pytest.raises(KeyFileError, match="there already"):
-        accounts.new_account("fresh", PW, environ)
+        ape_accounts.new_account("fresh", PW, environ)
     assert path.read_bytes() == before
     with pytest.raises(KeyFileError, match="not empty"):
-        accounts.new_account("other", "", environ)
+        ape_accounts.new_account("other", "", environ)
     with pytest.raises(KeyFileError):
-        accounts.new_account("../other", PW, environ)
+        ape_accounts.new_account("../other", PW, environ)

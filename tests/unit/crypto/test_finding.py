@@ -13,7 +13,7 @@ from dam.crypto import hashing, sealing, shamir
 from dam.crypto.hashing import checksum
 from dam.crypto.merkle import MerkleTree, verify
 from dam.errors import NotForMe, Refused
-from dam.keys import KeyRing
+from dam.keystore.key_files import KeyRing
 from dam.types import Part, PartLeaf
 
 

@@ -25,7 +25,7 @@ from dam.catalog.payload import StreamDecryptor
 from dam.crypto import sealing, shamir
 from dam.errors import Malformed
 from dam.ipfs import dag_json
-from dam.keys import KeyPair, KeyRing
+from dam.keystore.key_files import KeyPair, KeyRing
 from dam.testing.blocks import MemoryStore
 
 ROOT = Path(__file__).resolve().parents[3]

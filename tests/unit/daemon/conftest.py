@@ -16,13 +16,13 @@ import pytest
 import structlog
 from eth_account import Account
 
-from dam.accounts import Signer
 from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import new_secret_key, public_key
 from dam.goods import Good, add_goods
-from dam.keys import KeyRing
+from dam.keystore.ape_accounts import Signer
+from dam.keystore.key_files import KeyRing
 from dam.ledger import Binding, Ledger
 from dam.listing import Catalogue, Listing
 from dam.listing import Deliverer as KnownDeliverer

@@ -24,7 +24,7 @@ from dam.atomic_file import write_atomic
 from dam.errors import KeyFileError, Malformed
 from dam.ethereum.eip1559 import sign_transaction
 from dam.ipfs import dag_json
-from dam.keys import credential, read_private
+from dam.keystore.key_files import credential, read_private
 from dam.types import Address
 
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
