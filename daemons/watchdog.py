@@ -2,7 +2,7 @@
 
 import sys
 
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.errors import ConfigError
 from dam.log import configure_logging
 from dam.wiring import watchdog_main

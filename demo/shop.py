@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dam.catalog_build import BuiltStore, build_store, publish_store
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.derivation import SellerSeed
 from dam.goods import add_goods
 from dam.keystore import key_files

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from dam import locks, recovery
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.errors import BlockRefused, DamError, IpfsError, KeyFileError, LedgerError
 from dam.ipfs.blocks import BLOCK_BYTES
 from dam.ipfs.cid import Cid

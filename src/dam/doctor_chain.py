@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.hashing import parse_address
 from dam.doctor import Examination, Finding, fail, ok, warn
 from dam.errors import ConfigError, RpcError

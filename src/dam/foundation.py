@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dam import locks, recovery
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.dry import DrySender
 from dam.errors import LedgerUnusableError, Retryable
 from dam.ethereum.node_pool import Endpoints

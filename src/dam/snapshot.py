@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dam import locks
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.errors import ConfigError, LedgerError, Retryable
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import quantity

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 from dam import __version__
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.errors import Retryable
 from dam.health import Answers, HealthServer
 from dam.heartbeat import Heartbeat

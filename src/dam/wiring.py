@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.derivation import SellerSeed
 from dam.errors import ConfigError, DamError, KeyFileError, LedgerUnusableError
 from dam.foundation import Checkpoint, Foundation

@@ -8,7 +8,7 @@ import secrets
 
 import pytest
 
-from dam.config import key_paths
+from dam.config.settings import key_paths
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import part_leaf, sale_of
 from dam.crypto.sealing import seal_fragment

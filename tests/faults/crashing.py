@@ -16,7 +16,7 @@ import signal
 import sys
 from collections import Counter
 
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.log import configure_logging
 from dam.wiring import deliverer_main, watchdog_main
 

@@ -43,7 +43,7 @@ from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 
 import dam
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.hashing import checksum, keccak
 from dam.ethereum.rpc import JsonRpc
 from dam.keystore.ape_accounts import Signer, load_account

@@ -61,7 +61,7 @@ def main() -> int:
     if uid := os.environ.get("DAM_TEST_UID"):
         os.geteuid = lambda: int(uid)
     # Only now: what they import of the clock is the moved one.
-    from dam.config import Settings
+    from dam.config.settings import Settings
     from dam.ethereum import node_pool
     from dam.log import configure_logging
     from dam.wiring import deliverer_main, watchdog_main

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from eth_account import Account
 
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import open_fragment
 from dam.keystore.ape_accounts import Signer

@@ -635,7 +635,7 @@ def test_status_again_and_again(operator: Operator) -> None:
 
 def test_watching_sees_what_changes(operator: Operator) -> None:
     """The history is read once, then only its newest part: a change must still be seen."""
-    from dam.config import Settings
+    from dam.config.settings import Settings
     from dam.ethereum.node_pool import Endpoints
     from dam.snapshot import Watcher
 

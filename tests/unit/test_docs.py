@@ -11,9 +11,9 @@ from urllib.parse import unquote
 import click
 import pytest
 
-from dam import config
 from dam.catalog import payload
 from dam.catalog.reader import Limits
+from dam.config import settings
 from dam.crypto import sealing
 from dam.crypto.hashing import keccak
 from dam.ipfs.blocks import BLOCK_BYTES
@@ -133,9 +133,9 @@ def test_the_configuration_table_is_the_code() -> None:
     """Keys, variables and defaults of docs/operating.md are those of config.py."""
     rows = table_after(text_of("docs/operating.md"), "<!-- configuration table")
     told = {row[0].strip("`"): row[1].strip("`") for row in rows}
-    assert told == {**config._VARIABLES, "accounts": "DAM_ACCOUNT"}
+    assert told == {**settings._VARIABLES, "accounts": "DAM_ACCOUNT"}
     defaults = {row[0].strip("`"): row[2] for row in rows}
-    fields = {field.name: field.default for field in dataclasses.fields(config.Settings)}
+    fields = {field.name: field.default for field in dataclasses.fields(settings.Settings)}
     assert defaults["confirmations"] == str(fields["confirmations"])
     assert float(defaults["poll_seconds"]) == fields["poll_seconds"]
     assert int(defaults["max_fee_gwei"]) * 10**9 == fields["max_fee"]
@@ -144,8 +144,8 @@ def test_the_configuration_table_is_the_code() -> None:
     assert defaults["halt_depth"] == str(fields["halt_depth"])
     assert defaults["unprofitable"] == fields["unprofitable"]
     assert (defaults["health_port"], fields["health_port"]) == ("off", None)
-    assert f"0 to {config.MAX_CONFIRMATIONS}." in text_of("docs/operating.md")
-    for role in config.ROLES:
+    assert f"0 to {settings.MAX_CONFIRMATIONS}." in text_of("docs/operating.md")
+    for role in settings.ROLES:
         assert f"`{role}`" in rows[-1][3]
 
 

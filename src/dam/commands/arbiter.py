@@ -28,7 +28,7 @@ from dam.commands.base import (
 )
 from dam.commands.evidence import evidence_command
 from dam.commands.sales import find_sale, sale_json, sale_tokens
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
 from dam.ipfs.cid import Cid

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
 from dam.ethereum.rpc import JsonRpc, RpcRejectedError, quantity

@@ -27,7 +27,7 @@ from dam.commands.buying import ROLE, browse, buy, open_seed
 from dam.commands.evidence import evidence_command, evidence_options, publish_evidence, rate
 from dam.commands.opening import open_good, restore_record, wait
 from dam.commands.sales import close, doable, find_sale, sale_json, sale_tokens, state_text
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import ConfigError, KeyFileError, Permanent
 from dam.ethereum.erc20 import Tokens

@@ -28,7 +28,7 @@ from dam.commands.base import (
     yes_option,
 )
 from dam.commands.paying import Payment, allow, arguments, look
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.derivation import BuyerSeed
 from dam.crypto.hashing import catalogue_commitment
 from dam.crypto.hashing import copy_id as hash_copy

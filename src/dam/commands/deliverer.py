@@ -43,7 +43,7 @@ from dam.commands.deliverer_view import (
     slash_text,
     state_text,
 )
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.keystore.key_files import load_ring
 from dam.market.log_history import candidates, read_history

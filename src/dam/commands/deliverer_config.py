@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from dam.commands.base import emit, json_option, table
-from dam.config import Settings, config_path, origins
+from dam.config.settings import Settings, config_path, origins
 from dam.units import format_amount
 
 

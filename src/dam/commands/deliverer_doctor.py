@@ -18,7 +18,7 @@ from dam.commands.base import (
     role_alias,
 )
 from dam.commands.deliverer_recover import binding_of
-from dam.config import Settings, config_path, home_folder
+from dam.config.settings import Settings, config_path, home_folder
 from dam.errors import ConfigError, DamError
 from dam.types import Address
 

@@ -15,8 +15,8 @@ import click
 
 from dam.atomic_file import write_atomic
 from dam.commands.base import AMOUNT, ask_hidden, emit, hexed, json_option, note, prompt
-from dam.config import Settings, check_ipfs, config_path, dump_config, home_folder
-from dam.config_values import check_rpc_urls
+from dam.config.settings import Settings, check_ipfs, config_path, dump_config, home_folder
+from dam.config.values import check_rpc_urls
 from dam.errors import ConfigError, DamError, KeyFileError, Permanent, Retryable
 from dam.types import ZERO_ADDRESS, Address
 from dam.units import format_about, format_amount
@@ -114,7 +114,7 @@ class _Setup:
 
     def _write(self, path: Path) -> None:
         from dam.commands.init import check_blocks
-        from dam.config_values import confirmations as read_confirmations
+        from dam.config.values import confirmations as read_confirmations
         from dam.market.deployment import save_deployment
 
         wishes, environ = self.wishes, os.environ

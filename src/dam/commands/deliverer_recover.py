@@ -21,7 +21,7 @@ from dam.commands.base import (
     role_address,
     yes_option,
 )
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.errors import ConfigError, Permanent, Retryable
 from dam.types import Address
 

@@ -21,7 +21,7 @@ from dam.commands.base import (
     role_address,
 )
 from dam.commands.deliverer_view import asks_text, deliverer_json, slash_text, state_text
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.types import Address, Windows
 from dam.units import format_about, format_amount

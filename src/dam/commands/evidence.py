@@ -21,7 +21,7 @@ from dam.commands.base import (
     yes_option,
 )
 from dam.commands.sales import find_sale, state_text
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens

@@ -10,7 +10,14 @@ import click
 
 from dam.atomic_file import write_atomic
 from dam.commands.base import asynchronous, emit, json_option, note
-from dam.config import check_ipfs, check_rpc_url, config_path, dump_config, home_folder, key_paths
+from dam.config.settings import (
+    check_ipfs,
+    check_rpc_url,
+    config_path,
+    dump_config,
+    home_folder,
+    key_paths,
+)
 from dam.errors import ConfigError, IpfsError, Permanent
 from dam.ethereum.rpc import JsonRpc, quantity
 from dam.ipfs.open import open_store

@@ -28,7 +28,7 @@ from dam.commands.base import (
 from dam.commands.deliverer_view import slash_text
 from dam.commands.explain import explain
 from dam.commands.sales import close, find_sale
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.errors import ContractReverted, Permanent
 from dam.ethereum.erc20 import Token, balances, read_tokens
 from dam.market.log_history import History, read_history

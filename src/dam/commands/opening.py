@@ -28,7 +28,7 @@ from dam.commands.base import (
 )
 from dam.commands.buying import open_seed
 from dam.commands.sales import doable, match_id
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.derivation import BuyerSeed
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent, Retryable
 from dam.market.log_history import History, read_history

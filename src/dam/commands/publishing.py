@@ -29,7 +29,7 @@ from dam.commands.base import (
     table,
     yes_option,
 )
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import catalogue_commitment, item_id
 from dam.errors import Malformed, Permanent

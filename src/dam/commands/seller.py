@@ -22,7 +22,7 @@ from dam.commands.base import (
 from dam.commands.evidence import evidence_command
 from dam.commands.publishing import close_item, close_store, publish, update
 from dam.commands.selling import concede, sales
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.types import ZERO_ADDRESS, Address
 from dam.units import format_amount
 

@@ -23,7 +23,7 @@ from dam.commands.base import (
     yes_option,
 )
 from dam.commands.sales import close, doable, find_sale, sale_json, sale_tokens, state_text
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.errors import ConfigError, Malformed, Permanent
 from dam.listing import Catalogue, Listing
 from dam.market.log_history import History, read_history

@@ -16,7 +16,7 @@ from dam.commands.base import (
 from dam.commands.deliverer_doctor import doctor_command
 from dam.commands.deliverer_recover import recover_command
 from dam.commands.deliverer_status import status_command
-from dam.config import Settings
+from dam.config.settings import Settings
 from dam.types import Address
 
 _ROLE = "watchdog"

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from dam.cli import explained, main
 from dam.commands import sales
 from dam.commands.base import agree, plain, table
-from dam.config import key_paths
+from dam.config.settings import key_paths
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Malformed, Permanent
 from dam.keystore.key_files import load_ring, load_seed

@@ -15,7 +15,7 @@ import yaml
 from dam.catalog_build import BuiltStore
 from dam.cli import main
 from dam.commands.deliverer_init import _ALIAS
-from dam.config import _VARIABLES
+from dam.config.settings import _VARIABLES
 from dam.ethereum.node_pool import Endpoints
 from dam.fees import SendStats
 from dam.heartbeat import BLOCKED_SECONDS, UNHEALTHY_SECONDS

@@ -33,8 +33,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dam.config_values import MAX_CONFIRMATIONS as MAX_CONFIRMATIONS
-from dam.config_values import (
+from dam.config.values import MAX_CONFIRMATIONS as MAX_CONFIRMATIONS
+from dam.config.values import (
     Finality,
     Unprofitable,
     check_rpc_urls,
@@ -43,10 +43,10 @@ from dam.config_values import (
     toml,
     whole,
 )
-from dam.config_values import check_ipfs as check_ipfs
-from dam.config_values import check_rpc_url as check_rpc_url
-from dam.config_values import confirmations as read_confirmations
-from dam.config_values import unprofitable as read_unprofitable
+from dam.config.values import check_ipfs as check_ipfs
+from dam.config.values import check_rpc_url as check_rpc_url
+from dam.config.values import confirmations as read_confirmations
+from dam.config.values import unprofitable as read_unprofitable
 from dam.errors import ConfigError, Malformed
 from dam.types import Deployment
 from dam.units import parse_amount
