@@ -23,7 +23,8 @@ from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import JsonRpc
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
-from dam.ledger import Binding, Ledger
+from dam.ledger.documents import KeptPart, Scan, Shelf
+from dam.ledger.ledger import Binding, Ledger
 from dam.log import get_logger
 from dam.market.abi import encode
 from dam.market.client import Market
@@ -31,7 +32,6 @@ from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
 from dam.sending import Sender, SendPolicy
 from dam.service import Service, Stop
-from dam.shelf import KeptPart, Scan, Shelf
 from dam.testing.market import SHORT_WINDOWS, deploy_market, transact
 from dam.testing.nodes import AnvilNode
 from dam.types import (

@@ -49,12 +49,12 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
-from dam.ledger import Binding, Ledger
+from dam.ledger.documents import KeptPart, Scan, Shelf
+from dam.ledger.ledger import Binding, Ledger
 from dam.log import configure_logging, get_logger
 from dam.market.abi import encode
 from dam.roles.deliverer import Deliverer
 from dam.sending import Sender, SendPolicy
-from dam.shelf import KeptPart, Scan, Shelf
 from dam.types import (
     ZERO_ADDRESS,
     Address,

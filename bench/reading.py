@@ -33,7 +33,7 @@ import structlog
 from dam.crypto.hashing import checksum, copy_id
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import RawBlock, RawLog
-from dam.ledger import Binding, Ledger
+from dam.ledger.ledger import Binding, Ledger
 from dam.market.abi import market_abi
 from dam.market.calldata import encode_word
 from dam.market.client import Market

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from dam.ledger import Ledger
-from dam.outbox import NewJob, Outbox
-from dam.statements import in_list
+from dam.ledger.ledger import Ledger
+from dam.ledger.outbox import NewJob, Outbox
+from dam.ledger.sql_params import in_list
 from dam.types import Address, CopyId
 
 Place = tuple[int, bytes, int]

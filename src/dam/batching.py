@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from dam.fees import SendPolicy
-from dam.outbox import Job
+from dam.ledger.outbox import Job
 
 _DEEP = 32
 

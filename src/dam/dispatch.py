@@ -8,7 +8,7 @@ from dam import batching, profit
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.fees import Price, offer
-from dam.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
+from dam.ledger.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
 from dam.submitting import MANY, Submitter, about
 from dam.transactions import encode_job, encode_jobs
 

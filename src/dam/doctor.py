@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from dam import locks, recovery
+from dam import locks
 from dam.config.settings import Settings
 from dam.errors import BlockRefused, DamError, IpfsError, KeyFileError, LedgerError
 from dam.ipfs.blocks import BLOCK_BYTES
@@ -26,8 +26,9 @@ from dam.ipfs.cid import Cid
 from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import keyfile_path, load_account
 from dam.keystore.key_files import KeyRing, find_passphrase, load_ring, load_seed, read_private
-from dam.ledger import Binding
-from dam.status import DaemonStatus, read_status
+from dam.ledger import recovery
+from dam.ledger.ledger import Binding
+from dam.ledger.status import DaemonStatus, read_status
 from dam.types import Address
 
 Level = Literal["ok", "warn", "fail"]

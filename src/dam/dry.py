@@ -6,9 +6,9 @@ beside a real one, that sale by sale somebody does it.
 
 from __future__ import annotations
 
-from dam.ledger import Ledger
+from dam.ledger.ledger import Ledger
+from dam.ledger.outbox import Job, Outbox, blocks_until
 from dam.log import Log
-from dam.outbox import Job, Outbox, blocks_until
 from dam.transactions import Calls, Node, encode_job, simulate
 from dam.types import Address, BlockRef
 

@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dam import locks, recovery
+from dam import locks
 from dam.config.settings import Settings
 from dam.dry import DrySender
 from dam.errors import LedgerUnusableError, Retryable
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import quantity
-from dam.ledger import Binding, Ledger
+from dam.ledger import recovery
+from dam.ledger.ledger import Binding, Ledger
 from dam.log import Log, with_alerts
 from dam.market.client import Market
 from dam.reader import Reader

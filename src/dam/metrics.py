@@ -33,9 +33,9 @@ from dam.ethereum.rpc import ReadStats
 from dam.fees import SendStats
 from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, PinLimits, PinSize
 from dam.ipfs.cid import Cid, Codec
+from dam.ledger.status import DaemonStatus, read_status
 from dam.log import NEXT_STEP
 from dam.service import Pulse
-from dam.status import DaemonStatus, read_status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATUS_SECONDS = 5.0

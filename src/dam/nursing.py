@@ -8,7 +8,7 @@ from typing import Any
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.fees import Price, offer, patience, pays_all, raised
-from dam.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
+from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
 from dam.profit import capped
 from dam.submitting import Submitter
 from dam.transactions import Fees

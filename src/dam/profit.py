@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dam.fees import SendPolicy
-from dam.outbox import Job
+from dam.ledger.outbox import Job
 
 _TRANSACTION = 26_500
 """Once: 21,000, the first look at the contract, the deliverer's word."""

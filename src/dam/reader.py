@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 from dam.errors import Retryable, RpcError
 from dam.ethereum.rpc import ReadStats
 from dam.gc_pause import paused
-from dam.ledger import DeepReorganisation, Ledger, Rollback
+from dam.ledger.ledger import DeepReorganisation, Ledger, Rollback
 from dam.log import Log
 from dam.market.log_rows import Rows
 from dam.types import BlockRef

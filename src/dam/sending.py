@@ -15,7 +15,7 @@ from dam.dispatch import Dispatcher
 from dam.fees import SendPolicy as SendPolicy
 from dam.fees import SendStats as SendStats
 from dam.gc_pause import paused
-from dam.ledger import Ledger
+from dam.ledger.ledger import Ledger
 from dam.log import Log
 from dam.nursing import Nurse
 from dam.submitting import Submitter

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dam.errors import IpfsError, Retryable, of_the_host
-from dam.ledger import Ledger
+from dam.ledger.ledger import Ledger
+from dam.ledger.migrations import follow
+from dam.ledger.outbox import Outbox
 from dam.log import Log
-from dam.migrations import follow
-from dam.outbox import Outbox
 from dam.pace import Pace
 from dam.reader import Reader
 from dam.types import BlockRef

@@ -13,10 +13,10 @@ from dam.config.settings import Settings
 from dam.errors import ConfigError, LedgerError, Retryable
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import quantity
+from dam.ledger.status import DaemonStatus, read_status
 from dam.market.client import Market
 from dam.market.deliverers import Candidate, registrations
 from dam.market.reputation import ProposedSlash, posted_terms, proposed_slashes
-from dam.status import DaemonStatus, read_status
 from dam.types import (
     FALLBACK_BLOCKS,
     Address,

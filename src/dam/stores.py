@@ -18,9 +18,9 @@ from dam.catalog.reader import Limits, Store, Turn, read_store
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable, Malformed, of_the_host
 from dam.ipfs.blocks import BlockStore, PinLimits
 from dam.ipfs.cid import Cid
-from dam.ledger import Ledger
+from dam.ledger.documents import NO_COPY, TOLD, Document, PartRefusal, Scan, Shelf
+from dam.ledger.ledger import Ledger
 from dam.log import Log
-from dam.shelf import NO_COPY, TOLD, Document, PartRefusal, Scan, Shelf
 
 _DOWN = 5
 """So often in a row the IPFS node must be away before somebody is called."""

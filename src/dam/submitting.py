@@ -14,10 +14,10 @@ from dam.errors import ContractReverted, RpcError
 from dam.ethereum import node_errors
 from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.fees import Price, SendPolicy, SendStats
-from dam.ledger import Ledger
+from dam.ledger.ledger import Ledger
+from dam.ledger.outbox import Attempt, Job, Outbox
 from dam.log import Log
 from dam.market.client import revert_of
-from dam.outbox import Attempt, Job, Outbox
 from dam.transactions import Calls, Fees, Node, Signer, broadcast, transaction
 from dam.types import Address
 

@@ -12,9 +12,9 @@ from dam.crypto.hashing import escrow_of, keccak, sale_of
 from dam.errors import ContractReverted, RpcError
 from dam.ethereum import node_errors
 from dam.ethereum.rpc import RpcRejectedError, quantity
-from dam.ledger import Ledger
+from dam.ledger.ledger import Ledger
+from dam.ledger.outbox import Job
 from dam.market.client import revert_of
-from dam.outbox import Job
 from dam.types import Address
 
 

@@ -24,7 +24,7 @@ from dam.foundation import Checkpoint, Foundation
 from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import load_account
 from dam.keystore.key_files import KeyRing, find_passphrase, load_ring, load_seed
-from dam.ledger import Ledger
+from dam.ledger.ledger import Ledger
 from dam.listing import Catalogue
 from dam.log import Log, get_logger
 from dam.market.client import Market

@@ -71,7 +71,7 @@ async def test_f1_killed_before_the_cursor_is_saved(ground: Ground, injected: In
     2,
     "killed: cursor saved",
     by="C",
-    breaks="src/dam/ledger.py:new += self._save_purchases(rows.purchases, refund_blocks)",
+    breaks="src/dam/ledger/ledger.py:new += self._save_purchases(rows.purchases, refund_blocks)",
 )
 async def test_f2_killed_after_the_cursor_is_saved(ground: Ground, injected: Injected) -> None:
     dying = await die(ground, injected, "F2")

@@ -24,7 +24,7 @@ RECOVER = (*DAM, "deliverer", "recover", "--yes")
     48,
     "corrupt database: refuse, rebuild from the chain",
     by="H",
-    breaks="src/dam/migrations.py:check(db)\n",
+    breaks="src/dam/ledger/migrations.py:check(db)\n",
     instead="pass\n",
 )
 async def test_f48_a_ledger_with_spoiled_pages(ground: Ground, injected: Injected) -> None:

@@ -101,7 +101,7 @@ async def test_f12_the_delivery_falls_out(
 @fault(
     13,
     "longer fork",
-    breaks='src/dam/ledger.py:self.db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", '
+    breaks='src/dam/ledger/ledger.py:self.db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", '
     "blocks.items())",
 )
 async def test_f13_a_longer_fork(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
@@ -130,7 +130,7 @@ async def test_f13_a_longer_fork(ground: Ground, proxy: RpcProxy, injected: Inje
 @fault(
     14,
     "same purchase, new block and index",
-    breaks='src/dam/rollbacks.py:"UPDATE sealed SET orphaned = 1 WHERE purchase IN "',
+    breaks='src/dam/ledger/reorgs.py:"UPDATE sealed SET orphaned = 1 WHERE purchase IN "',
     instead='"UPDATE sealed SET orphaned = 0 WHERE purchase IN "',
 )
 async def test_f14_the_purchase_comes_back_elsewhere(ground: Ground, injected: Injected) -> None:

@@ -155,7 +155,7 @@ async def test_f23_a_node_that_gives_ten_blocks_at_a_time(
     24,
     "duplicate logs",
     by="P",
-    breaks='src/dam/ledger.py:f"INSERT INTO {target} ON CONFLICT DO NOTHING"',
+    breaks='src/dam/ledger/ledger.py:f"INSERT INTO {target} ON CONFLICT DO NOTHING"',
     instead='f"INSERT INTO {target}"',
 )
 async def test_f24_every_log_twice(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:

@@ -87,7 +87,7 @@ async def test_f78_a_delivery_in_the_same_block(ground: Ground, injected: Inject
     79,
     "reorganisation across block 100",
     by="A",
-    breaks='src/dam/rollbacks.py:"UPDATE jobs SET state = CASE WHEN id = (SELECT o.id '
+    breaks='src/dam/ledger/reorgs.py:"UPDATE jobs SET state = CASE WHEN id = (SELECT o.id '
     'FROM jobs AS o JOIN slots "',
     instead='"UPDATE jobs SET state = CASE WHEN 0 * id = (SELECT o.id FROM jobs AS o JOIN slots "',
 )

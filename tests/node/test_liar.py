@@ -14,7 +14,7 @@ from dam.crypto.hashing import copy_id, keccak, parse_address
 from dam.errors import ConfigError, Retryable
 from dam.ethereum.node_pool import DisagreementError, Endpoints
 from dam.ethereum.rpc import JsonRpc
-from dam.ledger import Binding, Ledger
+from dam.ledger.ledger import Binding, Ledger
 from dam.market.abi import encode, market_abi
 from dam.market.client import Market
 from dam.market.log_rows import rows_of

@@ -25,7 +25,7 @@ from dam import doctor, locks
 from dam.cli import main
 from dam.crypto.hashing import parse_address
 from dam.keystore.key_files import load_ring, new_ring, rotate_ring
-from dam.ledger import Binding, Ledger
+from dam.ledger.ledger import Binding, Ledger
 from dam.market.abi import encode
 from dam.market.deployment import load_deployment, save_deployment
 from dam.testing.market import SHORT_WINDOWS, deploy_market, transact

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from dam.statements import in_list, together
+from dam.ledger.sql_params import in_list, together
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 24, 127, 128, 129, 300, 1000])

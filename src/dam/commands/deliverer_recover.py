@@ -26,15 +26,15 @@ from dam.errors import ConfigError, Permanent, Retryable
 from dam.types import Address
 
 if TYPE_CHECKING:
-    from dam.ledger import Binding
-    from dam.recovery import Recovery
+    from dam.ledger.ledger import Binding
+    from dam.ledger.recovery import Recovery
 
 _NOTE_SECONDS = 3.0
 
 
 def binding_of(settings: Settings, role: str, account: Address) -> Binding:
     """What the ledger of a daemon is bound to."""
-    from dam.ledger import Binding
+    from dam.ledger.ledger import Binding
 
     name = role
     if role == "watchdog":
@@ -97,8 +97,8 @@ class _One:
     binding: Binding
 
     def retry(self) -> tuple[dict[str, Any], str]:
-        from dam import recovery
-        from dam.ledger import Ledger
+        from dam.ledger import recovery
+        from dam.ledger.ledger import Ledger
 
         with contextlib.closing(Ledger.open(self.path, self.binding)) as ledger:
             again = recovery.retry(ledger)
@@ -109,7 +109,7 @@ class _One:
         )
 
     def recover(self, force: bool, no_read: bool, yes: bool) -> tuple[dict[str, Any], str]:
-        from dam import recovery
+        from dam.ledger import recovery
 
         reason = recovery.examine(self.path, self.binding)
         if not reason and not force:
@@ -151,7 +151,7 @@ class _One:
     async def _read(self) -> str:
         """Reads the chain into the new ledger, as the daemon would at its start."""
         from dam.ethereum.node_pool import Endpoints
-        from dam.ledger import Ledger
+        from dam.ledger.ledger import Ledger
         from dam.log import configure_logging, get_logger
         from dam.market.client import Market
         from dam.reader import Reader

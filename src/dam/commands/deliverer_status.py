@@ -27,8 +27,8 @@ from dam.types import Address, Windows
 from dam.units import format_about, format_amount
 
 if TYPE_CHECKING:
+    from dam.ledger.status import DaemonStatus
     from dam.snapshot import Deadline, Snapshot
-    from dam.status import DaemonStatus
 
 Row = tuple[str, str, str]
 """Label, text, colour."""

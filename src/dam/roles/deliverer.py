@@ -23,12 +23,12 @@ from dam.errors import Malformed, NotForMe, Refused, of_the_host
 from dam.finding import FoundPart, find_parts, open_found, reopen
 from dam.gc_pause import paused
 from dam.keystore.key_files import KeyRing
-from dam.ledger import Ledger
+from dam.ledger.documents import NO_COPY, KeptPart, PartRefusal, Scan, Shelf
+from dam.ledger.ledger import Ledger
+from dam.ledger.outbox import NewJob, Outbox
 from dam.log import Log
 from dam.market.row_codec import load_terms
 from dam.moulds import Mould
-from dam.outbox import NewJob, Outbox
-from dam.shelf import NO_COPY, KeptPart, PartRefusal, Scan, Shelf
 from dam.types import Address, BlockRef, Deployment, Wei
 
 _GROUP = 512

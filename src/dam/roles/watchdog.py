@@ -18,11 +18,11 @@ from dam.crypto.hashing import part_leaf, sale_of
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent, Refused, Retryable, of_the_host
-from dam.ledger import Ledger, SaleRow
+from dam.ledger.documents import Shelf
+from dam.ledger.ledger import Ledger, SaleRow
+from dam.ledger.outbox import Outbox
 from dam.listing import Catalogue, Listing, copy_parts, parts_tree
 from dam.log import Log
-from dam.outbox import Outbox
-from dam.shelf import Shelf
 from dam.types import FALLBACK_BLOCKS, Address, BlockRef, CopyId, Delivery, Deployment
 
 _CACHED_TREES = 32

@@ -11,8 +11,8 @@ from dam import locks
 from dam.commands.deliverer_config import masked
 from dam.commands.deliverer_status import rows, snapshot_json
 from dam.errors import ConfigError
+from dam.ledger.status import DaemonStatus, NextDeadline
 from dam.snapshot import Chain, Snapshot
-from dam.status import DaemonStatus, NextDeadline
 from dam.types import Address, BlockRef, Windows
 
 ME = Address("0x" + "11" * 20)

@@ -23,16 +23,16 @@ from dam.crypto.sealing import new_secret_key, public_key
 from dam.goods import Good, add_goods
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
-from dam.ledger import Binding, Ledger
+from dam.ledger.documents import Shelf
+from dam.ledger.ledger import Binding, Ledger
+from dam.ledger.outbox import Outbox
 from dam.listing import Catalogue, Listing
 from dam.listing import Deliverer as KnownDeliverer
-from dam.outbox import Outbox
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
 from dam.sending import Sender, SendPolicy
 from dam.service import Service
-from dam.shelf import Shelf
 from dam.stores import StoreKeeper
 from dam.testing.blocks import MemoryStore
 from dam.testing.memory import GWEI, MemoryChain

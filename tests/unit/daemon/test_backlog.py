@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dam.backlog import Backlog, candidates
 from dam.crypto.hashing import copy_id, keccak
-from dam.ledger import Binding, Ledger
+from dam.ledger.ledger import Binding, Ledger
 from dam.types import (
     ZERO_ADDRESS,
     Address,

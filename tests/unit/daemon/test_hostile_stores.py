@@ -14,8 +14,8 @@ from dam.catalog_build import BuiltStore
 from dam.errors import IpfsError
 from dam.ipfs.blocks import BLOCK_BYTES, PinSize
 from dam.ipfs.cid import Cid
+from dam.ledger.documents import TOLD, PartRefusal, Scan
 from dam.service import Service
-from dam.shelf import TOLD, PartRefusal, Scan
 from dam.testing.blocks import MemoryStore
 from dam.types import Address, LogRef, StoreVersion
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from eth_abi.abi import decode as abi_decode
 
-from dam import archive, migrations
 from dam.catalog_build import BuiltStore
 from dam.errors import LedgerError
-from dam.ledger import Binding, Ledger
+from dam.ledger import migrations, pruning
+from dam.ledger.ledger import Binding, Ledger
+from dam.ledger.status import read_status
 from dam.market.abi import market_abi
 from dam.market.row_codec import dump_delivery
-from dam.status import read_status
 from dam.testing.rules import NOWHERE, read_delivery
 from dam.types import Address, DelivererKeyRotated
 
@@ -279,10 +279,10 @@ def test_what_must_last_is_synced(tmp_path: Path) -> None:
 @pytest.fixture
 def few_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer kept hashes, so that fewer blocks make a long time."""
-    monkeypatch.setattr("dam.ledger.KEPT_BLOCKS", KEPT)
+    monkeypatch.setattr("dam.ledger.ledger.KEPT_BLOCKS", KEPT)
 
 
-async def age(world: World, *daemons: Daemon, blocks: int = 300 + archive.MARGIN + 60) -> None:
+async def age(world: World, *daemons: Daemon, blocks: int = 300 + pruning.MARGIN + 60) -> None:
     """Lets so many empty blocks go by, a few at a time, so that the kept hashes move on."""
     for _ in range(blocks // 2):
         world.chain.mine(2)
@@ -392,11 +392,11 @@ async def test_nothing_goes_that_a_reorganisation_could_reach(
     await world.ticks()
     full = sizes(daemon)
     deadline = daemon.ledger.sales("done")[0].deadline
-    while world.chain.height - 2 - archive.MARGIN <= deadline:
+    while world.chain.height - 2 - pruning.MARGIN <= deadline:
         assert {**sizes(daemon), "versions": 1} == {**full, "versions": 1}
         world.chain.mine()
         await daemon.tick()
-    assert daemon.ledger.known_blocks()[0].number > deadline + archive.MARGIN - 8
+    assert daemon.ledger.known_blocks()[0].number > deadline + pruning.MARGIN - 8
     await age(world, daemon, blocks=40)
     assert sizes(daemon)["purchases"] == 1
 

@@ -10,7 +10,7 @@ import pytest
 from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import keccak
 from dam.ethereum.rpc import RpcRejectedError
-from dam.outbox import Attempt
+from dam.ledger.outbox import Attempt
 from dam.testing.memory import MemoryChain
 from dam.transactions import Fees
 from dam.types import FALLBACK_BLOCKS

@@ -9,7 +9,7 @@ import pytest
 
 from dam.catalog_build import BuiltStore
 from dam.errors import RpcError
-from dam.ledger import KEPT_BLOCKS, DeepReorganisation
+from dam.ledger.ledger import KEPT_BLOCKS, DeepReorganisation
 from dam.market.client import BlockUnknownError, LogPage
 from dam.reader import Reader
 from dam.types import BlockRef, Purchase

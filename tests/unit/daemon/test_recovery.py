@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dam import migrations, recovery
 from dam.catalog_build import BuiltStore
 from dam.errors import LedgerError
-from dam.ledger import Binding, Ledger
+from dam.ledger import migrations, recovery
+from dam.ledger.ledger import Binding, Ledger
 
 from .conftest import OTHER_BUYER, Daemon, World
 from .test_deliverer import assert_delivered_once

@@ -17,7 +17,7 @@ from dam import service as services
 from dam.catalog_build import BuiltStore
 from dam.dry import DrySender
 from dam.errors import IpfsError, RpcError
-from dam.ledger import Binding, Ledger
+from dam.ledger.ledger import Binding, Ledger
 from dam.pace import Pace
 from dam.service import GIVE_UP, Service, Stop
 from dam.stores import StoreKeeper, StorePolicy

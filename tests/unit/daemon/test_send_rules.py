@@ -12,7 +12,7 @@ import pytest
 
 from dam.batching import depth_class, group, halves
 from dam.fees import RAMP, Price, SendPolicy, offer, patience, pays_all, raised
-from dam.outbox import ALONE, NO_DEADLINE, Job
+from dam.ledger.outbox import ALONE, NO_DEADLINE, Job
 from dam.profit import capped, gas_of, paying, pays, worth_sending
 from dam.types import FALLBACK_BLOCKS, CopyId
 

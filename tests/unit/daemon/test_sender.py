@@ -9,7 +9,7 @@ import pytest
 from dam.catalog_build import BuiltStore
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcRejectedError, RpcTimeoutError
-from dam.outbox import Attempt
+from dam.ledger.outbox import Attempt
 from dam.sending import SendPolicy
 from dam.testing.memory import GWEI
 

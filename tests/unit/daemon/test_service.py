@@ -17,11 +17,11 @@ from dam import locks
 from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import keccak
 from dam.errors import ConfigError, LedgerError, RpcError
-from dam.ledger import Binding, Ledger
+from dam.ledger.ledger import Binding, Ledger
+from dam.ledger.status import read_status
 from dam.log import configure_logging, get_logger
 from dam.pace import Pace
 from dam.service import Stop
-from dam.status import read_status
 from dam.types import BlockRef
 
 from .conftest import BUYER, SELLER, World
@@ -242,7 +242,7 @@ def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
 
 
 def test_the_journal_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dam.ledger._JOURNAL_ROWS", 5)
+    monkeypatch.setattr("dam.ledger.ledger._JOURNAL_ROWS", 5)
     ledger = Ledger.open(tmp_path / "ledger.sqlite", BINDING)
     for number in range(12):
         ledger.note("event", number=number, key=b"\x01")

@@ -14,7 +14,7 @@ from dam.catalog_build import BuiltStore
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable
 from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize
 from dam.ipfs.cid import Cid
-from dam.shelf import Scan
+from dam.ledger.documents import Scan
 from dam.stores import StoreKeeper, StorePolicy
 from dam.testing.blocks import MemoryStore
 

@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from dam import archive, migrations, rollbacks
 from dam.errors import LedgerUnusableError, Permanent
+from dam.ledger import migrations, pruning, reorgs
+from dam.ledger.reorgs import Rollback as Rollback
 from dam.market.log_rows import PurchaseRow, Rows, VersionRow, rows_of, unsigned
 from dam.market.row_codec import load_keys, load_terms
-from dam.rollbacks import Rollback as Rollback
 from dam.types import (
     Address,
     BlockRef,
@@ -144,7 +144,7 @@ class Ledger:
         cursor = self.cursor()
         if cursor is None or cursor.number < self._tidied_at + _TIDY_BLOCKS:
             return 0
-        gone = archive.tidy(self.db, self.binding.account, _TIDY_ROWS)
+        gone = pruning.tidy(self.db, self.binding.account, _TIDY_ROWS)
         # More than one call's work: go on with the next.
         if gone < _TIDY_ROWS:
             self._tidied_at = cursor.number
@@ -305,7 +305,7 @@ class Ledger:
         """
         with self.transaction() as db:
             old = self.cursor()
-            done = rollbacks.roll_back(db, to, old.number if old is not None else to.number)
+            done = reorgs.roll_back(db, to, old.number if old is not None else to.number)
             known = _announced(db)
             if known is not None and known[0] > to.number:
                 db.execute("DELETE FROM meta WHERE key = 'announced'")

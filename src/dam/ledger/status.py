@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dam.archive import totals
 from dam.errors import LedgerError
-from dam.migrations import VERSION, version_of
+from dam.ledger.migrations import VERSION, version_of
+from dam.ledger.pruning import totals
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from dam.ledger import Ledger
+from dam.ledger.ledger import Ledger
 from dam.market.log_rows import signed
 from dam.market.row_codec import dump_proof, dump_terms, load_proof, load_terms
 from dam.types import Address, CopyId, Terms

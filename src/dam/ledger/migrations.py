@@ -206,7 +206,7 @@ def _run(db: sqlite3.Connection, script: str, version: int) -> None:
 
 
 def _text(name: str) -> str:
-    return resources.files("dam").joinpath("schema", name).read_text("utf-8")
+    return resources.files("dam.ledger").joinpath("schema", name).read_text("utf-8")
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from dam import migrations
 from dam.crypto.hashing import copy_id
 from dam.errors import LedgerError
-from dam.ledger import Binding, Ledger
+from dam.ledger import migrations
+from dam.ledger.ledger import Binding, Ledger
 from dam.market.log_rows import unsigned
 from dam.types import Address
 

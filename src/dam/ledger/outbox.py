@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from dam.ethereum.eip1559 import calldata_of
-from dam.ledger import Ledger
+from dam.ledger.ledger import Ledger
+from dam.ledger.sql_params import together
 from dam.market.calldata import pack_delivery
 from dam.market.row_codec import load_delivery
-from dam.statements import together
 from dam.types import FALLBACK_BLOCKS, Address, CopyId, Delivery
 
 Kind = Literal["deliver", "supply", "settle"]
