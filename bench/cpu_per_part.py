@@ -54,7 +54,7 @@ from dam.ledger.ledger import Binding, Ledger
 from dam.log import configure_logging, get_logger
 from dam.market.abi import encode
 from dam.roles.deliverer import Deliverer
-from dam.sending import Sender, SendPolicy
+from dam.sending.sender import Sender, SendPolicy
 from dam.types import (
     ZERO_ADDRESS,
     Address,

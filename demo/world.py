@@ -30,8 +30,7 @@ from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import Signer
 from dam.market.client import Market
 from dam.market.deployment import load_deployment
-from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError
-from dam.transactions import (
+from dam.sending.transactions import (
     Receipt,
     broadcast,
     suggest_fees,
@@ -39,6 +38,7 @@ from dam.transactions import (
     transaction,
     wait_receipt,
 )
+from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError
 from dam.types import (
     Address,
     DelivererKeyRotated,

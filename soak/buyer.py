@@ -13,7 +13,7 @@ from dam.catalog.reader import Item
 from dam.crypto.hashing import item_id
 from dam.errors import RpcError
 from dam.keystore.ape_accounts import Signer
-from dam.transactions import Fees, transaction
+from dam.sending.transactions import Fees, transaction
 from dam.types import Address
 from demo import byhand
 from demo.shop import ITEM

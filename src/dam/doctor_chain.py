@@ -16,7 +16,7 @@ from dam.ethereum.rpc import JsonRpc, RpcRangeError, RpcTooLargeError, RpcUnavai
 from dam.market.client import Market
 from dam.market.log_history import History, candidates, read_history
 from dam.market.reputation import proposed_slashes
-from dam.transactions import suggest_fees
+from dam.sending.transactions import suggest_fees
 from dam.types import ZERO_ADDRESS, Address, BlockRef
 from dam.units import format_about, format_amount
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from dam import locks
 from dam.config.settings import Settings
-from dam.dry import DrySender
 from dam.errors import LedgerUnusableError, Retryable
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import quantity
@@ -22,10 +21,11 @@ from dam.market.client import Market
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
-from dam.sending import Sender, SendPolicy
+from dam.sending.dry_run import DrySender
+from dam.sending.sender import Sender, SendPolicy
+from dam.sending.transactions import Signer
 from dam.service import Sending, Service, Stop
 from dam.supervision import Supervision
-from dam.transactions import Signer
 from dam.types import FALLBACK_BLOCKS, Address
 
 Checkpoint = Callable[[str], None]

@@ -30,11 +30,11 @@ from prometheus_client.registry import Collector
 
 from dam.errors import DamError
 from dam.ethereum.rpc import ReadStats
-from dam.fees import SendStats
 from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, PinLimits, PinSize
 from dam.ipfs.cid import Cid, Codec
 from dam.ledger.status import DaemonStatus, read_status
 from dam.log import NEXT_STEP
+from dam.sending.fee_policy import SendStats
 from dam.service import Pulse
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -31,10 +31,10 @@ from dam.market.client import Market
 from dam.metrics import CountedStore
 from dam.roles.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
+from dam.sending.transactions import Signer
 from dam.service import Stop
 from dam.stores import StoreKeeper, StorePolicy
 from dam.supervision import Supervision
-from dam.transactions import Signer
 from dam.types import Address
 
 Prompt = Callable[[str], str]

@@ -53,10 +53,10 @@ from dam.log import configure_logging, get_logger
 from dam.market.abi import market_abi
 from dam.market.client import Market
 from dam.market.deployment import save_deployment
+from dam.sending.transactions import Fees, Receipt, suggest_fees, transaction
 from dam.service import Stop
 from dam.testing.market import deploy_market, market_code
 from dam.testing.nodes import AnvilNode
-from dam.transactions import Fees, Receipt, suggest_fees, transaction
 from dam.types import Address, BlockRef, CopyId, FragmentDelivered, Purchase
 from dam.wiring import _reported, run_deliverer
 from demo import trade

@@ -122,7 +122,7 @@ async def test_f5_killed_with_a_fragment_sealed(ground: Ground, injected: Inject
     6,
     "killed: journalled, not sent",
     by="C",
-    breaks="src/dam/nursing.py:anew = self._ledger.rollbacks != self._rollbacks",
+    breaks="src/dam/sending/in_flight.py:anew = self._ledger.rollbacks != self._rollbacks",
     instead="anew = False",
 )
 async def test_f6_killed_before_the_transaction_is_sent(ground: Ground, injected: Injected) -> None:
@@ -142,7 +142,7 @@ async def test_f6_killed_before_the_transaction_is_sent(ground: Ground, injected
     7,
     "killed: sent, hash unsaved",
     by="C",
-    breaks="src/dam/submitting.py:self.outbox.mark_sent(taken)",
+    breaks="src/dam/sending/account.py:self.outbox.mark_sent(taken)",
 )
 async def test_f7_killed_after_the_transaction_is_sent(ground: Ground, injected: Injected) -> None:
     dying = await die(ground, injected, "F7")
@@ -161,7 +161,7 @@ async def test_f7_killed_after_the_transaction_is_sent(ground: Ground, injected:
     8,
     "killed: mined, unrecorded",
     by="C",
-    breaks="src/dam/nursing.py:"
+    breaks="src/dam/sending/in_flight.py:"
     "await self._settle([slot for slot in live if slot.nonce < final], cursor)",
 )
 async def test_f8_killed_before_the_receipt_is_recorded(ground: Ground, injected: Injected) -> None:

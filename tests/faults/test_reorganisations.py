@@ -70,7 +70,7 @@ async def test_f11_the_purchase_moves_before_delivery(
 @fault(
     12,
     "reorganisation, depth 1..20, after delivery",
-    breaks="src/dam/nursing.py:anew = self._ledger.rollbacks != self._rollbacks",
+    breaks="src/dam/sending/in_flight.py:anew = self._ledger.rollbacks != self._rollbacks",
     instead="anew = False",
 )
 async def test_f12_the_delivery_falls_out(

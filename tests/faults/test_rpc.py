@@ -274,7 +274,7 @@ async def test_f29_logs_that_are_not_the_markets(
     30,
     "receipt null for ever",
     by="P",
-    breaks="src/dam/nursing.py:return high, not ours.isdisjoint(",
+    breaks="src/dam/sending/in_flight.py:return high, not ours.isdisjoint(",
     instead="return high, ours is None and bool(",
 )
 async def test_f30_no_receipt_ever(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
@@ -293,7 +293,7 @@ async def test_f30_no_receipt_ever(ground: Ground, proxy: RpcProxy, injected: In
     31,
     'reply lost, then "already known"',
     by="P",
-    breaks="src/dam/transactions.py:if not refusals.is_known(error):",
+    breaks="src/dam/sending/transactions.py:if not refusals.is_known(error):",
     instead="if True:",
 )
 async def test_f31_the_reply_is_lost(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
@@ -334,7 +334,7 @@ async def test_f32_an_error_although_it_was_taken(
     33,
     "absurd gas estimate",
     by="P",
-    breaks="src/dam/dispatch.py:least) + 20_000, most)",
+    breaks="src/dam/sending/dispatcher.py:least) + 20_000, most)",
     instead="0) + 20_000, 2**62)",
 )
 async def test_f33_an_absurd_gas_estimate(
@@ -354,7 +354,7 @@ async def test_f33_an_absurd_gas_estimate(
     34,
     "absurd fee",
     by="P",
-    breaks="src/dam/fees.py:"
+    breaks="src/dam/sending/fee_policy.py:"
     "tip = min(price.tip * (RAMP + 4 * haste(left)) // RAMP, policy.max_tip)",
     instead="tip = price.tip * (RAMP + 4 * haste(left)) // RAMP",
 )

@@ -52,7 +52,7 @@ async def everything_delivered(ground: Ground, daemon: Deliverer, **more: Any) -
     35,
     "nonce gap",
     by="P",
-    breaks="src/dam/nursing.py:await self._fill_gap(head, max(latest, pending))",
+    breaks="src/dam/sending/in_flight.py:await self._fill_gap(head, max(latest, pending))",
 )
 async def test_f35_a_nonce_too_high(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
@@ -68,7 +68,7 @@ async def test_f35_a_nonce_too_high(ground: Ground, proxy: RpcProxy, injected: I
 @fault(
     36,
     "foreign transaction with our key",
-    breaks='src/dam/nursing.py:self._outbox.close_slot(slot, "lost")',
+    breaks='src/dam/sending/in_flight.py:self._outbox.close_slot(slot, "lost")',
 )
 async def test_f36_somebody_else_uses_the_nonce(
     ground: Ground, proxy: RpcProxy, injected: Injected
@@ -90,7 +90,8 @@ async def test_f36_somebody_else_uses_the_nonce(
 @fault(
     37,
     "base fee x10",
-    breaks="src/dam/nursing.py:replaced = await self._reprice(slot, head, price, left, behind)",
+    breaks="src/dam/sending/in_flight.py:"
+    "replaced = await self._reprice(slot, head, price, left, behind)",
 )
 async def test_f37_the_base_fee_jumps(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     ground.base_fee = 2 * GWEI
@@ -131,7 +132,7 @@ class Underpriced(Fault):
     38,
     "replacement under 10 % refused",
     by="PA",
-    breaks="src/dam/fees.py:tip = max(fresh.tip, *(tip * step // (8 * RAMP) + 1 "
+    breaks="src/dam/sending/fee_policy.py:tip = max(fresh.tip, *(tip * step // (8 * RAMP) + 1 "
     "for _, tip in attempts))",
     instead="tip = fresh.tip",
 )
@@ -151,7 +152,7 @@ async def test_f38_a_replacement_is_refused(
 @fault(
     39,
     "dropped from the pool",
-    breaks="src/dam/nursing.py:await self._hand.send([last], head)",
+    breaks="src/dam/sending/in_flight.py:await self._hand.send([last], head)",
 )
 async def test_f39_the_pool_forgets(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
@@ -168,7 +169,7 @@ async def test_f39_the_pool_forgets(ground: Ground, proxy: RpcProxy, injected: I
 @fault(
     40,
     "no balance",
-    breaks='src/dam/submitting.py:self.alert_once("no_balance", account=self.address, '
+    breaks='src/dam/sending/account.py:self.alert_once("no_balance", account=self.address, '
     'next_step="top it up")',
 )
 async def test_f40_an_empty_account(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
@@ -189,7 +190,7 @@ async def test_f40_an_empty_account(ground: Ground, proxy: RpcProxy, injected: I
 @fault(
     41,
     "already delivered: success",
-    breaks='src/dam/dispatch.py:if name == "AlreadyDelivered":',
+    breaks='src/dam/sending/dispatcher.py:if name == "AlreadyDelivered":',
     instead="if False:",
 )
 async def test_f41_the_part_is_there_already(
@@ -219,7 +220,7 @@ async def test_f41_the_part_is_there_already(
     42,
     "permanent revert: no hot loop",
     by="P",
-    breaks='src/dam/dispatch.py:self._outbox.finish(job, "failed", str(error))',
+    breaks='src/dam/sending/dispatcher.py:self._outbox.finish(job, "failed", str(error))',
 )
 async def test_f42_refused_for_good(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
@@ -294,7 +295,7 @@ async def test_f43_the_second_of_one_key_refuses(
 @fault(
     44,
     "100 purchases in one block",
-    breaks="src/dam/fees.py:    batch: int = ",
+    breaks="src/dam/sending/fee_policy.py:    batch: int = ",
     instead="    batch: int = 1 or ",
 )
 async def test_f44_a_hundred_purchases_in_one_block(
@@ -315,7 +316,7 @@ async def test_f44_a_hundred_purchases_in_one_block(
 @fault(
     45,
     "three blocks left",
-    breaks="src/dam/fees.py:return max(1, policy.stuck_blocks - "
+    breaks="src/dam/sending/fee_policy.py:return max(1, policy.stuck_blocks - "
     "policy.stuck_blocks * haste(left) // RAMP)",
     instead="return policy.stuck_blocks",
 )

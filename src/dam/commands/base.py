@@ -23,7 +23,7 @@ from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keystore.key_files import find_passphrase
 from dam.market.client import Market
-from dam.transactions import Receipt, transact
+from dam.sending.transactions import Receipt, transact
 from dam.types import Address
 from dam.units import format_about, format_amount, parse_amount
 

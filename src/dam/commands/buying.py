@@ -49,7 +49,7 @@ from dam.market.log_history import History, read_history
 from dam.market.reputation import ArbiterRecord, Rating, arbiter_record, bound_stake, ratings
 from dam.purchases import Record, Records, unpaid
 from dam.roles import buyer as role
-from dam.transactions import estimate_gas, suggest_fees
+from dam.sending.transactions import estimate_gas, suggest_fees
 from dam.types import ZERO32, ZERO_ADDRESS, Address, Status, StoreVersion, Terms
 from dam.units import format_about, format_amount
 

@@ -248,7 +248,7 @@ class _Setup:
         from dam.doctor_chain import DELIVERY_GAS
         from dam.ethereum.rpc import JsonRpc, quantity
         from dam.market.client import Market
-        from dam.transactions import suggest_fees
+        from dam.sending.transactions import suggest_fees
 
         windows = self.loaded.deployment.windows
         minimum = format_amount(windows.min_deliverer_stake)

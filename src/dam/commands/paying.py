@@ -15,7 +15,7 @@ from dam.ethereum.erc20 import Token, approval, funds
 from dam.ethereum.erc2612 import NoPermit, Permit, make_permit
 from dam.ethereum.rpc import RpcRejectedError
 from dam.keystore.ape_accounts import Signer
-from dam.transactions import estimate_gas, transact
+from dam.sending.transactions import estimate_gas, transact
 from dam.types import Address
 
 PERMIT_SECONDS = 3600

@@ -41,8 +41,8 @@ from dam.market.deliverers import Candidate
 from dam.market.log_history import candidates, read_history
 from dam.roles import seller as role
 from dam.roles.buyer import read_version
+from dam.sending.transactions import Receipt
 from dam.storefile import StoreDraft, read_folder, read_store_file
-from dam.transactions import Receipt
 from dam.types import ZERO32, ZERO_ADDRESS, Address
 from dam.units import format_amount
 

@@ -12,7 +12,7 @@ from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens, read_tokens
 from dam.market.log_history import History
 from dam.market.sale_history import Action, SaleRecord
-from dam.transactions import Receipt
+from dam.sending.transactions import Receipt
 from dam.types import ZERO_ADDRESS, CopyId, Status, Windows
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from dam.listing import Deliverer as KnownDeliverer
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
-from dam.sending import Sender, SendPolicy
+from dam.sending.sender import Sender, SendPolicy
 from dam.service import Service
 from dam.stores import StoreKeeper
 from dam.testing.blocks import MemoryStore

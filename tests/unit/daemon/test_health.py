@@ -17,10 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from dam.catalog_build import BuiltStore
 from dam.errors import BlockRefused, ConfigError, IpfsError, RpcError
 from dam.ethereum.node_pool import Endpoints
-from dam.fees import SendStats
 from dam.health import Answers, HealthServer
 from dam.ipfs.cid import Cid
 from dam.metrics import CountedStore, Funds, Metrics
+from dam.sending.fee_policy import SendStats
 from dam.service import Pulse
 from dam.testing.blocks import MemoryStore
 

@@ -11,8 +11,8 @@ from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import keccak
 from dam.ethereum.rpc import RpcRejectedError
 from dam.ledger.outbox import Attempt
+from dam.sending.transactions import Fees
 from dam.testing.memory import MemoryChain
-from dam.transactions import Fees
 from dam.types import FALLBACK_BLOCKS
 
 from .conftest import Daemon, Killed, World

@@ -17,10 +17,10 @@ from dam.cli import main
 from dam.commands.deliverer_init import _ALIAS
 from dam.config.settings import _VARIABLES
 from dam.ethereum.node_pool import Endpoints
-from dam.fees import SendStats
 from dam.heartbeat import BLOCKED_SECONDS, UNHEALTHY_SECONDS
 from dam.log import NEXT_STEP
 from dam.metrics import Funds, Metrics, StoreStats
+from dam.sending.fee_policy import SendStats
 from dam.service import DRAIN_SECONDS
 
 from .conftest import World

@@ -9,9 +9,9 @@ import pytest
 from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import keccak
 from dam.ethereum.rpc import RpcRejectedError
-from dam.fees import Price, offer
-from dam.profit import gas_of
-from dam.sending import SendPolicy
+from dam.sending.fee_policy import Price, offer
+from dam.sending.profitability import gas_of
+from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI
 
 from .conftest import DEAR_FEE, Daemon, World

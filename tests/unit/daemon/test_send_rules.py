@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from dam.batching import depth_class, group, halves
-from dam.fees import RAMP, Price, SendPolicy, offer, patience, pays_all, raised
 from dam.ledger.outbox import ALONE, NO_DEADLINE, Job
-from dam.profit import capped, gas_of, paying, pays, worth_sending
+from dam.sending.batching import depth_class, group, halves
+from dam.sending.fee_policy import RAMP, Price, SendPolicy, offer, patience, pays_all, raised
+from dam.sending.profitability import capped, gas_of, paying, pays, worth_sending
 from dam.types import FALLBACK_BLOCKS, CopyId
 
 GWEI = 10**9

@@ -10,7 +10,7 @@ from dam.catalog_build import BuiltStore
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcRejectedError, RpcTimeoutError
 from dam.ledger.outbox import Attempt
-from dam.sending import SendPolicy
+from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI
 
 from .conftest import OTHER_BUYER, Daemon, World

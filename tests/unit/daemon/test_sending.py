@@ -9,7 +9,7 @@ from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcRejectedError
 from dam.market.abi import market_abi
-from dam.sending import SendPolicy
+from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI
 from dam.types import FALLBACK_BLOCKS, CopyId
 

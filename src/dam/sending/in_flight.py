@@ -7,11 +7,11 @@ from typing import Any
 
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
-from dam.fees import Price, offer, patience, pays_all, raised
 from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
-from dam.profit import capped
-from dam.submitting import Submitter
-from dam.transactions import Fees
+from dam.sending.account import Submitter
+from dam.sending.fee_policy import Price, offer, patience, pays_all, raised
+from dam.sending.profitability import capped
+from dam.sending.transactions import Fees
 from dam.types import BlockRef, Wei
 
 _LOOKS = 3

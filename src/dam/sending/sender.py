@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dam.dispatch import Dispatcher
-from dam.fees import SendPolicy as SendPolicy
-from dam.fees import SendStats as SendStats
 from dam.gc_pause import paused
 from dam.ledger.ledger import Ledger
 from dam.log import Log
-from dam.nursing import Nurse
-from dam.submitting import Submitter
-from dam.transactions import Calls, Node, Signer
+from dam.sending.account import Submitter
+from dam.sending.dispatcher import Dispatcher
+from dam.sending.fee_policy import SendPolicy as SendPolicy
+from dam.sending.fee_policy import SendStats as SendStats
+from dam.sending.in_flight import Nurse
+from dam.sending.transactions import Calls, Node, Signer
 from dam.types import BlockRef
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dam import batching, profit
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
-from dam.fees import Price, offer
 from dam.ledger.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
-from dam.submitting import MANY, Submitter, about
-from dam.transactions import encode_job, encode_jobs
+from dam.sending import batching, profitability
+from dam.sending.account import MANY, Submitter, about
+from dam.sending.fee_policy import Price, offer
+from dam.sending.transactions import encode_job, encode_jobs
 
 _WAIT = {"NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "": 5}
 """Reverts that the next blocks may cure: after how many blocks to look again."""
@@ -163,7 +163,7 @@ class Dispatcher:
     def _paying(self, jobs: list[Job], paid: int) -> list[Job]:
         if self._policy.unprofitable == "send":
             return jobs
-        return profit.paying(jobs, paid, self._policy.batch)
+        return profitability.paying(jobs, paid, self._policy.batch)
 
     def _paid(self, price: Price) -> int:
         """What a unit of gas costs, as far as we pay it: a node may name any tip."""
@@ -174,11 +174,11 @@ class Dispatcher:
         if self._policy.unprofitable == "send":
             return batching.group(jobs, head, room, self._policy)
         groups = batching.group(
-            jobs, head, room, self._policy, lambda job: profit.pays(job, paid, 1)
+            jobs, head, room, self._policy, lambda job: profitability.pays(job, paid, 1)
         )
         # Full batches were judged as such before.
         full = self._policy.batch
-        worth = [g if len(g) == full else profit.worth_sending(g, paid) for g in groups]
+        worth = [g if len(g) == full else profitability.worth_sending(g, paid) for g in groups]
         left = [job for group in worth for job in group]
         self._shelve([job for group in groups for job in group], left, paid, head)
         return [group for group in worth if group]
@@ -338,7 +338,7 @@ class Dispatcher:
         offered = []
         for jobs, data, gas in groups:
             left = min(job.target(head) for job in jobs) - head
-            fees = offer(price, left, profit.capped(self._policy, jobs))
+            fees = offer(price, left, profitability.capped(self._policy, jobs))
             if fees is not None:
                 offered.append((jobs, data, gas, fees))
         if len(offered) < len(groups):

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from dam.fees import SendPolicy
 from dam.ledger.outbox import Job
+from dam.sending.fee_policy import SendPolicy
 
 _DEEP = 32
 

@@ -26,7 +26,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from dam.transactions import Fees
+from dam.sending.transactions import Fees
 
 RAMP = 40
 """Blocks before the target at which haste begins."""

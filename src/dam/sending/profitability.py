@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dam.fees import SendPolicy
 from dam.ledger.outbox import Job
+from dam.sending.fee_policy import SendPolicy
 
 _TRANSACTION = 26_500
 """Once: 21,000, the first look at the contract, the deliverer's word."""
