@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.config.settings import Settings
 from dam.crypto.derivation import SellerSeed
-from dam.goods import add_goods
 from dam.keystore import key_files
-from dam.listing import Catalogue, Deliverer, Listing
+from dam.roles.seller.goods import add_goods
+from dam.roles.seller.listings import Catalogue, Deliverer, Listing
+from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.types import ZERO_ADDRESS, Address, Wei
 from demo import trade
 from demo.actors import Actor
@@ -125,7 +125,7 @@ async def open_shop(
         supply: Copies, where they share their parts.
         stake: The seller's, in wei.
         deliverers: Who delivers; new ones unless given.
-        terms: Further fields of `dam.listing.Listing`, such as ``price``.
+        terms: Further fields of `dam.roles.seller.listings.Listing`, such as ``price``.
     """
     seller, operator = await asyncio.gather(world.actor("seller"), world.actor("watchdog"))
     deliverers = deliverers or await asyncio.gather(

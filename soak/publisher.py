@@ -8,10 +8,10 @@ import secrets
 from dataclasses import dataclass, replace
 
 from dam.catalog.reader import Store, read_store
-from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.errors import DamError
-from dam.goods import add_goods
-from dam.listing import Deliverer, Listing
+from dam.roles.seller.goods import add_goods
+from dam.roles.seller.listings import Deliverer, Listing
+from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.types import Address
 from demo.shop import ITEM
 from soak.stage import Stage

@@ -25,11 +25,11 @@ from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import load_account
 from dam.keystore.key_files import KeyRing, find_passphrase, load_ring, load_seed
 from dam.ledger.ledger import Ledger
-from dam.listing import Catalogue
 from dam.log import Log, get_logger
 from dam.market.client import Market
 from dam.metrics import CountedStore
 from dam.roles.deliverer import Deliverer
+from dam.roles.seller.listings import Catalogue
 from dam.roles.watchdog import Watchdog
 from dam.sending.transactions import Signer
 from dam.service import Stop

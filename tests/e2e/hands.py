@@ -13,7 +13,7 @@ from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import part_leaf, sale_of
 from dam.crypto.sealing import seal_fragment
 from dam.keystore import key_files
-from dam.listing import Catalogue, leaf_and_share, parts_tree
+from dam.roles.seller.listings import Catalogue, leaf_and_share, parts_tree
 from dam.types import CopyId, Delivery
 from demo import trade
 from demo.actors import Actor

@@ -48,11 +48,11 @@ from dam.crypto.hashing import checksum, keccak
 from dam.ethereum.rpc import JsonRpc
 from dam.keystore.ape_accounts import Signer, load_account
 from dam.keystore.key_files import KeyRing, load_ring
-from dam.listing import copy_parts
 from dam.log import configure_logging, get_logger
 from dam.market.abi import market_abi
 from dam.market.client import Market
 from dam.market.deployment import save_deployment
+from dam.roles.seller.listings import copy_parts
 from dam.sending.transactions import Fees, Receipt, suggest_fees, transaction
 from dam.service import Stop
 from dam.testing.market import deploy_market, market_code

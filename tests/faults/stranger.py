@@ -20,14 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dam.catalog_build import build_store
 from dam.crypto import hashing
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.merkle import MerkleTree
-from dam.goods import add_goods
 from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
-from dam.listing import Catalogue, Deliverer, Listing
+from dam.roles.seller.goods import add_goods
+from dam.roles.seller.listings import Catalogue, Deliverer, Listing
+from dam.roles.seller.store_builder import build_store
 from dam.types import ZERO_ADDRESS, Purchase, Terms, Wei
 from demo import byhand
 from demo.actors import Actor

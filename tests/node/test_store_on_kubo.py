@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dam.catalog_build import build_store, publish_store
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import checksum
 from dam.errors import IpfsError
-from dam.goods import add_goods
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keystore.key_files import KeyRing
-from dam.listing import Catalogue, Deliverer, Listing
+from dam.roles.seller.goods import add_goods
+from dam.roles.seller.listings import Catalogue, Deliverer, Listing
+from dam.roles.seller.store_builder import build_store, publish_store
 from dam.testing.nodes import KuboNode
 from dam.types import Wei
 

@@ -38,7 +38,7 @@ def binding_of(settings: Settings, role: str, account: Address) -> Binding:
 
     name = role
     if role == "watchdog":
-        from dam.listing import Catalogue
+        from dam.roles.seller.listings import Catalogue
         from dam.wiring import seller_of
 
         name = f"watchdog of {seller_of(Catalogue(settings.catalogue))}"

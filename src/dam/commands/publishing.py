@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from dam import validation
-from dam.catalog_build import BuiltStore
 from dam.commands.base import (
     Session,
     account_option,
@@ -36,13 +35,14 @@ from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import Tokens, check_payable, read_tokens
 from dam.ethereum.rpc import quantity
 from dam.keystore.key_files import load_seed
-from dam.listing import Catalogue
 from dam.market.deliverers import Candidate
 from dam.market.log_history import candidates, read_history
-from dam.roles import seller as role
 from dam.roles.buyer import read_version
+from dam.roles.seller import publisher as role
+from dam.roles.seller.listings import Catalogue
+from dam.roles.seller.store_builder import BuiltStore
+from dam.roles.seller.store_file import StoreDraft, read_folder, read_store_file
 from dam.sending.transactions import Receipt
-from dam.storefile import StoreDraft, read_folder, read_store_file
 from dam.types import ZERO32, ZERO_ADDRESS, Address
 from dam.units import format_amount
 

@@ -25,9 +25,9 @@ from dam.commands.base import (
 from dam.commands.sales import close, doable, find_sale, sale_json, sale_tokens, state_text
 from dam.config.settings import Settings
 from dam.errors import ConfigError, Malformed, Permanent
-from dam.listing import Catalogue, Listing
 from dam.market.log_history import History, read_history
 from dam.market.reputation import Rating, bound_in, bound_stake, ratings, stars_of
+from dam.roles.seller.listings import Catalogue, Listing
 from dam.types import Address
 from dam.units import format_amount
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from dam.crypto.sealing import check_public_key
 from dam.errors import Malformed, Permanent
-from dam.listing import Deliverer
 from dam.market.reputation import PostedTerms
+from dam.roles.seller.listings import Deliverer
 from dam.types import (
     Address,
     DelivererKeyRotated,

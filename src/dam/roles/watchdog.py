@@ -21,8 +21,8 @@ from dam.errors import Malformed, Permanent, Refused, Retryable, of_the_host
 from dam.ledger.documents import Shelf
 from dam.ledger.ledger import Ledger, SaleRow
 from dam.ledger.outbox import Outbox
-from dam.listing import Catalogue, Listing, copy_parts, parts_tree
 from dam.log import Log
+from dam.roles.seller.listings import Catalogue, Listing, copy_parts, parts_tree
 from dam.types import FALLBACK_BLOCKS, Address, BlockRef, CopyId, Delivery, Deployment
 
 _CACHED_TREES = 32

@@ -18,11 +18,11 @@ from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import Permanent
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
-from dam.listing import Catalogue
 from dam.market.deliverers import Candidate, Registration
 from dam.market.sale_history import SaleBook
-from dam.roles import seller as role
-from dam.storefile import ItemDraft, StoreDraft
+from dam.roles.seller import publisher as role
+from dam.roles.seller.listings import Catalogue
+from dam.roles.seller.store_file import ItemDraft, StoreDraft
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei
 
 

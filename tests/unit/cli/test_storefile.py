@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dam.errors import Permanent
-from dam.storefile import Faults, read_folder, read_store_file
+from dam.roles.seller.store_file import Faults, read_folder, read_store_file
 from dam.types import ZERO_ADDRESS
 
 GOOD = """

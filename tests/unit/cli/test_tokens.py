@@ -30,7 +30,7 @@ from dam.ethereum.erc2612 import NoPermit, domain_separator, make_permit
 from dam.keystore.ape_accounts import Signer
 from dam.market.abi import decode_event, encode, market_abi
 from dam.roles.arbiter import ruling_amount
-from dam.storefile import Faults, read_store_file
+from dam.roles.seller.store_file import Faults, read_store_file
 from dam.types import ZERO_ADDRESS, Address
 
 CHAIN = 31337

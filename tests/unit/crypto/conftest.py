@@ -12,12 +12,12 @@ from hypothesis import settings
 from dam import finding
 from dam.catalog import reader
 from dam.catalog.reader import Item, Limits, Store
-from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import checksum
-from dam.goods import Good, add_goods
 from dam.keystore.key_files import KeyRing
-from dam.listing import Catalogue, Deliverer, Listing
+from dam.roles.seller.goods import Good, add_goods
+from dam.roles.seller.listings import Catalogue, Deliverer, Listing
+from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.testing.blocks import MemoryStore
 from dam.types import Address, Wei
 

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from dam import catalog_build, listing
 from dam.catalog import payload
 from dam.catalog.reader import Limits
-from dam.catalog_build import build_store, publish_store
 from dam.crypto import hashing, shamir
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import checksum
 from dam.errors import IpfsError, Malformed, Permanent
-from dam.goods import add_goods, assign_anew
 from dam.ipfs.blocks import BLOCK_BYTES
 from dam.ipfs.cid import Cid
-from dam.listing import Catalogue, Deliverer, Lot
+from dam.roles.seller import listings, store_builder
+from dam.roles.seller.goods import add_goods, assign_anew
+from dam.roles.seller.listings import Catalogue, Deliverer, Lot
+from dam.roles.seller.store_builder import build_store, publish_store
 from dam.types import ZERO_ADDRESS, Wei
 
 
@@ -137,7 +137,7 @@ async def test_many_small_pages_grow_together(shop) -> None:
     for i in range(30):
         await shop.add(shop.draft(f"item {i}"), b"x")
         built = shop.build()
-        assert len(pages_of(built)) <= catalog_build.MAX_SMALL_PAGES + 1
+        assert len(pages_of(built)) <= store_builder.MAX_SMALL_PAGES + 1
     await publish_store(shop.blocks, built)
     assert len((await shop.read(built.digest, built.root)).items) == 30
 
@@ -195,7 +195,7 @@ async def test_bytes_tell_nothing_of_the_assignment(shop) -> None:
     built = shop.build()
     text = b"".join(data for _, data in built.blocks).lower()
     secrets = [shop.seed.seed, shop.seed.content_key(full.place(0)), b"COUPON-1234"]
-    for leaf, share in listing.copy_parts(shop.seed, full, 0):
+    for leaf, share in listings.copy_parts(shop.seed, full, 0):
         secrets += [share, leaf.commitment, leaf.salt, leaf.secret_hash]
         secrets.append(hashing.address_bytes(leaf.deliverer))
     secrets += [daemon.known.key for daemon in shop.daemons]
@@ -208,7 +208,7 @@ async def test_no_secret_in_the_folder(shop) -> None:
     full = await shop.add(shop.draft("a"), b"COUPON-1234")
     await shop.publish()
     secrets = [shop.seed.seed, shop.seed.content_key(full.place(0)), b"COUPON-1234"]
-    secrets += [share for _, share in listing.copy_parts(shop.seed, full, 0)]
+    secrets += [share for _, share in listings.copy_parts(shop.seed, full, 0)]
     files = [path for path in shop.folder.rglob("*") if path.is_file()]
     assert len(files) >= 5
     for path in files:
@@ -235,9 +235,9 @@ async def test_a_backup_of_seed_and_folder_restores_everything(shop, tmp_path: P
     assert again.digest != built.digest
     for item in store.items:
         kept = catalogue.recall(item.terms.parts_root)
-        tree = listing.parts_tree(seed, kept)
+        tree = listings.parts_tree(seed, kept)
         assert tree.root == item.terms.parts_root
-        leaf, share = listing.leaf_and_share(seed, kept, 0, 1)
+        leaf, share = listings.leaf_and_share(seed, kept, 0, 1)
         assert leaf.commitment == hashing.keccak(share)
         assert tree.proof(hashing.part_leaf(leaf))
         key = seed.content_key(kept.place(0))
@@ -295,10 +295,10 @@ async def test_old_sales_are_served_after_parts_are_made_anew(shop) -> None:
     for root, expected in ((before, old), (after.parts_root, new)):
         kept = shop.catalogue.recall(root)
         assert kept == expected
-        assert listing.parts_tree(shop.seed, kept).root == root
+        assert listings.parts_tree(shop.seed, kept).root == root
     assert shop.catalogue.recall(bytes(32)) is None
-    old_shares = {s for _, s in listing.copy_parts(shop.seed, old, 0)}
-    assert not old_shares & {s for _, s in listing.copy_parts(shop.seed, new, 0)}
+    old_shares = {s for _, s in listings.copy_parts(shop.seed, old, 0)}
+    assert not old_shares & {s for _, s in listings.copy_parts(shop.seed, new, 0)}
     assert shop.seed.content_key(old.place(0)) != shop.seed.content_key(new.place(0))
 
 
@@ -455,7 +455,7 @@ async def test_lots_follow_on_each_other(shop) -> None:
     with pytest.raises(Malformed):
         full.lot_of(2)
     with pytest.raises(Malformed):
-        listing.leaf_and_share(shop.seed, full, 0, 3)
+        listings.leaf_and_share(shop.seed, full, 0, 3)
     shared = await shop.add(shop.draft("a"), b"x")
     other = Lot(1, 1, 5, shared.lots[0].deliverers, shared.lots[0].payloads)
     with pytest.raises(Malformed):
@@ -466,10 +466,10 @@ async def test_listing_files_round_trip(shop) -> None:
     full = await shop.stock("codes", [b"A" * i for i in range(3)], metadata={"n": [1, {"a": None}]})
     more = await shop.add(replace(full, source="/home/me/codes.txt"), b"x" * 9000)
     assert len(more.lots) == 2
-    assert listing.from_json(listing.to_json(more)) == more
+    assert listings.from_json(listings.to_json(more)) == more
     assert shop.catalogue.get("codes") == more
     assert shop.catalogue.get("nothing") is None
-    assert listing.from_json(listing.to_json(more.withdrawn())).listed is False
+    assert listings.from_json(listings.to_json(more.withdrawn())).listed is False
 
 
 async def test_damaged_listings_name_the_file(shop) -> None:
@@ -508,7 +508,7 @@ async def test_item_ids_cannot_leave_the_folder(shop) -> None:
 async def test_shares_of_all_lots_differ(shop) -> None:
     await shop.stock("codes", [b"A", b"B"])
     full = await shop.add(shop.catalogue.get("codes"), b"C", b"D")
-    shares = [s for c in range(4) for _, s in listing.copy_parts(shop.seed, full, c)]
+    shares = [s for c in range(4) for _, s in listings.copy_parts(shop.seed, full, c)]
     assert len(set(shares)) == 12
     for a, b in itertools.combinations(range(4), 2):
         assert full.place(a) != full.place(b)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from dam import catalog_build
+from dam.roles.seller import store_builder
 
 SCHEMA: dict[str, Any] = json.loads(
     (resources.files("dam.catalog") / "schema" / "store.schema.json").read_bytes()
@@ -28,7 +28,7 @@ def test_the_schema_is_one() -> None:
 @pytest.fixture
 async def documents(shop, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """One document of each kind; less is enough for a page of parts than the product asks for."""
-    monkeypatch.setattr(catalog_build, "APART_BYTES", 10_000)
+    monkeypatch.setattr(store_builder, "APART_BYTES", 10_000)
     await shop.add(shop.draft("film", metadata={"a": [1, None, {"b": "x"}]}), b"x" * 5000)
     await shop.stock("codes", [b"%d" % i for i in range(7)])
     built = shop.build()

@@ -16,20 +16,20 @@ import pytest
 import structlog
 from eth_account import Account
 
-from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import new_secret_key, public_key
-from dam.goods import Good, add_goods
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
 from dam.ledger.documents import Shelf
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.outbox import Outbox
-from dam.listing import Catalogue, Listing
-from dam.listing import Deliverer as KnownDeliverer
 from dam.reader import Reader
 from dam.roles.deliverer import Deliverer
+from dam.roles.seller.goods import Good, add_goods
+from dam.roles.seller.listings import Catalogue, Listing
+from dam.roles.seller.listings import Deliverer as KnownDeliverer
+from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.roles.watchdog import Watchdog
 from dam.sending.sender import Sender, SendPolicy
 from dam.service import Service

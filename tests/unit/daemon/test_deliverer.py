@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import domain, item_id, keccak, terms_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import open_fragment, part_tag, shared_key
 from dam.ipfs.cid import Cid
+from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
 from dam.types import DelivererKeyRotated, DelivererRegistered, Wei
 

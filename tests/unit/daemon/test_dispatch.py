@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dam.catalog_build import BuiltStore
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcRejectedError
+from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.memory import GWEI, MemoryChain
 from dam.types import FALLBACK_BLOCKS
 

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dam.catalog_build import BuiltStore
 from dam.errors import BlockRefused, ConfigError, IpfsError, RpcError
 from dam.ethereum.node_pool import Endpoints
 from dam.health import Answers, HealthServer
 from dam.ipfs.cid import Cid
 from dam.metrics import CountedStore, Funds, Metrics
+from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import SendStats
 from dam.service import Pulse
 from dam.testing.blocks import MemoryStore

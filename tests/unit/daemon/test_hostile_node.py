@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from dam.catalog_build import BuiltStore
 from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, _seconds
 from dam.market.abi import market_abi
+from dam.roles.seller.store_builder import BuiltStore
 from dam.types import FALLBACK_BLOCKS
 
 from .conftest import SELLER, WatchdogDaemon, World

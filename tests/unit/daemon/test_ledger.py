@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from eth_abi.abi import decode as abi_decode
 
-from dam.catalog_build import BuiltStore
 from dam.errors import LedgerError
 from dam.ledger import migrations, pruning
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.status import read_status
 from dam.market.abi import market_abi
 from dam.market.row_codec import dump_delivery
+from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE, read_delivery
 from dam.types import Address, DelivererKeyRotated
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import keccak
 from dam.ethereum.rpc import RpcRejectedError
 from dam.ledger.outbox import Attempt
+from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.transactions import Fees
 from dam.testing.memory import MemoryChain
 from dam.types import FALLBACK_BLOCKS

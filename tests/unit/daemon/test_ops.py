@@ -12,7 +12,6 @@ import click
 import pytest
 import yaml
 
-from dam.catalog_build import BuiltStore
 from dam.cli import main
 from dam.commands.deliverer_init import _ALIAS
 from dam.config.settings import _VARIABLES
@@ -20,6 +19,7 @@ from dam.ethereum.node_pool import Endpoints
 from dam.heartbeat import BLOCKED_SECONDS, UNHEALTHY_SECONDS
 from dam.log import NEXT_STEP
 from dam.metrics import Funds, Metrics, StoreStats
+from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import SendStats
 from dam.service import DRAIN_SECONDS
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import keccak
 from dam.ethereum.rpc import RpcRejectedError
+from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import Price, offer
 from dam.sending.profitability import gas_of
 from dam.sending.sender import SendPolicy

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from dam.catalog_build import BuiltStore
 from dam.errors import RpcError
 from dam.ledger.ledger import KEPT_BLOCKS, DeepReorganisation
 from dam.market.client import BlockUnknownError, LogPage
 from dam.reader import Reader
+from dam.roles.seller.store_builder import BuiltStore
 from dam.types import BlockRef, Purchase
 
 from .conftest import BUYER, OTHER_BUYER, Daemon, World

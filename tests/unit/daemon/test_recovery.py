@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dam.catalog_build import BuiltStore
 from dam.errors import LedgerError
 from dam.ledger import migrations, recovery
 from dam.ledger.ledger import Binding, Ledger
+from dam.roles.seller.store_builder import BuiltStore
 
 from .conftest import OTHER_BUYER, Daemon, World
 from .test_deliverer import assert_delivered_once

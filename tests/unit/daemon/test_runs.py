@@ -14,10 +14,10 @@ import pytest
 import structlog
 
 from dam import service as services
-from dam.catalog_build import BuiltStore
 from dam.errors import IpfsError, RpcError
 from dam.ledger.ledger import Binding, Ledger
 from dam.pace import Pace
+from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.dry_run import DrySender
 from dam.service import GIVE_UP, Service, Stop
 from dam.stores import StoreKeeper, StorePolicy

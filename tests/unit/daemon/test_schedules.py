@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from dam.catalog_build import BuiltStore
 from dam.errors import RpcError
 from dam.ethereum.rpc import RpcTimeoutError
+from dam.roles.seller.store_builder import BuiltStore
 from dam.types import CopyId, Purchase
 
 from .conftest import BUYER, OTHER_BUYER, Daemon, Killed, World

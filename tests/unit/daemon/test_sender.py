@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dam.catalog_build import BuiltStore
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcRejectedError, RpcTimeoutError
 from dam.ledger.outbox import Attempt
+from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI
 

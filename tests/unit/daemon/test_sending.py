@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcRejectedError
 from dam.market.abi import market_abi
+from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI
 from dam.types import FALLBACK_BLOCKS, CopyId

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from dam import locks
-from dam.catalog_build import BuiltStore
 from dam.crypto.hashing import keccak
 from dam.errors import ConfigError, LedgerError, RpcError
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.status import read_status
 from dam.log import configure_logging, get_logger
 from dam.pace import Pace
+from dam.roles.seller.store_builder import BuiltStore
 from dam.service import Stop
 from dam.types import BlockRef
 
@@ -294,7 +294,7 @@ def test_no_secret_reaches_the_ledger_file(world: World) -> None:
         await world.ticks()
 
     asyncio.run(play())
-    from dam.listing import copy_parts
+    from dam.roles.seller.listings import copy_parts
 
     listing = world.shop.catalogue.get("coupon")
     assert listing is not None

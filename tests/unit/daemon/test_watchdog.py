@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dam.catalog_build import BuiltStore
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import open_fragment
+from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
 from dam.types import CopyId, DisputeOpened, FragmentDelivered, Status
 

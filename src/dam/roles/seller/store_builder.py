@@ -25,7 +25,7 @@ from dam.errors import BlockRefused, Malformed
 from dam.ipfs import dag_json
 from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
 from dam.ipfs.cid import Cid
-from dam.listing import (
+from dam.roles.seller.listings import (
     Catalogue,
     Listing,
     Lot,

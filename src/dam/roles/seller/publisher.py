@@ -18,16 +18,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dam.catalog.payload import INLINE_MAX, InlinePayload, decrypt_inline
-from dam.catalog_build import BuiltStore, build_store, publish_store
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import item_id
 from dam.errors import Permanent
-from dam.goods import Good, add_goods, assign_anew
 from dam.ipfs.blocks import BlockStore
-from dam.listing import Catalogue, Deliverer, Listing, check_same_store
 from dam.market.deliverers import Candidate, named, pick
 from dam.market.sale_history import SaleBook
-from dam.storefile import ItemDraft, StoreDraft
+from dam.roles.seller.goods import Good, add_goods, assign_anew
+from dam.roles.seller.listings import Catalogue, Deliverer, Listing, check_same_store
+from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
+from dam.roles.seller.store_file import ItemDraft, StoreDraft
 from dam.types import Address, Deployment, Wei, Windows
 from dam.units import format_amount
 

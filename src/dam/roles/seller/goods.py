@@ -12,7 +12,7 @@ from dam.catalog.payload import Payload
 from dam.crypto.derivation import Place, SellerSeed, new_generation
 from dam.errors import Malformed
 from dam.ipfs.blocks import BlockStore
-from dam.listing import Deliverer, Listing, Lot
+from dam.roles.seller.listings import Deliverer, Listing, Lot
 
 Good = bytes | Path
 """What is sold: the bytes themselves, or a file."""
