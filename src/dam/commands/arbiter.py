@@ -37,7 +37,7 @@ from dam.market.reputation import arbiter_record as tally
 from dam.market.reputation import evidence_of
 from dam.market.sale_history import SaleRecord
 from dam.roles import arbiter as role
-from dam.roles.buyer import read_version
+from dam.roles.buyer.buyer import read_version
 from dam.types import Address, Status
 from dam.units import format_amount
 

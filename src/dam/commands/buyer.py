@@ -33,7 +33,7 @@ from dam.errors import ConfigError, KeyFileError, Permanent
 from dam.ethereum.erc20 import Tokens
 from dam.market.log_history import History, read_history
 from dam.market.sale_history import SaleRecord
-from dam.purchases import Record, Records, find_attempt, record_of, unpaid
+from dam.roles.buyer.records import Record, Records, find_attempt, record_of, unpaid
 from dam.types import ZERO32, ZERO_ADDRESS, Status, Windows
 from dam.units import format_amount
 

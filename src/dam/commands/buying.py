@@ -47,8 +47,8 @@ from dam.ipfs.cid import Cid
 from dam.keystore.key_files import load_seed
 from dam.market.log_history import History, read_history
 from dam.market.reputation import ArbiterRecord, Rating, arbiter_record, bound_stake, ratings
-from dam.purchases import Record, Records, unpaid
-from dam.roles import buyer as role
+from dam.roles.buyer import buyer as role
+from dam.roles.buyer.records import Record, Records, unpaid
 from dam.sending.transactions import estimate_gas, suggest_fees
 from dam.types import ZERO32, ZERO_ADDRESS, Address, Status, StoreVersion, Terms
 from dam.units import format_about, format_amount

@@ -33,8 +33,8 @@ from dam.crypto.derivation import BuyerSeed
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent, Retryable
 from dam.market.log_history import History, read_history
 from dam.market.sale_history import SaleRecord
-from dam.purchases import Record, Records, find_attempt, record_of
-from dam.roles import buyer as role
+from dam.roles.buyer import buyer as role
+from dam.roles.buyer.records import Record, Records, find_attempt, record_of
 from dam.types import ZERO_ADDRESS, CopyId, FragmentDelivered, Status, Windows
 
 

@@ -37,7 +37,7 @@ from dam.ethereum.rpc import quantity
 from dam.keystore.key_files import load_seed
 from dam.market.deliverers import Candidate
 from dam.market.log_history import candidates, read_history
-from dam.roles.buyer import read_version
+from dam.roles.buyer.buyer import read_version
 from dam.roles.seller import publisher as role
 from dam.roles.seller.listings import Catalogue
 from dam.roles.seller.store_builder import BuiltStore

@@ -20,7 +20,8 @@ from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent
 from dam.market.log_history import History
 from dam.market.sale_history import SaleBook
-from dam.purchases import (
+from dam.roles.buyer import buyer as role
+from dam.roles.buyer.records import (
     Record,
     Records,
     find_attempt,
@@ -30,7 +31,6 @@ from dam.purchases import (
     to_json,
     unpaid,
 )
-from dam.roles import buyer as role
 from dam.types import (
     ZERO_ADDRESS,
     Deployment,

@@ -22,7 +22,7 @@ from dam.crypto.hashing import domain, item_id, keccak
 from dam.crypto.sealing import open_fragment
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
 from dam.ipfs.blocks import BlockStore
-from dam.purchases import Record, one_time_keys
+from dam.roles.buyer.records import Record, one_time_keys
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -307,7 +307,7 @@ def restored_record(
     Args:
         deployment: Chain and market.
         purchase: As the chain has it.
-        attempt: From `dam.purchases.find_attempt`.
+        attempt: From `dam.roles.buyer.records.find_attempt`.
         root: Catalogue root that went with the document.
         store: The document, or None.
     """
