@@ -29,7 +29,7 @@ from dam.log import get_logger
 from dam.market.abi import encode
 from dam.market.client import Market
 from dam.reader import Reader
-from dam.roles.deliverer import Deliverer
+from dam.roles.deliverer.deliverer import Deliverer
 from dam.sending.sender import Sender, SendPolicy
 from dam.service import Service, Stop
 from dam.testing.market import SHORT_WINDOWS, deploy_market, transact

@@ -53,7 +53,7 @@ from dam.ledger.documents import KeptPart, Scan, Shelf
 from dam.ledger.ledger import Binding, Ledger
 from dam.log import configure_logging, get_logger
 from dam.market.abi import encode
-from dam.roles.deliverer import Deliverer
+from dam.roles.deliverer.deliverer import Deliverer
 from dam.sending.sender import Sender, SendPolicy
 from dam.types import (
     ZERO_ADDRESS,

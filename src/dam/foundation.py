@@ -19,7 +19,7 @@ from dam.ledger.ledger import Binding, Ledger
 from dam.log import Log, with_alerts
 from dam.market.client import Market
 from dam.reader import Reader
-from dam.roles.deliverer import Deliverer
+from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
 from dam.sending.dry_run import DrySender
 from dam.sending.sender import Sender, SendPolicy

@@ -28,7 +28,7 @@ from dam.ledger.ledger import Ledger
 from dam.log import Log, get_logger
 from dam.market.client import Market
 from dam.metrics import CountedStore
-from dam.roles.deliverer import Deliverer
+from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.seller.listings import Catalogue
 from dam.roles.watchdog import Watchdog
 from dam.sending.transactions import Signer

@@ -95,7 +95,8 @@ async def test_f3_killed_with_a_document_in_hand(ground: Ground, injected: Injec
     4,
     "killed: part opened",
     by="C",
-    breaks='src/dam/roles/deliverer.py:states = ("new", "waiting") if fresh else ("new",)',
+    breaks="src/dam/roles/deliverer/deliverer.py:"
+    'states = ("new", "waiting") if fresh else ("new",)',
     instead="states = ()",
 )
 async def test_f4_killed_with_a_part_open(ground: Ground, injected: Injected) -> None:
@@ -108,7 +109,7 @@ async def test_f4_killed_with_a_part_open(ground: Ground, injected: Injected) ->
     5,
     "killed: fragment sealed",
     by="C",
-    breaks="src/dam/roles/deliverer.py:decisions.save(self._ledger, self._outbox)",
+    breaks="src/dam/roles/deliverer/deliverer.py:decisions.save(self._ledger, self._outbox)",
 )
 async def test_f5_killed_with_a_fragment_sealed(ground: Ground, injected: Injected) -> None:
     dying = await die(ground, injected, "F5")

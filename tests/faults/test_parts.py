@@ -114,7 +114,7 @@ async def test_f72_keys_and_parts_of_the_wrong_kind(ground: Ground, injected: In
     73,
     "another's part",
     by="K",
-    breaks="src/dam/finding.py:if leaf_hash not in tree:",
+    breaks="src/dam/roles/deliverer/part_scan.py:if leaf_hash not in tree:",
     instead="if False:",
 )
 async def test_f73_parts_of_others_under_our_key(ground: Ground, injected: Injected) -> None:
@@ -305,7 +305,7 @@ async def shop_proof(ground: Ground) -> tuple[Terms, tuple[bytes, ...]]:
     76,
     "part replayed from another item",
     by="K",
-    breaks="src/dam/finding.py:if found.copy is None or part.domain != domain:",
+    breaks="src/dam/roles/deliverer/part_scan.py:if found.copy is None or part.domain != domain:",
     instead="if found.copy is None:",
 )
 async def test_f76_ciphertext_of_another_item(ground: Ground, injected: Injected) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from dam import finding
 from dam.catalog import reader
 from dam.catalog.reader import Item, Limits, Store
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import checksum
 from dam.keystore.key_files import KeyRing
+from dam.roles.deliverer import part_scan
 from dam.roles.seller.goods import Good, add_goods
 from dam.roles.seller.listings import Catalogue, Deliverer, Listing
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
@@ -40,13 +40,15 @@ class Daemon:
     def known(self) -> Deliverer:
         return Deliverer(self.operator, self.ring.current.public)
 
-    def find(self, item: Item, seller: Address, **where: Any) -> list[finding.FoundPart]:
+    def find(self, item: Item, seller: Address, **where: Any) -> list[part_scan.FoundPart]:
         place = {"chain_id": CHAIN, "market": MARKET, "seller": seller, **where}
-        return list(finding.find_parts(item, self.ring, **place))
+        return list(part_scan.find_parts(item, self.ring, **place))
 
-    def open(self, found: finding.FoundPart, seller: Address, **where: Any) -> finding.OpenedPart:
+    def open(
+        self, found: part_scan.FoundPart, seller: Address, **where: Any
+    ) -> part_scan.OpenedPart:
         place = {"chain_id": CHAIN, "market": MARKET, "seller": seller, "me": self.operator}
-        return finding.open_found(found, **{**place, **where})
+        return part_scan.open_found(found, **{**place, **where})
 
 
 @dataclass

@@ -10,7 +10,7 @@ from dam.crypto import merkle
 from dam.crypto.hashing import copy_id, domain, keccak, part_leaf, sale_of
 from dam.crypto.merkle import MerkleTree, Proofs, verify
 from dam.market.calldata import pack_delivery
-from dam.moulds import Mould
+from dam.roles.deliverer.delivery_encoder import Mould
 from dam.types import (
     ZERO_ADDRESS,
     Address,

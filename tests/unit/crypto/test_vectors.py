@@ -19,13 +19,13 @@ from eth_utils import keccak
 from nacl.public import Box, PrivateKey, PublicKey, SealedBox
 from nacl.secret import Aead, SecretBox
 
-from dam import finding
 from dam.catalog import payload, reader
 from dam.catalog.payload import StreamDecryptor
 from dam.crypto import sealing, shamir
 from dam.errors import Malformed
 from dam.ipfs import dag_json
 from dam.keystore.key_files import KeyPair, KeyRing
+from dam.roles.deliverer import part_scan
 from dam.testing.blocks import MemoryStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -307,8 +307,8 @@ async def test_store(row: dict[str, Any]) -> None:
     (item,) = store.items
     secret = raw(row["delivererSecret"])
     ring = KeyRing((KeyPair(sealing.public_key(secret), secret),))
-    (found,) = finding.find_parts(item, ring, **place)
-    opened = finding.open_found(found, me=row["deliverer"], **place)
+    (found,) = part_scan.find_parts(item, ring, **place)
+    opened = part_scan.open_found(found, me=row["deliverer"], **place)
     assert opened.part.share == raw(row["share"])
     assert [as_hex(step) for step in opened.proof] == row["delivererProof"]
     assert as_hex(opened.leaf.salt) == row["delivererLeaf"]["salt"]

@@ -25,7 +25,7 @@ from dam.ledger.documents import Shelf
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.outbox import Outbox
 from dam.reader import Reader
-from dam.roles.deliverer import Deliverer
+from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.seller.goods import Good, add_goods
 from dam.roles.seller.listings import Catalogue, Listing
 from dam.roles.seller.listings import Deliverer as KnownDeliverer

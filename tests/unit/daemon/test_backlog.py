@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from dam.backlog import Backlog, candidates
 from dam.crypto.hashing import copy_id, keccak
 from dam.ledger.ledger import Binding, Ledger
+from dam.roles.deliverer.pending_sales import Backlog, candidates
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -134,6 +134,6 @@ def test_what_was_there_already(tmp_path: Path) -> None:
 
 
 def part(index: int):
-    from dam.backlog import Kept
+    from dam.roles.deliverer.pending_sales import Kept
 
     return Kept(index, "", b"", b"", b"")

@@ -268,7 +268,7 @@ async def test_looks_again_at_what_a_fault_of_ours_refused(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("dam.roles.deliverer.seal_fragment", fail)
+        patch.setattr("dam.roles.deliverer.deliverer.seal_fragment", fail)
         sold = world.buy(built, "code", 0)
         await world.ticks()
     [note] = daemon.ledger.journal("purchase_refused")

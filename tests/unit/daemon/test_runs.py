@@ -440,7 +440,7 @@ async def test_no_sale_is_blamed_for_the_host(
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr("dam.roles.deliverer.seal_fragment", short)
+        patched.setattr("dam.roles.deliverer.deliverer.seal_fragment", short)
         with pytest.raises(type(error)):
             await daemon.tick()
     assert len(daemon.ledger.sales("new")) == 1

@@ -14,13 +14,11 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Protocol
 
-from dam.backlog import Backlog, Candidate, Decisions, Kept, Place, SealedRow, candidates
 from dam.catalog.reader import Store
 from dam.crypto.hashing import keccak
 from dam.crypto.merkle import Proofs
 from dam.crypto.sealing import seal_fragment, shared_key
 from dam.errors import Malformed, NotForMe, Refused, of_the_host
-from dam.finding import FoundPart, find_parts, open_found, reopen
 from dam.gc_pause import paused
 from dam.keystore.key_files import KeyRing
 from dam.ledger.documents import NO_COPY, KeptPart, PartRefusal, Scan, Shelf
@@ -28,7 +26,17 @@ from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import NewJob, Outbox
 from dam.log import Log
 from dam.market.row_codec import load_terms
-from dam.moulds import Mould
+from dam.roles.deliverer.delivery_encoder import Mould
+from dam.roles.deliverer.part_scan import FoundPart, find_parts, open_found, reopen
+from dam.roles.deliverer.pending_sales import (
+    Backlog,
+    Candidate,
+    Decisions,
+    Kept,
+    Place,
+    SealedRow,
+    candidates,
+)
 from dam.types import Address, BlockRef, Deployment, Wei
 
 _GROUP = 512
