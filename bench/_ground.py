@@ -19,6 +19,8 @@ from eth_account import Account
 from dam.crypto.hashing import copy_id, domain, item_id, keccak, part_leaf, sale_of, terms_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
+from dam.daemon.chain_reader import Reader
+from dam.daemon.service import Service, Stop
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import JsonRpc
 from dam.keystore.ape_accounts import Signer
@@ -28,10 +30,8 @@ from dam.ledger.ledger import Binding, Ledger
 from dam.log import get_logger
 from dam.market.abi import encode
 from dam.market.client import Market
-from dam.reader import Reader
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.sending.sender import Sender, SendPolicy
-from dam.service import Service, Stop
 from dam.testing.market import SHORT_WINDOWS, deploy_market, transact
 from dam.testing.nodes import AnvilNode
 from dam.types import (

@@ -31,9 +31,9 @@ from pathlib import Path
 from _ground import Town
 
 from dam.crypto.hashing import keccak
+from dam.daemon.service import Stop
 from dam.ethereum.rpc import RpcRejectedError
 from dam.log import configure_logging
-from dam.service import Stop
 
 SKETCH = 742
 """Single deliveries of the sketch in 30M gas."""

@@ -27,11 +27,11 @@ from pathlib import Path
 from _ground import Daemon, Town
 
 from dam.crypto.sealing import new_secret_key, public_key
+from dam.daemon.service import Stop
 from dam.keystore.ape_accounts import Signer
 from dam.log import configure_logging
 from dam.market.abi import encode
 from dam.sending.transactions import Fees, transaction
-from dam.service import Stop
 
 BAR = 1.2
 _LOOK = 0.005

@@ -31,13 +31,13 @@ import aiohttp
 import structlog
 
 from dam.crypto.hashing import checksum, copy_id
+from dam.daemon.chain_reader import Reader
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import RawBlock, RawLog
 from dam.ledger.ledger import Binding, Ledger
 from dam.market.abi import market_abi
 from dam.market.calldata import encode_word
 from dam.market.client import Market
-from dam.reader import Reader
 from dam.testing.nodes import AnvilNode
 from dam.types import ZERO_ADDRESS, Address, Deployment, Terms, Wei, Windows
 

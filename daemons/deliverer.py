@@ -3,9 +3,9 @@
 import sys
 
 from dam.config.settings import Settings
+from dam.daemon.run import deliverer_main
 from dam.errors import ConfigError
 from dam.log import configure_logging
-from dam.wiring import deliverer_main
 
 
 def main() -> int:

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from dam import locks
 from dam.config.settings import Settings
+from dam.daemon import locks
 from dam.errors import BlockRefused, DamError, IpfsError, KeyFileError, LedgerError
 from dam.ipfs.blocks import BLOCK_BYTES
 from dam.ipfs.cid import Cid

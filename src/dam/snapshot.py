@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dam import locks
 from dam.config.settings import Settings
+from dam.daemon import locks
 from dam.errors import ConfigError, LedgerError, Retryable
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import quantity

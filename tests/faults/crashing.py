@@ -17,8 +17,8 @@ import sys
 from collections import Counter
 
 from dam.config.settings import Settings
+from dam.daemon.run import deliverer_main, watchdog_main
 from dam.log import configure_logging
-from dam.wiring import deliverer_main, watchdog_main
 
 VARIABLE = "DAM_CRASH_AT"
 

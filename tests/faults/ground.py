@@ -45,6 +45,8 @@ from eth_account import Account
 import dam
 from dam.config.settings import Settings
 from dam.crypto.hashing import checksum, keccak
+from dam.daemon.run import _reported, run_deliverer
+from dam.daemon.service import Stop
 from dam.ethereum.rpc import JsonRpc
 from dam.keystore.ape_accounts import Signer, load_account
 from dam.keystore.key_files import KeyRing, load_ring
@@ -54,11 +56,9 @@ from dam.market.client import Market
 from dam.market.deployment import save_deployment
 from dam.roles.seller.listings import copy_parts
 from dam.sending.transactions import Fees, Receipt, suggest_fees, transaction
-from dam.service import Stop
 from dam.testing.market import deploy_market, market_code
 from dam.testing.nodes import AnvilNode
 from dam.types import Address, BlockRef, CopyId, FragmentDelivered, Purchase
-from dam.wiring import _reported, run_deliverer
 from demo import trade
 from demo.actors import Actor
 from demo.processes import Daemon, Reaper

@@ -62,9 +62,9 @@ def main() -> int:
         os.geteuid = lambda: int(uid)
     # Only now: what they import of the clock is the moved one.
     from dam.config.settings import Settings
+    from dam.daemon.run import deliverer_main, watchdog_main
     from dam.ethereum import node_pool
     from dam.log import configure_logging
-    from dam.wiring import deliverer_main, watchdog_main
 
     if wish := os.environ.get("DAM_TEST_WISH"):
         node_pool._LONGEST_WISH = float(wish)

@@ -56,7 +56,7 @@ def home(ground: Ground):
     1,
     "killed: log read, cursor unsaved",
     by="C",
-    breaks="src/dam/reader.py:cursor = self._ledger.cursor() or await self._begin()",
+    breaks="src/dam/daemon/chain_reader.py:cursor = self._ledger.cursor() or await self._begin()",
     instead="cursor = await self._source.block(target)",
 )
 async def test_f1_killed_before_the_cursor_is_saved(ground: Ground, injected: Injected) -> None:
@@ -83,7 +83,8 @@ async def test_f2_killed_after_the_cursor_is_saved(ground: Ground, injected: Inj
     3,
     "killed: document fetched",
     by="C",
-    breaks="src/dam/stores.py:self._busy[asyncio.create_task(self._read(document))] = document",
+    breaks="src/dam/daemon/document_sync.py:"
+    "self._busy[asyncio.create_task(self._read(document))] = document",
 )
 async def test_f3_killed_with_a_document_in_hand(ground: Ground, injected: Injected) -> None:
     dying = await die(ground, injected, "F3")
@@ -178,7 +179,7 @@ async def test_f8_killed_before_the_receipt_is_recorded(ground: Ground, injected
     9,
     "SIGTERM drains within 10 s",
     by="HP",
-    breaks="src/dam/service.py:timeout=DRAIN_SECONDS",
+    breaks="src/dam/daemon/service.py:timeout=DRAIN_SECONDS",
     instead="timeout=None",
 )
 async def test_f9_sigterm_while_the_node_hangs(
@@ -207,7 +208,7 @@ async def test_f9_sigterm_while_the_node_hangs(
     10,
     "SIGSTOP for 150 blocks",
     by="H",
-    breaks="src/dam/reader.py:min(first, last), last, canonical=",
+    breaks="src/dam/daemon/chain_reader.py:min(first, last), last, canonical=",
     instead="last, last, canonical=",
 )
 async def test_f10_stopped_for_150_blocks(ground: Ground, injected: Injected) -> None:

@@ -59,7 +59,7 @@ class OnItsOwnDisk(Process):
     46,
     "disk full",
     by="H",
-    breaks="src/dam/service.py:sqlite3.SQLITE_FULL, ",
+    breaks="src/dam/daemon/service.py:sqlite3.SQLITE_FULL, ",
     instead="",
 )
 async def test_f46_a_full_disk_is_waited_out(ground: Ground, injected: Injected) -> None:
@@ -106,7 +106,7 @@ def run(*command: str) -> int:
     47,
     "I/O error",
     by="H",
-    breaks="src/dam/service.py:GIVE_UP if kind in _START_ANEW else 1",
+    breaks="src/dam/daemon/service.py:GIVE_UP if kind in _START_ANEW else 1",
     instead="math.inf",
 )
 async def test_f47_a_disk_that_fails(ground: Ground, injected: Injected) -> None:
@@ -347,7 +347,7 @@ def after(mark: str, text: str) -> str:
     54,
     "event loop blocked: heartbeat fails",
     by="H",
-    breaks="src/dam/heartbeat.py:self._silent += BEAT_SECONDS",
+    breaks="src/dam/daemon/heartbeat.py:self._silent += BEAT_SECONDS",
 )
 async def test_f54_a_blocked_loop(ground: Ground, injected: Injected) -> None:
     """It stands still with a part open: unhealthy, silent to its manager, who starts it anew."""

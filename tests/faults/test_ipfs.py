@@ -132,7 +132,7 @@ async def test_f56_the_node_never_answers(
     57,
     "1 byte/s: total deadline, others proceed",
     by="K",
-    breaks="src/dam/stores.py:"
+    breaks="src/dam/daemon/document_sync.py:"
     "patience = self._policy.first_seconds * 2 ** min(document.attempts, 10)",
     instead="patience = self._policy.limits.seconds",
 )

@@ -43,7 +43,7 @@ async def reorganised(
 @fault(
     11,
     "reorganisation, depth 1..20, before delivery",
-    breaks="src/dam/reader.py:return None if here.hash == cursor.hash else "
+    breaks="src/dam/daemon/chain_reader.py:return None if here.hash == cursor.hash else "
     "await self._roll_back(cursor)",
     instead="return None",
 )
@@ -101,8 +101,8 @@ async def test_f12_the_delivery_falls_out(
 @fault(
     13,
     "longer fork",
-    breaks='src/dam/ledger/ledger.py:self.db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", '
-    "blocks.items())",
+    breaks="src/dam/ledger/ledger.py:"
+    'self.db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", blocks.items())',
 )
 async def test_f13_a_longer_fork(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url, env=HASTE).start()
@@ -179,7 +179,7 @@ async def test_f15_another_buyer_gets_the_copy(ground: Ground, injected: Injecte
 @fault(
     16,
     "reorganisation deeper than finality: halt",
-    breaks="src/dam/reader.py:if depth > self._halt_depth and acted:",
+    breaks="src/dam/daemon/chain_reader.py:if depth > self._halt_depth and acted:",
     instead="if False:",
 )
 async def test_f16_deeper_than_what_was_final(ground: Ground, injected: Injected) -> None:

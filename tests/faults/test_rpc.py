@@ -87,7 +87,8 @@ async def test_f20_half_an_answer(ground: Ground, proxy: RpcProxy, injected: Inj
     21,
     "stale node, empty logs",
     by="P",
-    breaks="src/dam/reader.py:first = max(self._first, cursor.number + 1 - self._overlap)",
+    breaks="src/dam/daemon/chain_reader.py:"
+    "first = max(self._first, cursor.number + 1 - self._overlap)",
     instead="first = max(self._first, cursor.number + 1)",
 )
 async def test_f21_a_node_that_stopped_and_one_without_logs(
@@ -111,7 +112,7 @@ async def test_f21_a_node_that_stopped_and_one_without_logs(
     22,
     "fresh and stale in turn",
     by="P",
-    breaks="src/dam/reader.py:if target < cursor.number or head == self._idle_at:",
+    breaks="src/dam/daemon/chain_reader.py:if target < cursor.number or head == self._idle_at:",
     instead="if head == self._idle_at:",
 )
 async def test_f22_a_fresh_node_and_a_stale_one_in_turn(
@@ -189,7 +190,7 @@ async def test_f25_answers_in_another_order(
     26,
     "omitted log",
     by="P",
-    breaks="src/dam/reader.py:late = self._late(rows, cursor)",
+    breaks="src/dam/daemon/chain_reader.py:late = self._late(rows, cursor)",
     instead="late = []",
 )
 async def test_f26_a_log_is_left_out(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
@@ -316,7 +317,7 @@ async def test_f31_the_reply_is_lost(ground: Ground, proxy: RpcProxy, injected: 
     32,
     "error although accepted",
     by="P",
-    breaks="src/dam/service.py:ended = self._outbox.finish_by_events()",
+    breaks="src/dam/daemon/service.py:ended = self._outbox.finish_by_events()",
     instead="ended = 0",
 )
 async def test_f32_an_error_although_it_was_taken(

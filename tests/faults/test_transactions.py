@@ -265,7 +265,7 @@ class RevertedWith(Fault):
     43,
     "two daemons, one key",
     by="H",
-    breaks="src/dam/locks.py:fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+    breaks="src/dam/daemon/locks.py:fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
 )
 async def test_f43_the_second_of_one_key_refuses(
     ground: Ground, proxy: RpcProxy, injected: Injected

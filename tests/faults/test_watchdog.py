@@ -52,7 +52,7 @@ async def test_f77_the_blocks_around_the_hundredth(ground: Ground, injected: Inj
     78,
     "races a delivery in one block",
     by="A",
-    breaks="src/dam/service.py:ended = self._outbox.finish_by_events()",
+    breaks="src/dam/daemon/service.py:ended = self._outbox.finish_by_events()",
     instead="ended = 0",
 )
 async def test_f78_a_delivery_in_the_same_block(ground: Ground, injected: Injected) -> None:

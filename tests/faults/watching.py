@@ -12,11 +12,11 @@ from eth_account import Account
 from dam.config.settings import Settings
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import open_fragment
+from dam.daemon.run import _reported, run_watchdog
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
 from dam.log import get_logger
 from dam.types import FALLBACK_BLOCKS
-from dam.wiring import _reported, run_watchdog
 from demo.trade import Bought
 from tests.faults.ground import Deliverer, Ground, Killed, parts_in
 from tests.faults.oracle import check_secrets

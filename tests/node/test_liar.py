@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from dam.crypto.hashing import copy_id, keccak, parse_address
+from dam.daemon.chain_reader import Reader
 from dam.errors import ConfigError, Retryable
 from dam.ethereum.node_pool import DisagreementError, Endpoints
 from dam.ethereum.rpc import JsonRpc
@@ -18,7 +19,6 @@ from dam.ledger.ledger import Binding, Ledger
 from dam.market.abi import encode, market_abi
 from dam.market.client import Market
 from dam.market.log_rows import rows_of
-from dam.reader import Reader
 from dam.testing.market import deploy_market, transact
 from dam.testing.nodes import AnvilNode
 from dam.types import Deployment

@@ -21,9 +21,10 @@ import pytest
 from click.testing import CliRunner, Result
 from eth_account import Account
 
-from dam import doctor, locks
+from dam import doctor
 from dam.cli import main
 from dam.crypto.hashing import parse_address
+from dam.daemon import locks
 from dam.keystore.key_files import load_ring, new_ring, rotate_ring
 from dam.ledger.ledger import Binding, Ledger
 from dam.market.abi import encode

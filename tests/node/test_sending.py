@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from dam.crypto.hashing import keccak
+from dam.daemon.service import Stop
 from dam.sending.fee_policy import SendPolicy
 from dam.sending.profitability import gas_of
-from dam.service import Stop
 
 sys.path.append(str(Path(__file__).parents[2] / "bench"))
 

@@ -299,8 +299,8 @@ def run(
 
     It logs on standard error, as JSON unless that is a terminal. A second signal stops it at once.
     """
+    from dam.daemon.run import deliverer_main
     from dam.log import configure_logging
-    from dam.wiring import deliverer_main
 
     configure_logging()
     settings = Settings.load()

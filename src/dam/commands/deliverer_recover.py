@@ -38,8 +38,8 @@ def binding_of(settings: Settings, role: str, account: Address) -> Binding:
 
     name = role
     if role == "watchdog":
+        from dam.daemon.run import seller_of
         from dam.roles.seller.listings import Catalogue
-        from dam.wiring import seller_of
 
         name = f"watchdog of {seller_of(Catalogue(settings.catalogue))}"
     deployment = settings.deployment
@@ -71,7 +71,7 @@ def recover_command(role: str) -> click.Command:
         The old file is put aside, never deleted. Whom parts were sealed to is taken over from it,
         as far as it can be read; all else comes from the chain. The daemon must be stopped.
         """
-        from dam import locks
+        from dam.daemon import locks
 
         settings = Settings.load()
         who = address or role_address(settings, role, account)
@@ -150,11 +150,11 @@ class _One:
 
     async def _read(self) -> str:
         """Reads the chain into the new ledger, as the daemon would at its start."""
+        from dam.daemon.chain_reader import Reader
         from dam.ethereum.node_pool import Endpoints
         from dam.ledger.ledger import Ledger
         from dam.log import configure_logging, get_logger
         from dam.market.client import Market
-        from dam.reader import Reader
 
         configure_logging(level="WARNING")
         settings, deployment = self.settings, self.settings.deployment

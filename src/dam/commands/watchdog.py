@@ -44,8 +44,8 @@ def run(
     From block 100 after a purchase on it delivers missing parts, which saves the sale and the
     penalty. It needs the seller's seed (`dam keys new seller`) and catalogue folder.
     """
+    from dam.daemon.run import watchdog_main
     from dam.log import configure_logging
-    from dam.wiring import watchdog_main
 
     configure_logging()
     settings = Settings.load()

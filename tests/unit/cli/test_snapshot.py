@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dam import locks
 from dam.commands.deliverer_config import masked
 from dam.commands.deliverer_status import rows, snapshot_json
+from dam.daemon import locks
 from dam.errors import ConfigError
 from dam.ledger.status import DaemonStatus, NextDeadline
 from dam.snapshot import Chain, Snapshot

@@ -19,12 +19,14 @@ from eth_account import Account
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import new_secret_key, public_key
+from dam.daemon.chain_reader import Reader
+from dam.daemon.document_sync import StoreKeeper
+from dam.daemon.service import Service
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
 from dam.ledger.documents import Shelf
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.outbox import Outbox
-from dam.reader import Reader
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.seller.goods import Good, add_goods
 from dam.roles.seller.listings import Catalogue, Listing
@@ -32,8 +34,6 @@ from dam.roles.seller.listings import Deliverer as KnownDeliverer
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.roles.watchdog import Watchdog
 from dam.sending.sender import Sender, SendPolicy
-from dam.service import Service
-from dam.stores import StoreKeeper
 from dam.testing.blocks import MemoryStore
 from dam.testing.memory import GWEI, MemoryChain
 from dam.types import Address, CopyId, Wei

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from dam.daemon.health import Answers, HealthServer
+from dam.daemon.metrics import CountedStore, Funds, Metrics
+from dam.daemon.service import Pulse
 from dam.errors import BlockRefused, ConfigError, IpfsError, RpcError
 from dam.ethereum.node_pool import Endpoints
-from dam.health import Answers, HealthServer
 from dam.ipfs.cid import Cid
-from dam.metrics import CountedStore, Funds, Metrics
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import SendStats
-from dam.service import Pulse
 from dam.testing.blocks import MemoryStore
 
 from .conftest import World
@@ -209,7 +209,7 @@ def test_the_ledger_is_read_seldom_however_often_one_asks(
         reads.append(path)
         raise OSError
 
-    monkeypatch.setattr("dam.metrics.read_status", count)
+    monkeypatch.setattr("dam.daemon.metrics.read_status", count)
     metrics = Metrics("deliverer", "0")
     metrics.sources.ledger = tmp_path
     for _ in range(20):

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from dam.daemon.service import Service
 from dam.errors import IpfsError
 from dam.ipfs.blocks import BLOCK_BYTES, PinSize
 from dam.ipfs.cid import Cid
 from dam.ledger.documents import TOLD, PartRefusal, Scan
 from dam.roles.seller.store_builder import BuiltStore
-from dam.service import Service
 from dam.testing.blocks import MemoryStore
 from dam.types import Address, LogRef, StoreVersion
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import structlog
 
-from dam import heartbeat
-from dam.heartbeat import Heartbeat
-from dam.notify import Notifier
+from dam.daemon import heartbeat
+from dam.daemon.heartbeat import Heartbeat
+from dam.daemon.systemd import Notifier
 
 
 class Manager:

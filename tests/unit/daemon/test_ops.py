@@ -15,13 +15,13 @@ import yaml
 from dam.cli import main
 from dam.commands.deliverer_init import _ALIAS
 from dam.config.settings import _VARIABLES
+from dam.daemon.heartbeat import BLOCKED_SECONDS, UNHEALTHY_SECONDS
+from dam.daemon.metrics import Funds, Metrics, StoreStats
+from dam.daemon.service import DRAIN_SECONDS
 from dam.ethereum.node_pool import Endpoints
-from dam.heartbeat import BLOCKED_SECONDS, UNHEALTHY_SECONDS
 from dam.log import NEXT_STEP
-from dam.metrics import Funds, Metrics, StoreStats
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import SendStats
-from dam.service import DRAIN_SECONDS
 
 from .conftest import World
 

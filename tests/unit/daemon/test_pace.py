@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dam.pace import Pace
+from dam.daemon.polling import Pace
 from dam.types import BlockRef
 
 

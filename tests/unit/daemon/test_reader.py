@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from dam.daemon.chain_reader import Reader
 from dam.errors import RpcError
 from dam.ledger.ledger import KEPT_BLOCKS, DeepReorganisation
 from dam.market.client import BlockUnknownError, LogPage
-from dam.reader import Reader
 from dam.roles.seller.store_builder import BuiltStore
 from dam.types import BlockRef, Purchase
 

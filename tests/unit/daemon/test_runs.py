@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import structlog
 
-from dam import service as services
+from dam.daemon import service as services
+from dam.daemon.document_sync import StoreKeeper, StorePolicy
+from dam.daemon.polling import Pace
+from dam.daemon.service import GIVE_UP, Service, Stop
 from dam.errors import IpfsError, RpcError
 from dam.ledger.ledger import Binding, Ledger
-from dam.pace import Pace
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.dry_run import DrySender
-from dam.service import GIVE_UP, Service, Stop
-from dam.stores import StoreKeeper, StorePolicy
 from dam.types import CopyId, FragmentDelivered
 
 from .conftest import Daemon, World

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from dam import locks
 from dam.crypto.hashing import keccak
+from dam.daemon import locks
+from dam.daemon.polling import Pace
+from dam.daemon.service import Stop
 from dam.errors import ConfigError, LedgerError, RpcError
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.status import read_status
 from dam.log import configure_logging, get_logger
-from dam.pace import Pace
 from dam.roles.seller.store_builder import BuiltStore
-from dam.service import Stop
 from dam.types import BlockRef
 
 from .conftest import BUYER, SELLER, World
@@ -75,7 +75,7 @@ async def test_drains_and_keeps_what_it_began(world: World, built: BuiltStore) -
 async def test_a_drain_that_hangs_is_cut(
     world: World, built: BuiltStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dam.service.DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr("dam.daemon.service.DRAIN_SECONDS", 0.1)
     stop = Stop()
     task = await running(world, stop)
 

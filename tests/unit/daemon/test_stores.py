@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from dam.catalog.reader import Store
+from dam.daemon.document_sync import StoreKeeper, StorePolicy
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable
 from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize
 from dam.ipfs.cid import Cid
 from dam.ledger.documents import Scan
 from dam.roles.seller.store_builder import BuiltStore
-from dam.stores import StoreKeeper, StorePolicy
 from dam.testing.blocks import MemoryStore
 
 from .conftest import THIEF, Daemon, Shop, World, address

@@ -9,8 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dam import locks
 from dam.config.settings import Settings
+from dam.daemon import locks
+from dam.daemon.chain_reader import Reader
+from dam.daemon.monitoring import Supervision
+from dam.daemon.service import Sending, Service, Stop
 from dam.errors import LedgerUnusableError, Retryable
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import quantity
@@ -18,14 +21,11 @@ from dam.ledger import recovery
 from dam.ledger.ledger import Binding, Ledger
 from dam.log import Log, with_alerts
 from dam.market.client import Market
-from dam.reader import Reader
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
 from dam.sending.dry_run import DrySender
 from dam.sending.sender import Sender, SendPolicy
 from dam.sending.transactions import Signer
-from dam.service import Sending, Service, Stop
-from dam.supervision import Supervision
 from dam.types import FALLBACK_BLOCKS, Address
 
 Checkpoint = Callable[[str], None]

@@ -21,13 +21,13 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dam.daemon.chain_reader import Reader
+from dam.daemon.polling import Pace
 from dam.errors import IpfsError, Retryable, of_the_host
 from dam.ledger.ledger import Ledger
 from dam.ledger.migrations import follow
 from dam.ledger.outbox import Outbox
 from dam.log import Log
-from dam.pace import Pace
-from dam.reader import Reader
 from dam.types import BlockRef
 
 DRAIN_SECONDS = 8.0

@@ -26,8 +26,8 @@ from functools import partial
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from dam.daemon.metrics import CONTENT_TYPE
 from dam.errors import ConfigError
-from dam.metrics import CONTENT_TYPE
 
 HOST = "127.0.0.1"
 _SECONDS = 10.0

@@ -14,8 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from dam.daemon.systemd import Notifier
 from dam.log import Log
-from dam.notify import Notifier
 
 BEAT_SECONDS = 1.0
 UNHEALTHY_SECONDS = 15.0

@@ -28,6 +28,7 @@ from prometheus_client.core import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from dam.daemon.service import Pulse
 from dam.errors import DamError
 from dam.ethereum.rpc import ReadStats
 from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, PinLimits, PinSize
@@ -35,7 +36,6 @@ from dam.ipfs.cid import Cid, Codec
 from dam.ledger.status import DaemonStatus, read_status
 from dam.log import NEXT_STEP
 from dam.sending.fee_policy import SendStats
-from dam.service import Pulse
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATUS_SECONDS = 5.0

@@ -19,22 +19,22 @@ from functools import partial
 
 from dam.config.settings import Settings
 from dam.crypto.derivation import SellerSeed
+from dam.daemon.base import Checkpoint, Foundation
+from dam.daemon.document_sync import StoreKeeper, StorePolicy
+from dam.daemon.metrics import CountedStore
+from dam.daemon.monitoring import Supervision
+from dam.daemon.service import Stop
 from dam.errors import ConfigError, DamError, KeyFileError, LedgerUnusableError
-from dam.foundation import Checkpoint, Foundation
 from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import load_account
 from dam.keystore.key_files import KeyRing, find_passphrase, load_ring, load_seed
 from dam.ledger.ledger import Ledger
 from dam.log import Log, get_logger
 from dam.market.client import Market
-from dam.metrics import CountedStore
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.seller.listings import Catalogue
 from dam.roles.watchdog import Watchdog
 from dam.sending.transactions import Signer
-from dam.service import Stop
-from dam.stores import StoreKeeper, StorePolicy
-from dam.supervision import Supervision
 from dam.types import Address
 
 Prompt = Callable[[str], str]

@@ -14,12 +14,12 @@ from typing import Protocol
 
 from dam import __version__
 from dam.config.settings import Settings
+from dam.daemon.health import Answers, HealthServer
+from dam.daemon.heartbeat import Heartbeat
+from dam.daemon.metrics import Funds, Metrics, Sources
+from dam.daemon.systemd import Notifier
 from dam.errors import Retryable
-from dam.health import Answers, HealthServer
-from dam.heartbeat import Heartbeat
 from dam.log import Log, with_alerts
-from dam.metrics import Funds, Metrics, Sources
-from dam.notify import Notifier
 from dam.types import Wei, Windows
 
 _STATUS_SECONDS = 1.0
