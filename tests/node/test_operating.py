@@ -21,10 +21,10 @@ import pytest
 from click.testing import CliRunner, Result
 from eth_account import Account
 
-from dam import doctor
 from dam.cli import main
 from dam.crypto.hashing import parse_address
 from dam.daemon import locks
+from dam.diagnostics import host_checks
 from dam.keystore.key_files import load_ring, new_ring, rotate_ring
 from dam.ledger.ledger import Binding, Ledger
 from dam.market.abi import encode
@@ -541,7 +541,7 @@ def test_clocks(operator: Operator, code: bytes, monkeypatch: pytest.MonkeyPatch
         deploy_market(past, SHORT_WINDOWS, governor=operator.deployment.governor, code=code)
         assert one(operator.doctor(DAM_RPC_URL=past.url), "minutes old")["level"] == "warn"
     # It jumps by a day while the doctor looks.
-    monkeypatch.setattr(doctor, "_clocks", lambda: (time.time() + 86_400, time.monotonic()))
+    monkeypatch.setattr(host_checks, "_clocks", lambda: (time.time() + 86_400, time.monotonic()))
     assert one(operator.doctor(), "the clock jumped by +864")["level"] == "warn"
 
 
@@ -562,7 +562,7 @@ def test_block_stores(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> No
     )
     [text] = bad(operator.doctor(DAM_IPFS="http://192.0.2.1:5001"))
     assert "loopback" in text
-    monkeypatch.setattr(doctor, "_SLOW_BYTES", 1 << 60)
+    monkeypatch.setattr(host_checks, "_SLOW_BYTES", 1 << 60)
     assert one(operator.doctor(), "MiB/s")["level"] == "warn"
 
 
@@ -637,8 +637,8 @@ def test_status_again_and_again(operator: Operator) -> None:
 def test_watching_sees_what_changes(operator: Operator) -> None:
     """The history is read once, then only its newest part: a change must still be seen."""
     from dam.config.settings import Settings
+    from dam.diagnostics.snapshot import Watcher
     from dam.ethereum.node_pool import Endpoints
-    from dam.snapshot import Watcher
 
     async def looks() -> list[int]:
         settings = Settings.load({**operator.env})

@@ -23,7 +23,7 @@ from dam.errors import ConfigError, DamError
 from dam.types import Address
 
 if TYPE_CHECKING:
-    from dam.doctor import Examination, Finding
+    from dam.diagnostics.host_checks import Examination, Finding
 
 _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
 
@@ -69,7 +69,7 @@ def doctor_command(role: str) -> click.Command:
 def _examined(
     role: str, deliveries: int, account: str | None, address: Address | None
 ) -> list[Finding]:
-    from dam import doctor
+    from dam.diagnostics import host_checks
 
     try:
         settings = Settings.load()
@@ -82,16 +82,16 @@ def _examined(
         path, fix = config_path(home_folder()), "mend what is named"
         if not path.exists():
             fix = f"{begin}; or is {path} not the daemon's home: DAM_HOME, or another user's?"
-        return [doctor.fail("settings", str(error), fix)]
+        return [host_checks.fail("settings", str(error), fix)]
     except DamError as error:
-        return [doctor.fail("account", str(error), doctor.LOST_ACCOUNT)]
-    one = doctor.Examination(settings, role, alias, who, binding, os.environ, prompt())
+        return [host_checks.fail("account", str(error), host_checks.LOST_ACCOUNT)]
+    one = host_checks.Examination(settings, role, alias, who, binding, os.environ, prompt())
     return asyncio.run(_all(one, deliveries))
 
 
 async def _all(one: Examination, deliveries: int) -> list[Finding]:
-    from dam.doctor import guarded
-    from dam.doctor_chain import ChainExamination, look_at_nodes
+    from dam.diagnostics.chain_checks import ChainExamination, look_at_nodes
+    from dam.diagnostics.host_checks import guarded
 
     found = [_settings(one)]
     found += await guarded("keys", one.keys)
@@ -117,7 +117,7 @@ async def _all(one: Examination, deliveries: int) -> list[Finding]:
 
 
 def _unseen(role: str) -> Finding:
-    from dam.doctor import warn
+    from dam.diagnostics.host_checks import warn
 
     what = "balance, stake and key" if role == "deliverer" else "balance and operator"
     fix = "mend what the lines on rpc say, then again"
@@ -125,7 +125,7 @@ def _unseen(role: str) -> Finding:
 
 
 def _settings(one: Examination) -> Finding:
-    from dam.doctor import ok
+    from dam.diagnostics.host_checks import ok
 
     return ok("settings", f"complete: {one.settings.home}")
 

@@ -245,7 +245,7 @@ class _Setup:
 
     async def next(self) -> tuple[dict[str, Any], list[str]]:
         """What is still to be done, as far as the chain tells."""
-        from dam.doctor_chain import DELIVERY_GAS
+        from dam.diagnostics.chain_checks import DELIVERY_GAS
         from dam.ethereum.rpc import JsonRpc, quantity
         from dam.market.client import Market
         from dam.sending.transactions import suggest_fees

@@ -27,8 +27,8 @@ from dam.types import Address, Windows
 from dam.units import format_about, format_amount
 
 if TYPE_CHECKING:
+    from dam.diagnostics.snapshot import Deadline, Snapshot
     from dam.ledger.status import DaemonStatus
-    from dam.snapshot import Deadline, Snapshot
 
 Row = tuple[str, str, str]
 """Label, text, colour."""
@@ -84,8 +84,8 @@ class _View:
         self._as_json = as_json
 
     async def once(self) -> None:
+        from dam.diagnostics.snapshot import Watcher
         from dam.ethereum.node_pool import Endpoints
-        from dam.snapshot import Watcher
 
         settings = self._settings
         async with Endpoints(settings.rpc_urls, agree=settings.rpc_agree) as rpc:
@@ -97,8 +97,8 @@ class _View:
         emit(snapshot_json(found, settings.deployment.windows), self._as_json, text)
 
     async def watch(self, interval: float, times: int | None) -> None:
+        from dam.diagnostics.snapshot import Watcher
         from dam.ethereum.node_pool import Endpoints
-        from dam.snapshot import Watcher
 
         settings, windows = self._settings, self._settings.deployment.windows
         async with Endpoints(settings.rpc_urls, agree=settings.rpc_agree) as rpc:

@@ -10,9 +10,9 @@ import pytest
 from dam.commands.deliverer_config import masked
 from dam.commands.deliverer_status import rows, snapshot_json
 from dam.daemon import locks
+from dam.diagnostics.snapshot import Chain, Snapshot
 from dam.errors import ConfigError
 from dam.ledger.status import DaemonStatus, NextDeadline
-from dam.snapshot import Chain, Snapshot
 from dam.types import Address, BlockRef, Windows
 
 ME = Address("0x" + "11" * 20)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from dam.config.settings import Settings
 from dam.crypto.hashing import parse_address
-from dam.doctor import Examination, Finding, fail, ok, warn
+from dam.diagnostics.host_checks import Examination, Finding, fail, ok, warn
 from dam.errors import ConfigError, RpcError
 from dam.ethereum.rpc import JsonRpc, RpcRangeError, RpcTooLargeError, RpcUnavailableError, quantity
 from dam.market.client import Market
