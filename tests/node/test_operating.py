@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner, Result
 from eth_account import Account
 
-from dam.cli import main
+from dam.cli.main import main
 from dam.crypto.hashing import parse_address
 from dam.daemon import locks
 from dam.diagnostics import host_checks

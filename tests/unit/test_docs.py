@@ -338,7 +338,7 @@ def spoken_commands() -> list[tuple[str, list[str]]]:
 
 def test_every_command_that_is_spoken_of_exists() -> None:
     """The commands of all documents, with their options, are those of ``dam``."""
-    from dam.cli import main
+    from dam.cli.main import main
 
     commands = spoken_commands()
     assert len(commands) > 20

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from dam.commands.base import (
+from dam.cli.evidence import evidence_command, evidence_options, publish_evidence, rate
+from dam.cli.sale_views import close, doable, find_sale, sale_json, sale_tokens, state_text
+from dam.cli.session import (
     account_option,
     agree,
     asynchronous,
@@ -24,9 +26,7 @@ from dam.commands.base import (
     yes_option,
 )
 from dam.commands.buying import ROLE, browse, buy, open_seed
-from dam.commands.evidence import evidence_command, evidence_options, publish_evidence, rate
 from dam.commands.opening import open_good, restore_record, wait
-from dam.commands.sales import close, doable, find_sale, sale_json, sale_tokens, state_text
 from dam.config.settings import Settings
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import ConfigError, KeyFileError, Permanent

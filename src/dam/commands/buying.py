@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dam.catalog.reader import Item, Store
-from dam.commands.base import (
+from dam.cli.session import (
     ADDRESS,
     Session,
     account_option,

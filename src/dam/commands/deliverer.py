@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dam.commands.base import (
+from dam.cli.session import (
     ADDRESS,
     AMOUNT,
     Session,

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from dam.commands.base import emit, json_option, table
+from dam.cli.session import emit, json_option, table
 from dam.config.settings import Settings, config_path, origins
 from dam.units import format_amount
 

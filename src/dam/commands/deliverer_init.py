@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dam.atomic_file import write_atomic
-from dam.commands.base import AMOUNT, ask_hidden, emit, hexed, json_option, note, prompt
+from dam.cli.session import AMOUNT, ask_hidden, emit, hexed, json_option, note, prompt
 from dam.config.settings import Settings, check_ipfs, config_path, dump_config, home_folder
 from dam.config.values import check_rpc_urls
 from dam.errors import ConfigError, DamError, KeyFileError, Permanent, Retryable
@@ -113,7 +113,7 @@ class _Setup:
         }
 
     def _write(self, path: Path) -> None:
-        from dam.commands.init import check_blocks
+        from dam.cli.init import check_blocks
         from dam.config.values import confirmations as read_confirmations
         from dam.market.deployment import save_deployment
 
@@ -176,7 +176,7 @@ class _Setup:
         return read(default)
 
     async def _market(self, urls: tuple[str, ...]) -> Deployment:
-        from dam.commands.init import check_market
+        from dam.cli.init import check_market
 
         found = [await check_market(url, self.wishes.deployment) for url in urls]
         return found[0]
@@ -185,7 +185,7 @@ class _Setup:
 
     def account(self) -> None:
         """The signing account: the one that is there, or a new one."""
-        from dam.commands.base import role_address
+        from dam.cli.session import role_address
         from dam.keystore.ape_accounts import account_passphrase, keyfile_path, new_account
 
         alias = self.wishes.account or self.loaded.account("deliverer")

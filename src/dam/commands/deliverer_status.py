@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dam.commands.base import (
+from dam.cli.session import (
     account_option,
     address_option,
     emit,

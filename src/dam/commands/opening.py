@@ -17,7 +17,8 @@ from typing import Any
 import click
 
 from dam.catalog.payload import InlinePayload, Payload, open_payload, save_payload
-from dam.commands.base import (
+from dam.cli.sale_views import doable, match_id
+from dam.cli.session import (
     Session,
     asynchronous,
     connect,
@@ -27,7 +28,6 @@ from dam.commands.base import (
     note,
 )
 from dam.commands.buying import open_seed
-from dam.commands.sales import doable, match_id
 from dam.config.settings import Settings
 from dam.crypto.derivation import BuyerSeed
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent, Retryable

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from dam.commands.base import Session, note, receipt_text
+from dam.cli.session import Session, note, receipt_text
 from dam.errors import ContractReverted, Permanent
 from dam.ethereum.erc20 import Token, approval, funds
 from dam.ethereum.erc2612 import NoPermit, Permit, make_permit

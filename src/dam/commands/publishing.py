@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from dam import validation
-from dam.commands.base import (
+from dam.cli.session import (
     Session,
     account_option,
     agree,

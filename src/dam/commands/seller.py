@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from dam.commands.base import (
+from dam.cli.evidence import evidence_command
+from dam.cli.session import (
     ADDRESS,
     AMOUNT,
     account_option,
@@ -19,7 +20,6 @@ from dam.commands.base import (
     to_option,
     yes_option,
 )
-from dam.commands.evidence import evidence_command
 from dam.commands.publishing import close_item, close_store, publish, update
 from dam.commands.selling import concede, sales
 from dam.config.settings import Settings

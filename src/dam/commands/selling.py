@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from dam.commands.base import (
+from dam.cli.sale_views import close, doable, find_sale, sale_json, sale_tokens, state_text
+from dam.cli.session import (
     account_option,
     address_option,
     agree,
@@ -22,7 +23,6 @@ from dam.commands.base import (
     table,
     yes_option,
 )
-from dam.commands.sales import close, doable, find_sale, sale_json, sale_tokens, state_text
 from dam.config.settings import Settings
 from dam.errors import ConfigError, Malformed, Permanent
 from dam.market.log_history import History, read_history

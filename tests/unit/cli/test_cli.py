@@ -12,9 +12,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from dam.cli import explained, main
-from dam.commands import sales
-from dam.commands.base import agree, plain, table
+from dam.cli import sale_views
+from dam.cli.main import explained, main
+from dam.cli.session import agree, plain, table
 from dam.config.settings import key_paths
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Malformed, Permanent
@@ -41,10 +41,10 @@ def dam(*arguments: str) -> Result:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom click.testing import CliRunner\nfrom dam.cli import main\n"
+        "import sys\nfrom click.testing import CliRunner\nfrom dam.cli.main import main\n"
         "r = CliRunner().invoke(main, ['--help'])\n"
         "heavy = {'web3', 'ape', 'eth_account', 'aiohttp', 'nacl', 'rich', 'jsonschema', 'asyncio',"
-        " 'structlog', 'dam.commands.base'}\n"
+        " 'structlog', 'dam.cli.session'}\n"
         "print(r.exit_code, sorted(heavy & set(sys.modules)), r.output)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -176,14 +176,14 @@ def test_json_has_hex_for_bytes() -> None:
 
 def test_a_sale_is_named_by_its_beginning() -> None:
     one, two = CopyId(b"\xab" * 32), CopyId(b"\xab" * 31 + b"\x01")
-    assert sales.match_id("0x" + one.hex(), [one, two]) == one
-    assert sales.match_id("0xABABAB", [one]) == one
-    assert sales.match_id("0x123456", [one, two]) is None
+    assert sale_views.match_id("0x" + one.hex(), [one, two]) == one
+    assert sale_views.match_id("0xABABAB", [one]) == one
+    assert sale_views.match_id("0x123456", [one, two]) is None
     with pytest.raises(Permanent, match="2 sales begin"):
-        sales.match_id("0xababab", [one, two])
+        sale_views.match_id("0xababab", [one, two])
     for text in ("", "0x12345", "123456", "0x" + "g" * 6, "0x" + "1" * 65):
         with pytest.raises(Permanent, match="6 digits"):
-            sales.match_id(text, [one])
+            sale_views.match_id(text, [one])
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_refusals_of_the_contract_are_told_in_words() -> None:
 
 
 def test_every_refusal_of_the_contract_has_words() -> None:
-    from dam.commands.explain import _TEXTS
+    from dam.cli.errors import _TEXTS
     from dam.market.abi import market_abi
 
     errors = {entry.name: entry for entry in market_abi().errors.values()}

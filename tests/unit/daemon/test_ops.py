@@ -12,7 +12,7 @@ import click
 import pytest
 import yaml
 
-from dam.cli import main
+from dam.cli.main import main
 from dam.commands.deliverer_init import _ALIAS
 from dam.config.settings import _VARIABLES
 from dam.daemon.heartbeat import BLOCKED_SECONDS, UNHEALTHY_SECONDS

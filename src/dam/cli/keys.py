@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dam.commands.base import ask_hidden, emit, hexed, json_option, key_passphrase
+from dam.cli.session import ask_hidden, emit, hexed, json_option, key_passphrase
 from dam.config.settings import home_folder, key_paths
 from dam.errors import KeyFileError
 from dam.keystore import key_files as files

@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from dam.catalog.reader import Item
-from dam.commands.base import (
+from dam.cli.evidence import evidence_command
+from dam.cli.sale_views import find_sale, sale_json, sale_tokens
+from dam.cli.session import (
     Session,
     account_option,
     address_option,
@@ -26,8 +28,6 @@ from dam.commands.base import (
     role_address,
     yes_option,
 )
-from dam.commands.evidence import evidence_command
-from dam.commands.sales import find_sale, sale_json, sale_tokens
 from dam.config.settings import Settings
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from dam.commands.base import (
+from dam.cli.errors import explain
+from dam.cli.sale_views import close, find_sale
+from dam.cli.session import (
     ADDRESS,
     Session,
     account_option,
@@ -26,8 +28,6 @@ from dam.commands.base import (
     yes_option,
 )
 from dam.commands.deliverer_view import slash_text
-from dam.commands.explain import explain
-from dam.commands.sales import close, find_sale
 from dam.config.settings import Settings
 from dam.errors import ContractReverted, Permanent
 from dam.ethereum.erc20 import Token, balances, read_tokens

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from dam.commands.base import (
+from dam.cli.sale_views import find_sale, state_text
+from dam.cli.session import (
     account_option,
     agree,
     asynchronous,
@@ -20,7 +21,6 @@ from dam.commands.base import (
     receipt_text,
     yes_option,
 )
-from dam.commands.sales import find_sale, state_text
 from dam.config.settings import Settings
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import Permanent

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import click
 
-from dam.commands.base import (
+from dam.cli.session import (
     account_option,
     dry_run_address,
     dry_run_options,

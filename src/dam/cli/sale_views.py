@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dam.commands.base import Session, hexed
+from dam.cli.session import Session, hexed
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens, read_tokens

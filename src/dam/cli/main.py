@@ -74,7 +74,7 @@ def explained(error: DamError) -> str:
     from dam.errors import ContractReverted, RpcError
 
     if isinstance(error, ContractReverted):
-        from dam.commands.explain import explain
+        from dam.cli.errors import explain
 
         return explain(error)
     if isinstance(error, RpcError):
@@ -88,17 +88,17 @@ def explained(error: DamError) -> str:
 @click.group(
     cls=LazyGroup,
     lazy={
-        "init": ("dam.commands.init", "init", "Settings: node, market, IPFS, account (once)."),
-        "keys": ("dam.commands.keys", "keys", "Key files: make, rotate, back up, restore."),
+        "init": ("dam.cli.init", "init", "Settings: node, market, IPFS, account (once)."),
+        "keys": ("dam.cli.keys", "keys", "Key files: make, rotate, back up, restore."),
         "buyer": ("dam.commands.buyer", "buyer", "Browse, buy, open; confirm, refund, dispute."),
         "seller": ("dam.commands.seller", "seller", "Stake, publish a store, look after sales."),
         "deliverers": ("dam.commands.deliverer", "deliverers", "Who delivers, with what stake."),
         "deliverer": ("dam.commands.deliverer", "deliverer", "Stake, deliver, earn; exit."),
-        "watchdog": ("dam.commands.watchdog", "watchdog", "Stands in for a seller who sleeps."),
-        "arbiter": ("dam.commands.arbiter", "arbiter", "Cases to rule on, and rulings."),
-        "settle": ("dam.commands.money", "settle", "Settle a sale whose time is up (anyone)."),
-        "balance": ("dam.commands.money", "balance", "What an account has, here and there."),
-        "withdraw": ("dam.commands.money", "withdraw", "Take what the market owes an account."),
+        "watchdog": ("dam.cli.watchdog", "watchdog", "Stands in for a seller who sleeps."),
+        "arbiter": ("dam.cli.arbiter", "arbiter", "Cases to rule on, and rulings."),
+        "settle": ("dam.cli.money", "settle", "Settle a sale whose time is up (anyone)."),
+        "balance": ("dam.cli.money", "balance", "What an account has, here and there."),
+        "withdraw": ("dam.cli.money", "withdraw", "Take what the market owes an account."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

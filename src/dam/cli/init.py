@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dam.atomic_file import write_atomic
-from dam.commands.base import asynchronous, emit, json_option, note
+from dam.cli.session import asynchronous, emit, json_option, note
 from dam.config.settings import (
     check_ipfs,
     check_rpc_url,
