@@ -90,7 +90,11 @@ def explained(error: DamError) -> str:
     lazy={
         "init": ("dam.cli.init", "init", "Settings: node, market, IPFS, account (once)."),
         "keys": ("dam.cli.keys", "keys", "Key files: make, rotate, back up, restore."),
-        "buyer": ("dam.commands.buyer", "buyer", "Browse, buy, open; confirm, refund, dispute."),
+        "buyer": (
+            "dam.cli.buyer.commands",
+            "buyer",
+            "Browse, buy, open; confirm, refund, dispute.",
+        ),
         "seller": ("dam.commands.seller", "seller", "Stake, publish a store, look after sales."),
         "deliverers": ("dam.commands.deliverer", "deliverers", "Who delivers, with what stake."),
         "deliverer": ("dam.commands.deliverer", "deliverer", "Stake, deliver, earn; exit."),

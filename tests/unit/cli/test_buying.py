@@ -12,7 +12,7 @@ import pytest
 
 from dam.catalog.payload import InlinePayload
 from dam.catalog.reader import Item
-from dam.commands.buying import _check_undecided
+from dam.cli.buyer.buy import _check_undecided
 from dam.crypto import shamir
 from dam.crypto.derivation import BuyerSeed, new_seed
 from dam.crypto.hashing import keccak

@@ -11,7 +11,7 @@ from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from dam.commands.paying import Payment, arguments, look
+from dam.cli.buyer.pay import Payment, arguments, look
 from dam.crypto.hashing import escrow_of, keccak, sale_of
 from dam.errors import Malformed, Permanent, RpcError
 from dam.ethereum.erc20 import (

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from dam.catalog.payload import InlinePayload, Payload, open_payload, save_payload
+from dam.cli.buyer.buy import open_seed
 from dam.cli.sale_views import doable, match_id
 from dam.cli.session import (
     Session,
@@ -27,7 +28,6 @@ from dam.cli.session import (
     json_option,
     note,
 )
-from dam.commands.buying import open_seed
 from dam.config.settings import Settings
 from dam.crypto.derivation import BuyerSeed
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent, Retryable

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dam.catalog.reader import Item, Store
+from dam.cli.buyer.pay import Payment, allow, arguments, look
 from dam.cli.session import (
     ADDRESS,
     Session,
@@ -27,7 +28,6 @@ from dam.cli.session import (
     table,
     yes_option,
 )
-from dam.commands.paying import Payment, allow, arguments, look
 from dam.config.settings import Settings
 from dam.crypto.derivation import BuyerSeed
 from dam.crypto.hashing import catalogue_commitment

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from dam.cli.buyer.buy import ROLE, browse, buy, open_seed
+from dam.cli.buyer.open import open_good, restore_record, wait
 from dam.cli.evidence import evidence_command, evidence_options, publish_evidence, rate
 from dam.cli.sale_views import close, doable, find_sale, sale_json, sale_tokens, state_text
 from dam.cli.session import (
@@ -25,8 +27,6 @@ from dam.cli.session import (
     table,
     yes_option,
 )
-from dam.commands.buying import ROLE, browse, buy, open_seed
-from dam.commands.opening import open_good, restore_record, wait
 from dam.config.settings import Settings
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import ConfigError, KeyFileError, Permanent
