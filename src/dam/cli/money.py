@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from dam.cli.deliverer.view import slash_text
 from dam.cli.errors import explain
 from dam.cli.sale_views import close, find_sale
 from dam.cli.session import (
@@ -27,7 +28,6 @@ from dam.cli.session import (
     to_option,
     yes_option,
 )
-from dam.commands.deliverer_view import slash_text
 from dam.config.settings import Settings
 from dam.errors import ContractReverted, Permanent
 from dam.ethereum.erc20 import Token, balances, read_tokens

@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import click
 
+from dam.cli.deliverer.doctor import doctor_command
+from dam.cli.deliverer.recover import recover_command
+from dam.cli.deliverer.status import status_command
 from dam.cli.session import (
     account_option,
     dry_run_address,
@@ -13,9 +16,6 @@ from dam.cli.session import (
     once_option,
     prompt,
 )
-from dam.commands.deliverer_doctor import doctor_command
-from dam.commands.deliverer_recover import recover_command
-from dam.commands.deliverer_status import status_command
 from dam.config.settings import Settings
 from dam.types import Address
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dam.commands.deliverer_config import masked
-from dam.commands.deliverer_status import rows, snapshot_json
+from dam.cli.deliverer.config import masked
+from dam.cli.deliverer.status import rows, snapshot_json
 from dam.daemon import locks
 from dam.diagnostics.snapshot import Chain, Snapshot
 from dam.errors import ConfigError

@@ -12,8 +12,8 @@ import click
 import pytest
 import yaml
 
+from dam.cli.deliverer.init import _ALIAS
 from dam.cli.main import main
-from dam.commands.deliverer_init import _ALIAS
 from dam.config.settings import _VARIABLES
 from dam.daemon.heartbeat import BLOCKED_SECONDS, UNHEALTHY_SECONDS
 from dam.daemon.metrics import Funds, Metrics, StoreStats

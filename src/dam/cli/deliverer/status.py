@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dam.cli.deliverer.view import asks_text, deliverer_json, slash_text, state_text
 from dam.cli.session import (
     account_option,
     address_option,
@@ -20,7 +21,6 @@ from dam.cli.session import (
     plain,
     role_address,
 )
-from dam.commands.deliverer_view import asks_text, deliverer_json, slash_text, state_text
 from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.types import Address, Windows

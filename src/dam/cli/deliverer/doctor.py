@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dam.cli.deliverer.recover import binding_of
 from dam.cli.session import (
     account_option,
     address_option,
@@ -17,7 +18,6 @@ from dam.cli.session import (
     role_address,
     role_alias,
 )
-from dam.commands.deliverer_recover import binding_of
 from dam.config.settings import Settings, config_path, home_folder
 from dam.errors import ConfigError, DamError
 from dam.types import Address

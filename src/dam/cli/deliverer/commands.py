@@ -7,6 +7,18 @@ from typing import Any
 
 import click
 
+from dam.cli.deliverer.config import config_command
+from dam.cli.deliverer.doctor import doctor_command
+from dam.cli.deliverer.init import init_command
+from dam.cli.deliverer.recover import recover_command
+from dam.cli.deliverer.status import status_command
+from dam.cli.deliverer.view import (
+    asks_text,
+    deliverer_json,
+    slash_json,
+    slash_text,
+    state_text,
+)
 from dam.cli.session import (
     ADDRESS,
     AMOUNT,
@@ -30,18 +42,6 @@ from dam.cli.session import (
     table,
     to_option,
     yes_option,
-)
-from dam.commands.deliverer_config import config_command
-from dam.commands.deliverer_doctor import doctor_command
-from dam.commands.deliverer_init import init_command
-from dam.commands.deliverer_recover import recover_command
-from dam.commands.deliverer_status import status_command
-from dam.commands.deliverer_view import (
-    asks_text,
-    deliverer_json,
-    slash_json,
-    slash_text,
-    state_text,
 )
 from dam.config.settings import Settings
 from dam.errors import Permanent
