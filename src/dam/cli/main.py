@@ -95,7 +95,11 @@ def explained(error: DamError) -> str:
             "buyer",
             "Browse, buy, open; confirm, refund, dispute.",
         ),
-        "seller": ("dam.commands.seller", "seller", "Stake, publish a store, look after sales."),
+        "seller": (
+            "dam.cli.seller.commands",
+            "seller",
+            "Stake, publish a store, look after sales.",
+        ),
         "deliverers": (
             "dam.cli.deliverer.commands",
             "deliverers",

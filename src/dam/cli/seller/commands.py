@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from dam.cli.evidence import evidence_command
+from dam.cli.seller.publish import close_item, close_store, publish, update
+from dam.cli.seller.sales import concede, sales
 from dam.cli.session import (
     ADDRESS,
     AMOUNT,
@@ -20,8 +22,6 @@ from dam.cli.session import (
     to_option,
     yes_option,
 )
-from dam.commands.publishing import close_item, close_store, publish, update
-from dam.commands.selling import concede, sales
 from dam.config.settings import Settings
 from dam.types import ZERO_ADDRESS, Address
 from dam.units import format_amount
