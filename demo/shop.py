@@ -11,8 +11,9 @@ from typing import Any
 from dam.config.settings import Settings
 from dam.crypto.derivation import SellerSeed
 from dam.keystore import key_files
+from dam.market.deliverers import Deliverer
 from dam.roles.seller.goods import add_goods
-from dam.roles.seller.listings import Catalogue, Deliverer, Listing
+from dam.roles.seller.listings import Catalogue, Listing
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.types import ZERO_ADDRESS, Address, Wei
 from demo import trade

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from dam.catalog.reader import Store, read_store
 from dam.errors import DamError
+from dam.market.deliverers import Deliverer
 from dam.roles.seller.goods import add_goods
-from dam.roles.seller.listings import Deliverer, Listing
+from dam.roles.seller.listings import Listing
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.types import Address
 from demo.shop import ITEM

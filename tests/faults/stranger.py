@@ -25,8 +25,9 @@ from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.merkle import MerkleTree
 from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
+from dam.market.deliverers import Deliverer
 from dam.roles.seller.goods import add_goods
-from dam.roles.seller.listings import Catalogue, Deliverer, Listing
+from dam.roles.seller.listings import Catalogue, Listing
 from dam.roles.seller.store_builder import build_store
 from dam.types import ZERO_ADDRESS, Purchase, Terms, Wei
 from demo import byhand

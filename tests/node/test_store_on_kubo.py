@@ -16,8 +16,9 @@ from dam.errors import IpfsError
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keystore.key_files import KeyRing
+from dam.market.deliverers import Deliverer
 from dam.roles.seller.goods import add_goods
-from dam.roles.seller.listings import Catalogue, Deliverer, Listing
+from dam.roles.seller.listings import Catalogue, Listing
 from dam.roles.seller.store_builder import build_store, publish_store
 from dam.testing.nodes import KuboNode
 from dam.types import Wei

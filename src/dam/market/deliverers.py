@@ -1,4 +1,4 @@
-"""Who delivers, and whom a seller picks: by stake and record, weighted at random.
+"""Who delivers: registrations, stakes, records and posted terms.
 
 A stranger can register any X25519 key, another deliverer's too, so a key counts for its first
 registrant alone: parts sealed to it for somebody else would be opened by nobody who may deliver.
@@ -6,14 +6,12 @@ registrant alone: parts sealed to it for somebody else would be opened by nobody
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from dam.crypto.sealing import check_public_key
-from dam.errors import Malformed, Permanent
+from dam.errors import Malformed
 from dam.market.reputation import PostedTerms
-from dam.roles.seller.listings import Deliverer
 from dam.types import (
     Address,
     DelivererKeyRotated,
@@ -28,6 +26,14 @@ MAX_STAKE_UNITS = 20
 """Stake over so many times the minimum makes nobody likelier still: money buys no monopoly."""
 MAX_RECORD = 90
 """Nor do more deliveries than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deliverer:
+    """Who gets a part: the operator's address, and the X25519 key that it is sealed to."""
+
+    operator: Address
+    key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,73 +124,4 @@ def registrations(logs: Iterable[MarketLog]) -> dict[Address, Registration]:
                 key_since=log.at.block.number,
                 borrowed=owner != log.operator,
             )
-    return found
-
-
-def pick(
-    candidates: Sequence[Candidate],
-    count: int,
-    windows: Windows,
-    source: random.Random,
-    *,
-    fee: int,
-) -> list[Deliverer]:
-    """Picks different deliverers at random, each with its weight.
-
-    Args:
-        candidates: All that are known; those who may not deliver are passed over.
-        count: How many.
-        windows: The market's.
-        source: Of randomness; ``random.SystemRandom()`` unless a test says otherwise.
-        fee: What a part of the item earns, in wei; who posted that it asks more is passed over.
-
-    Raises:
-        Permanent: There are too few.
-    """
-    able = [c for c in candidates if not c.obstacle(windows)]
-    pool = [c for c in able if not c.asks(fee)]
-    if len(pool) < count:
-        raise Permanent(
-            f"{count} deliverers are needed, and {len(pool)} may deliver now (`dam deliverers` "
-            "lists them): wait for more, or sell with fewer `parts`"
-            + (
-                f"; {len(able) - len(pool)} more ask for a higher fee, or are closed to new items"
-                if len(able) > len(pool)
-                else ""
-            )
-        )
-    picked = []
-    for _ in range(count):
-        [one] = source.choices(pool, [c.weight(windows) for c in pool])
-        pool.remove(one)
-        picked.append(Deliverer(one.operator, one.registration.key))
-    # The order is the order of the indices, which should tell nothing of the weights.
-    source.shuffle(picked)
-    return picked
-
-
-def named(
-    candidates: Mapping[Address, Candidate],
-    operators: Sequence[Address],
-    windows: Windows,
-    *,
-    fee: int,
-) -> list[Deliverer]:
-    """The deliverers whom a seller named, with their keys in force.
-
-    Raises:
-        Permanent: One of them cannot deliver; the message says why.
-    """
-    faults, found = [], []
-    for operator in operators:
-        candidate = candidates.get(operator)
-        obstacle = "is not registered"
-        if candidate:
-            obstacle = candidate.obstacle(windows) or candidate.asks(fee)
-        if candidate is None or obstacle:
-            faults.append(f"{operator}: {obstacle}")
-        else:
-            found.append(Deliverer(operator, candidate.registration.key))
-    if faults:
-        raise Permanent("not all named deliverers can deliver: " + "; ".join(faults))
     return found

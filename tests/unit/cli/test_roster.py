@@ -10,7 +10,8 @@ import pytest
 
 from dam.crypto.sealing import LOW_ORDER_KEYS, new_secret_key, public_key
 from dam.errors import Permanent
-from dam.market.deliverers import Candidate, Registration, named, pick, registrations
+from dam.market.deliverers import Candidate, Registration, registrations
+from dam.roles.seller.deliverer_choice import named, pick
 from dam.types import DelivererKeyRotated, DelivererRegistered, Wei, Windows
 
 KEYS = [public_key(new_secret_key()) for _ in range(8)]

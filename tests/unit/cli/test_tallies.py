@@ -9,7 +9,7 @@ import pytest
 
 from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import Permanent
-from dam.market.deliverers import Candidate, Registration, named, pick
+from dam.market.deliverers import Candidate, Registration
 from dam.market.reputation import (
     PostedTerms,
     Rating,
@@ -22,6 +22,7 @@ from dam.market.reputation import (
     stars_of,
 )
 from dam.market.sale_history import SaleBook
+from dam.roles.seller.deliverer_choice import named, pick
 from dam.types import DisputeOpened, OtherLog, SaleClosed, Status, Wei, Windows
 
 

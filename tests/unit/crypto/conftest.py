@@ -14,9 +14,10 @@ from dam.catalog.reader import Item, Limits, Store
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import checksum
 from dam.keystore.key_files import KeyRing
+from dam.market.deliverers import Deliverer
 from dam.roles.deliverer import part_scan
 from dam.roles.seller.goods import Good, add_goods
-from dam.roles.seller.listings import Catalogue, Deliverer, Listing
+from dam.roles.seller.listings import Catalogue, Listing
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.testing.blocks import MemoryStore
 from dam.types import Address, Wei

@@ -21,9 +21,10 @@ from dam.crypto.hashing import checksum
 from dam.errors import IpfsError, Malformed, Permanent
 from dam.ipfs.blocks import BLOCK_BYTES
 from dam.ipfs.cid import Cid
+from dam.market.deliverers import Deliverer
 from dam.roles.seller import listings, store_builder
 from dam.roles.seller.goods import add_goods, assign_anew
-from dam.roles.seller.listings import Catalogue, Deliverer, Lot
+from dam.roles.seller.listings import Catalogue, Lot
 from dam.roles.seller.store_builder import build_store, publish_store
 from dam.types import ZERO_ADDRESS, Wei
 

@@ -27,10 +27,10 @@ from dam.keystore.key_files import KeyRing
 from dam.ledger.documents import Shelf
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.outbox import Outbox
+from dam.market.deliverers import Deliverer as KnownDeliverer
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.seller.goods import Good, add_goods
 from dam.roles.seller.listings import Catalogue, Listing
-from dam.roles.seller.listings import Deliverer as KnownDeliverer
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.roles.watchdog import Watchdog
 from dam.sending.sender import Sender, SendPolicy

@@ -12,7 +12,8 @@ from dam.catalog.payload import Payload
 from dam.crypto.derivation import Place, SellerSeed, new_generation
 from dam.errors import Malformed
 from dam.ipfs.blocks import BlockStore
-from dam.roles.seller.listings import Deliverer, Listing, Lot
+from dam.market.deliverers import Deliverer
+from dam.roles.seller.listings import Listing, Lot
 
 Good = bytes | Path
 """What is sold: the bytes themselves, or a file."""

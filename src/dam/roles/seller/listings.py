@@ -28,19 +28,12 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import check_public_key
 from dam.errors import Malformed, Permanent
 from dam.ipfs import dag_json
+from dam.market.deliverers import Deliverer
 from dam.types import MAX_PARTS, ZERO32, ZERO_ADDRESS, Address, PartLeaf, Terms, Wei
 
 _MAX_COPIES = 1_000_000
 _NOTHING = Wei(0)
 _AMOUNTS = ("price", "commission", "penalty", "bond", "supply")
-
-
-@dataclass(frozen=True, slots=True)
-class Deliverer:
-    """Who gets a part: the operator's address, and the X25519 key that it is sealed to."""
-
-    operator: Address
-    key: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import item_id
 from dam.errors import Permanent
 from dam.ipfs.blocks import BlockStore
-from dam.market.deliverers import Candidate, named, pick
+from dam.market.deliverers import Candidate, Deliverer
 from dam.market.sale_history import SaleBook
+from dam.roles.seller.deliverer_choice import named, pick
 from dam.roles.seller.goods import Good, add_goods, assign_anew
-from dam.roles.seller.listings import Catalogue, Deliverer, Listing, check_same_store
+from dam.roles.seller.listings import Catalogue, Listing, check_same_store
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.roles.seller.store_file import ItemDraft, StoreDraft
 from dam.types import Address, Deployment, Wei, Windows
