@@ -45,7 +45,8 @@ from eth_account import Account
 import dam
 from dam.config.settings import Settings
 from dam.crypto.hashing import checksum, keccak
-from dam.daemon.run import _reported, run_deliverer
+from dam.daemon.exit import report_exit
+from dam.daemon.run import run_deliverer
 from dam.daemon.service import Stop
 from dam.ethereum.rpc import JsonRpc
 from dam.keystore.ape_accounts import Signer, load_account
@@ -583,7 +584,7 @@ class Deliverer(_Runner):
     async def _run(self) -> None:
         log = get_logger("deliverer").bind(daemon=self._name)
         try:
-            with _reported(log) as result:
+            with report_exit(log) as result:
                 await run_deliverer(
                     Settings.load(self.env),
                     self.signer,

@@ -12,7 +12,8 @@ from eth_account import Account
 from dam.config.settings import Settings
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import open_fragment
-from dam.daemon.run import _reported, run_watchdog
+from dam.daemon.exit import report_exit
+from dam.daemon.run import run_watchdog
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
 from dam.log import get_logger
@@ -37,7 +38,7 @@ class Watcher(Deliverer):
         shop = self._ground.shop
         log = get_logger("watchdog").bind(daemon=self._name)
         try:
-            with _reported(log) as result:
+            with report_exit(log) as result:
                 await run_watchdog(
                     Settings.load(self.env),
                     self.signer,

@@ -11,20 +11,18 @@ import contextlib
 import faulthandler
 import os
 import resource
-import sqlite3
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 from dam.config.settings import Settings
 from dam.crypto.derivation import SellerSeed
 from dam.daemon.base import Checkpoint, Foundation
 from dam.daemon.document_sync import StoreKeeper, StorePolicy
+from dam.daemon.exit import end_process, report_exit
 from dam.daemon.metrics import CountedStore
 from dam.daemon.monitoring import Supervision
 from dam.daemon.service import Stop
-from dam.errors import ConfigError, DamError, KeyFileError, LedgerUnusableError
+from dam.errors import ConfigError
 from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import load_account
 from dam.keystore.key_files import KeyRing, find_passphrase, load_ring, load_seed
@@ -62,7 +60,7 @@ def deliverer_main(
         dry_run: Whose daemon to play without signing or sending anything; None: no play.
     """
     log = get_logger("deliverer")
-    with _reported(log) as result:
+    with report_exit(log) as result:
         beside = _supervision(settings, "deliverer", log)
         signer = dry_run or _account(settings, "deliverer", prompt)
         passphrase = find_passphrase(os.environ, prompt)
@@ -85,7 +83,7 @@ def watchdog_main(
 ) -> int:
     """Opens the seller's seed and folder and runs the watchdog; see `deliverer`."""
     log = get_logger("watchdog")
-    with _reported(log) as result:
+    with report_exit(log) as result:
         beside = _supervision(settings, "watchdog", log)
         signer = dry_run or _account(settings, "watchdog", prompt)
         passphrase = find_passphrase(os.environ, prompt)
@@ -220,14 +218,7 @@ def _supervision(settings: Settings, role: str, log: Log) -> Supervision:
     faulthandler.enable(all_threads=True)
     with contextlib.suppress(OSError, ValueError):  # a sandbox may have set it, and forbid the call
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return Supervision(settings, role, log, environ=os.environ, end=_end)
-
-
-def _end() -> None:
-    """Ends a process whose event loop may never turn again; what is saved is safe."""
-    faulthandler.dump_traceback(all_threads=True)
-    sys.stderr.flush()
-    os._exit(1)
+    return Supervision(settings, role, log, environ=os.environ, end=end_process)
 
 
 def _account(settings: Settings, role: str, prompt: Prompt | None) -> Signer:
@@ -237,42 +228,3 @@ def _account(settings: Settings, role: str, prompt: Prompt | None) -> Signer:
             f"no account is set for the {role}: set DAM_ACCOUNT, or [accounts] in config.toml"
         )
     return load_account(alias, environ=os.environ, prompt=prompt)
-
-
-@dataclass
-class _Result:
-    code: int = 0
-
-
-@contextlib.contextmanager
-def _reported(log: Log) -> Iterator[_Result]:
-    """Turns how a daemon ended into its exit code, and says why in one line."""
-    result = _Result()
-    try:
-        yield result
-    except (ConfigError, KeyFileError, LedgerUnusableError) as error:
-        log.critical("cannot_run", reason=str(error))
-        result.code = 2
-    except (DamError, sqlite3.DatabaseError, OSError) as error:
-        log.critical("stopped_by_fault", reason=str(error), kind=type(error).__name__)
-        result.code = 1
-    except MemoryError:
-        log.critical(
-            "stopped_by_fault",
-            reason="out of memory",
-            kind="MemoryError",
-            next_step="give it more (MemoryMax), or look in the log which store or range it read",
-        )
-        result.code = 1
-    except Exception as error:
-        log.critical(
-            "stopped_by_fault",
-            reason=str(error),
-            kind=type(error).__name__,
-            next_step="report it with the trace; a new start goes on from what is saved",
-            exc_info=True,
-        )
-        result.code = 1
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        log.warning("stopped_at_once")
-        result.code = 1

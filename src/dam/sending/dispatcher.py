@@ -9,8 +9,8 @@ from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
 from dam.ledger.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
 from dam.sending import batching, profitability
 from dam.sending.account import MANY, Submitter, about
+from dam.sending.encode_jobs import encode_job, encode_jobs
 from dam.sending.fee_policy import Price, offer
-from dam.sending.transactions import encode_job, encode_jobs
 
 _WAIT = {"NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "": 5}
 """Reverts that the next blocks may cure: after how many blocks to look again."""

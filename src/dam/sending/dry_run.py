@@ -9,7 +9,8 @@ from __future__ import annotations
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Job, Outbox, blocks_until
 from dam.log import Log
-from dam.sending.transactions import Calls, Node, encode_job, simulate
+from dam.sending.encode_jobs import encode_job
+from dam.sending.transactions import Calls, Node, simulate
 from dam.types import Address, BlockRef
 
 _TOLD = "told"

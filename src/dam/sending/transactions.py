@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dam.crypto.hashing import escrow_of, keccak, sale_of
+from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, RpcError
 from dam.ethereum import node_errors
 from dam.ethereum.rpc import RpcRejectedError, quantity
-from dam.ledger.ledger import Ledger
-from dam.ledger.outbox import Job
 from dam.market.client import revert_of
 from dam.types import Address
 
@@ -163,27 +161,6 @@ async def broadcast(rpc: Node, raw: bytes) -> bool:
             raise
         return False
     return True
-
-
-def encode_job(calls: Calls, ledger: Ledger, job: Job) -> bytes:
-    """Calldata that does one job alone."""
-    if job.kind == "deliver":
-        return calls.encode("deliverFragment", job.body)
-    return encode_jobs(calls, ledger, [job])
-
-
-def encode_jobs(calls: Calls, ledger: Ledger, jobs: Sequence[Job]) -> bytes:
-    """Calldata that does jobs of one kind together (a settlement only alone)."""
-    kind = jobs[0].kind
-    if kind == "settle":
-        purchase = ledger.sale(jobs[0].purchase).purchase
-        return calls.encode("settle", purchase.copy_id, sale_of(purchase), escrow_of(purchase))
-    bodies = [job.body for job in jobs]
-    if kind == "supply":
-        return calls.encode("supplyFragments", bodies)
-    if len(jobs) == 1:
-        return calls.encode("deliverFragment", bodies[0])
-    return calls.encode("deliverFragments", bodies)
 
 
 async def transact(
