@@ -37,8 +37,8 @@ schedules: setup  ## two hundred random schedules of faults (DAM_SCHEDULES=, eac
 	@$(ENV) DAM_SCHEDULES=$${DAM_SCHEDULES:-200} python -m pytest -p no:ape_test \
 	  tests/faults/test_schedules.py
 
-lint: setup  ## ruff, formatting, types
-	@$(ENV) ruff check . && ruff format --check . && mypy && forge fmt --check $(SOLIDITY)
+lint: setup  ## ruff, formatting, types, layers
+	@$(ENV) ruff check . && ruff format --check . && mypy && lint-imports --no-cache && forge fmt --check $(SOLIDITY)
 
 format: setup  ## format everything in place
 	@$(ENV) ruff check --fix --exit-zero . && ruff format . && forge fmt $(SOLIDITY)
