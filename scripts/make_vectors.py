@@ -4,7 +4,7 @@ Usage: python scripts/make_vectors.py [path]
 
 Nothing in it is random: what the product draws at random (nonces, ephemeral keys, stream headers)
 is derived here from labels and stands in the vectors as input. Running it again gives the same
-bytes; tests/unit/crypto/test_vectors.py checks that, and computes each value by other means.
+bytes; tests/unit/test_vectors.py checks that, and computes each value by other means.
 """
 
 from __future__ import annotations

@@ -292,8 +292,8 @@ def test_the_protocol_has_the_numbers_of_the_code() -> None:
 
 
 def test_the_derivations_are_those_of_the_code() -> None:
-    """The personalisation strings of seeds.py, all of them."""
-    code = (SOURCE / "seeds.py").read_text("utf-8")
+    """The personalisation strings of crypto/derivation.py, all of them."""
+    code = (SOURCE / "crypto" / "derivation.py").read_text("utf-8")
     strings = set(re.findall(r'b"(dam\.[a-z-]+)"', code))
     assert len(strings) == 5
     told = {row[2].strip("`") for row in table_after(text_of("docs/protocol.md"), "### 3.5")}

@@ -187,7 +187,8 @@ def test_keccak_without_the_extension() -> None:
     """Where it is not built, pycryptodome gives the same."""
     code = (
         "import sys; sys.modules['sha3'] = None\n"
-        "from dam.crypto import hashing; print(hashing.keccak(b'dam').hex(), hashing.checksum(b'd' * 20))"
+        "from dam.crypto import hashing\n"
+        "print(hashing.keccak(b'dam').hex(), hashing.checksum(b'd' * 20))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [hashing.keccak(b"dam").hex(), hashing.checksum(b"d" * 20)]

@@ -23,8 +23,7 @@ from dam.ipfs.cid import Cid
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import SendStats
 from dam.testing.blocks import MemoryStore
-
-from .conftest import World
+from tests.unit.helpers.world import World
 
 ETHER = 10**18
 

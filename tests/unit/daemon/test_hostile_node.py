@@ -11,9 +11,7 @@ from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, _seconds
 from dam.market.abi import market_abi
 from dam.roles.seller.store_builder import BuiltStore
 from dam.types import FALLBACK_BLOCKS
-
-from .conftest import SELLER, WatchdogDaemon, World
-from .test_deliverer import assert_delivered_once
+from tests.unit.helpers.world import SELLER, WatchdogDaemon, World, assert_delivered_once
 
 
 class Liar:

@@ -18,9 +18,8 @@ from dam.ledger.documents import TOLD, PartRefusal, Scan
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.blocks import MemoryStore
 from dam.types import Address, LogRef, StoreVersion
-
-from .conftest import SELLER, THIEF, Daemon, Shop, World, address
-from .test_stores import keeper_of, running, until
+from tests.unit.helpers.document_sync import keeper_of, running, until
+from tests.unit.helpers.world import SELLER, THIEF, Daemon, Shop, World, address
 
 
 class Gated(MemoryStore):

@@ -22,8 +22,7 @@ from dam.ledger.ledger import Binding, Ledger
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.dry_run import DrySender
 from dam.types import CopyId, FragmentDelivered
-
-from .conftest import Daemon, World
+from tests.unit.helpers.world import Daemon, World
 
 
 def logger(daemon: Daemon) -> Any:

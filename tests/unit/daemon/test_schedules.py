@@ -16,9 +16,15 @@ from dam.errors import RpcError
 from dam.ethereum.rpc import RpcTimeoutError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.types import CopyId, Purchase
-
-from .conftest import BUYER, OTHER_BUYER, Daemon, Killed, World
-from .test_deliverer import PLACES, assert_delivered_once
+from tests.unit.helpers.world import (
+    BUYER,
+    OTHER_BUYER,
+    PLACES,
+    Daemon,
+    Killed,
+    World,
+    assert_delivered_once,
+)
 
 SCHEDULES = int(os.environ.get("DAM_SCHEDULES", "8"))
 STEPS = 70

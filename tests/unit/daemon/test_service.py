@@ -23,8 +23,7 @@ from dam.ledger.status import read_status
 from dam.log import configure_logging, get_logger
 from dam.roles.seller.store_builder import BuiltStore
 from dam.types import BlockRef
-
-from .conftest import BUYER, SELLER, World
+from tests.unit.helpers.world import BUYER, SELLER, World
 
 BINDING = Binding(31337, SELLER, BUYER, "deliverer")
 

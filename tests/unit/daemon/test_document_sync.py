@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dam.catalog.reader import Store
-from dam.daemon.document_sync import StoreKeeper, StorePolicy
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable
 from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize
 from dam.ipfs.cid import Cid
 from dam.ledger.documents import Scan
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.blocks import MemoryStore
-
-from .conftest import THIEF, Daemon, Shop, World, address
-from .test_deliverer import assert_delivered_once
+from tests.unit.helpers.document_sync import keeper_of, running, until
+from tests.unit.helpers.world import THIEF, Shop, World, address, assert_delivered_once
 
 
 class SlowStore(MemoryStore):
@@ -37,29 +33,6 @@ class SlowStore(MemoryStore):
         if cid in self.hanging:
             await asyncio.sleep(3600)
         return await super().get(cid, max_bytes=max_bytes, deadline=deadline)
-
-
-def keeper_of(daemon: Daemon, **policy: Any) -> StoreKeeper:
-    keeper = daemon.keeper
-    keeper._policy = replace(StorePolicy(), **policy)
-    return keeper
-
-
-async def until(check: Callable[[], bool], seconds: float = 5.0) -> None:
-    for _ in range(int(seconds / 0.01)):
-        if check():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never happened")
-
-
-async def running(keeper: StoreKeeper, act: Callable[[], Awaitable[None]]) -> None:
-    task = asyncio.create_task(keeper.run())
-    try:
-        await act()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_slow_stores_hold_up_nobody(world: World) -> None:

@@ -6,19 +6,16 @@ Everything but the chain is real: store documents, sealing, SQLite files, signed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 import structlog
 from eth_account import Account
 
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import keccak
-from dam.crypto.sealing import new_secret_key, public_key
+from dam.crypto.sealing import new_secret_key, open_fragment, public_key
 from dam.daemon.chain_reader import Reader
 from dam.daemon.document_sync import StoreKeeper
 from dam.daemon.service import Service
@@ -132,7 +129,7 @@ class Daemon:
         self.path = path
         self.ring = KeyRing.generate()
         self.checkpoints = Checkpoints()
-        # Its items earn less than their gas: see test_profit.py.
+        # Its items earn less than their gas: see sending/test_batching.py.
         self.policy = SendPolicy(confirmations=world.confirmations, unprofitable="send")
         self.min_fee = 0
         self.logs: list[dict[str, Any]] = []
@@ -298,47 +295,19 @@ class World:
                 await daemon.tick()
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    for daemon in made.deliverers:
-        with suppress(Exception):
-            daemon.ledger.close()
+PLACES = [f"F{i}" for i in range(1, 9)]
 
 
-@pytest.fixture
-async def built(world: World) -> BuiltStore:
-    """The shop's store on the chain, with one shared item and one of stock."""
-    await world.shop.add("coupon")
-    codes = [b"code one", b"code two", b"code three"]
-    await world.shop.add("code", *codes, stock=True, supply=0)
-    store = await world.shop.publish()
-    world.chain.mine(3)
-    return store
-
-
-@pytest.fixture
-async def dear(world: World) -> BuiltStore:
-    """Parts that earn what 50,000 gas cost at two gwei ("dear"), a thousand times as much
-    ("dearer") or next to nothing ("cheap"), for deliverers that skip what does not pay."""
-    await world.shop.add("dear", price=10**18, commission=Wei(3 * DEAR_FEE))
-    await world.shop.add("dearer", price=10**18, commission=Wei(3000 * DEAR_FEE))
-    await world.shop.add("cheap")
-    built = await world.shop.publish()
-    world.chain.mine(3)
-    for daemon in world.deliverers:
-        daemon.policy = SendPolicy(confirmations=2)
-        daemon.restart()
-    return built
-
-
-@pytest.fixture
-def watchdog(world: World) -> Iterator[WatchdogDaemon]:
-    made = WatchdogDaemon(world, world.shop, "operator", world.folder / "watchdog.sqlite")
-    world.chain.operators[SELLER] = made.address
-    yield made
-    made.ledger.close()
-
-
-Make = Callable[..., Daemon]
+def assert_delivered_once(world: World, *sold: bytes, by: list[Daemon] | None = None) -> None:
+    """Each daemon's part is there once, and opens; no nonce was skipped, nothing reverted."""
+    daemons = by or world.deliverers
+    for copy_id in sold:
+        logs = world.chain.delivered(copy_id)  # type: ignore[arg-type]
+        assert sorted(log.by for log in logs) == sorted(d.address for d in daemons)
+        for log in logs:
+            share = open_fragment(log.fragment, world.secrets[log.copy_id][log.index])
+            assert keccak(share) == log.commitment
+    for daemon in daemons:
+        mined = world.chain.mined(daemon.address)
+        assert [nonce for nonce, _ in mined] == list(range(len(mined)))
+        assert all(status == 1 for _, status in mined)

@@ -7,22 +7,12 @@ from typing import Any
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcRejectedError
-from dam.market.abi import market_abi
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI
 from dam.types import FALLBACK_BLOCKS, CopyId
-
-from .conftest import Daemon, World
-from .test_deliverer import assert_delivered_once
-from .test_sender import all_transactions, no_transactions, sent_one
-
-MANY = market_abi().functions["deliverFragments"].id
-
-
-def parts_of(data: bytes) -> int:
-    """Parts in a transaction's calldata."""
-    return int.from_bytes(data[36:68], "big") if data[:4] == MANY else 1
+from tests.unit.helpers.transactions import all_transactions, no_transactions, parts_of, sent_one
+from tests.unit.helpers.world import Daemon, World, assert_delivered_once
 
 
 def batches(world: World) -> list[int]:

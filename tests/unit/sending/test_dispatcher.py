@@ -11,11 +11,8 @@ from dam.ethereum.rpc import RpcRejectedError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.memory import GWEI, MemoryChain
 from dam.types import FALLBACK_BLOCKS
-
-from .conftest import WatchdogDaemon, World
-from .test_deliverer import assert_delivered_once
-from .test_sender import all_transactions, no_transactions
-from .test_sending import parts_of
+from tests.unit.helpers.transactions import all_transactions, no_transactions, parts_of
+from tests.unit.helpers.world import WatchdogDaemon, World, assert_delivered_once
 
 
 def revert_when_mined(chain: MemoryChain) -> None:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from dam.crypto.hashing import checksum, copy_id, keccak
 from dam.types import (
     ZERO_ADDRESS,
     Address,
     BlockRef,
-    Deployment,
     FragmentDelivered,
     LogRef,
     Purchase,
     Terms,
     Wei,
-    Windows,
 )
 
 Deliver = Callable[..., FragmentDelivered]
@@ -28,16 +24,6 @@ def person(number: int) -> Address:
 
 
 SELLER, BUYER, ARBITER = person(0xA1), person(0xB1), person(0xC1)
-
-
-@pytest.fixture
-def windows() -> Windows:
-    return Windows(300, 200, 150, 800, Wei(10**16), Wei(10**16), 100, 100)
-
-
-@pytest.fixture
-def deployment(windows: Windows) -> Deployment:
-    return Deployment(31337, person(0xDA), 1, keccak(b"code"), windows, ZERO_ADDRESS)
 
 
 def at(block: int, index: int = 0) -> LogRef:
@@ -92,11 +78,6 @@ def delivery(
         "at": at(block, index + 1),
     }
     return FragmentDelivered(**(values | changes))  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def make() -> type[Make]:
-    return Make
 
 
 class Make:

@@ -16,25 +16,15 @@ from dam.ipfs.cid import Cid
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
 from dam.types import DelivererKeyRotated, DelivererRegistered, Wei
-
-from .conftest import OTHER_BUYER, THIEF, Daemon, Shop, World
-
-PLACES = [f"F{i}" for i in range(1, 9)]
-
-
-def assert_delivered_once(world: World, *sold: bytes, by: list[Daemon] | None = None) -> None:
-    """Each daemon's part is there once, and opens; no nonce was skipped, nothing reverted."""
-    daemons = by or world.deliverers
-    for copy_id in sold:
-        logs = world.chain.delivered(copy_id)  # type: ignore[arg-type]
-        assert sorted(log.by for log in logs) == sorted(d.address for d in daemons)
-        for log in logs:
-            share = open_fragment(log.fragment, world.secrets[log.copy_id][log.index])
-            assert keccak(share) == log.commitment
-    for daemon in daemons:
-        mined = world.chain.mined(daemon.address)
-        assert [nonce for nonce, _ in mined] == list(range(len(mined)))
-        assert all(status == 1 for _, status in mined)
+from tests.unit.helpers.world import (
+    OTHER_BUYER,
+    PLACES,
+    THIEF,
+    Daemon,
+    Shop,
+    World,
+    assert_delivered_once,
+)
 
 
 async def test_delivers_shared_and_stock_items(world: World, built: BuiltStore) -> None:

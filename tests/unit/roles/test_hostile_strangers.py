@@ -8,8 +8,7 @@ from dataclasses import replace
 from dam.crypto.hashing import copy_id
 from dam.market.log_rows import unsigned
 from dam.types import FragmentDelivered, LogRef, MarketLog, Purchase
-
-from .conftest import BUYER, SELLER, Shop, WatchdogDaemon, World
+from tests.unit.helpers.world import BUYER, SELLER, Shop, WatchdogDaemon, World
 
 MOST = 2**64 - 1
 

@@ -8,39 +8,21 @@ import pytest
 
 from dam.errors import ContractReverted
 from dam.ethereum.rpc import RpcRejectedError, RpcTimeoutError
-from dam.ledger.outbox import Attempt
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI
-
-from .conftest import OTHER_BUYER, Daemon, World
-from .test_deliverer import assert_delivered_once
-
-
-def no_transactions(_: Any) -> bool:
-    return False
-
-
-def all_transactions(_: Any) -> bool:
-    return True
-
-
-def no_receipt(text: str) -> Any:
-    return None
+from tests.unit.helpers.transactions import (
+    all_transactions,
+    no_receipt,
+    no_transactions,
+    refuse,
+    sent_one,
+)
+from tests.unit.helpers.world import OTHER_BUYER, World, assert_delivered_once
 
 
 def always_reverts(sender: Any, to: Any, data: bytes, block: int) -> Any:
     raise ContractReverted("DeliveryClosed")
-
-
-async def sent_one(world: World, built: BuiltStore) -> tuple[Daemon, Attempt, bytes]:
-    """A deliverer with one transaction in the pool, which no block takes."""
-    world.chain.accepts = no_transactions
-    sold = world.buy(built, "coupon")
-    await world.ticks(world.daemon, blocks=3)
-    [slot] = world.daemon.outbox.live()
-    assert list(world.chain.pool) == [slot.last.hash]
-    return world.daemon, slot.last, sold
 
 
 async def test_reprices_a_stuck_transaction(world: World, built: BuiltStore) -> None:
@@ -85,10 +67,6 @@ async def test_a_first_price_that_no_node_takes_is_raised(world: World, built: B
     world.chain.accepts = all_transactions
     await world.ticks(daemon, blocks=8)
     assert_delivered_once(world, sold, by=[daemon])
-
-
-def refuse(_: str) -> str:
-    raise RpcRejectedError("eth_sendRawTransaction", -32000, "max fee per gas less than base fee")
 
 
 async def test_never_pays_more_than_the_cap(world: World, built: BuiltStore) -> None:

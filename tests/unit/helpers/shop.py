@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import settings
 
 from dam.catalog import reader
@@ -113,14 +112,3 @@ class Shop:
     ) -> Store:
         place = {"chain_id": CHAIN, "market": MARKET, "seller": self.address, **other}
         return await reader.read_store(self.blocks, digest, root=root, limits=limits, **place)
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path / "catalogue")
-
-
-@pytest.fixture
-def thief(tmp_path: Path, shop: Shop) -> Shop:
-    """Another seller, on the same block store, who knows the same deliverers."""
-    return Shop(tmp_path / "thief", THIEF, shop.blocks, daemons=shop.daemons)

@@ -28,7 +28,7 @@ from dam.keystore.key_files import KeyPair, KeyRing
 from dam.roles.deliverer import part_scan
 from dam.testing.blocks import MemoryStore
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "tests" / "vectors" / "vectors.json"
 VECTORS: dict[str, Any] = json.loads(FILE.read_bytes())
 PRIME = 2**256 - 189

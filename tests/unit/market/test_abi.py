@@ -19,7 +19,7 @@ from dam.market.abi import (
 )
 from dam.types import Address, Delivery, Escrow, Sale, Terms, Wei
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 bytes32 = st.binary(min_size=32, max_size=32)
 address = st.binary(min_size=20, max_size=20).map(checksum)
 uint8, uint64, uint128 = (st.integers(0, 2**bits - 1) for bits in (8, 64, 128))

@@ -13,8 +13,7 @@ from dam.ledger.ledger import KEPT_BLOCKS, DeepReorganisation
 from dam.market.client import BlockUnknownError, LogPage
 from dam.roles.seller.store_builder import BuiltStore
 from dam.types import BlockRef, Purchase
-
-from .conftest import BUYER, OTHER_BUYER, Daemon, World
+from tests.unit.helpers.world import BUYER, OTHER_BUYER, Daemon, World
 
 
 async def read(daemon: Daemon) -> None:

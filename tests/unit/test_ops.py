@@ -22,10 +22,9 @@ from dam.ethereum.node_pool import Endpoints
 from dam.log import NEXT_STEP
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import SendStats
+from tests.unit.helpers.world import World
 
-from .conftest import World
-
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 OPS = ROOT / "ops"
 UNITS = ("deliverer", "watchdog")
 

@@ -12,10 +12,8 @@ from dam.errors import LedgerError
 from dam.ledger import migrations, recovery
 from dam.ledger.ledger import Binding, Ledger
 from dam.roles.seller.store_builder import BuiltStore
-
-from .conftest import OTHER_BUYER, Daemon, World
-from .test_deliverer import assert_delivered_once
-from .test_ledger import make_old
+from tests.unit.helpers.old_ledger import make_old
+from tests.unit.helpers.world import OTHER_BUYER, Daemon, World, assert_delivered_once
 
 
 def spoil(path: Path, *, first: int, last: int | None = None) -> None:

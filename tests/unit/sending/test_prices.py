@@ -13,10 +13,8 @@ from dam.sending.fee_policy import Price, offer
 from dam.sending.profitability import gas_of
 from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI
-
-from .conftest import DEAR_FEE, Daemon, World
-from .test_deliverer import assert_delivered_once
-from .test_sender import all_transactions, no_transactions, refuse, sent_one
+from tests.unit.helpers.transactions import all_transactions, no_transactions, refuse, sent_one
+from tests.unit.helpers.world import DEAR_FEE, Daemon, World, assert_delivered_once
 
 
 def policy_of(daemon: Daemon, **changes: Any) -> None:

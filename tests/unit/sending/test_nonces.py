@@ -14,10 +14,8 @@ from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.transactions import Fees
 from dam.testing.memory import MemoryChain
 from dam.types import FALLBACK_BLOCKS
-
-from .conftest import Daemon, Killed, World
-from .test_deliverer import assert_delivered_once
-from .test_sender import all_transactions, no_receipt, no_transactions, sent_one
+from tests.unit.helpers.transactions import all_transactions, no_receipt, no_transactions, sent_one
+from tests.unit.helpers.world import Daemon, Killed, World, assert_delivered_once
 
 
 def move_to(daemon: Daemon, first: Attempt, nonce: int) -> None:

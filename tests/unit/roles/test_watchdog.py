@@ -10,8 +10,7 @@ from dam.crypto.sealing import open_fragment
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
 from dam.types import CopyId, DisputeOpened, FragmentDelivered, Status
-
-from .conftest import BUYER, SELLER, THIEF, Shop, WatchdogDaemon, World
+from tests.unit.helpers.world import BUYER, SELLER, THIEF, Shop, WatchdogDaemon, World
 
 
 async def deliverers_only(world: World, count: int, blocks: int = 6) -> None:
