@@ -32,7 +32,7 @@ from _ground import Town
 
 from dam.crypto.hashing import keccak
 from dam.daemon.service import Stop
-from dam.ethereum.rpc import RpcRejectedError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.log import configure_logging
 
 SKETCH = 742

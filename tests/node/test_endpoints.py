@@ -12,14 +12,14 @@ import pytest
 import structlog
 
 from dam.errors import ConfigError, RpcError
-from dam.ethereum.node_pool import DisagreementError, Endpoints
-from dam.ethereum.rpc import (
+from dam.ethereum.node_errors import (
     RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,
     RpcTimeoutError,
     RpcUnavailableError,
 )
+from dam.ethereum.node_pool import DisagreementError, Endpoints
 from dam.testing.nodes import AnvilNode
 
 from .conftest import Server, http

@@ -24,7 +24,8 @@ from dam.crypto.hashing import (
 )
 from dam.crypto.merkle import MerkleTree
 from dam.errors import ConfigError, ContractReverted, RpcError
-from dam.ethereum.rpc import JsonRpc, RpcBadReplyError, RpcRangeError
+from dam.ethereum.node_errors import RpcBadReplyError, RpcRangeError
+from dam.ethereum.rpc import JsonRpc
 from dam.market.abi import encode, market_abi
 from dam.market.client import BlockUnknownError, Market
 from dam.testing.market import deploy_market, transact

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from dam.errors import ConfigError, RpcError
-from dam.ethereum.rpc import (
-    JsonRpc,
+from dam.ethereum.node_errors import (
     RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,
@@ -19,6 +18,7 @@ from dam.ethereum.rpc import (
     RpcTooLargeError,
     RpcUnavailableError,
 )
+from dam.ethereum.rpc import JsonRpc
 
 
 def http(status: str, body: bytes, *headers: str) -> bytes:

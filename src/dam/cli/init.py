@@ -19,9 +19,10 @@ from dam.config.settings import (
     key_paths,
 )
 from dam.errors import ConfigError, IpfsError, Permanent
-from dam.ethereum.rpc import JsonRpc, quantity
+from dam.ethereum.node import chain_id_of
 from dam.ipfs.open import open_store
 from dam.market.client import Market
+from dam.market.connect import open_node
 from dam.market.deployment import load_deployment, record_path, save_deployment
 from dam.types import Deployment
 
@@ -128,8 +129,8 @@ async def check_market(rpc_url: str, deployment: Path | None) -> Deployment:
     Raises:
         ConfigError: There is no record, or the node is of another chain, or has other code.
     """
-    async with JsonRpc(rpc_url) as rpc:
-        chain_id = quantity(await rpc.call("eth_chainId"), "eth_chainId")
+    async with open_node(rpc_url) as rpc:
+        chain_id = await chain_id_of(rpc)
         record = load_deployment(deployment or _find_record(chain_id))
         if record.chain_id != chain_id:
             raise ConfigError(

@@ -78,7 +78,7 @@ def explained(error: DamError) -> str:
 
         return explain(error)
     if isinstance(error, RpcError):
-        from dam.ethereum.rpc import RpcTimeoutError, RpcUnavailableError
+        from dam.ethereum.node_errors import RpcTimeoutError, RpcUnavailableError
 
         if isinstance(error, (RpcTimeoutError, RpcUnavailableError)):
             return f"{error}: is this the right node (setting rpc, DAM_RPC_URL), and does it run?"

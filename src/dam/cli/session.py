@@ -18,11 +18,13 @@ import click
 from dam.config.settings import Settings
 from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
-from dam.ethereum.rpc import JsonRpc, RpcRejectedError, quantity
+from dam.ethereum.node import Node, balance_of
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keystore.key_files import find_passphrase
 from dam.market.client import Market
+from dam.market.connect import open_node
 from dam.sending.transactions import Receipt, transact
 from dam.types import Address
 from dam.units import format_about, format_amount, parse_amount
@@ -281,7 +283,7 @@ class Session:
     """A node that has our market, and the block store."""
 
     settings: Settings
-    rpc: JsonRpc
+    rpc: Node
     market: Market
     blocks: BlockStore
 
@@ -320,8 +322,7 @@ class Session:
 
     async def balance(self, account: Address) -> int:
         """Coins of an account, in wei."""
-        answer = await self.rpc.call("eth_getBalance", account, "latest")
-        return quantity(answer, "eth_getBalance")
+        return await balance_of(self.rpc, account)
 
 
 @contextlib.asynccontextmanager
@@ -329,7 +330,7 @@ async def connect(settings: Settings | None = None) -> AsyncIterator[Session]:
     """Opens a session, once node and market are what the settings say."""
     settings = settings or Settings.load()
     blocks = open_store(settings.ipfs)
-    async with JsonRpc(settings.rpc_url) as rpc:
+    async with open_node(settings.rpc_url) as rpc:
         try:
             market = Market(rpc, settings.deployment)
             await market.check_deployment()

@@ -15,12 +15,12 @@ from dam.daemon.chain_reader import Reader
 from dam.daemon.monitoring import Supervision
 from dam.daemon.service import Sending, Service, Stop
 from dam.errors import LedgerUnusableError, Retryable
-from dam.ethereum.node_pool import Endpoints
-from dam.ethereum.rpc import quantity
+from dam.ethereum.node import balance_of
 from dam.ledger import recovery
 from dam.ledger.ledger import Binding, Ledger
 from dam.log import Log, with_alerts
 from dam.market.client import Market
+from dam.market.connect import open_nodes
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
 from dam.sending.dry_run import DrySender
@@ -79,7 +79,7 @@ class Foundation:
         path = settings.ledger(f"{self._role}-dry-run" if self.dry else self._role)
         stop = told or Stop()
         with stop.on_signals() if told is None else contextlib.nullcontext():
-            rpc = Endpoints(settings.rpc_urls, agree=settings.rpc_agree, log=log)
+            rpc = open_nodes(settings.rpc_urls, agree=settings.rpc_agree, log=log)
             async with self._beside.running(), rpc:
                 self._beside.sources.endpoints = rpc
                 market = Market(rpc, deployment)
@@ -149,7 +149,7 @@ class Foundation:
         """The service around a role."""
         funds = partial(
             self._beside.watch_funds,
-            lambda: _balance(market, self.account),
+            lambda: balance_of(market.rpc, self.account),
             (lambda: market.deliverer(self.account)) if isinstance(role, Deliverer) else None,
             self._settings.deployment.windows,
         )
@@ -203,11 +203,6 @@ class Foundation:
         )
         self._beside.sources.sender = sender.stats
         return sender
-
-
-async def _balance(market: Market, account: Address) -> int:
-    answer = await market.rpc.call("eth_getBalance", account, "latest")
-    return quantity(answer, "eth_getBalance")
 
 
 async def _reach(market: Market, stop: Stop, log: Log, beside: Supervision) -> bytes | None:

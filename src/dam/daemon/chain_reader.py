@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from dam.errors import Retryable, RpcError
-from dam.ethereum.rpc import ReadStats
+from dam.ethereum.node import ReadStats
 from dam.gc_pause import paused
 from dam.ledger.ledger import DeepReorganisation, Ledger, Rollback
 from dam.log import Log

@@ -30,7 +30,7 @@ from prometheus_client.registry import Collector
 
 from dam.daemon.service import Pulse
 from dam.errors import DamError
-from dam.ethereum.rpc import ReadStats
+from dam.ethereum.node import ReadStats
 from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, PinLimits, PinSize
 from dam.ipfs.cid import Cid, Codec
 from dam.ledger.status import DaemonStatus, read_status
@@ -113,7 +113,7 @@ class _Counted:
 
 
 class Nodes(Protocol):
-    """The nodes of the chain as `endpoints.Endpoints` counts them."""
+    """The nodes of the chain as `node_pool.Endpoints` counts them."""
 
     stats: ReadStats
     """Of all together."""

@@ -12,7 +12,9 @@ from dam.config.settings import Settings
 from dam.crypto.hashing import parse_address
 from dam.diagnostics.host_checks import Examination, Finding, fail, ok, warn
 from dam.errors import ConfigError, RpcError
-from dam.ethereum.rpc import JsonRpc, RpcRangeError, RpcTooLargeError, RpcUnavailableError, quantity
+from dam.ethereum.node import balance_of
+from dam.ethereum.node_errors import RpcRangeError, RpcTooLargeError, RpcUnavailableError
+from dam.ethereum.rpc import JsonRpc
 from dam.market.client import Market
 from dam.market.log_history import History, candidates, read_history
 from dam.market.reputation import proposed_slashes
@@ -303,8 +305,7 @@ class ChainExamination:
     async def balance(self) -> list[Finding]:
         """Coins against what deliveries cost now."""
         account = self._one.account
-        answer = await self._rpc.call("eth_getBalance", account, "latest")
-        balance = quantity(answer, "eth_getBalance")
+        balance = await balance_of(self._rpc, account)
         fees = await suggest_fees(self._rpc, 20 * 10**9)
         price = fees.base + fees.tip
         each = DELIVERY_GAS * price

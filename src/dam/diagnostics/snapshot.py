@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from dam.config.settings import Settings
 from dam.daemon import locks
 from dam.errors import ConfigError, LedgerError, Retryable
+from dam.ethereum.node import balance_of
 from dam.ethereum.node_pool import Endpoints
-from dam.ethereum.rpc import quantity
 from dam.ledger.status import DaemonStatus, read_status
 from dam.market.client import Market
 from dam.market.deliverers import Candidate, registrations
@@ -153,8 +153,7 @@ class Watcher:
         mean = BLOCK_SECONDS
         if head.number > then.number and head.timestamp > then.timestamp:
             mean = (head.timestamp - then.timestamp) / (head.number - then.number)
-        answer = await market.rpc.call("eth_getBalance", self._account, "latest")
-        balance = quantity(answer, "eth_getBalance")
+        balance = await balance_of(market.rpc, self._account)
         if self._role != "deliverer":
             return Chain(head, mean, balance, None, [])
         logs = await self._history(head.number)

@@ -14,7 +14,8 @@ from typing import Any
 
 from dam.crypto.hashing import keccak
 from dam.errors import Malformed, Permanent, RpcError
-from dam.ethereum.rpc import JsonRpc, hex_data
+from dam.ethereum.hex import hex_data
+from dam.ethereum.node import Node
 from dam.types import ZERO_ADDRESS, Address
 from dam.units import UNITS, format_amount, format_units, parse_amount, parse_units
 
@@ -123,7 +124,7 @@ def _word(value: int | Address) -> bytes:
 
 
 async def views(
-    rpc: JsonRpc, calls: Iterable[tuple[Address, bytes]], block: str = "latest"
+    rpc: Node, calls: Iterable[tuple[Address, bytes]], block: str = "latest"
 ) -> list[bytes]:
     """What views of tokens return, in order; empty where one reverts or is not there.
 
@@ -138,7 +139,7 @@ async def views(
     return [b"" if isinstance(a, RpcError) else hex_data(a, "eth_call") for a in answers]
 
 
-async def read_tokens(rpc: JsonRpc, addresses: Iterable[Address]) -> Tokens:
+async def read_tokens(rpc: Node, addresses: Iterable[Address]) -> Tokens:
     """Symbol and decimals of tokens, in one request."""
     wanted = sorted(set(addresses) - {ZERO_ADDRESS})
     calls = [(a, selector(f)) for a in wanted for f in ("symbol()", "decimals()")]
@@ -155,7 +156,7 @@ async def read_tokens(rpc: JsonRpc, addresses: Iterable[Address]) -> Tokens:
     return Tokens(known)
 
 
-async def balances(rpc: JsonRpc, tokens: Iterable[Address], owner: Address) -> dict[Address, int]:
+async def balances(rpc: Node, tokens: Iterable[Address], owner: Address) -> dict[Address, int]:
     """What an account has of each token; 0 where the token does not answer."""
     wanted = list(tokens)
     data = selector("balanceOf(address)") + _word(owner)
@@ -167,7 +168,7 @@ async def balances(rpc: JsonRpc, tokens: Iterable[Address], owner: Address) -> d
 
 
 async def funds(
-    rpc: JsonRpc, token: Address, owner: Address, spender: Address, block: str = "latest"
+    rpc: Node, token: Address, owner: Address, spender: Address, block: str = "latest"
 ) -> tuple[int, int]:
     """Balance of an owner, and what a spender may take of it.
 
@@ -185,7 +186,7 @@ async def funds(
     return balance, allowance
 
 
-async def check_payable(rpc: JsonRpc, tokens: Tokens, addresses: Iterable[Address]) -> None:
+async def check_payable(rpc: Node, tokens: Tokens, addresses: Iterable[Address]) -> None:
     """Refuses to price items in what cannot pay: ERC-721 contracts and accounts without code too.
 
     Raises:

@@ -13,7 +13,7 @@ from eth_abi.abi import decode as abi_decode
 
 from dam.crypto.hashing import checksum, keccak
 from dam.ethereum.erc20 import decode_text, selector, views
-from dam.ethereum.rpc import JsonRpc
+from dam.ethereum.node import Node
 from dam.types import Address
 
 _DOMAIN = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -82,7 +82,7 @@ def _domain_of(data: bytes, chain_id: int, token: Address) -> tuple[str, str] | 
 
 
 async def read_domain(
-    rpc: JsonRpc, token: Address, owner: Address, chain_id: int
+    rpc: Node, token: Address, owner: Address, chain_id: int
 ) -> tuple[str, str, int]:
     """Name and version of a token's signing domain, and the owner's nonce.
 
@@ -107,7 +107,7 @@ async def read_domain(
 
 
 async def make_permit(
-    rpc: JsonRpc,
+    rpc: Node,
     signer: TypedSigner,
     token: Address,
     spender: Address,

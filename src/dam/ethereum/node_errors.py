@@ -1,12 +1,91 @@
-"""What nodes say when they do not take a transaction. There are no common codes, only words.
+"""What nodes say when they fail or refuse. There are no common codes, only words.
 
 geth and most others write sentences ("already known"), older Nethermind the names of its results
-("AlreadyKnown"): both are compared in small letters without spaces.
+("AlreadyKnown"): where a transaction is refused, both are compared in small letters without spaces.
 """
 
 from __future__ import annotations
 
-from dam.ethereum.rpc import RpcRejectedError
+import re
+
+from dam.errors import RpcError
+
+# How nodes and providers say that eth_getLogs asked for too much. There is no common code.
+_RANGE = re.compile(
+    r"(block|query|log|result|response)s?[ \w-]*\b(range|limit|size|too (large|big|many|wide))"
+    r"|range (is )?(too|exceed|limit)|too many (blocks|logs|results)|more than \d+ (results|logs)"
+    r"|query timeout|limited to|limit exceeded|exceeds? (the )?(max|limit)|10,?000 results",
+    re.IGNORECASE,
+)
+# How a node says in JSON that another may do better: quota, pruned state, no such block.
+_NODE = re.compile(
+    r"rate.?limit|too many requests|quota|capacity|compute units|unauthori[sz]ed|api key"
+    r"|header not found|missing trie node|state .*(not available|unavailable|pruned)"
+    r"|(block|header).*(not found|unknown)|still syncing|internal error",
+    re.IGNORECASE,
+)
+
+
+class RpcTimeoutError(RpcError):
+    """No whole answer within the deadline. A transaction sent may have arrived."""
+
+
+class RpcUnavailableError(RpcError):
+    """The node cannot be reached, or answered with an HTTP error: 429 and 5xx among them."""
+
+    def __init__(
+        self, text: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        """HTTP status, if it answered."""
+        self.retry_after = retry_after
+        """Seconds that the node asks to wait, if it said so."""
+
+
+class RpcBadReplyError(RpcError):
+    """The answer is cut, no JSON, for another id, or cannot be true (a forged log)."""
+
+
+class RpcTooLargeError(RpcError):
+    """The answer is over the size cap; ask for less."""
+
+
+class RpcRejectedError(RpcError):
+    """The node understood and refused: its error code, message and data."""
+
+    def __init__(self, method: str, code: int, message: str, data: object = None) -> None:
+        super().__init__(f"{method}: error {code}: {message}")
+        self.method = method
+        self.code = code
+        self.message = message
+        """As the node wrote it, printable, at most 300 characters."""
+        self.data = data
+
+
+class RpcRangeError(RpcRejectedError):
+    """``eth_getLogs`` was refused for the size of its range or result; ask for fewer blocks."""
+
+
+def rejection(method: str, error: object) -> RpcRejectedError:
+    """The error that a node answered to ``method``, its words made printable and cut."""
+    code, message, data = 0, "", None
+    if isinstance(error, dict):
+        code = error["code"] if type(error.get("code")) is int else 0
+        message = error["message"] if isinstance(error.get("message"), str) else ""
+        data = error.get("data")
+    elif isinstance(error, str):
+        message = error
+    message = ascii(message[:300])[1:-1][:300]
+    ranged = method == "eth_getLogs" and (code == -32005 or _RANGE.search(message) is not None)
+    return (RpcRangeError if ranged else RpcRejectedError)(method, code, message, data)
+
+
+def busy_elsewhere(error: RpcRejectedError) -> bool:
+    """Whether a refusal speaks of the node and not of the call: ask another one."""
+    return not isinstance(error, RpcRangeError) and (
+        error.code in (-32005, -32601) or _NODE.search(error.message) is not None
+    )
 
 
 def is_known(error: RpcRejectedError) -> bool:

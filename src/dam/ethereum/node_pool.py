@@ -21,19 +21,17 @@ from typing import Any, Self, TypeVar
 
 from dam.errors import ConfigError, Retryable, RpcError
 from dam.ethereum import node_errors
-from dam.ethereum.quorum import difference, print_of
-from dam.ethereum.rpc import (
-    JsonRpc,
-    RawBlock,
-    RawLog,
-    ReadStats,
+from dam.ethereum.hex import quantity
+from dam.ethereum.node import ReadStats
+from dam.ethereum.node_errors import (
     RpcRangeError,
     RpcRejectedError,
     RpcTooLargeError,
     RpcUnavailableError,
     busy_elsewhere,
-    quantity,
 )
+from dam.ethereum.quorum import difference, print_of
+from dam.ethereum.rpc import JsonRpc, RawBlock, RawLog
 from dam.log import Log
 
 _FIRST_PAUSE = 1.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dam.ethereum.rpc import RawBlock, RawLog, RpcBadReplyError, quantity
+from dam.ethereum.hex import quantity
+from dam.ethereum.node_errors import RpcBadReplyError
+from dam.ethereum.rpc import RawBlock, RawLog
 
 
 def print_of(logs: Sequence[RawLog], end: RawBlock | None) -> object:

@@ -13,7 +13,6 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
@@ -23,82 +22,22 @@ import aiohttp
 import msgspec
 
 from dam.errors import ConfigError, RpcError
+from dam.ethereum.hex import quantity
+from dam.ethereum.node import ReadStats
+from dam.ethereum.node_errors import (
+    RpcBadReplyError,
+    RpcRejectedError,
+    RpcTimeoutError,
+    RpcTooLargeError,
+    RpcUnavailableError,
+    rejection,
+)
 
 _REPLY_BYTES = 4 << 20
 # About 12,000 purchases; parsed, they take twice as much memory. More: ask for fewer blocks.
 _LOGS_BYTES = 24 << 20
 _BATCH = 100
 _CONNECTIONS = 16
-_QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
-# How nodes and providers say that eth_getLogs asked for too much. There is no common code.
-_RANGE = re.compile(
-    r"(block|query|log|result|response)s?[ \w-]*\b(range|limit|size|too (large|big|many|wide))"
-    r"|range (is )?(too|exceed|limit)|too many (blocks|logs|results)|more than \d+ (results|logs)"
-    r"|query timeout|limited to|limit exceeded|exceeds? (the )?(max|limit)|10,?000 results",
-    re.IGNORECASE,
-)
-# How a node says in JSON that another may do better: quota, pruned state, no such block.
-_NODE = re.compile(
-    r"rate.?limit|too many requests|quota|capacity|compute units|unauthori[sz]ed|api key"
-    r"|header not found|missing trie node|state .*(not available|unavailable|pruned)"
-    r"|(block|header).*(not found|unknown)|still syncing|internal error",
-    re.IGNORECASE,
-)
-
-
-class RpcTimeoutError(RpcError):
-    """No whole answer within the deadline. A transaction sent may have arrived."""
-
-
-class RpcUnavailableError(RpcError):
-    """The node cannot be reached, or answered with an HTTP error: 429 and 5xx among them."""
-
-    def __init__(
-        self, text: str, *, status: int | None = None, retry_after: float | None = None
-    ) -> None:
-        super().__init__(text)
-        self.status = status
-        """HTTP status, if it answered."""
-        self.retry_after = retry_after
-        """Seconds that the node asks to wait, if it said so."""
-
-
-class RpcBadReplyError(RpcError):
-    """The answer is cut, no JSON, for another id, or cannot be true (a forged log)."""
-
-
-class RpcTooLargeError(RpcError):
-    """The answer is over the size cap; ask for less."""
-
-
-class RpcRejectedError(RpcError):
-    """The node understood and refused: its error code, message and data."""
-
-    def __init__(self, method: str, code: int, message: str, data: object = None) -> None:
-        super().__init__(f"{method}: error {code}: {message}")
-        self.method = method
-        self.code = code
-        self.message = message
-        """As the node wrote it, printable, at most 300 characters."""
-        self.data = data
-
-
-class RpcRangeError(RpcRejectedError):
-    """``eth_getLogs`` was refused for the size of its range or result; ask for fewer blocks."""
-
-
-@dataclass(slots=True)
-class ReadStats:
-    """What was asked and read since we started; a batch is one request."""
-
-    requests: int = 0
-    failures: int = 0
-    """No answer, or none that is JSON. One that says no is an answer."""
-    logs: int = 0
-    """Logs taken into the ledger."""
-    rollbacks: int = 0
-    disagreements: int = 0
-    """How often nodes told different things of one range or block."""
 
 
 class RawLog(msgspec.Struct, gc=False, rename="camel"):
@@ -186,7 +125,7 @@ class JsonRpc:
             # An error may come with a null id: the node could not read the request.
             if reply.get("id") not in (request["id"], None):
                 raise RpcBadReplyError(f"{method}: {self.host} answered another request")
-            raise _rejected(method, reply["error"])
+            raise rejection(method, reply["error"])
         return self._result(request, reply)
 
     async def batch(
@@ -267,7 +206,7 @@ class JsonRpc:
             replies.reverse()
         for request, reply in zip(requests, replies, strict=True):
             if reply.error is not None:
-                raise _rejected(request["method"], reply.error)
+                raise rejection(request["method"], reply.error)
         block, logs = (reply.result for reply in replies)
         if isinstance(block, list) or not isinstance(logs, list):
             raise RpcBadReplyError(f"eth_getLogs: {self.host} gave no list of logs")
@@ -316,7 +255,7 @@ class JsonRpc:
         self, requests: Sequence[dict[str, Any]], replies: Any, label: str = "batch"
     ) -> list[Any]:
         if isinstance(replies, dict) and isinstance(replies.get("error"), dict):
-            raise _rejected(label, replies["error"])
+            raise rejection(label, replies["error"])
         if not isinstance(replies, list) or len(replies) != len(requests):
             raise RpcBadReplyError(f"batch: {self.host} did not answer every call")
         by_id = {
@@ -330,7 +269,7 @@ class JsonRpc:
             if reply is None:
                 raise RpcBadReplyError(f"batch: {self.host} did not answer every call")
             if reply.get("error") is not None:
-                results.append(_rejected(request["method"], reply["error"]))
+                results.append(rejection(request["method"], reply["error"]))
             else:
                 results.append(self._result(request, reply))
         return results
@@ -407,54 +346,6 @@ class JsonRpc:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
-
-
-def quantity(value: object, what: str) -> int:
-    """A JSON-RPC quantity ("0x1f") as an integer of at most 256 bits.
-
-    Raises:
-        RpcBadReplyError: it is none; ``what`` says what was asked.
-    """
-    if isinstance(value, str) and _QUANTITY.fullmatch(value):
-        return int(value, 16)
-    raise RpcBadReplyError(f"{what}: not a quantity")
-
-
-def hex_data(value: object, what: str, size: int | None = None) -> bytes:
-    """JSON-RPC data ("0x...") as bytes, of ``size`` bytes if given.
-
-    Raises:
-        RpcBadReplyError: it is none; ``what`` says what was asked.
-    """
-    if isinstance(value, str) and value.startswith("0x"):
-        try:
-            data = bytes.fromhex(value[2:])
-        except ValueError:
-            pass
-        else:
-            if len(value) == 2 + 2 * len(data) and size in (None, len(data)):
-                return data
-    raise RpcBadReplyError(f"{what}: not hex data of the right size")
-
-
-def _rejected(method: str, error: object) -> RpcRejectedError:
-    code, message, data = 0, "", None
-    if isinstance(error, dict):
-        code = error["code"] if type(error.get("code")) is int else 0
-        message = error["message"] if isinstance(error.get("message"), str) else ""
-        data = error.get("data")
-    elif isinstance(error, str):
-        message = error
-    message = ascii(message[:300])[1:-1][:300]
-    ranged = method == "eth_getLogs" and (code == -32005 or _RANGE.search(message) is not None)
-    return (RpcRangeError if ranged else RpcRejectedError)(method, code, message, data)
-
-
-def busy_elsewhere(error: RpcRejectedError) -> bool:
-    """Whether a refusal speaks of the node and not of the call: ask another one."""
-    return not isinstance(error, RpcRangeError) and (
-        error.code in (-32005, -32601) or _NODE.search(error.message) is not None
-    )
 
 
 def _is_answer(data: bytes) -> bool:

@@ -13,17 +13,15 @@ from typing import Any, Protocol
 
 from dam.crypto.hashing import keccak
 from dam.errors import ConfigError, ContractReverted, Malformed
-from dam.ethereum.rpc import (
-    RawBlock,
-    RawLog,
-    ReadStats,
+from dam.ethereum.hex import hex_data, quantity
+from dam.ethereum.node import ReadStats
+from dam.ethereum.node_errors import (
     RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,
     RpcTooLargeError,
-    hex_data,
-    quantity,
 )
+from dam.ethereum.rpc import RawBlock, RawLog
 from dam.market.abi import decode_result, decode_revert, encode
 from dam.market.log_decoder import KEPT_TOPICS, Intake, Placed, place, records
 from dam.market.log_rows import Rows, rows_of
@@ -52,7 +50,7 @@ class BlockUnknownError(RpcBadReplyError):
 
 
 class Rpc(Protocol):
-    """What is asked of a node: `JsonRpc`, or several as one: `endpoints.Endpoints`."""
+    """What is asked of a node: `JsonRpc`, or several as one: `node_pool.Endpoints`."""
 
     @property
     def host(self) -> str:

@@ -15,7 +15,9 @@ from typing import Any, TypeAlias
 
 from dam.crypto.hashing import checksum, copy_id, keccak
 from dam.errors import Malformed
-from dam.ethereum.rpc import RawLog, RpcBadReplyError, hex_data, quantity
+from dam.ethereum.hex import hex_data, quantity
+from dam.ethereum.node_errors import RpcBadReplyError
+from dam.ethereum.rpc import RawLog
 from dam.market.abi import decode_event, decode_terms, market_abi
 from dam.market.calldata import FRAGMENT_PAD, FRAGMENT_TAIL
 from dam.market.log_rows import Rows

@@ -12,13 +12,15 @@ from typing import Any
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, RpcError
 from dam.ethereum import node_errors
-from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
+from dam.ethereum.hex import quantity
+from dam.ethereum.node import Node
+from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Attempt, Job, Outbox
 from dam.log import Log
 from dam.market.client import revert_of
 from dam.sending.fee_policy import Price, SendPolicy, SendStats
-from dam.sending.transactions import Calls, Fees, Node, Signer, broadcast, transaction
+from dam.sending.transactions import Calls, Fees, Signer, broadcast, transaction
 from dam.types import Address
 
 _REQUEST_BYTES = 500_000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dam.errors import ContractReverted
-from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
+from dam.ethereum.hex import quantity
+from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
 from dam.sending import batching, profitability
 from dam.sending.account import MANY, Submitter, about

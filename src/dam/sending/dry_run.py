@@ -6,11 +6,12 @@ beside a real one, that sale by sale somebody does it.
 
 from __future__ import annotations
 
+from dam.ethereum.node import Node
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Job, Outbox, blocks_until
 from dam.log import Log
 from dam.sending.encode_jobs import encode_job
-from dam.sending.transactions import Calls, Node, simulate
+from dam.sending.transactions import Calls, simulate
 from dam.types import Address, BlockRef
 
 _TOLD = "told"

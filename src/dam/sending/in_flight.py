@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from dam.errors import ContractReverted
-from dam.ethereum.rpc import RpcBadReplyError, RpcRejectedError, quantity
+from dam.ethereum.hex import quantity
+from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
 from dam.sending.account import Submitter
 from dam.sending.fee_policy import Price, offer, patience, pays_all, raised

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dam.ethereum.node import Node
 from dam.gc_pause import paused
 from dam.ledger.ledger import Ledger
 from dam.log import Log
@@ -19,7 +20,7 @@ from dam.sending.dispatcher import Dispatcher
 from dam.sending.fee_policy import SendPolicy as SendPolicy
 from dam.sending.fee_policy import SendStats as SendStats
 from dam.sending.in_flight import Nurse
-from dam.sending.transactions import Calls, Node, Signer
+from dam.sending.transactions import Calls, Signer
 from dam.types import BlockRef
 
 

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, RpcError
 from dam.ethereum import node_errors
-from dam.ethereum.rpc import RpcRejectedError, quantity
+from dam.ethereum.hex import quantity
+from dam.ethereum.node import Node
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.market.client import revert_of
 from dam.types import Address
-
-
-class Node(Protocol):
-    """JSON-RPC (`rpc.JsonRpc`, or the in-memory chain)."""
-
-    async def call(self, method: str, *params: Any) -> Any:
-        """One call's result."""
-        ...
-
-    async def batch(
-        self, calls: Sequence[tuple[str, Sequence[Any]]], *, errors: bool = False
-    ) -> list[Any]:
-        """Results in order; with ``errors`` a rejected call gives its error as result."""
-        ...
 
 
 class Signer(Protocol):

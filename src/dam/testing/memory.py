@@ -19,7 +19,7 @@ from hexbytes import HexBytes
 
 from dam.crypto.hashing import checksum, copy_id, keccak
 from dam.errors import ContractReverted
-from dam.ethereum.rpc import RpcRejectedError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.market.abi import encode, market_abi
 from dam.market.client import BlockUnknownError, DelivererInfo, LogPage
 from dam.testing.rules import NOWHERE, Rules

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dam.errors import RpcError
-from dam.ethereum.rpc import RpcTimeoutError
+from dam.ethereum.node_errors import RpcTimeoutError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.types import CopyId, Purchase
 from tests.unit.helpers.world import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dam.ethereum.rpc import RpcRejectedError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.ledger.outbox import Attempt
 from dam.market.abi import market_abi
 from dam.roles.seller.store_builder import BuiltStore

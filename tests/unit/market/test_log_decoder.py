@@ -10,7 +10,8 @@ import pytest
 from eth_abi.abi import encode as abi_encode
 
 from dam.crypto.hashing import checksum, copy_id
-from dam.ethereum.rpc import RawBlock, RawLog, RpcBadReplyError, RpcTooLargeError
+from dam.ethereum.node_errors import RpcBadReplyError, RpcTooLargeError
+from dam.ethereum.rpc import RawBlock, RawLog
 from dam.market import log_decoder as intake_module
 from dam.market.abi import Entry, market_abi
 from dam.market.client import Market

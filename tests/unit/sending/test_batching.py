@@ -6,7 +6,7 @@ from typing import Any
 
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted
-from dam.ethereum.rpc import RpcRejectedError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dam.errors import ContractReverted
-from dam.ethereum.rpc import RpcRejectedError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.memory import GWEI, MemoryChain
 from dam.types import FALLBACK_BLOCKS

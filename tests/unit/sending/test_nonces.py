@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dam.crypto.hashing import keccak
-from dam.ethereum.rpc import RpcRejectedError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.ledger.outbox import Attempt
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.transactions import Fees

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dam.crypto.hashing import keccak
-from dam.ethereum.rpc import RpcRejectedError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import Price, offer
 from dam.sending.profitability import gas_of

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dam.errors import ContractReverted
-from dam.ethereum.rpc import RpcRejectedError, RpcTimeoutError
+from dam.ethereum.node_errors import RpcRejectedError, RpcTimeoutError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI

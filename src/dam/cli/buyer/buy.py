@@ -42,7 +42,7 @@ from dam.errors import (
 )
 from dam.ethereum.erc20 import Tokens, read_tokens
 from dam.ethereum.erc2612 import Permit
-from dam.ethereum.rpc import RpcRejectedError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.ipfs.cid import Cid
 from dam.keystore.key_files import load_seed
 from dam.market.log_history import History, read_history

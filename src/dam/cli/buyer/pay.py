@@ -13,7 +13,7 @@ from dam.cli.session import Session, note, receipt_text
 from dam.errors import ContractReverted, Permanent
 from dam.ethereum.erc20 import Token, approval, funds
 from dam.ethereum.erc2612 import NoPermit, Permit, make_permit
-from dam.ethereum.rpc import RpcRejectedError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.keystore.ape_accounts import Signer
 from dam.sending.transactions import estimate_gas, transact
 from dam.types import Address

@@ -246,18 +246,18 @@ class _Setup:
     async def next(self) -> tuple[dict[str, Any], list[str]]:
         """What is still to be done, as far as the chain tells."""
         from dam.diagnostics.chain_checks import DELIVERY_GAS
-        from dam.ethereum.rpc import JsonRpc, quantity
+        from dam.ethereum.node import balance_of
         from dam.market.client import Market
+        from dam.market.connect import open_node
         from dam.sending.transactions import suggest_fees
 
         windows = self.loaded.deployment.windows
         minimum = format_amount(windows.min_deliverer_stake)
         steps = ["dam keys backup deliverer FILE    elsewhere: nothing else opens your parts"]
         try:
-            async with JsonRpc(self.loaded.rpc_url) as rpc:
+            async with open_node(self.loaded.rpc_url) as rpc:
                 info = await Market(rpc, self.loaded.deployment).deliverer(self.address)
-                answer = await rpc.call("eth_getBalance", self.address, "latest")
-                balance = quantity(answer, "eth_getBalance")
+                balance = await balance_of(rpc, self.address)
                 fees = await suggest_fees(rpc, 20 * 10**9)
         except Retryable as error:
             raise Permanent(f"{error}: all is made; run this again to see what is next") from None
@@ -282,11 +282,12 @@ class _Setup:
 
 
 async def _answer(urls: tuple[str, ...]) -> None:
-    from dam.ethereum.rpc import JsonRpc
+    from dam.ethereum.node import chain_id_of
+    from dam.market.connect import open_node
 
     for url in urls:
-        async with JsonRpc(url) as rpc:
-            await rpc.call("eth_chainId")
+        async with open_node(url) as rpc:
+            await chain_id_of(rpc)
 
 
 def _twice(question: str) -> str:

@@ -151,10 +151,10 @@ class _One:
     async def _read(self) -> str:
         """Reads the chain into the new ledger, as the daemon would at its start."""
         from dam.daemon.chain_reader import Reader
-        from dam.ethereum.node_pool import Endpoints
         from dam.ledger.ledger import Ledger
         from dam.log import configure_logging, get_logger
         from dam.market.client import Market
+        from dam.market.connect import open_nodes
 
         configure_logging(level="WARNING")
         settings, deployment = self.settings, self.settings.deployment
@@ -164,7 +164,7 @@ class _One:
             Ledger.open(self.path, self.binding, documents=documents)
         ) as ledger:
             try:
-                async with Endpoints(settings.rpc_urls, agree=settings.rpc_agree, log=log) as rpc:
+                async with open_nodes(settings.rpc_urls, agree=settings.rpc_agree, log=log) as rpc:
                     market = Market(rpc, deployment)
                     await market.check_deployment()
                     reader = Reader(

@@ -85,10 +85,10 @@ class _View:
 
     async def once(self) -> None:
         from dam.diagnostics.snapshot import Watcher
-        from dam.ethereum.node_pool import Endpoints
+        from dam.market.connect import open_nodes
 
         settings = self._settings
-        async with Endpoints(settings.rpc_urls, agree=settings.rpc_agree) as rpc:
+        async with open_nodes(settings.rpc_urls, agree=settings.rpc_agree) as rpc:
             found = await Watcher(settings, self._role, self._who, rpc).look()
         stranger = self._role == "deliverer" and found.chain and not found.chain.candidate
         if stranger and found.ledger is None:
@@ -98,10 +98,10 @@ class _View:
 
     async def watch(self, interval: float, times: int | None) -> None:
         from dam.diagnostics.snapshot import Watcher
-        from dam.ethereum.node_pool import Endpoints
+        from dam.market.connect import open_nodes
 
         settings, windows = self._settings, self._settings.deployment.windows
-        async with Endpoints(settings.rpc_urls, agree=settings.rpc_agree) as rpc:
+        async with open_nodes(settings.rpc_urls, agree=settings.rpc_agree) as rpc:
             watcher = Watcher(settings, self._role, self._who, rpc)
             show = self._show()
             with show:

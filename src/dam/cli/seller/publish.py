@@ -33,7 +33,7 @@ from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import catalogue_commitment, item_id
 from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import Tokens, check_payable, read_tokens
-from dam.ethereum.rpc import quantity
+from dam.ethereum.node import gas_price_of
 from dam.keystore.key_files import load_seed
 from dam.market.deliverers import Candidate
 from dam.market.log_history import candidates, read_history
@@ -238,7 +238,7 @@ async def _show(
         )
     note(f"Store {draft.name!r}")
     note(table(("item", "what", "price", "copies", "parts", "arbitrator"), rows))
-    gas_price = quantity(await session.rpc.call("eth_gasPrice"), "eth_gasPrice")
+    gas_price = await gas_price_of(session.rpc)
     free = await session.market.seller_stake(who)
     windows = session.settings.deployment.windows
     for told in role.warnings(changes, known, windows, free_stake=free, gas_price=gas_price):

@@ -1,0 +1,27 @@
+"""Opens nodes: the one place outside `dam.ethereum` and the diagnostics that does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dam.ethereum.node_pool import Endpoints
+from dam.ethereum.rpc import JsonRpc
+from dam.log import Log
+
+
+def open_node(url: str) -> JsonRpc:
+    """One node, for a command typed by hand. Nothing is asked yet.
+
+    Raises:
+        ConfigError: The address is no http:// or https:// URL.
+    """
+    return JsonRpc(url)
+
+
+def open_nodes(urls: Sequence[str], *, agree: int, log: Log | None = None) -> Endpoints:
+    """Several nodes as one, of which ``agree`` must say the same. Nothing is asked yet.
+
+    Raises:
+        ConfigError: One of them is no http:// or https:// URL, or ``agree`` is out of range.
+    """
+    return Endpoints(urls, agree=agree, log=log)
