@@ -18,19 +18,19 @@ kubo:  ## also have an IPFS node: from PATH, else built into .tools (minutes, on
 	@$(SETUP) --kubo
 
 demo: setup  ## watch real sales happen on a local chain (KEEP=1 leaves it running)
-	@$(ENV) exec python scripts/demo.py
+	@$(ENV) exec python tools/demo.py
 
 test: setup  ## run every test, with a real IPFS node
-	@$(ENV) exec python scripts/run_tests.py
+	@$(ENV) exec python tools/run_tests.py
 
 audit: setup  ## what shows that the contract adds up, in its quick form (under 20 minutes)
-	@$(ENV) exec python scripts/audit.py $(STAGES)
+	@$(ENV) exec python tools/audit.py $(STAGES)
 
 audit-full: setup  ## ... in its nightly form (hours; renews docs/audit-full.md)
-	@$(ENV) exec python scripts/audit.py --full --write $(STAGES)
+	@$(ENV) exec python tools/audit.py --full --write $(STAGES)
 
 soak: setup  ## an hour under every fault (MINUTES=, RATE=, SEED=, WRITE=1 renews docs/soak.md)
-	@$(ENV) exec python scripts/soak.py --minutes $(or $(MINUTES),60) --rate $(or $(RATE),1) \
+	@$(ENV) exec python tools/soak.py --minutes $(or $(MINUTES),60) --rate $(or $(RATE),1) \
 	  --seed $(or $(SEED),1) $(if $(WRITE),--write)
 
 schedules: setup  ## two hundred random schedules of faults (DAM_SCHEDULES=, each by its seed)
@@ -44,7 +44,7 @@ format: setup  ## format everything in place
 	@$(ENV) ruff check --fix --exit-zero . && ruff format . && forge fmt $(SOLIDITY)
 
 abi: setup  ## compile and rewrite src/dam/abi
-	@$(ENV) exec python scripts/abi.py
+	@$(ENV) exec python tools/abi.py
 
 bench: setup  ## run the measured comparisons
 	@$(ENV) set -e; for file in bench/[a-z]*.py; do echo "== $$file"; python "$$file"; done

@@ -1,6 +1,6 @@
 """The soak: three deliverers, a watchdog, Kubo and Anvil for an hour, with every fault at random.
 
-``scripts/soak.py`` runs it; `stage` sets the scene, `buyer` and `publisher` trade, `injectors` and
+``tools/soak.py`` runs it; `stage` sets the scene, `buyer` and `publisher` trade, `injectors` and
 `director` make trouble, `gauges` measure, `checker` reads the chain by itself, `report` tells.
 """
 

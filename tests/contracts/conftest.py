@@ -130,7 +130,7 @@ def marketplace(project: Any, request: pytest.FixtureRequest) -> Any:
     """The contract, compiled from the sources as they are.
 
     Ape compiles a contract again when its own file changed, not when one that it imports did.
-    scripts/mutate_contract.py puts broken builds in its place, as parameters.
+    tools/mutate_contract.py puts broken builds in its place, as parameters.
     """
     if hasattr(request, "param"):
         return request.param

@@ -24,7 +24,7 @@ WHY = {
 
 def demo(**variables):
     return subprocess.Popen(
-        [sys.executable, "scripts/demo.py"],
+        [sys.executable, "tools/demo.py"],
         cwd=ROOT,
         env={**os.environ, "DEMO_IPFS": "dir", **variables},
         stdout=subprocess.PIPE,

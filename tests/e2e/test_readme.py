@@ -75,7 +75,7 @@ def test_the_first_block_is_the_two_commands(tmp_path):
     recipe = subprocess.run(
         ["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "scripts/run_tests.py" in recipe.stdout
+    assert "tools/run_tests.py" in recipe.stdout
 
 
 def test_everything_by_hand_from_publishing_to_the_money(kept):

@@ -7,12 +7,12 @@
 
 ``breaks`` names a line of production code by its file and a text that stands there exactly once;
 when the file no longer has it, the test fails before it begins. Without that line the test fails,
-which ``scripts/fault_table.py --verify`` shows by taking it out. Where a line alone cannot be taken
+which ``tools/fault_table.py --verify`` shows by taking it out. Where a line alone cannot be taken
 out (it opens a block, or is half of a statement), ``instead`` is the text that takes the place of
 the named one.
 
 Every test counts what it injected (fixture ``injected``), and fails if that is nothing. Each run
-leaves a file per test in ``.build/faults``; ``scripts/fault_table.py`` makes the table of them.
+leaves a file per test in ``.build/faults``; ``tools/fault_table.py`` makes the table of them.
 """
 
 from __future__ import annotations

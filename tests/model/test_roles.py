@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "role_table.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "role_table.py"
 
 
 def test_the_page_is_what_the_contract_answers() -> None:
@@ -12,4 +12,4 @@ def test_the_page_is_what_the_contract_answers() -> None:
     assert spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    assert script.fresh() == script.committed(), "run scripts/role_table.py --write"
+    assert script.fresh() == script.committed(), "run tools/role_table.py --write"

@@ -67,12 +67,12 @@ def rows(name: str) -> pytest.MarkDecorator:
 
 
 def test_the_script_gives_the_same_file() -> None:
-    spec = importlib.util.spec_from_file_location("make_vectors", ROOT / "scripts/make_vectors.py")
+    spec = importlib.util.spec_from_file_location("make_vectors", ROOT / "tools/make_vectors.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.build() == FILE.read_bytes(), "run: python scripts/make_vectors.py"
+    assert module.build() == FILE.read_bytes(), "run: python tools/make_vectors.py"
 
 
 def test_every_kind_of_vector_has_a_test() -> None:

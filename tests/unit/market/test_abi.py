@@ -240,7 +240,7 @@ def test_results() -> None:
 def test_committed_abi_is_the_compiler_s() -> None:
     if not (ROOT / ".tools" / "solc").exists():
         pytest.skip("no compiler here: run `make setup`")
-    spec = importlib.util.spec_from_file_location("make_abi", ROOT / "scripts" / "abi.py")
+    spec = importlib.util.spec_from_file_location("make_abi", ROOT / "tools" / "abi.py")
     assert spec is not None
     assert spec.loader is not None
     make_abi = importlib.util.module_from_spec(spec)

@@ -1,8 +1,8 @@
 """Break the contract everywhere, by rule, and see that the model's tests notice.
 
-    scripts/mutate_money.py [--changed BASE] [--jobs 2] [--limit N] [--again] [--write]
+    tools/mutate_money.py [--changed BASE] [--jobs 2] [--limit N] [--again] [--write]
 
-Where scripts/mutate_contract.py has its faults written by hand, this one makes them: each
+Where tools/mutate_contract.py has its faults written by hand, this one makes them: each
 comparison one off, each condition turned, always true or never, each check, statement, lock and
 guard left out, each run of statements reverting: what slither-mutate calls severe, and most of its
 operators (docs/decisions/0019). Each mutant is deployed in place of the contract and meets
@@ -479,7 +479,7 @@ def write_report(
         )
     REPORT.write_text(
         "# Faults made by rule\n\n"
-        "Made by `scripts/mutate_money.py --write`: each fault was put into the contract alone,\n"
+        "Made by `tools/mutate_money.py --write`: each fault was put into the contract alone,\n"
         "and the test named failed. The same tests pass on the contract as it is; a time-out is\n"
         "no kill. Those excused are explained in `tests/model/survivors.toml`.\n\n"
         f"{summary}.\n\n"

@@ -1,6 +1,6 @@
 """Run every stage of the tests, say how many tests each collected, and fail if any did.
 
-    scripts/run_tests.py [STAGE ...]
+    tools/run_tests.py [STAGE ...]
 
 The stages are forge, e2e, faults, contracts, node, model, unit and audit. If none is named, all
 run, two at a time, and the output of each is shown when it ends; named ones run one after the
@@ -94,7 +94,7 @@ def run_forge(outcome: Outcome, live: bool) -> None:
 
 def run_audit(outcome: Outcome, live: bool) -> None:
     """The stages of `make audit` that are no tests of their own: each counts as one."""
-    run(outcome, [sys.executable, "scripts/audit.py", "halmos", "slither", "mutants"], live)
+    run(outcome, [sys.executable, "tools/audit.py", "halmos", "slither", "mutants"], live)
     if closing := re.search(rb"^(\d+) passed, (\d+) failed$", outcome.output, re.MULTILINE):
         passed, outcome.failed = (int(part) for part in closing.groups())
         outcome.collected = passed + outcome.failed

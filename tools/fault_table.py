@@ -1,10 +1,10 @@
 """The table of faults: printed after a run, kept in docs/faults.md, and proved line by line.
 
-    scripts/fault_table.py                run all tests of faults, print the table, renew the page
-    scripts/fault_table.py --show         the table of the last run, without a new one
-    scripts/fault_table.py --verify       for each fault: take the named line out of a copy of the
+    tools/fault_table.py                run all tests of faults, print the table, renew the page
+    tools/fault_table.py --show         the table of the last run, without a new one
+    tools/fault_table.py --verify       for each fault: take the named line out of a copy of the
                                           sources, run that fault's tests, and see them go red
-    scripts/fault_table.py --verify 17 31    only these
+    tools/fault_table.py --verify 17 31    only these
 
 A fault counts as survived if all its tests passed and each injected something. ``--verify`` leaves
 the checkout alone: the copy goes before it on PYTHONPATH, for the daemons' processes, too.
@@ -39,7 +39,7 @@ _SECONDS = 300
 
 _HEAD = """# Faults, and what the daemons make of them
 
-Written by `scripts/fault_table.py` from a run of `tests/faults`: change the tests, not this page.
+Written by `tools/fault_table.py` from a run of `tests/faults`: change the tests, not this page.
 
 After every fault: each valid purchase on the canonical chain has exactly one delivery of each of
 our parts before its deadline, or a recorded and alerted reason; never two live transactions for one
@@ -49,7 +49,7 @@ under its cap. `tests/faults/oracle.py` checks that.
 Injectors: {letters}.
 
 *Injected* counts what really happened in the run. *Guards* is a line of code without which the test
-fails; *red* in the last column: `scripts/fault_table.py --verify` took it out of a copy of the
+fails; *red* in the last column: `tools/fault_table.py --verify` took it out of a copy of the
 sources, and the test failed.
 
 | | fault | by | injected | result | guards | without it |

@@ -1,7 +1,7 @@
 """Runs three deliverers, a watchdog, Kubo and Anvil for a while, under every fault at random.
 
     make soak MINUTES=60 RATE=1 SEED=1
-    python scripts/soak.py --minutes 3
+    python tools/soak.py --minutes 3
 
 Prints what became of every part of every purchase, how often each kind of trouble struck, and how
 memory, open files and CPU went; leaves the same in ``.build/soak``, and with ``--write`` in

@@ -1,6 +1,6 @@
 """Who may call what, when: found out by calling everything as everybody, and kept in docs/roles.md.
 
-    scripts/role_table.py [--write]
+    tools/role_table.py [--write]
 
 Every state-changing function of the contract's ABI is tried on a private Anvil as each of nine
 roles, in every state of a sale (or of what else the function is about), and what it answers is the
@@ -29,7 +29,7 @@ from dam.crypto.merkle import MerkleTree  # noqa: E402
 from dam.testing.nodes import AnvilNode  # noqa: E402
 
 PAGE = ROOT / "docs" / "roles.md"
-START, END = "<!-- table: made by scripts/role_table.py -->\n", "\n<!-- /table -->\n"
+START, END = "<!-- table: made by tools/role_table.py -->\n", "\n<!-- /table -->\n"
 ROLES = {
     "seller": "sam",
     "seller's operator": "wes",
@@ -343,7 +343,7 @@ def main() -> int:
         before, rest = PAGE.read_text("utf-8").split(START)
         PAGE.write_text(before + START + now + END + rest.split(END)[1], "utf-8")
     elif now != committed():
-        print("docs/roles.md is not what the contract does: run scripts/role_table.py --write")
+        print("docs/roles.md is not what the contract does: run tools/role_table.py --write")
         return 1
     print(f"{now.count('###')} functions, {len(ROLES)} roles: docs/roles.md")
     return 0

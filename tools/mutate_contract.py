@@ -1,6 +1,6 @@
 """Break the contract's rules one at a time, and see that the test of each rule notices.
 
-    scripts/mutate_contract.py [--jobs 2] [NAME ...]
+    tools/mutate_contract.py [--jobs 2] [NAME ...]
 
 Reads tests/contracts/mutants.toml. Each mutant is compiled apart and meets the one test that names
 its rule; that test must turn red. As a control the same tests run on the contract as it is, and all
@@ -270,7 +270,7 @@ def run_ape(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]:
     files = sorted({f"tests/contracts/{mutant.killer.split('::')[0]}" for mutant in mutants})
     environment = small_anvil.environment(scratch) | {
         "DAM_MUTANTS": str(plan),
-        "PYTHONPATH": str(ROOT / "scripts"),
+        "PYTHONPATH": str(ROOT / "tools"),
     }
     command = ["ape", "test", *files, "-q", "-p", "mutate_contract", "--tb=short"]
     done = subprocess.run(
@@ -373,7 +373,7 @@ def write_report(mutants: list[Mutant], results: dict[str, str]) -> None:
         "# Mutants of the contract\n\n"
         "Each rule of the contract was broken, one at a time, and the test that names the rule\n"
         "was run; the same tests pass on the contract as it is. Made by\n"
-        "`scripts/mutate_contract.py` from `tests/contracts/mutants.toml`.\n\n"
+        "`tools/mutate_contract.py` from `tests/contracts/mutants.toml`.\n\n"
         f"{killed} of {len(mutants)} killed. The sources' SHA-256 begins with {digest}.\n\n"
         "| mutant | place | stood | stands | test | result |\n|---|---|---|---|---|---|\n"
         + "\n".join(rows)

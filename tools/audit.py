@@ -1,6 +1,6 @@
 """Everything that is to show that the contract adds up, and one table of what it showed.
 
-    scripts/audit.py [--full] [--again] [--write] [--jobs 2] [STAGE ...]
+    tools/audit.py [--full] [--again] [--write] [--jobs 2] [STAGE ...]
 
 The quick form takes less than twenty minutes on two cores, --full a night. Every stage runs, and
 prints what it does to .build/audit/STAGE.log; one that fails fails the audit. --write renews
@@ -175,7 +175,7 @@ def finding(one: dict[str, Any]) -> tuple[str, str, str]:
 
 def mutants(run: Run) -> str:
     """Faults made by rule: some of those on changed lines; all of them at night."""
-    command = [sys.executable, "scripts/mutate_money.py", "--jobs", str(run.jobs)]
+    command = [sys.executable, "tools/mutate_money.py", "--jobs", str(run.jobs)]
     if run.full:
         command += ["--write", *(["--again"] if run.again else [])]
     else:
@@ -186,7 +186,7 @@ def mutants(run: Run) -> str:
 
 def rules(run: Run) -> str:
     """Faults written by hand, one for each rule, and the test that is to notice each."""
-    script = ROOT / "scripts" / "mutate_contract.py"
+    script = ROOT / "tools" / "mutate_contract.py"
     command = [sys.executable, str(script), "--jobs", str(run.jobs)]
     said = call("rules", command, 6 * HOURS)
     return next(line for line in said.splitlines() if re.match(r"\d+ of \d+ killed in", line))
@@ -294,7 +294,7 @@ def write(rows: list[tuple[str, str, str, str]], full: bool) -> None:
     lines = [
         f"# What `{form}` printed",
         "",
-        f"Made by `scripts/audit.py --write`, on {os.cpu_count()} cores. Every row is of the same",
+        f"Made by `tools/audit.py --write`, on {os.cpu_count()} cores. Every row is of the same",
         f"contract (SHA-256 of its sources: {contract[:16]}). Seconds are those of a machine that",
         "did other work, too.",
         "",

@@ -1,6 +1,6 @@
 """Writes tests/vectors/vectors.json: golden vectors of every format that two programs must share.
 
-Usage: python scripts/make_vectors.py [path]
+Usage: python tools/make_vectors.py [path]
 
 Nothing in it is random: what the product draws at random (nonces, ephemeral keys, stream headers)
 is derived here from labels and stands in the vectors as input. Running it again gives the same
@@ -488,7 +488,7 @@ def build() -> bytes:
     vectors = {
         "about": "Golden vectors of the DAM protocol, version 1. Bytes are 0x-hex, numbers decimal "
         "strings; X25519 keys little-endian as in RFC 7748, all other numbers in bytes big-endian. "
-        "The formats are in docs/protocol.md. Written by scripts/make_vectors.py.",
+        "The formats are in docs/protocol.md. Written by tools/make_vectors.py.",
         "item_id": [{"name": name, "item_id": hashing.item_id(name)} for name in names],
         "copy_id": [
             {
