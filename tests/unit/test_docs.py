@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib.util
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,11 +14,16 @@ import pytest
 
 from dam.catalog import payload
 from dam.catalog.reader import Limits
-from dam.config import settings
+from dam.config.settings import Settings
+from dam.config.table import SETTINGS
+from dam.config.values import MAX_CONFIRMATIONS, ROLES
 from dam.crypto import sealing
 from dam.crypto.hashing import keccak
 from dam.ipfs.blocks import BLOCK_BYTES
 from dam.ipfs.cid import Cid
+from dam.market.deployment import save_deployment
+from dam.types import Deployment
+from dam.units import parse_amount
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "dam"
@@ -129,30 +135,61 @@ def test_every_call_stands_in_a_table() -> None:
     assert [name for name in calls if f"`{name}`" not in rows] == []
 
 
-def test_the_configuration_table_is_the_code() -> None:
-    """Keys, variables and defaults of docs/operating.md are those of config.py."""
-    rows = table_after(text_of("docs/operating.md"), "<!-- configuration table")
-    told = {row[0].strip("`"): row[1].strip("`") for row in rows}
-    assert told == {**settings._VARIABLES, "accounts": "DAM_ACCOUNT"}
-    defaults = {row[0].strip("`"): row[2] for row in rows}
-    fields = {field.name: field.default for field in dataclasses.fields(settings.Settings)}
-    assert defaults["confirmations"] == str(fields["confirmations"])
-    assert float(defaults["poll_seconds"]) == fields["poll_seconds"]
-    assert int(defaults["max_fee_gwei"]) * 10**9 == fields["max_fee"]
-    assert defaults["min_fee"] == str(fields["min_fee"])
-    assert int(defaults["pin_bytes"].split()[0]) == fields["pin_bytes"]
-    assert defaults["halt_depth"] == str(fields["halt_depth"])
-    assert defaults["unprofitable"] == fields["unprofitable"]
-    assert (defaults["health_port"], fields["health_port"]) == ("off", None)
-    assert f"0 to {settings.MAX_CONFIRMATIONS}." in text_of("docs/operating.md")
-    for role in settings.ROLES:
-        assert f"`{role}`" in rows[-1][3]
+def settings_page() -> str:
+    """What tools/settings_reference.py makes of the table of settings."""
+    path = ROOT / "tools" / "settings_reference.py"
+    spec = importlib.util.spec_from_file_location("settings_reference", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page: str = module.page()
+    return page
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    """If not: ``python tools/settings_reference.py``."""
+    assert text_of("docs/reference/settings.md") == settings_page()
+
+
+def test_every_setting_is_described() -> None:
+    """Each field of the settings is in the table, and each row of the table on the page."""
+    told = text_of("docs/reference/settings.md")
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    assert fields == {row.field for row in SETTINGS} | {"home", "deployment"}
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \| .+ \| .+ \|$", told, re.MULTILINE))
+    assert rows == {row.key: row.variable for row in SETTINGS}
+    assert len(SETTINGS) == len(rows) == len(set(rows.values())) == 13
+    assert f"0 to {MAX_CONFIRMATIONS}." in told
+    for role in ROLES:
+        assert f"`{role}`" in told.splitlines()[-1]
+
+
+def test_the_defaults_on_the_page_are_those_in_force(
+    tmp_path: Path, deployment: Deployment
+) -> None:
+    """What is loaded without a setting is what the page says."""
+    save_deployment(deployment, tmp_path / "deployment.json")
+    (tmp_path / "config.toml").write_text('rpc = "http://x"\ndeployment = "deployment.json"\n')
+    loaded = Settings.load({"DAM_HOME": str(tmp_path)})
+    told = text_of("docs/reference/settings.md")
+    defaults = dict(re.findall(r"^\| `(\w+)` \| `\w+` \| (.+?) \|", told, re.MULTILINE))
+    assert defaults["confirmations"] == str(loaded.confirmations)
+    assert float(defaults["poll_seconds"]) == loaded.poll_seconds
+    assert int(defaults["max_fee_gwei"]) * 10**9 == loaded.max_fee
+    assert parse_amount(defaults["min_fee"]) == loaded.min_fee
+    assert int(defaults["pin_bytes"].split()[0]) == loaded.pin_bytes
+    assert defaults["halt_depth"] == str(loaded.halt_depth)
+    assert defaults["unprofitable"] == loaded.unprofitable
+    assert (defaults["health_port"], loaded.health_port) == ("off", None)
+    assert defaults["rpc_agree"].split(",")[0] == str(loaded.rpc_agree)
+    assert defaults["rpc"] == defaults["deployment"] == "none, required"
 
 
 def test_every_variable_of_the_code_is_described() -> None:
-    """Each ``DAM_...`` that the package reads stands in docs/operating.md."""
+    """Each ``DAM_...`` that the package reads stands with the settings or in docs/operating.md."""
     code = "".join(path.read_text("utf-8") for path in SOURCE.rglob("*.py"))
-    told = text_of("docs/operating.md")
+    told = text_of("docs/operating.md") + text_of("docs/reference/settings.md")
     read = set(re.findall(r"\bDAM_[A-Z_]+[A-Z]\b", code))
     assert "DAM_RPC_URL" in read
     assert [name for name in sorted(read) if f"`{name}`" not in told] == []

@@ -14,7 +14,7 @@ import yaml
 
 from dam.cli.deliverer.init import _ALIAS
 from dam.cli.main import main
-from dam.config.settings import _VARIABLES
+from dam.config.table import SETTINGS
 from dam.daemon.heartbeat import BLOCKED_SECONDS, UNHEALTHY_SECONDS
 from dam.daemon.metrics import Funds, Metrics, StoreStats
 from dam.daemon.service import DRAIN_SECONDS
@@ -27,6 +27,7 @@ from tests.unit.helpers.world import World
 ROOT = Path(__file__).resolve().parents[2]
 OPS = ROOT / "ops"
 UNITS = ("deliverer", "watchdog")
+VARIABLES = {row.variable for row in SETTINGS}
 
 
 def unit(name: str) -> dict[str, list[str]]:
@@ -101,7 +102,7 @@ def test_a_unit_gives_passphrases_as_credentials_alone(name: str) -> None:
     assert credentials[alias] == f"/etc/dam/{alias}.cred"
     environment = dict(pair.split("=", 1) for line in found["Environment"] for pair in line.split())
     assert not any("PASSPHRASE" in key for key in environment)
-    known = {*_VARIABLES.values(), "DAM_HOME", "HOME", "APE_DATA_FOLDER"}
+    known = {*VARIABLES, "DAM_HOME", "HOME", "APE_DATA_FOLDER"}
     assert set(environment) <= known
     # It may write in its state folder alone, so all that it writes must be there.
     [state] = found["StateDirectory"]
@@ -161,7 +162,7 @@ def test_the_container_is_shut_in(compose: dict[str, Any]) -> None:
 def test_the_container_is_told_what_the_program_reads(compose: dict[str, Any]) -> None:
     service = compose["services"]["deliverer"]
     environment = service["environment"]
-    known = {*_VARIABLES.values(), "DAM_ACCOUNT", "CREDENTIALS_DIRECTORY"}
+    known = {*VARIABLES, "CREDENTIALS_DIRECTORY"}
     assert set(environment) <= known
     assert not any("passphrase" in str(value).lower() for value in environment.values())
     assert environment["CREDENTIALS_DIRECTORY"] == "/run/secrets"

@@ -10,14 +10,8 @@ import click
 
 from dam.atomic_file import write_atomic
 from dam.cli.session import asynchronous, emit, json_option, note
-from dam.config.settings import (
-    check_ipfs,
-    check_rpc_url,
-    config_path,
-    dump_config,
-    home_folder,
-    key_paths,
-)
+from dam.config.settings import config_path, dump_config, home_folder, key_paths
+from dam.config.values import check_ipfs, check_rpc_url
 from dam.errors import ConfigError, IpfsError, Permanent
 from dam.ethereum.node import chain_id_of
 from dam.ipfs.open import open_store

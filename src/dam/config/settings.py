@@ -1,75 +1,25 @@
 """Settings: from ``<home>/config.toml`` and the environment, checked once, all faults together.
 
-Home is ``$DAM_HOME``, or the user's data folder. Every setting has a variable that goes before the
-file, so a daemon or a test needs no file at all:
-
-==================  ==================  ========================================================
-key of the file     variable            meaning
-==================  ==================  ========================================================
-rpc                 DAM_RPC_URL         node: http(s) address of its JSON-RPC; 2 to 5: a list
-rpc_agree           DAM_RPC_AGREE       how many nodes must tell the same before we believe it
-deployment          DAM_DEPLOYMENT      deployment record; in the file, relative to the file
-ipfs                DAM_IPFS            ``dir:/path`` or the RPC API of a local Kubo node
-confirmations       DAM_CONFIRMATIONS   blocks that daemons wait before they act on a block, or
-                                        ``safe`` or ``finalized``: the node's word for it
-halt_depth          DAM_HALT_DEPTH      a reorganisation of more blocks halts the daemon
-poll_seconds        DAM_POLL            pause between two looks at the chain
-max_fee_gwei        DAM_MAX_FEE_GWEI    most that a unit of gas may cost, tip included
-min_fee             DAM_MIN_FEE         least fee of a part that our deliverer delivers for
-unprofitable        DAM_UNPROFITABLE    ``skip`` or ``send`` a part whose fee cannot pay its gas
-pin_bytes           DAM_PIN_BYTES       bytes that our deliverer keeps of others' stores
-health_port         DAM_HEALTH_PORT     loopback port of /metrics, /healthz, /readyz; 0: any
-[accounts] default  DAM_ACCOUNT         Ape account that signs; a role may have one of its own
-==================  ==================  ========================================================
+`dam.config.table` says what settings there are. Home is ``$DAM_HOME``, or the user's data folder. A
+variable takes precedence over the file, so a daemon or a test needs no file at all.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from dam.config.values import MAX_CONFIRMATIONS as MAX_CONFIRMATIONS
-from dam.config.values import (
-    Finality,
-    Unprofitable,
-    check_rpc_urls,
-    depth_of,
-    seconds,
-    toml,
-    whole,
-)
-from dam.config.values import check_ipfs as check_ipfs
-from dam.config.values import check_rpc_url as check_rpc_url
-from dam.config.values import confirmations as read_confirmations
-from dam.config.values import unprofitable as read_unprofitable
+from dam.config.table import SETTINGS, Context
+from dam.config.values import ROLES, Finality, Unprofitable, depth_of, toml
 from dam.errors import ConfigError, Malformed
 from dam.types import Deployment
-from dam.units import parse_amount
 
-ROLES = ("seller", "buyer", "deliverer", "watchdog", "arbiter")
 _FILE_BYTES = 64 << 10
-_ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_VARIABLES = {
-    "rpc": "DAM_RPC_URL",
-    "rpc_agree": "DAM_RPC_AGREE",
-    "deployment": "DAM_DEPLOYMENT",
-    "ipfs": "DAM_IPFS",
-    "confirmations": "DAM_CONFIRMATIONS",
-    "halt_depth": "DAM_HALT_DEPTH",
-    "poll_seconds": "DAM_POLL",
-    "max_fee_gwei": "DAM_MAX_FEE_GWEI",
-    "min_fee": "DAM_MIN_FEE",
-    "unprofitable": "DAM_UNPROFITABLE",
-    "pin_bytes": "DAM_PIN_BYTES",
-    "health_port": "DAM_HEALTH_PORT",
-}
-T = TypeVar("T")
-D = TypeVar("D")
+_REMARK_COLUMN = 27
 
 
 def home_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -80,6 +30,11 @@ def home_folder(environ: Mapping[str, str] | None = None) -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("dam", appauthor=False)
+
+
+def config_path(home: Path) -> Path:
+    """The settings file of a home."""
+    return home / "config.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,30 +59,33 @@ def key_paths(home: Path) -> KeyPaths:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a tool or a daemon is told from outside, checked."""
+    """Everything a tool or a daemon is told from outside, checked.
+
+    One field for each row of `table.SETTINGS`, besides the home and what the record holds.
+    """
 
     home: Path
+    deployment: Deployment
+    """What the file `deployment_path` holds."""
     rpc_urls: tuple[str, ...] = field(repr=False)
     """One to five. They may hold API keys: never show them."""
     deployment_path: Path
-    deployment: Deployment
     ipfs: str
-    rpc_agree: int = 1
-    """So many nodes must have told the same."""
-    confirmations: int | Finality = 2
+    confirmations: int | Finality
     """Blocks, or the node's tag."""
-    halt_depth: int = 64
-    """Blocks."""
-    poll_seconds: float = 2.0
-    max_fee: int = 500 * 10**9
+    poll_seconds: float
+    max_fee: int
     """Wei per gas."""
-    min_fee: int = 0
+    min_fee: int
     """Wei per part."""
-    unprofitable: Unprofitable = "skip"
-    pin_bytes: int = 20 << 30
-    health_port: int | None = None
+    unprofitable: Unprofitable
+    pin_bytes: int
+    rpc_agree: int
+    halt_depth: int
+    """Blocks."""
+    health_port: int | None
     """None: no health server."""
-    accounts: Mapping[str, str] = field(default_factory=dict)
+    accounts: Mapping[str, str]
     """Ape alias by role; ``default`` for the others."""
 
     @classmethod
@@ -175,11 +133,6 @@ class Settings:
         return self.state / f"{role}.sqlite"
 
 
-def config_path(home: Path) -> Path:
-    """The settings file of a home."""
-    return home / "config.toml"
-
-
 def from_env_and_file(environ: Mapping[str, str]) -> Settings:
     """Reads ``config.toml`` and the environment.
 
@@ -188,32 +141,26 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
     """
     home = home_folder(environ)
     faults: list[str] = []
-    values, origins = _gather(home, environ, faults)
-    read = _Reader(values, origins, faults)
-    rpc = read("rpc", check_rpc_urls, ())
-    rpc_agree = read("rpc_agree", whole(1, len(rpc) or 1), min(2, len(rpc)))
-    ipfs = read("ipfs", lambda v: check_ipfs(v, home), f"dir:{home / 'blocks'}")
-    confirmations = read("confirmations", read_confirmations, 2)
-    halt_depth = read("halt_depth", whole(1, 256), 64)
-    poll = read("poll_seconds", seconds, 2.0)
-    max_fee = read("max_fee_gwei", whole(1, 1_000_000), 500) * 10**9
-    min_fee = read("min_fee", parse_amount, 0)
-    skip: Unprofitable = "skip"
-    unprofitable = read("unprofitable", read_unprofitable, skip)
-    pin_bytes = read("pin_bytes", whole(0, 2**63 - 1), 20 << 30)
-    health_port = read("health_port", whole(0, 65_535), None)
-    accounts = _accounts(values.get("accounts", {}), environ, faults)
-    deployment_path = read("deployment", lambda v: _record_path(v, home, origins), Path())
-    if not rpc and "rpc" not in values:
-        faults.append("rpc is not set: the address of a node, such as http://127.0.0.1:8545")
+    values, origins = _collect(home, environ, faults)
+    found: dict[str, Any] = {}
+    for setting in SETTINGS:
+        from_variable = origins.get(setting.key) == setting.variable
+        context = Context(home, from_variable, found, faults)
+        default = setting.default
+        found[setting.field] = default(context) if callable(default) else default
+        if setting.key in values:
+            try:
+                found[setting.field] = setting.parse(values[setting.key], context)
+            except (ConfigError, Malformed) as error:
+                faults.append(f"{origins[setting.key]}: {error}")
+        elif setting.required:
+            faults.append(f"{setting.key} is not set: {setting.required}")
     deployment = None
-    if "deployment" not in values:
-        faults.append("deployment is not set: the file of the market's deployment record")
-    elif deployment_path != Path():
+    if found["deployment_path"] != Path():
         from dam.market.deployment import load_deployment
 
         try:
-            deployment = load_deployment(deployment_path)
+            deployment = load_deployment(found["deployment_path"])
         except ConfigError as error:
             faults.append(str(error))
     if faults or deployment is None:
@@ -222,45 +169,27 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
         raise ConfigError(
             "the settings are not complete:\n" + "".join(f"  - {f}\n" for f in faults) + hint
         )
-    return Settings(
-        home=home,
-        rpc_urls=rpc,
-        rpc_agree=rpc_agree,
-        deployment_path=deployment_path,
-        deployment=deployment,
-        ipfs=ipfs,
-        confirmations=confirmations,
-        halt_depth=halt_depth,
-        poll_seconds=poll,
-        max_fee=max_fee,
-        min_fee=min_fee,
-        unprofitable=unprofitable,
-        pin_bytes=pin_bytes,
-        health_port=health_port,
-        accounts=accounts,
-    )
+    return Settings(home=home, deployment=deployment, **found)
 
 
 def origins(environ: Mapping[str, str]) -> dict[str, str]:
     """Where each setting was said, by its key: a variable or the file; defaults are not in it."""
-    found = _gather(home_folder(environ), environ, [])[1]
-    if environ.get("DAM_ACCOUNT"):
-        found["accounts"] = "DAM_ACCOUNT"
-    return found
+    return _collect(home_folder(environ), environ, [])[1]
 
 
-def _gather(
+def _collect(
     home: Path, environ: Mapping[str, str], faults: list[str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Values by key, and where each one was said."""
     path = config_path(home)
     values = _read_file(path, faults)
     origins = {key: f"{key} in {path}" for key in values}
-    unknown = sorted(set(values) - set(_VARIABLES) - {"accounts"})
+    unknown = sorted(set(values) - {setting.key for setting in SETTINGS})
     faults += [f"{ascii(key)[:60]} in {path} is not a setting" for key in unknown]
-    for key, variable in _VARIABLES.items():
-        if environ.get(variable):
-            values[key], origins[key] = environ[variable], variable
+    for setting in SETTINGS:
+        if environ.get(setting.variable):
+            values[setting.key] = environ[setting.variable]
+            origins[setting.key] = setting.variable
     return values, origins
 
 
@@ -282,54 +211,6 @@ def _read_file(path: Path, faults: list[str]) -> dict[str, Any]:
         return {}
 
 
-class _Reader:
-    """Reads one setting after another and notes every fault."""
-
-    def __init__(
-        self, values: Mapping[str, Any], origins: Mapping[str, str], faults: list[str]
-    ) -> None:
-        self._values = values
-        self._origins = origins
-        self._faults = faults
-
-    def __call__(self, key: str, read: Callable[[Any], T], default: D) -> T | D:
-        if key not in self._values:
-            return default
-        try:
-            return read(self._values[key])
-        except (ConfigError, Malformed) as error:
-            self._faults.append(f"{self._origins[key]}: {error}")
-            return default
-
-
-def _record_path(value: Any, home: Path, origins: Mapping[str, str]) -> Path:
-    if not isinstance(value, str) or not value:
-        raise ConfigError("not the path of a file")
-    path = Path(value).expanduser()
-    # A path in the file is relative to the file; one in a variable to where the user stands.
-    return path.absolute() if origins["deployment"] == "DAM_DEPLOYMENT" else home / path
-
-
-def _accounts(value: Any, environ: Mapping[str, str], faults: list[str]) -> dict[str, str]:
-    accounts: dict[str, str] = {}
-    if not isinstance(value, dict):
-        faults.append("accounts is not a table: write [accounts] and a line for each role")
-        value = {}
-    for role, alias in value.items():
-        if role not in (*ROLES, "default"):
-            faults.append(f"accounts.{ascii(role)[:40]} is no role: {', '.join(ROLES)} or default")
-        elif not isinstance(alias, str) or not _ALIAS.fullmatch(alias):
-            faults.append(f"accounts.{role} is not the alias of an Ape account")
-        else:
-            accounts[role] = alias
-    alias = environ.get("DAM_ACCOUNT")
-    if alias:
-        if not _ALIAS.fullmatch(alias):
-            faults.append("DAM_ACCOUNT is not the alias of an Ape account")
-        accounts = dict.fromkeys((*ROLES, "default"), alias)
-    return accounts
-
-
 def dump_config(
     *,
     rpc_url: str | Sequence[str],
@@ -338,24 +219,25 @@ def dump_config(
     confirmations: int | Finality,
     accounts: Mapping[str, str],
 ) -> str:
-    """The text of a settings file that `from_env_and_file` reads.
+    """The text of a settings file; what it does not set stands there commented out.
 
     Raises:
         ConfigError: A value holds a control character.
     """
+    chosen = {
+        "rpc": rpc_url, "deployment": deployment, "ipfs": ipfs, "confirmations": confirmations
+    }  # fmt: skip
     lines = [
-        "# Settings of DAM; see `dam init --help`. Variables such as DAM_RPC_URL go before them.",
-        f"rpc = {toml(rpc_url)}",
-        f"deployment = {toml(deployment)}  # relative to this file",
-        f"ipfs = {toml(ipfs)}",
-        f"confirmations = {toml(confirmations)}  # blocks that daemons wait before they act on one",
-        "# max_fee_gwei = 500       # most that a unit of gas may cost",
-        '# min_fee = "0.0001 ether" # least fee of a part that our deliverer delivers for',
-        '# unprofitable = "skip"    # or "send": a part whose fee cannot pay its gas',
-        "# pin_bytes = 21474836480  # what our deliverer keeps of others' stores",
-        "# rpc_agree = 2            # of several nodes, so many must tell the same",
-        "# halt_depth = 64          # a reorganisation of more blocks halts the daemon",
-        "# health_port = 9464       # /metrics, /healthz and /readyz on the loopback address",
+        "# Settings of DAM; see `dam init --help`. Variables such as DAM_RPC_URL go before them."
+    ]
+    for setting in SETTINGS:
+        if setting.key in chosen:
+            remark = f"  # {setting.remark}" if setting.remark else ""
+            lines.append(f"{setting.key} = {toml(chosen[setting.key])}{remark}")
+        elif setting.sample:
+            sample = f"# {setting.key} = {setting.sample}"
+            lines.append(f"{sample:<{_REMARK_COLUMN}}# {setting.remark}")
+    lines += [
         "",
         "[accounts]  # Ape accounts: default, or one for each of " + ", ".join(ROLES),
         *(f"{role} = {toml(alias)}" for role, alias in accounts.items()),

@@ -1,6 +1,6 @@
-"""Readers of single settings: each gives the value or says in a word what would be one.
+"""Parsers of single settings: each returns the value, or raises ConfigError saying what is valid.
 
-The value itself is never in an error of an address: it may hold an API key.
+The error never repeats an address: it may hold an API key.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dam.errors import ConfigError
 Finality = Literal["safe", "finalized"]
 """Block tags of a proof-of-stake chain: justified, and finalized."""
 Unprofitable = Literal["skip", "send"]
+ROLES = ("seller", "buyer", "deliverer", "watchdog", "arbiter")
+_ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 MAX_RPC_URLS = 5
 MAX_CONFIRMATIONS = 60
 """A deliverer that waits longer leaves itself too few of its 100 blocks."""
@@ -24,7 +26,7 @@ _TAG_BLOCKS = {"safe": 40, "finalized": 80}
 
 
 def check_rpc_url(value: Any) -> str:
-    """The address of a node; the value itself is not in the error, it may hold an API key.
+    """The address of a node.
 
     Raises:
         ConfigError: It is no http:// or https:// address.
@@ -73,19 +75,19 @@ def check_ipfs(value: Any, home: Path) -> str:
 
 
 def whole(low: int, high: int) -> Callable[[Any], int]:
-    """A reader of whole numbers in these bounds, both included."""
+    """A parser of whole numbers in these bounds, both included."""
 
-    def read(value: Any) -> int:
+    def parse(value: Any) -> int:
         if isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value):
             value = int(value)
         if type(value) is not int or not low <= value <= high:
             raise ConfigError(f"not a whole number from {low} to {high}")
         return value
 
-    return read
+    return parse
 
 
-def seconds(value: Any) -> float:
+def parse_seconds(value: Any) -> float:
     """A pause, in seconds.
 
     Raises:
@@ -98,7 +100,7 @@ def seconds(value: Any) -> float:
     return float(value)
 
 
-def confirmations(value: Any) -> int | Finality:
+def parse_confirmations(value: Any) -> int | Finality:
     """A depth in blocks, or the node's own word for it.
 
     Raises:
@@ -119,7 +121,7 @@ def depth_of(confirmations: int | Finality) -> int:
     return confirmations if isinstance(confirmations, int) else _TAG_BLOCKS[confirmations]
 
 
-def unprofitable(value: Any) -> Unprofitable:
+def parse_unprofitable(value: Any) -> Unprofitable:
     """What to do with a part whose fee does not pay its gas.
 
     Raises:
@@ -130,6 +132,54 @@ def unprofitable(value: Any) -> Unprofitable:
     if value == "send":
         return "send"
     raise ConfigError("not 'skip' nor 'send'")
+
+
+def parse_record_path(value: Any, folder: Path) -> Path:
+    """The path of the deployment record; a relative one is taken from ``folder``.
+
+    Raises:
+        ConfigError: It is no text, or empty.
+    """
+    if not isinstance(value, str) or not value:
+        raise ConfigError("not the path of a file")
+    return folder / Path(value).expanduser()
+
+
+def parse_accounts(value: Any, faults: list[str], *, from_variable: bool) -> dict[str, str]:
+    """Ape aliases by role: a table, or for the variable one alias that all roles take.
+
+    Args:
+        value: From the file or the variable.
+        faults: Takes one line for each wrong row.
+        from_variable: Which of the two.
+    """
+    if from_variable:
+        if not _ALIAS.fullmatch(value):
+            faults.append("DAM_ACCOUNT is not the alias of an Ape account")
+        return dict.fromkeys((*ROLES, "default"), value)
+    if not isinstance(value, dict):
+        faults.append("accounts is not a table: write [accounts] and a line for each role")
+        return {}
+    accounts: dict[str, str] = {}
+    for role, alias in value.items():
+        if role not in (*ROLES, "default"):
+            faults.append(f"accounts.{ascii(role)[:40]} is no role: {', '.join(ROLES)} or default")
+        elif not isinstance(alias, str) or not _ALIAS.fullmatch(alias):
+            faults.append(f"accounts.{role} is not the alias of an Ape account")
+        else:
+            accounts[role] = alias
+    return accounts
+
+
+def masked(url: str) -> str:
+    """Scheme, host and port of an address; what else it has is shown as ``***``."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    port = f":{parts.port}" if parts.port else ""
+    secret = parts.username or parts.password or parts.query or parts.path not in ("", "/")
+    return f"{parts.scheme}://{host}{port}" + ("/***" if secret else "")
 
 
 def toml(value: str | int | Sequence[str]) -> str:

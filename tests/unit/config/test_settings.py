@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dam.config.settings import Settings, check_ipfs, dump_config, from_env_and_file, home_folder
+from dam.config.settings import Settings, dump_config, from_env_and_file, home_folder
+from dam.config.values import check_ipfs
 from dam.errors import ConfigError
 from dam.market.deployment import save_deployment
 from dam.types import Deployment

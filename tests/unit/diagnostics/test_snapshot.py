@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dam.cli.deliverer.config import masked
 from dam.cli.deliverer.status import rows, snapshot_json
+from dam.config.values import masked
 from dam.daemon import locks
 from dam.diagnostics.snapshot import Chain, Snapshot
 from dam.errors import ConfigError

@@ -15,8 +15,8 @@ import click
 
 from dam.atomic_file import write_atomic
 from dam.cli.session import AMOUNT, ask_hidden, emit, hexed, json_option, note, prompt
-from dam.config.settings import Settings, check_ipfs, config_path, dump_config, home_folder
-from dam.config.values import check_rpc_urls
+from dam.config.settings import Settings, config_path, dump_config, home_folder
+from dam.config.values import check_ipfs, check_rpc_urls, parse_confirmations
 from dam.errors import ConfigError, DamError, KeyFileError, Permanent, Retryable
 from dam.types import ZERO_ADDRESS, Address
 from dam.units import format_about, format_amount
@@ -114,7 +114,6 @@ class _Setup:
 
     def _write(self, path: Path) -> None:
         from dam.cli.init import check_blocks
-        from dam.config.values import confirmations as read_confirmations
         from dam.market.deployment import save_deployment
 
         wishes, environ = self.wishes, os.environ
@@ -155,7 +154,7 @@ class _Setup:
             rpc_url=urls[0] if len(urls) == 1 else urls,
             deployment="deployment.json",
             ipfs=ipfs,
-            confirmations=read_confirmations(wanted),
+            confirmations=parse_confirmations(wanted),
             accounts={"deliverer": alias},
         )
         if min_fee:

@@ -1,0 +1,245 @@
+"""The table of settings.
+
+Loading, the file that ``dam init`` writes, the listing of ``dam deliverer config`` and
+docs/reference/settings.md follow from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dam.config.values import (
+    MAX_CONFIRMATIONS,
+    MAX_RPC_URLS,
+    ROLES,
+    check_ipfs,
+    check_rpc_urls,
+    masked,
+    parse_accounts,
+    parse_confirmations,
+    parse_record_path,
+    parse_seconds,
+    parse_unprofitable,
+    whole,
+)
+from dam.units import format_amount, parse_amount
+
+_GWEI = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What parsing one setting may depend on."""
+
+    home: Path
+    from_variable: bool
+    """Set by its environment variable, not by the file."""
+    found: Mapping[str, Any]
+    """Settings above it in the table, parsed, by field."""
+    faults: list[str]
+    """For a parser that finds several faults; else it raises."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row of the table."""
+
+    field: str
+    """Of `Settings`."""
+    key: str
+    """In ``config.toml``."""
+    variable: str
+    """In the environment; takes precedence."""
+    section: str
+    """Heading of the reference page."""
+    parse: Callable[[Any, Context], Any]
+    """From a TOML value or a variable's text; raises ConfigError or Malformed."""
+    default: Any = None
+    """A value, or a function of the context."""
+    required: str = ""
+    """If it has no default: what is missing, in words."""
+    doc: str
+    """One line of Markdown."""
+    default_doc: str = ""
+    """Of a default that depends on the context, or needs more words than `show` gives."""
+    show: Callable[[Any], str] = str
+    """A value for people, without secrets."""
+    remark: str = ""
+    """Comment in the file that ``dam init`` writes."""
+    sample: str = ""
+    """TOML value that this file shows commented out."""
+
+
+def _plain(parse: Callable[[Any], Any]) -> Callable[[Any, Context], Any]:
+    return lambda value, _: parse(value)
+
+
+SETTINGS = (
+    Setting(
+        field="rpc_urls",
+        key="rpc",
+        variable="DAM_RPC_URL",
+        section="Chain",
+        parse=_plain(check_rpc_urls),
+        default=(),
+        required="the address of a node, such as http://127.0.0.1:8545",
+        doc=f"http(s) address of the node's JSON-RPC, or a list of 2 to {MAX_RPC_URLS} (in the "
+        "variable, with commas between them). It may hold an API key, and is never logged",
+        show=lambda urls: ", ".join(masked(url) for url in urls),
+    ),
+    Setting(
+        field="deployment_path",
+        key="deployment",
+        variable="DAM_DEPLOYMENT",
+        section="Chain",
+        parse=lambda value, context: parse_record_path(
+            value, Path.cwd() if context.from_variable else context.home
+        ),
+        default=Path(),
+        required="the file of the market's deployment record",
+        doc="deployment record; a path in the file is relative to the home folder, one in the "
+        "variable to where you stand",
+        remark="relative to this file",
+    ),
+    Setting(
+        field="ipfs",
+        key="ipfs",
+        variable="DAM_IPFS",
+        section="Stores",
+        parse=lambda value, context: check_ipfs(value, context.home),
+        default=lambda context: f"dir:{context.home / 'blocks'}",
+        doc="`dir:/path`, or the RPC API of a Kubo node on a loopback address",
+        default_doc="`dir:<home>/blocks`",
+        show=lambda value: value if value.startswith("dir:") else masked(value),
+    ),
+    Setting(
+        field="confirmations",
+        key="confirmations",
+        variable="DAM_CONFIRMATIONS",
+        section="Chain",
+        parse=_plain(parse_confirmations),
+        default=2,
+        doc="blocks that a daemon waits before it acts on a block, "
+        f"0 to {MAX_CONFIRMATIONS}. More is safer against reorganisations, and leaves less of "
+        'the 100 blocks. Or `"safe"` or `"finalized"`: what the node calls so, on Ethereum some '
+        "40 and 80 blocks behind the head",
+        remark="blocks that daemons wait before they act on one",
+    ),
+    Setting(
+        field="poll_seconds",
+        key="poll_seconds",
+        variable="DAM_POLL",
+        section="Chain",
+        parse=_plain(parse_seconds),
+        default=2.0,
+        doc="pause between two looks at the chain, 0.05 to 600",
+        show="{:g}".format,
+    ),
+    Setting(
+        field="max_fee",
+        key="max_fee_gwei",
+        variable="DAM_MAX_FEE_GWEI",
+        section="Gas and fees",
+        parse=lambda value, _: whole(1, 1_000_000)(value) * _GWEI,
+        default=500 * _GWEI,
+        doc="most that a unit of gas may cost, tip included, 1 to 1,000,000. Above it nothing is "
+        "sent, nor sent again after it was lowered",
+        show=lambda wei: str(wei // _GWEI),
+        remark="most that a unit of gas may cost",
+        sample="500",
+    ),
+    Setting(
+        field="min_fee",
+        key="min_fee",
+        variable="DAM_MIN_FEE",
+        section="Gas and fees",
+        parse=_plain(parse_amount),
+        default=0,
+        doc='least fee of a part for which the deliverer delivers, such as `"0.0001 ether"`',
+        show=format_amount,
+        remark="least fee of a part that our deliverer delivers for",
+        sample='"0.0001 ether"',
+    ),
+    Setting(
+        field="unprofitable",
+        key="unprofitable",
+        variable="DAM_UNPROFITABLE",
+        section="Gas and fees",
+        parse=_plain(parse_unprofitable),
+        default="skip",
+        doc="`skip`: a part whose fee does not pay its gas waits for cheaper gas, until its "
+        "deadline, and is reported; no transaction may cost more than its parts earn; `send`: it "
+        "is delivered at a loss",
+        remark='or "send": a part whose fee cannot pay its gas',
+        sample='"skip"',
+    ),
+    Setting(
+        field="pin_bytes",
+        key="pin_bytes",
+        variable="DAM_PIN_BYTES",
+        section="Stores",
+        parse=_plain(whole(0, 2**63 - 1)),
+        default=20 << 30,
+        doc="bytes that the deliverer pins of others' stores",
+        default_doc=f"{20 << 30} (20 GiB)",
+        remark="what our deliverer keeps of others' stores",
+        sample=str(20 << 30),
+    ),
+    Setting(
+        field="rpc_agree",
+        key="rpc_agree",
+        variable="DAM_RPC_AGREE",
+        section="Chain",
+        parse=lambda value, context: whole(1, len(context.found["rpc_urls"]) or 1)(value),
+        default=lambda context: min(2, len(context.found["rpc_urls"])),
+        doc="how many of the nodes must tell the same before the daemon believes it; at most as "
+        "many as there are",
+        default_doc="1, with several nodes 2",
+        remark="of several nodes, so many must tell the same",
+        sample="2",
+    ),
+    Setting(
+        field="halt_depth",
+        key="halt_depth",
+        variable="DAM_HALT_DEPTH",
+        section="Chain",
+        parse=_plain(whole(1, 256)),
+        default=64,
+        doc="a reorganisation of more blocks than this, 1 to 256, halts the daemon: a person must "
+        "look",
+        remark="a reorganisation of more blocks halts the daemon",
+        sample="64",
+    ),
+    Setting(
+        field="health_port",
+        key="health_port",
+        variable="DAM_HEALTH_PORT",
+        section="Monitoring",
+        parse=_plain(whole(0, 65_535)),
+        doc="port on 127.0.0.1 of `/metrics`, `/healthz` and `/readyz`; 0 takes a free one and "
+        "logs it",
+        show=lambda port: "off" if port is None else str(port),
+        remark="/metrics, /healthz and /readyz on the loopback address",
+        sample="9464",
+    ),
+    Setting(
+        field="accounts",
+        key="accounts",
+        variable="DAM_ACCOUNT",
+        section="Accounts",
+        parse=lambda value, context: parse_accounts(
+            value, context.faults, from_variable=context.from_variable
+        ),
+        default={},
+        doc="table of Ape aliases: `default`, or one each for "
+        + ", ".join(f"`{role}`" for role in ROLES)
+        + ". The variable is taken for all roles",
+        show=lambda accounts: (
+            ", ".join(f"{r} = {a}" for r, a in sorted(accounts.items())) or "none"
+        ),
+    ),
+)
+"""All settings, in the order in which they are parsed and shown."""
