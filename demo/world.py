@@ -30,8 +30,8 @@ from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import Signer
 from dam.market.client import Market
 from dam.market.deployment import load_deployment
+from dam.market.wallet import Receipt
 from dam.sending.transactions import (
-    Receipt,
     broadcast,
     suggest_fees,
     transact,

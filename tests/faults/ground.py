@@ -55,8 +55,9 @@ from dam.log import configure_logging, get_logger
 from dam.market.abi import market_abi
 from dam.market.client import Market
 from dam.market.deployment import save_deployment
+from dam.market.wallet import Receipt
 from dam.roles.seller.listings import copy_parts
-from dam.sending.transactions import Fees, Receipt, suggest_fees, transaction
+from dam.sending.transactions import Fees, suggest_fees, transaction
 from dam.testing.market import deploy_market, market_code
 from dam.testing.nodes import AnvilNode
 from dam.types import Address, BlockRef, CopyId, FragmentDelivered, Purchase

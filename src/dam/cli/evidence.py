@@ -7,31 +7,21 @@ from typing import Any
 
 import click
 
-from dam.cli.sale_views import find_sale, state_text
 from dam.cli.session import (
     account_option,
     agree,
     asynchronous,
     connect,
     emit,
-    hexed,
     json_option,
     open_signer,
     receipt_json,
-    receipt_text,
     yes_option,
 )
 from dam.config.settings import Settings
-from dam.crypto.hashing import escrow_of, sale_of
-from dam.errors import Permanent
-from dam.ethereum.erc20 import Tokens
-from dam.ipfs import dag_json
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
-from dam.ipfs.cid import Cid
 from dam.market.log_history import read_history
-from dam.market.reputation import stars_of
-from dam.types import Status
-from dam.validation import title
+from dam.roles import disputes
+from dam.roles.sales import check_can_be_rated, find_sale, rate_sale
 
 
 def evidence_options(command: Any) -> Any:
@@ -45,27 +35,6 @@ def evidence_options(command: Any) -> Any:
     return click.option("--text", help="What is wrong, in a sentence; the arbitrator reads it.")(
         command
     )
-
-
-async def publish_evidence(
-    blocks: BlockStore, copy_id: bytes, text: str | None, attachment: Path | None
-) -> Cid | None:
-    """Puts and pins the evidence: ``name``, ``description`` and a link ``file``, as in ERC-1497."""
-    if text is None and attachment is None:
-        return None
-    value: dict[str, Any] = {
-        "name": f"Dispute of sale {hexed(copy_id)}",
-        "description": title(text or "See the file.", "--text"),
-    }
-    if attachment is not None:
-        with attachment.open("rb") as file:
-            data = file.read(BLOCK_BYTES + 1)
-        if len(data) > BLOCK_BYTES:
-            raise Permanent(f"{attachment} is over 1 MiB: the evidence is one file of at most that")
-        value["file"] = {"/": str(await blocks.put("raw", data))}
-    cid = await blocks.put("dag-json", dag_json.dumps(value))
-    await blocks.pin(cid)
-    return cid
 
 
 def evidence_command(role: str) -> click.Command:
@@ -91,28 +60,22 @@ def evidence_command(role: str) -> click.Command:
             raise click.UsageError("give --text, --file or both")
         async with connect(settings) as session:
             sale = find_sale(await read_history(session.market), sale_id)
-            purchase = sale.purchase
-            if sale.status != Status.DISPUTED:
-                raise Permanent(f"nobody disputes this sale: it is {state_text(sale, Tokens())}")
+            disputes.check_disputed(sale)
             signer = open_signer(settings, role, account)
-            parties = (purchase.buyer, purchase.seller, purchase.terms.arbitrator)
-            if signer.address not in parties:
-                raise Permanent(f"{signer.address} is no party to this dispute")
+            disputes.check_may_give_evidence(sale, signer.address)
             agree("Publish it, for everybody to read and for good?", yes or as_json)
-            cid = await publish_evidence(session.blocks, purchase.copy_id, text, attachment)
-            uri = f"/ipfs/{cid}"
-            receipt = await session.send(
-                signer,
-                "submitEvidence",
-                purchase.copy_id,
-                sale_of(purchase),
-                escrow_of(purchase),
-                uri,
+            submitted = await disputes.submit_evidence(
+                session.market,
+                session.blocks,
+                session.wallet(signer),
+                sale,
+                text=text,
+                attachment=attachment,
             )
         emit(
-            {"id": sale.copy_id, "evidence": uri, **receipt_json(receipt)},
+            {"id": sale.copy_id, "evidence": submitted.uri, **receipt_json(submitted.receipt)},
             as_json,
-            f"Evidence {uri} published {receipt_text(receipt)}.",
+            f"Evidence {submitted.uri} published {submitted.receipt}.",
         )
 
     return evidence
@@ -130,20 +93,11 @@ async def rate(sale_id: str, stars: int, account: str | None, as_json: bool) -> 
     async with connect(settings) as session:
         history = await read_history(session.market)
         sale = find_sale(history, sale_id)
-        if sale.status != Status.SETTLED:
-            raise Permanent(
-                f"only a settled sale can be rated; this one is {state_text(sale, Tokens())}"
-            )
-        if sale.copy_id in stars_of(history.logs):
-            raise Permanent("the sale is rated already, and a rating stays")
-        signer = open_signer(settings, "buyer", account)
-        if sale.purchase.buyer != signer.address:
-            raise Permanent(f"{signer.address} is not the buyer of this sale")
-        receipt = await session.send(
-            signer, "rateSale", sale.copy_id, sale_of(sale.purchase), stars
-        )
+        check_can_be_rated(history, sale)
+        wallet = session.wallet(open_signer(settings, "buyer", account))
+        receipt = await rate_sale(session.market, wallet, history, sale, stars)
     emit(
         {"id": sale.copy_id, "stars": stars, **receipt_json(receipt)},
         as_json,
-        f"Rated {receipt_text(receipt)}.",
+        f"Rated {receipt}.",
     )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from dam.cli.deliverer.view import slash_text
 from dam.cli.errors import explain
-from dam.cli.sale_views import close, find_sale
 from dam.cli.session import (
     ADDRESS,
-    Session,
     account_option,
     address_option,
     agree,
@@ -23,50 +20,21 @@ from dam.cli.session import (
     note,
     open_signer,
     receipt_json,
-    receipt_text,
     role_address,
     to_option,
     yes_option,
 )
 from dam.config.settings import Settings
-from dam.errors import ContractReverted, Permanent
-from dam.ethereum.erc20 import Token, balances, read_tokens
-from dam.market.log_history import History, read_history
-from dam.market.reputation import bound_stake, proposed_slashes
-from dam.types import ZERO_ADDRESS, Address, DelivererRegistered
+from dam.errors import Permanent
+from dam.market.log_history import read_history
+from dam.roles import accounts
+from dam.roles.accounts import Due, Statement, Withdrawn
+from dam.roles.sales import end_sale, find_sale, plan_settlement
+from dam.types import Address
 from dam.units import format_amount
 
 _ROLE = "default"
-
-
-@dataclass(frozen=True)
-class _Holding:
-    """A token that sales of an account name."""
-
-    token: Token
-    balance: int
-    credit: int
-
-
-async def _holdings(session: Session, history: History, who: Address) -> list[_Holding]:
-    """All tokens that an account's sales name, with what it has and is owed of each."""
-    sales = [s.purchase for s in history.book.sales.values()]
-    wanted = {p.terms.token for p in sales if who in (p.seller, p.buyer)} - {ZERO_ADDRESS}
-    tokens = await read_tokens(session.rpc, wanted)
-    found = await balances(session.rpc, sorted(wanted), who)
-    owed = await session.market.calls([("credits", (who, token)) for token in found])
-    return [
-        _Holding(tokens[token], held, int(credit))
-        for (token, held), (credit,) in zip(found.items(), owed, strict=True)
-    ]
-
-
-def _owned(history: History, owner: Address) -> list[Address]:
-    """Operators whose earnings belong to an address."""
-    logs = history.logs
-    return [
-        log.operator for log in logs if isinstance(log, DelivererRegistered) if log.owner == owner
-    ]
+"""Whichever account the settings name for everything."""
 
 
 @click.command()
@@ -79,63 +47,60 @@ async def balance(account: str | None, address: Address | None, as_json: bool) -
     settings = Settings.load()
     who = address or role_address(settings, _ROLE, account)
     async with connect(settings) as session:
-        market = session.market
-        coins = await session.balance(who)
-        credit = await market.credits(who)
-        free = await market.seller_stake(who)
-        history = await read_history(session.market)
-        operators = _owned(history, who)
-        infos = await market.deliverers(operators)
-        bound = bound_stake(history.book, who)
-        holdings = await _holdings(session, history, who)
-    frozen = {s.operator: s for s in proposed_slashes(history.logs, history.head)}
-    deliverers = [
-        {
-            "operator": operator,
-            "stake": str(info.stake),
-            "earned": str(info.earned),
-            "exitBlock": info.exit_block,
-            "frozenUntil": frozen[operator].last if operator in frozen else 0,
-        }
-        for operator, info in zip(operators, infos, strict=True)
-    ]
+        statement = await accounts.read_statement(session.market, who)
+    emit(_statement_json(statement), as_json, _statement_text(statement))
+
+
+def _statement_json(found: Statement) -> dict[str, Any]:
+    return {
+        "account": found.account,
+        "balance": str(found.coins),
+        "credit": str(found.credit),
+        "sellerStake": str(found.free_stake),
+        "boundStake": str(found.bound_stake),
+        "tokens": [
+            {
+                "token": holding.token.address,
+                "symbol": holding.token.symbol or None,
+                "decimals": holding.token.decimals,
+                "balance": str(holding.balance),
+                "credit": str(holding.credit),
+            }
+            for holding in found.holdings
+        ],
+        "deliverers": [
+            {
+                "operator": one.operator,
+                "stake": str(one.info.stake),
+                "earned": str(one.info.earned),
+                "exitBlock": one.info.exit_block,
+                "frozenUntil": one.slash.last if one.slash else 0,
+            }
+            for one in found.deliverers
+        ],
+    }
+
+
+def _statement_text(found: Statement) -> str:
+    free, bound = format_amount(found.free_stake), format_amount(found.bound_stake)
     lines = [
-        f"Account          {who}",
-        f"Coins            {format_amount(coins)}",
-        f"Credit           {format_amount(credit)} in the market, to withdraw",
-        f"Seller's stake   {format_amount(free)} free, {format_amount(bound)} bound in open sales",
+        f"Account          {found.account}",
+        f"Coins            {format_amount(found.coins)}",
+        f"Credit           {format_amount(found.credit)} in the market, to withdraw",
+        f"Seller's stake   {free} free, {bound} bound in open sales",
     ]
-    for holding in holdings:
+    for holding in found.holdings:
         lines.append(
             f"Token            {holding.token.text(holding.balance)} {holding.token.address}"
         )
         lines.append(f"  credit         {holding.token.text(holding.credit)}, to withdraw")
-    for operator, info in zip(operators, infos, strict=True):
-        lines.append(f"Deliverer        {operator}")
-        lines.append(f"  stake          {format_amount(info.stake)}")
-        lines.append(f"  earned         {format_amount(info.earned)}, to withdraw")
-        if operator in frozen:
-            slash = frozen[operator]
-            lines.append(f"  frozen         {slash_text(slash)}")
-    value = {
-        "account": who,
-        "balance": str(coins),
-        "credit": str(credit),
-        "sellerStake": str(free),
-        "boundStake": str(bound),
-        "tokens": [
-            {
-                "token": h.token.address,
-                "symbol": h.token.symbol or None,
-                "decimals": h.token.decimals,
-                "balance": str(h.balance),
-                "credit": str(h.credit),
-            }
-            for h in holdings
-        ],
-        "deliverers": deliverers,
-    }
-    emit(value, as_json, "\n".join(lines))
+    for one in found.deliverers:
+        lines.append(f"Deliverer        {one.operator}")
+        lines.append(f"  stake          {format_amount(one.info.stake)}")
+        lines.append(f"  earned         {format_amount(one.info.earned)}, to withdraw")
+        if one.slash:
+            lines.append(f"  frozen         {slash_text(one.slash)}")
+    return "\n".join(lines)
 
 
 @click.command()
@@ -165,46 +130,31 @@ async def withdraw(
     settings = Settings.load()
     signer = open_signer(settings, _ROLE, account)
     recipient = to or signer.address
-    sent: list[dict[str, Any]] = []
-    lines = []
+    done: list[Withdrawn] = []
     async with connect(settings) as session:
-        credit = await session.market.credits(signer.address)
-        history = await read_history(session.market)
-        owned = list(operators) or _owned(history, signer.address)
-        holdings = [h for h in await _holdings(session, history, signer.address) if h.credit]
-        infos = await session.market.deliverers(owned)
-        due = [(o, i.earned) for o, i in zip(owned, infos, strict=True) if i.earned]
-        total = credit + sum(earned for _, earned in due)
+        plan = await accounts.plan_withdrawal(session.market, signer.address, operators)
+        # Coins are asked for in one sum, wherever in the market they are.
+        total = sum(due.amount for due in plan if due.token.native)
         wanted = [format_amount(total)] if total else []
-        wanted += [holding.token.text(holding.credit) for holding in holdings]
+        wanted += [due.token.text(due.amount) for due in plan if not due.token.native]
         if wanted:
             agree(f"Withdraw {', '.join(wanted)} to {recipient}?", yes or as_json)
-        if credit:
-            receipt = await session.send(signer, "withdraw", ZERO_ADDRESS, recipient)
-            sent.append({"what": "credit", "amount": str(credit), **receipt_json(receipt)})
-            lines.append(f"Credit {format_amount(credit)} {receipt_text(receipt)}")
-        for operator, earned in due:
-            receipt = await session.send(signer, "withdrawEarnings", operator, recipient)
-            entry = {"what": "earnings", "operator": operator, "amount": str(earned)}
-            sent.append({**entry, **receipt_json(receipt)})
-            lines.append(f"Earnings of {operator}: {format_amount(earned)} {receipt_text(receipt)}")
-        failed = []
-        for holding in holdings:
-            token, amount = holding.token, holding.credit
-            try:
-                receipt = await session.send(signer, "withdraw", token.address, recipient)
-            except ContractReverted as error:
-                # An odd token must not keep the others in.
-                failed.append({"token": token.address, "error": str(error)})
-                note(f"{token.text(amount)} stays in the market: {explain(error)}")
-                continue
-            entry = {"what": "credit", "token": token.address, "amount": str(amount)}
-            sent.append({**entry, **receipt_json(receipt)})
-            lines.append(f"Credit {token.text(amount)} {receipt_text(receipt)}")
+        wallet = session.wallet(signer)
+        async for one in accounts.withdraw(session.market, wallet, plan, recipient):
+            if one.error:
+                amount = one.due.token.text(one.due.amount)
+                note(f"{amount} stays in the market: {explain(one.error)}")
+            done.append(one)
+    failed = [one for one in done if one.error]
     emit(
-        {"to": recipient, "total": str(total), "transactions": sent, "failed": failed},
+        {
+            "to": recipient,
+            "total": str(total),
+            "transactions": [_withdrawn_json(one) for one in done if not one.error],
+            "failed": [{"token": one.due.token.address, "error": str(one.error)} for one in failed],
+        },
         as_json,
-        "\n".join([*lines, _went(recipient, sent, failed)])
+        _withdrawn_text(done, recipient)
         if wanted
         else f"The market owes {signer.address} nothing.",
     )
@@ -216,10 +166,29 @@ async def withdraw(
         )
 
 
-def _went(recipient: Address, sent: list[dict[str, Any]], failed: list[dict[str, Any]]) -> str:
+def _withdrawn_json(one: Withdrawn) -> dict[str, Any]:
+    due = one.due
+    value: dict[str, Any] = {"what": "credit" if due.operator is None else "earnings"}
+    if due.operator is not None:
+        value["operator"] = due.operator
+    if not due.token.native:
+        value["token"] = due.token.address
+    value["amount"] = str(due.amount)
+    return value | (receipt_json(one.receipt) if one.receipt else {})
+
+
+def _withdrawn_text(done: list[Withdrawn], recipient: Address) -> str:
+    sent = [one for one in done if not one.error]
+    lines = [f"{_due_text(one.due)} {one.receipt}" for one in sent]
     if not sent:
         return "Nothing moved."
-    return f"{'The rest' if failed else 'All of it'} went to {recipient}."
+    what = "All of it" if len(sent) == len(done) else "The rest"
+    return "\n".join([*lines, f"{what} went to {recipient}."])
+
+
+def _due_text(due: Due) -> str:
+    amount = due.token.text(due.amount)
+    return f"Credit {amount}" if due.operator is None else f"Earnings of {due.operator}: {amount}"
 
 
 @click.command()
@@ -233,9 +202,10 @@ async def settle(sale_id: str, account: str | None, as_json: bool) -> None:
     signer = open_signer(settings, _ROLE, account)
     async with connect(settings) as session:
         sale = find_sale(await read_history(session.market), sale_id)
-        receipt = await close(session, signer, "settle", sale)
+        ending = plan_settlement(sale)
+        ended = await end_sale(session.market, session.wallet(signer), ending)
     emit(
-        {"id": sale.copy_id, **receipt_json(receipt)},
+        {"id": sale.copy_id, **receipt_json(ended.receipt)},
         as_json,
-        f"Settled {receipt_text(receipt)}. Next: dam withdraw",
+        f"Settled {ended.receipt}. Next: dam withdraw",
     )

@@ -19,15 +19,15 @@ from dam.config.settings import Settings
 from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
 from dam.ethereum.node import Node, balance_of
-from dam.ethereum.node_errors import RpcRejectedError
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keystore.key_files import find_passphrase
 from dam.market.client import Market
 from dam.market.connect import open_node
-from dam.sending.transactions import Receipt, transact
+from dam.market.wallet import Receipt, send_call
+from dam.sending.wallet import KeyWallet
 from dam.types import Address
-from dam.units import format_about, format_amount, parse_amount
+from dam.units import parse_amount
 
 if TYPE_CHECKING:
     from dam.keystore.ape_accounts import Signer
@@ -287,38 +287,20 @@ class Session:
     market: Market
     blocks: BlockStore
 
-    async def send(self, signer: Signer, function: str, *arguments: Any, value: int = 0) -> Receipt:
-        """Sends a call to the market and waits until it is mined.
-
-        Raises:
-            ContractReverted: The market would refuse; nothing was sent.
-            Permanent: The account cannot pay for it.
-        """
-        deployment = self.settings.deployment
-        data = self.market.encode(function, *arguments)
-        try:
-            return await transact(
-                self.rpc,
-                signer,
-                deployment.chain_id,
-                deployment.market,
-                data,
-                value,
-                max_fee=self.settings.max_fee,
-                poll=min(self.settings.poll_seconds, 1.0),
-            )
-        except RpcRejectedError as error:
-            if "insufficient funds" not in error.message.lower():
-                raise
-            raise await self.too_poor(signer.address, value) from None
-
-    async def too_poor(self, account: Address, value: int) -> Permanent:
-        """The error that says what is missing."""
-        balance = await self.balance(account)
-        return Permanent(
-            f"{account} has {format_amount(balance)}, too little for {format_amount(value)} and "
-            "the gas: send it some coins"
+    def wallet(self, signer: Signer) -> KeyWallet:
+        """The account that a role sends with."""
+        settings = self.settings
+        return KeyWallet(
+            self.rpc,
+            signer,
+            settings.deployment.chain_id,
+            max_fee=settings.max_fee,
+            poll_seconds=min(settings.poll_seconds, 1.0),
         )
+
+    async def send(self, signer: Signer, function: str, *arguments: Any, value: int = 0) -> Receipt:
+        """Sends a call of the market from an account; see `dam.market.wallet.Wallet.send`."""
+        return await send_call(self.wallet(signer), self.market, function, *arguments, value=value)
 
     async def balance(self, account: Address) -> int:
         """Coins of an account, in wei."""
@@ -347,9 +329,3 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "gasUsed": receipt.gas_used,
         "gasPrice": str(receipt.price),
     }
-
-
-def receipt_text(receipt: Receipt) -> str:
-    """A mined transaction for people."""
-    cost = format_about(receipt.gas_used * receipt.price)
-    return f"in block {receipt.block}, transaction {hexed(receipt.tx_hash)} (gas {cost})"

@@ -14,6 +14,7 @@ from dam.ethereum.hex import quantity
 from dam.ethereum.node import Node
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.market.client import revert_of
+from dam.market.wallet import Receipt
 from dam.types import Address
 
 
@@ -47,19 +48,6 @@ class Fees:
     max_fee: int
     tip: int
     base: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a transaction."""
-
-    tx_hash: bytes
-    block: int
-    status: int
-    gas_used: int
-    price: int
-    """Wei per gas, as paid."""
-    logs: tuple[Any, ...]
 
 
 async def suggest_fees(rpc: Node, max_tip: int) -> Fees:

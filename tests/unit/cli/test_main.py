@@ -12,7 +12,6 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from dam.cli import sale_views
 from dam.cli.main import explained, main
 from dam.cli.session import agree, plain, table
 from dam.config.settings import key_paths
@@ -20,6 +19,7 @@ from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Malformed, Permanent
 from dam.keystore.key_files import load_ring, load_seed
 from dam.roles.arbiter import ruling_amount
+from dam.roles.sales import match_id
 from dam.types import CopyId
 
 PASSPHRASE = "correct horse"
@@ -176,14 +176,14 @@ def test_json_has_hex_for_bytes() -> None:
 
 def test_a_sale_is_named_by_its_beginning() -> None:
     one, two = CopyId(b"\xab" * 32), CopyId(b"\xab" * 31 + b"\x01")
-    assert sale_views.match_id("0x" + one.hex(), [one, two]) == one
-    assert sale_views.match_id("0xABABAB", [one]) == one
-    assert sale_views.match_id("0x123456", [one, two]) is None
+    assert match_id("0x" + one.hex(), [one, two]) == one
+    assert match_id("0xABABAB", [one]) == one
+    assert match_id("0x123456", [one, two]) is None
     with pytest.raises(Permanent, match="2 sales begin"):
-        sale_views.match_id("0xababab", [one, two])
+        match_id("0xababab", [one, two])
     for text in ("", "0x12345", "123456", "0x" + "g" * 6, "0x" + "1" * 65):
         with pytest.raises(Permanent, match="6 digits"):
-            sale_views.match_id(text, [one])
+            match_id(text, [one])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from dam.cli.buyer.pay import Payment, arguments, look
+from dam.cli.buyer.buy import payment_rows
 from dam.crypto.hashing import escrow_of, keccak, sale_of
 from dam.errors import Malformed, Permanent, RpcError
 from dam.ethereum.erc20 import (
@@ -30,6 +30,7 @@ from dam.ethereum.erc2612 import NoPermit, domain_separator, make_permit
 from dam.keystore.ape_accounts import Signer
 from dam.market.abi import decode_event, encode, market_abi
 from dam.roles.arbiter import ruling_amount
+from dam.roles.buyer.payment import Payment, purchase_call, read_payment
 from dam.roles.seller.store_file import Faults, read_store_file
 from dam.types import ZERO_ADDRESS, Address
 
@@ -176,24 +177,24 @@ def test_what_cannot_pay_is_no_price(make: Any, token: Address) -> None:
 # ----------------------------------------------------------------------------------------- paying
 
 
-class Session:
-    def __init__(self, node: Node, market: Address) -> None:
+class Market:
+    def __init__(self, node: Node, address: Address) -> None:
         self.rpc = node
-        self.market = type("Market", (), {"address": market})()
+        self.address = address
 
 
 def test_too_little_of_a_token_is_said_before_anything(make: Any, token: Address) -> None:
-    session: Any = Session(Node(says(token, balanceOf=word(49), allowance=word(0))), make.seller)
+    market: Any = Market(Node(says(token, balanceOf=word(49), allowance=word(0))), make.seller)
     coin = Token(token, "USDX", 1)
     with pytest.raises(Permanent, match=r"4.9 USDX .*the price is 5 USDX"):
-        asyncio.run(look(session, coin, 50, make.buyer))
-    payment = asyncio.run(look(session, coin, 49, make.buyer))
-    assert payment.short
-    told = dict(payment.rows(make.seller, by_permit=False))
+        asyncio.run(read_payment(market, coin, 50, make.buyer))
+    payment = asyncio.run(read_payment(market, coin, 49, make.buyer))
+    assert payment.needs_allowance
+    told = dict(payment_rows(payment, make.seller, by_permit=False))
     assert "4.9 USDX" in told["Token"]
     assert "exactly the price" in told["Allowance"]
-    assert not Payment(coin, 49, 49, 49).short
-    assert Payment(NATIVE, 49, 0, 0).rows(make.seller, by_permit=True) == []
+    assert not Payment(coin, 49, 49, 49).needs_allowance
+    assert payment_rows(Payment(NATIVE, 49, 0, 0), make.seller, by_permit=True) == []
 
 
 # ---------------------------------------------------------------------------------------- permits
@@ -321,7 +322,7 @@ def test_evidence_of_any_bytes_is_read_and_no_other_form_is(make: Any) -> None:
 
 
 def test_the_function_follows_the_permit() -> None:
-    assert arguments([1], None) == ("buyItem", [1])
+    assert purchase_call([1], None) == ("buyItem", [1])
 
 
 # ------------------------------------------------------------------------------------- store files

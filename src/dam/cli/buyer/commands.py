@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from dam.cli.buyer.buy import ROLE, browse, buy, open_seed
-from dam.cli.buyer.open import open_good, restore_record, wait
-from dam.cli.evidence import evidence_command, evidence_options, publish_evidence, rate
-from dam.cli.sale_views import close, doable, find_sale, sale_json, sale_tokens, state_text
+from dam.cli.buyer.buy import browse, buy, open_buyer, open_seed
+from dam.cli.buyer.open import open_good, wait
+from dam.cli.evidence import evidence_command, evidence_options, rate
+from dam.cli.sale_views import sale_json
 from dam.cli.session import (
     account_option,
     agree,
@@ -22,19 +22,30 @@ from dam.cli.session import (
     note,
     open_signer,
     receipt_json,
-    receipt_text,
     role_address,
     table,
     yes_option,
 )
 from dam.config.settings import Settings
-from dam.crypto.hashing import escrow_of, sale_of
-from dam.errors import ConfigError, KeyFileError, Permanent
+from dam.errors import ConfigError, KeyFileError
 from dam.ethereum.erc20 import Tokens
-from dam.market.log_history import History, read_history
+from dam.market.log_history import read_history
 from dam.market.sale_history import SaleRecord
-from dam.roles.buyer.records import Record, Records, find_attempt, record_of, unpaid
-from dam.types import ZERO32, ZERO_ADDRESS, Status, Windows
+from dam.roles import disputes
+from dam.roles.buyer.purchases import purchases_of
+from dam.roles.buyer.purchases import rescan as rescan_purchases
+from dam.roles.buyer.records import Record, Records, unpaid
+from dam.roles.sales import (
+    actions_text,
+    end_sale,
+    find_sale,
+    plan_concession,
+    plan_confirmation,
+    plan_refund,
+    sale_tokens,
+    state_text,
+)
+from dam.types import Address, Windows
 from dam.units import format_amount
 
 
@@ -43,7 +54,7 @@ def buyer() -> None:
     """Buy: browse, buy, wait, open; then confirm, or get your money back."""
 
 
-for _command in (browse, buy, wait, open_good, rate, evidence_command(ROLE)):
+for _command in (browse, buy, wait, open_good, rate, evidence_command("buyer")):
     buyer.add_command(_command)
 
 
@@ -66,21 +77,14 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
     async with connect(settings) as session:
         history = await read_history(session.market)
         if seed is not None:
-            found = 0
-            known = records.all()
-            for sale in history.book.sales.values():
-                attempt = find_attempt(seed, settings.deployment, sale.purchase)
-                if attempt is None or record_of(known, sale.purchase):
-                    continue
-                records.save(await restore_record(session, history, sale, attempt))
-                found += 1
+            made = await rescan_purchases(open_buyer(session, seed), history, notice=note)
             note(
                 f"Rescanned {len(history.book.sales)} sales up to block {history.head}: "
-                f"{found} records rebuilt."
+                f"{len(made)} records rebuilt."
             )
         known = records.all()
-        mine = _mine(settings, account, history, known)
-        tokens = await sale_tokens(session, [sale for sale, _ in mine])
+        mine = purchases_of(history, known, _address(settings, account))
+        tokens = await sale_tokens(session.market, [sale for sale, _ in mine])
     lost = [
         record
         for record in unpaid(known, (sale.purchase for sale, _ in mine))
@@ -108,22 +112,14 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
     )
 
 
-def _mine(
-    settings: Settings, account: str | None, history: History, known: list[Record]
-) -> list[tuple[SaleRecord, Record | None]]:
-    """Sales with a record of ours, or bought by our account."""
+def _address(settings: Settings, account: str | None) -> Address | None:
+    """Of the buyer's account; None where none is set."""
     try:
-        address = role_address(settings, ROLE, account)
+        return role_address(settings, "buyer", account)
     except (ConfigError, KeyFileError):
         if account:
             raise
-        address = None
-    found = []
-    for sale in history.book.sales.values():
-        record = record_of(known, sale.purchase)
-        if record is not None or sale.purchase.buyer == address:
-            found.append((sale, record))
-    return found
+        return None
 
 
 def _purchase_json(
@@ -139,7 +135,7 @@ def _purchase_json(
 def _purchase_row(
     sale: SaleRecord, record: Record | None, windows: Windows, head: int, tokens: Tokens
 ) -> tuple[object, ...]:
-    can = doable(sale, windows, head, ("buyer", "anyone"))
+    can = actions_text(sale, windows, head, ("buyer", "anyone"))
     if len(sale.delivered) >= sale.purchase.terms.threshold:
         can.insert(0, "open")
     if record is None:
@@ -167,17 +163,18 @@ def _purchase_row(
 async def confirm(sale_id: str, account: str | None, yes: bool, as_json: bool) -> None:
     """Says that the good is what was promised: the seller is paid, and no dispute is possible."""
     settings = Settings.load()
-    signer = open_signer(settings, ROLE, account)
+    signer = open_signer(settings, "buyer", account)
     async with connect(settings) as session:
         sale = find_sale(await read_history(session.market), sale_id)
         terms = sale.purchase.terms
-        price = (await sale_tokens(session, [sale])).text(terms.token, terms.price)
+        price = (await sale_tokens(session.market, [sale])).text(terms.token, terms.price)
         agree(f"Have you opened the good, and shall the seller get {price}?", yes or as_json)
-        receipt = await close(session, signer, "confirm", sale)
+        ending = plan_confirmation(sale)
+        ended = await end_sale(session.market, session.wallet(signer), ending)
     emit(
-        {"id": sale.copy_id, **receipt_json(receipt)},
+        {"id": sale.copy_id, **receipt_json(ended.receipt)},
         as_json,
-        f"Confirmed {receipt_text(receipt)}.\nNext: dam buyer rate {hexed(sale.copy_id)[:18]} 5",
+        f"Confirmed {ended.receipt}.\nNext: dam buyer rate {hexed(sale.copy_id)[:18]} 5",
     )
 
 
@@ -189,21 +186,13 @@ async def confirm(sale_id: str, account: str | None, yes: bool, as_json: bool) -
 async def refund(sale_id: str, account: str | None, as_json: bool) -> None:
     """Takes the money of a sale back whose parts did not come in time, with the penalty."""
     settings = Settings.load()
-    windows = settings.deployment.windows
     async with connect(settings) as session:
         history = await read_history(session.market)
         sale = find_sale(history, sale_id)
-        if sale.status != Status.PURCHASED:
-            raise Permanent(f"the sale is {sale.status.name.lower()}: there is nothing to refund")
-        first = sale.last_delivery(windows) + 1
-        if history.head + 1 < first:
-            raise Permanent(
-                f"parts may come until block {first - 1}; a refund is possible from block {first} "
-                f"on, and the newest block is {history.head}"
-            )
-        signer = open_signer(settings, ROLE, account)
-        receipt = await close(session, signer, "refund", sale)
-        tokens = await sale_tokens(session, [sale])
+        ending = plan_refund(sale, settings.deployment.windows, history.head)
+        signer = open_signer(settings, "buyer", account)
+        receipt = (await end_sale(session.market, session.wallet(signer), ending)).receipt
+        tokens = await sale_tokens(session.market, [sale])
     terms = sale.purchase.terms
     penalty = sale.refund_penalty()
     emit(
@@ -215,7 +204,7 @@ async def refund(sale_id: str, account: str | None, as_json: bool) -> None:
             **receipt_json(receipt),
         },
         as_json,
-        f"Refunded {receipt_text(receipt)}: {tokens.text(terms.token, terms.price)}, and "
+        f"Refunded {receipt}: {tokens.text(terms.token, terms.price)}, and "
         f"{format_amount(penalty)} of the seller's stake.\nNext: dam withdraw",
     )
 
@@ -229,16 +218,17 @@ async def refund(sale_id: str, account: str | None, as_json: bool) -> None:
 async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -> None:
     """Gives a dispute up: the seller gets the price and the buyer's bond."""
     settings = Settings.load()
-    signer = open_signer(settings, ROLE, account)
+    signer = open_signer(settings, "buyer", account)
     async with connect(settings) as session:
         sale = find_sale(await read_history(session.market), sale_id)
-        if sale.purchase.buyer != signer.address:
-            raise Permanent(f"{signer.address} is not the buyer of this sale")
+        ending = plan_concession(sale, signer.address, "buyer")
         bond = format_amount(sale.purchase.terms.effective_bond)
         agree(f"Give the dispute up, and the bond of {bond} with it?", yes or as_json)
-        receipt = await close(session, signer, "concede", sale)
+        ended = await end_sale(session.market, session.wallet(signer), ending)
     emit(
-        {"id": sale.copy_id, **receipt_json(receipt)}, as_json, f"Conceded {receipt_text(receipt)}."
+        {"id": sale.copy_id, **receipt_json(ended.receipt)},
+        as_json,
+        f"Conceded {ended.receipt}.",
     )
 
 
@@ -259,42 +249,34 @@ async def dispute(
 ) -> None:
     """Asks the arbitrator to rule. It takes the bond, which the loser loses."""
     settings = Settings.load()
-    windows = settings.deployment.windows
     async with connect(settings) as session:
         history = await read_history(session.market)
         sale = find_sale(history, sale_id)
-        purchase, terms = sale.purchase, sale.purchase.terms
-        if terms.arbitrator == ZERO_ADDRESS:
-            raise Permanent("the item names no arbitrator, so nobody could rule on a dispute")
-        if sale.status != Status.COMPLETE:
-            raise Permanent(
-                f"only a complete sale can be disputed; this one is {state_text(sale, Tokens())}"
-            )
-        signer = open_signer(settings, ROLE, account)
+        plan = disputes.plan_dispute(sale, settings.deployment.windows, history.head)
+        signer = open_signer(settings, "buyer", account)
         note(
-            f"Arbitrator {terms.arbitrator} rules until about block "
-            f"{history.head + 1 + windows.arbitration_blocks}; if he does not, the seller is paid"
+            f"Arbitrator {sale.purchase.terms.arbitrator} rules until about block "
+            f"{plan.rule_until}; without a ruling by then, the seller is paid"
         )
-        note(f"Bond       {format_amount(terms.effective_bond)}: you lose it if you lose")
+        note(f"Bond       {format_amount(plan.bond)}: you lose it if you lose")
         agree("Dispute the sale?", yes or as_json)
-        evidence = await publish_evidence(session.blocks, purchase.copy_id, text, attachment)
-        receipt = await session.send(
-            signer,
-            "openDispute",
-            purchase.copy_id,
-            sale_of(purchase),
-            escrow_of(purchase),
-            evidence.digest if evidence else ZERO32,
-            value=terms.effective_bond,
+        disputed = await disputes.open_dispute(
+            session.market,
+            session.blocks,
+            session.wallet(signer),
+            plan,
+            text=text,
+            attachment=attachment,
         )
+    evidence = disputed.evidence
     emit(
         {
             "id": sale.copy_id,
-            "bond": str(terms.effective_bond),
+            "bond": str(disputed.bond),
             "evidence": str(evidence) if evidence else None,
-            "ruleUntil": receipt.block + windows.arbitration_blocks,
-            **receipt_json(receipt),
+            "ruleUntil": disputed.rule_until,
+            **receipt_json(disputed.receipt),
         },
         as_json,
-        f"Disputed {receipt_text(receipt)}. Evidence: {evidence or 'none'}.",
+        f"Disputed {disputed.receipt}. Evidence: {evidence or 'none'}.",
     )

@@ -5,122 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import os
 import re
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dam.catalog.payload import InlinePayload, Payload, open_payload, save_payload
-from dam.cli.buyer.buy import open_seed
-from dam.cli.sale_views import doable, match_id
-from dam.cli.session import (
-    Session,
-    asynchronous,
-    connect,
-    emit,
-    hexed,
-    json_option,
-    note,
-)
+from dam.cli.buyer.buy import open_buyer, open_seed
+from dam.cli.session import asynchronous, connect, emit, hexed, json_option, note
 from dam.config.settings import Settings
-from dam.crypto.derivation import BuyerSeed
-from dam.errors import BlockRefused, IpfsError, Malformed, Permanent, Retryable
-from dam.market.log_history import History, read_history
-from dam.market.sale_history import SaleRecord
-from dam.roles.buyer import buyer as role
-from dam.roles.buyer.records import Record, Records, find_attempt, record_of
-from dam.types import ZERO_ADDRESS, CopyId, FragmentDelivered, Status, Windows
-
-
-@dataclass(frozen=True)
-class Bought:
-    """A purchase of ours: the chain's side and the record's."""
-
-    history: History
-    sale: SaleRecord
-    record: Record
-
-
-async def find_bought(session: Session, seed: BuyerSeed, records: Records, text: str) -> Bought:
-    """A purchase of ours by its id, with the logs from its block on.
-
-    Raises:
-        Permanent: There is none; the message says what is known.
-    """
-    known = records.all()
-    name = match_id(text, {record.copy_id for record in known})
-    if name is not None:
-        blocks = [r.block for r in known if r.copy_id == name and r.block is not None]
-        if blocks:
-            bought = await _look(session, known, name, max(blocks))
-            if bought is not None:
-                return bought
-    history = await read_history(session.market)
-    name = match_id(text, history.book.sales)
-    if name is None:
-        raise Permanent(
-            f"no sale {text} is on the chain: if you paid a moment ago, wait; if the chain was "
-            "rewritten since, nothing was paid (`dam buyer purchases` tells)"
-        )
-    sale = history.book.sales[name]
-    record = record_of(known, sale.purchase) or await _restore(session, seed, history, sale)
-    if record is None:
-        raise Permanent(
-            f"the sale {hexed(name)} was not bought with this seed: restore the right one with "
-            "`dam keys restore buyer FILE`"
-        )
-    return Bought(history, sale, record)
-
-
-async def _look(session: Session, known: list[Record], name: CopyId, block: int) -> Bought | None:
-    """The purchase where its record says that it is."""
-    history = await read_history(session.market, first=block)
-    sale = history.book.sales.get(name)
-    record = record_of(known, sale.purchase) if sale else None
-    return Bought(history, sale, record) if sale and record else None
-
-
-async def _restore(
-    session: Session, seed: BuyerSeed, history: History, sale: SaleRecord
-) -> Record | None:
-    deployment = session.settings.deployment
-    attempt = find_attempt(seed, deployment, sale.purchase)
-    if attempt is None:
-        return None
-    return await restore_record(session, history, sale, attempt)
-
-
-async def restore_record(
-    session: Session, history: History, sale: SaleRecord, attempt: int
-) -> Record:
-    """A record made again; without the payload if the store cannot be read now."""
-    deployment, purchase = session.settings.deployment, sale.purchase
-    version = history.book.version(purchase.seller, purchase.store_digest)
-    store = None
-    if version is not None:
-        try:
-            store = await role.read_version(session.blocks, deployment, version)
-        except (IpfsError, BlockRefused, Malformed) as error:
-            note(f"The store of the sale {hexed(purchase.copy_id)} cannot be read now: {error}")
-    root = version.root if version else bytes(32)
-    return role.restored_record(deployment, purchase, attempt, root, store)
-
-
-def _sifted(session: Session, seed: BuyerSeed, bought: Bought) -> role.Sifted:
-    return role.sift(
-        seed,
-        session.settings.deployment,
-        bought.sale.purchase,
-        bought.record.attempt,
-        bought.sale.fragments,
-    )
-
+from dam.errors import Permanent
+from dam.roles.buyer import opening
+from dam.roles.buyer.opening import ArrivedParts, Junk, OpenedGood, SavedGood
+from dam.types import ZERO_ADDRESS, FragmentDelivered, Status
 
 # ------------------------------------------------------------------------------------------- wait
 
@@ -136,35 +35,27 @@ async def wait(sale_id: str, timeout: float | None, as_json: bool) -> None:
     Ends with 0 only if the good can be opened.
     """
     settings = Settings.load()
-    seed, records = open_seed(settings), Records(settings.purchases)
-    windows = settings.deployment.windows
-    end = None if timeout is None else time.monotonic() + timeout
-    told: set[tuple[int, int]] = set()
+    seed = open_seed(settings)
     async with connect(settings) as session:
-        while True:
-            try:
-                bought = await find_bought(session, seed, records, sale_id)
-            except Retryable as error:
-                note(f"({error}; trying again)")
-            else:
-                sifted = _sifted(session, seed, bought)
-                _tell(bought, sifted, told)
-                if _enough(bought, sifted, windows):
-                    break
-                _check_hope(bought, windows)
-            if end is not None and time.monotonic() >= end:
-                raise Permanent("time is up; `dam buyer wait` goes on waiting, any time")
-            await asyncio.sleep(min(settings.poll_seconds, 1.0))
+        arrived = await opening.wait_for_parts(
+            open_buyer(session, seed),
+            sale_id,
+            timeout=timeout,
+            poll_seconds=min(settings.poll_seconds, 1.0),
+            on_look=_News().show,
+            notice=note,
+        )
+    purchase, parts = arrived.purchase, arrived.parts
     value = {
-        "id": hexed(bought.sale.copy_id),
-        "block": bought.history.head,
-        "needed": bought.sale.purchase.terms.threshold,
-        "valid": [_fragment_json(share.fragment) for share in sifted.good],
-        "junk": [_junk_json(junk) for junk in sifted.junk],
-        "status": bought.sale.status.name.lower(),
+        "id": hexed(purchase.sale.copy_id),
+        "block": purchase.block,
+        "needed": purchase.sale.purchase.terms.threshold,
+        "valid": [_fragment_json(share.fragment) for share in parts.good],
+        "junk": [_junk_json(junk) for junk in parts.junk],
+        "status": purchase.sale.status.name.lower(),
     }
-    name = hexed(bought.sale.copy_id)[:18]
-    emit(value, as_json, f"Enough parts are there. Next: dam buyer open {name} -o FILE")
+    text = f"Enough parts are there. Next: dam buyer open {purchase.short_id} -o FILE"
+    emit(value, as_json, text)
 
 
 def _fragment_json(fragment: FragmentDelivered) -> dict[str, Any]:
@@ -176,65 +67,36 @@ def _fragment_json(fragment: FragmentDelivered) -> dict[str, Any]:
     }
 
 
-def _junk_json(junk: role.Junk) -> dict[str, Any]:
+def _junk_json(junk: Junk) -> dict[str, Any]:
     return {**_fragment_json(junk.fragment), "reason": junk.reason}
 
 
-def _tell(bought: Bought, sifted: role.Sifted, told: set[tuple[int, int]]) -> None:
+class _News:
     """Says what arrived since the last look."""
-    fresh = False
-    reasons = {id(junk.fragment): junk.reason for junk in sifted.junk}
-    for fragment in bought.sale.fragments:
-        place = (fragment.at.block.number, fragment.at.log_index)
-        if place in told:
-            continue
-        told.add(place)
-        fresh = True
-        verdict = f"JUNK: {reasons[id(fragment)]}" if id(fragment) in reasons else "good"
-        what = "supplied" if fragment.supplied else "delivered"
-        by = "the seller" if fragment.by == bought.sale.purchase.seller else fragment.by
-        note(f"block {place[0]}: part {fragment.index} {what} by {by}: {verdict}")
-    if fresh:
-        terms = bought.sale.purchase.terms
-        note(f"Good parts: {len(sifted.indices)} of {terms.parts}; {terms.threshold} are needed.")
 
+    def __init__(self) -> None:
+        self._shown: set[tuple[int, int]] = set()
 
-def _enough(bought: Bought, sifted: role.Sifted, windows: Windows) -> bool:
-    """Whether the good can be opened now.
-
-    Raises:
-        Permanent: It cannot, nor will it be: the seller's shares do not add up.
-    """
-    sale = bought.sale
-    try:
-        return role.recover(sifted, sale.purchase.terms.threshold) is not None
-    except Permanent:
-        # Another part may still make a choice of k that does.
-        more = sale.whole_at is None and bought.history.head < sale.last_delivery(windows)
-        if sale.status.final or not more:
-            raise
-        return False
-
-
-def _check_hope(bought: Bought, windows: Windows) -> None:
-    """Ends the wait where nothing can come any more, or only after a step of the buyer's."""
-    sale, head = bought.sale, bought.history.head
-    name = hexed(sale.copy_id)[:18]
-    can = "; ".join(doable(sale, windows, head, ("buyer", "anyone"))) or "nothing"
-    if sale.status.final:
-        raise Permanent(f"the sale is over: {sale.status.name.lower()}")
-    if head + 1 > sale.last_delivery(windows):
-        if sale.status == Status.PURCHASED:
-            raise Permanent(f"too few parts came in time. Next: dam buyer refund {name}")
-        raise Permanent(
-            f"the sale counts as complete, but too many parts are junk. You can: {can}. "
-            f"Next: dam buyer dispute {name}"
-        )
-    if sale.whole_at is not None and sale.status == Status.COMPLETE:
-        raise Permanent(
-            "all parts are there, but too many are junk. The seller may supply them once more; "
-            f"you can: {can}. Next: dam buyer dispute {name}"
-        )
+    def show(self, arrived: ArrivedParts) -> None:
+        """Prints a line for each new part, and then how many are good."""
+        sale, parts = arrived.purchase.sale, arrived.parts
+        fresh = False
+        reasons = {id(junk.fragment): junk.reason for junk in parts.junk}
+        for fragment in sale.fragments:
+            place = (fragment.at.block.number, fragment.at.log_index)
+            if place in self._shown:
+                continue
+            self._shown.add(place)
+            fresh = True
+            verdict = f"JUNK: {reasons[id(fragment)]}" if id(fragment) in reasons else "good"
+            what = "supplied" if fragment.supplied else "delivered"
+            by = "the seller" if fragment.by == sale.purchase.seller else fragment.by
+            note(f"block {place[0]}: part {fragment.index} {what} by {by}: {verdict}")
+        if fresh:
+            terms = sale.purchase.terms
+            note(
+                f"Good parts: {len(parts.indices)} of {terms.parts}; {terms.threshold} are needed."
+            )
 
 
 # ------------------------------------------------------------------------------------------- open
@@ -255,121 +117,79 @@ def _check_hope(bought: Bought, windows: Windows) -> None:
 async def open_good(sale_id: str, output: Path | None, force: bool, as_json: bool) -> None:
     """Opens the good: any k good parts give its key, and junk is named and skipped."""
     settings = Settings.load()
-    seed, records = open_seed(settings), Records(settings.purchases)
+    seed = open_seed(settings)
     async with connect(settings) as session:
-        bought = await find_bought(session, seed, records, sale_id)
-        sifted = _sifted(session, seed, bought)
-        terms = bought.sale.purchase.terms
-        for junk in sifted.junk:
+        buyer = open_buyer(session, seed)
+        arrived = await opening.read_parts(buyer, sale_id, notice=note)
+        for junk in arrived.parts.junk:
             note(f"Part {junk.fragment.index} by {junk.fragment.by} is junk: {junk.reason}")
-        found = role.recover(sifted, terms.threshold)
-        if found is None:
-            raise Permanent(
-                f"{len(sifted.indices)} good parts are there, {terms.threshold} are needed: "
-                f"run `dam buyer wait {hexed(bought.sale.copy_id)[:18]}`"
-            )
-        payload = await _payload(session, bought, records)
-        target = _target(output, payload, bought.record)
+        good = await opening.open_good(buyer, arrived, notice=note)
+        target = _target(output, good)
         if target is not None and target.exists() and not force:
             raise Permanent(f"{target} is there already: use -o, or --force to replace it")
-        good = _Good(session, bought, payload, found.key)
-        written = await good.write(target, force=force, keep=as_json)
+        saved, content = await _write(good, target, force=force, keep=as_json)
+    sale = arrived.purchase.sale
     value = {
-        "id": hexed(bought.sale.copy_id),
-        "item": bought.record.item,
-        "size": written.size,
-        "sha256": written.sha256,
+        "id": hexed(sale.copy_id),
+        "item": arrived.purchase.record.item,
+        "size": saved.size,
+        "sha256": saved.sha256,
         "path": str(target) if target else None,
-        "used": sorted(fragment.index for fragment in found.used),
-        "skipped": [_junk_json(junk) for junk in sifted.junk],
-        **written.content,
+        "used": sorted(fragment.index for fragment in good.used),
+        "skipped": [_junk_json(junk) for junk in arrived.parts.junk],
+        **content,
     }
-    name = hexed(bought.sale.copy_id)[:18]
     if as_json:
         emit(value, as_json, "")
         return
     where = f" in {target}" if target else ""
-    note(f"{written.size} bytes{where}, SHA-256 {written.sha256}.")
-    if bought.sale.status == Status.COMPLETE:
+    note(f"{saved.size} bytes{where}, SHA-256 {saved.sha256}.")
+    if sale.status == Status.COMPLETE:
+        name = arrived.purchase.short_id
         note(f"If it is what was promised: dam buyer confirm {name}")
-        if terms.arbitrator != ZERO_ADDRESS:
+        if sale.purchase.terms.arbitrator != ZERO_ADDRESS:
             note(f"If it is not:               dam buyer dispute {name}")
 
 
-async def _payload(session: Session, bought: Bought, records: Records) -> Payload:
-    if bought.record.payload is not None:
-        return bought.record.payload
-    history = await read_history(session.market)
-    record = await restore_record(session, history, bought.sale, bought.record.attempt)
-    if record.payload is None:
-        raise Permanent("the store's document is not to be had now, and it names the good: later")
-    records.save(record)
-    return record.payload
-
-
-def _target(output: Path | None, payload: Payload, record: Record) -> Path | None:
+def _target(output: Path | None, good: OpenedGood) -> Path | None:
     """Where the good goes; None: standard output."""
     if output is not None:
         return None if str(output) == "-" else output
-    if isinstance(payload, InlinePayload):
+    if good.is_short:
         return None
     # A seller's text never names a path: no slashes, no leading dot, nothing odd.
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", record.item).lstrip(".") or "good"
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", good.purchase.record.item).lstrip(".") or "good"
     return Path(safe[:100])
 
 
-@dataclass(frozen=True)
-class _Written:
-    size: int
-    sha256: str
-    content: dict[str, str]
-    """``text`` or ``hex`` of a short good that no file took."""
+async def _write(
+    good: OpenedGood, target: Path | None, *, force: bool, keep: bool
+) -> tuple[SavedGood, dict[str, str]]:
+    """Writes the good to a file, whole or not at all; or to standard output.
 
+    Args:
+        good: What was opened.
+        target: The file; None for standard output.
+        force: Replace a file.
+        keep: Give a short good back instead of writing it to standard output.
 
-class _Good:
-    """The good on its way out."""
-
-    def __init__(self, session: Session, bought: Bought, payload: Payload, key: bytes) -> None:
-        self._blocks = session.blocks
-        self._payload = payload
-        self._key = key
-        self._domain = role.good_domain(session.settings.deployment, bought.sale.purchase)
-
-    async def write(self, target: Path | None, *, force: bool, keep: bool) -> _Written:
-        """Writes it to a file, whole or not at all; or to standard output.
-
-        Args:
-            target: The file; None for standard output.
-            force: Replace a file.
-            keep: Give a short good back instead of writing it to standard output.
-        """
-        if target is not None:
-            return await self._to_file(target, force)
-        if isinstance(self._payload, InlinePayload):
-            pieces = open_payload(self._blocks, self._payload, self._key, self._domain)
-            data = b"".join([piece async for piece in pieces])
-            if not keep:
-                _print_good(data)
-            return _Written(len(data), hashlib.sha256(data).hexdigest(), _content(data))
-        # Nothing of a file is shown before all of it is known to be right.
-        with tempfile.TemporaryDirectory(prefix="dam-") as folder:
-            path = Path(folder) / "good"
-            written = await self._to_file(path, force=False)
-            if not keep:
-                await asyncio.to_thread(_pour, path)
-        return written
-
-    async def _to_file(self, path: Path, force: bool) -> _Written:
-        await save_payload(
-            self._blocks, self._payload, self._key, self._domain, path, overwrite=force
-        )
-        return await asyncio.to_thread(_measure, path)
-
-
-def _measure(path: Path) -> _Written:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return _Written(file.seek(0, os.SEEK_END), digest, {})
+    Returns:
+        Its size and hash, and ``text`` or ``hex`` of a short good that no file took.
+    """
+    if target is not None:
+        return await good.save(target, overwrite=force), {}
+    if good.is_short:
+        data = await good.read()
+        if not keep:
+            _print_good(data)
+        return SavedGood(len(data), hashlib.sha256(data).hexdigest()), _content(data)
+    # Nothing of a file is shown before all of it is known to be right.
+    with tempfile.TemporaryDirectory(prefix="dam-") as folder:
+        path = Path(folder) / "good"
+        saved = await good.save(path)
+        if not keep:
+            await asyncio.to_thread(_pour, path)
+    return saved, {}
 
 
 def _pour(path: Path) -> None:

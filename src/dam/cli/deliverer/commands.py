@@ -38,7 +38,6 @@ from dam.cli.session import (
     open_signer,
     prompt,
     receipt_json,
-    receipt_text,
     table,
     to_option,
     yes_option,
@@ -143,8 +142,7 @@ async def stake(
     emit(
         {**receipt_json(receipt), "operator": signer.address, "stake": str(after.stake)},
         as_json,
-        f"{what} {receipt_text(receipt)}.\nStake {format_amount(after.stake)}. "
-        "Next: dam deliverer run",
+        f"{what} {receipt}.\nStake {format_amount(after.stake)}. Next: dam deliverer run",
     )
 
 
@@ -203,7 +201,7 @@ async def rotate(operator: Address | None, account: str | None, as_json: bool) -
     emit(
         {**receipt_json(receipt), "publicKey": public},
         as_json,
-        f"Key {public} announced {receipt_text(receipt)}. Sellers use it from now on.",
+        f"Key {public} announced {receipt}. Sellers use it from now on.",
     )
 
 
@@ -231,7 +229,7 @@ async def terms(
     emit(
         {**receipt_json(receipt), "operator": who, "minFee": str(min_fee), "open": is_open},
         as_json,
-        f"Posted {receipt_text(receipt)}: {told}.",
+        f"Posted {receipt}: {told}.",
     )
 
 
@@ -260,7 +258,7 @@ async def leave(
     emit(
         {**receipt_json(receipt), "operator": who, "exitBlock": info.exit_block},
         as_json,
-        f"{told}: {receipt_text(receipt)}.",
+        f"{told}: {receipt}.",
     )
 
 
@@ -283,7 +281,7 @@ async def withdraw_stake(
     emit(
         {**receipt_json(receipt), "operator": who, "to": recipient, "amount": str(before.stake)},
         as_json,
-        f"{format_amount(before.stake)} went to {recipient} {receipt_text(receipt)}.",
+        f"{format_amount(before.stake)} went to {recipient} {receipt}.",
     )
 
 

@@ -18,7 +18,6 @@ from dam.cli.session import (
     json_option,
     open_signer,
     receipt_json,
-    receipt_text,
     to_option,
     yes_option,
 )
@@ -58,7 +57,7 @@ async def stake(amount: int, account: str | None, yes: bool, as_json: bool) -> N
     emit(
         {**receipt_json(receipt), "seller": signer.address, "free": str(free)},
         as_json,
-        f"Staked {receipt_text(receipt)}.\nFree stake: {format_amount(free)}. "
+        f"Staked {receipt}.\nFree stake: {format_amount(free)}. "
         "Next: dam seller publish store.toml",
     )
 
@@ -84,7 +83,7 @@ async def unstake(
     emit(
         {**receipt_json(receipt), "to": recipient, "free": str(free)},
         as_json,
-        f"Taken {receipt_text(receipt)}. Free stake: {format_amount(free)}.",
+        f"Taken {receipt}. Free stake: {format_amount(free)}.",
     )
 
 
@@ -103,5 +102,5 @@ async def operator(address: str, account: str | None, as_json: bool) -> None:
     emit(
         {**receipt_json(receipt), "operator": who},
         as_json,
-        f"Operator {'removed' if who == ZERO_ADDRESS else who} {receipt_text(receipt)}.",
+        f"Operator {'removed' if who == ZERO_ADDRESS else who} {receipt}.",
     )

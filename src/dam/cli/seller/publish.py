@@ -3,50 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dam import validation
 from dam.cli.session import (
-    Session,
     account_option,
     agree,
     asynchronous,
     connect,
     emit,
-    hexed,
     json_option,
     key_passphrase,
     note,
     open_signer,
     receipt_json,
-    receipt_text,
     table,
     yes_option,
 )
 from dam.config.settings import Settings
 from dam.crypto.derivation import SellerSeed
-from dam.crypto.hashing import catalogue_commitment, item_id
-from dam.errors import Malformed, Permanent
-from dam.ethereum.erc20 import Tokens, check_payable, read_tokens
-from dam.ethereum.node import gas_price_of
+from dam.crypto.hashing import item_id
+from dam.ethereum.erc20 import Tokens
 from dam.keystore.key_files import load_seed
-from dam.market.deliverers import Candidate
-from dam.market.log_history import candidates, read_history
-from dam.roles.buyer.buyer import read_version
-from dam.roles.seller import publisher as role
+from dam.market.wallet import Receipt
+from dam.roles.seller import publishing
+from dam.roles.seller.drafts import named_tokens, read_draft, read_prices
 from dam.roles.seller.listings import Catalogue
-from dam.roles.seller.store_builder import BuiltStore
-from dam.roles.seller.store_file import StoreDraft, read_folder, read_store_file
-from dam.sending.transactions import Receipt
-from dam.types import ZERO32, ZERO_ADDRESS, Address
-from dam.units import format_amount
-
-_ROLE = "seller"
+from dam.roles.seller.publishing import Published, PublishPlan
+from dam.roles.seller.store_changes import Shop, catalogue_lock
+from dam.roles.seller.store_file import StoreDraft
+from dam.types import ZERO_ADDRESS, Address
 
 # ------------------------------------------------------------------------------------------ store
 
@@ -130,44 +119,13 @@ def _overrides(options: Mapping[str, Any]) -> dict[str, Any]:
     return overrides
 
 
-def named_tokens(path: Path, overrides: Mapping[str, Any]) -> set[Address]:
-    """Tokens that a store file prices items in, so that they can be asked for their decimals.
-
-    What is wrong with the file is left for `read_store_file` to say.
-    """
-    tables: list[Any] = [overrides]
-    if path.is_file():
-        try:
-            document = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            document = {}
-        items = document.get("items")
-        tables += [document.get("defaults"), *(items if isinstance(items, list) else [])]
-    found = set()
-    for entry in tables:
-        value = entry.get("token") if isinstance(entry, Mapping) else None
-        with contextlib.suppress(Malformed):
-            found.add(validation.address(value, "token"))
-    return found - {ZERO_ADDRESS}
-
-
 async def _read(path: Path, options: Mapping[str, Any]) -> tuple[StoreDraft, Tokens]:
     """The store as it is written, and its tokens; no node is asked where there are none."""
     overrides, tokens = _overrides(options), Tokens()
     if wanted := named_tokens(path, overrides):
         async with connect() as session:
-            tokens = await read_tokens(session.rpc, wanted)
-            await check_payable(session.rpc, tokens, wanted)
-    return _written(path, options["name"], overrides, tokens), tokens
-
-
-def _written(
-    path: Path, name: str | None, overrides: Mapping[str, Any], tokens: Tokens
-) -> StoreDraft:
-    if path.is_dir():
-        name = name or path.resolve().name
-        return read_folder(path, name=name, overrides=overrides, tokens=tokens)
-    return read_store_file(path, overrides=overrides, tokens=tokens)
+            tokens = await read_prices(session.rpc, wanted)
+    return read_draft(path, name=options["name"], overrides=overrides, tokens=tokens), tokens
 
 
 async def _publish(
@@ -181,47 +139,31 @@ async def _publish(
 ) -> None:
     draft, tokens = await _read(path, options)
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
-    seed = SellerSeed(load_seed(settings.keys.seller, "seller-seed", key_passphrase()))
-    with role.catalogue_lock(settings.catalogue):
-        shop = role.Shop(settings.deployment, signer.address, seed, Catalogue(settings.catalogue))
+    signer = open_signer(settings, "seller", account)
+    with _locked_shop(settings, signer.address) as shop:
         async with connect(settings) as session:
-            exists = (await session.market.store(signer.address))[0] != ZERO32
-            if must_exist and not exists:
-                raise Permanent(
-                    f"{signer.address} has no store yet: `dam seller publish` opens one"
-                )
-            await _check_stake(session, signer.address, exists)
-            history = await read_history(session.market)
-            changes = await role.plan(shop, draft, history.book, assign=options["assign"])
-            known = await candidates(session.market, history.logs)
-            await _show(session, signer.address, draft, changes, known, tokens)
+            plan = await publishing.plan_publication(
+                session.market, shop, draft, assign=options["assign"], must_exist=must_exist
+            )
+            _show(plan, tokens)
             agree(f"Publish it as {signer.address}?", yes)
-            built = await role.carry_out(shop, session.blocks, draft.name, changes, known)
-            receipt = await _announce(session, signer, built, exists)
-    _report(shop, draft, built, changes, receipt, as_json)
+            wallet = session.wallet(signer)
+            published = await publishing.publish(session.market, session.blocks, wallet, shop, plan)
+    value = _published_json(shop, plan, published)
+    emit(value, as_json, _published_text(published))
 
 
-async def _check_stake(session: Session, who: Address, exists: bool) -> None:
-    minimum = session.settings.deployment.windows.min_seller_stake
-    free = await session.market.seller_stake(who)
-    if not exists and free < minimum:
-        raise Permanent(
-            f"a store needs a free stake of {format_amount(minimum)}, and {who} has "
-            f"{format_amount(free)}: run `dam seller stake '{format_amount(minimum)}'` or more"
-        )
+@contextlib.contextmanager
+def _locked_shop(settings: Settings, seller: Address) -> Iterator[Shop]:
+    """The seller's seed and catalogue, which no other command changes meanwhile."""
+    seed = SellerSeed(load_seed(settings.keys.seller, "seller-seed", key_passphrase()))
+    with catalogue_lock(settings.catalogue):
+        yield Shop(settings.deployment, seller, seed, Catalogue(settings.catalogue))
 
 
-async def _show(
-    session: Session,
-    who: Address,
-    draft: StoreDraft,
-    changes: Sequence[role.Change],
-    known: Mapping[Address, Candidate],
-    tokens: Tokens,
-) -> None:
+def _show(plan: PublishPlan, tokens: Tokens) -> None:
     rows = []
-    for change in changes:
+    for change in plan.changes:
         d = change.draft
         if d is None:
             rows.append((change.name, "withdrawn", "", "", "", ""))
@@ -236,43 +178,15 @@ async def _show(
                 d.arbitrator if d.arbitrator != ZERO_ADDRESS else "none",
             )
         )
-    note(f"Store {draft.name!r}")
+    note(f"Store {plan.name!r}")
     note(table(("item", "what", "price", "copies", "parts", "arbitrator"), rows))
-    gas_price = await gas_price_of(session.rpc)
-    free = await session.market.seller_stake(who)
-    windows = session.settings.deployment.windows
-    for told in role.warnings(changes, known, windows, free_stake=free, gas_price=gas_price):
-        note(f"Note: {told}")
+    for warning in plan.warnings:
+        note(f"Note: {warning}")
 
 
-async def _announce(
-    session: Session, signer: Any, built: BuiltStore, exists: bool
-) -> Receipt | None:
-    """Points the chain to the new store; None where it does already."""
-    commitment = catalogue_commitment(built.digest, built.root)
-    market = session.market
-    if (await market.store(signer.address))[1] == commitment:
-        return None
-    function = "updateStore" if exists else "createStore"
-    receipt = await session.send(signer, function, built.digest, built.root)
-    if await market.store(signer.address) != (built.digest, commitment):
-        raise Permanent(
-            f"the chain names another store than the one of transaction {hexed(receipt.tx_hash)}: "
-            "does another command publish for this account?"
-        )
-    return receipt
-
-
-def _report(
-    shop: role.Shop,
-    draft: StoreDraft,
-    built: BuiltStore,
-    changes: Sequence[role.Change],
-    receipt: Receipt | None,
-    as_json: bool,
-) -> None:
+def _published_json(shop: Shop, plan: PublishPlan, published: Published) -> dict[str, Any]:
     items = []
-    for change in changes:
+    for change in plan.changes:
         listing = shop.catalogue.get(change.name)
         if listing is None or not listing.listed:
             continue
@@ -296,9 +210,10 @@ def _report(
                 ],
             }
         )
-    value = {
-        **(receipt_json(receipt) if receipt else {"tx": None, "block": None}),
-        "store": draft.name,
+    built = published.built
+    return {
+        **_receipt_json(published.receipt),
+        "store": plan.name,
         "seller": built.seller,
         "cid": str(built.cid),
         "digest": built.digest,
@@ -306,15 +221,21 @@ def _report(
         "newBlocks": built.fresh,
         "items": items,
     }
-    if receipt is None:
-        human = "Nothing has changed; the blocks are pinned."
-    else:
-        human = (
-            f"Published {receipt_text(receipt)}.\nDocument {built.cid}, {built.fresh} new blocks.\n"
-            f"Buyers: dam buyer browse --seller {built.seller}\n"
-            "You: keep `dam watchdog run` running; it saves sales when a deliverer is silent."
-        )
-    emit(value, as_json, human)
+
+
+def _published_text(published: Published) -> str:
+    built = published.built
+    if published.receipt is None:
+        return "Nothing has changed; the blocks are pinned."
+    return (
+        f"Published {published.receipt}.\nDocument {built.cid}, {built.fresh} new blocks.\n"
+        f"Buyers: dam buyer browse --seller {built.seller}\n"
+        "You: keep `dam watchdog run` running; it saves sales when a deliverer is silent."
+    )
+
+
+def _receipt_json(receipt: Receipt | None) -> dict[str, Any]:
+    return receipt_json(receipt) if receipt else {"tx": None, "block": None}
 
 
 # ------------------------------------------------------------------------------------------ close
@@ -331,26 +252,16 @@ async def close_store(account: str | None, yes: bool, as_json: bool) -> None:
     Sales made before go on as they were: keep the watchdog running until they have ended.
     """
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, "seller", account)
     async with connect(settings) as session:
-        digest = await _open_store(session, signer.address)
+        plan = await publishing.plan_closing(session.market, signer.address)
         agree(f"Close the store of {signer.address}?", yes or as_json)
-        receipt = await session.send(signer, "updateStore", digest, ZERO32)
+        receipt = await publishing.close_store(session.market, session.wallet(signer), plan)
     emit(
         {**receipt_json(receipt), "seller": signer.address, "closed": True},
         as_json,
-        f"Closed {receipt_text(receipt)}. `dam seller publish` opens it again.",
+        f"Closed {receipt}. `dam seller publish` opens it again.",
     )
-
-
-async def _open_store(session: Session, seller: Address) -> bytes:
-    """Digest of a store that sells something."""
-    digest, current = await session.market.store(seller)
-    if digest == ZERO32:
-        raise Permanent(f"{seller} has no store yet")
-    if current == catalogue_commitment(digest, ZERO32):
-        raise Permanent("the store is closed: `dam seller publish` opens it again")
-    return digest
 
 
 @click.command("close-item")
@@ -365,33 +276,17 @@ async def close_item(item: str, account: str | None, yes: bool, as_json: bool) -
     Where it is the last one, the whole store is closed.
     """
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
-    seed = SellerSeed(load_seed(settings.keys.seller, "seller-seed", key_passphrase()))
-    with role.catalogue_lock(settings.catalogue):
-        shop = role.Shop(settings.deployment, signer.address, seed, Catalogue(settings.catalogue))
-        listing = shop.catalogue.get(item)
-        if listing is None or not listing.listed:
-            raise Permanent(f"{item!r} is not for sale: `dam buyer browse` lists what is")
+    signer = open_signer(settings, "seller", account)
+    with _locked_shop(settings, signer.address) as shop:
+        listing = publishing.find_listing(shop, item)
         async with connect(settings) as session:
-            digest = await _open_store(session, signer.address)
-            version = (await read_history(session.market)).book.version(signer.address, digest)
-            if version is None:
-                raise Permanent("the node left the store's log out: try again")
-            store = await read_version(session.blocks, settings.deployment, version)
+            market, blocks = session.market, session.blocks
+            plan = await publishing.plan_withdrawal(market, blocks, shop, listing)
             agree(f"Take {item} off sale?", yes or as_json)
-            if any(other.listed and other.name != item for other in shop.catalogue.all()):
-                change = role.Change("withdrawn", listing, None)
-                built = await role.carry_out(shop, session.blocks, store.name, [change], {})
-                receipt = await _announce(session, signer, built, True)
-            else:
-                shop.catalogue.save(listing.withdrawn())
-                receipt = await session.send(signer, "updateStore", digest, ZERO32)
+            wallet = session.wallet(signer)
+            receipt = await publishing.withdraw_item(market, blocks, wallet, shop, plan)
     emit(
-        {
-            **(receipt_json(receipt) if receipt else {"tx": None, "block": None}),
-            "seller": signer.address,
-            "item": item,
-        },
+        {**_receipt_json(receipt), "seller": signer.address, "item": item},
         as_json,
-        f"{item} is off sale" + (f" {receipt_text(receipt)}." if receipt else " already."),
+        f"{item} is off sale" + (f" {receipt}." if receipt else " already."),
     )

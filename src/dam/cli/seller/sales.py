@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dam.cli.sale_views import close, doable, find_sale, sale_json, sale_tokens, state_text
+from dam.cli.sale_views import sale_json
 from dam.cli.session import (
     account_option,
     address_option,
@@ -18,20 +18,25 @@ from dam.cli.session import (
     json_option,
     open_signer,
     receipt_json,
-    receipt_text,
     role_address,
     table,
     yes_option,
 )
 from dam.config.settings import Settings
-from dam.errors import ConfigError, Malformed, Permanent
+from dam.errors import ConfigError, Malformed
 from dam.market.log_history import History, read_history
 from dam.market.reputation import Rating, bound_in, bound_stake, ratings, stars_of
+from dam.roles.sales import (
+    actions_text,
+    end_sale,
+    find_sale,
+    plan_concession,
+    sale_tokens,
+    state_text,
+)
 from dam.roles.seller.listings import Catalogue, Listing
 from dam.types import Address
 from dam.units import format_amount
-
-_ROLE = "seller"
 
 
 @click.command()
@@ -45,13 +50,13 @@ async def sales(
 ) -> None:
     """Lists the seller's sales: state, and what can be done until which block."""
     settings = Settings.load()
-    who = address or role_address(settings, _ROLE, account)
+    who = address or role_address(settings, "seller", account)
     windows = settings.deployment.windows
     async with connect(settings) as session:
         history = await read_history(session.market)
         free = await session.market.seller_stake(who)
         found = [s for s in history.book.sales.values() if s.purchase.seller == who]
-        tokens = await sale_tokens(session, found)
+        tokens = await sale_tokens(session.market, found)
     if only_open:
         found = [s for s in found if not s.status.final]
     shelves = _shelves(settings, who, history)
@@ -76,7 +81,7 @@ async def sales(
             f"block {s.purchase.block}",
             state_text(s, tokens),
             format_amount(bound_in(s)) if bound_in(s) else "",
-            "; ".join(doable(s, windows, history.head, ("seller", "anyone"), ("supply",))),
+            "; ".join(actions_text(s, windows, history.head, ("seller", "anyone"), ("supply",))),
         )
         for s in found
     ]
@@ -137,19 +142,18 @@ def _names(settings: Settings) -> dict[bytes, str]:
 @json_option
 @asynchronous
 async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -> None:
-    """Gives in: the buyer gets his money back, and of a disputed sale penalty and bonds, too."""
+    """Gives in: the buyer gets the money back, and of a disputed sale penalty and bonds, too."""
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, "seller", account)
     async with connect(settings) as session:
         sale = find_sale(await read_history(session.market), sale_id)
-        if sale.purchase.seller != signer.address:
-            raise Permanent(f"{signer.address} is not the seller of this sale")
+        ending = plan_concession(sale, signer.address, "seller")
         terms = sale.purchase.terms
-        tokens = await sale_tokens(session, [sale])
+        tokens = await sale_tokens(session.market, [sale])
         agree(f"Give {tokens.text(terms.token, terms.price)} back?", yes or as_json)
-        receipt = await close(session, signer, "concede", sale)
+        receipt = (await end_sale(session.market, session.wallet(signer), ending)).receipt
     emit(
         {"id": sale.copy_id, **receipt_json(receipt)},
         as_json,
-        f"Conceded {receipt_text(receipt)}.",
+        f"Conceded {receipt}.",
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,8 @@ def unpaid(records: Sequence[Record], purchases: Iterable[Purchase]) -> list[Rec
     """
     paid = {(purchase.copy_id, purchase.keys) for purchase in purchases}
     return [r for r in records if not r.failed and (r.copy_id, r.keys) not in paid]
+
+
+def utc_now() -> str:
+    """UTC, ISO 8601, seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,7 +12,6 @@ import pytest
 
 from dam.catalog.payload import InlinePayload
 from dam.catalog.reader import Item
-from dam.cli.buyer.buy import _check_undecided
 from dam.crypto import shamir
 from dam.crypto.derivation import BuyerSeed, new_seed
 from dam.crypto.hashing import keccak
@@ -20,7 +19,8 @@ from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent
 from dam.market.log_history import History
 from dam.market.sale_history import SaleBook
-from dam.roles.buyer import buyer as role
+from dam.roles.buyer.buying import check_offer, check_undecided, choose_copy
+from dam.roles.buyer.opening import Sifted, recover_key, sift
 from dam.roles.buyer.records import (
     Record,
     Records,
@@ -31,6 +31,7 @@ from dam.roles.buyer.records import (
     to_json,
     unpaid,
 )
+from dam.roles.storefront import free_copies
 from dam.types import (
     ZERO_ADDRESS,
     Deployment,
@@ -84,8 +85,8 @@ class Sale:
         )
         return found
 
-    def sift(self, *fragments: FragmentDelivered) -> role.Sifted:
-        return role.sift(self._seed, self._place, self._purchase, 2, fragments)
+    def sift(self, *fragments: FragmentDelivered) -> Sifted:
+        return sift(self._seed, self._place, self._purchase, 2, fragments)
 
 
 @pytest.fixture
@@ -95,11 +96,11 @@ def sale(make: Any, purchase: Purchase, seed: BuyerSeed, deployment: Deployment)
 
 def test_any_k_good_parts_give_the_key(sale: Sale) -> None:
     for chosen in ((0, 1, 2), (4, 2, 0), (1, 3, 4), (0, 1, 2, 3, 4)):
-        found = role.recover(sale.sift(*(sale.fragment(i) for i in chosen)), K)
+        found = recover_key(sale.sift(*(sale.fragment(i) for i in chosen)), K)
         assert found is not None
         assert found.key == SECRET
         assert len(found.used) == K
-    assert role.recover(sale.sift(sale.fragment(0), sale.fragment(4)), K) is None
+    assert recover_key(sale.sift(sale.fragment(0), sale.fragment(4)), K) is None
 
 
 def test_junk_is_skipped_and_named(sale: Sale) -> None:
@@ -111,7 +112,7 @@ def test_junk_is_skipped_and_named(sale: Sale) -> None:
         (3, "it opens to "),
     ]
     assert sifted.indices == {0, 2, 4}
-    found = role.recover(sifted, K)
+    found = recover_key(sifted, K)
     assert found is not None
     assert {f.index for f in found.used} == {0, 2, 4}
 
@@ -119,22 +120,22 @@ def test_junk_is_skipped_and_named(sale: Sale) -> None:
 def test_a_supplied_part_stands_in_for_a_junk_one(sale: Sale) -> None:
     junk = sale.fragment(1, sealed=b"\x07" * 80)
     few = [sale.fragment(0), junk, sale.fragment(2)]
-    assert role.recover(sale.sift(*few), K) is None
-    found = role.recover(sale.sift(*few, sale.fragment(1, supplied=True)), K)
+    assert recover_key(sale.sift(*few), K) is None
+    found = recover_key(sale.sift(*few, sale.fragment(1, supplied=True)), K)
     assert found is not None
     assert any(f.supplied for f in found.used)
 
 
 def test_the_same_part_twice_counts_once(sale: Sale) -> None:
     again = sale.fragment(0, supplied=True)
-    assert role.recover(sale.sift(sale.fragment(0), again, sale.fragment(1)), K) is None
+    assert recover_key(sale.sift(sale.fragment(0), again, sale.fragment(1)), K) is None
 
 
 def test_one_bad_share_of_the_sellers_does_not_hide_the_good(sale: Sale) -> None:
     bad = sale.fragment(1, share=keccak(b"not on the polynomial"))
     sifted = sale.sift(sale.fragment(0), bad, sale.fragment(2), sale.fragment(3))
     assert not sifted.junk
-    found = role.recover(sifted, K)
+    found = recover_key(sifted, K)
     assert found is not None
     assert {f.index for f in found.used} == {0, 2, 3}
 
@@ -142,17 +143,17 @@ def test_one_bad_share_of_the_sellers_does_not_hide_the_good(sale: Sale) -> None
 def test_shares_that_do_not_add_up_are_the_sellers_fault(sale: Sale) -> None:
     bad = sale.fragment(1, share=keccak(b"not on the polynomial"))
     with pytest.raises(Permanent, match="the seller made them so"):
-        role.recover(sale.sift(sale.fragment(0), bad, sale.fragment(2)), K)
+        recover_key(sale.sift(sale.fragment(0), bad, sale.fragment(2)), K)
     other = sale.fragment(2, secret=keccak(b"another key"))
     with pytest.raises(Permanent, match="the seller made them so"):
-        role.recover(sale.sift(sale.fragment(0), sale.fragment(1), other), K)
+        recover_key(sale.sift(sale.fragment(0), sale.fragment(1), other), K)
 
 
 def test_a_flood_of_variants_does_not_hang_the_buyer(sale: Sale) -> None:
     flood = [sale.fragment(0, share=keccak(i.to_bytes(2, "big"))) for i in range(300)]
-    assert role.recover(sale.sift(*flood, sale.fragment(1)), K) is None
+    assert recover_key(sale.sift(*flood, sale.fragment(1)), K) is None
     honest = [sale.fragment(i) for i in range(K)]
-    found = role.recover(sale.sift(*honest, *flood), K)
+    found = recover_key(sale.sift(*honest, *flood), K)
     assert found is not None
     assert found.key == SECRET
 
@@ -165,7 +166,7 @@ def test_a_share_out_of_range_is_junk(sale: Sale) -> None:
 
 def test_the_key_is_in_no_text_form(sale: Sale) -> None:
     sifted = sale.sift(*(sale.fragment(i) for i in range(K)))
-    found = role.recover(sifted, K)
+    found = recover_key(sifted, K)
     text = repr(found) + repr(sifted)
     assert repr(SECRET) not in text
     assert SECRET.hex() not in text
@@ -181,31 +182,31 @@ def item(make: Any, **terms: Any) -> Item:
 
 def test_free_copies_are_chosen_evenly_and_taken_ones_never(make: Any) -> None:
     source, thing = random.Random(3), item(make, supply=6)
-    counts = Counter(role.choose_copy(thing, {0, 2, 5, 99}, source) for _ in range(3000))
+    counts = Counter(choose_copy(thing, {0, 2, 5, 99}, source) for _ in range(3000))
     assert set(counts) == {1, 3, 4}
     assert all(count == pytest.approx(1000, abs=120) for count in counts.values())
-    assert role.free_copies(thing, {0, 2, 5, 99}) == 3
+    assert free_copies(thing, {0, 2, 5, 99}) == 3
 
 
 def test_sold_out(make: Any) -> None:
     with pytest.raises(Permanent, match="sold out"):
-        role.choose_copy(item(make, supply=2), {0, 1}, random.Random(1))
-    assert 0 <= role.choose_copy(item(make, supply=2**64 - 1), {5}, random.Random(1)) < 2**64 - 1
+        choose_copy(item(make, supply=2), {0, 1}, random.Random(1))
+    assert 0 <= choose_copy(item(make, supply=2**64 - 1), {5}, random.Random(1)) < 2**64 - 1
 
 
 def test_an_item_without_arbitrator_needs_the_flag(make: Any) -> None:
     offer = {"seller": make.seller, "buyer": make.buyer}
     bare = item(make, arbitrator=ZERO_ADDRESS)
     with pytest.raises(Permanent, match="--no-arbitrator"):
-        role.check_offer(bare, **offer, without_arbitrator=False)
-    role.check_offer(bare, **offer, without_arbitrator=True)
-    role.check_offer(item(make), **offer, without_arbitrator=False)
+        check_offer(bare, **offer, without_arbitrator=False)
+    check_offer(bare, **offer, without_arbitrator=True)
+    check_offer(item(make), **offer, without_arbitrator=False)
 
 
 @pytest.mark.parametrize("who", ["seller", "buyer"])
 def test_a_party_cannot_arbitrate(make: Any, who: str) -> None:
     with pytest.raises(Permanent, match="party"):
-        role.check_offer(
+        check_offer(
             item(make, arbitrator=getattr(make, who)),
             seller=make.seller,
             buyer=make.buyer,
@@ -292,7 +293,7 @@ def test_nobody_pays_twice_for_one_undecided_attempt(
     version = StoreVersion(make.seller, purchase.store_digest, keccak(b"root"), make.at(1))
 
     def check(*logs: Any) -> None:
-        _check_undecided(records, History(logs, 9, SaleBook(logs)), make.seller, "thing")
+        check_undecided(records, History(logs, 9, SaleBook(logs)), make.seller, "thing")
 
     with pytest.raises(Permanent, match="--again"):
         check(version)

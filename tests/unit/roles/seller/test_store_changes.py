@@ -20,7 +20,7 @@ from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.market.deliverers import Candidate, Registration
 from dam.market.sale_history import SaleBook
-from dam.roles.seller import publisher as role
+from dam.roles.seller import store_changes
 from dam.roles.seller.listings import Catalogue
 from dam.roles.seller.store_file import ItemDraft, StoreDraft
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei
@@ -34,9 +34,9 @@ async def blocks(tmp_path: Path) -> AsyncIterator[BlockStore]:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, deployment: Deployment, make: Any) -> role.Shop:
+def shop(tmp_path: Path, deployment: Deployment, make: Any) -> store_changes.Shop:
     seed = SellerSeed(new_seed())
-    return role.Shop(deployment, make.seller, seed, Catalogue(tmp_path / "catalogue"))
+    return store_changes.Shop(deployment, make.seller, seed, Catalogue(tmp_path / "catalogue"))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def draft(**changes: Any) -> ItemDraft:
 
 
 async def publish(
-    shop: role.Shop,
+    shop: store_changes.Shop,
     blocks: BlockStore,
     known: dict[Address, Candidate],
     *items: ItemDraft,
@@ -88,12 +88,14 @@ async def publish(
     assign: tuple[str, ...] = (),
 ) -> tuple[list[str], Any]:
     store = StoreDraft("shop", items)
-    changes = await role.plan(shop, store, book or SaleBook(), assign=assign)
-    built = await role.carry_out(shop, blocks, "shop", changes, known, random.Random(1))
+    changes = await store_changes.plan_changes(shop, store, book or SaleBook(), assign=assign)
+    built = await store_changes.apply_changes(
+        shop, blocks, "shop", changes, known, random.Random(1)
+    )
     return [change.what for change in changes], built
 
 
-def codes(shop: role.Shop, name: str = "key") -> list[bytes]:
+def codes(shop: store_changes.Shop, name: str = "key") -> list[bytes]:
     listing = shop.catalogue.get(name)
     assert listing is not None
     found = []
@@ -106,7 +108,7 @@ def codes(shop: role.Shop, name: str = "key") -> list[bytes]:
 
 
 async def test_a_new_store_is_readable_and_lists_what_was_said(
-    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+    shop: store_changes.Shop, blocks: BlockStore, known: dict[Address, Candidate]
 ) -> None:
     what, built = await publish(shop, blocks, known, draft())
     assert what == ["new"]
@@ -125,7 +127,7 @@ async def test_a_new_store_is_readable_and_lists_what_was_said(
 
 
 async def test_nothing_new_is_published_byte_for_byte_again(
-    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+    shop: store_changes.Shop, blocks: BlockStore, known: dict[Address, Candidate]
 ) -> None:
     _, first = await publish(shop, blocks, known, draft())
     what, second = await publish(shop, blocks, known, draft())
@@ -134,7 +136,7 @@ async def test_nothing_new_is_published_byte_for_byte_again(
 
 
 async def test_more_codes_are_a_new_lot_and_old_ones_stay(
-    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+    shop: store_changes.Shop, blocks: BlockStore, known: dict[Address, Candidate]
 ) -> None:
     await publish(shop, blocks, known, draft())
     before = shop.catalogue.get("key")
@@ -149,7 +151,7 @@ async def test_more_codes_are_a_new_lot_and_old_ones_stay(
 
 
 async def test_a_code_cannot_be_taken_off(
-    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate], make: Any
+    shop: store_changes.Shop, blocks: BlockStore, known: dict[Address, Candidate], make: Any
 ) -> None:
     await publish(shop, blocks, known, draft())
     purchase = make.purchase(10)
@@ -168,7 +170,7 @@ async def test_a_code_cannot_be_taken_off(
 
 
 async def test_terms_change_without_touching_the_parts(
-    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+    shop: store_changes.Shop, blocks: BlockStore, known: dict[Address, Candidate]
 ) -> None:
     _, first = await publish(shop, blocks, known, draft())
     before = shop.catalogue.get("key")
@@ -183,7 +185,7 @@ async def test_terms_change_without_touching_the_parts(
 
 
 async def test_a_new_file_replaces_the_old_and_an_equal_one_does_not(
-    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate], tmp_path: Path
+    shop: store_changes.Shop, blocks: BlockStore, known: dict[Address, Candidate], tmp_path: Path
 ) -> None:
     path = tmp_path / "book"
     for data, other in ((b"short", b"brief"), (b"l" * 9000, b"m" * 9000), (b"l" * 9000, b"short")):
@@ -201,7 +203,7 @@ async def test_a_new_file_replaces_the_old_and_an_equal_one_does_not(
 
 
 async def test_other_counts_or_names_give_all_parts_to_others(
-    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+    shop: store_changes.Shop, blocks: BlockStore, known: dict[Address, Candidate]
 ) -> None:
     _, first = await publish(shop, blocks, known, draft())
     old = shop.catalogue.get("key")
@@ -221,7 +223,7 @@ async def test_other_counts_or_names_give_all_parts_to_others(
 
 
 async def test_an_item_left_out_is_withdrawn_and_comes_back(
-    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+    shop: store_changes.Shop, blocks: BlockStore, known: dict[Address, Candidate]
 ) -> None:
     other = draft(name="other", codes=("X",))
     await publish(shop, blocks, known, draft(), other)
@@ -234,7 +236,7 @@ async def test_an_item_left_out_is_withdrawn_and_comes_back(
 
 
 async def test_what_cannot_be_is_told_together_and_nothing_is_made(
-    shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate], make: Any
+    shop: store_changes.Shop, blocks: BlockStore, known: dict[Address, Candidate], make: Any
 ) -> None:
     await publish(shop, blocks, known, draft())
     wrong = draft(codes=None, text=b"x")
@@ -248,34 +250,40 @@ async def test_what_cannot_be_is_told_together_and_nothing_is_made(
     assert shop.catalogue.get("new") is None
 
 
-async def test_one_process_at_a_time(shop: role.Shop) -> None:
+async def test_one_process_at_a_time(shop: store_changes.Shop) -> None:
     folder = shop.catalogue.folder
     with (
-        role.catalogue_lock(folder),
+        store_changes.catalogue_lock(folder),
         pytest.raises(Permanent, match="another command"),
-        role.catalogue_lock(folder),
+        store_changes.catalogue_lock(folder),
     ):
         pass
-    with role.catalogue_lock(folder):
+    with store_changes.catalogue_lock(folder):
         pass
 
 
-async def test_advice(shop: role.Shop, blocks: BlockStore, known: dict[Address, Candidate]) -> None:
+async def test_advice(
+    shop: store_changes.Shop, blocks: BlockStore, known: dict[Address, Candidate]
+) -> None:
     await publish(shop, blocks, known, draft())
     gone = {
         who: replace(candidate, exit_block=9) if index < 5 else candidate
         for index, (who, candidate) in enumerate(known.items())
     }
-    changes = await role.plan(shop, StoreDraft("s", (draft(threshold=2),)), SaleBook())
+    changes = await store_changes.plan_changes(
+        shop, StoreDraft("s", (draft(threshold=2),)), SaleBook()
+    )
     told = "\n".join(
-        role.warnings(changes, gone, shop.deployment.windows, free_stake=39, gas_price=1)
+        store_changes.warnings(changes, gone, shop.deployment.windows, free_stake=39, gas_price=1)
     )
     assert "deliver no longer" in told
     assert "few will bother" in told
     assert "free stake of 39 wei" in told
-    whole = role.Change("new", None, draft(threshold=3, commission=10**9))
+    whole = store_changes.Change("new", None, draft(threshold=3, commission=10**9))
     told = "\n".join(
-        role.warnings([whole], known, shop.deployment.windows, free_stake=10**18, gas_price=1)
+        store_changes.warnings(
+            [whole], known, shop.deployment.windows, free_stake=10**18, gas_price=1
+        )
     )
     assert "every part is needed" in told
     assert "stake" not in told

@@ -1,9 +1,10 @@
-"""The seller: from what he wrote to listings, and from listings to a store on chain.
+"""The catalogue brought in line with a store file: what would change, and the change itself.
 
-Two steps. `plan` compares a store file with the catalogue folder and says what would change, or all
-that cannot; nothing is made yet. `carry_out` encrypts new goods, seals, publishes the blocks, and
-leaves the last step, one transaction, to the caller. What did not change is published again byte
-for byte; copies that are sold keep their lots, and so their keys, shares and ciphertext.
+`plan_changes` compares a store file with the catalogue folder and says what would change, or all
+that cannot; nothing is made yet. `apply_changes` encrypts new goods, seals, publishes the blocks,
+and leaves the last step, one transaction, to `dam.roles.seller.publishing`. What did not change is
+published again byte for byte; copies that are sold keep their lots, and so their keys, shares and
+ciphertext.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def catalogue_lock(folder: Path) -> Iterator[None]:
 # -------------------------------------------------------------------------------------- planning
 
 
-async def plan(
+async def plan_changes(
     shop: Shop, store: StoreDraft, book: SaleBook, *, assign: Collection[str] = ()
 ) -> list[Change]:
     """What has to happen so that the catalogue is what the seller wrote.
@@ -264,7 +265,7 @@ async def _new_good(
 # ------------------------------------------------------------------------------------- carrying out
 
 
-async def carry_out(
+async def apply_changes(
     shop: Shop,
     blocks: BlockStore,
     name: str,
@@ -281,7 +282,7 @@ async def carry_out(
         shop: The seller's.
         blocks: Where to publish.
         name: Of the store.
-        changes: From `plan`.
+        changes: From `plan_changes`.
         candidates: All deliverers.
         source: Of randomness; the system's by default.
     """

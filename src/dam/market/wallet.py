@@ -1,0 +1,85 @@
+"""Who pays: an account that sends, as the roles see it, and what a mined transaction tells.
+
+Roles decide what to send. How it is sent (gas, fees, nonce, the wait for a block) is the wallet's:
+`dam.sending.wallet` has the one of the command line, and a program may bring its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dam.market.client import Market
+from dam.types import Address, Wei
+from dam.units import format_about
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a transaction."""
+
+    tx_hash: bytes
+    """32 bytes."""
+    block: int
+    status: int
+    """1: it did what it was sent for; 0: it reverted."""
+    gas_used: int
+    price: int
+    """Wei per gas, as paid."""
+    logs: tuple[Any, ...]
+    """As the node gave them."""
+
+    def __str__(self) -> str:
+        cost = format_about(self.gas_used * self.price)
+        return f"in block {self.block}, transaction 0x{self.tx_hash.hex()} (gas {cost})"
+
+
+class Wallet(Protocol):
+    """One account on one chain."""
+
+    @property
+    def address(self) -> Address:
+        """Who signs and pays."""
+        ...
+
+    def sign_typed(self, message: dict[str, Any], /) -> tuple[int, bytes, bytes]:
+        """v, r and s (32 bytes each) over EIP-712 data; its domain names chain and contract."""
+        ...
+
+    async def gas_cost(self, to: Address, data: bytes, value: int = 0) -> Wei:
+        """What the gas of a call would cost about, in wei. Nothing is sent.
+
+        Args:
+            to: The contract.
+            data: Calldata.
+            value: Coins to go along, in wei.
+
+        Raises:
+            ContractReverted: The contract would refuse.
+            Permanent: The account cannot pay for it.
+            RpcError: The node could not be asked, or refused for a reason of its own.
+        """
+        ...
+
+    async def send(self, to: Address, data: bytes, value: int = 0) -> Receipt:
+        """Sends one transaction and returns once it is mined.
+
+        Args:
+            to: The contract.
+            data: Calldata.
+            value: Coins to go along, in wei.
+
+        Raises:
+            ContractReverted: It would revert (nothing was sent), or did.
+            Permanent: The account cannot pay for it; nothing was sent.
+            RpcError: The node failed; unless it refused the estimate (`RpcRejectedError` with
+                the method ``eth_estimateGas``), the transaction may still be mined.
+        """
+        ...
+
+
+async def send_call(
+    wallet: Wallet, market: Market, function: str, *arguments: Any, value: int = 0
+) -> Receipt:
+    """Sends a call of the market, ``value`` wei along; see `Wallet.send`."""
+    return await wallet.send(market.address, market.encode(function, *arguments), value)

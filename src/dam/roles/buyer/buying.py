@@ -1,0 +1,335 @@
+"""Buying: a quote that says all that is paid and promised, and the purchase that follows it.
+
+Nothing is paid for what was not checked: the store's document against the chain, the seller's
+stake, the encrypted good. The record of an attempt is saved before the money moves.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dam.catalog.payload import Payload, StreamPayload
+from dam.catalog.reader import Item, Store
+from dam.crypto.hashing import catalogue_commitment
+from dam.crypto.hashing import copy_id as hash_copy
+from dam.errors import BlockRefused, ContractReverted, IpfsError, Permanent
+from dam.ethereum.erc20 import read_tokens
+from dam.ethereum.erc2612 import Permit
+from dam.ethereum.node_errors import RpcRejectedError
+from dam.ipfs.blocks import BlockStore
+from dam.market.client import Market
+from dam.market.log_history import History, read_history
+from dam.market.reputation import ArbiterRecord, Rating, arbiter_record, ratings
+from dam.market.wallet import Receipt, Wallet, send_call
+from dam.roles.buyer.buyer import Buyer
+from dam.roles.buyer.payment import Payment, allow, purchase_call, read_payment
+from dam.roles.buyer.records import Record, Records, one_time_keys, unpaid, utc_now
+from dam.roles.notice import Notice, silent
+from dam.roles.storefront import find_item, free_copies, read_version
+from dam.types import ZERO32, ZERO_ADDRESS, Address, Status, StoreVersion, Terms, Wei
+from dam.units import format_amount
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A purchase that could be made now: what is paid, to whom, and what is promised for it."""
+
+    store: Store
+    item: Item
+    copy: int
+    record: Record
+    """Of the attempt, with its one-time keys; not saved yet."""
+    payment: Payment
+    rating: Rating
+    """The seller's."""
+    arbiter: ArbiterRecord
+    """What the item's arbitrator did so far; all zero where it names none."""
+    free_stake: Wei
+    """The seller's; it covers the sale."""
+    gas_cost: Wei
+    """About, in wei; 0 where a token has to be allowed first, so that nobody can tell."""
+    block: int
+    """The newest block: the purchase is in the next one at the earliest."""
+    arguments: tuple[Any, ...]
+    """Of ``buyItem``."""
+
+    @property
+    def terms(self) -> Terms:
+        """What the item is sold for."""
+        return self.item.terms
+
+
+@dataclass(frozen=True)
+class Bought:
+    """A purchase that is on the chain."""
+
+    quote: Quote
+    record: Record
+    """As saved, with transaction and block."""
+    receipt: Receipt
+
+
+async def quote_purchase(
+    buyer: Buyer,
+    wallet: Wallet,
+    seller: Address,
+    item_name: str,
+    *,
+    copy: int | None = None,
+    without_arbitrator: bool = False,
+    again: bool = False,
+) -> Quote:
+    """Looks at everything that a purchase depends on. Nothing is paid or saved.
+
+    Args:
+        buyer: Who buys.
+        wallet: Whose account pays.
+        seller: Whose item.
+        item_name: Its id, or the 0x-hex of its hash.
+        copy: This copy; None: a free one at random.
+        without_arbitrator: Accept an item that names no arbitrator.
+        again: Buy although an earlier attempt is undecided.
+
+    Raises:
+        Permanent: Something speaks against it; the message says what, and what to do.
+        ContractReverted: The market would refuse.
+        IpfsError, RpcError: The block store or the node could not be asked.
+    """
+    market = buyer.market
+    history = await read_history(market)
+    if not again:
+        check_undecided(buyer.records, history, seller, item_name)
+    version = await _current_version(market, history, seller)
+    store = await read_version(buyer.blocks, market.deployment, version)
+    item = find_item(store, item_name)
+    terms = item.terms
+    check_offer(item, seller=seller, buyer=wallet.address, without_arbitrator=without_arbitrator)
+    free_stake = await _check_stake(market, seller, terms)
+    copy = await _choose_copy(market, history, seller, item, copy)
+    await check_payload(buyer.blocks, item.payload(copy))
+    token = (await read_tokens(market.rpc, {terms.token}))[terms.token]
+    payment = await read_payment(market, token, terms.price, wallet.address)
+    record = new_record(buyer, store, item, copy, payer=wallet.address)
+    arguments = (
+        seller,
+        terms,
+        list(store.terms_proof(item)),
+        store.digest,
+        copy,
+        list(record.keys),
+    )
+    gas_cost = Wei(0)
+    if not payment.needs_allowance:
+        data = market.encode("buyItem", *arguments)
+        gas_cost = await wallet.gas_cost(market.address, data, payment.coins)
+    windows = market.deployment.windows
+    return Quote(
+        store=store,
+        item=item,
+        copy=copy,
+        record=record,
+        payment=payment,
+        rating=ratings(history.logs).get(seller, Rating(0, 0)),
+        arbiter=arbiter_record(history.book, terms.arbitrator, windows, history.head),
+        free_stake=free_stake,
+        gas_cost=gas_cost,
+        block=history.head,
+        arguments=arguments,
+    )
+
+
+async def buy(
+    buyer: Buyer,
+    wallet: Wallet,
+    quote: Quote,
+    *,
+    by_permit: bool = False,
+    notice: Notice = silent,
+) -> Bought:
+    """Pays what a quote says, and waits until the purchase is mined.
+
+    Args:
+        buyer: As for the quote.
+        wallet: As for the quote.
+        quote: From `quote_purchase`.
+        by_permit: Allow a token by a signature, where it takes one.
+        notice: Hears of approvals.
+
+    Raises:
+        ContractReverted: The market refused: the copy is taken, say. Nothing was paid.
+        Permanent: The token or the account could not pay. Nothing was paid.
+        RpcError: The node failed; whether the purchase is mined, the chain will tell.
+    """
+    permit = await allow(buyer.market, wallet, quote.payment, by_permit=by_permit, notice=notice)
+    buyer.records.add(quote.record)
+    try:
+        receipt = await _pay(buyer.market, wallet, quote, permit, notice)
+    except (Permanent, RpcRejectedError) as error:
+        # Refused before it was sent, or reverted. After anything else it may still be mined:
+        # a node can report an error and keep the transaction all the same.
+        if isinstance(error, Permanent) or error.method == "eth_estimateGas":
+            buyer.records.save(replace(quote.record, failed=True))
+        raise
+    # Mined; the deadline counts from the block that holds it.
+    record = replace(quote.record, tx=receipt.tx_hash, block=receipt.block)
+    buyer.records.save(record)
+    return Bought(quote, record, receipt)
+
+
+async def _pay(
+    market: Market, wallet: Wallet, quote: Quote, permit: Permit | None, notice: Notice
+) -> Receipt:
+    """Sends the purchase; a permit that the token does not take gives way to an approval."""
+    coins = quote.payment.coins
+    function, arguments = purchase_call(list(quote.arguments), permit)
+    try:
+        return await send_call(wallet, market, function, *arguments, value=coins)
+    except ContractReverted as error:
+        if permit is None or error.error != "TokenTransferFailed":
+            raise
+    notice("The token did not take the permit. Its `approve` is used instead.")
+    await allow(market, wallet, quote.payment, by_permit=False, notice=notice)
+    return await send_call(wallet, market, "buyItem", *quote.arguments, value=coins)
+
+
+# ----------------------------------------------------------------------------------------- checks
+
+
+def check_undecided(records: Records, history: History, seller: Address, item: str) -> None:
+    """Refuses to pay a second time while a first payment may still be on its way.
+
+    Raises:
+        Permanent: An attempt to buy this item is neither on the chain nor refused.
+    """
+    current = history.book.store(seller)
+    purchases = (sale.purchase for sale in history.book.sales.values())
+    for record in unpaid(records.all(), purchases):
+        # The market refuses a copy that is taken, and a document that is not in force any more.
+        hopeless = record.copy_id in history.book.sales
+        hopeless |= current is None or current.digest != record.store_digest
+        if (record.seller, record.item) == (seller, item) and not hopeless:
+            raise Permanent(
+                f"your attempt of {record.made} to buy {item!r} is not on the chain, and was not "
+                "refused: its transaction may still be mined. Look with `dam buyer purchases`; to "
+                "buy one more (or if you know that it is lost), add --again"
+            )
+
+
+def check_offer(item: Item, *, seller: Address, buyer: Address, without_arbitrator: bool) -> None:
+    """Refuses what a buyer should not pay for, or not without knowing.
+
+    Raises:
+        Permanent: With the reason and what to do.
+    """
+    terms = item.terms
+    if buyer == seller:
+        raise Permanent("this is your own store: buy with another account")
+    if terms.arbitrator in (seller, buyer) and terms.arbitrator != ZERO_ADDRESS:
+        raise Permanent(f"the arbitrator {terms.arbitrator} is a party to the sale")
+    if terms.arbitrator == ZERO_ADDRESS and not without_arbitrator:
+        raise Permanent(
+            f"{item.name!r} names no arbitrator: if the good arrives but is worthless, nobody can "
+            "give you the money back. If you want it all the same, add --no-arbitrator"
+        )
+
+
+async def check_payload(blocks: BlockStore, payload: Payload) -> None:
+    """Looks whether the encrypted good is to be had, before anybody pays for its key.
+
+    Of a file the first and the last block are fetched.
+
+    Raises:
+        Permanent: It is not.
+    """
+    if not isinstance(payload, StreamPayload):
+        return
+    for cid in {payload.chunks[0], payload.chunks[-1]}:
+        try:
+            await blocks.get(cid)
+        except (IpfsError, BlockRefused) as error:
+            raise Permanent(
+                f"the encrypted good is not to be had now ({error}): the key alone would be of no "
+                "use. Try later; nothing was paid"
+            ) from None
+
+
+async def _current_version(market: Market, history: History, seller: Address) -> StoreVersion:
+    version = history.book.store(seller)
+    if version is None:
+        raise Permanent(f"{seller} has no store in this market: `dam buyer browse` lists them")
+    commitment = catalogue_commitment(version.digest, version.root)
+    if await market.store(seller) != (version.digest, commitment):
+        raise Permanent("the store changed just now, or the node left a log out: try again")
+    if version.root == ZERO32:
+        raise Permanent(f"{seller} has closed the store: nothing in it is for sale")
+    return version
+
+
+async def _check_stake(market: Market, seller: Address, terms: Terms) -> Wei:
+    free = await market.seller_stake(seller)
+    if free < terms.reserve:
+        raise Permanent(
+            f"the seller's free stake is {format_amount(free)}, and this sale needs "
+            f"{format_amount(terms.reserve)} of it: the market would refuse. Ask the seller to add "
+            "to it, or wait until one of their open sales ends"
+        )
+    return free
+
+
+async def _choose_copy(
+    market: Market, history: History, seller: Address, item: Item, copy: int | None
+) -> int:
+    terms = item.terms
+    if copy is None:
+        taken = history.book.taken(seller, terms.item_id)
+        copy = choose_copy(item, taken, random.SystemRandom())
+    elif copy >= terms.supply:
+        raise Permanent(f"there are {terms.supply} copies, so no copy {copy}")
+    state = await market.sale_state(hash_copy(seller, terms.item_id, copy))
+    if state.status != Status.NONE:
+        raise Permanent(f"copy {copy} is sold, or was just now: leave --copy away")
+    return copy
+
+
+def choose_copy(item: Item, taken: Collection[int], source: random.Random) -> int:
+    """A free copy at random: two buyers at once should not want the same one.
+
+    Raises:
+        Permanent: None is left.
+    """
+    left, supply = free_copies(item, taken), item.terms.supply
+    if left <= 0:
+        raise Permanent(f"{item.name!r} is sold out: all {supply} copies are sold or burned")
+    # The place among the free copies, then the copy at that place: exact, whatever the supply is.
+    copy = source.randrange(left)
+    for sold in sorted(copy for copy in taken if copy < supply):
+        if sold <= copy:
+            copy += 1
+    return copy
+
+
+# ----------------------------------------------------------------------------------------- record
+
+
+def new_record(buyer: Buyer, store: Store, item: Item, copy: int, *, payer: Address) -> Record:
+    """The record of the next attempt at a copy, with fresh one-time keys; not saved yet."""
+    copy_id = hash_copy(store.seller, item.terms.item_id, copy)
+    attempt = buyer.records.next_attempt(copy_id)
+    return Record(
+        chain_id=store.chain_id,
+        market=store.market,
+        copy_id=copy_id,
+        attempt=attempt,
+        seller=store.seller,
+        buyer=payer,
+        item=item.name,
+        title=item.title,
+        store_digest=store.digest,
+        root=store.root,
+        keys=one_time_keys(buyer.seed, buyer.deployment, copy_id, attempt, item.terms.parts),
+        payload=item.payload(copy),
+        made=utc_now(),
+    )
