@@ -30,13 +30,13 @@ from typing import Any
 import aiohttp
 import structlog
 
+from dam.crypto.abi_words import encode_struct
 from dam.crypto.hashing import checksum, copy_id
 from dam.daemon.chain_reader import Reader
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import RawBlock, RawLog
 from dam.ledger.ledger import Binding, Ledger
 from dam.market.abi import market_abi
-from dam.market.calldata import encode_word
 from dam.market.client import Market
 from dam.testing.nodes import AnvilNode
 from dam.types import ZERO_ADDRESS, Address, Deployment, Terms, Wei, Windows
@@ -49,10 +49,6 @@ DEPLOYMENT = Deployment(
 )  # fmt: skip
 BLOCK_LOGS = 100
 TOPICS = {entry.name: entry.id for entry in market_abi().events.values()}
-TERMS = (
-    "bytes32", "address", "uint128", "uint128", "uint128", "uint128", "uint64", "bool", "uint8",
-    "uint8", "address", "bytes32",
-)  # fmt: skip
 SAVED = ("purchases", "versions", "delivered", "turns")
 
 # ------------------------------------------------------------------------------------ the helper
@@ -151,10 +147,15 @@ class Trade:
         copy, buyer = rng.randrange(1 << 40), rng.randbytes(20)
         sold = copy_id(checksum(seller), terms.item_id, copy)
         self.under_way.append((sold, seller, buyer, list(range(terms.parts))))
-        fields = [getattr(terms, name) for name in Terms.__slots__]
-        packed = [encode_word(kind, value) for kind, value in zip(TERMS, fields, strict=True)]
         keys = [rng.randbytes(32) for _ in range(terms.parts)]
-        data = [rng.randbytes(32), word(copy), *packed, word(15 * 32), word(len(keys)), *keys]
+        data = [
+            rng.randbytes(32),
+            word(copy),
+            encode_struct(terms),
+            word(15 * 32),
+            word(len(keys)),
+            *keys,
+        ]
         return record("ItemPurchased", sold, seller, buyer, data=b"".join(data))
 
 

@@ -1,24 +1,29 @@
 """What flows through DAM: ids, amounts and records, free of any library's types.
 
 Amounts are integers in the smallest unit (wei for the native coin); times are block numbers;
-hashes, keys and digests are raw ``bytes``; addresses are EIP-55 strings. Field order of `Terms`,
-`PartLeaf`, `Sale` and `Escrow` is the order of the structs in ``IMarketplace.sol``: it is what the
-hashes are taken over.
+hashes, keys and digests are raw ``bytes``; addresses are EIP-55 strings.
+
+`Terms`, `PartLeaf`, `Sale`, `Escrow` and `Delivery` are also the one table of the contract's
+structs: the order of their fields is that of ``IMarketplace.sol``, and each field's annotation is
+its ABI type. Hashes, calldata and the decoding of logs follow from it (`dam.crypto.abi_words`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, NewType
+from typing import Annotated, Any, NewType
 
 Address = NewType("Address", str)
 """EIP-55 checksummed, 42 characters."""
 Wei = NewType("Wei", int)
-Bytes32 = bytes
+Bytes32 = Annotated[bytes, "bytes32"]
+Uint8 = Annotated[int, "uint8"]
+Uint64 = Annotated[int, "uint64"]
+Uint128 = Annotated[int, "uint128"]
+Wei128 = Annotated[Wei, "uint128"]
 CopyId = NewType("CopyId", bytes)
 """keccak256(abi.encode(seller, itemId, copy)), 32 bytes."""
-BlockNumber = NewType("BlockNumber", int)
 
 ZERO_ADDRESS = Address("0x" + "00" * 20)
 ZERO32 = bytes(32)
@@ -49,18 +54,18 @@ class Status(IntEnum):
 class Terms:
     """One leaf of a catalogue: what an item is sold for (see ``IMarketplace.Terms``)."""
 
-    item_id: bytes
+    item_id: Bytes32
     token: Address
-    price: int
-    commission: Wei
-    penalty: Wei
-    bond: Wei
-    supply: int
+    price: Uint128
+    commission: Wei128
+    penalty: Wei128
+    bond: Wei128
+    supply: Uint64
     stock: bool
-    parts: int
-    threshold: int
+    parts: Uint8
+    threshold: Uint8
     arbitrator: Address
-    parts_root: bytes
+    parts_root: Bytes32
 
     @property
     def fee(self) -> Wei:
@@ -82,12 +87,12 @@ class Terms:
 class PartLeaf:
     """One leaf under ``parts_root``: who delivers which part of which copy."""
 
-    copy: int
-    index: int
+    copy: Uint64
+    index: Uint8
     deliverer: Address
-    commitment: bytes
-    secret_hash: bytes
-    salt: bytes
+    commitment: Bytes32
+    secret_hash: Bytes32
+    salt: Bytes32
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +101,26 @@ class Sale:
 
     seller: Address
     buyer: Address
-    purchase_block: int
-    copy: int
+    purchase_block: Uint64
+    copy: Uint64
     stock: bool
-    parts: int
-    threshold: int
-    fee: Wei
-    parts_root: bytes
-    escrow_hash: bytes
+    parts: Uint8
+    threshold: Uint8
+    fee: Wei128
+    parts_root: Bytes32
+    escrow_hash: Bytes32
 
 
 @dataclass(frozen=True, slots=True)
 class Escrow:
     """What closing a sale needs beyond `Sale` (see ``IMarketplace.Escrow``)."""
 
-    store_digest: bytes
-    keys_hash: bytes
+    store_digest: Bytes32
+    keys_hash: Bytes32
     token: Address
-    price: int
-    penalty: Wei
-    bond: Wei
+    price: Uint128
+    penalty: Wei128
+    bond: Wei128
     arbitrator: Address
 
 
@@ -262,13 +267,13 @@ class Delivery:
 
     copy_id: CopyId
     sale: Sale
-    index: int
+    index: Uint8
     deliverer: Address
-    commitment: bytes
-    secret_hash: bytes
-    salt: bytes
-    proof: tuple[bytes, ...]
-    fragment: bytes
+    commitment: Bytes32
+    secret_hash: Bytes32
+    salt: Bytes32
+    proof: tuple[Bytes32, ...]
+    fragment: Annotated[bytes, "bytes"]
 
 
 @dataclass(frozen=True, slots=True)

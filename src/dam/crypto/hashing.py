@@ -1,9 +1,7 @@
 """The hashes that chain, catalogue and sealed parts share.
 
-Everything here is keccak256 over hand-packed ABI words: all fields of `Terms`, `PartLeaf`, `Sale`
-and `Escrow` are static, so ``abi.encode`` of them is one 32-byte word per field, in order
-(Solidity ABI specification, "Formal Specification of the Encoding"). Packing by hand is twenty
-times as fast as a general codec, and these hashes stand on the path of every delivery.
+Everything here is keccak256 over ABI words of 32 bytes; those of a struct follow from the table in
+`dam.types`. Formats: protocol, section 2.1.
 """
 
 from __future__ import annotations
@@ -11,16 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from dam.crypto.abi_words import address_word, encode_struct, uint_word
 from dam.errors import Malformed
-from dam.types import (
-    Address,
-    CopyId,
-    Escrow,
-    PartLeaf,
-    Purchase,
-    Sale,
-    Terms,
-)
+from dam.types import Address, CopyId, Escrow, PartLeaf, Purchase, Sale, Terms
 
 try:
     # Keccak's own code as a C extension: a seventh of pycryptodome's time.
@@ -32,7 +23,6 @@ except ImportError:  # not built for this interpreter
         return _crypto.new(digest_bits=256, data=data)
 
 
-_PAD = bytes(12)
 # Bit 5 tells lower case from upper in ASCII: set where EIP-55 makes a letter a capital.
 _CAPITAL = bytes(0x20 if chr(i) in "89abcdef" else 0 for i in range(256))
 _LETTER = bytes(0x20 if chr(i) in "abcdef" else 0 for i in range(256))
@@ -79,14 +69,6 @@ def parse_address(text: str) -> Address:
     return address
 
 
-def _uint(value: int) -> bytes:
-    return value.to_bytes(32, "big")
-
-
-def _address(address: Address) -> bytes:
-    return _PAD + bytes.fromhex(address[2:])
-
-
 def item_id(name: str) -> bytes:
     """What the chain knows an item by: keccak256 of the UTF-8 bytes of its id."""
     return keccak(name.encode("utf-8"))
@@ -94,7 +76,7 @@ def item_id(name: str) -> bytes:
 
 def copy_id(seller: Address, item_id: bytes, copy: int) -> CopyId:
     """keccak256(abi.encode(seller, itemId, copy)): the key of a sale."""
-    return CopyId(keccak(_address(seller) + item_id + _uint(copy)))
+    return CopyId(keccak(address_word(seller) + item_id + uint_word(copy)))
 
 
 def catalogue_commitment(digest: bytes, root: bytes) -> bytes:
@@ -104,75 +86,22 @@ def catalogue_commitment(digest: bytes, root: bytes) -> bytes:
 
 def terms_leaf(terms: Terms) -> bytes:
     """The leaf of an item under the catalogue root: keccak256(keccak256(abi.encode(terms)))."""
-    encoded = b"".join(
-        (
-            terms.item_id,
-            _address(terms.token),
-            _uint(terms.price),
-            _uint(terms.commission),
-            _uint(terms.penalty),
-            _uint(terms.bond),
-            _uint(terms.supply),
-            _uint(terms.stock),
-            _uint(terms.parts),
-            _uint(terms.threshold),
-            _address(terms.arbitrator),
-            terms.parts_root,
-        )
-    )
-    return keccak(keccak(encoded))
+    return keccak(keccak(encode_struct(terms)))
 
 
 def part_leaf(leaf: PartLeaf) -> bytes:
     """The leaf of a part under ``parts_root``: keccak256(keccak256(abi.encode(its six fields)))."""
-    encoded = b"".join(
-        (
-            _uint(leaf.copy),
-            _uint(leaf.index),
-            _address(leaf.deliverer),
-            leaf.commitment,
-            leaf.secret_hash,
-            leaf.salt,
-        )
-    )
-    return keccak(keccak(encoded))
+    return keccak(keccak(encode_struct(leaf)))
 
 
 def escrow_hash(escrow: Escrow) -> bytes:
     """keccak256(abi.encode(escrow))."""
-    return keccak(
-        b"".join(
-            (
-                escrow.store_digest,
-                escrow.keys_hash,
-                _address(escrow.token),
-                _uint(escrow.price),
-                _uint(escrow.penalty),
-                _uint(escrow.bond),
-                _address(escrow.arbitrator),
-            )
-        )
-    )
+    return keccak(encode_struct(escrow))
 
 
 def sale_hash(sale: Sale) -> bytes:
     """keccak256(abi.encode(sale)), 32 bytes; a sale's storage word keeps the first 24."""
-    return keccak(
-        b"".join(
-            (
-                _address(sale.seller),
-                _address(sale.buyer),
-                _uint(sale.purchase_block),
-                _uint(sale.copy),
-                _uint(sale.stock),
-                _uint(sale.parts),
-                _uint(sale.threshold),
-                _uint(sale.fee),
-                sale.parts_root,
-                sale.escrow_hash,
-            )
-        )
-    )
+    return keccak(encode_struct(sale))
 
 
 def keys_hash(keys: Iterable[bytes]) -> bytes:
@@ -191,12 +120,12 @@ def domain(
     return keccak(
         b"".join(
             (
-                _uint(chain_id),
-                _address(market),
-                _address(seller),
+                uint_word(chain_id),
+                address_word(market),
+                address_word(seller),
                 item_id,
-                _uint(stock),
-                _uint(copy if stock else 0),
+                uint_word(int(stock)),
+                uint_word(copy if stock else 0),
             )
         )
     )

@@ -11,8 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from dam.ledger.ledger import Ledger
-from dam.market.log_rows import signed
-from dam.market.row_codec import dump_proof, dump_terms, load_proof, load_terms
+from dam.market.log_rows import dump_terms, load_terms, signed, split_words
 from dam.types import Address, CopyId, Terms
 
 NO_COPY = -1
@@ -332,7 +331,7 @@ def _part_values(document: int, part: KeptPart) -> tuple[object, ...]:
         dump_terms(part.terms),
         part.page_key or b"",
         part.sealed,
-        dump_proof(part.proof),
+        b"".join(part.proof),
     )
 
 
@@ -344,5 +343,5 @@ def _part(row: sqlite3.Row) -> KeptPart:
         terms=load_terms(row["terms"]),
         page_key=row["page_key"] or None,
         sealed=row["sealed"],
-        proof=load_proof(row["proof"]),
+        proof=split_words(row["proof"]),
     )

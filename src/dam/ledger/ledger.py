@@ -22,8 +22,15 @@ from typing import Any, Self
 from dam.errors import LedgerUnusableError, Permanent
 from dam.ledger import migrations, pruning, reorgs
 from dam.ledger.reorgs import Rollback as Rollback
-from dam.market.log_rows import PurchaseRow, Rows, VersionRow, rows_of, unsigned
-from dam.market.row_codec import load_keys, load_terms
+from dam.market.log_rows import (
+    PurchaseRow,
+    Rows,
+    VersionRow,
+    load_terms,
+    rows_of,
+    split_words,
+    unsigned,
+)
 from dam.types import (
     Address,
     BlockRef,
@@ -460,7 +467,7 @@ def _sale(row: sqlite3.Row) -> SaleRow:
         store_digest=row["store_digest"],
         copy=unsigned(row["copy"]),
         terms=load_terms(row["terms"]),
-        keys=load_keys(row["keys"]),
+        keys=split_words(row["keys"]),
         at=LogRef(
             BlockRef(row["block"], row["block_hash"], row["timestamp"]),
             row["tx_hash"],

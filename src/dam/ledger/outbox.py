@@ -17,7 +17,7 @@ from dam.ethereum.eip1559 import calldata_of
 from dam.ledger.ledger import Ledger
 from dam.ledger.sql_params import together
 from dam.market.calldata import pack_delivery
-from dam.market.row_codec import load_delivery
+from dam.market.log_rows import load_delivery
 from dam.types import FALLBACK_BLOCKS, Address, CopyId, Delivery
 
 Kind = Literal["deliver", "supply", "settle"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from dam.market.row_codec import load_terms
+from dam.market.log_rows import load_terms
 
 ENDED = ("done", "late", "refused", "not-mine")
 MARGIN = 256

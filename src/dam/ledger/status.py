@@ -153,6 +153,6 @@ def _counts(db: sqlite3.Connection, source: str) -> dict[str, int]:
 
 
 def _fee(terms: str) -> int:
-    from dam.market.row_codec import load_terms
+    from dam.market.log_rows import load_terms
 
     return load_terms(terms).fee

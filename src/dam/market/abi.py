@@ -1,9 +1,9 @@
 """The contract's ABI: calldata, event logs, results and custom errors.
 
-The ABI ships as package data (``abi/Marketplace.json``, written by ``make abi``). What stands on
-the path of every sale (`Delivery` calldata, ``ItemPurchased``, ``FragmentDelivered``) is packed by
-hand; so is everything made of static words alone, which is most of the rest. Only what is left
-goes through eth_abi. Format: Solidity's contract ABI specification.
+The ABI ships as package data (``abi/Marketplace.json``, written by ``make abi``). Static words and
+structs, which is most of it, are packed by `dam.crypto.abi_words`, the rest by eth_abi. What stands
+on the path of every sale is specialised: deliveries in `dam.market.calldata`, the logs of purchases
+and fragments in `dam.market.log_decoder`. Format: Solidity's contract ABI specification.
 
 Decoding is strict: the contract emits one encoding of a value, so anything else is a forgery.
 """
@@ -13,17 +13,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, is_dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from dam.crypto.abi_words import WORD_BYTES, abi_fields, abi_type, encode_struct, word_encoder
 from dam.crypto.hashing import checksum, keccak
 from dam.errors import ContractReverted, Malformed
-from dam.market.calldata import BY_HAND, FRAGMENT_PAD, FRAGMENT_TAIL, encode_word
-from dam.types import FRAGMENT_BYTES, MAX_PARTS, Status, Terms
+from dam.market.calldata import pack_many, pack_one
+from dam.types import Delivery, Escrow, Sale, Status, Terms
 
-_WORD = 32
+_DELIVERY = abi_type(Delivery)
+_STATIC_STRUCTS = {abi_type(struct): struct for struct in (Terms, Sale, Escrow)}
 _ERROR_STRING = bytes.fromhex("08c379a0")  # Error(string)
 _PANIC = bytes.fromhex("4e487b71")  # Panic(uint256)
 
@@ -100,7 +102,7 @@ def encode(function: str, *args: Any) -> bytes:
     Args:
         function: Its name, such as ``deliverFragment``.
         args: In the contract's order; `Terms`, `Sale`, `Escrow` and `Delivery` as they are,
-            the latter also as `abi_packing.pack_delivery` made it.
+            the latter also as `calldata.pack_delivery` made it.
 
     Raises:
         Malformed: an argument does not fit its type, or there are too few or too many.
@@ -111,21 +113,40 @@ def encode(function: str, *args: Any) -> bytes:
     if len(args) != len(entry.inputs):
         raise Malformed(f"{function} takes {len(entry.inputs)} arguments, not {len(args)}")
     try:
-        packed = BY_HAND.get(function)
-        if packed is not None:
-            return entry.id + packed(*args)
-        if all(p.static for p in entry.inputs):
-            return entry.id + b"".join(
-                encode_word(p.type, value) for p, value in zip(entry.inputs, args, strict=True)
-            )
-        from eth_abi.abi import encode as encode_any
-
-        types = [p.type for p in entry.inputs]
-        return entry.id + encode_any(types, [_plain(value) for value in args])
+        return entry.id + _encode([p.type for p in entry.inputs], args)
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise Malformed(f"{function}: {type(error).__name__}: {str(error)[:120]}") from None
     except Exception as error:  # noqa: BLE001 - eth_abi's errors have no base of their own
         raise Malformed(f"{function}: {type(error).__name__}") from None
+
+
+def _encode(kinds: Sequence[str], values: Sequence[Any]) -> bytes:
+    if kinds == [_DELIVERY]:
+        return pack_one(values[0])
+    if kinds == [_DELIVERY + "[]"]:
+        return pack_many(values[0])
+    if all(kind in _STATIC_STRUCTS or _STATIC.fullmatch(kind) for kind in kinds):
+        return b"".join(map(_encode_static, kinds, values))
+    from eth_abi.abi import encode as encode_any
+
+    return encode_any(kinds, list(map(_plain, kinds, values)))
+
+
+def _encode_static(kind: str, value: Any) -> bytes:
+    if kind not in _STATIC_STRUCTS:
+        return word_encoder(kind)(value)
+    if type(value) is not _STATIC_STRUCTS[kind]:
+        raise TypeError(f"not a {_STATIC_STRUCTS[kind].__name__}")
+    return encode_struct(value)
+
+
+def _plain(kind: str, value: Any) -> Any:
+    """A value as eth_abi takes it; refused where eth_abi would fill up what is too short."""
+    if kind == "bytes32[]":
+        return list(map(word_encoder("bytes32"), value))
+    if kind in _STATIC_STRUCTS or _STATIC.fullmatch(kind):
+        _encode_static(kind, value)
+    return astuple(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def decode_result(function: str, data: bytes) -> tuple[Any, ...]:
@@ -135,21 +156,21 @@ def decode_result(function: str, data: bytes) -> tuple[Any, ...]:
         Malformed: the bytes are not an encoding of the outputs (no contract there, say).
     """
     outputs = market_abi().functions[function].outputs
+    kinds = [p.type for p in outputs]
     if all(p.static for p in outputs):
-        return tuple(_decode_words(outputs, data).values())
+        return tuple(_decode_words(kinds, data))
     from eth_abi.abi import decode as decode_any
 
     try:
-        return tuple(decode_any([p.type for p in outputs], data))
+        return tuple(decode_any(kinds, data))
     except Exception as error:  # noqa: BLE001 - eth_abi's errors have no base of their own
         raise Malformed(f"{function} returned {type(error).__name__}") from None
 
 
 def decode_event(topics: Sequence[bytes], data: bytes) -> tuple[str, dict[str, Any]]:
-    """Name and arguments of a log of the market.
+    """Name and arguments of a log of the market; not of those that `log_decoder` specialises in.
 
-    ``terms`` is a `Terms`, ``keys`` a tuple of bytes; other values are integers, booleans, bytes
-    and checksummed addresses.
+    Values are integers, booleans, bytes, texts and checksummed addresses.
 
     Raises:
         Malformed: no event of the contract, or not as the contract encodes it.
@@ -160,16 +181,12 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> tuple[str, dict[str, A
     indexed = [p for p in entry.inputs if p.indexed]
     if len(topics) != 1 + len(indexed):
         raise Malformed(f"{entry.name} has {len(indexed)} indexed arguments")
-    args = _decode_words(indexed, b"".join(topics[1:]))
+    args = _decode_params(indexed, b"".join(topics[1:]))
     rest = [p for p in entry.inputs if not p.indexed]
-    if entry.name == "ItemPurchased":
-        args |= _decode_purchase(data)
-    elif entry.name in ("FragmentDelivered", "FragmentSupplied"):
-        args |= _decode_fragment(rest, data)
-    elif [p.type for p in rest] == ["string"]:
+    if [p.type for p in rest] == ["string"]:
         args[rest[0].name] = _decode_string(data)
     elif all(p.static for p in rest):
-        args |= _decode_words(rest, data)
+        args |= _decode_params(rest, data)
     else:
         raise Malformed(f"{entry.name}: no decoder")
     return entry.name, args
@@ -181,7 +198,7 @@ def decode_terms(data: bytes) -> Terms:
     Raises:
         Malformed: they are not such.
     """
-    return Terms(**_decode_words(_TERMS_PARAMS, data))
+    return Terms(*_decode_words(list(abi_fields(Terms).values()), data))
 
 
 def decode_revert(data: bytes) -> ContractReverted:
@@ -196,7 +213,7 @@ def decode_revert(data: bytes) -> ContractReverted:
     entry = market_abi().errors.get(selector)
     try:
         if entry is not None:
-            args = {k: _readable(k, v) for k, v in _decode_words(entry.inputs, body).items()}
+            args = {k: _readable(k, v) for k, v in _decode_params(entry.inputs, body).items()}
             return ContractReverted(entry.name, args)
         if selector == _PANIC:
             return ContractReverted("Panic", {"code": int.from_bytes(body[:32], "big")})
@@ -245,90 +262,35 @@ def _decode_word(kind: str, word: bytes) -> Any:
     return number
 
 
-def _decode_words(params: Sequence[Param], data: bytes) -> dict[str, Any]:
-    if len(data) != _WORD * len(params):
-        raise Malformed(f"{len(data)} bytes for {len(params)} words")
+def _decode_words(kinds: Sequence[str], data: bytes) -> list[Any]:
+    if len(data) != WORD_BYTES * len(kinds):
+        raise Malformed(f"{len(data)} bytes for {len(kinds)} words")
+    starts = range(0, len(data), WORD_BYTES)
+    return [_decode_word(k, data[i : i + WORD_BYTES]) for k, i in zip(kinds, starts, strict=True)]
+
+
+def _decode_params(params: Sequence[Param], data: bytes) -> dict[str, Any]:
+    values = _decode_words([p.type for p in params], data)
     return {
-        p.name or str(i): _decode_word(p.type, data[_WORD * i : _WORD * i + _WORD])
-        for i, p in enumerate(params)
+        p.name or str(i): value for i, (p, value) in enumerate(zip(params, values, strict=True))
     }
+
+
+def _decode_string(data: bytes) -> str:
+    """A text that somebody gave the contract: any bytes, so what is no UTF-8 is replaced."""
+    size = int.from_bytes(data[WORD_BYTES : 2 * WORD_BYTES], "big")
+    end = 2 * WORD_BYTES + size
+    if (
+        int.from_bytes(data[:WORD_BYTES], "big") != WORD_BYTES
+        or len(data) != end + -size % WORD_BYTES
+    ):
+        raise Malformed("a text is not where it belongs")
+    if any(data[end:]):
+        raise Malformed("a text with something behind it")
+    return data[2 * WORD_BYTES : end].decode("utf-8", "replace")
 
 
 def _readable(name: str, value: Any) -> Any:
     if name == "status" and value < len(Status):
         return Status(value).name
     return "0x" + value.hex() if isinstance(value, bytes) else value
-
-
-# ---------------------------------------------------------------------------------------- records
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-_TERMS_PARAMS = tuple(
-    Param(name, kind)
-    for name, kind in (
-        ("item_id", "bytes32"),
-        ("token", "address"),
-        ("price", "uint128"),
-        ("commission", "uint128"),
-        ("penalty", "uint128"),
-        ("bond", "uint128"),
-        ("supply", "uint64"),
-        ("stock", "bool"),
-        ("parts", "uint8"),
-        ("threshold", "uint8"),
-        ("arbitrator", "address"),
-        ("parts_root", "bytes32"),
-    )
-)
-_PURCHASE_HEAD = _WORD * (2 + len(_TERMS_PARAMS) + 1)
-
-
-def _decode_purchase(data: bytes) -> dict[str, Any]:
-    head, tail = data[:_PURCHASE_HEAD], data[_PURCHASE_HEAD + _WORD :]
-    count = int.from_bytes(data[_PURCHASE_HEAD : _PURCHASE_HEAD + _WORD], "big")
-    if int.from_bytes(head[-_WORD:], "big") != _PURCHASE_HEAD or count > MAX_PARTS:
-        raise Malformed("ItemPurchased: keys are not where they belong")
-    if len(data) != _PURCHASE_HEAD + _WORD * (1 + count):
-        raise Malformed("ItemPurchased: wrong length")
-    terms = decode_terms(head[2 * _WORD : -_WORD])
-    if terms.parts != count:
-        raise Malformed("ItemPurchased: one key per part")
-    return {
-        "storeDigest": head[:_WORD],
-        "copy": _decode_word("uint64", head[_WORD : 2 * _WORD]),
-        "terms": terms,
-        "keys": tuple(tail[i : i + _WORD] for i in range(0, len(tail), _WORD)),
-    }
-
-
-def _decode_string(data: bytes) -> str:
-    """A text that somebody gave the contract: any bytes, so what is no UTF-8 is replaced."""
-    size = int.from_bytes(data[_WORD : 2 * _WORD], "big")
-    end = 2 * _WORD + size
-    if int.from_bytes(data[:_WORD], "big") != _WORD or len(data) != end + -size % _WORD:
-        raise Malformed("a text is not where it belongs")
-    if any(data[end:]):
-        raise Malformed("a text with something behind it")
-    return data[2 * _WORD : end].decode("utf-8", "replace")
-
-
-_FRAGMENT_HEAD = _WORD * 4
-_FRAGMENT_MIDDLE = _FRAGMENT_HEAD.to_bytes(_WORD, "big") + FRAGMENT_TAIL
-
-
-def _decode_fragment(params: Sequence[Param], data: bytes) -> dict[str, Any]:
-    start = _FRAGMENT_HEAD + _WORD
-    end = start + FRAGMENT_BYTES
-    if (
-        len(data) != end + len(FRAGMENT_PAD)
-        or data[_FRAGMENT_HEAD - _WORD : start] != _FRAGMENT_MIDDLE
-        or data[end:] != FRAGMENT_PAD
-    ):
-        raise Malformed("a fragment of the wrong length")
-    args = _decode_words(params[:3], data[: 3 * _WORD])
-    args["fragment"] = data[start:end]
-    return args

@@ -23,7 +23,7 @@ from dam.ethereum.node_errors import (
 )
 from dam.ethereum.rpc import RawBlock, RawLog
 from dam.market.abi import decode_result, decode_revert, encode
-from dam.market.log_decoder import KEPT_TOPICS, Intake, Placed, place, records
+from dam.market.log_decoder import KEPT_TOPICS, LogDecoder, Placed, place
 from dam.market.log_rows import Rows, rows_of
 from dam.types import (
     ZERO_ADDRESS,
@@ -126,12 +126,12 @@ class RawPage:
     Args:
         placed: The logs, in order.
         end: The last block of the range.
-        intake: Makes rows of them.
+        decoder: Decodes them.
     """
 
-    def __init__(self, placed: Sequence[Placed], end: BlockRef, intake: Intake) -> None:
+    def __init__(self, placed: Sequence[Placed], end: BlockRef, decoder: LogDecoder) -> None:
         self._placed = placed
-        self._intake = intake
+        self._decoder = decoder
         self.end = end
 
     @property
@@ -142,12 +142,12 @@ class RawPage:
     @property
     def logs(self) -> list[MarketLog]:
         """As records; `RpcBadReplyError` if one is forged."""
-        return records(self._placed)
+        return self._decoder.records(self._placed)
 
     @property
     def rows(self) -> Rows:
         """As the ledger keeps them, without records on the way; `RpcBadReplyError` likewise."""
-        return self._intake.rows(self._placed)
+        return self._decoder.rows(self._placed)
 
 
 class _Span:
@@ -191,7 +191,7 @@ class Market:
         self.deployment = deployment
         self.address = deployment.market
         self._span = _Span()
-        self._intake = Intake()
+        self._decoder = LogDecoder()
 
     async def check_deployment(self) -> None:
         """Raises `ConfigError` unless the node has this very contract on this very chain."""
@@ -331,7 +331,7 @@ class Market:
         end = self._end(raw_end, stop)
         placed = place(raws, self.address.lower(), first, stop)
         await self._check_hashes(placed, end, canonical)
-        return RawPage(placed, end, self._intake)
+        return RawPage(placed, end, self._decoder)
 
     async def _by_event(self, number: int) -> tuple[list[RawLog], RawBlock | None]:
         """The logs of one block that are too many together: of each event that leaves a row.

@@ -1,32 +1,38 @@
-"""What a range of blocks holds, as the rows that the ledger keeps of it.
+"""The market's logs as the rows that a ledger keeps of them.
 
-A market's logs are mostly other people's sales, and a daemon that catches up reads a hundred
-thousand of them: they go from the node's answer into the ledger as plain tuples, and become records
-(`types.MarketLog`) only where somebody looks at one.
+A daemon that catches up reads a hundred thousand logs, mostly of other people's sales: they go from
+the node's answer into the ledger as plain tuples, and become records (`types.MarketLog`) only where
+somebody looks at one. Structs in a row are compact JSON arrays in the order of their fields, with
+bytes as hex; the form is private to one ledger file and versioned with its schema.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeAlias
+from operator import attrgetter
+from typing import Any, TypeAlias
 
-from dam.market.row_codec import dump_keys, dump_terms
+from dam.crypto.abi_words import abi_fields, abi_type
 from dam.types import (
     DelivererKeyRotated,
     DelivererRegistered,
+    Delivery,
     DisputeOpened,
     FragmentDelivered,
     MarketLog,
     Purchase,
+    Sale,
     SaleClosed,
     StoreVersion,
+    Terms,
 )
 
 PurchaseRow: TypeAlias = tuple[int, bytes, int, bytes, int, bytes, str, str, bytes, int, str, bytes]
 """Block, block hash, log index, transaction, timestamp, copyId, seller, buyer, digest of the store,
-copy (`signed`), terms (`records.dump_terms`), keys (`records.dump_keys`)."""
+copy (`signed`), terms (`dump_terms`), keys (32 bytes each, joined)."""
 VersionRow: TypeAlias = tuple[int, bytes, int, str, bytes, bytes]
 """Block, block hash, log index, seller, digest, root."""
 DeliveredRow: TypeAlias = tuple[int, bytes, int, bytes, int, str, bool]
@@ -37,17 +43,52 @@ KeyRow: TypeAlias = tuple[int, bytes, int, str, bytes]
 """Block, block hash, log index, operator, the X25519 key that it announced."""
 
 
-_terms_text = lru_cache(maxsize=64)(dump_terms)  # the same for every sale of an item
-
-
 def signed(copy: int) -> int:
     """A copy's number as SQLite keeps 64 bits: as an integer with a sign."""
     return copy - 2**64 if copy >= 2**63 else copy
 
 
 def unsigned(kept: int) -> int:
-    """The copy's number again."""
+    """Undoes `signed`."""
     return kept % 2**64
+
+
+_terms_values = attrgetter(*abi_fields(Terms))
+
+
+@lru_cache(maxsize=64)  # the same for every sale of an item
+def dump_terms(terms: Terms) -> str:
+    """`Terms` as text."""
+    values = [v.hex() if isinstance(v, bytes) else v for v in _terms_values(terms)]
+    return json.dumps(values, separators=(",", ":"))
+
+
+@lru_cache(maxsize=64)
+def load_terms(text: str) -> Terms:
+    """Undoes `dump_terms`."""
+    return Terms(*_load_fields(Terms, json.loads(text)))
+
+
+def load_delivery(text: str) -> Delivery:
+    """A `Delivery` of a ledger of the first version; the steps of its proof are joined."""
+    return Delivery(*_load_fields(Delivery, json.loads(text)))
+
+
+def _load_fields(struct: type, values: list[Any]) -> list[Any]:
+    return list(map(_load, abi_fields(struct).values(), values))
+
+
+def _load(kind: str, value: Any) -> Any:
+    if kind == abi_type(Sale):
+        return Sale(*_load_fields(Sale, value))
+    if kind == "bytes32[]":
+        return split_words(bytes.fromhex(value))
+    return bytes.fromhex(value) if kind.startswith("bytes") else value
+
+
+def split_words(data: bytes) -> tuple[bytes, ...]:
+    """Keys of a buyer, or steps of a proof, which a row has joined: 32 bytes each."""
+    return tuple([data[i : i + 32] for i in range(0, len(data), 32)])
 
 
 @dataclass(slots=True)
@@ -75,13 +116,9 @@ class Rows:
             {number: found for number, found in self.blocks.items() if number <= block},
         )
         tables: tuple[Sized, ...] = (
-            part.purchases,
-            part.versions,
-            part.delivered,
-            part.turns,
-            part.announced,
-        )
-        part.count = sum(len(table) for table in tables)
+            part.purchases, part.versions, part.delivered, part.turns, part.announced,
+        )  # fmt: skip
+        part.count = sum(map(len, tables))
         return part
 
 
@@ -104,8 +141,8 @@ def rows_of(logs: Iterable[MarketLog]) -> Rows:
                     log.buyer,
                     log.store_digest,
                     signed(log.copy),
-                    _terms_text(log.terms),
-                    dump_keys(log.keys),
+                    dump_terms(log.terms),
+                    b"".join(log.keys),
                 )
             )
         elif isinstance(log, StoreVersion):

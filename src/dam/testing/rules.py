@@ -6,11 +6,12 @@ the contract would emit, or `ContractReverted` as it would revert.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 
+from dam.crypto.abi_words import abi_fields, abi_type
 from dam.crypto.hashing import checksum, part_leaf, sale_hash, sale_of
 from dam.crypto.merkle import verify
 from dam.errors import ContractReverted
@@ -84,11 +85,13 @@ class Rules:
         entry = next(e for e in market_abi().functions.values() if e.id == data[:4])
         args = abi_decode([p.type for p in entry.inputs], data[4:])
         if entry.name == "deliverFragment":
-            return [self._deliver(logs, sender, read_delivery(args[0]), block)]
+            return [self._deliver(logs, sender, read_struct(Delivery, args[0]), block)]
         if entry.name == "deliverFragments":
-            return self._deliver_many(logs, sender, [read_delivery(d) for d in args[0]], block)
+            return self._deliver_many(
+                logs, sender, [read_struct(Delivery, d) for d in args[0]], block
+            )
         if entry.name == "supplyFragments":
-            return [self._supply(logs, sender, read_delivery(d)) for d in args[0]]
+            return [self._supply(logs, sender, read_struct(Delivery, d)) for d in args[0]]
         if entry.name == "settle":
             return [self._settle(logs, sender, CopyId(args[0]), block)]
         raise ContractReverted("")
@@ -201,35 +204,12 @@ class Rules:
         return SaleClosed(copy, Status.SETTLED, sender, 0, Wei(0), NOWHERE)
 
 
-def read_delivery(values: Any) -> Delivery:
-    """The struct as eth_abi decodes it: nested tuples, addresses in lower case."""
-    return Delivery(
-        CopyId(values[0]),
-        _sale(values[1]),
-        values[2],
-        _address(values[3]),
-        values[4],
-        values[5],
-        values[6],
-        tuple(values[7]),
-        values[8],
-    )
+def read_struct(struct: type, values: Sequence[Any]) -> Any:
+    """A record of what eth_abi decodes: nested tuples, addresses in lower case."""
+    return struct(*map(_read, abi_fields(struct).values(), values))
 
 
-def _sale(values: Any) -> Sale:
-    return Sale(
-        seller=_address(values[0]),
-        buyer=_address(values[1]),
-        purchase_block=values[2],
-        copy=values[3],
-        stock=values[4],
-        parts=values[5],
-        threshold=values[6],
-        fee=Wei(values[7]),
-        parts_root=values[8],
-        escrow_hash=values[9],
-    )
-
-
-def _address(text: str) -> Address:
-    return checksum(bytes.fromhex(text[2:]))
+def _read(kind: str, value: Any) -> Any:
+    if kind == abi_type(Sale):
+        return read_struct(Sale, value)
+    return checksum(bytes.fromhex(value[2:])) if kind == "address" else value

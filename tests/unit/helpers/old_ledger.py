@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 
 from dam.market.abi import market_abi
-from dam.market.row_codec import dump_delivery
-from dam.testing.rules import read_delivery
+from dam.testing.rules import read_struct
+from dam.types import Delivery
 
 FIRST_SCHEMA = Path(__file__).parents[1] / "ledger" / "schemas" / "ledger-1.sql"
 
@@ -24,7 +27,16 @@ def as_json(packed: bytes) -> str:
     """A packed delivery as the first version wrote it down."""
     kind = next(p.type for p in market_abi().functions["deliverFragment"].inputs)
     [values] = abi_decode([kind], (32).to_bytes(32, "big") + packed)
-    return dump_delivery(read_delivery(values))
+    return json.dumps(_plain(read_struct(Delivery, values)), separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """Records as lists of their fields, bytes as hex, and the steps of a proof joined."""
+    if is_dataclass(value):
+        return [_plain(getattr(value, field.name)) for field in fields(value)]
+    if isinstance(value, tuple):
+        value = b"".join(value)
+    return value.hex() if isinstance(value, bytes) else value
 
 
 OF_JOB = "ON body.id = purchase * 64 + idx * 2 + (kind = 'supply')"

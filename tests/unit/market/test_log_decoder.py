@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 from eth_abi.abi import encode as abi_encode
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dam.crypto.abi_words import abi_type
 from dam.crypto.hashing import checksum, copy_id
 from dam.ethereum.node_errors import RpcBadReplyError, RpcTooLargeError
 from dam.ethereum.rpc import RawBlock, RawLog
-from dam.market import log_decoder as intake_module
+from dam.market import log_decoder
 from dam.market.abi import Entry, market_abi
 from dam.market.client import Market
-from dam.market.log_decoder import KEPT_TOPICS, Intake, place, records
+from dam.market.log_decoder import KEPT_TOPICS, LogDecoder, place
 from dam.market.log_rows import rows_of, unsigned
 from dam.types import (
     ZERO_ADDRESS,
     Deployment,
     DisputeOpened,
     FragmentDelivered,
+    MarketLog,
     Purchase,
     SaleClosed,
     StoreVersion,
+    Terms,
     Wei,
     Windows,
 )
+from tests.unit.helpers.structs import addresses, bytes32, plain, terms, uint8, uint64
 
 MARKET = "0x" + "da" * 20
 SELLER = checksum(b"\xab" * 20)
@@ -80,15 +87,15 @@ def log(name: str, index: int = 0, block: int = 5, **fixed: Any) -> RawLog:
 
 
 def rows(*raws: RawLog) -> Any:
-    return Intake().rows(place(raws, MARKET, 0, 100))
+    return LogDecoder().rows(place(raws, MARKET, 0, 100))
 
 
 def test_every_event_gives_the_rows_of_its_record() -> None:
     raws = [log(name, index) for index, name in enumerate(EVENTS)]
     placed = place(raws, MARKET, 0, 100)
-    found = Intake().rows(placed)
+    found = LogDecoder().rows(placed)
     kept = (Purchase, StoreVersion, FragmentDelivered, DisputeOpened, SaleClosed)
-    by_way_of_records = records(placed)
+    by_way_of_records = LogDecoder().records(placed)
     assert found == rows_of(by_way_of_records)
     assert sum(isinstance(record, kept) for record in by_way_of_records) == 9
     assert len(found.announced) == 2
@@ -98,19 +105,96 @@ def test_every_event_gives_the_rows_of_its_record() -> None:
 @pytest.mark.parametrize("copy", [0, 2**63 - 1, 2**63, 2**64 - 1])
 def test_any_copy_that_the_contract_sells_fits_into_the_ledger(copy: int) -> None:
     placed = place([log("ItemPurchased", copy=copy)], MARKET, 0, 100)
-    found = Intake().rows(placed)
-    assert found == rows_of(records(placed))
+    found = LogDecoder().rows(placed)
+    assert found == rows_of(LogDecoder().records(placed))
     [row] = found.purchases
     assert unsigned(row[9]) == copy
     assert -(2**63) <= row[9] < 2**63
 
 
+# --------------------------------------------- the two big events, beside a codec that knows none
+
+
+def as_log(topics: list[bytes], data: bytes) -> RawLog:
+    """A log of these topics and data."""
+    texts = ["0x" + topic.hex() for topic in topics]
+    return msgspec.structs.replace(log(SETTLED), topics=texts, data="0x" + data.hex())
+
+
+def record(topics: list[bytes], data: bytes) -> MarketLog:
+    """What the decoder makes of it; its row is the same, or refused likewise."""
+    placed = place([as_log(topics, data)], MARKET, 0, 100)
+    try:
+        [found] = LogDecoder().records(placed)
+    except RpcBadReplyError:
+        with pytest.raises(RpcBadReplyError):
+            LogDecoder().rows(placed)
+        raise
+    assert LogDecoder().rows(placed) == rows_of([found])
+    return found
+
+
+def address_topic(account: str) -> bytes:
+    return bytes(12) + bytes.fromhex(account[2:])
+
+
+@given(addresses, addresses, bytes32, uint64, terms, st.lists(bytes32, min_size=1, max_size=32))
+def test_purchases_as_the_table_has_them(seller, buyer, digest, copy, item, keys) -> None:
+    item = replace(item, parts=len(keys))
+    entry, sold = EVENTS["ItemPurchased"], copy_id(seller, item.item_id, copy)
+    topics = [entry.id, sold, address_topic(seller), address_topic(buyer)]
+    kinds = [p.type for p in entry.inputs if not p.indexed]
+    assert kinds == ["bytes32", "uint64", abi_type(Terms), "bytes32[]"]
+    data = abi_encode(kinds, [digest, copy, plain(item), keys])
+    found = record(topics, data)
+    assert found == Purchase(sold, seller, buyer, digest, copy, item, tuple(keys), found.at)
+    # One encoding only: whatever byte changes, the log is refused or says something else.
+    for broken in (data[:-1], data + bytes(32), bytes([data[0] ^ 1]) + data[1:], data[:-32]):
+        try:
+            other = record(topics, broken)
+        except RpcBadReplyError:
+            continue
+        assert other != found
+    offset = 14 * 32
+    moved = data[:offset] + (0x1E1).to_bytes(32, "big") + data[offset + 32 :]
+    with pytest.raises(RpcBadReplyError):
+        record(topics, moved)
+
+
+@given(st.booleans(), bytes32, addresses, uint8, bytes32, st.binary(min_size=80, max_size=80))
+def test_fragments_as_the_table_has_them(supplied, copy, by, index, word, fragment) -> None:
+    entry = EVENTS["FragmentSupplied" if supplied else "FragmentDelivered"]
+    topics = [entry.id, copy, address_topic(by)]
+    kinds = [p.type for p in entry.inputs if not p.indexed]
+    assert kinds == ["uint8", "bytes32", "bytes32", "bytes"]
+    data = abi_encode(kinds, [index, word, copy, fragment])
+    found = record(topics, data)
+    assert found == FragmentDelivered(copy, by, index, word, copy, fragment, supplied, found.at)
+    for broken in (
+        data[:-1] + b"\x01",
+        data[:-32],
+        data + bytes(32),
+        bytes([1]) + data[1:],
+        abi_encode(kinds, [index, word, copy, fragment + b"x"]),
+        abi_encode(kinds, [index, word, copy, fragment[:79]]),
+    ):
+        with pytest.raises(RpcBadReplyError):
+            record(topics, broken)
+    dirty_address = b"\x01" + topics[2][1:]
+    for wrong in (topics[:2], [*topics, bytes(32)], [], [bytes(32)], [*topics[:2], dirty_address]):
+        with pytest.raises(RpcBadReplyError):
+            record(wrong, data)
+
+
+# ---------------------------------------------------------------------------- what is remembered
+
+
 def test_what_is_remembered_changes_nothing() -> None:
-    intake = Intake()
+    decoder = LogDecoder()
     raws = [log("ItemPurchased", i) for i in (0, 1)]
     again = [msgspec.structs.replace(raw, log_index=hex(9 + i)) for i, raw in enumerate(raws)]
-    first = intake.rows(place(raws, MARKET, 0, 100))
-    second = intake.rows(place([*raws, *again], MARKET, 0, 100))
+    first = decoder.rows(place(raws, MARKET, 0, 100))
+    second = decoder.rows(place([*raws, *again], MARKET, 0, 100))
     assert second.purchases[:2] == first.purchases
     assert [row[3:] for row in second.purchases[2:]] == [row[3:] for row in first.purchases]
 
@@ -118,25 +202,25 @@ def test_what_is_remembered_changes_nothing() -> None:
 def test_terms_that_no_longer_sell_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """And those that do are decoded once, however many ranges go by."""
     decoded: list[bytes] = []
-    decode = intake_module.decode_terms
+    decode = log_decoder.decode_terms
 
     def counted(data: bytes) -> Any:
         decoded.append(data)
         return decode(data)
 
-    monkeypatch.setattr(intake_module, "decode_terms", counted)
-    intake = Intake()
+    monkeypatch.setattr(log_decoder, "decode_terms", counted)
+    decoder = LogDecoder()
     placed = place([log("ItemPurchased")], MARKET, 0, 100)
-    first = intake.rows(placed)
+    first = decoder.rows(placed)
     for _ in range(300):
-        intake.rows([])
-        assert intake.rows(placed) == first
+        decoder.rows([])
+        assert decoder.rows(placed) == first
     assert len(decoded) == 1
     for _ in range(200):
-        intake.rows([])
-    assert not intake._terms
-    assert not intake._terms_before
-    assert intake.rows(placed) == first
+        decoder.rows([])
+    assert not decoder._terms
+    assert not decoder._terms_before
+    assert decoder.rows(placed) == first
 
 
 def flip(text: str, byte: int, to: int) -> str:
@@ -219,7 +303,7 @@ def test_forgeries_of_what_is_kept(name: str) -> None:
     with pytest.raises(RpcBadReplyError):
         rows(forged)
     with pytest.raises(RpcBadReplyError):
-        records(place([forged], MARKET, 0, 100))
+        LogDecoder().records(place([forged], MARKET, 0, 100))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from dam.ledger.documents import NO_COPY, KeptPart, PartRefusal, Scan, Shelf
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import NewJob, Outbox
 from dam.log import Log
-from dam.market.row_codec import load_terms
+from dam.market.log_rows import load_terms
 from dam.roles.deliverer.delivery_encoder import Mould
 from dam.roles.deliverer.part_scan import FoundPart, find_parts, open_found, reopen
 from dam.roles.deliverer.pending_sales import (

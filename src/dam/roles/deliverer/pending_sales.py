@@ -44,7 +44,7 @@ class Candidate(NamedTuple):
     store_digest: bytes
     copy: int
     terms: str
-    """As `records.dump_terms` writes them."""
+    """As `log_rows.dump_terms` writes them."""
     keys: bytes
     """32 bytes a part."""
     deadline: int
