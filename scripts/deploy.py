@@ -9,24 +9,95 @@ The network is an argument, so one script serves a local chain, a test network a
 
 The windows and the governor cannot be changed afterwards. A deployment is immutable: a new version
 is a new address.
+
+It asks for an account that was not named, for its passphrase, and before it signs; but not without
+a terminal: there --account names the account, --yes signs, and the passphrase comes from Ape's
+variable APE_ACCOUNTS_<alias>_PASSPHRASE or a systemd credential.
+
+The record of a chain that lasts goes to deployments/<chainId>.json, where `dam init` looks. A
+development chain is gone tomorrow, and another one has its chain id: its record goes to
+.build/deployments/<chainId>.json, over the one before, and `dam init --deployment` takes it there.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from ape import project
-from ape.cli import ConnectedProviderCommand, account_option
+from ape.cli import AccountAliasPromptChoice, ConnectedProviderCommand, account_option
+from ape_accounts import KeyfileAccount
 
 from dam.crypto.hashing import keccak, parse_address
-from dam.errors import Malformed
+from dam.errors import KeyFileError, Malformed
+from dam.keystore.ape_accounts import account_passphrase
 from dam.market.deployment import record_path, save_deployment
 from dam.types import ZERO_ADDRESS, Address, BlockNumber, Deployment, Wei, Windows
+from scripts._contracts import load_fresh
 
 ROOT = Path(__file__).resolve().parents[1]
+DEVELOPMENT_IDS = {1337, 31337}
+"""Chain ids of Geth's development chain, and of Anvil and Hardhat."""
+DEVELOPMENT_CLIENTS = ("anvil", "hardhat", "ganache", "ethereumjs", "eth-tester")
 # A day of 12-second blocks: room for a governor's own delay beyond the longest sale.
 EXIT_MARGIN = 7_200
+
+
+def _is_development(provider: Any) -> bool:
+    """Whether the chain goes with the process that runs it, as a copy of a public one does, too."""
+    if provider.network.is_dev or provider.chain_id in DEVELOPMENT_IDS:
+        return True
+    try:
+        client = str(provider.make_request("web3_clientVersion", []))
+    except Exception:  # noqa: BLE001 - a public node may refuse to say; then it is none of these
+        return False
+    return client.lower().startswith(DEVELOPMENT_CLIENTS)
+
+
+def _record_file(provider: Any, force: bool) -> Path:
+    """Where the record goes if nobody says."""
+    if _is_development(provider):
+        return record_path(ROOT / ".build" / "deployments", provider.chain_id)
+    path = record_path(ROOT / "deployments", provider.chain_id)
+    _check_free(path, force)
+    return path
+
+
+def _check_free(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise click.UsageError(f"{path} is there already: use --out, or --force to replace it")
+
+
+def _account(account: Any, yes: bool) -> Any:
+    """The account that pays, asked for where somebody can answer, and ready to sign.
+
+    Raises:
+        click.UsageError: No terminal, and an answer is missing.
+    """
+    asks = sys.stdin.isatty()
+    if account is None:
+        if not asks:
+            raise click.UsageError("no terminal to ask on: name the account with --account")
+        account = AccountAliasPromptChoice().select_account()
+    if isinstance(account, KeyfileAccount):
+        if yes:
+            try:
+                passphrase = account_passphrase(
+                    account.alias, os.environ, _ask_passphrase if asks else None
+                )
+            except KeyFileError as error:
+                raise click.UsageError(str(error)) from None
+            account.set_autosign(True, passphrase)
+        elif not asks:
+            raise click.UsageError("no terminal to ask on: --yes signs without a question")
+    return account
+
+
+def _ask_passphrase(text: str) -> str:
+    return str(click.prompt(text, hide_input=True))
 
 
 def _governor(account, choice: str, proposers: tuple[str, ...], seconds: int) -> Address:
@@ -49,7 +120,8 @@ def _governor(account, choice: str, proposers: tuple[str, ...], seconds: int) ->
 
 
 @click.command(cls=ConnectedProviderCommand, name="deploy")
-@account_option()
+@account_option(prompt=None)
+@click.option("--yes", is_flag=True, help="Sign without a question.")
 @click.option(
     "--refund-blocks",
     type=click.IntRange(300, 1 << 18),
@@ -126,12 +198,14 @@ def _governor(account, choice: str, proposers: tuple[str, ...], seconds: int) ->
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The record's file. [default: deployments/<chainId>.json]",
+    help="The record's file. [default: deployments/<chainId>.json; of a development chain "
+    ".build/deployments/<chainId>.json]",
 )
 @click.option("--force", is_flag=True, help="Replace a record that is there already.")
 def cli(
     provider,
     account,
+    yes: bool,
     refund_blocks: int,
     dispute_blocks: int,
     arbitration_blocks: int,
@@ -164,32 +238,41 @@ def cli(
         slash_delay_blocks,
         slash_lapse_blocks,
     )
-    path = out or record_path(ROOT / "deployments", provider.chain_id)
-    if path.exists() and not force:
-        raise click.UsageError(f"{path} is there already: use --out, or --force to replace it")
-    blocks = (
-        refund_blocks,
-        dispute_blocks,
-        arbitration_blocks,
-        exit_blocks,
-        slash_delay_blocks,
-        slash_lapse_blocks,
-    )
+    if out:
+        _check_free(out, force)
+    path = out or _record_file(provider, force)
+    account = _account(account, yes)
     # Ape misses a change of a file that Marketplace.sol imports: never deploy what it cached.
-    project.load_contracts(use_cache=False)
+    load_fresh(project)
     judge = _governor(account, governor, proposers, timelock_seconds)
-    market = account.deploy(
-        project.Marketplace, blocks, judge, min_deliverer_stake, min_seller_stake
+    deployment = _deploy(provider, account, windows, judge)
+    save_deployment(deployment, path)
+    size = len(bytes(provider.get_code(deployment.market)))
+    click.echo(f"Market {deployment.market}: block {deployment.first_block}, {size} bytes of code")
+    click.echo(f"Record {path}")
+
+
+def _deploy(provider: Any, account: Any, windows: Windows, governor: Address) -> Deployment:
+    blocks = (
+        windows.refund_blocks,
+        windows.dispute_blocks,
+        windows.arbitration_blocks,
+        windows.exit_blocks,
+        windows.slash_delay_blocks,
+        windows.slash_lapse_blocks,
     )
-    deployment = Deployment(
+    market = account.deploy(
+        project.Marketplace,
+        blocks,
+        governor,
+        windows.min_deliverer_stake,
+        windows.min_seller_stake,
+    )
+    return Deployment(
         chain_id=provider.chain_id,
         market=Address(str(market.address)),
         first_block=BlockNumber(market.creation_metadata.block),
         code_hash=keccak(bytes(provider.get_code(market.address))),
         windows=windows,
-        governor=judge,
+        governor=governor,
     )
-    save_deployment(deployment, path)
-    size = len(bytes(provider.get_code(market.address)))
-    click.echo(f"Market {deployment.market}: block {deployment.first_block}, {size} bytes of code")
-    click.echo(f"Record {path}")

@@ -28,7 +28,6 @@ from queue import Queue
 from typing import Any
 
 import pytest
-import small_anvil
 from solc_batch import compile_files
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -268,7 +267,7 @@ def run_ape(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]:
     results = scratch / "results.json"
     plan.write_text(json.dumps({"out": str(results), "builds": builds}))
     files = sorted({f"tests/contracts/{mutant.killer.split('::')[0]}" for mutant in mutants})
-    environment = small_anvil.environment(scratch) | {
+    environment = os.environ | {
         "DAM_MUTANTS": str(plan),
         "PYTHONPATH": str(ROOT / "tools"),
     }

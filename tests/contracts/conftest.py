@@ -6,9 +6,12 @@ balance must at its end be what the views say it owes, to the wei: see `books_ba
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +41,14 @@ from dam.types import (
     Terms,
     Wei,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from scripts._contracts import load_fresh  # noqa: E402
+
+# Before Ape starts its chain; see that script.
+os.environ["PATH"] = f"{ROOT / 'tools' / 'small_anvil'}{os.pathsep}{os.environ['PATH']}"
 
 ETHER = 10**18
 # All different, so that no window can stand in for another unseen.
@@ -129,19 +140,11 @@ def key_of(number: int) -> bytes:
 def marketplace(project: Any, request: pytest.FixtureRequest) -> Any:
     """The contract, compiled from the sources as they are.
 
-    Ape compiles a contract again when its own file changed, not when one that it imports did.
     tools/mutate_contract.py puts broken builds in its place, as parameters.
     """
     if hasattr(request, "param"):
         return request.param
-    sources = sorted(project.path.glob("contracts/**/*.sol"))
-    content = [path.read_bytes() for path in (*sources, project.path / "ape-config.yaml")]
-    stamp = project.path / ".build" / "contracts.keccak"
-    digest = keccak(b"".join(keccak(one) for one in content)).hex()
-    if not stamp.exists() or stamp.read_text() != digest:
-        project.load_contracts(use_cache=False)
-        stamp.parent.mkdir(exist_ok=True)
-        stamp.write_text(digest)
+    load_fresh(project)
     return project.Marketplace
 
 

@@ -1,13 +1,16 @@
-"""`ape run deploy`: one script, the network as its argument."""
+"""`ape run deploy`: one script, the network as its argument, and nobody there to answer."""
 
+import asyncio
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dam.crypto.hashing import keccak
 from dam.ethereum.rpc import JsonRpc
+from dam.keystore.ape_accounts import new_account
 from dam.market.client import Market
 from dam.market.deployment import load_deployment
 from dam.testing.nodes import AnvilNode
@@ -16,13 +19,40 @@ from dam.types import ZERO_ADDRESS, Wei, Windows
 PROPOSER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 MIN_DELAY = "0x" + keccak(b"getMinDelay()")[:4].hex()
 ROOT = Path(__file__).resolve().parents[2]
+LASTING = ROOT / "deployments"
+PASSING = ROOT / ".build" / "deployments"
+# Nobody's chain, so that no record of somebody who works in this checkout is in the way.
+CHAIN_ID = 3_111_696_001
 
 
-def deploy(anvil: AnvilNode, *options: str) -> subprocess.CompletedProcess[str]:
-    command = ["ape", "run", "deploy", "--network", anvil.url, "--account", "TEST::0", *options]
+def deploy(
+    url: str, *options: str, account: str = "TEST::0", **env: str
+) -> subprocess.CompletedProcess[str]:
+    command = ["ape", "run", "deploy", "--network", url, *options]
+    if account:
+        command += ["--account", account]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=dict(os.environ)
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | env,
     )
+
+
+@pytest.fixture
+def strange() -> Iterator[AnvilNode]:
+    """A chain that no list knows; whatever record it leaves in the checkout is taken away."""
+    records = [folder / f"{CHAIN_ID}.json" for folder in (LASTING, PASSING)]
+    new = not LASTING.exists()
+    with AnvilNode(chain_id=CHAIN_ID) as node:
+        yield node
+    for record in records:
+        record.unlink(missing_ok=True)
+    if new and LASTING.exists():
+        LASTING.rmdir()
 
 
 @pytest.mark.slow
@@ -34,7 +64,7 @@ async def test_deploy_writes_a_true_record(anvil: AnvilNode, tmp_path: Path) -> 
         f"--timelock-proposer={PROPOSER}", "--timelock-seconds=7",
         "--min-deliverer-stake=5", "--min-seller-stake=6", f"--out={path}",
     )  # fmt: skip
-    done = deploy(anvil, *options)
+    done = deploy(anvil.url, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     deployment = load_deployment(path)
     assert deployment.chain_id == anvil.chain_id
@@ -51,10 +81,10 @@ async def test_deploy_writes_a_true_record(anvil: AnvilNode, tmp_path: Path) -> 
         assert await market.windows() == deployment.windows
         assert deployment.first_block == (await market.head()).number
     before = path.read_bytes()
-    again = deploy(anvil, *options)
+    again = deploy(anvil.url, *options)
     assert again.returncode != 0
     assert "--force" in again.stderr + again.stdout
-    short = deploy(anvil, "--exit-blocks=100", f"--out={tmp_path / 'other.json'}")
+    short = deploy(anvil.url, "--exit-blocks=100", f"--out={tmp_path / 'other.json'}")
     assert short.returncode != 0
     assert "longest sale" in short.stderr + short.stdout
     for wrong in (
@@ -62,7 +92,73 @@ async def test_deploy_writes_a_true_record(anvil: AnvilNode, tmp_path: Path) -> 
         ("--governor=timelock",),
         (f"--timelock-proposer={PROPOSER}",),
     ):
-        done = deploy(anvil, *wrong, f"--out={tmp_path / 'other.json'}")
+        done = deploy(anvil.url, *wrong, f"--out={tmp_path / 'other.json'}")
         assert done.returncode == 2, done.stdout + done.stderr
     assert path.read_bytes() == before
     assert int(anvil.request("eth_blockNumber"), 16) == deployment.first_block
+
+
+@pytest.mark.slow
+def test_a_development_chain_leaves_no_record_where_init_looks(strange: AnvilNode) -> None:
+    done = deploy(strange.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = PASSING / f"{CHAIN_ID}.json"
+    assert f"Record {record}" in done.stdout
+    first = load_deployment(record)
+    assert first.chain_id == CHAIN_ID
+    # The chain before is gone, or may be: its record is in nobody's way.
+    again = deploy(strange.url)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert load_deployment(record).market != first.market
+    assert not (LASTING / f"{CHAIN_ID}.json").exists()
+
+
+@pytest.mark.slow
+async def test_a_chain_that_lasts_keeps_its_record(strange: AnvilNode, proxy_to) -> None:
+    client = "Geth/v1.16.3-stable/linux-amd64/go1.24.5"
+    server = await proxy_to(
+        strange, lambda method, _, result: client if method == "web3_clientVersion" else result
+    )
+    record = LASTING / f"{CHAIN_ID}.json"
+    done = await asyncio.to_thread(deploy, server.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Record {record}" in done.stdout
+    assert not (PASSING / record.name).exists()
+    kept = record.read_bytes()
+    again = await asyncio.to_thread(deploy, server.url)
+    assert again.returncode == 2, again.stdout + again.stderr
+    assert "--force" in again.stderr
+    assert record.read_bytes() == kept
+
+
+@pytest.mark.slow
+def test_without_a_terminal_it_asks_nothing(strange: AnvilNode, tmp_path: Path) -> None:
+    ape = {"APE_DATA_FOLDER": str(tmp_path / "ape")}
+    address, _ = new_account("payer", "a passphrase", ape)
+    strange.request("anvil_setBalance", address, hex(10**19))
+    record = tmp_path / "record.json"
+    out = f"--out={record}"
+    for options, account, env, missing in (
+        ((), "", {}, "--account"),
+        ((), "payer", {}, "--yes"),
+        (("--yes",), "payer", {}, "APE_ACCOUNTS_payer_PASSPHRASE"),
+    ):
+        done = deploy(strange.url, out, *options, account=account, **ape, **env)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert missing in done.stderr
+        assert not record.exists()
+    secret = {"APE_ACCOUNTS_payer_PASSPHRASE": "a passphrase"}
+    done = deploy(strange.url, out, "--yes", account="payer", **ape, **secret)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a passphrase" not in done.stdout + done.stderr
+    assert load_deployment(record).chain_id == CHAIN_ID
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["ethereum:nowhere:node", "http://127.0.0.1:9"])
+def test_a_network_that_is_not_there_leaves_nothing(network: str) -> None:
+    before = [set(folder.glob("*")) for folder in (LASTING, PASSING)]
+    done = deploy(network)
+    assert done.returncode != 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert [set(folder.glob("*")) for folder in (LASTING, PASSING)] == before
