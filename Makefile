@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo`, `make test`. Each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test audit audit-full soak schedules lint format abi bench lock clean
+.PHONY: help setup kubo demo test audit audit-full nightly soak schedules lint format abi bench lock clean
 
 # The pinned tools first on PATH, as `source scripts/env.sh` gives them by hand.
 ENV := . scripts/env.sh;
@@ -28,6 +28,9 @@ audit: setup  ## what shows that the contract adds up, in its quick form (under 
 
 audit-full: setup  ## ... in its nightly form (hours; renews docs/audit-full.md)
 	@$(ENV) exec python tools/audit.py --full --write $(STAGES)
+
+nightly: setup  ## audit-full, faults, schedules and soak (STAGES="faults soak", MINUTES= of the soak)
+	@$(ENV) exec python tools/nightly.py --minutes $(or $(MINUTES),60) $(STAGES)
 
 soak: setup  ## an hour under every fault (MINUTES=, RATE=, SEED=, WRITE=1 renews docs/soak.md)
 	@$(ENV) exec python tools/soak.py --minutes $(or $(MINUTES),60) --rate $(or $(RATE),1) \

@@ -2,10 +2,13 @@
 
     tools/run_tests.py [STAGE ...]
 
-The stages are forge, e2e, faults, contracts, node, model, unit and audit. If none is named, all
+The stages are forge, contracts, e2e, faults, node, model, unit and audit. If none is named, all
 run, two at a time, and the output of each is shown when it ends; named ones run one after the
 other, and show theirs at once. DAM_TEST_JOBS=1 (or more) sets how many run at a time.
 DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
+
+The table at the end has each stage's seconds, and the CPU seconds of its processes: the former
+depend on what else the machine does, the latter hardly. DAM_STAGE_TIMES names a file to add it to.
 """
 
 from __future__ import annotations
@@ -38,6 +41,8 @@ class Outcome:
     failed: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    """Of its processes that somebody waited for: not of a chain that was killed and left."""
     why: list[str] = field(default_factory=list)
     output: bytes = b""
 
@@ -57,6 +62,10 @@ def run(outcome: Outcome, command: Sequence[str], live: bool) -> None:
             kept += chunk
             if live:
                 show(chunk)
+        # As Popen.wait, and what the process and those that it waited for have used.
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    outcome.cpu_seconds = used.ru_utime + used.ru_stime
     outcome.output = bytes(kept)
     if process.returncode:
         outcome.why.append(f"exit code {process.returncode}")
@@ -102,18 +111,20 @@ def run_audit(outcome: Outcome, live: bool) -> None:
 
 # Only the contract's own tests want the chain that Ape's plug-in would start.
 PLAIN = (sys.executable, "-m", "pytest", "-p", "no:ape_test")
-# The first one compiles what others deploy; the longest come next, so that two end together.
+# The first two compile what others deploy; the longest come next, so that two end together.
 STAGES: dict[str, Callable[[Outcome, bool], None]] = {
     "forge": run_forge,
+    "contracts": partial(run_pytest, ("ape", "test")),
     "e2e": partial(run_pytest, (*PLAIN, "tests/e2e")),
     "faults": partial(run_pytest, (*PLAIN, "tests/faults")),
-    "contracts": partial(run_pytest, ("ape", "test", "tests/contracts")),
     "node": partial(run_pytest, (*PLAIN, "tests/node")),
     "model": partial(run_pytest, (*PLAIN, "tests/model")),
     "unit": partial(run_pytest, (*PLAIN, "tests/unit")),
     "audit": run_audit,
 }
 NEED_KUBO = {"node", "e2e", "faults"}
+# They build with forge, too, which is not made for two at a time: not while it builds its tests.
+AFTER_FORGE = {"e2e", "faults", "node", "model", "audit"}
 
 
 def run_stage(name: str, live: bool) -> Outcome:
@@ -134,6 +145,9 @@ def run_stage(name: str, live: bool) -> Outcome:
 def run_together(names: Sequence[str], jobs: int) -> list[Outcome]:
     """Runs stages side by side; the output of each comes when it ends."""
     done: list[Outcome] = []
+    built = threading.Event()
+    if "forge" not in names:
+        built.set()
     begun = time.monotonic()
     over = threading.Event()
 
@@ -143,9 +157,18 @@ def run_together(names: Sequence[str], jobs: int) -> list[Outcome]:
             told = ", ".join(name for name in names if name in left)
             print(f"   {time.monotonic() - begun:.0f} s; not done yet: {told}", flush=True)
 
+    def one(name: str) -> Outcome:
+        if name in AFTER_FORGE:
+            built.wait()
+        try:
+            return run_stage(name, False)
+        finally:
+            if name == "forge":
+                built.set()
+
     threading.Thread(target=pulse, daemon=True).start()
     with ThreadPoolExecutor(jobs) as pool:
-        for future in as_completed([pool.submit(run_stage, name, False) for name in names]):
+        for future in as_completed([pool.submit(one, name) for name in names]):
             outcome = future.result()
             done.append(outcome)
             print(f"\n== {outcome.name} ==", flush=True)
@@ -165,6 +188,19 @@ def have_kubo() -> bool:
     return False
 
 
+def table(outcomes: Sequence[Outcome]) -> list[str]:
+    """What each stage did and took, a line each."""
+    head = ("collected", "failed", "skipped", "seconds", "CPU s")
+    lines = [f"{'stage':10}" + "".join(f"{title:>10}" for title in head)]
+    for one in outcomes:
+        result = "FAILED: " + ", ".join(one.why) if one.why else "ok"
+        lines.append(
+            f"{one.name:10}{one.collected:10}{one.failed:10}{one.skipped:10}"
+            f"{one.seconds:10.0f}{one.cpu_seconds:10.0f}  {result}"
+        )
+    return lines
+
+
 def main(names: list[str]) -> int:
     unknown = set(names) - set(STAGES)
     if unknown:
@@ -179,17 +215,17 @@ def main(names: list[str]) -> int:
     begun = time.monotonic()
     if NEED_KUBO & set(names) and not have_kubo() and NO_SKIP:
         return 1
-    alone = [name for name in names if jobs == 1 or name == "forge"]
-    outcomes = [run_stage(name, True) for name in alone]
-    outcomes += run_together([name for name in names if name not in alone], jobs)
+    if jobs == 1:
+        outcomes = [run_stage(name, True) for name in names]
+    else:
+        # Forge first, whatever the order was: others wait for it.
+        outcomes = run_together(sorted(names, key=lambda name: name != "forge"), jobs)
 
-    print(f"\n{'stage':10}{'collected':>10}{'failed':>8}{'skipped':>9}{'seconds':>9}")
-    for outcome in outcomes:
-        result = "FAILED: " + ", ".join(outcome.why) if outcome.why else "ok"
-        print(
-            f"{outcome.name:10}{outcome.collected:10}{outcome.failed:8}{outcome.skipped:9}"
-            f"{outcome.seconds:9.1f}  {result}"
-        )
+    lines = table(outcomes)
+    print("\n" + "\n".join(lines))
+    if times := os.environ.get("DAM_STAGE_TIMES"):
+        with Path(times).open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
     total = sum(outcome.collected for outcome in outcomes)
     good = not any(outcome.why for outcome in outcomes)
     skipped = sum(outcome.skipped for outcome in outcomes)
