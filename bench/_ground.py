@@ -25,11 +25,13 @@ from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import JsonRpc
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
-from dam.ledger.documents import KeptPart, Scan, Shelf
+from dam.ledger.documents import Scan, Shelf
 from dam.ledger.ledger import Binding, Ledger
+from dam.ledger.sales import KeptPart
 from dam.log import get_logger
 from dam.market.abi import encode
 from dam.market.client import Market
+from dam.market.log_rows import dump_terms
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.sending.sender import Sender, SendPolicy
 from dam.testing.market import SHORT_WINDOWS, deploy_market, transact
@@ -112,8 +114,8 @@ class Town:
             part = Part(place, i, shares[i], secret, salts[i])
             sealed = seal_part(shared_key(page, ring.current.public), part)
             kept = KeptPart(
-                self.terms.item_id, 0, i, self.terms, public_key(page), sealed,
-                tree.proof(part_leaf(leaves[i])),
+                self.terms.item_id, 0, i, dump_terms(self.terms), public_key(page), sealed,
+                b"".join(tree.proof(part_leaf(leaves[i]))),
             )  # fmt: skip
             self.daemons.append(Daemon(self, account, ring, kept))
 

@@ -49,10 +49,12 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
-from dam.ledger.documents import KeptPart, Scan, Shelf
+from dam.ledger.documents import Scan, Shelf
 from dam.ledger.ledger import Binding, Ledger
+from dam.ledger.sales import KeptPart
 from dam.log import configure_logging, get_logger
 from dam.market.abi import encode
+from dam.market.log_rows import dump_terms, split_words
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.sending.sender import Sender, SendPolicy
 from dam.types import (
@@ -167,8 +169,8 @@ class Market:
         shared = shared_key(page, self.ring.current.public)
         kept = [
             KeptPart(
-                item_id, copy, 0, terms, public_key(page), seal_part(shared, part),
-                tree.proof(part_leaf(leaves[3 * copy])),
+                item_id, copy, 0, dump_terms(terms), public_key(page), seal_part(shared, part),
+                b"".join(tree.proof(part_leaf(leaves[3 * copy]))),
             )
             for copy, part in enumerate(mine)
         ]  # fmt: skip
@@ -235,12 +237,12 @@ class Primitives:
         kept = {(part.item_id, part.copy): part for _, scan in market.scans for part in scan.parts}
         found = [(p, kept[p.terms.item_id, p.copy]) for p in market.purchases]
         secret = market.ring.current.secret
-        self.opens = [(part.page_key or b"", secret) for _, part in found]
+        self.opens = [(part.page_key, secret) for _, part in found]
         self.seals = [(bytes(range(32)), p.keys[part.index]) for p, part in found]
         deliveries = [
             Delivery(
                 p.copy_id, sale_of(p), part.index, market.me, p.copy_id, p.copy_id, p.copy_id,
-                part.proof, bytes(80),
+                split_words(part.proof), bytes(80),
             )
             for p, part in found
         ]  # fmt: skip
@@ -249,7 +251,7 @@ class Primitives:
         self.hashed: list[bytes] = []
         for _, part in found:
             # Commitment, leaf twice, proof, domain, three keys, escrow.
-            sizes = (32, 192, 32, *[64] * len(part.proof), 192, 96, 224)
+            sizes = (32, 192, 32, *[64] * (len(part.proof) // 32), 192, 96, 224)
             self.hashed += [bytes(size) for size in sizes]
         for batch_ in self.batches:
             size = len(encode("deliverFragments", batch_)) + 120

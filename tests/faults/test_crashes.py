@@ -110,7 +110,7 @@ async def test_f4_killed_with_a_part_open(ground: Ground, injected: Injected) ->
     5,
     "killed: fragment sealed",
     by="C",
-    breaks="src/dam/roles/deliverer/deliverer.py:decisions.save(self._ledger, self._outbox)",
+    breaks="src/dam/roles/deliverer/deliverer.py:decisions.save(self._ledger)",
 )
 async def test_f5_killed_with_a_fragment_sealed(ground: Ground, injected: Injected) -> None:
     dying = await die(ground, injected, "F5")

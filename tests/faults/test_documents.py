@@ -301,8 +301,7 @@ async def test_f70_ids_that_play_with_the_terminal(ground: Ground, injected: Inj
     71,
     "store changed after the purchase",
     by="A",
-    breaks="src/dam/roles/deliverer/pending_sales.py:"
-    '"WHERE v.seller = ? AND (v.block, v.log_index) < (?, ?) "',
+    breaks='src/dam/ledger/sales.py:"WHERE v.seller = ? AND (v.block, v.log_index) < (?, ?) "',
     instead='"WHERE v.seller = ? AND (0 * ?, 0 * ?) = (0, 0) "',
 )
 async def test_f71_the_version_at_the_purchase_wins(ground: Ground, injected: Injected) -> None:

@@ -157,7 +157,7 @@ async def test_f14_the_purchase_comes_back_elsewhere(ground: Ground, injected: I
 @fault(
     15,
     "same copy, different buyer",
-    breaks="src/dam/roles/deliverer/pending_sales.py:if found == index and to == key and fragment:",
+    breaks="src/dam/ledger/sales.py:if found == index and to == key and fragment:",
     instead="if found == index and fragment:",
 )
 async def test_f15_another_buyer_gets_the_copy(ground: Ground, injected: Injected) -> None:

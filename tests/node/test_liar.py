@@ -16,6 +16,7 @@ from dam.errors import ConfigError, Retryable
 from dam.ethereum.node_pool import DisagreementError, Endpoints
 from dam.ethereum.rpc import JsonRpc
 from dam.ledger.ledger import Binding, Ledger
+from dam.ledger.sales import Sales
 from dam.market.abi import encode, market_abi
 from dam.market.client import Market
 from dam.market.log_rows import rows_of
@@ -154,13 +155,13 @@ async def test_a_lie_stops_the_reader_and_nothing_else(
             assert lies.told
             assert ledger.cursor() == cursor
             assert versions(ledger) == 3
-            assert not ledger.sales("new")
+            assert not Sales(ledger).in_state("new")
             assert rpc.disagreement
             assert [e for e in place.events if e["event"] == "endpoints_disagree"]
             lies.logs = lies.blocks = None
             await catch_up(reader)
             assert versions(ledger) == 4
-            assert not ledger.sales("new")
+            assert not Sales(ledger).in_state("new")
             assert not rpc.disagreement
 
 
@@ -172,7 +173,7 @@ async def test_the_same_forgery_is_taken_from_a_single_node(place: Place, proxy)
     with closing(place.ledger()) as ledger:
         async with Endpoints((server.url,)) as rpc:
             await catch_up(place.reader(rpc, ledger))
-            assert ledger.sales("new")
+            assert Sales(ledger).in_state("new")
 
 
 async def test_a_stale_node_moves_nothing_back(place: Place, proxy) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from dam.ledger.ledger import Ledger
-from dam.market.log_rows import dump_terms, load_terms, signed, split_words
-from dam.types import Address, CopyId, Terms
+from dam.ledger.sales import KeptPart
+from dam.market.log_rows import load_terms
+from dam.types import Address
 
 NO_COPY = -1
 """Of a refusal: it concerns no copy in particular."""
@@ -36,20 +37,6 @@ class Document:
     urgent: bool
     attempts: int
     pin: str
-
-
-@dataclass(frozen=True, slots=True)
-class KeptPart:
-    """One of our parts, as the document had it."""
-
-    item_id: bytes
-    copy: int
-    index: int
-    terms: Terms
-    page_key: bytes | None
-    """None: a plain sealed box."""
-    sealed: bytes
-    proof: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +151,10 @@ class Shelf:
             db.executemany(
                 "INSERT OR IGNORE INTO parts (document, item_id, copy, idx, parts_root, terms, "
                 "page_key, sealed, proof) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [_part_values(document.id, part) for part in scan.parts],
+                [
+                    (document.id, *part[:3], load_terms(part.terms).parts_root, *part[3:])
+                    for part in scan.parts
+                ],
             )
             told = 0
             for refusal in scan.refusals:
@@ -191,14 +181,6 @@ class Shelf:
 
     # ------------------------------------------------------------------------------------- parts
 
-    def parts(self, document: Document, item_id: bytes, copy: int) -> list[KeptPart]:
-        """Our parts of one copy under one document."""
-        rows = self._db.execute(
-            "SELECT * FROM parts WHERE document = ? AND item_id = ? AND copy = ? ORDER BY idx",
-            (document.id, item_id, copy),
-        )
-        return [_part(row) for row in rows]
-
     def refusals(self, document: int, item_id: bytes, copy: int) -> list[PartRefusal]:
         """What was refused of one copy under one document, given by its row id."""
         rows = self._db.execute(
@@ -217,60 +199,6 @@ class Shelf:
             (sealed, seller),
         ).fetchone()
         return row is not None
-
-    # ------------------------------------------------------------------------- who it was sealed to
-
-    def buyer_of(self, seller: Address, item_id: bytes, copy: int, index: int) -> int | None:
-        """Row id of the canonical purchase that a part was sealed for, if it is still here."""
-        row = self._db.execute(
-            "SELECT purchase FROM sealed WHERE seller = ? AND item_id = ? AND copy = ? "
-            "AND idx = ? AND orphaned = 0",
-            (seller, item_id, signed(copy), index),
-        ).fetchone()
-        return None if row is None else int(row["purchase"])
-
-    def spent_on(self, copy_id: CopyId, index: int) -> bytes | None:
-        """The one-time key that a part was sealed to, if that sale is archived or salvaged."""
-        row = self._db.execute(
-            "SELECT buyer_key FROM spent WHERE copy_id = ? AND idx = ?", (copy_id, index)
-        ).fetchone()
-        return None if row is None else bytes(row["buyer_key"])
-
-    def sealed_before(self, copy_id: CopyId, index: int, buyer_key: bytes) -> bytes | None:
-        """The fragment that was once sealed to this very key, to be used again."""
-        row = self._db.execute(
-            "SELECT fragment FROM sealed JOIN purchases ON purchases.id = purchase "
-            "WHERE copy_id = :copy AND idx = :idx AND buyer_key = :key UNION ALL "
-            "SELECT fragment FROM spent "
-            "WHERE copy_id = :copy AND idx = :idx AND buyer_key = :key AND fragment <> x'' LIMIT 1",
-            {"copy": copy_id, "idx": index, "key": buyer_key},
-        ).fetchone()
-        return None if row is None else bytes(row["fragment"])
-
-    def keep_sealed(
-        self,
-        purchase: int,
-        place: tuple[Address, bytes, int, int],
-        buyer_key: bytes,
-        fragment: bytes,
-    ) -> None:
-        """Writes down whom a part is sealed to, inside the caller's transaction.
-
-        Args:
-            purchase: Row id of the purchase.
-            place: Seller, item id, copy of the sale, index.
-            buyer_key: The one-time key.
-            fragment: The 80 sealed bytes.
-
-        Raises:
-            sqlite3.IntegrityError: It is sealed to another buyer already.
-        """
-        seller, item_id, copy, index = place
-        self._db.execute(
-            "INSERT INTO sealed (seller, item_id, copy, idx, purchase, buyer_key, fragment) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (purchase, idx) DO NOTHING",
-            (seller, item_id, signed(copy), index, purchase, buyer_key, fragment),
-        )
 
     # -------------------------------------------------------------------------------------- pins
 
@@ -318,30 +246,4 @@ def _document(row: sqlite3.Row) -> Document:
         urgent=bool(row["urgent"]),
         attempts=row["attempts"],
         pin=row["pin"],
-    )
-
-
-def _part_values(document: int, part: KeptPart) -> tuple[object, ...]:
-    return (
-        document,
-        part.item_id,
-        part.copy,
-        part.index,
-        part.terms.parts_root,
-        dump_terms(part.terms),
-        part.page_key or b"",
-        part.sealed,
-        b"".join(part.proof),
-    )
-
-
-def _part(row: sqlite3.Row) -> KeptPart:
-    return KeptPart(
-        item_id=row["item_id"],
-        copy=row["copy"],
-        index=row["idx"],
-        terms=load_terms(row["terms"]),
-        page_key=row["page_key"] or None,
-        sealed=row["sealed"],
-        proof=split_words(row["proof"]),
     )

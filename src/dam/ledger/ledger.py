@@ -22,23 +22,8 @@ from typing import Any, Self
 from dam.errors import LedgerUnusableError, Permanent
 from dam.ledger import migrations, pruning, reorgs
 from dam.ledger.reorgs import Rollback as Rollback
-from dam.market.log_rows import (
-    PurchaseRow,
-    Rows,
-    VersionRow,
-    load_terms,
-    rows_of,
-    split_words,
-    unsigned,
-)
-from dam.types import (
-    Address,
-    BlockRef,
-    CopyId,
-    LogRef,
-    MarketLog,
-    Purchase,
-)
+from dam.market.log_rows import PurchaseRow, Rows, VersionRow, rows_of
+from dam.types import Address, BlockRef, MarketLog
 
 KEPT_BLOCKS = 256
 """How many block hashes are kept, and so how deep a reorganisation may be."""
@@ -64,19 +49,6 @@ class Binding:
     market: Address
     account: Address
     role: str
-
-
-@dataclass(frozen=True, slots=True)
-class SaleRow:
-    """A purchase as the ledger has it."""
-
-    id: int
-    purchase: Purchase
-    state: str
-    reason: str
-    orphaned: bool
-    deadline: int
-    """Last block in which a delivery counts."""
 
 
 class Ledger:
@@ -320,8 +292,6 @@ class Ledger:
         self.rollbacks += 1
         return done
 
-    # ------------------------------------------------------------------------------------ sales
-
     def want_document(
         self, seller: Address, digest: bytes, root: bytes, *, urgent: bool = False
     ) -> int:
@@ -337,72 +307,6 @@ class Ledger:
         query = f"SELECT id FROM documents WHERE {match}"  # noqa: S608
         row = self.db.execute(query, key).fetchone()
         return int(row["id"])
-
-    def root_in_force(self, purchase: Purchase) -> bytes | None:
-        """Catalogue root of the store version that ``purchase`` was made under, if it is known."""
-        row = self.db.execute(
-            "SELECT digest, root FROM versions WHERE seller = ? AND (block, log_index) < (?, ?) "
-            "ORDER BY block DESC, log_index DESC LIMIT 1",
-            (purchase.seller, purchase.block, purchase.at.log_index),
-        ).fetchone()
-        # The contract let the purchase pass only under the version in force.
-        if row is None or row["digest"] != purchase.store_digest:
-            return None
-        return bytes(row["root"])
-
-    def sales(
-        self, *states: str, orphaned: bool = False, after: int = 0, limit: int = -1
-    ) -> list[SaleRow]:
-        """Purchases in one of ``states``, in the order in which they were read.
-
-        Args:
-            states: See the schema.
-            orphaned: The orphaned ones instead of the canonical ones.
-            after: Only those with a greater row id.
-            limit: How many at most; -1 for all.
-        """
-        marks = ", ".join("?" * len(states))
-        rows = self.db.execute(
-            f"SELECT * FROM purchases WHERE state IN ({marks}) AND orphaned = ? "  # noqa: S608
-            "AND id > ? ORDER BY id LIMIT ?",
-            (*states, orphaned, after, limit),
-        )
-        return [_sale(row) for row in rows]
-
-    def sale(self, purchase_id: int) -> SaleRow:
-        """One purchase by its row id."""
-        row = self.db.execute("SELECT * FROM purchases WHERE id = ?", (purchase_id,)).fetchone()
-        return _sale(row)
-
-    def mark_sale(self, purchase_id: int, state: str, reason: str = "") -> None:
-        """Moves a purchase to another state."""
-        self.db.execute(
-            "UPDATE purchases SET state = ?, reason = ? WHERE id = ?", (state, reason, purchase_id)
-        )
-
-    def mark_not_mine(self, purchase_ids: Iterable[int]) -> None:
-        """Most purchases of a market concern others: all of a batch in one transaction."""
-        with self.transaction(durable=False) as db:
-            db.executemany(
-                "UPDATE purchases SET state = 'not-mine', reason = '' WHERE id = ?",
-                [(purchase_id,) for purchase_id in purchase_ids],
-            )
-
-    def delivered(self, copy_id: CopyId, *, since: int = 0) -> dict[int, int]:
-        """Parts of a sale that are there: index to block, from block ``since`` on."""
-        rows = self.db.execute(
-            "SELECT idx, min(block) AS block FROM delivered "
-            "WHERE copy_id = ? AND supplied = 0 AND block >= ? GROUP BY idx",
-            (copy_id, since),
-        )
-        return {row["idx"]: row["block"] for row in rows}
-
-    def turns(self, copy_id: CopyId, *, since: int = 0) -> dict[str, int]:
-        """What else happened to a sale: kind to block, from block ``since`` on."""
-        rows = self.db.execute(
-            "SELECT kind, block FROM turns WHERE copy_id = ? AND block >= ?", (copy_id, since)
-        )
-        return {row["kind"]: row["block"] for row in rows}
 
     # ---------------------------------------------------------------------------------- journal
 
@@ -457,28 +361,3 @@ def _announced(db: sqlite3.Connection) -> tuple[int, int, bytes] | None:
 
 def _plain(value: object) -> str:
     return "0x" + value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _sale(row: sqlite3.Row) -> SaleRow:
-    purchase = Purchase(
-        copy_id=CopyId(row["copy_id"]),
-        seller=Address(row["seller"]),
-        buyer=Address(row["buyer"]),
-        store_digest=row["store_digest"],
-        copy=unsigned(row["copy"]),
-        terms=load_terms(row["terms"]),
-        keys=split_words(row["keys"]),
-        at=LogRef(
-            BlockRef(row["block"], row["block_hash"], row["timestamp"]),
-            row["tx_hash"],
-            row["log_index"],
-        ),
-    )
-    return SaleRow(
-        id=row["id"],
-        purchase=purchase,
-        state=row["state"],
-        reason=row["reason"],
-        orphaned=bool(row["orphaned"]),
-        deadline=row["deadline"],
-    )

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from dam.ethereum.eip1559 import calldata_of
 from dam.ledger.ledger import Ledger
-from dam.ledger.sql_params import together
+from dam.ledger.sql_params import plain_rows, together
 from dam.market.calldata import pack_delivery
 from dam.market.log_rows import load_delivery
 from dam.types import FALLBACK_BLOCKS, Address, CopyId, Delivery
@@ -206,10 +206,9 @@ class Outbox:
         return self._jobs("slot = ? AND state = 'live' ORDER BY jobs.id", (slot,))
 
     def _jobs(self, condition: str, values: tuple[object, ...]) -> list[Job]:
-        rows = self._db.cursor()
-        rows.row_factory = None
-        rows.execute(f"SELECT {_JOB} WHERE {condition}", values)
-        return [_job(row) for row in rows]
+        return [
+            _job(row) for row in plain_rows(self._db, f"SELECT {_JOB} WHERE {condition}", values)
+        ]
 
     def postpone(self, job: Job, block: int, reason: str) -> None:
         """Not now: look again when ``block`` may be next. Counts as a try."""

@@ -7,8 +7,10 @@ what a daemon keeps does not grow with every size that its batches ever had.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 _ROWS = 128
 """To a statement."""
@@ -34,3 +36,10 @@ def together(rows: Sequence[tuple[object, ...]]) -> Iterator[tuple[str, list[obj
         mark = f"({', '.join('?' * len(some[0]))})"
         yield ", ".join([mark] * size), list(chain.from_iterable(some))
         at += size
+
+
+def plain_rows(db: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[Any]:
+    """The rows of a query as tuples, whatever the connection's rows are."""
+    cursor = db.cursor()
+    cursor.row_factory = None
+    return cursor.execute(sql, values).fetchall()

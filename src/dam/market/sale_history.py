@@ -7,7 +7,7 @@ the contract's (``IMarketplace``, and protocol section 5).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from dam.types import (
@@ -22,6 +22,7 @@ from dam.types import (
     SaleClosed,
     Status,
     StoreVersion,
+    Terms,
     Wei,
     Windows,
 )
@@ -89,8 +90,10 @@ class SaleRecord:
 
     def gate(self) -> int:
         """First block from the gate on: all parts are there, or block 100 has passed."""
-        by_time = self.purchase.block + FALLBACK_BLOCKS + 1
-        return by_time if self.whole_at is None else min(self.whole_at, by_time)
+        return _gate(self.purchase.block, self.purchase.terms, self._blocks())
+
+    def _blocks(self) -> list[int]:
+        return [part.at.block.number for part in self.delivered.values()]
 
     def last_delivery(self, windows: Windows) -> int:
         """Last block in which a delivery counts; a refund opens after it."""
@@ -104,7 +107,8 @@ class SaleRecord:
         """
         if self.completed_at is None:
             raise ValueError("the sale is not complete")
-        return max(self.completed_at, self.gate()) + windows.dispute_blocks
+        bought, terms = self.purchase.block, self.purchase.terms
+        return last_dispute_block(bought, terms, self._blocks(), windows)
 
     def last_ruling(self, windows: Windows) -> int:
         """Last block in which the arbitrator rules, and either side concedes.
@@ -165,6 +169,26 @@ class SaleRecord:
             self.completed_at = block
         if self.whole_at is None and len(self.delivered) == terms.parts:
             self.whole_at = block
+
+
+def _gate(bought: int, terms: Terms, delivered: Collection[int]) -> int:
+    by_time = bought + FALLBACK_BLOCKS + 1
+    return min(max(delivered), by_time) if len(delivered) == terms.parts else by_time
+
+
+def last_dispute_block(
+    bought: int, terms: Terms, delivered: Collection[int], windows: Windows
+) -> int:
+    """As ``Marketplace._lastDisputeBlock``: after the later of completion and gate.
+
+    Args:
+        bought: Block of the purchase.
+        terms: Of the sale.
+        delivered: The block of each part that is there: at least the threshold of them.
+        windows: The deployment's.
+    """
+    completed = sorted(delivered)[terms.threshold - 1]
+    return max(completed, _gate(bought, terms, delivered)) + windows.dispute_blocks
 
 
 class SaleBook:

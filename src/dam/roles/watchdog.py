@@ -18,10 +18,12 @@ from dam.crypto.hashing import part_leaf, sale_of
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent, Refused, Retryable, of_the_host
-from dam.ledger.documents import Shelf
-from dam.ledger.ledger import Ledger, SaleRow
+from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Outbox
+from dam.ledger.sales import SaleEvents, SaleRow, Sales, SealedRow
 from dam.log import Log
+from dam.market.log_rows import load_terms
+from dam.market.sale_history import last_dispute_block
 from dam.roles.seller.listings import Catalogue, Listing, copy_parts, parts_tree
 from dam.types import FALLBACK_BLOCKS, Address, BlockRef, CopyId, Delivery, Deployment
 
@@ -67,7 +69,7 @@ class Watchdog:
         self._chain = chain
         self._windows = chain.deployment.windows
         self._ledger = ledger
-        self._shelf = Shelf(ledger)
+        self._sales = Sales(ledger)
         self._outbox = Outbox(ledger)
         self._seed = seed
         self._catalogue = catalogue
@@ -97,73 +99,70 @@ class Watchdog:
         [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
         if (head.number, events) == self._looked:
             return
-        with self._ledger.transaction() as db:
-            # Most of a market's purchases are others', and nothing to make a record of.
-            db.execute(
-                "UPDATE purchases SET state = CASE seller WHEN ? THEN 'serving' ELSE 'not-mine' "
-                "END, reason = '' WHERE state = 'new' AND orphaned = 0",
-                (self._seller,),
-            )
+        # Most of a market's purchases are others', and nothing to make a record of.
+        self._sales.claim_new(self._seller)
         # A sale is watched for weeks, and there may be thousands: what they want is saved together.
-        self._settlements.clear()
-        for number, sale in enumerate(self._ledger.sales("serving"), 1):
-            await self._watch_safely(sale, head.number)
-            if number % _SLICE == 0:
-                self._save_settlements()
-                await asyncio.sleep(0)
-        self._save_settlements()
+        after = 0
+        while group := self._sales.in_state("serving", after=after, limit=_SLICE):
+            after = group[-1].id
+            self._settlements.clear()
+            known = SaleEvents(self._ledger, group)
+            for sale in group:
+                await self._watch_safely(sale, known, head.number)
+            self._save_settlements()
+            await asyncio.sleep(0)
         [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
         self._looked = (head.number, events)
 
-    async def _watch_safely(self, sale: SaleRow, head: int) -> None:
+    async def _watch_safely(self, sale: SaleRow, known: SaleEvents, head: int) -> None:
         try:
-            await self._watch(sale, head)
+            await self._watch(sale, known, head)
         except (sqlite3.OperationalError, Retryable):
             raise
         except Exception as error:  # one sale must never stop all the others
             if of_the_host(error):
                 raise
             if sale.reason != "internal-error":
-                self._log.exception("internal_error", sale=sale.purchase.copy_id)
+                self._log.exception("internal_error", sale=sale.copy_id)
             self._alert(sale, "internal-error", type(error).__name__)
 
-    async def _watch(self, sale: SaleRow, head: int) -> None:
-        purchase = sale.purchase
-        turns = self._ledger.turns(purchase.copy_id, since=purchase.block)
-        if set(turns) - {"disputed"}:
+    async def _watch(self, sale: SaleRow, known: SaleEvents, head: int) -> None:
+        turns, there = known.turns(sale), known.delivered(sale)
+        if known.closed(sale):
             with self._ledger.transaction():
-                self._ledger.mark_sale(sale.id, "done", "closed")
+                self._sales.mark([sale.id], "done", "closed")
             return
-        there = self._ledger.delivered(purchase.copy_id, since=purchase.block)
         try:
             if "disputed" in turns:
-                await self._supply(sale, there)
-            await self._fill(sale, there, head)
+                await self._supply(sale, known)
+            await self._fill(sale, known, head)
         except Refused as error:
             # Settling needs none of our parts, so a sale that is complete is watched on.
             self._alert(sale, error.reason, str(error))
+        terms = load_terms(sale.terms)
         if "disputed" in turns:
             self._settle(sale, turns["disputed"] + self._windows.arbitration_blocks + 1)
-        elif len(there) >= purchase.terms.threshold:
-            self._settle(sale, self._last_dispute_block(sale, there) + 1)
+        elif len(there) >= terms.threshold:
+            last = last_dispute_block(sale.block, terms, there.values(), self._windows)
+            self._settle(sale, last + 1)
 
-    async def _fill(self, sale: SaleRow, there: dict[int, int], head: int) -> None:
+    async def _fill(self, sale: SaleRow, known: SaleEvents, head: int) -> None:
         """Delivers what is missing, from block purchase + 101 on."""
-        purchase = sale.purchase
-        first = purchase.block + FALLBACK_BLOCKS + 1
-        missing = [i for i in range(purchase.terms.parts) if i not in there]
+        there = known.delivered(sale)
+        first = sale.block + FALLBACK_BLOCKS + 1
+        missing = [i for i in range(load_terms(sale.terms).parts) if i not in there]
         missing = [i for i in missing if not self._known(sale, "deliver", i)]
         if not missing or head + 1 < first:
             return
         if head >= sale.deadline:
             raise Refused("deadline-passed", f"parts {missing} were never delivered")
-        deliveries = await self._seal(sale, missing)
+        deliveries = await self._seal(sale, known, missing)
         with self._ledger.transaction():
+            self._sales.keep_sealed(_sealed_row(sale, delivery) for delivery in deliveries)
             for delivery in deliveries:
-                self._keep(sale, delivery)
                 self._outbox.add(
                     sale.id,
-                    purchase.copy_id,
+                    sale.copy_id,
                     "deliver",
                     delivery=delivery,
                     not_before=first,
@@ -171,25 +170,26 @@ class Watchdog:
                 )
         self._log.info(
             "falling_back",
-            sale=purchase.copy_id,
+            sale=sale.copy_id,
             parts=missing,
-            purchase_block=purchase.block,
+            purchase_block=sale.block,
             blocks_left=sale.deadline - head,
         )
 
-    async def _supply(self, sale: SaleRow, there: dict[int, int]) -> None:
+    async def _supply(self, sale: SaleRow, known: SaleEvents) -> None:
         """Publishes every delivered part once more, while the dispute is open."""
-        again = [i for i in sorted(there) if not self._known(sale, "supply", i)]
+        there = sorted(known.delivered(sale))
+        again = [index for index in there if not self._known(sale, "supply", index)]
         if not again:
             return
-        deliveries = await self._seal(sale, again)
+        deliveries = await self._seal(sale, known, again)
         with self._ledger.transaction():
             for delivery in deliveries:
-                self._outbox.add(sale.id, sale.purchase.copy_id, "supply", delivery=delivery)
-        self._log.info("supplying", sale=sale.purchase.copy_id, parts=again)
+                self._outbox.add(sale.id, sale.copy_id, "supply", delivery=delivery)
+        self._log.info("supplying", sale=sale.copy_id, parts=again)
 
     def _settle(self, sale: SaleRow, first: int) -> None:
-        self._settlements.append((sale.id, sale.purchase.copy_id, first))
+        self._settlements.append((sale.id, sale.copy_id, first))
 
     def _save_settlements(self) -> None:
         wanted, self._settlements = self._settlements, []
@@ -204,30 +204,15 @@ class Watchdog:
         for copy_id, first in new:
             self._log.info("settles_from", sale=copy_id, block=first)
 
-    def _last_dispute_block(self, sale: SaleRow, there: dict[int, int]) -> int:
-        """As `Marketplace._lastDisputeBlock` has it: after the later of completion and gate."""
-        terms, bought = sale.purchase.terms, sale.purchase.block
-        blocks = sorted(there.values())
-        gate = bought + FALLBACK_BLOCKS + 1
-        if len(blocks) == terms.parts:
-            gate = min(gate, blocks[-1])
-        return max(blocks[terms.threshold - 1], gate) + self._windows.dispute_blocks
-
     def _known(self, sale: SaleRow, kind: str, index: int) -> bool:
         return any(
             job.kind == kind and job.index == index for job in self._outbox.of_purchase(sale.id)
         )
 
-    def _keep(self, sale: SaleRow, delivery: Delivery) -> None:
-        purchase = sale.purchase
-        index = delivery.index
-        place = (purchase.seller, purchase.terms.item_id, purchase.copy, index)
-        self._shelf.keep_sealed(sale.id, place, purchase.keys[index], delivery.fragment)
-
-    async def _seal(self, sale: SaleRow, indexes: list[int]) -> list[Delivery]:
+    async def _seal(self, sale: SaleRow, known: SaleEvents, indexes: list[int]) -> list[Delivery]:
         """Makes parts from the seed, checks them against the sale, seals them to the buyer."""
-        purchase, terms = sale.purchase, sale.purchase.terms
-        listing, tree = await self._listing(terms.parts_root)
+        purchase = sale.purchase
+        listing, tree = await self._listing(purchase.terms.parts_root)
         try:
             parts = copy_parts(self._seed, listing, purchase.copy)
         except Malformed as error:
@@ -238,7 +223,7 @@ class Watchdog:
         for index in indexes:
             leaf, share = parts[index]
             key = purchase.keys[index]
-            fragment = self._shelf.sealed_before(purchase.copy_id, index, key)
+            fragment = known.sealed_before(sale, index, key)
             if fragment is None:
                 try:
                     fragment = seal_fragment(share, key)
@@ -287,11 +272,18 @@ class Watchdog:
         if sale.reason == reason:
             return
         event = "purchase_late" if reason == "deadline-passed" else "purchase_refused"
-        about = {"sale": sale.purchase.copy_id, "block": sale.purchase.block, "reason": reason}
+        about = {"sale": sale.copy_id, "block": sale.block, "reason": reason}
         with self._ledger.transaction():
-            self._ledger.mark_sale(sale.id, sale.state, reason)
+            self._sales.mark([sale.id], sale.state, reason)
             self._ledger.note(event, **about)
         self._log.error(event, **about, detail=detail)
 
     def finished(self) -> None:
         """A sale ends when the chain says that it is closed, which `decide` sees."""
+
+
+def _sealed_row(sale: SaleRow, delivery: Delivery) -> SealedRow:
+    index = delivery.index
+    key = sale.keys[32 * index : 32 * index + 32]
+    item_id = load_terms(sale.terms).item_id
+    return sale.seller, item_id, sale.copy, index, sale.id, key, delivery.fragment

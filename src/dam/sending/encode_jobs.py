@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Job
+from dam.ledger.sales import Sales
 from dam.sending.transactions import Calls
 
 
@@ -21,7 +22,7 @@ def encode_jobs(calls: Calls, ledger: Ledger, jobs: Sequence[Job]) -> bytes:
     """Calldata that does jobs of one kind together (a settlement only alone)."""
     kind = jobs[0].kind
     if kind == "settle":
-        purchase = ledger.sale(jobs[0].purchase).purchase
+        purchase = Sales(ledger).get(jobs[0].purchase).purchase
         return calls.encode("settle", purchase.copy_id, sale_of(purchase), escrow_of(purchase))
     bodies = [job.body for job in jobs]
     if kind == "supply":

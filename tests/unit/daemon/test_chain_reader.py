@@ -22,7 +22,7 @@ async def read(daemon: Daemon) -> None:
 
 
 def purchases(daemon: Daemon, *, orphaned: bool = False) -> list[Purchase]:
-    return [sale.purchase for sale in daemon.ledger.sales("new", orphaned=orphaned)]
+    return [sale.purchase for sale in daemon.sales.in_state("new", orphaned=orphaned)]
 
 
 async def test_reads_in_ranges_from_the_first_block(world: World, built: BuiltStore) -> None:

@@ -95,7 +95,7 @@ async def test_a_daemon_at_work_in_numbers(world: World, built: BuiltStore) -> N
     assert (one("earned_wei"), one("earned_gwei")) == (30, 0)
     assert (one("gas_paid_wei"), one("gas_paid_gwei")) == (60_000 * 10**9, 60_000)
     assert one("transactions_final") == 1
-    [sale] = world.daemon.ledger.sales("serving")
+    [sale] = world.daemon.sales.in_state("serving")
     assert one("next_deadline_blocks") == sale.deadline - world.chain.height
     assert one("reorganisations_total") == 0
 

@@ -149,7 +149,7 @@ async def test_a_single_run_tries_a_store_that_is_away_and_ends(
     world.chain.mine(3)
     await within(live(world.daemon).run(Stop(), once=True))
     assert world.daemon.events("store_unavailable")
-    assert len(world.daemon.ledger.sales("waiting")) == 1
+    assert len(world.daemon.sales.in_state("waiting")) == 1
 
 
 # --------------------------------------------------------------------------------------- dry runs
@@ -191,7 +191,7 @@ async def test_a_dry_run_says_what_it_would_send_and_sends_nothing(
         world.chain.mine()
         await step(dry, service)
     [told] = dry.events("would_send")
-    [sale] = dry.ledger.sales("serving")
+    [sale] = dry.sales.in_state("serving")
     assert (told["sale"], told["contract"]) == (sale.purchase.copy_id, "takes it")
     assert told["blocks_left"] > 200
     assert dry.ledger.db.execute("SELECT count(*) FROM attempts").fetchone()[0] == 0
@@ -210,7 +210,7 @@ async def test_what_a_dry_run_told_is_done_when_the_real_daemon_does_it(
         await world.daemon.tick()
     assert await delivered(world, sold) == 1
     assert len(dry.events("would_send")) == 1
-    assert dry.ledger.sales("done")
+    assert dry.sales.in_state("done")
     for _ in range(30):
         world.chain.mine(10)
         await step(dry, service)
@@ -362,7 +362,7 @@ async def test_a_full_disk_loses_nothing(world: World, built: BuiltStore) -> Non
     assert "disk" in line["next_step"]
     daemon.ledger.db.execute("PRAGMA max_page_count = 1000000")
     async with mining(world):
-        await until(lambda: len(daemon.ledger.sales("done")) == 40, task)
+        await until(lambda: len(daemon.sales.in_state("done")) == 40, task)
     stop.request()
     await within(task)
     assert [await delivered(world, one) for one in sold] == 40 * [1]
@@ -418,7 +418,7 @@ async def test_no_store_is_blamed_for_the_host(
     daemon.keeper._scan = short
     world.chain.mine(3)
     await daemon.tick()
-    assert len(daemon.ledger.sales("waiting")) == 1
+    assert len(daemon.sales.in_state("waiting")) == 1
     assert daemon.events("store_unavailable")[0]["level"] == "error"
     for _ in range(4):
         await daemon.tick()
@@ -442,6 +442,6 @@ async def test_no_sale_is_blamed_for_the_host(
         patched.setattr("dam.roles.deliverer.deliverer.seal_fragment", short)
         with pytest.raises(type(error)):
             await daemon.tick()
-    assert len(daemon.ledger.sales("new")) == 1
+    assert len(daemon.sales.in_state("new")) == 1
     await world.ticks(daemon)
     assert await delivered(world, sold) == 1

@@ -273,7 +273,7 @@ async def test_status_names_the_next_deadline(world: World, built: BuiltStore) -
     await world.ticks()
     found = read_status(world.daemon.path).next_deadline
     assert found is not None
-    [sale] = world.daemon.ledger.sales("serving")
+    [sale] = world.daemon.sales.in_state("serving")
     assert (found.copy_id, found.block) == (sold, sale.purchase.block + 300)
 
 

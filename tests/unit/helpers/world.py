@@ -24,6 +24,7 @@ from dam.keystore.key_files import KeyRing
 from dam.ledger.documents import Shelf
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.outbox import Outbox
+from dam.ledger.sales import Sales
 from dam.market.deliverers import Deliverer as KnownDeliverer
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.seller.goods import Good, add_goods
@@ -151,6 +152,7 @@ class Daemon:
         binding = Binding(31337, chain.address, self.address, self.role_name)
         self.ledger = Ledger.open(self.path, binding)
         self.outbox, self.shelf = Outbox(self.ledger), Shelf(self.ledger)
+        self.sales = Sales(self.ledger)
         self.reader = Reader(
             chain,
             self.ledger,

@@ -20,6 +20,7 @@ from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
 from dam.types import Address, DelivererKeyRotated
 from tests.unit.helpers.old_ledger import FIRST_SCHEMA, make_old, tables
+from tests.unit.helpers.sales import root_in_force
 from tests.unit.helpers.world import OTHER_BUYER, Daemon, World, assert_delivered_once
 
 BINDING = Binding(31337, Address("0x" + "11" * 20), Address("0x" + "22" * 20), "deliverer")
@@ -301,20 +302,20 @@ async def test_one_buyer_for_good(world: World, built: BuiltStore) -> None:
     world.buy(built, "code", 2)
     await world.ticks()
     await age(world, daemon)
-    assert {sale.purchase.copy for sale in daemon.ledger.sales("done")} == {2}
+    assert {sale.purchase.copy for sale in daemon.sales.in_state("done")} == {2}
     again = world.buy(built, "code", 1, buyer=OTHER_BUYER)
     await world.ticks(daemon)
     [note] = daemon.ledger.journal("purchase_refused")
     assert note["reason"] == "sealed-to-another"
     assert len(world.chain.delivered(again)) == 3
     # Should that check ever be forgotten, the database itself refuses.
-    [sale] = daemon.ledger.sales("refused")
+    [sale] = daemon.sales.in_state("refused")
     place = (sale.purchase.seller, sale.purchase.terms.item_id, 1)
     index = daemon.ledger.db.execute(
         "SELECT idx FROM spent WHERE copy_id = ?", (again,)
     ).fetchone()[0]
     with pytest.raises(sqlite3.IntegrityError, match="another buyer"):
-        daemon.shelf.keep_sealed(sale.id, (*place, index), b"k" * 32, b"f" * 80)
+        daemon.sales.keep_sealed([(*place, index, sale.id, b"k" * 32, b"f" * 80)])
 
 
 async def test_remembers_the_last_key_that_we_announced(world: World) -> None:
@@ -348,7 +349,7 @@ async def test_nothing_goes_that_a_reorganisation_could_reach(
     world.buy(built, "code", 1)
     await world.ticks()
     full = sizes(daemon)
-    deadline = daemon.ledger.sales("done")[0].deadline
+    deadline = daemon.sales.in_state("done")[0].deadline
     while world.chain.height - 2 - pruning.MARGIN <= deadline:
         assert {**sizes(daemon), "versions": 1} == {**full, "versions": 1}
         world.chain.mine()
@@ -371,7 +372,7 @@ async def test_what_is_under_way_stays(world: World, built: BuiltStore) -> None:
     with daemon.ledger.transaction() as db:
         db.execute("UPDATE purchases SET state = 'late', deadline = 1")
     await age(world, daemon)
-    assert {sale.purchase.copy for sale in daemon.ledger.sales("late")} == {0, 1}
+    assert {sale.purchase.copy for sale in daemon.sales.in_state("late")} == {0, 1}
     assert len(daemon.outbox.live()) == 2
 
 
@@ -411,9 +412,9 @@ async def test_a_version_with_a_sale_stays(world: World, built: BuiltStore) -> N
         db.execute("UPDATE documents SET pin = ''")
         db.execute("UPDATE purchases SET deadline = 1000000")
     await age(world, daemon)
-    [sale] = daemon.ledger.sales("done")
+    [sale] = daemon.sales.in_state("done")
     assert sizes(daemon)["versions"] == 2
-    root = daemon.ledger.root_in_force(sale.purchase)
+    root = root_in_force(daemon.ledger, sale.purchase)
     assert root == built.root
     assert daemon.shelf.document(built.seller, built.digest, built.root) is not None
 
@@ -446,7 +447,7 @@ async def test_others_sales_go_too(world: World, built: BuiltStore) -> None:
     for copy in range(10):
         world.buy(built, "coupon", copy)
     await world.ticks()
-    assert len(stranger.ledger.sales("not-mine")) == 10
+    assert len(stranger.sales.in_state("not-mine")) == 10
     await age(world, stranger)
     assert sizes(stranger)["purchases"] == 1
     assert sizes(stranger)["delivered"] <= 3
@@ -460,10 +461,10 @@ async def test_an_archived_number_is_never_given_again(world: World, built: Buil
     world.buy(built, "code", 0)
     await world.ticks()
     await age(world, daemon)
-    [first] = daemon.ledger.sales("done")
+    [first] = daemon.sales.in_state("done")
     world.buy(built, "code", 1)
     await world.ticks()
-    assert daemon.ledger.sales("done")[-1].id == first.id + 1
+    assert daemon.sales.in_state("done")[-1].id == first.id + 1
 
 
 async def test_what_is_over_is_no_deadline(world: World, built: BuiltStore) -> None:
@@ -478,7 +479,7 @@ async def test_what_is_over_is_no_deadline(world: World, built: BuiltStore) -> N
         db.execute("UPDATE purchases SET deadline = 5 WHERE copy = 0")
     found = read_status(daemon.path).next_deadline
     assert found is not None
-    [_, second] = daemon.ledger.sales("new")
+    [_, second] = daemon.sales.in_state("new")
     assert found.block == second.deadline
 
 
@@ -494,7 +495,7 @@ async def test_two_slots_of_one_part(
     world.buy(built, "code", 0)
     world.buy(built, "code", 1)
     await world.ticks()
-    [first, second] = daemon.ledger.sales("done")
+    [first, second] = daemon.sales.in_state("done")
     with daemon.ledger.transaction() as db:
         db.execute("DELETE FROM jobs WHERE purchase = ?", (second.id,))
         db.execute(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from dam.crypto.hashing import copy_id
 from dam.market.log_rows import unsigned
 from dam.types import FragmentDelivered, LogRef, MarketLog, Purchase
+from tests.unit.helpers.sales import buyer_of
 from tests.unit.helpers.world import BUYER, SELLER, Shop, WatchdogDaemon, World
 
 MOST = 2**64 - 1
@@ -31,9 +32,9 @@ async def test_copies_with_numbers_over_2_to_the_63_are_served(
     rows = watchdog.ledger.db.execute("SELECT copy FROM sealed ORDER BY copy").fetchall()
     assert {unsigned(row["copy"]) for row in rows} == {2**63 - 1, 2**63, MOST - 1}
     terms = built.terms["coupon"]
-    found = watchdog.shelf.buyer_of(built.seller, terms.item_id, MOST - 1, 0)
+    found = buyer_of(watchdog.ledger, built.seller, terms.item_id, MOST - 1, 0)
     assert found is not None
-    assert watchdog.ledger.sale(found).purchase.copy == MOST - 1
+    assert watchdog.sales.get(found).purchase.copy == MOST - 1
 
 
 async def test_such_a_copy_of_a_store_that_breaks_a_rule_is_refused(world: World) -> None:
@@ -46,7 +47,7 @@ async def test_such_a_copy_of_a_store_that_breaks_a_rule_is_refused(world: World
     world.buy(built, "coupon", copy=MOST - 1, terms=replace(terms, stock=True))
     await world.ticks(blocks=5)
     for daemon in world.deliverers:
-        assert not daemon.ledger.sales("new", "waiting")
+        assert not daemon.sales.in_state("new", "waiting")
 
 
 async def test_thousands_of_sales_in_dispute_hold_up_no_watchdog(

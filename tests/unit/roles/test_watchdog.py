@@ -63,7 +63,7 @@ async def test_leaves_alone_what_is_delivered(
     await world.ticks()
     await to_block(world, watchdog, world.chain.height + 101)
     assert not by_seller(world, sold)
-    [sale] = watchdog.ledger.sales("serving")
+    [sale] = watchdog.sales.in_state("serving")
     assert [job.kind for job in watchdog.outbox.of_purchase(sale.id)] == ["settle"]
 
 
@@ -98,7 +98,7 @@ async def test_ignores_the_sales_of_others(
     world.chain.mine(3)
     await to_block(world, watchdog, world.chain.height + 102)
     assert not watchdog.outbox.live()
-    assert [sale.state for sale in watchdog.ledger.sales("not-mine")] == ["not-mine"]
+    assert [sale.state for sale in watchdog.sales.in_state("not-mine")] == ["not-mine"]
 
 
 async def test_after_500_blocks_away_it_says_what_is_lost(
@@ -171,7 +171,7 @@ async def test_settles_in_the_first_possible_block(
         if getattr(log, "status", None) is Status.SETTLED
     ]
     assert settled.at.block.number == first
-    assert [sale.state for sale in watchdog.ledger.sales("done")] == ["done"]
+    assert [sale.state for sale in watchdog.sales.in_state("done")] == ["done"]
 
 
 async def test_a_reorganisation_across_block_101(

@@ -287,7 +287,7 @@ async def test_already_delivered_is_success(world: World, built: BuiltStore) -> 
     await world.ticks(daemon, blocks=8)
     assert not world.chain.pool
     assert not world.daemon.outbox.live()
-    assert [sale.state for sale in daemon.ledger.sales("done")] == ["done"]
+    assert [sale.state for sale in daemon.sales.in_state("done")] == ["done"]
 
 
 async def test_a_permanent_revert_is_reported_once(world: World, built: BuiltStore) -> None:

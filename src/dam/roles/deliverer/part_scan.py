@@ -2,8 +2,8 @@
 
 Nothing that bears our tag is dropped in silence: a thief can put a tag for his own domain before
 stolen ciphertext (he needs to know K, so he has a helper), and an operator wants to know. So
-`find_parts` yields whatever looks like ours, and `open_found` raises `Refused` for what must not be
-served.
+`find_parts` yields whatever looks like ours, `open_found` raises `Refused` for what must not be
+served, and `scan_store` gives both.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from dam.catalog.reader import Item, Section
+from dam.catalog.reader import Item, Section, Store
 from dam.crypto import hashing, sealing, shamir
 from dam.errors import Malformed, NotForMe, Refused
 from dam.keystore.key_files import KeyPair, KeyRing
+from dam.ledger.documents import NO_COPY, PartRefusal, Scan
+from dam.ledger.sales import KeptPart
+from dam.market.log_rows import dump_terms
 from dam.types import Address, Part, PartLeaf
 
 Shared = Callable[[bytes, bytes], bytes]
@@ -36,11 +39,6 @@ class FoundPart:
     shared: bytes | None = field(default=None, repr=False)
     """K of page and key, where it is known: one X25519 serves a whole page."""
 
-    @property
-    def key_id(self) -> bytes:
-        """Our public key, 32 bytes."""
-        return self.key.public
-
 
 @dataclass(frozen=True, slots=True)
 class OpenedPart:
@@ -49,6 +47,41 @@ class OpenedPart:
     part: Part
     leaf: PartLeaf
     proof: tuple[bytes, ...]
+
+
+def scan_store(store: Store, ring: KeyRing, me: Address) -> Scan:
+    """Our parts in a store, and what looks like one and must not be served.
+
+    Args:
+        store: Of a seller.
+        ring: Our keys, old ones too.
+        me: Our operator address, which the leaves have to name.
+    """
+    parts: list[KeptPart] = []
+    refusals: list[PartRefusal] = []
+    place = {"chain_id": store.chain_id, "market": store.market, "seller": store.seller}
+    for item in store.items:
+        item_id, terms = item.terms.item_id, dump_terms(item.terms)
+        for found in find_parts(item, ring, **place):  # type: ignore[arg-type]
+            try:
+                opened = open_found(found, me=me, **place)  # type: ignore[arg-type]
+            except Refused as error:
+                copy = NO_COPY if found.copy is None else found.copy
+                refusals.append(PartRefusal(item_id, copy, error.reason, str(error)))
+                continue
+            leaf, page_key = opened.leaf, found.sealing_key or b""
+            parts.append(
+                KeptPart(
+                    item_id,
+                    leaf.copy,
+                    leaf.index,
+                    terms,
+                    page_key,
+                    found.sealed,
+                    b"".join(opened.proof),
+                )
+            )
+    return Scan(parts, refusals)
 
 
 def find_parts(

@@ -16,6 +16,7 @@ from dam.ipfs.cid import Cid
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
 from dam.types import DelivererKeyRotated, DelivererRegistered, Wei
+from tests.unit.helpers.sales import buyer_of
 from tests.unit.helpers.world import (
     OTHER_BUYER,
     PLACES,
@@ -32,7 +33,7 @@ async def test_delivers_shared_and_stock_items(world: World, built: BuiltStore) 
     await world.ticks()
     assert_delivered_once(world, first, second)
     for daemon in world.deliverers:
-        assert {sale.state for sale in daemon.ledger.sales("new", "done", "serving")} == {"done"}
+        assert {sale.state for sale in daemon.sales.in_state("new", "done", "serving")} == {"done"}
 
 
 async def test_waits_for_the_confirmations(world: World, built: BuiltStore) -> None:
@@ -103,12 +104,12 @@ async def test_the_database_refuses_a_second_buyer(world: World, built: BuiltSto
     world.buy(built, "code", 1)
     world.buy(built, "code", 2)
     await world.ticks()
-    first, second = world.daemon.ledger.sales("done")
-    place = (first.purchase.seller, first.purchase.terms.item_id, 1, 0)
-    free = next(i for i in range(3) if world.daemon.shelf.buyer_of(*place[:3], i) is None)
-    world.daemon.shelf.keep_sealed(first.id, (*place[:3], free), b"k" * 32, b"f" * 80)
+    first, second = world.daemon.sales.in_state("done")
+    place = (first.seller, first.purchase.terms.item_id, 1)
+    free = next(i for i in range(3) if buyer_of(world.daemon.ledger, *place, i) is None)
+    world.daemon.sales.keep_sealed([(*place, free, first.id, b"k" * 32, b"f" * 80)])
     with pytest.raises(sqlite3.IntegrityError):
-        world.daemon.shelf.keep_sealed(second.id, (*place[:3], free), b"k" * 32, b"f" * 80)
+        world.daemon.sales.keep_sealed([(*place, free, second.id, b"k" * 32, b"f" * 80)])
 
 
 async def test_serves_the_next_buyer_after_an_orphaned_purchase(
@@ -166,7 +167,7 @@ async def test_waits_for_a_document_and_then_serves(world: World, built: BuiltSt
     await world.ticks()
     assert_delivered_once(world, soon)
     assert not world.chain.delivered(late)
-    assert world.daemon.ledger.sales("waiting")
+    assert world.daemon.sales.in_state("waiting")
     world.blocks.blocks[Cid("dag-json", slow.digest)] = hidden
     await world.ticks()
     assert_delivered_once(world, soon, late)
@@ -181,7 +182,7 @@ async def test_a_sale_that_cannot_be_read_stops_no_other(
     hidden = world.blocks.blocks.pop(name)
     bad, good = world.buy(built, "coupon"), world.buy(built, "code", 1)
     await world.ticks(blocks=4)
-    assert len(world.daemon.ledger.sales("waiting")) == 2
+    assert len(world.daemon.sales.in_state("waiting")) == 2
     for daemon in world.deliverers:
         daemon.ledger.db.execute("UPDATE purchases SET terms = ? WHERE copy_id = ?", (terms, bad))
     world.blocks.blocks[name] = hidden
@@ -339,7 +340,7 @@ async def test_rebuilds_from_the_chain(world: World, built: BuiltStore) -> None:
     await world.ticks()
     assert_delivered_once(world, sold)
     assert not daemon.outbox.live()
-    [sale] = daemon.ledger.sales("done")
+    [sale] = daemon.sales.in_state("done")
     assert sale.reason == "already there"
 
 

@@ -38,7 +38,7 @@ async def test_every_deliverer_finds_its_own_part(shop) -> None:
     for daemon in shop.daemons[:3]:
         (found,) = daemon.find(item, shop.address)
         assert found.copy == 0
-        assert found.key_id == daemon.known.key
+        assert found.key.public == daemon.known.key
         opened = daemon.open(found, shop.address)
         leaf = hashing.part_leaf(opened.leaf)
         assert verify(item.terms.parts_root, leaf, opened.proof)
@@ -70,7 +70,7 @@ async def test_old_keys_still_open_after_a_rotation(shop) -> None:
     old = daemon.known.key
     daemon.ring = daemon.ring.rotated().rotated()
     (found,) = daemon.find(item, shop.address)
-    assert found.key_id == old
+    assert found.key.public == old
     opened = daemon.open(found, shop.address)
     assert part_scan.reopen(found.sealed, found.sealing_key, daemon.ring) == opened.part
     with pytest.raises(NotForMe):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dam.crypto.hashing import copy_id, keccak
 from dam.ledger.ledger import Binding, Ledger
-from dam.roles.deliverer.pending_sales import Backlog, candidates
+from dam.ledger.sales import SaleEvents, Sales, Versions
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -22,6 +22,7 @@ from dam.types import (
     Terms,
     Wei,
 )
+from tests.unit.helpers.sales import root_in_force
 
 SELLERS = [Address("0x" + f"{i:02x}" * 20) for i in (0x11, 0x22, 0x33)]
 TERMS = Terms(
@@ -62,39 +63,42 @@ def test_the_version_in_force(tmp_path: Path) -> None:
     found = 0
     for seed in range(20):
         ledger = opened(tmp_path / f"{seed}.sqlite", seed)
-        group = candidates(ledger, ["new"], after=0, limit=1000)
-        sales = ledger.sales("new")
-        assert [one.id for one in group] == [sale.id for sale in sales]
-        for one, sale in zip(group, sales, strict=True):
-            root = ledger.root_in_force(sale.purchase)
-            named = one.version is not None and one.version.digest == one.store_digest
-            assert (one.version.root if named and one.version else None) == root
+        versions = Versions(ledger)
+        bought = [log for log in chain(seed) if isinstance(log, Purchase)]
+        sales = Sales(ledger).in_state("new")
+        assert [sale.purchase for sale in sales] == bought
+        for sale in sales:
+            root = root_in_force(ledger, sale.purchase)
+            version = versions.of(sale)
+            named = version is not None and version.digest == sale.store_digest
+            assert (version.root if named and version else None) == root
             found += root is not None
-            assert (one.block, one.keys) == (sale.purchase.block, b"".join(sale.purchase.keys))
+            assert (sale.block, sale.keys) == (sale.purchase.block, b"".join(sale.purchase.keys))
         ledger.close()
     assert found > 50
 
 
 def test_in_slices_and_by_states(tmp_path: Path) -> None:
     ledger = opened(tmp_path / "ledger.sqlite", 1)
-    ids = [sale.id for sale in ledger.sales("new")]
+    sales = Sales(ledger)
+    ids = [sale.id for sale in sales.in_state("new")]
     with ledger.transaction():
-        ledger.mark_sale(ids[3], "waiting")
-        ledger.mark_sale(ids[4], "done")
+        sales.mark([ids[3]], "waiting")
+        sales.mark([ids[4]], "done")
         ledger.db.execute("UPDATE purchases SET orphaned = 1 WHERE id = ?", (ids[5],))
     expected = [i for i in ids if i not in ids[4:6]]
     after, found = 0, []
-    while group := candidates(ledger, ["new", "waiting"], after=after, limit=7):
+    while group := sales.in_state("new", "waiting", after=after, limit=7):
         after = group[-1].id
         found += [one.id for one in group]
     assert found == expected
-    assert ids[3] not in [one.id for one in candidates(ledger, ["new"], after=0, limit=99)]
+    assert ids[3] not in [one.id for one in sales.in_state("new", limit=99)]
 
 
 def test_what_was_there_already(tmp_path: Path) -> None:
-    """Delivered, closed, sealed and spent; each alone marks the copy as touched."""
+    """Delivered, closed, sealed and spent, each alone."""
     ledger = opened(tmp_path / "ledger.sqlite", 2)
-    sales = ledger.sales("new")[:6]
+    sales = Sales(ledger).in_state("new")[:6]
     delivered, closed, sealed, spent, before, clean = (sale.purchase for sale in sales)
     at = LogRef(BlockRef(60, keccak(b"60")), bytes(32), 0)
     logs: list[MarketLog] = [
@@ -112,28 +116,27 @@ def test_what_was_there_already(tmp_path: Path) -> None:
             (sealed.seller, TERMS.item_id, sealed.copy, sales[2].id),
         )
         db.execute("INSERT INTO spent VALUES (?, 1, x'aa', x'bb')", (spent.copy_id,))
-    group = {one.id: one for one in candidates(ledger, ["new"], after=0, limit=1000)}
-    one = [group[sale.id] for sale in sales]
-    assert [sale.touched for sale in one] == [1, 1, 1, 1, 1, 0]
-    backlog = Backlog(ledger, list(group.values()), [])
-    assert [backlog.closed(sale) for sale in one] == [False, True, False, False, False, False]
+    one = sales
+    known = SaleEvents(ledger, Sales(ledger).in_state("new"))
+    assert [known.closed(sale) for sale in one] == [False, True, False, False, False, False]
     for sale in one[2:4]:
-        assert backlog.sealed_before(sale.copy_id, 1, b"\xaa") == b"\xbb"
-        assert backlog.sealed_before(sale.copy_id, 1, b"\xcc") is None
-        assert backlog.sealed_before(sale.copy_id, 0, b"\xaa") is None
-    assert not backlog.sealed_to_another(one[2], 1, b"\xcc"), "it is this very purchase"
+        assert known.sealed_before(sale, 1, b"\xaa") == b"\xbb"
+        assert known.sealed_before(sale, 1, b"\xcc") is None
+        assert known.sealed_before(sale, 0, b"\xaa") is None
+    assert not known.sealed_to_another(one[2], 1, b"\xcc"), "it is this very purchase"
     other = one[2]._replace(id=one[5].id)
-    assert backlog.sealed_to_another(other, 1, b"\xcc")
-    assert backlog.sealed_to_another(one[3], 1, b"\xcc")
-    assert not backlog.sealed_to_another(one[3], 1, b"\xaa")
-    parts = [part(index) for index in (0, 1, 2)]
-    assert [p.index for p in backlog.missing(one[0], parts)] == [0, 2]
-    assert backlog.missing(one[4], parts) == parts, "an older sale of this copy"
-    assert backlog.missing(one[5], parts) == parts
+    assert known.sealed_to_another(other, 1, b"\xcc")
+    assert known.sealed_to_another(one[3], 1, b"\xcc")
+    assert not known.sealed_to_another(one[3], 1, b"\xaa")
+    assert known.delivered(one[0]) == {1: 60}
+    assert not known.delivered(one[4]), "an older sale of this copy"
+    assert not known.delivered(one[5])
+    assert not known.turns(one[5])
     assert clean.copy_id == one[5].copy_id
 
 
-def part(index: int):
-    from dam.roles.deliverer.pending_sales import Kept
-
-    return Kept(index, "", b"", b"", b"")
+def test_nothing_is_asked_of_no_sales(tmp_path: Path) -> None:
+    ledger = opened(tmp_path / "ledger.sqlite", 2)
+    [sale, *_] = Sales(ledger).in_state("new")
+    assert not SaleEvents(ledger, []).delivered(sale)
+    assert Sales(ledger).parts([]) == {}
