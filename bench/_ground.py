@@ -25,7 +25,7 @@ from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import JsonRpc
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
-from dam.ledger.documents import Scan, Shelf
+from dam.ledger.documents import Documents, Scan
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.sales import KeptPart
 from dam.log import get_logger
@@ -269,9 +269,9 @@ class Daemon:
             )
             while not (await reader.advance()).caught_up:
                 pass
-            shelf = Shelf(ledger)
-            [document] = shelf.wanted(())
-            shelf.save_scan(document, Scan([self.kept]))
+            documents = Documents(ledger)
+            [document] = documents.wanted(())
+            documents.save_scan(document, Scan([self.kept]))
             ready.set()
             await service.run(stop)
         rows = ledger.db.execute(

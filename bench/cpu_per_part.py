@@ -49,7 +49,7 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
-from dam.ledger.documents import Scan, Shelf
+from dam.ledger.documents import Documents, Scan
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.sales import KeptPart
 from dam.log import configure_logging, get_logger
@@ -192,16 +192,16 @@ class Market:
     def ledger(self, path: Path) -> Ledger:
         """A new one, with all purchases read and none decided."""
         ledger = Ledger.open(path, Binding(CHAIN, MARKET, self.me, "deliverer"))
-        shelf = Shelf(ledger)
-        shelf.note_keys([key.public for key in self.ring.keys])
+        documents = Documents(ledger)
+        documents.note_keys([key.public for key in self.ring.keys])
         with ledger.transaction():
             ledger.save_range(
                 [*self.versions, *self.purchases], HEAD, refund_blocks=WINDOWS.refund_blocks
             )
         for version, scan in self.scans:
-            document = shelf.document(version.seller, version.digest, version.root)
+            document = documents.document(version.seller, version.digest, version.root)
             assert document is not None
-            shelf.save_scan(document, scan)
+            documents.save_scan(document, scan)
         return ledger
 
 

@@ -18,7 +18,7 @@ from dam.catalog.reader import Limits, Store, Turn, read_store
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable, Malformed, of_the_host
 from dam.ipfs.blocks import BlockStore, PinLimits
 from dam.ipfs.cid import Cid
-from dam.ledger.documents import NO_COPY, TOLD, Document, PartRefusal, Scan, Shelf
+from dam.ledger.documents import NO_COPY, TOLD, Document, Documents, PartRefusal, Scan
 from dam.ledger.ledger import Ledger
 from dam.log import Log
 
@@ -77,7 +77,7 @@ class StoreKeeper:
     ) -> None:
         self._blocks = blocks
         self._ledger = ledger
-        self._shelf = Shelf(ledger)
+        self._documents = Documents(ledger)
         self._scan = scan
         self._log = log
         self._changed = changed
@@ -103,9 +103,9 @@ class StoreKeeper:
     @property
     def idle(self) -> bool:
         """Nothing is going on, and whatever is wanted was tried at least once by this process."""
-        if self._busy or any(d.id not in self._tried for d in self._shelf.wanted(())):
+        if self._busy or any(d.id not in self._tried for d in self._documents.wanted(())):
             return False
-        pins = self._shelf.to_pin() if self._policy.pin else []
+        pins = self._documents.to_pin() if self._policy.pin else []
         return all(document.id in self._pin_after for document in pins)
 
     async def run(self) -> None:
@@ -124,9 +124,9 @@ class StoreKeeper:
 
     async def drain(self) -> None:
         """Reads what is wanted, once, and pins it: for tests and single runs."""
-        for document in self._shelf.wanted(()):
+        for document in self._documents.wanted(()):
             await self._read(document)
-        for document in self._shelf.to_pin():
+        for document in self._documents.to_pin():
             await self._pin(document)
 
     # ------------------------------------------------------------------------------------ reading
@@ -158,7 +158,7 @@ class StoreKeeper:
         # However many versions a seller has, he takes a quarter of the places, and an eighth more
         # with those that failed before: they do not hold up his new ones.
         taken = Counter((document.seller, document.attempts > 0) for document in busy)
-        for document in self._shelf.wanted({document.id for document in busy}):
+        for document in self._documents.wanted({document.id for document in busy}):
             if len(chosen) == free:
                 break
             wait = self._not_before.get(document.id, 0.0)
@@ -205,7 +205,7 @@ class StoreKeeper:
                 log.warning("store_unavailable", attempt=document.attempts + 1, reason=str(error))
                 return
             self._over.pop(document.id, None)
-            self._shelf.refuse(document, str(error))
+            self._documents.refuse(document, str(error))
             log.warning("store_refused", reason=str(error))
             self._changed()
         except sqlite3.OperationalError:
@@ -216,7 +216,7 @@ class StoreKeeper:
                 log.error("store_unavailable", attempt=document.attempts + 1, reason=str(error))
                 return
             log.exception("internal_error")
-            self._shelf.refuse(document, f"internal error: {type(error).__name__}")
+            self._documents.refuse(document, f"internal error: {type(error).__name__}")
             self._changed()
         else:
             self._reached()
@@ -225,7 +225,7 @@ class StoreKeeper:
             self._checkpoint("F3")
             self._not_before.pop(document.id, None)
             self._over.pop(document.id, None)
-            if not self._shelf.save_scan(document, scan):
+            if not self._documents.save_scan(document, scan):
                 log.info("store_archived", reason="its version is long replaced")
                 return
             for refusal in scan.refusals[:TOLD]:
@@ -251,7 +251,7 @@ class StoreKeeper:
                 looked += 1
                 if looked % 500 == 0:
                     await asyncio.sleep(0)
-                if sealed not in ours and self._shelf.copied(store.seller, sealed):
+                if sealed not in ours and self._documents.copied(store.seller, sealed):
                     detail = "a part of ours, copied from another seller's store"
                     refusals.append(
                         PartRefusal(item.terms.item_id, NO_COPY, "copied-ciphertext", detail)
@@ -260,7 +260,7 @@ class StoreKeeper:
         return refusals
 
     def _later(self, document: Document, reason: str) -> None:
-        self._shelf.count_attempt(document, reason)
+        self._documents.count_attempt(document, reason)
         pause = self._policy.retry_seconds * 2 ** min(document.attempts, 20)
         longest = self._policy.urgent_retry if document.urgent else self._policy.longest_retry
         self._not_before[document.id] = time.monotonic() + min(pause, longest)
@@ -273,7 +273,7 @@ class StoreKeeper:
             now = time.monotonic()
             waiting = sorted(
                 (self._pin_after.get(document.id, (0, 0.0)), document.id, document)
-                for document in self._shelf.to_pin()
+                for document in self._documents.to_pin()
             )
             ready = [document for (_, after), _, document in waiting if after <= now]
             if ready:
@@ -294,7 +294,7 @@ class StoreKeeper:
     async def _pin(self, document: Document) -> None:
         log = self._log.bind(seller=document.seller, digest=document.digest)
         await self._make_room()
-        left = max(0, self._policy.pin_bytes - self._shelf.pinned_bytes())
+        left = max(0, self._policy.pin_bytes - self._documents.pinned_bytes())
         failures, _ = self._pin_after.get(document.id, (0, 0.0))
         patience = self._policy.first_pin_seconds * 2 ** min(failures, 10)
         try:
@@ -310,22 +310,22 @@ class StoreKeeper:
             log.warning("pin_unavailable", reason=str(error), retry_seconds=pause)
             return
         except BlockRefused as error:
-            self._shelf.mark_pin(document, "refused")
+            self._documents.mark_pin(document, "refused")
             log.warning("pin_refused", reason=str(error), budget_left=left)
             return
         self._reached()
         self._pin_after.pop(document.id, None)
-        if not self._shelf.mark_pin(document, "held", size.bytes):
+        if not self._documents.mark_pin(document, "held", size.bytes):
             await self._blocks.unpin(Cid("dag-json", document.digest))
             return
         log.info("pinned", blocks=size.blocks, bytes=size.bytes)
 
     async def _make_room(self) -> None:
         """Above nine tenths of the budget, lets go of store versions that were replaced."""
-        while self._shelf.pinned_bytes() > self._policy.pin_bytes * 9 // 10:
-            old = self._shelf.superseded_pin()
+        while self._documents.pinned_bytes() > self._policy.pin_bytes * 9 // 10:
+            old = self._documents.superseded_pin()
             if old is None:
                 return
             await self._blocks.unpin(Cid("dag-json", old.digest))
-            self._shelf.mark_pin(old, "")
+            self._documents.mark_pin(old, "")
             self._log.info("unpinned", seller=old.seller, digest=old.digest)

@@ -57,7 +57,7 @@ class Scan:
     refusals: Sequence[PartRefusal] = field(default_factory=tuple)
 
 
-class Shelf:
+class Documents:
     """Documents and parts of one ledger. Writing methods open their own transaction."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -137,7 +137,7 @@ class Shelf:
         """Keeps what was found, all or nothing; reading a document twice changes nothing.
 
         Returns:
-            Whether the document is still on the shelf: its version may have been archived
+            Whether the document is still there: its version may have been archived
             while it was read.
         """
         with self._ledger.transaction() as db:
@@ -225,7 +225,7 @@ class Shelf:
         """Records a pin: 'held' with its bytes, 'refused', or '' once it is taken off.
 
         Returns:
-            Whether the document is still on the shelf.
+            Whether the document is still there.
         """
         with self._ledger.transaction() as db:
             done = db.execute(

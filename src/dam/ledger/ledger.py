@@ -4,7 +4,7 @@ A kill at any instant leaves either the state before a transaction or the state 
 ``synchronous=FULL``. What one step learns and what it decides on it share one transaction. The
 file is bound to one chain, market, account and role; `Ledger.open` refuses any other.
 
-This module has the file itself and what follows the chain; `shelf` keeps documents and parts in
+This module has the file itself and what follows the chain; `documents` keeps documents and parts in
 it, `outbox` what is to be sent, `migrations` its schema, and `archive` lets go what is long over.
 """
 

@@ -42,7 +42,7 @@ class DaemonStatus:
     stores: dict[str, int]
     """Number of store documents by state: wanted, read, refused."""
     parts: int
-    """Parts of ours on the shelf, old versions' too."""
+    """Parts of ours that are kept, those of old versions too."""
     pinned_bytes: int
     delivered: int
     """Parts that this account delivered, as far as the chain is read."""

@@ -53,7 +53,7 @@ async def test_slow_stores_hold_up_nobody(world: World) -> None:
     keeper = keeper_of(daemon, places=4, first_seconds=0.05, retry_seconds=0.01)
 
     def read() -> bool:
-        found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+        found = daemon.documents.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
     await running(keeper, lambda: until(read))
@@ -95,7 +95,7 @@ async def test_a_node_that_is_away_is_told_once(world: World) -> None:
     await running(keeper, act)
     [told] = daemon.events("ipfs_down")
     assert (told["level"], len(daemon.events("ipfs_back"))) == ("error", 1)
-    found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+    found = daemon.documents.document(honest.seller, honest.digest, honest.root)
     assert found is not None
 
 
@@ -122,7 +122,7 @@ async def test_stores_that_failed_before_leave_places_free(world: World) -> None
         keeper.wake()
 
         def read() -> bool:
-            found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+            found = daemon.documents.document(honest.seller, honest.digest, honest.root)
             return found is not None and found.state == "read"
 
         await until(read)
@@ -137,7 +137,7 @@ async def test_each_attempt_is_more_patient_and_later(world: World, built: Built
     await daemon.reader.advance()
     keeper = keeper_of(daemon, retry_seconds=0.05)
     for expected in (0.05, 0.1, 0.2):
-        [document] = daemon.shelf.wanted(())
+        [document] = daemon.documents.wanted(())
         before = asyncio.get_running_loop().time()
         await keeper._read(document)
         wait = keeper._not_before[document.id] - before
@@ -147,7 +147,7 @@ async def test_each_attempt_is_more_patient_and_later(world: World, built: Built
         assert [one.id for one in keeper._choose()] == [document.id]
     world.blocks.blocks[Cid("dag-json", built.digest)] = hidden
     await keeper.drain()
-    assert not daemon.shelf.wanted(())
+    assert not daemon.documents.wanted(())
 
 
 async def test_urgent_only_while_a_purchase_can_wait(world: World, built: BuiltStore) -> None:
@@ -155,11 +155,11 @@ async def test_urgent_only_while_a_purchase_can_wait(world: World, built: BuiltS
     world.blocks.blocks.pop(Cid("dag-json", built.digest))
     world.buy(built, "coupon")
     await world.ticks(daemon, blocks=4)
-    [document] = daemon.shelf.wanted(())
+    [document] = daemon.documents.wanted(())
     assert document.urgent
     world.chain.mine(310)
     await world.ticks(daemon, blocks=2)
-    [document] = daemon.shelf.wanted(())
+    [document] = daemon.documents.wanted(())
     assert not document.urgent
 
 
@@ -294,7 +294,7 @@ async def test_replaced_versions_make_room(world: World, pins: Pins) -> None:
         await world.ticks(daemon, blocks=4)
     assert Cid("dag-json", versions[-1].digest) in pins.pinned
     assert Cid("dag-json", versions[0].digest) not in pins.pinned
-    assert daemon.shelf.pinned_bytes() <= 400
+    assert daemon.documents.pinned_bytes() <= 400
 
 
 async def test_a_pin_that_is_not_to_be_had_waits_for_its_turn(world: World, pins: Pins) -> None:
@@ -307,8 +307,8 @@ async def test_a_pin_that_is_not_to_be_had_waits_for_its_turn(world: World, pins
     await world.shop.publish()
     await world.ticks(daemon, blocks=4)
     assert daemon.events("pin_unavailable")
-    [document] = daemon.shelf.to_pin()
+    [document] = daemon.documents.to_pin()
     assert daemon.keeper._pin_after[document.id][0] >= 1
     pins.pin = pin  # type: ignore[method-assign]
     await world.ticks(daemon, blocks=2)
-    assert not daemon.shelf.to_pin()
+    assert not daemon.documents.to_pin()

@@ -95,7 +95,7 @@ async def test_parts_of_an_archived_version_are_not_filed_under_another_sellers(
         daemon.keeper.wake()
 
         def read() -> bool:
-            found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+            found = daemon.documents.document(honest.seller, honest.digest, honest.root)
             return found is not None and found.state == "read"
 
         await until(read)
@@ -121,7 +121,7 @@ async def test_a_document_that_is_archived_while_it_is_read_stops_nothing(
     keeping = asyncio.create_task(daemon.keeper.run())
     await until(lambda: [d.seller for d in daemon.keeper._busy.values()] == [THIEF])
     await let_it_be_archived(world)
-    assert daemon.shelf.document(THIEF, version.digest, version.root) is None
+    assert daemon.documents.document(THIEF, version.digest, version.root) is None
     gate.set()
     await until(lambda: not daemon.keeper._busy)
     await asyncio.sleep(0)
@@ -145,9 +145,9 @@ async def test_versions_that_can_never_be_pinned_do_not_stay_for_good(world: Wor
         await world.shop.add("coupon", title=f"edition {number}")
         await world.shop.publish()
         await world.ticks(daemon, blocks=4)
-    assert len(daemon.shelf.to_pin()) == 4
+    assert len(daemon.documents.to_pin()) == 4
     await let_it_be_archived(world)
-    assert len(daemon.shelf.to_pin()) == 1
+    assert len(daemon.documents.to_pin()) == 1
     [parts] = daemon.ledger.db.execute("SELECT count(*) FROM parts").fetchone()
     assert parts == 1
 
@@ -157,7 +157,7 @@ async def test_a_pin_of_what_was_archived_meanwhile_is_taken_off(
 ) -> None:
     daemon = world.daemon
     await world.ticks(daemon, blocks=4)
-    found = daemon.shelf.document(SELLER, built.digest, built.root)
+    found = daemon.documents.document(SELLER, built.digest, built.root)
     assert found is not None
     await daemon.keeper._pin(replace(found, id=found.id + 1000))
     assert Cid("dag-json", built.digest) not in world.blocks.pinned
@@ -178,9 +178,9 @@ async def test_fifty_thousand_refusals_are_told_in_a_few_lines(
     assert all(line["of_this_store"] == 200 for line in told)
     assert len(daemon.ledger.journal("part_refused")) == TOLD
     # Why a sale is not served is known all the same.
-    document = daemon.shelf.document(SELLER, built.digest, built.root)
+    document = daemon.documents.document(SELLER, built.digest, built.root)
     assert document is not None
-    assert daemon.shelf.refusals(document.id, bytes(32), 199)
+    assert daemon.documents.refusals(document.id, bytes(32), 199)
 
 
 async def test_one_seller_cannot_take_all_the_places(world: World, gated: Gated) -> None:
@@ -200,7 +200,7 @@ async def test_one_seller_cannot_take_all_the_places(world: World, gated: Gated)
     keeper_of(daemon, first_seconds=60.0)
 
     def read() -> bool:
-        found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+        found = daemon.documents.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
     await running(daemon.keeper, lambda: until(read))
@@ -214,13 +214,13 @@ async def test_nobodys_documents_are_too_many_to_be_looked_through(world: World)
             digest = number.to_bytes(32, "big")
             daemon.ledger.want_document(THIEF, digest, bytes(32), urgent=True)
         daemon.ledger.want_document(SELLER, bytes(32), bytes(32), urgent=True)
-    assert SELLER in [document.seller for document in daemon.shelf.wanted(())[:2]]
+    assert SELLER in [document.seller for document in daemon.documents.wanted(())[:2]]
     # Nor is it work for every second: his next ones come when these were tried.
-    assert len(daemon.shelf.wanted(())) < 20
+    assert len(daemon.documents.wanted(())) < 20
     # Of those that failed, who was tried least comes first, however old the others are.
     daemon.ledger.db.execute("UPDATE documents SET attempts = 2")
     daemon.ledger.db.execute("UPDATE documents SET attempts = 1 WHERE seller = ?", (SELLER,))
-    assert daemon.shelf.wanted(())[0].seller == SELLER
+    assert daemon.documents.wanted(())[0].seller == SELLER
 
 
 async def large(world: World, seller: Address) -> BuiltStore:
@@ -246,7 +246,7 @@ async def test_waiting_for_large_hostile_stores_costs_none_of_ones_own_time(
     keeper_of(daemon, first_seconds=1.5)
 
     def read() -> bool:
-        found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+        found = daemon.documents.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
     await running(daemon.keeper, lambda: until(read, 15.0))
@@ -267,7 +267,7 @@ async def test_reading_goes_on_after_a_disk_that_was_full(
     honest = await world.shop.publish()
     world.chain.mine(3)
     await look(daemon)
-    save, full = daemon.shelf.save_scan, [True]
+    save, full = daemon.documents.save_scan, [True]
 
     def once_full(*args: Any) -> bool:
         if full.pop() if full else False:
@@ -276,11 +276,11 @@ async def test_reading_goes_on_after_a_disk_that_was_full(
             raise error
         return save(*args)
 
-    monkeypatch.setattr(daemon.keeper._shelf, "save_scan", once_full)
+    monkeypatch.setattr(daemon.keeper._documents, "save_scan", once_full)
     keeping = asyncio.create_task(Service._keep_up(daemon.service, daemon.keeper.run))
 
     def read() -> bool:
-        found = daemon.shelf.document(honest.seller, honest.digest, honest.root)
+        found = daemon.documents.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
     await until(lambda: read() or keeping.done())

@@ -251,7 +251,7 @@ async def test_a_dry_run_pins_nothing(world: World, built: BuiltStore, dry: Daem
     await within(service.run(Stop(), once=True))
     assert dry.events("store_read")
     assert not dry.events("pinned")
-    assert not dry.shelf.pinned_bytes()
+    assert not dry.documents.pinned_bytes()
 
 
 async def test_a_real_run_never_takes_a_dry_runs_ledger(world: World, dry: Daemon) -> None:

@@ -21,7 +21,7 @@ from dam.daemon.document_sync import StoreKeeper
 from dam.daemon.service import Service
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
-from dam.ledger.documents import Shelf
+from dam.ledger.documents import Documents
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.outbox import Outbox
 from dam.ledger.sales import Sales
@@ -151,7 +151,7 @@ class Daemon:
         chain = self.world.chain
         binding = Binding(31337, chain.address, self.address, self.role_name)
         self.ledger = Ledger.open(self.path, binding)
-        self.outbox, self.shelf = Outbox(self.ledger), Shelf(self.ledger)
+        self.outbox, self.documents = Outbox(self.ledger), Documents(self.ledger)
         self.sales = Sales(self.ledger)
         self.reader = Reader(
             chain,

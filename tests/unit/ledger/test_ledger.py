@@ -416,7 +416,7 @@ async def test_a_version_with_a_sale_stays(world: World, built: BuiltStore) -> N
     assert sizes(daemon)["versions"] == 2
     root = root_in_force(daemon.ledger, sale.purchase)
     assert root == built.root
-    assert daemon.shelf.document(built.seller, built.digest, built.root) is not None
+    assert daemon.documents.document(built.seller, built.digest, built.root) is not None
 
 
 @pytest.mark.usefixtures("few_hashes")
@@ -430,7 +430,7 @@ async def test_a_version_that_comes_back_is_read_again(world: World, built: Buil
     with daemon.ledger.transaction() as db:
         db.execute("UPDATE documents SET pin = ''")
     await age(world, *world.deliverers)
-    assert daemon.shelf.document(first.seller, first.digest, first.root) is None
+    assert daemon.documents.document(first.seller, first.digest, first.root) is None
     world.chain.publish(first.seller, first.digest, first.root)
     await world.ticks(blocks=4)
     sold = world.buy(first, "code", 2)

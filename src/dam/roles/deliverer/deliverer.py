@@ -22,7 +22,7 @@ from dam.crypto.sealing import seal_fragment, shared_key
 from dam.errors import Malformed, NotForMe, Refused, of_the_host
 from dam.gc_pause import paused
 from dam.keystore.key_files import KeyRing
-from dam.ledger.documents import Scan, Shelf
+from dam.ledger.documents import Documents, Scan
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import NewJob
 from dam.ledger.sales import (
@@ -93,7 +93,7 @@ class Deliverer:
         self._chain = chain
         self._ledger = ledger
         self._sales = Sales(ledger)
-        self._shelf = Shelf(ledger)
+        self._documents = Documents(ledger)
         self._ring = ring
         self._me = me
         self._log = log
@@ -107,7 +107,7 @@ class Deliverer:
         self._key_looked_at = -_STATUS_BLOCKS
         self._eligible = False
         self._documents_changed = True
-        if self._shelf.note_keys([key.public for key in ring.keys]):
+        if self._documents.note_keys([key.public for key in ring.keys]):
             log.info("new_key", keys=len(ring.keys), effect="store documents are read again")
 
     def documents_changed(self) -> None:
@@ -231,7 +231,7 @@ class Deliverer:
             self._end(decisions, sale, "refused", "document-refused", version.reason or "")
         elif parts := known.parts.get(case.place):
             self._serve(case, parts, known)
-        elif refusals := self._shelf.refusals(*case.place):
+        elif refusals := self._documents.refusals(*case.place):
             self._end(decisions, sale, "refused", refusals[0].reason, refusals[0].detail)
         else:
             decisions.mark(sale, "not-mine")

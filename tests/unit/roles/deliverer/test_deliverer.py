@@ -325,7 +325,7 @@ async def test_pins_the_stores_that_it_serves(world: World, built: BuiltStore) -
     await world.ticks(world.daemon)
     assert Cid("dag-json", built.digest) in world.blocks.pinned
     assert Cid("dag-json", foreign.digest) not in world.blocks.pinned
-    assert world.daemon.shelf.pinned_bytes() > 0
+    assert world.daemon.documents.pinned_bytes() > 0
 
 
 async def test_rebuilds_from_the_chain(world: World, built: BuiltStore) -> None:
