@@ -39,7 +39,7 @@ from dam.ledger.sales import (
 from dam.log import Log
 from dam.market.client import DelivererInfo
 from dam.market.log_rows import load_terms
-from dam.roles.deliverer.delivery_encoder import Mould
+from dam.roles.deliverer.delivery_encoder import DeliveryEncoder
 from dam.roles.deliverer.part_scan import reopen, scan_store
 from dam.types import Address, BlockRef, Deployment
 
@@ -102,7 +102,7 @@ class Deliverer:
         # One multiplication serves the parts of a page, one hash the proofs that share it.
         self._shared = lru_cache(maxsize=_PAGES)(shared_key)
         self._proofs = lru_cache(maxsize=_TREES)(Proofs)
-        self._mould = lru_cache(maxsize=_PAGES)(self._new_mould)
+        self._encoder = lru_cache(maxsize=_PAGES)(self._new_encoder)
         self._checked_at = -_STATUS_BLOCKS
         self._key_looked_at = -_STATUS_BLOCKS
         self._eligible = False
@@ -192,19 +192,21 @@ class Deliverer:
         versions = Versions(self._ledger)
         for sale in group:
             try:
-                mould = self._mould(sale.seller, sale.terms)
+                encoder = self._encoder(sale.seller, sale.terms)
                 version = versions.of(sale)
                 document = version.document if version else None
-                copy = sale.copy if mould.terms.stock else 0
-                place = (document or 0, mould.terms.item_id, copy)
-                cases.append(_Case(sale, mould, version, place))
+                copy = sale.copy if encoder.terms.stock else 0
+                place = (document or 0, encoder.terms.item_id, copy)
+                cases.append(_Case(sale, encoder, version, place))
             except Exception as error:  # noqa: BLE001 - told and ended there, or raised again
                 self._fail_sale(sale, error, decisions)
         return cases
 
-    def _new_mould(self, seller: Address, terms: str) -> Mould:
+    def _new_encoder(self, seller: Address, terms: str) -> DeliveryEncoder:
         binding = self._ledger.binding
-        return Mould(binding.chain_id, binding.market, seller, load_terms(terms), self._me)
+        return DeliveryEncoder(
+            binding.chain_id, binding.market, seller, load_terms(terms), self._me
+        )
 
     def _fail_sale(self, sale: SaleRow, error: Exception, decisions: Decisions) -> None:
         """Ends a sale that we fail at: one must never stop all the others.
@@ -248,7 +250,7 @@ class Deliverer:
             self._end(decisions, sale, "late", "deadline-passed")
         elif self._eligible:
             try:
-                made = [self._seal(sale, case.mould, part, known.events) for part in parts]
+                made = [self._seal(sale, case.encoder, part, known.events) for part in parts]
             except Refused as error:
                 self._end(decisions, sale, "refused", error.reason, str(error))
                 return
@@ -259,14 +261,14 @@ class Deliverer:
             decisions.mark(sale, *_SERVING)
 
     def _seal(
-        self, sale: SaleRow, mould: Mould, kept: KeptPart, events: SaleEvents
+        self, sale: SaleRow, encoder: DeliveryEncoder, kept: KeptPart, events: SaleEvents
     ) -> tuple[SealedRow, NewJob]:
         """Opens one of our parts, checks it against the sale, and seals it to the buyer.
 
         Raises:
             Refused: The part must not be delivered to this sale; its reason is for the journal.
         """
-        terms = mould.terms
+        terms = encoder.terms
         if terms.fee < self._min_fee:
             raise Refused("fee-too-low", f"{terms.fee} wei a part, under {self._min_fee}")
         if kept.terms != sale.terms:
@@ -276,10 +278,10 @@ class Deliverer:
         except (NotForMe, Malformed) as error:
             raise Refused("part-unreadable", str(error)) from None
         self._checkpoint("F4")
-        if part.domain != mould.domain(sale.copy):
+        if part.domain != encoder.domain(sale.copy):
             raise Refused("domain-mismatch", "the part was sealed for another sale")
         index, commitment = part.index, keccak(part.share)
-        leaf = mould.leaf(sale.copy, part, commitment)
+        leaf = encoder.leaf(sale.copy, part, commitment)
         if not self._proofs(terms.parts_root).verify(leaf, kept.proof):
             raise Refused("leaf-not-in-item", "the terms do not commit to this part")
         buyer_key = sale.keys[32 * index : 32 * index + 32]
@@ -293,8 +295,8 @@ class Deliverer:
                 fragment = seal_fragment(part.share, buyer_key)
             except Malformed as error:
                 raise Refused("bad-buyer-key", str(error)) from None
-        sold = mould.sale(sale.buyer, sale.block, sale.copy, sale.store_digest, sale.keys)
-        packed = mould.delivery(sale.copy_id, sold, part, commitment, kept.proof, fragment)
+        sold = encoder.sale(sale.buyer, sale.block, sale.copy, sale.store_digest, sale.keys)
+        packed = encoder.delivery(sale.copy_id, sold, part, commitment, kept.proof, fragment)
         return (
             (sale.seller, terms.item_id, sale.copy, index, sale.id, buyer_key, fragment),
             (sale.id, sale.copy_id, "deliver", index, packed, 0, sale.deadline),
@@ -350,7 +352,7 @@ class _Case(NamedTuple):
     """A sale to decide on."""
 
     sale: SaleRow
-    mould: Mould
+    encoder: DeliveryEncoder
     version: VersionInForce | None
     place: Place
 

@@ -1,6 +1,6 @@
 """Delivering many copies of one item: what they share is packed once.
 
-A `Mould` makes the same bytes as `hashing.domain`, `hashing.part_leaf`, `hashing.sale_of` and
+A `DeliveryEncoder` makes the same bytes as `hashing.domain`, `hashing.part_leaf`, `hashing.sale_of` and
 `abi_packing.pack_delivery` do from records (a test compares them), without a record for every sale:
 in a backlog a part costs little more than its cryptography (bench/cpu_per_part.py).
 """
@@ -39,7 +39,7 @@ def _proof_words(size: int) -> tuple[bytes, bytes]:
     return _uint(_HEAD) + _uint(_HEAD + _WORD + size), _uint(size // _WORD)
 
 
-class Mould:
+class DeliveryEncoder:
     """For the parts of one deliverer in one item.
 
     Args:

@@ -10,7 +10,7 @@ from dam.crypto import merkle
 from dam.crypto.hashing import copy_id, domain, keccak, part_leaf, sale_of
 from dam.crypto.merkle import MerkleTree, Proofs, verify
 from dam.market.calldata import pack_delivery
-from dam.roles.deliverer.delivery_encoder import Mould
+from dam.roles.deliverer.delivery_encoder import DeliveryEncoder
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -60,12 +60,12 @@ def test_a_mould_gives_the_bytes_of_the_records(stock: bool, arbitrator: Address
         )  # fmt: skip
         leaf = PartLeaf(purchase.leaf_copy, index, ME, commitment, part.secret_hash, part.salt)
 
-        mould = Mould(31337, MARKET, SELLER, terms, ME)
-        sale = mould.sale(BUYER, block, copy, purchase.store_digest, b"".join(keys))
-        packed = mould.delivery(sold, sale, part, commitment, b"".join(proof), delivery.fragment)
+        encoder = DeliveryEncoder(31337, MARKET, SELLER, terms, ME)
+        sale = encoder.sale(BUYER, block, copy, purchase.store_digest, b"".join(keys))
+        packed = encoder.delivery(sold, sale, part, commitment, b"".join(proof), delivery.fragment)
         assert packed == pack_delivery(delivery)
-        assert mould.leaf(copy, part, commitment) == part_leaf(leaf)
-        assert mould.domain(copy) == domain(31337, MARKET, SELLER, item, stock, copy)
+        assert encoder.leaf(copy, part, commitment) == part_leaf(leaf)
+        assert encoder.domain(copy) == domain(31337, MARKET, SELLER, item, stock, copy)
 
 
 class TestProofs:
