@@ -2,7 +2,7 @@
 
 Store documents come from nowhere: our parts are put into each ledger as `stores.StoreKeeper` would
 have found them, so that IPFS has no part in what is measured. All else is the daemon's own:
-`Service`, `Reader`, `Deliverer`, `Sender`, a ledger on disk, JSON-RPC over HTTP.
+`Service`, `ChainReader`, `Deliverer`, `Sender`, a ledger on disk, JSON-RPC over HTTP.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eth_account import Account
 from dam.crypto.hashing import copy_id, domain, item_id, keccak, part_leaf, sale_of, terms_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
-from dam.daemon.chain_reader import Reader
+from dam.daemon.chain_reader import ChainReader
 from dam.daemon.service import Service, Stop
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import JsonRpc
@@ -256,7 +256,7 @@ class Daemon:
                 log=log,
                 policy=policy or SendPolicy(confirmations=confirmations),
             )
-            reader = Reader(
+            reader = ChainReader(
                 market,
                 ledger,
                 first_block=deployment.first_block,

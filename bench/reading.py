@@ -5,7 +5,7 @@ sales of 500 items to strangers, each with its purchase, two to four deliveries 
 ratings, and new versions of stores, a hundred logs a block. Then, in turn and several times:
 
 raw     POST eth_getLogs for each range, `json.loads` of the answers, nothing more;
-reader  `Reader.advance` from the first block to the head, with everything a daemon does: blocks
+reader  `ChainReader.advance` from the first block to the head, with everything a daemon does: blocks
         compared, logs checked and decoded, saved to a new ledger file on the disk.
 
 The ranges are those that the reader chose. Prints logs a second of both, by the best run of each
@@ -32,7 +32,7 @@ import structlog
 
 from dam.crypto.abi_words import encode_struct
 from dam.crypto.hashing import checksum, copy_id
-from dam.daemon.chain_reader import Reader
+from dam.daemon.chain_reader import ChainReader
 from dam.ethereum.node_pool import Endpoints
 from dam.ethereum.rpc import RawBlock, RawLog
 from dam.ledger.ledger import Binding, Ledger
@@ -196,7 +196,7 @@ async def read(url: str, folder: Path, run: int) -> tuple[float, int, list[tuple
     binding = Binding(31337, ADDRESS, Address(ADDRESS), "deliverer")
     async with Watched(url) as rpc:
         with closing(Ledger.open(folder / f"{run}.sqlite", binding)) as ledger:
-            reader = Reader(
+            reader = ChainReader(
                 Market(rpc, DEPLOYMENT),
                 ledger,
                 first_block=DEPLOYMENT.first_block,

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from dam.crypto.hashing import copy_id, keccak, parse_address
-from dam.daemon.chain_reader import Reader
+from dam.daemon.chain_reader import ChainReader
 from dam.errors import ConfigError, Retryable
 from dam.ethereum.node_pool import DisagreementError, Endpoints
 from dam.ethereum.rpc import JsonRpc
@@ -67,9 +67,9 @@ class Place:
         binding = Binding(31337, self.deployment.market, self.deployment.market, "deliverer")
         return Ledger.open(self.folder / f"{name}.sqlite", binding)
 
-    def reader(self, rpc: Endpoints | JsonRpc, ledger: Ledger, **options: Any) -> Reader:
+    def reader(self, rpc: Endpoints | JsonRpc, ledger: Ledger, **options: Any) -> ChainReader:
         options = {"confirmations": 1, **options}
-        return Reader(
+        return ChainReader(
             Market(rpc, self.deployment),
             ledger,
             first_block=self.deployment.first_block,
@@ -94,7 +94,7 @@ def place(anvil: AnvilNode, code: bytes, tmp_path: Path) -> Place:
     return made
 
 
-async def catch_up(reader: Reader) -> None:
+async def catch_up(reader: ChainReader) -> None:
     while not (await reader.advance()).caught_up:
         pass
 

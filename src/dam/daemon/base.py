@@ -11,7 +11,7 @@ from typing import Any
 
 from dam.config.settings import Settings
 from dam.daemon import locks
-from dam.daemon.chain_reader import Reader
+from dam.daemon.chain_reader import ChainReader
 from dam.daemon.monitoring import Supervision
 from dam.daemon.service import Sending, Service, Stop
 from dam.errors import LedgerUnusableError, Retryable
@@ -169,9 +169,9 @@ class Foundation:
         self._beside.sources.pulse = service.pulse
         return service
 
-    def _reader(self, market: Market, ledger: Ledger, log: Log) -> Reader:
+    def _reader(self, market: Market, ledger: Ledger, log: Log) -> ChainReader:
         deployment = self._settings.deployment
-        return Reader(
+        return ChainReader(
             market,
             ledger,
             first_block=deployment.first_block,

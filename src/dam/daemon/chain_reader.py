@@ -32,7 +32,7 @@ _GROWTH = 4
 _PAGE_LOGS = 10_000
 """About so many logs are asked for at once: 12 MB of a node's answer."""
 _BURST = 8
-"""Ranges of one `Reader.advance`: a stop, and the chain's head, are looked at in between."""
+"""Ranges of one `ChainReader.advance`: a stop, and the chain's head, are looked at in between."""
 _RECHECK_BLOCKS = 128
 """Blocks behind the cursor that are read once more: the time in which deliverers deliver."""
 _RECHECK_EVERY = 32
@@ -84,7 +84,7 @@ class ChainSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one `Reader.advance` did."""
+    """What one `ChainReader.advance` did."""
 
     head: BlockRef
     """The newest block, unconfirmed."""
@@ -94,7 +94,7 @@ class Step:
     rollback: Rollback | None = None
 
 
-class Reader:
+class ChainReader:
     """Moves the ledger's cursor.
 
     Args:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dam.daemon.chain_reader import Reader
+from dam.daemon.chain_reader import ChainReader
 from dam.daemon.polling import Pace
 from dam.errors import IpfsError, Retryable, of_the_host
 from dam.ledger.ledger import Ledger
@@ -160,7 +160,7 @@ class Service:
     def __init__(
         self,
         ledger: Ledger,
-        reader: Reader,
+        reader: ChainReader,
         role: Role,
         sender: Sending,
         *,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dam.daemon.chain_reader import Reader
+from dam.daemon.chain_reader import ChainReader
 from dam.errors import RpcError
 from dam.ledger.ledger import KEPT_BLOCKS, DeepReorganisation
 from dam.market.client import BlockUnknownError, LogPage
@@ -177,7 +177,7 @@ async def test_halts_at_a_depth_that_took_what_was_acted_on(
     """F16: ``depth`` blocks of the chain, so as many less those behind which the cursor stays."""
     daemon = world.daemon
     assert daemon.service is not None
-    daemon.service._reader = daemon.reader = Reader(
+    daemon.service._reader = daemon.reader = ChainReader(
         world.chain,
         daemon.ledger,
         first_block=1,

@@ -16,7 +16,7 @@ from eth_account import Account
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import new_secret_key, open_fragment, public_key
-from dam.daemon.chain_reader import Reader
+from dam.daemon.chain_reader import ChainReader
 from dam.daemon.document_sync import StoreKeeper
 from dam.daemon.service import Service
 from dam.keystore.ape_accounts import Signer
@@ -153,7 +153,7 @@ class Daemon:
         self.ledger = Ledger.open(self.path, binding)
         self.outbox, self.documents = Outbox(self.ledger), Documents(self.ledger)
         self.sales = Sales(self.ledger)
-        self.reader = Reader(
+        self.reader = ChainReader(
             chain,
             self.ledger,
             first_block=1,
