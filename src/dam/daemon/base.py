@@ -12,7 +12,7 @@ from typing import Any
 from dam.config.settings import Settings
 from dam.daemon import locks
 from dam.daemon.chain_reader import ChainReader
-from dam.daemon.monitoring import Supervision
+from dam.daemon.monitoring import Monitoring
 from dam.daemon.service import Sending, Service, Stop
 from dam.errors import LedgerUnusableError, Retryable
 from dam.ethereum.node import balance_of
@@ -39,7 +39,7 @@ class Foundation:
         settings: What it was told.
         role: ``deliverer`` or ``watchdog``.
         signer: Signs; an address alone for a dry run.
-        beside: What watches it.
+        monitoring: What watches it.
         checkpoint: Called at the named places of `docs/operating.md`.
         seller: Whose watchdog it is.
     """
@@ -49,7 +49,7 @@ class Foundation:
         settings: Settings,
         role: str,
         signer: Signer | Address,
-        beside: Supervision,
+        monitoring: Monitoring,
         checkpoint: Checkpoint,
         seller: Address | None = None,
     ) -> None:
@@ -57,7 +57,7 @@ class Foundation:
         self._role = role
         self._signer = None if isinstance(signer, str) else signer
         self.account = signer if isinstance(signer, str) else signer.address
-        self._beside = beside
+        self._monitoring = monitoring
         self._checkpoint = checkpoint
         self._seller = seller
 
@@ -69,7 +69,7 @@ class Foundation:
     async def run(self, work: Work, log: Log, told: Stop | None) -> None:
         """Runs ``work`` once everything is there."""
         settings, deployment = self._settings, self._settings.deployment
-        log = with_alerts(log, self._beside.alert).bind(account=self.account)
+        log = with_alerts(log, self._monitoring.alert).bind(account=self.account)
         binding = f"watchdog of {self._seller}" if self._seller else self._role
         if self._seller:
             log = log.bind(seller=self._seller)
@@ -80,10 +80,10 @@ class Foundation:
         stop = told or Stop()
         with stop.on_signals() if told is None else contextlib.nullcontext():
             rpc = open_nodes(settings.rpc_urls, agree=settings.rpc_agree, log=log)
-            async with self._beside.running(), rpc:
-                self._beside.sources.endpoints = rpc
+            async with self._monitoring.running(), rpc:
+                self._monitoring.sources.endpoints = rpc
                 market = Market(rpc, deployment)
-                genesis = await _reach(market, stop, log, self._beside)
+                genesis = await _reach(market, stop, log, self._monitoring)
                 if genesis is None:
                     return
                 with (
@@ -96,11 +96,13 @@ class Foundation:
                         )
                     ) as ledger,
                 ):
-                    self._beside.sources.ledger = path
+                    self._monitoring.sources.ledger = path
                     if self._seller is None:
                         windows = deployment.windows
-                        self._beside.sources.turn_blocks = windows.refund_blocks - FALLBACK_BLOCKS
-                    self._beside.sources.rollbacks = lambda: ledger.rollbacks
+                        self._monitoring.sources.turn_blocks = (
+                            windows.refund_blocks - FALLBACK_BLOCKS
+                        )
+                    self._monitoring.sources.rollbacks = lambda: ledger.rollbacks
                     log.info(
                         "starting",
                         chain_id=deployment.chain_id,
@@ -148,7 +150,7 @@ class Foundation:
     ) -> Service:
         """The service around a role."""
         funds = partial(
-            self._beside.watch_funds,
+            self._monitoring.watch_funds,
             lambda: balance_of(market.rpc, self.account),
             (lambda: market.deliverer(self.account)) if isinstance(role, Deliverer) else None,
             self._settings.deployment.windows,
@@ -164,9 +166,9 @@ class Foundation:
             background=[funds] if keep is None else [keep, funds],
             poll=self._settings.poll_seconds,
             idle=idle,
-            beats=self._beside.beats,
+            beats=self._monitoring.beats,
         )
-        self._beside.sources.pulse = service.pulse
+        self._monitoring.sources.pulse = service.pulse
         return service
 
     def _reader(self, market: Market, ledger: Ledger, log: Log) -> ChainReader:
@@ -201,11 +203,11 @@ class Foundation:
             policy=policy,
             checkpoint=self._checkpoint,
         )
-        self._beside.sources.sender = sender.stats
+        self._monitoring.sources.sender = sender.stats
         return sender
 
 
-async def _reach(market: Market, stop: Stop, log: Log, beside: Supervision) -> bytes | None:
+async def _reach(market: Market, stop: Stop, log: Log, monitoring: Monitoring) -> bytes | None:
     """Hash of the genesis block, once the node answers and is the right one; None: told to stop."""
     pause = 0.5
     while not stop.draining.is_set():
@@ -214,7 +216,7 @@ async def _reach(market: Market, stop: Stop, log: Log, beside: Supervision) -> b
             return (await market.block(0)).hash
         except Retryable as error:
             log.warning("node_unreachable", error=str(error), retry_seconds=pause)
-        beside.beats.round_ended()
+        monitoring.beats.round_ended()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.draining.wait(), pause)
         pause = min(2 * pause, 30.0)

@@ -1,7 +1,7 @@
-"""What stands beside a daemon: heartbeat, service manager, metrics, health server.
+"""What stands monitoring a daemon: heartbeat, service manager, metrics, health server.
 
 It begins before the node is reached, so that a wait for the node can be seen from outside, and it
-is told of the daemon's parts as they come (`Supervision.attach`). The daemon's own modules know
+is told of the daemon's parts as they come (`Monitoring.attach`). The daemon's own modules know
 nothing of it.
 """
 
@@ -40,7 +40,7 @@ class Stake(Protocol):
         ...
 
 
-class Supervision:
+class Monitoring:
     """One per daemon.
 
     Args:

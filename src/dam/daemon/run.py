@@ -20,7 +20,7 @@ from dam.daemon.base import Checkpoint, Foundation
 from dam.daemon.document_sync import StoreKeeper, StorePolicy
 from dam.daemon.exit import end_process, report_exit
 from dam.daemon.metrics import CountedStore
-from dam.daemon.monitoring import Supervision
+from dam.daemon.monitoring import Monitoring
 from dam.daemon.service import Stop
 from dam.errors import ConfigError
 from dam.ipfs.open import open_store
@@ -61,13 +61,19 @@ def deliverer_main(
     """
     log = get_logger("deliverer")
     with report_exit(log) as result:
-        beside = _supervision(settings, "deliverer", log)
+        monitoring = _monitoring(settings, "deliverer", log)
         signer = dry_run or _account(settings, "deliverer", prompt)
         passphrase = find_passphrase(os.environ, prompt)
         ring = load_ring(settings.keys.deliverer, passphrase)
         asyncio.run(
             run_deliverer(
-                settings, signer, ring, log=log, checkpoint=checkpoint, once=once, beside=beside
+                settings,
+                signer,
+                ring,
+                log=log,
+                checkpoint=checkpoint,
+                once=once,
+                monitoring=monitoring,
             )
         )
     return result.code
@@ -84,14 +90,14 @@ def watchdog_main(
     """Opens the seller's seed and folder and runs the watchdog; see `deliverer`."""
     log = get_logger("watchdog")
     with report_exit(log) as result:
-        beside = _supervision(settings, "watchdog", log)
+        monitoring = _monitoring(settings, "watchdog", log)
         signer = dry_run or _account(settings, "watchdog", prompt)
         passphrase = find_passphrase(os.environ, prompt)
         seed = SellerSeed(load_seed(settings.keys.seller, "seller-seed", passphrase))
         catalogue = Catalogue(settings.catalogue)
         seller = seller_of(catalogue)
         run = partial(run_watchdog, settings, signer, seed, catalogue, seller)
-        asyncio.run(run(log=log, checkpoint=checkpoint, once=once, beside=beside))
+        asyncio.run(run(log=log, checkpoint=checkpoint, once=once, monitoring=monitoring))
     return result.code
 
 
@@ -123,7 +129,7 @@ async def run_deliverer(
     checkpoint: Checkpoint = _pass,
     stop: Stop | None = None,
     once: bool = False,
-    beside: Supervision | None = None,
+    monitoring: Monitoring | None = None,
 ) -> None:
     """Runs the deliverer with keys that are open already; returns when told to stop.
 
@@ -135,13 +141,13 @@ async def run_deliverer(
         checkpoint: See `deliverer_main`.
         stop: How it is told, where several run in one process; None: by signals.
         once: See `deliverer_main`.
-        beside: What watches it; None: metrics alone, if the settings name a port.
+        monitoring: What watches it; None: metrics alone, if the settings name a port.
 
     Raises:
         DamError: What cannot be mended by waiting.
     """
-    beside = beside or Supervision(settings, "deliverer", log)
-    ground = Foundation(settings, "deliverer", signer, beside, checkpoint)
+    monitoring = monitoring or Monitoring(settings, "deliverer", log)
+    ground = Foundation(settings, "deliverer", signer, monitoring, checkpoint)
 
     async def work(stop: Stop, market: Market, ledger: Ledger, log: Log) -> None:
         blocks = CountedStore(open_store(settings.ipfs))
@@ -177,7 +183,7 @@ async def run_deliverer(
             keep=keeper.run,
             idle=lambda: keeper.idle,
         )
-        beside.sources.blocks = blocks.stats
+        monitoring.sources.blocks = blocks.stats
         try:
             await service.run(stop, once=once)
         finally:
@@ -197,11 +203,11 @@ async def run_watchdog(
     checkpoint: Checkpoint = _pass,
     stop: Stop | None = None,
     once: bool = False,
-    beside: Supervision | None = None,
+    monitoring: Monitoring | None = None,
 ) -> None:
     """Runs the watchdog of ``seller`` with keys that are open already; see `run_deliverer`."""
-    beside = beside or Supervision(settings, "watchdog", log)
-    ground = Foundation(settings, "watchdog", signer, beside, checkpoint, seller)
+    monitoring = monitoring or Monitoring(settings, "watchdog", log)
+    ground = Foundation(settings, "watchdog", signer, monitoring, checkpoint, seller)
 
     async def work(stop: Stop, market: Market, ledger: Ledger, log: Log) -> None:
         role = Watchdog(market, ledger, seed, catalogue, seller, ground.account, log=log)
@@ -211,14 +217,14 @@ async def run_watchdog(
     await ground.run(work, log, stop)
 
 
-def _supervision(settings: Settings, role: str, log: Log) -> Supervision:
+def _monitoring(settings: Settings, role: str, log: Log) -> Monitoring:
     """For a daemon that has its process to itself."""
     # The manager's watchdog aborts us: then every thread says where it is, and no core file with
     # our keys is written.
     faulthandler.enable(all_threads=True)
     with contextlib.suppress(OSError, ValueError):  # a sandbox may have set it, and forbid the call
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return Supervision(settings, role, log, environ=os.environ, end=end_process)
+    return Monitoring(settings, role, log, environ=os.environ, end=end_process)
 
 
 def _account(settings: Settings, role: str, prompt: Prompt | None) -> Signer:
