@@ -5,7 +5,7 @@ sales of 500 items to strangers, each with its purchase, two to four deliveries 
 ratings, and new versions of stores, a hundred logs a block. Then, in turn and several times:
 
 raw     POST eth_getLogs for each range, `json.loads` of the answers, nothing more;
-reader  `ChainReader.advance` from the first block to the head, with everything a daemon does: blocks
+reader  `ChainReader.advance` from the first block to the head, with all that a daemon does: blocks
         compared, logs checked and decoded, saved to a new ledger file on the disk.
 
 The ranges are those that the reader chose. Prints logs a second of both, by the best run of each

@@ -150,7 +150,7 @@ class _One:
 
     async def _read(self) -> str:
         """Reads the chain into the new ledger, as the daemon would at its start."""
-        from dam.daemon.chain_reader import Reader
+        from dam.daemon.chain_reader import ChainReader
         from dam.ledger.ledger import Ledger
         from dam.log import configure_logging, get_logger
         from dam.market.client import Market
@@ -167,7 +167,7 @@ class _One:
                 async with open_nodes(settings.rpc_urls, agree=settings.rpc_agree, log=log) as rpc:
                     market = Market(rpc, deployment)
                     await market.check_deployment()
-                    reader = Reader(
+                    reader = ChainReader(
                         market,
                         ledger,
                         first_block=deployment.first_block,
