@@ -32,7 +32,7 @@ Checkpoint = Callable[[str], None]
 Work = Callable[[Stop, Market, Ledger, Log], Coroutine[Any, Any, None]]
 
 
-class Foundation:
+class DaemonBase:
     """One per daemon.
 
     Args:

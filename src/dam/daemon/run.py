@@ -16,7 +16,7 @@ from functools import partial
 
 from dam.config.settings import Settings
 from dam.crypto.derivation import SellerSeed
-from dam.daemon.base import Checkpoint, Foundation
+from dam.daemon.base import Checkpoint, DaemonBase
 from dam.daemon.document_sync import StoreKeeper, StorePolicy
 from dam.daemon.exit import end_process, report_exit
 from dam.daemon.metrics import CountedStore
@@ -147,7 +147,7 @@ async def run_deliverer(
         DamError: What cannot be mended by waiting.
     """
     monitoring = monitoring or Monitoring(settings, "deliverer", log)
-    ground = Foundation(settings, "deliverer", signer, monitoring, checkpoint)
+    base = DaemonBase(settings, "deliverer", signer, monitoring, checkpoint)
 
     async def work(stop: Stop, market: Market, ledger: Ledger, log: Log) -> None:
         blocks = CountedStore(open_store(settings.ipfs))
@@ -155,7 +155,7 @@ async def run_deliverer(
             market,
             ledger,
             ring,
-            ground.account,
+            base.account,
             log=log,
             min_fee=settings.min_fee,
             checkpoint=checkpoint,
@@ -171,10 +171,10 @@ async def run_deliverer(
             role.scan,
             log=log,
             changed=changed,
-            policy=StorePolicy(pin=not ground.dry, pin_bytes=settings.pin_bytes),
+            policy=StorePolicy(pin=not base.dry, pin_bytes=settings.pin_bytes),
             checkpoint=checkpoint,
         )
-        service = ground.service(
+        service = base.service(
             market,
             ledger,
             role,
@@ -189,7 +189,7 @@ async def run_deliverer(
         finally:
             await blocks.close()
 
-    await ground.run(work, log, stop)
+    await base.run(work, log, stop)
 
 
 async def run_watchdog(
@@ -207,14 +207,14 @@ async def run_watchdog(
 ) -> None:
     """Runs the watchdog of ``seller`` with keys that are open already; see `run_deliverer`."""
     monitoring = monitoring or Monitoring(settings, "watchdog", log)
-    ground = Foundation(settings, "watchdog", signer, monitoring, checkpoint, seller)
+    base = DaemonBase(settings, "watchdog", signer, monitoring, checkpoint, seller)
 
     async def work(stop: Stop, market: Market, ledger: Ledger, log: Log) -> None:
-        role = Watchdog(market, ledger, seed, catalogue, seller, ground.account, log=log)
+        role = Watchdog(market, ledger, seed, catalogue, seller, base.account, log=log)
         await role.check()
-        await ground.service(market, ledger, role, log).run(stop, once=once)
+        await base.service(market, ledger, role, log).run(stop, once=once)
 
-    await ground.run(work, log, stop)
+    await base.run(work, log, stop)
 
 
 def _monitoring(settings: Settings, role: str, log: Log) -> Monitoring:
