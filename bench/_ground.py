@@ -1,6 +1,6 @@
 """What the benches of sending stand on: the real contract on Anvil, and real deliverers.
 
-Store documents come from nowhere: our parts are put into each ledger as `stores.StoreKeeper` would
+Store documents come from nowhere: our parts are put into each ledger as `DocumentSync` would
 have found them, so that IPFS has no part in what is measured. All else is the daemon's own:
 `Service`, `ChainReader`, `Deliverer`, `Sender`, a ledger on disk, JSON-RPC over HTTP.
 """

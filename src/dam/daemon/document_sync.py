@@ -29,7 +29,7 @@ _REFUSED_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class StorePolicy:
+class SyncPolicy:
     """How much work and space the stores of others may take."""
 
     limits: Limits = field(default_factory=Limits)
@@ -51,7 +51,7 @@ class StorePolicy:
     pin_seconds: float = 600.0
 
 
-class StoreKeeper:
+class DocumentSync:
     """Reads wanted documents and pins those with parts of ours.
 
     Args:
@@ -72,7 +72,7 @@ class StoreKeeper:
         *,
         log: Log,
         changed: Callable[[], None],
-        policy: StorePolicy | None = None,
+        policy: SyncPolicy | None = None,
         checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._blocks = blocks
@@ -81,7 +81,7 @@ class StoreKeeper:
         self._scan = scan
         self._log = log
         self._changed = changed
-        self._policy = policy or StorePolicy()
+        self._policy = policy or SyncPolicy()
         self._checkpoint = checkpoint
         self._wake = asyncio.Event()
         self._busy: dict[asyncio.Task[None], Document] = {}

@@ -17,7 +17,7 @@ from functools import partial
 from dam.config.settings import Settings
 from dam.crypto.derivation import SellerSeed
 from dam.daemon.base import Checkpoint, DaemonBase
-from dam.daemon.document_sync import StoreKeeper, StorePolicy
+from dam.daemon.document_sync import DocumentSync, SyncPolicy
 from dam.daemon.exit import end_process, report_exit
 from dam.daemon.metrics import CountedStore
 from dam.daemon.monitoring import Monitoring
@@ -165,13 +165,13 @@ async def run_deliverer(
             role.documents_changed()
             service.wake()
 
-        keeper = StoreKeeper(
+        sync = DocumentSync(
             blocks,
             ledger,
             role.scan,
             log=log,
             changed=changed,
-            policy=StorePolicy(pin=not base.dry, pin_bytes=settings.pin_bytes),
+            policy=SyncPolicy(pin=not base.dry, pin_bytes=settings.pin_bytes),
             checkpoint=checkpoint,
         )
         service = base.service(
@@ -179,9 +179,9 @@ async def run_deliverer(
             ledger,
             role,
             log,
-            new_logs=keeper.wake,
-            keep=keeper.run,
-            idle=lambda: keeper.idle,
+            new_logs=sync.wake,
+            keep=sync.run,
+            idle=lambda: sync.idle,
         )
         monitoring.sources.blocks = blocks.stats
         try:

@@ -14,7 +14,7 @@ from dam.ipfs.cid import Cid
 from dam.ledger.documents import Scan
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.blocks import MemoryStore
-from tests.unit.helpers.document_sync import keeper_of, running, until
+from tests.unit.helpers.document_sync import running, sync_of, until
 from tests.unit.helpers.world import THIEF, Shop, World, address, assert_delivered_once
 
 
@@ -50,13 +50,13 @@ async def test_slow_stores_hold_up_nobody(world: World) -> None:
     world.chain.queued.append(world.chain.queued.pop(0))
     world.chain.mine(3)
     await daemon.reader.advance()
-    keeper = keeper_of(daemon, places=4, first_seconds=0.05, retry_seconds=0.01)
+    sync = sync_of(daemon, places=4, first_seconds=0.05, retry_seconds=0.01)
 
     def read() -> bool:
         found = daemon.documents.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
-    await running(keeper, lambda: until(read))
+    await running(sync, lambda: until(read))
     assert daemon.events("store_unavailable")
 
 
@@ -83,7 +83,7 @@ async def test_a_node_that_is_away_is_told_once(world: World) -> None:
     blocks.away = True
     world.chain.mine(3)
     await daemon.reader.advance()
-    keeper = keeper_of(daemon, first_seconds=0.05, retry_seconds=0.001)
+    sync = sync_of(daemon, first_seconds=0.05, retry_seconds=0.001)
 
     async def act() -> None:
         # It looks once a second.
@@ -92,7 +92,7 @@ async def test_a_node_that_is_away_is_told_once(world: World) -> None:
         blocks.away = False
         await until(lambda: bool(daemon.events("ipfs_back")), 60)
 
-    await running(keeper, act)
+    await running(sync, act)
     [told] = daemon.events("ipfs_down")
     assert (told["level"], len(daemon.events("ipfs_back"))) == ("error", 1)
     found = daemon.documents.document(honest.seller, honest.digest, honest.root)
@@ -111,7 +111,7 @@ async def test_stores_that_failed_before_leave_places_free(world: World) -> None
     world.chain.mine(3)
     await daemon.reader.advance()
     daemon.ledger.db.execute("UPDATE documents SET attempts = 10")
-    keeper = keeper_of(daemon, places=4)
+    sync = sync_of(daemon, places=4)
 
     async def play() -> None:
         await until(lambda: len(slow.asked) >= 2)
@@ -119,7 +119,7 @@ async def test_stores_that_failed_before_leave_places_free(world: World) -> None
         honest = await world.shop.publish()
         world.chain.mine(3)
         await daemon.reader.advance()
-        keeper.wake()
+        sync.wake()
 
         def read() -> bool:
             found = daemon.documents.document(honest.seller, honest.digest, honest.root)
@@ -127,7 +127,7 @@ async def test_stores_that_failed_before_leave_places_free(world: World) -> None
 
         await until(read)
 
-    await running(keeper, play)
+    await running(sync, play)
 
 
 async def test_each_attempt_is_more_patient_and_later(world: World, built: BuiltStore) -> None:
@@ -135,18 +135,18 @@ async def test_each_attempt_is_more_patient_and_later(world: World, built: Built
     hidden = world.blocks.blocks.pop(Cid("dag-json", built.digest))
     world.chain.mine(3)
     await daemon.reader.advance()
-    keeper = keeper_of(daemon, retry_seconds=0.05)
+    sync = sync_of(daemon, retry_seconds=0.05)
     for expected in (0.05, 0.1, 0.2):
         [document] = daemon.documents.wanted(())
         before = asyncio.get_running_loop().time()
-        await keeper._read(document)
-        wait = keeper._not_before[document.id] - before
+        await sync._read(document)
+        wait = sync._not_before[document.id] - before
         assert expected <= wait < 2 * expected
-        assert not keeper._choose()
+        assert not sync._choose()
         await asyncio.sleep(wait)
-        assert [one.id for one in keeper._choose()] == [document.id]
+        assert [one.id for one in sync._choose()] == [document.id]
     world.blocks.blocks[Cid("dag-json", built.digest)] = hidden
-    await keeper.drain()
+    await sync.drain()
     assert not daemon.documents.wanted(())
 
 
@@ -176,7 +176,7 @@ async def test_a_scan_that_breaks_refuses_one_store_alone(world: World, built: B
             raise RecursionError
         return scan(store)  # type: ignore[no-any-return]
 
-    daemon.keeper._scan = broken
+    daemon.sync._scan = broken
     world.buy(strange, "strange")
     sold = world.buy(built, "coupon")
     await world.ticks()
@@ -270,14 +270,14 @@ async def pins(world: World) -> Pins:
     """The first deliverer's own view of the blocks."""
     found = Pins()
     found.blocks = world.blocks.blocks
-    world.daemon.keeper._blocks = found
+    world.daemon.sync._blocks = found
     await world.shop.add("coupon")
     return found
 
 
 async def test_pins_stay_within_the_budget(world: World, pins: Pins) -> None:
     daemon = world.daemon
-    keeper_of(daemon, pin_bytes=399)  # a quarter is under one store's size
+    sync_of(daemon, pin_bytes=399)  # a quarter is under one store's size
     await world.shop.publish()
     await world.ticks(daemon, blocks=4)
     assert not pins.pinned
@@ -286,7 +286,7 @@ async def test_pins_stay_within_the_budget(world: World, pins: Pins) -> None:
 
 async def test_replaced_versions_make_room(world: World, pins: Pins) -> None:
     daemon = world.daemon
-    keeper_of(daemon, pin_bytes=400)
+    sync_of(daemon, pin_bytes=400)
     versions = []
     for number in range(6):
         await world.shop.add("coupon", title=f"edition {number}")
@@ -308,7 +308,7 @@ async def test_a_pin_that_is_not_to_be_had_waits_for_its_turn(world: World, pins
     await world.ticks(daemon, blocks=4)
     assert daemon.events("pin_unavailable")
     [document] = daemon.documents.to_pin()
-    assert daemon.keeper._pin_after[document.id][0] >= 1
+    assert daemon.sync._pin_after[document.id][0] >= 1
     pins.pin = pin  # type: ignore[method-assign]
     await world.ticks(daemon, blocks=2)
     assert not daemon.documents.to_pin()

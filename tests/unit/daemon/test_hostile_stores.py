@@ -18,7 +18,7 @@ from dam.ledger.documents import TOLD, PartRefusal, Scan
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.blocks import MemoryStore
 from dam.types import Address, LogRef, StoreVersion
-from tests.unit.helpers.document_sync import keeper_of, running, until
+from tests.unit.helpers.document_sync import running, sync_of, until
 from tests.unit.helpers.world import SELLER, THIEF, Daemon, Shop, World, address
 
 
@@ -84,15 +84,15 @@ async def test_parts_of_an_archived_version_are_not_filed_under_another_sellers(
     await look(daemon)
 
     async def play() -> None:
-        await until(lambda: len(daemon.keeper._busy) == 1)
+        await until(lambda: len(daemon.sync._busy) == 1)
         await let_it_be_archived(world)
         await world.shop.add("coupon")  # of the very name that his item has
         honest = await world.shop.publish()
         world.chain.mine(4)
         await look(daemon)
         gate.set()
-        await until(lambda: not daemon.keeper._busy)
-        daemon.keeper.wake()
+        await until(lambda: not daemon.sync._busy)
+        daemon.sync.wake()
 
         def read() -> bool:
             found = daemon.documents.document(honest.seller, honest.digest, honest.root)
@@ -105,7 +105,7 @@ async def test_parts_of_an_archived_version_are_not_filed_under_another_sellers(
             await look(daemon)
         assert world.chain.delivered(sold)
 
-    await running(daemon.keeper, play)
+    await running(daemon.sync, play)
 
 
 async def test_a_document_that_is_archived_while_it_is_read_stops_nothing(
@@ -118,12 +118,12 @@ async def test_a_document_that_is_archived_while_it_is_read_stops_nothing(
     await world.shop.publish()  # so that the row that goes is not the newest
     world.chain.mine(4)
     await look(daemon)
-    keeping = asyncio.create_task(daemon.keeper.run())
-    await until(lambda: [d.seller for d in daemon.keeper._busy.values()] == [THIEF])
+    keeping = asyncio.create_task(daemon.sync.run())
+    await until(lambda: [d.seller for d in daemon.sync._busy.values()] == [THIEF])
     await let_it_be_archived(world)
     assert daemon.documents.document(THIEF, version.digest, version.root) is None
     gate.set()
-    await until(lambda: not daemon.keeper._busy)
+    await until(lambda: not daemon.sync._busy)
     await asyncio.sleep(0)
     assert not keeping.done()
     assert daemon.events("store_archived")
@@ -139,7 +139,7 @@ async def test_versions_that_can_never_be_pinned_do_not_stay_for_good(world: Wor
         async def pin(self, *_: Any, **__: Any) -> PinSize:
             raise IpfsError("a payload is not here")
 
-    daemon.keeper._blocks = blocks = Unpinnable()
+    daemon.sync._blocks = blocks = Unpinnable()
     blocks.blocks = world.blocks.blocks
     for number in range(4):
         await world.shop.add("coupon", title=f"edition {number}")
@@ -159,7 +159,7 @@ async def test_a_pin_of_what_was_archived_meanwhile_is_taken_off(
     await world.ticks(daemon, blocks=4)
     found = daemon.documents.document(SELLER, built.digest, built.root)
     assert found is not None
-    await daemon.keeper._pin(replace(found, id=found.id + 1000))
+    await daemon.sync._pin(replace(found, id=found.id + 1000))
     assert Cid("dag-json", built.digest) not in world.blocks.pinned
 
 
@@ -169,7 +169,7 @@ async def test_fifty_thousand_refusals_are_told_in_a_few_lines(
     """They would fill the disk with logs, and push all else out of the journal."""
     daemon = world.daemon
     refusals = [PartRefusal(bytes(32), copy, "part-unreadable", "") for copy in range(200)]
-    daemon.keeper._scan = lambda _: Scan([], refusals)
+    daemon.sync._scan = lambda _: Scan([], refusals)
     with daemon.ledger.transaction():
         daemon.ledger.note("transaction_reverted", block=1)
     await world.ticks(daemon, blocks=4)
@@ -197,14 +197,14 @@ async def test_one_seller_cannot_take_all_the_places(world: World, gated: Gated)
     await look(daemon)
     daemon.ledger.db.execute("UPDATE documents SET urgent = 1 WHERE seller = ?", (THIEF,))
     daemon.ledger.db.execute("UPDATE documents SET attempts = 3 WHERE id % 2 = 0")
-    keeper_of(daemon, first_seconds=60.0)
+    sync_of(daemon, first_seconds=60.0)
 
     def read() -> bool:
         found = daemon.documents.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
-    await running(daemon.keeper, lambda: until(read))
-    assert len(daemon.keeper._choose()) == 3
+    await running(daemon.sync, lambda: until(read))
+    assert len(daemon.sync._choose()) == 3
 
 
 async def test_nobodys_documents_are_too_many_to_be_looked_through(world: World) -> None:
@@ -243,13 +243,13 @@ async def test_waiting_for_large_hostile_stores_costs_none_of_ones_own_time(
     honest = await large(world, SELLER)
     world.chain.mine(3)
     await look(daemon)
-    keeper_of(daemon, first_seconds=1.5)
+    sync_of(daemon, first_seconds=1.5)
 
     def read() -> bool:
         found = daemon.documents.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
-    await running(daemon.keeper, lambda: until(read, 15.0))
+    await running(daemon.sync, lambda: until(read, 15.0))
     failed = {line["seller"] for line in daemon.events("store_unavailable")}
     assert failed == {address("thief 1"), address("thief 2")}
 
@@ -276,8 +276,8 @@ async def test_reading_goes_on_after_a_disk_that_was_full(
             raise error
         return save(*args)
 
-    monkeypatch.setattr(daemon.keeper._documents, "save_scan", once_full)
-    keeping = asyncio.create_task(Service._keep_up(daemon.service, daemon.keeper.run))
+    monkeypatch.setattr(daemon.sync._documents, "save_scan", once_full)
+    keeping = asyncio.create_task(Service._keep_up(daemon.service, daemon.sync.run))
 
     def read() -> bool:
         found = daemon.documents.document(honest.seller, honest.digest, honest.root)

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from dam.daemon import service as services
-from dam.daemon.document_sync import StoreKeeper, StorePolicy
+from dam.daemon.document_sync import DocumentSync, SyncPolicy
 from dam.daemon.polling import Pace
 from dam.daemon.service import GIVE_UP, Service, Stop
 from dam.errors import IpfsError, RpcError
@@ -30,15 +30,15 @@ def logger(daemon: Daemon) -> Any:
 
 
 def live(daemon: Daemon, sender: Any = None) -> Service:
-    """The daemon's service as `wiring` builds it, with the store keeper beside it."""
+    """The daemon's service as `wiring` builds it, with the store sync beside it."""
     world = daemon.world
-    daemon.keeper = StoreKeeper(
+    daemon.sync = DocumentSync(
         world.blocks,
         daemon.ledger,
         daemon.role.scan,
         log=logger(daemon),
         changed=daemon.role.documents_changed,
-        policy=StorePolicy(first_seconds=0.2, pin=sender is None),
+        policy=SyncPolicy(first_seconds=0.2, pin=sender is None),
         checkpoint=daemon.checkpoints,
     )
     daemon.service = Service(
@@ -48,9 +48,9 @@ def live(daemon: Daemon, sender: Any = None) -> Service:
         sender or daemon.sender,
         log=logger(daemon),
         check=world.chain.check_deployment,
-        new_logs=daemon.keeper.wake,
-        background=[daemon.keeper.run],
-        idle=lambda: daemon.keeper.idle,
+        new_logs=daemon.sync.wake,
+        background=[daemon.sync.run],
+        idle=lambda: daemon.sync.idle,
         poll=0.01,
     )
     return daemon.service
@@ -172,7 +172,7 @@ async def step(daemon: Daemon, service: Service) -> None:
     for _ in range(2):
         while not await service.tick():
             pass
-        await daemon.keeper.drain()
+        await daemon.sync.drain()
     while not await service.tick():
         pass
 
@@ -345,7 +345,7 @@ async def test_what_waiting_never_mends_ends_it_at_once(
 
 
 async def test_a_full_disk_loses_nothing(world: World, built: BuiltStore) -> None:
-    """F46, by SQLite's own limit; the store keeper meets it as well as the round."""
+    """F46, by SQLite's own limit; the store sync meets it as well as the round."""
     daemon = world.daemon
     sold = [world.buy(built, "coupon", copy) for copy in range(40)]
     world.chain.mine(3)
@@ -405,7 +405,7 @@ async def test_no_store_is_blamed_for_the_host(
     daemon = world.daemon
     sold = world.buy(built, "coupon")
     live(daemon)
-    scan = daemon.keeper._scan
+    scan = daemon.sync._scan
     failures = 0
 
     def short(store: Any) -> Any:
@@ -415,7 +415,7 @@ async def test_no_store_is_blamed_for_the_host(
             raise error
         return scan(store)
 
-    daemon.keeper._scan = short
+    daemon.sync._scan = short
     world.chain.mine(3)
     await daemon.tick()
     assert len(daemon.sales.in_state("waiting")) == 1

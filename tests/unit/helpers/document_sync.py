@@ -1,4 +1,4 @@
-"""The store keeper of a daemon, run beside a test."""
+"""The store sync of a daemon, run beside a test."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from dam.daemon.document_sync import StoreKeeper, StorePolicy
+from dam.daemon.document_sync import DocumentSync, SyncPolicy
 from tests.unit.helpers.world import Daemon
 
 
-def keeper_of(daemon: Daemon, **policy: Any) -> StoreKeeper:
-    keeper = daemon.keeper
-    keeper._policy = replace(StorePolicy(), **policy)
-    return keeper
+def sync_of(daemon: Daemon, **policy: Any) -> DocumentSync:
+    sync = daemon.sync
+    sync._policy = replace(SyncPolicy(), **policy)
+    return sync
 
 
 async def until(check: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -25,8 +25,8 @@ async def until(check: Callable[[], bool], seconds: float = 5.0) -> None:
     raise AssertionError("it never happened")
 
 
-async def running(keeper: StoreKeeper, act: Callable[[], Awaitable[None]]) -> None:
-    task = asyncio.create_task(keeper.run())
+async def running(sync: DocumentSync, act: Callable[[], Awaitable[None]]) -> None:
+    task = asyncio.create_task(sync.run())
     try:
         await act()
     finally:

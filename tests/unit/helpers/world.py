@@ -17,7 +17,7 @@ from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import new_secret_key, open_fragment, public_key
 from dam.daemon.chain_reader import ChainReader
-from dam.daemon.document_sync import StoreKeeper
+from dam.daemon.document_sync import DocumentSync
 from dam.daemon.service import Service
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
@@ -186,7 +186,7 @@ class Daemon:
             min_fee=self.min_fee,
             checkpoint=self.checkpoints,
         )
-        self.keeper = StoreKeeper(
+        self.sync = DocumentSync(
             self.world.blocks,
             self.ledger,
             role.scan,
@@ -205,7 +205,7 @@ class Daemon:
         assert self.service is not None
         while not await self.service.tick():
             pass
-        await self.keeper.drain()
+        await self.sync.drain()
         while not await self.service.tick():
             pass
 

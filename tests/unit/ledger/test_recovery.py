@@ -289,7 +289,7 @@ async def test_looks_again_at_a_document_too(
 
     with monkeypatch.context() as patch:
         patch.setattr(daemon.role, "scan", fail)
-        patch.setattr(daemon.keeper, "_scan", fail)
+        patch.setattr(daemon.sync, "_scan", fail)
         sold = world.buy(built, "code", 0)
         await world.ticks()
     assert daemon.ledger.journal("purchase_refused")[0]["reason"] == "document-refused"
