@@ -145,7 +145,7 @@ class ChainReader:
         self._rechecked: int | None = None
         self._followed = False
         """Whether the last blocks were read as they came: not just now, in catching up."""
-        self._gathering = False
+        self._bulk_loading = False
 
     async def advance(self) -> Step:
         """Checks that the cursor is still on the chain, and reads a few ranges at most.
@@ -185,8 +185,8 @@ class ChainReader:
         block = await self._source.block(max(0, self._first - 1))
         with self._ledger.transaction(durable=False):
             self._ledger.save_range((), block, refund_blocks=self._refund_blocks)
-        self._ledger.gather()
-        self._gathering = True
+        self._ledger.begin_bulk_load()
+        self._bulk_loading = True
         return block
 
     async def _idle(self, head: BlockRef, cursor: BlockRef) -> Step:
@@ -226,9 +226,9 @@ class ChainReader:
                 ahead.cancel()
                 await asyncio.gather(ahead, return_exceptions=True)
         self._followed = cursor.number >= target
-        if self._followed and self._gathering:
-            self._ledger.gathered()
-            self._gathering = False
+        if self._followed and self._bulk_loading:
+            self._ledger.end_bulk_load()
+            self._bulk_loading = False
         if self._followed:
             new += await self._look_back(cursor)
         return Step(head, cursor, new, caught_up=self._followed)

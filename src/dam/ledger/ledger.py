@@ -80,7 +80,7 @@ class Ledger:
         db, before, copy = migrations.open_file(path, f"dam {daemon} recover")
         ledger = cls(db, binding, documents=documents)
         ledger._bind(path)
-        ledger.gathered()
+        ledger.end_bulk_load()
         if copy is not None:
             after = migrations.VERSION
             ledger.note("ledger_migrated", version=after, before=before, backup=copy.name)
@@ -176,8 +176,8 @@ class Ledger:
         )
         return new
 
-    def gather(self) -> None:
-        """Begins to take up a whole history: `gathered`, or the next start, ends it.
+    def begin_bulk_load(self) -> None:
+        """Begins to take up a whole history: `end_bulk_load`, or the next start, ends it.
 
         Indexes by sale are written all over the file by every range; made at the end, they cost a
         third. Nothing is looked up by sale before a daemon has caught up.
@@ -186,7 +186,7 @@ class Ledger:
             for name in _BY_SALE:
                 db.execute(f"DROP INDEX IF EXISTS {name}")
 
-    def gathered(self) -> None:
+    def end_bulk_load(self) -> None:
         """Makes the indexes that are not there."""
         with self.transaction(durable=False) as db:
             for name, columns in _BY_SALE.items():
