@@ -25,7 +25,7 @@ from dam.daemon.chain_reader import ChainReader
 from dam.daemon.polling import Pace
 from dam.errors import IpfsError, Retryable, of_the_host
 from dam.ledger.ledger import Ledger
-from dam.ledger.migrations import follow
+from dam.ledger.migrations import shrink_cache
 from dam.ledger.outbox import Outbox
 from dam.log import Log
 from dam.types import BlockRef
@@ -242,7 +242,7 @@ class Service:
             return False
         if not self.pulse.ready:
             self._new_logs()
-            follow(self._ledger.db)
+            shrink_cache(self._ledger.db)
             self._log.info("ready", block=step.cursor.number, head=step.head.number)
         self._finish()
         await self._role.decide(step.head)

@@ -111,7 +111,7 @@ def said(answer: object) -> str:
     return str(answer).strip().splitlines()[-1]
 
 
-def follow(db: sqlite3.Connection) -> None:
+def shrink_cache(db: sqlite3.Connection) -> None:
     """Gives most of the page cache back: catching up is over, and memory should not grow for it."""
     for pragma in _FOLLOWING:
         db.execute(f"PRAGMA {pragma}")
