@@ -230,7 +230,7 @@ class Outbox:
             [(block, job.id) for job in jobs],
         )
 
-    def part_company(self, slot: int) -> None:
+    def unbatch(self, slot: int) -> None:
         """The jobs of a slot share no transaction any more."""
         self._db.execute(
             "UPDATE jobs SET reason = 'alone' WHERE slot = ? AND state = 'live'", (slot,)

@@ -144,7 +144,7 @@ class Nurse:
         cost = Wei(used * quantity(receipt.get("effectiveGasPrice", "0x0"), "receipt price"))
         tx_hash = bytes.fromhex(str(receipt["transactionHash"])[2:])
         if status == 0:
-            self._outbox.part_company(slot.id)
+            self._outbox.unbatch(slot.id)
             self._outbox.back_off(slot.id, cursor.number, self._hand.policy.alone_blocks)
             self._hand.stats.reverted += 1
             self._hand.alert("transaction_reverted", tx=tx_hash, nonce=slot.nonce, block=block)
@@ -167,7 +167,7 @@ class Nurse:
         if ours:
             self._hand.log.info("receipt_missing", nonce=slot.nonce, block=block)
             # Without its event, a duty was in a batch that reverted: each alone, next time.
-            self._outbox.part_company(slot.id)
+            self._outbox.unbatch(slot.id)
             self._outbox.close_slot(slot, "mined", block=block)
             return
         self._outbox.close_slot(slot, "lost")
@@ -250,7 +250,7 @@ class Nurse:
         self._hand.log.info("transaction_pointless", nonce=slot.nonce, error=str(error))
         with self._ledger.transaction():
             if error.error not in ("NothingDelivered", "NotEligible"):
-                self._outbox.part_company(slot.id)
+                self._outbox.unbatch(slot.id)
             if not behind and not any(isinstance(tx, dict) for tx in known):
                 self._outbox.close_slot(slot, "abandoned")
                 return

@@ -76,7 +76,7 @@ async def test_alone_stays_alone(world: World, built: BuiltStore) -> None:
     outbox = daemon.outbox
     [slot] = outbox.live()
     with daemon.ledger.transaction():
-        outbox.part_company(slot.id)
+        outbox.unbatch(slot.id)
         outbox.close_slot(slot, "lost")
         [job] = outbox.due(10**6)
         assert job.alone
