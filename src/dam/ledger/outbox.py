@@ -84,7 +84,7 @@ class Job(NamedTuple):
         return self.reason.startswith(ALONE)
 
     @property
-    def shelved(self) -> bool:
+    def unprofitable(self) -> bool:
         """Whether it waits for cheaper gas."""
         return self.reason == UNPROFITABLE
 
@@ -223,7 +223,7 @@ class Outbox:
             "UPDATE jobs SET not_before = ? WHERE id = ?", [(block, job.id) for job in jobs]
         )
 
-    def shelve(self, jobs: Sequence[Job], block: int) -> None:
+    def wait_for_profit(self, jobs: Sequence[Job], block: int) -> None:
         """Without profit for now: look again when ``block`` may be next."""
         self._db.executemany(
             "UPDATE jobs SET not_before = ?, reason = 'unprofitable' WHERE id = ?",
@@ -437,7 +437,7 @@ def _alone(reason: str) -> str:
 
 
 def _urgency(job: Job) -> tuple[bool, int, int]:
-    return job.shelved, job.deadline, job.id
+    return job.unprofitable, job.deadline, job.id
 
 
 def _job(row: tuple[Any, ...]) -> Job:

@@ -147,7 +147,7 @@ class Dispatcher:
         if late:
             with self._ledger.transaction():
                 for job in late:
-                    reason = UNPROFITABLE if job.shelved else "too-late"
+                    reason = UNPROFITABLE if job.unprofitable else "too-late"
                     self._outbox.finish(job, "failed", reason)
                     self._hand.alert("too_late", reason=reason, **about(job))
         return [job for job in jobs if job.deadline > head]
@@ -189,9 +189,9 @@ class Dispatcher:
             return
         kept = {job.id for job in good}
         poor = [job for job in jobs if job.id not in kept]
-        fresh = [job for job in poor if not job.shelved]
+        fresh = [job for job in poor if not job.unprofitable]
         with self._ledger.transaction():
-            self._outbox.shelve(poor, head + 2)
+            self._outbox.wait_for_profit(poor, head + 2)
             if fresh:
                 self._hand.alert(
                     UNPROFITABLE,

@@ -82,17 +82,17 @@ async def test_alone_stays_alone(world: World, built: BuiltStore) -> None:
         assert job.alone
         outbox.postpone(job, 1, "NotEligible()")
         [job] = outbox.due(10**6)
-        assert (job.alone, job.shelved) == (True, False)
+        assert (job.alone, job.unprofitable) == (True, False)
         outbox.postpone(job, 1, job.reason)
         [job] = outbox.due(10**6)
         assert job.reason == "alone, NotEligible()"
         again = outbox.open_slot(7)
         outbox.carry([(again, [job])])
         [job] = outbox.of_slot(again)
-        assert (job.alone, job.shelved) == (True, False)
-        outbox.shelve([job], 1)
+        assert (job.alone, job.unprofitable) == (True, False)
+        outbox.wait_for_profit([job], 1)
         [job] = outbox.of_slot(again)
-        assert (job.alone, job.shelved) == (False, True)
+        assert (job.alone, job.unprofitable) == (False, True)
 
 
 async def test_what_reverts_again_and_again_is_tried_ever_less(
