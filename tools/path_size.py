@@ -17,7 +17,7 @@ PATH = (
     "ledger/{ledger,sales,documents,outbox}",
     "roles/deliverer/*",
     "sending/*",
-    "daemon/{service,chain_reader,polling}",
+    "daemon/{service,chain_reader}",
     "ethereum/{rpc,node,node_errors,node_pool,quorum,hex,eip1559}",
 )
 MOST_LINES, MOST_MODULES = 6_000, 24

@@ -210,7 +210,7 @@ class ChainReader:
                 ahead = None
                 if page.end.number <= cursor.number:
                     raise RpcError(f"a node gave no block after {cursor.number}")
-                self._pace(page.size, page.end.number - cursor.number)
+                self._choose_span(page.size, page.end.number - cursor.number)
                 if left and page.end.number < target and not self._followed:
                     ahead = asyncio.create_task(self._fetch(page.end, target))
                 # Asked after the logs: if the cursor still stands, they are of the same branch.
@@ -247,7 +247,7 @@ class ChainReader:
             page = await self._source.page(cursor.number + 1, last, canonical=fine)
         return page
 
-    def _pace(self, logs: int, blocks: int) -> None:
+    def _choose_span(self, logs: int, blocks: int) -> None:
         """Chooses the next range: as many blocks as should hold about `_PAGE_LOGS`."""
         wanted = blocks * _PAGE_LOGS // max(1, logs)
         # A few logs tell little of how densely they stand; many, enough to go there at once.

@@ -1,11 +1,10 @@
 """How a daemon lives: listen, catch up, only then act; first signal drains, second stops.
 
-The start, in order: the node is asked which chain it is on and whether the market's code is the
-deployment's; the account's lock and the ledger's lock are taken; the ledger is opened and checked;
-background work (store documents) begins; the chain is read up to the head; ``ready`` is logged; and
-from then on each tick reads, decides and sends. A node that fails is asked again, ever more seldom,
-and so is a disk that is full; what can never succeed, or fails in a way that only a new start may
-mend, ends the process with a non-zero code.
+Before it starts, `base.DaemonBase` has checked the node and taken the locks. Then background work
+(store documents) begins, the chain is read up to the head, ``ready`` is logged, and from then on
+each tick reads, decides and sends. A node that fails is asked again, ever more seldom, and so is a
+disk that is full; what can never succeed, or fails in a way that only a new start may mend, ends
+the process with a non-zero code.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dam.daemon.chain_reader import ChainReader
-from dam.daemon.polling import Pace
+from dam.daemon.heartbeat import Heartbeat
 from dam.errors import IpfsError, Retryable, of_the_host
 from dam.ledger.ledger import Ledger
 from dam.ledger.migrations import shrink_cache
@@ -33,15 +32,20 @@ from dam.types import BlockRef
 DRAIN_SECONDS = 8.0
 GIVE_UP = 5
 """So many failures in a row of a kind that a new start may mend, and the process ends."""
-_LONGEST_PAUSE = 30.0
+_MAX_PAUSE_SECONDS = 30.0
 _CHECK_SECONDS = 60.0
+_DUE_SECONDS = 1.0
+"""Before and after the time at which a block is due: then we look often."""
+_DUE_LOOKS = 8
+"""So many looks then, in the time of one otherwise."""
+_MIN_PAUSE_SECONDS = 0.05
 _ONCE_BLOCKS = 10
 _ONCE_SECONDS = 300.0
 _WAIT_OUT = {
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_NOMEM,
 }  # fmt: skip
-"""What goes by: no room, no file descriptor, no memory just now, a backup that reads."""
+"""Transient: no room, no file descriptor, no memory just now, a backup that reads."""
 _START_ANEW = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL}
 """What may be a slip of the disk, but after which an open file is not to be trusted."""
 _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
@@ -95,20 +99,55 @@ class Stop:
                 loop.remove_signal_handler(number)
 
 
-class Beats(Protocol):
-    """Whoever wants to know how it goes (`heartbeat.Heartbeat`)."""
+class Polling:
+    """When to look at the chain again.
 
-    def round_ended(self) -> None:
-        """A tick has ended, well or not."""
-        ...
+    A look costs the node one small request (the newest block), so we do not ask all the time; and
+    yet the sooner a block is seen, the surer our answer is in the next one. Blocks come at a
+    rhythm, told by their own timestamps: we wait at most ``poll`` seconds, and look eight times as
+    often while the next block is due. If none comes (an empty slot, an idle chain), we go back to
+    ``poll`` until the next is due.
 
-    def settled(self) -> None:
-        """The first whole round is done."""
-        ...
+    Args:
+        poll: Longest pause, in seconds.
+        clock: Seconds that only grow.
+    """
 
-    def stopping(self, seconds: float) -> None:
-        """The drain has begun, and takes at most so long."""
-        ...
+    def __init__(self, poll: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._poll = poll
+        self._clock = clock
+        self._head: BlockRef | None = None
+        self._came = 0.0
+        self.interval: float | None = None
+        """Seconds between two blocks, or None as long as that is unknown."""
+        self.fast = min(poll, max(_MIN_PAUSE_SECONDS, poll / _DUE_LOOKS))
+        """Pause while a block is due, in seconds."""
+
+    def saw(self, head: BlockRef) -> None:
+        """The newest block, as it was just told."""
+        before, self._head = self._head, head
+        if head == before:
+            return
+        self._came = self._clock()
+        if before is not None and head.number > before.number:
+            found = (head.timestamp - before.timestamp) / (head.number - before.number)
+            if found > 0:
+                # The newest pair counts half: an empty slot or a burst is soon forgotten.
+                self.interval = found if self.interval is None else (self.interval + found) / 2
+
+    def pause(self) -> float:
+        """Seconds to wait before the next look."""
+        if self.interval is None:
+            return self._poll
+        waited = self._clock() - self._came
+        if self.interval <= 2 * _DUE_SECONDS:
+            # One is always due; but if none has come for long, the chain is idle.
+            return self.fast if waited < 10 * _DUE_SECONDS else self._poll
+        since = waited % self.interval
+        if waited >= self.interval and since < _DUE_SECONDS:
+            return self.fast
+        # Up to the due time, and in small steps through it.
+        return min(self._poll, max(self.fast, self.interval - since - _DUE_SECONDS))
 
 
 @dataclass(slots=True)
@@ -152,7 +191,7 @@ class Service:
         check: Raises `ConfigError` once the node is not on our chain any more.
         new_logs: Called when the chain had something new (a store to read, perhaps).
         background: Work beside the ticks; it runs until cancelled.
-        poll: Most seconds between ticks; see `pace.Pace`.
+        poll: Most seconds between ticks; see `Polling`.
         idle: Whether the background has done all that it can; asked in a single run.
         beats: Who wants to know how it goes.
     """
@@ -170,7 +209,7 @@ class Service:
         background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
         poll: float = 1.0,
         idle: Callable[[], bool] = lambda: True,
-        beats: Beats | None = None,
+        beats: Heartbeat | None = None,
     ) -> None:
         self._ledger = ledger
         self._outbox = Outbox(ledger)
@@ -182,7 +221,7 @@ class Service:
         self._new_logs = new_logs
         self._background = background
         self._poll = poll
-        self._pace = Pace(poll)
+        self._polling = Polling(poll)
         self._idle = idle
         self._beats = beats
         self._wake = asyncio.Event()
@@ -234,7 +273,7 @@ class Service:
             await self._check()
             self._checked = time.monotonic()
         step = await self._reader.advance()
-        self._pace.saw(step.head)
+        self._polling.saw(step.head)
         self.pulse.head, self.pulse.cursor = step.head.number, step.cursor.number
         if step.new_logs or step.rollback:
             self._new_logs()
@@ -273,7 +312,7 @@ class Service:
                     self._log.info("tick_recovered", failures=failures)
                 failures = 0
                 self.pulse.failing = ""
-                pause = self._pace.pause() if whole else 0.0
+                pause = self._polling.pause() if whole else 0.0
                 # What the background found has been decided in this round, and the round found
                 # nothing more for it.
                 calm = whole and idle and self._idle()
@@ -298,7 +337,7 @@ class Service:
                 await work()
                 return
             except Exception as error:  # noqa: BLE001 - as above
-                failures = 1 if time.monotonic() - began > 10 * _LONGEST_PAUSE else failures + 1
+                failures = 1 if time.monotonic() - began > 10 * _MAX_PAUSE_SECONDS else failures + 1
                 pause = self._failed("background_failed", error, failures)
             await asyncio.sleep(pause)
             began = time.monotonic()
@@ -308,7 +347,7 @@ class Service:
         what, patience = _judge(error)
         if failures >= patience:
             raise error
-        pause = min(_LONGEST_PAUSE, max(self._poll, 0.5) * 2.0 ** min(failures - 1, 10))
+        pause = min(_MAX_PAUSE_SECONDS, max(self._poll, 0.5) * 2.0 ** min(failures - 1, 10))
         self.pulse.failures += 1
         told = str(error) or type(error).__name__
         self.pulse.failing = f"{what}: {told}"

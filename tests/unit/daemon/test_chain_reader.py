@@ -515,13 +515,13 @@ async def test_a_stale_head_is_not_told_on(world: World, built: BuiltStore) -> N
 async def test_ranges_follow_the_density_of_the_logs(world: World, built: BuiltStore) -> None:
     reader = world.daemon.reader
     reader._span = 100
-    reader._pace(20_000, 100)
+    reader._choose_span(20_000, 100)
     assert reader._span == 50
-    reader._pace(0, 50)
+    reader._choose_span(0, 50)
     assert reader._span == 200
-    reader._pace(5_000, 200)
+    reader._choose_span(5_000, 200)
     assert reader._span == 400
-    reader._pace(10**9, 1)
+    reader._choose_span(10**9, 1)
     assert reader._span == 1
 
 

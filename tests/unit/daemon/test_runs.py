@@ -15,8 +15,7 @@ import structlog
 
 from dam.daemon import service as services
 from dam.daemon.document_sync import DocumentSync, SyncPolicy
-from dam.daemon.polling import Pace
-from dam.daemon.service import GIVE_UP, Service, Stop
+from dam.daemon.service import GIVE_UP, Polling, Service, Stop
 from dam.errors import IpfsError, RpcError
 from dam.ledger.ledger import Binding, Ledger
 from dam.roles.seller.store_builder import BuiltStore
@@ -352,7 +351,7 @@ async def test_a_full_disk_loses_nothing(world: World, built: BuiltStore) -> Non
     [[pages]] = daemon.ledger.db.execute("PRAGMA page_count").fetchall()
     daemon.ledger.db.execute(f"PRAGMA max_page_count = {pages}")
     service = live(daemon)
-    service._pace = Pace(0.01)
+    service._polling = Polling(0.01)
     stop = Stop()
     task = asyncio.create_task(service.run(stop))
     failed = ("tick_failed", "background_failed")

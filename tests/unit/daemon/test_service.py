@@ -15,8 +15,7 @@ import pytest
 
 from dam.crypto.hashing import keccak
 from dam.daemon import locks
-from dam.daemon.polling import Pace
-from dam.daemon.service import Stop
+from dam.daemon.service import Polling, Stop
 from dam.errors import ConfigError, LedgerError, RpcError
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.status import read_status
@@ -31,7 +30,7 @@ BINDING = Binding(31337, SELLER, BUYER, "deliverer")
 async def running(world: World, stop: Stop) -> asyncio.Task[None]:
     daemon = world.daemon
     assert daemon.service is not None
-    daemon.service._pace = Pace(0.01)
+    daemon.service._polling = Polling(0.01)
     task = asyncio.create_task(daemon.service.run(stop))
     for _ in range(200):
         await asyncio.sleep(0.01)
