@@ -291,7 +291,7 @@ AT_ONCE: list[Exception] = [
 
 
 def failing(daemon: Daemon, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Service:
-    monkeypatch.setattr(services, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(services, "_MAX_PAUSE_SECONDS", 0.01)
     service = live(daemon)
 
     async def advance() -> Any:
@@ -370,7 +370,7 @@ async def test_a_full_disk_loses_nothing(world: World, built: BuiltStore) -> Non
 async def test_background_work_begins_again(
     world: World, built: BuiltStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(services, "_MAX_PAUSE_SECONDS", 0.01)
     begun = asyncio.Event()
     tries = 0
 
