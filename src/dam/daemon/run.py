@@ -175,13 +175,7 @@ async def run_deliverer(
             checkpoint=checkpoint,
         )
         service = base.service(
-            market,
-            ledger,
-            role,
-            log,
-            new_logs=sync.wake,
-            keep=sync.run,
-            idle=lambda: sync.idle,
+            market, ledger, role, log, new_logs=sync.wake, keep=sync.run, idle=lambda: sync.idle
         )
         monitoring.sources.blocks = blocks.stats
         try:

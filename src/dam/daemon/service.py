@@ -352,23 +352,14 @@ class Service:
         told = str(error) or type(error).__name__
         self.pulse.failing = f"{what}: {told}"
         level = self._log.error if failures >= GIVE_UP else self._log.warning
-        level(
-            event,
-            error=told,
-            failures=failures,
-            retry_seconds=pause,
-            next_step=_MEND[what],
-        )
+        level(event, error=told, failures=failures, retry_seconds=pause, next_step=_MEND[what])
         return pause
 
     async def _sleep(self, seconds: float, stop: Stop) -> None:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        waits = {
-            asyncio.create_task(self._wake.wait()),
-            asyncio.create_task(stop.draining.wait()),
-        }
+        waits = {asyncio.create_task(self._wake.wait()), asyncio.create_task(stop.draining.wait())}
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:

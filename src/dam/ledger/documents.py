@@ -160,13 +160,7 @@ class Documents:
             for refusal in scan.refusals:
                 done = db.execute(
                     "INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?)",
-                    (
-                        document.id,
-                        refusal.item_id,
-                        refusal.copy,
-                        refusal.reason,
-                        refusal.detail,
-                    ),
+                    (document.id, refusal.item_id, refusal.copy, refusal.reason, refusal.detail),
                 )
                 told += done.rowcount
                 if done.rowcount and told <= TOLD:
@@ -229,8 +223,7 @@ class Documents:
         """
         with self._ledger.transaction() as db:
             done = db.execute(
-                "UPDATE documents SET pin = ?, pin_bytes = ? WHERE id = ?",
-                (pin, size, document.id),
+                "UPDATE documents SET pin = ?, pin_bytes = ? WHERE id = ?", (pin, size, document.id)
             )
         return bool(done.rowcount)
 

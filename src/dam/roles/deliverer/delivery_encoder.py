@@ -58,13 +58,7 @@ class DeliveryEncoder:
         self._me = address_word(me)
         self._seller = address_word(seller)
         self._domain = b"".join(
-            (
-                _uint(chain_id),
-                address_word(market),
-                self._seller,
-                terms.item_id,
-                _uint(terms.stock),
-            )
+            (_uint(chain_id), address_word(market), self._seller, terms.item_id, _uint(terms.stock))
         )
         self._sale = b"".join(
             (

@@ -197,10 +197,7 @@ def open_found(
 
 
 def reopen(
-    sealed: bytes,
-    sealing_key: bytes | None,
-    ring: KeyRing,
-    shared: Shared = sealing.shared_key,
+    sealed: bytes, sealing_key: bytes | None, ring: KeyRing, shared: Shared = sealing.shared_key
 ) -> Part:
     """Opens a part that was found and checked before, with whichever of our keys fits.
 
