@@ -21,6 +21,7 @@ from dam.ethereum.node import ReadStats
 from dam.gc_pause import paused
 from dam.ledger.ledger import DeepReorganisation, Ledger, Rollback
 from dam.log import Log
+from dam.market.client import LogPage, RawPage
 from dam.market.log_rows import Rows
 from dam.types import BlockRef
 
@@ -42,25 +43,7 @@ _ASK_AGAIN = (
     "WHERE state = 'refused' AND reason = 'store-not-in-force' AND orphaned = 0"
 )
 Finality = Literal["safe", "finalized"]
-
-
-class Page(Protocol):
-    """Logs of a range, and the block that ends it (`market.RawPage`)."""
-
-    @property
-    def size(self) -> int:
-        """How many logs."""
-        ...
-
-    @property
-    def rows(self) -> Rows:
-        """The logs as the ledger keeps them; `RpcError` if one is forged."""
-        ...
-
-    @property
-    def end(self) -> BlockRef:
-        """The last block of the range."""
-        ...
+Page = LogPage | RawPage
 
 
 class ChainSource(Protocol):
@@ -165,7 +148,8 @@ class ChainReader:
         self._newest = head
         if target == cursor.number:
             return await self._idle(head, cursor)
-        return await self._read(head, target, cursor)
+        with paused(target - cursor.number > _FINE_BLOCKS):
+            return await self._read(head, target, cursor)
 
     # --------------------------------------------------------------------------------- the steps
 
@@ -198,10 +182,6 @@ class ChainReader:
         return Step(head, cursor, late, caught_up=True)
 
     async def _read(self, head: BlockRef, target: int, cursor: BlockRef) -> Step:
-        with paused(target - cursor.number > _FINE_BLOCKS):
-            return await self._read_on(head, target, cursor)
-
-    async def _read_on(self, head: BlockRef, target: int, cursor: BlockRef) -> Step:
         new = 0
         ahead: asyncio.Task[Page] | None = None
         try:
@@ -331,7 +311,19 @@ class ChainReader:
             depth = cursor.number - block.number
             acted = self._ledger.acted_above(block.number)
             if depth > self._halt_depth and acted:
-                raise self._halted(depth, block.number, acted)
+                self._log.critical(
+                    "deep_reorganisation",
+                    depth=depth,
+                    ancestor=block.number,
+                    parts_acted_on=acted,
+                    halt_depth=self._halt_depth,
+                    next_step=_LOOK,
+                )
+                raise DeepReorganisation(
+                    f"the chain lost {depth} blocks that had passed as final, and with them "
+                    f"purchases for which {acted} parts were sealed (halt_depth is "
+                    f"{self._halt_depth}): {_LOOK}"
+                )
             done = self._ledger.rollback(block)
             self.stats.rollbacks += 1
             self._log.warning(
@@ -344,20 +336,6 @@ class ChainReader:
             return done
         self._log.critical("deep_reorganisation", cursor=cursor.number, next_step=_LOOK)
         raise DeepReorganisation(f"the chain changed below all kept block hashes: {_LOOK}")
-
-    def _halted(self, depth: int, ancestor: int, acted: int) -> DeepReorganisation:
-        self._log.critical(
-            "deep_reorganisation",
-            depth=depth,
-            ancestor=ancestor,
-            parts_acted_on=acted,
-            halt_depth=self._halt_depth,
-            next_step=_LOOK,
-        )
-        return DeepReorganisation(
-            f"the chain lost {depth} blocks that had passed as final, and with them purchases for "
-            f"which {acted} parts were sealed (halt_depth is {self._halt_depth}): {_LOOK}"
-        )
 
 
 _LOOK = (

@@ -295,8 +295,7 @@ class Deliverer:
                 fragment = seal_fragment(part.share, buyer_key)
             except Malformed as error:
                 raise Refused("bad-buyer-key", str(error)) from None
-        sold = encoder.sale(sale.buyer, sale.block, sale.copy, sale.store_digest, sale.keys)
-        packed = encoder.delivery(sale.copy_id, sold, part, commitment, kept.proof, fragment)
+        packed = encoder.delivery(sale, part, commitment, kept.proof, fragment)
         return (
             (sale.seller, terms.item_id, sale.copy, index, sale.id, buyer_key, fragment),
             (sale.id, sale.copy_id, "deliver", index, packed, 0, sale.deadline),

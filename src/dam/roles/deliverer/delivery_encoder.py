@@ -1,8 +1,8 @@
-"""Delivering many copies of one item: what they share is packed once.
+"""Delivering many copies of one item: what they share is encoded once.
 
-A `DeliveryEncoder` makes the same bytes as `hashing.domain`, `hashing.part_leaf`, `hashing.sale_of` and
-`abi_packing.pack_delivery` do from records (a test compares them), without a record for every sale:
-in a backlog a part costs little more than its cryptography (bench/cpu_per_part.py).
+A `DeliveryEncoder` makes the same bytes as `hashing.domain`, `hashing.part_leaf`, `hashing.sale_of`
+and `calldata.pack_delivery` do from records (a test compares them), without a record for every
+sale: where there are many, a part costs little more than its cryptography (bench/cpu_per_part.py).
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from dam.crypto.hashing import keccak
+from dam.ledger.sales import SaleRow
 from dam.market.calldata import FRAGMENT_PAD, FRAGMENT_TAIL
 from dam.market.log_rows import unsigned
-from dam.types import ZERO_ADDRESS, Address, Part, Terms
+from dam.types import Address, Part, Terms
 
 _WORD = 32
 _PAD = bytes(12)
@@ -28,8 +29,7 @@ _uint_again = lru_cache(maxsize=64)(_uint)  # the block, which sales next to eac
 
 
 @lru_cache(maxsize=512)
-def address_word(address: Address) -> bytes:
-    """An address as an ABI word."""
+def _address_word(address: Address) -> bytes:
     return _PAD + bytes.fromhex(address[2:])
 
 
@@ -54,79 +54,36 @@ class DeliveryEncoder:
         self, chain_id: int, market: Address, seller: Address, terms: Terms, me: Address
     ) -> None:
         self.terms = terms
-        self._stock = terms.stock
-        self._me = address_word(me)
-        self._seller = address_word(seller)
-        self._domain = b"".join(
-            (_uint(chain_id), address_word(market), self._seller, terms.item_id, _uint(terms.stock))
-        )
-        self._sale = b"".join(
-            (
-                _uint(terms.stock),
-                _uint(terms.parts),
-                _uint(terms.threshold),
-                _uint(terms.fee),
-                terms.parts_root,
-            )
-        )
-        bond = 0 if terms.arbitrator == ZERO_ADDRESS else terms.bond
-        self._escrow = b"".join(
-            (
-                address_word(terms.token),
-                _uint(terms.price),
-                _uint(terms.penalty),
-                _uint(bond),
-                address_word(terms.arbitrator),
-            )
-        )
+        self._me = _address_word(me)
+        self._seller = _address_word(seller)
+        stock = _uint(terms.stock)
+        domain = (_uint(chain_id), _address_word(market), self._seller, terms.item_id, stock)
+        self._domain = b"".join(domain)
+        counts = (_uint(terms.parts), _uint(terms.threshold), _uint(terms.fee))
+        self._sale = b"".join((stock, *counts, terms.parts_root))
+        token, arbitrator = _address_word(terms.token), _address_word(terms.arbitrator)
+        amounts = (_uint(terms.price), _uint(terms.penalty), _uint(terms.effective_bond))
+        self._escrow = b"".join((token, *amounts, arbitrator))
 
     def domain(self, copy: int) -> bytes:
-        """As `hashing.domain`. Here and below, ``copy`` may be as in the ledger (`rows.signed`)."""
-        return keccak(self._domain + (_uint(unsigned(copy)) if self._stock else _INDEX[0]))
+        """As `hashing.domain`. Here and below, ``copy`` is as in the ledger."""
+        return keccak(self._domain + self._leaf_copy(copy))
 
     def leaf(self, copy: int, part: Part, commitment: bytes) -> bytes:
         """As `hashing.part_leaf`, for the leaf of a sale of ``copy``."""
-        words = b"".join(
-            (
-                _uint(unsigned(copy)) if self._stock else _INDEX[0],
-                _INDEX[part.index],
-                self._me,
-                commitment,
-                part.secret_hash,
-                part.salt,
-            )
-        )
-        return keccak(keccak(words))
+        place = (self._leaf_copy(copy), _INDEX[part.index], self._me)
+        return keccak(keccak(b"".join((*place, commitment, part.secret_hash, part.salt))))
 
-    def sale(
-        self, buyer: Address, block: int, copy: int, store_digest: bytes, keys: bytes
-    ) -> bytes:
-        """``abi.encode`` of `hashing.sale_of` a purchase; ``keys`` as the ledger has them."""
-        return b"".join(
-            (
-                self._seller,
-                address_word(buyer),
-                _uint_again(block),
-                _uint(unsigned(copy)),
-                self._sale,
-                keccak(store_digest + keccak(keys) + self._escrow),
-            )
-        )
+    def _leaf_copy(self, copy: int) -> bytes:
+        return _uint(unsigned(copy)) if self.terms.stock else _INDEX[0]
 
     def delivery(
-        self,
-        copy_id: bytes,
-        sale: bytes,
-        part: Part,
-        commitment: bytes,
-        proof: bytes,
-        fragment: bytes,
+        self, sale: SaleRow, part: Part, commitment: bytes, proof: bytes, fragment: bytes
     ) -> bytes:
-        """As `abi_packing.pack_delivery`.
+        """As `calldata.pack_delivery`.
 
         Args:
-            copy_id: 32 bytes.
-            sale: From `sale`.
+            sale: Of this item.
             part: Opened.
             commitment: keccak256 of its share.
             proof: 32 bytes a step.
@@ -135,8 +92,13 @@ class DeliveryEncoder:
         offsets, steps = _proof_words(len(proof))
         return b"".join(
             (
-                copy_id,
-                sale,
+                sale.copy_id,
+                self._seller,
+                _address_word(sale.buyer),
+                _uint_again(sale.block),
+                _uint(unsigned(sale.copy)),
+                self._sale,
+                keccak(sale.store_digest + keccak(sale.keys) + self._escrow),
                 _INDEX[part.index],
                 self._me,
                 commitment,

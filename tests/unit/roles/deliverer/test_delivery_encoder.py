@@ -9,7 +9,9 @@ import pytest
 from dam.crypto import merkle
 from dam.crypto.hashing import copy_id, domain, keccak, part_leaf, sale_of
 from dam.crypto.merkle import MerkleTree, Proofs, verify
+from dam.ledger.sales import SaleRow
 from dam.market.calldata import pack_delivery
+from dam.market.log_rows import rows_of
 from dam.roles.deliverer.delivery_encoder import DeliveryEncoder
 from dam.types import (
     ZERO_ADDRESS,
@@ -32,7 +34,7 @@ BUYER = Address("0x90F79bf6EB2c4f870365E785982E1f101E93b906")
 
 @pytest.mark.parametrize("stock", [False, True])
 @pytest.mark.parametrize("arbitrator", [ZERO_ADDRESS, BUYER])
-def test_a_mould_gives_the_bytes_of_the_records(stock: bool, arbitrator: Address) -> None:
+def test_an_encoder_gives_the_bytes_of_the_records(stock: bool, arbitrator: Address) -> None:
     dice = random.Random(f"{stock}{arbitrator}")
     for steps in (0, 1, 7):
         parts = dice.randrange(1, 33)
@@ -61,11 +63,12 @@ def test_a_mould_gives_the_bytes_of_the_records(stock: bool, arbitrator: Address
         leaf = PartLeaf(purchase.leaf_copy, index, ME, commitment, part.secret_hash, part.salt)
 
         encoder = DeliveryEncoder(31337, MARKET, SELLER, terms, ME)
-        sale = encoder.sale(BUYER, block, copy, purchase.store_digest, b"".join(keys))
-        packed = encoder.delivery(sold, sale, part, commitment, b"".join(proof), delivery.fragment)
+        sale = SaleRow(1, *rows_of([purchase]).purchases[0], block + 300, "new", "", 0)
+        packed = encoder.delivery(sale, part, commitment, b"".join(proof), delivery.fragment)
         assert packed == pack_delivery(delivery)
-        assert encoder.leaf(copy, part, commitment) == part_leaf(leaf)
-        assert encoder.domain(copy) == domain(31337, MARKET, SELLER, item, stock, copy)
+        assert sale.purchase == purchase
+        assert encoder.leaf(sale.copy, part, commitment) == part_leaf(leaf)
+        assert encoder.domain(sale.copy) == domain(31337, MARKET, SELLER, item, stock, copy)
 
 
 class TestProofs:
