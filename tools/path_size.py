@@ -13,7 +13,7 @@ from pathlib import Path
 
 SRC = Path(__file__).parent.parent / "src" / "dam"
 PATH = (
-    "market/{log_decoder,log_rows,row_codec,calldata}",
+    "market/{log_decoder,log_rows,calldata}",
     "ledger/{ledger,sales,documents,outbox}",
     "roles/deliverer/*",
     "sending/*",
