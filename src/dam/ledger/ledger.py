@@ -4,8 +4,9 @@ A kill at any instant leaves either the state before a transaction or the state 
 ``synchronous=FULL``. What one step learns and what it decides on it share one transaction. The
 file is bound to one chain, market, account and role; `Ledger.open` refuses any other.
 
-This module has the file itself and what follows the chain; `documents` keeps documents and parts in
-it, `outbox` what is to be sent, `migrations` its schema, and `archive` lets go what is long over.
+This module has the file itself and what follows the chain. `sales` asks about purchases and decides
+on them, `documents` keeps store documents and our parts, `outbox` what is to be sent, `migrations`
+its schema, and `pruning` lets go what is long over.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -49,6 +50,10 @@ class Binding:
     market: Address
     account: Address
     role: str
+
+    def meta(self) -> dict[str, str]:
+        """As the table ``meta`` has it."""
+        return {key: str(value) for key, value in asdict(self).items()}
 
 
 class Ledger:
@@ -194,15 +199,15 @@ class Ledger:
 
     def missing(self, rows: Rows) -> list[tuple[str, int, int]]:
         """Which of the logs are not there yet: table, block and log index of each."""
-        tables: tuple[tuple[str, Sequence[tuple[Any, ...]]], ...] = (
-            ("purchases", rows.purchases),
-            ("versions", rows.versions),
-            ("delivered", rows.delivered),
-            ("turns", rows.turns),
-        )
+        tables: dict[str, Sequence[tuple[Any, ...]]] = {
+            "purchases": rows.purchases,
+            "versions": rows.versions,
+            "delivered": rows.delivered,
+            "turns": rows.turns,
+        }
         return [
             (table, row[0], row[2])
-            for table, found in tables
+            for table, found in tables.items()
             for row in found
             if self.db.execute(
                 f"SELECT 1 FROM {table} WHERE block = ? AND block_hash = ? AND log_index = ?",  # noqa: S608
@@ -258,22 +263,17 @@ class Ledger:
 
     def _revive(self, block: int, block_hash: bytes, log_index: int) -> None:
         """A purchase whose block is canonical again, after a reorganisation and one back."""
-        row = self.db.execute(
-            "SELECT id FROM purchases WHERE block = ? AND log_index = ? AND block_hash = ? "
-            "AND orphaned = 1",
+        revived = self.db.execute(
+            "UPDATE purchases SET orphaned = 0, state = 'new', reason = '' WHERE block = ? "
+            "AND log_index = ? AND block_hash = ? AND orphaned = 1 RETURNING id",
             (block, log_index, block_hash),
-        ).fetchone()
-        if row is not None:
-            purchase = (row["id"],)
-            self.db.execute(
-                "UPDATE purchases SET orphaned = 0, state = 'new', reason = '' WHERE id = ?",
-                purchase,
-            )
-            self.db.execute("UPDATE sealed SET orphaned = 0 WHERE purchase = ?", purchase)
+        ).fetchall()
+        for (purchase,) in revived:
+            self.db.execute("UPDATE sealed SET orphaned = 0 WHERE purchase = ?", (purchase,))
             self.db.execute(
                 "UPDATE jobs SET state = 'due', reason = '' "
                 "WHERE purchase = ? AND state = 'cancelled'",
-                purchase,
+                (purchase,),
             )
 
     def rollback(self, to: BlockRef) -> Rollback:
@@ -294,19 +294,13 @@ class Ledger:
 
     def want_document(
         self, seller: Address, digest: bytes, root: bytes, *, urgent: bool = False
-    ) -> int:
-        """Puts a store document on the list of those to read, and returns its row id."""
-        key = (seller, digest, root)
+    ) -> None:
+        """Puts a store document on the list of those to read."""
         self.db.execute(
-            "INSERT INTO documents (seller, digest, root) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            key,
+            "INSERT INTO documents (seller, digest, root, urgent) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (seller, digest, root) DO UPDATE SET urgent = urgent OR excluded.urgent",
+            (seller, digest, root, urgent),
         )
-        match = "seller = ? AND digest = ? AND root = ?"
-        if urgent:
-            self.db.execute(f"UPDATE documents SET urgent = 1 WHERE {match}", key)  # noqa: S608
-        query = f"SELECT id FROM documents WHERE {match}"  # noqa: S608
-        row = self.db.execute(query, key).fetchone()
-        return int(row["id"])
 
     # ---------------------------------------------------------------------------------- journal
 
@@ -330,12 +324,7 @@ class Ledger:
         ]
 
     def _bind(self, path: Path | str) -> None:
-        wanted = {
-            "chain_id": str(self.binding.chain_id),
-            "market": self.binding.market,
-            "account": self.binding.account,
-            "role": self.binding.role,
-        }
+        wanted = self.binding.meta()
         found = {row["key"]: row["value"] for row in self.db.execute("SELECT * FROM meta")}
         if not found:
             with self.transaction() as db:

@@ -3,12 +3,11 @@
 A *job* is one duty towards a sale: deliver or supply a part, or settle. A *slot* is one nonce of
 ours; its *attempts* are the transactions signed for that nonce, of which at most one is mined. A
 job is ``due``, then ``live`` in exactly one slot, and ``done`` only when the chain's own events say
-so: a slot that is mined without them puts its jobs back to ``due``.
+so: a slot that is mined without them puts its jobs back to ``due``. Units: wei and blocks.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -285,13 +284,12 @@ class Outbox:
 
     def live(self) -> list[Slot]:
         """Nonces in use, the lowest first."""
-        slots = self._db.execute("SELECT id, nonce FROM slots WHERE state = 'live' ORDER BY nonce")
-        return [Slot(r["id"], r["nonce"], self._attempts(r["id"])) for r in slots.fetchall()]
+        return self._slots("id, nonce FROM slots WHERE state = 'live' ORDER BY nonce")
 
     def slot(self, slot: int) -> Slot:
         """One slot by its row id."""
-        [row] = self._db.execute("SELECT id, nonce FROM slots WHERE id = ?", (slot,)).fetchall()
-        return Slot(row["id"], row["nonce"], self._attempts(row["id"]))
+        [found] = self._slots("id, nonce FROM slots WHERE id = ?", slot)
+        return found
 
     def nonces(self) -> list[int]:
         """Nonces in use, the lowest first."""
@@ -300,27 +298,27 @@ class Outbox:
 
     def highest_nonce(self) -> int | None:
         """Of all that were ever taken and not given back, or None."""
-        [highest] = self._db.execute(
-            "SELECT max(nonce) FROM slots WHERE state <> 'abandoned'"
-        ).fetchone()
-        return highest  # type: ignore[no-any-return]
+        return self._max_nonce("state <> 'abandoned'")
 
     def settled_nonces(self) -> int:
         """How many nonces are used up for all we know: the highest such and one."""
-        [highest] = self._db.execute(
-            "SELECT max(nonce) FROM slots WHERE state IN ('mined', 'lost')"
-        ).fetchone()
+        highest = self._max_nonce("state IN ('mined', 'lost')")
         return 0 if highest is None else highest + 1
+
+    def _max_nonce(self, condition: str) -> int | None:
+        sql = f"SELECT max(nonce) FROM slots WHERE {condition}"  # noqa: S608
+        [[highest]] = plain_rows(self._db, sql, ())
+        return highest  # type: ignore[no-any-return]
 
     def given_back(self, first: int, end: int) -> list[Slot]:
         """Slots of nonces from ``first`` to before ``end``, given back and not used since."""
-        rows = self._db.execute(
-            "SELECT max(id) AS id, nonce FROM slots AS s WHERE nonce >= ? AND nonce < ? "
+        slots = self._slots(
+            "max(id), nonce FROM slots AS s WHERE nonce >= ? AND nonce < ? "
             "AND state = 'abandoned' AND NOT EXISTS (SELECT 1 FROM slots AS o "
             "WHERE o.nonce = s.nonce AND o.state <> 'abandoned') GROUP BY nonce",
-            (first, end),
+            first,
+            end,
         )
-        slots = [Slot(r["id"], r["nonce"], self._attempts(r["id"])) for r in rows.fetchall()]
         return [slot for slot in slots if slot.attempts]
 
     def reopen(self, slots: Iterable[Slot]) -> None:
@@ -415,13 +413,19 @@ class Outbox:
             (slot.id,),
         )
 
-    def _attempts(self, slot: int) -> tuple[Attempt, ...]:
-        rows = self._db.execute(
-            "SELECT attempts.*, nonce FROM attempts JOIN slots ON slots.id = slot "
-            "WHERE slot = ? ORDER BY attempts.id",
-            (slot,),
+    def _slots(self, query: str, *values: object) -> list[Slot]:
+        found = plain_rows(self._db, f"SELECT {query}", values)
+        return [Slot(slot, nonce, self._attempts(slot, nonce)) for slot, nonce in found]
+
+    def _attempts(self, slot: int, nonce: int) -> tuple[Attempt, ...]:
+        sql = (
+            "SELECT id, hash, raw, receiver, gas, max_fee, tip, block, sent FROM attempts "
+            "WHERE slot = ? ORDER BY id"
         )
-        return tuple(_attempt(row) for row in rows)
+        return tuple(
+            Attempt(key, slot, nonce, tx, raw, to, gas, int(fee), int(tip), block, bool(sent))
+            for key, tx, raw, to, gas, fee, tip, block, sent in plain_rows(self._db, sql, (slot,))
+        )
 
 
 _JOB = (
@@ -447,19 +451,3 @@ def _job(row: tuple[Any, ...]) -> Job:
         packed = pack_delivery(load_delivery(body)) if body else b""
         return Job._make((*row[:_BODY], packed, *row[_BODY + 1 :]))
     return Job._make(row)
-
-
-def _attempt(row: sqlite3.Row) -> Attempt:
-    return Attempt(
-        id=row["id"],
-        slot=row["slot"],
-        nonce=row["nonce"],
-        hash=row["hash"],
-        raw=row["raw"],
-        to=Address(row["receiver"]),
-        gas=row["gas"],
-        max_fee=int(row["max_fee"]),
-        tip=int(row["tip"]),
-        block=row["block"],
-        sent=bool(row["sent"]),
-    )

@@ -222,11 +222,6 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _not_ours(found: dict[str, str], binding: Binding) -> str:
     """What a file belongs to, if that is not ``binding``; empty if it is, or does not say."""
-    wanted = {
-        "chain_id": str(binding.chain_id),
-        "market": binding.market,
-        "account": binding.account,
-        "role": binding.role,
-    }
+    wanted = binding.meta()
     wrong = [f"{key} {found[key]}" for key in wanted if key in found and found[key] != wanted[key]]
     return ", ".join(wrong)
