@@ -51,18 +51,15 @@ class ChainSource(Protocol):
 
     async def head(self, depth: int | str = 0, /) -> BlockRef:
         """The newest block, or the one that a tag names."""
-        ...
 
     async def block(self, number: int, /) -> BlockRef:
         """A canonical block; `RpcError` if the node has none of this number."""
-        ...
 
     async def page(self, first: int, last: int, *, canonical: bool = False) -> Page:
         """Logs of the market from ``first`` on, to ``last`` unless that is too much for one page.
 
         ``canonical``: their blocks' hashes are compared with the chain's.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,11 +56,9 @@ class Role(Protocol):
 
     async def decide(self, head: BlockRef) -> None:
         """Turns what the ledger knows into jobs."""
-        ...
 
     def finished(self) -> None:
         """Closes sales whose jobs have ended; called inside a transaction."""
-        ...
 
 
 class Sending(Protocol):
@@ -68,7 +66,6 @@ class Sending(Protocol):
 
     async def step(self, head: int, cursor: BlockRef) -> None:
         """One pass."""
-        ...
 
 
 class Stop:
@@ -247,6 +244,7 @@ class Service:
         ticking = asyncio.create_task(self._tick_until(stop, once))
         others = [asyncio.create_task(self._keep_up(work)) for work in self._background]
         draining = asyncio.create_task(stop.draining.wait())
+        draining.add_done_callback(lambda _: self.wake())
         try:
             # Background work never ends by itself: the first to end has failed.
             await asyncio.wait({ticking, draining, *others}, return_when=asyncio.FIRST_COMPLETED)
@@ -296,7 +294,7 @@ class Service:
         with self._ledger.transaction():
             ended = self._outbox.finish_by_events()
             self._role.finished()
-            self._ledger.tidy()
+            self._ledger.prune()
         if ended:
             self._log.info("done", jobs=ended)
 
@@ -327,7 +325,7 @@ class Service:
             self.pulse.rounds += 1
             if self._beats is not None:
                 self._beats.round_ended()
-            await self._sleep(pause, stop)
+            await self._sleep(pause)
 
     async def _keep_up(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Background work that begins again after a failure that goes by."""
@@ -349,22 +347,18 @@ class Service:
             raise error
         pause = min(_MAX_PAUSE_SECONDS, max(self._poll, 0.5) * 2.0 ** min(failures - 1, 10))
         self.pulse.failures += 1
-        told = str(error) or type(error).__name__
-        self.pulse.failing = f"{what}: {told}"
+        text = str(error) or type(error).__name__
+        self.pulse.failing = f"{what}: {text}"
         level = self._log.error if failures >= GIVE_UP else self._log.warning
-        level(event, error=told, failures=failures, retry_seconds=pause, next_step=_MEND[what])
+        level(event, error=text, failures=failures, retry_seconds=pause, next_step=_MEND[what])
         return pause
 
-    async def _sleep(self, seconds: float, stop: Stop) -> None:
+    async def _sleep(self, seconds: float) -> None:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        waits = {asyncio.create_task(self._wake.wait()), asyncio.create_task(stop.draining.wait())}
-        try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), seconds)
 
 
 _MEND = {

@@ -34,8 +34,8 @@ _BY_SALE = {
     "delivered_by_copy": "delivered (copy_id, idx)",
     "turns_by_copy": "turns (copy_id)",
 }
-_TIDY_BLOCKS = 16
-_TIDY_ROWS = 500
+_PRUNE_BLOCKS = 16
+_PRUNE_ROWS = 500
 
 
 class DeepReorganisation(Permanent):
@@ -70,7 +70,7 @@ class Ledger:
         self.binding = binding
         self._documents = documents
         self._synced = True
-        self._tidied_at = -_TIDY_BLOCKS
+        self._pruned_at = -_PRUNE_BLOCKS
         self.rollbacks = 0
         """How many reorganisations this process has seen."""
 
@@ -121,17 +121,17 @@ class Ledger:
             raise
         self.db.execute("RELEASE part" if inner else "COMMIT")
 
-    def tidy(self) -> int:
+    def prune(self) -> int:
         """Archives a little of what is long over, every few blocks, inside the caller's
         transaction; see `archive`. Returns how many rows went.
         """
         cursor = self.cursor()
-        if cursor is None or cursor.number < self._tidied_at + _TIDY_BLOCKS:
+        if cursor is None or cursor.number < self._pruned_at + _PRUNE_BLOCKS:
             return 0
-        gone = pruning.tidy(self.db, self.binding.account, _TIDY_ROWS)
+        gone = pruning.prune(self.db, self.binding.account, _PRUNE_ROWS)
         # More than one call's work: go on with the next.
-        if gone < _TIDY_ROWS:
-            self._tidied_at = cursor.number
+        if gone < _PRUNE_ROWS:
+            self._pruned_at = cursor.number
         return gone
 
     # ---------------------------------------------------------------------- following the chain

@@ -22,7 +22,7 @@ UNREAD_BLOCKS = 50_400
 """A week: so long after its deadline a sale waits for a document that nobody gives."""
 
 
-def tidy(db: sqlite3.Connection, account: str, limit: int) -> int:
+def prune(db: sqlite3.Connection, account: str, limit: int) -> int:
     """Archives at most ``limit`` sales and rows of each kind; inside the caller's transaction.
 
     Args:

@@ -39,7 +39,6 @@ class Chain(Protocol):
 
     async def seller_operator(self, seller: Address) -> Address:
         """The seller's operator, or zero."""
-        ...
 
 
 class Watchdog:

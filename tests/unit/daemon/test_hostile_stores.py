@@ -313,7 +313,7 @@ async def test_thousands_of_replaced_versions_are_archived_in_linear_time(world:
         steps += 1
 
     db.set_progress_handler(count, 10_000)
-    gone = daemon.ledger.tidy()
+    gone = daemon.ledger.prune()
     db.set_progress_handler(None, 0)
     assert gone == 500
     assert db.execute("SELECT count(*) FROM documents").fetchone()[0] == 3500

@@ -63,7 +63,6 @@ class Chain(Protocol):
 
     async def deliverer(self, operator: Address) -> DelivererInfo:
         """A deliverer's status."""
-        ...
 
 
 class Deliverer:
