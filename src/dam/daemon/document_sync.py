@@ -18,13 +18,13 @@ from dam.catalog.reader import Limits, Store, Turn, read_store
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable, Malformed, of_the_host
 from dam.ipfs.blocks import BlockStore, PinLimits
 from dam.ipfs.cid import Cid
-from dam.ledger.documents import NO_COPY, TOLD, Document, Documents, PartRefusal, Scan
+from dam.ledger.documents import LOGGED_REFUSALS, NO_COPY, Document, Documents, PartRefusal, Scan
 from dam.ledger.ledger import Ledger
 from dam.log import Log
 
-_DOWN = 5
+_DOWN_TRIES = 5
 """So often in a row the IPFS node must be away before somebody is called."""
-_REFUSED_TRIES = 8
+_MAX_REFUSALS = 8
 """So often in a row a block must be over the limit: that is the node's word, no hash proves it."""
 
 
@@ -195,19 +195,16 @@ class DocumentSync:
                 scan = await asyncio.to_thread(self._scan, store)
         except IpfsError as error:
             self._reached(error)
-            self._later(document, str(error))
-            log.warning("store_unavailable", attempt=document.attempts + 1, reason=str(error))
+            self._unavailable(document, error, log)
         except (Malformed, BlockRefused) as error:
             self._over[document.id] = self._over.get(document.id, 0) + 1
-            if isinstance(error, BlockRefused) and self._over[document.id] < _REFUSED_TRIES:
+            if isinstance(error, BlockRefused) and self._over[document.id] < _MAX_REFUSALS:
                 # Too many bytes may as well be a fault of the node: it has more than one try.
-                self._later(document, str(error))
-                log.warning("store_unavailable", attempt=document.attempts + 1, reason=str(error))
+                self._unavailable(document, error, log)
                 return
             self._over.pop(document.id, None)
-            self._documents.refuse(document, str(error))
+            self._refuse(document, str(error))
             log.warning("store_refused", reason=str(error))
-            self._changed()
         except sqlite3.OperationalError:
             raise
         except Exception as error:  # one store must never stop all the others
@@ -216,28 +213,38 @@ class DocumentSync:
                 log.error("store_unavailable", attempt=document.attempts + 1, reason=str(error))
                 return
             log.exception("internal_error")
-            self._documents.refuse(document, f"internal error: {type(error).__name__}")
-            self._changed()
+            self._refuse(document, f"internal error: {type(error).__name__}")
         else:
             self._reached()
-            copied = await self._copied(store, {part.sealed for part in scan.parts})
-            scan = replace(scan, refusals=[*scan.refusals, *copied])
-            self._checkpoint("F3")
-            self._not_before.pop(document.id, None)
-            self._over.pop(document.id, None)
-            if not self._documents.save_scan(document, scan):
-                log.info("store_archived", reason="its version is long replaced")
-                return
-            for refusal in scan.refusals[:TOLD]:
-                log.warning(
-                    "part_refused",
-                    reason=refusal.reason,
-                    item=refusal.item_id,
-                    detail=refusal.detail,
-                    of_this_store=len(scan.refusals),
-                )
-            log.info("store_read", items=len(store.items), parts=len(scan.parts))
-            self._changed()
+            await self._save(document, store, scan, log)
+
+    async def _save(self, document: Document, store: Store, scan: Scan, log: Log) -> None:
+        copied = await self._copied(store, {part.sealed for part in scan.parts})
+        scan = replace(scan, refusals=[*scan.refusals, *copied])
+        self._checkpoint("F3")
+        self._not_before.pop(document.id, None)
+        self._over.pop(document.id, None)
+        if not self._documents.save_scan(document, scan):
+            log.info("store_archived", reason="its version is long replaced")
+            return
+        for refusal in scan.refusals[:LOGGED_REFUSALS]:
+            log.warning(
+                "part_refused",
+                reason=refusal.reason,
+                item=refusal.item_id,
+                detail=refusal.detail,
+                of_this_store=len(scan.refusals),
+            )
+        log.info("store_read", items=len(store.items), parts=len(scan.parts))
+        self._changed()
+
+    def _refuse(self, document: Document, reason: str) -> None:
+        self._documents.refuse(document, reason)
+        self._changed()
+
+    def _unavailable(self, document: Document, error: Exception, log: Log) -> None:
+        self._later(document, str(error))
+        log.warning("store_unavailable", attempt=document.attempts + 1, reason=str(error))
 
     async def _copied(self, store: Store, ours: set[bytes]) -> list[PartRefusal]:
         """Our ciphertext out of another seller's store, listed here: no harm, but worth a word.
@@ -284,10 +291,10 @@ class DocumentSync:
         """Tells, once, that the IPFS node itself is away, which is no fault of a store's seller."""
         if isinstance(error, IpfsUnreachable):
             self._unreached += 1
-            if self._unreached == _DOWN:
+            if self._unreached == _DOWN_TRIES:
                 self._log.error("ipfs_down", reason=str(error))
         else:
-            if self._unreached >= _DOWN:
+            if self._unreached >= _DOWN_TRIES:
                 self._log.info("ipfs_back", tries=self._unreached)
             self._unreached = 0
 

@@ -19,8 +19,8 @@ NO_COPY = -1
 """Of a refusal: it concerns no copy in particular."""
 _OF_ONE = 16
 """So many documents of one seller, tried equally often, are looked at for the next to read."""
-TOLD = 8
-"""So many refusals of one document are told; a hostile one has fifty thousand."""
+LOGGED_REFUSALS = 8
+"""Of one document; a hostile one has fifty thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +156,14 @@ class Documents:
                     for part in scan.parts
                 ],
             )
-            told = 0
+            new = 0
             for refusal in scan.refusals:
                 done = db.execute(
                     "INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?)",
                     (document.id, refusal.item_id, refusal.copy, refusal.reason, refusal.detail),
                 )
-                told += done.rowcount
-                if done.rowcount and told <= TOLD:
+                new += done.rowcount
+                if done.rowcount and new <= LOGGED_REFUSALS:
                     self._ledger.note(
                         "part_refused",
                         seller=document.seller,

@@ -14,7 +14,7 @@ from dam.daemon.service import Service
 from dam.errors import IpfsError
 from dam.ipfs.blocks import BLOCK_BYTES, PinSize
 from dam.ipfs.cid import Cid
-from dam.ledger.documents import TOLD, PartRefusal, Scan
+from dam.ledger.documents import LOGGED_REFUSALS, PartRefusal, Scan
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.blocks import MemoryStore
 from dam.types import Address, LogRef, StoreVersion
@@ -174,9 +174,9 @@ async def test_fifty_thousand_refusals_are_told_in_a_few_lines(
         daemon.ledger.note("transaction_reverted", block=1)
     await world.ticks(daemon, blocks=4)
     told = daemon.events("part_refused")
-    assert len(told) == TOLD
+    assert len(told) == LOGGED_REFUSALS
     assert all(line["of_this_store"] == 200 for line in told)
-    assert len(daemon.ledger.journal("part_refused")) == TOLD
+    assert len(daemon.ledger.journal("part_refused")) == LOGGED_REFUSALS
     # Why a sale is not served is known all the same.
     document = daemon.documents.document(SELLER, built.digest, built.root)
     assert document is not None
