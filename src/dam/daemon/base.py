@@ -53,12 +53,12 @@ class DaemonBase:
         checkpoint: Checkpoint,
         seller: Address | None = None,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._role = role
         self._signer = None if isinstance(signer, str) else signer
         self.account = signer if isinstance(signer, str) else signer.address
-        self._monitoring = monitoring
-        self._checkpoint = checkpoint
+        self.monitoring = monitoring
+        self.checkpoint = checkpoint
         self._seller = seller
 
     @property
@@ -68,8 +68,8 @@ class DaemonBase:
 
     async def run(self, work: Work, log: Log, told: Stop | None) -> None:
         """Runs ``work`` once everything is there."""
-        settings, deployment = self._settings, self._settings.deployment
-        log = with_alerts(log, self._monitoring.alert).bind(account=self.account)
+        settings, deployment = self.settings, self.settings.deployment
+        log = with_alerts(log, self.monitoring.alert).bind(account=self.account)
         binding = f"watchdog of {self._seller}" if self._seller else self._role
         if self._seller:
             log = log.bind(seller=self._seller)
@@ -80,10 +80,10 @@ class DaemonBase:
         stop = told or Stop()
         with stop.on_signals() if told is None else contextlib.nullcontext():
             rpc = open_nodes(settings.rpc_urls, agree=settings.rpc_agree, log=log)
-            async with self._monitoring.running(), rpc:
-                self._monitoring.sources.endpoints = rpc
+            async with self.monitoring.running(), rpc:
+                self.monitoring.sources.endpoints = rpc
                 market = Market(rpc, deployment)
-                genesis = await _reach(market, stop, log, self._monitoring)
+                genesis = await _reach(market, stop, log, self.monitoring)
                 if genesis is None:
                     return
                 with (
@@ -96,13 +96,13 @@ class DaemonBase:
                         )
                     ) as ledger,
                 ):
-                    self._monitoring.sources.ledger = path
+                    self.monitoring.sources.ledger = path
                     if self._seller is None:
                         windows = deployment.windows
-                        self._monitoring.sources.turn_blocks = (
+                        self.monitoring.sources.turn_blocks = (
                             windows.refund_blocks - FALLBACK_BLOCKS
                         )
-                    self._monitoring.sources.rollbacks = lambda: ledger.rollbacks
+                    self.monitoring.sources.rollbacks = lambda: ledger.rollbacks
                     log.info(
                         "starting",
                         chain_id=deployment.chain_id,
@@ -133,7 +133,7 @@ class DaemonBase:
         if self.dry:
             return contextlib.nullcontext()
         name = locks.account_lock(
-            locks.lock_folder(), self._settings.deployment.chain_id, genesis, self.account
+            locks.lock_folder(), self.settings.deployment.chain_id, genesis, self.account
         )
         return locks.exclusive(name, f"account {self.account}")
 
@@ -150,10 +150,10 @@ class DaemonBase:
     ) -> Service:
         """The service around a role."""
         funds = partial(
-            self._monitoring.watch_funds,
+            self.monitoring.watch_funds,
             lambda: balance_of(market.rpc, self.account),
             (lambda: market.deliverer(self.account)) if isinstance(role, Deliverer) else None,
-            self._settings.deployment.windows,
+            self.settings.deployment.windows,
         )
         service = Service(
             ledger,
@@ -164,35 +164,35 @@ class DaemonBase:
             check=market.check_deployment,
             new_logs=new_logs,
             background=[funds] if keep is None else [keep, funds],
-            poll=self._settings.poll_seconds,
+            poll=self.settings.poll_seconds,
             idle=idle,
-            beats=self._monitoring.beats,
+            beats=self.monitoring.beats,
         )
-        self._monitoring.sources.pulse = service.pulse
+        self.monitoring.sources.pulse = service.pulse
         return service
 
     def _reader(self, market: Market, ledger: Ledger, log: Log) -> ChainReader:
-        deployment = self._settings.deployment
+        deployment = self.settings.deployment
         return ChainReader(
             market,
             ledger,
             first_block=deployment.first_block,
             refund_blocks=deployment.windows.refund_blocks,
             log=log,
-            confirmations=self._settings.confirmations,
-            halt_depth=self._settings.halt_depth,
+            confirmations=self.settings.confirmations,
+            halt_depth=self.settings.halt_depth,
             stats=market.rpc.stats,
-            checkpoint=self._checkpoint,
+            checkpoint=self.checkpoint,
         )
 
     def _sender(self, market: Market, ledger: Ledger, log: Log) -> Sending:
         if self._signer is None:
             return DrySender(market.rpc, market, self.account, ledger, log=log)
         policy = SendPolicy(
-            max_fee=self._settings.max_fee,
-            confirmations=self._settings.confirmation_blocks,
+            max_fee=self.settings.max_fee,
+            confirmations=self.settings.confirmation_blocks,
             # A watchdog saves the sale and the penalty; the fee is not what it works for.
-            unprofitable=self._settings.unprofitable if self._role == "deliverer" else "send",
+            unprofitable=self.settings.unprofitable if self._role == "deliverer" else "send",
         )
         sender = Sender(
             market.rpc,
@@ -201,9 +201,9 @@ class DaemonBase:
             ledger,
             log=log,
             policy=policy,
-            checkpoint=self._checkpoint,
+            checkpoint=self.checkpoint,
         )
-        self._monitoring.sources.sender = sender.stats
+        self.monitoring.sources.sender = sender.stats
         return sender
 
 

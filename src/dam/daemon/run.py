@@ -148,42 +148,51 @@ async def run_deliverer(
     """
     monitoring = monitoring or Monitoring(settings, "deliverer", log)
     base = DaemonBase(settings, "deliverer", signer, monitoring, checkpoint)
+    await base.run(partial(_deliver, base, ring, once), log, stop)
 
-    async def work(stop: Stop, market: Market, ledger: Ledger, log: Log) -> None:
-        blocks = CountedStore(open_store(settings.ipfs))
-        role = Deliverer(
-            market,
-            ledger,
-            ring,
-            base.account,
-            log=log,
-            min_fee=settings.min_fee,
-            checkpoint=checkpoint,
-        )
 
-        def changed() -> None:
-            role.documents_changed()
-            service.wake()
+async def _deliver(
+    base: DaemonBase,
+    ring: KeyRing,
+    once: bool,
+    stop: Stop,
+    market: Market,
+    ledger: Ledger,
+    log: Log,
+) -> None:
+    settings, checkpoint = base.settings, base.checkpoint
+    blocks = CountedStore(open_store(settings.ipfs))
+    base.monitoring.sources.blocks = blocks.stats
+    role = Deliverer(
+        market,
+        ledger,
+        ring,
+        base.account,
+        log=log,
+        min_fee=settings.min_fee,
+        checkpoint=checkpoint,
+    )
 
-        sync = DocumentSync(
-            blocks,
-            ledger,
-            role.scan,
-            log=log,
-            changed=changed,
-            policy=SyncPolicy(pin=not base.dry, pin_bytes=settings.pin_bytes),
-            checkpoint=checkpoint,
-        )
-        service = base.service(
-            market, ledger, role, log, new_logs=sync.wake, keep=sync.run, idle=lambda: sync.idle
-        )
-        monitoring.sources.blocks = blocks.stats
-        try:
-            await service.run(stop, once=once)
-        finally:
-            await blocks.close()
+    def changed() -> None:
+        role.documents_changed()
+        service.wake()
 
-    await base.run(work, log, stop)
+    sync = DocumentSync(
+        blocks,
+        ledger,
+        role.scan,
+        log=log,
+        changed=changed,
+        policy=SyncPolicy(pin=not base.dry, pin_bytes=settings.pin_bytes),
+        checkpoint=checkpoint,
+    )
+    service = base.service(
+        market, ledger, role, log, new_logs=sync.wake, keep=sync.run, idle=lambda: sync.idle
+    )
+    try:
+        await service.run(stop, once=once)
+    finally:
+        await blocks.close()
 
 
 async def run_watchdog(
