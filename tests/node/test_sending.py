@@ -11,8 +11,7 @@ import pytest
 
 from dam.crypto.hashing import keccak
 from dam.daemon.service import Stop
-from dam.sending.fee_policy import SendPolicy
-from dam.sending.profitability import gas_of
+from dam.sending.fee_policy import SendPolicy, gas_of
 
 sys.path.append(str(Path(__file__).parents[2] / "bench"))
 

@@ -23,8 +23,7 @@ from dam.market.client import Market
 from dam.market.connect import open_nodes
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
-from dam.sending.dry_run import DrySender
-from dam.sending.sender import Sender, SendPolicy
+from dam.sending.sender import DrySender, Sender, SendPolicy
 from dam.sending.transactions import Signer
 from dam.types import FALLBACK_BLOCKS, Address
 

@@ -1,4 +1,4 @@
-"""Which duties share a transaction.
+"""Which duties share a transaction, and its calldata.
 
 A batch is cheaper from two parts on: 21,000 gas and the deliverer's word are paid once (about
 47,200 gas for a part alone, 33,900 of two, 23,000 of ten, 21,700 of 24). But what shares a
@@ -20,8 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from dam.crypto.hashing import escrow_of, sale_of
+from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Job
+from dam.ledger.sales import Sales
 from dam.sending.fee_policy import SendPolicy
+from dam.sending.transactions import Calls
 
 _DEEP = 32
 
@@ -86,3 +90,24 @@ def halves(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
     """Two batches of one that would revert, each to be tried by itself."""
     middle = len(jobs) // 2
     return list(jobs[:middle]), list(jobs[middle:])
+
+
+def encode_job(calls: Calls, ledger: Ledger, job: Job) -> bytes:
+    """Calldata that does one job alone."""
+    if job.kind == "deliver":
+        return calls.encode("deliverFragment", job.body)
+    return encode_jobs(calls, ledger, [job])
+
+
+def encode_jobs(calls: Calls, ledger: Ledger, jobs: Sequence[Job]) -> bytes:
+    """Calldata that does jobs of one kind together (a settlement only alone)."""
+    kind = jobs[0].kind
+    if kind == "settle":
+        purchase = Sales(ledger).get(jobs[0].purchase).purchase
+        return calls.encode("settle", purchase.copy_id, sale_of(purchase), escrow_of(purchase))
+    bodies = [job.body for job in jobs]
+    if kind == "supply":
+        return calls.encode("supplyFragments", bodies)
+    if len(jobs) == 1:
+        return calls.encode("deliverFragment", bodies[0])
+    return calls.encode("deliverFragments", bodies)

@@ -8,9 +8,9 @@ from dam.errors import ContractReverted
 from dam.ethereum.hex import quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
-from dam.sending import batching, profitability
+from dam.sending import fee_policy
 from dam.sending.account import MANY, Submitter, about
-from dam.sending.encode_jobs import encode_job, encode_jobs
+from dam.sending.batching import encode_job, encode_jobs, group, halves
 from dam.sending.fee_policy import Price, offer
 
 _WAIT = {"NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "": 5}
@@ -164,7 +164,7 @@ class Dispatcher:
     def _paying(self, jobs: list[Job], paid: int) -> list[Job]:
         if self._policy.unprofitable == "send":
             return jobs
-        return profitability.paying(jobs, paid, self._policy.batch)
+        return fee_policy.paying(jobs, paid, self._policy.batch)
 
     def _paid(self, price: Price) -> int:
         """What a unit of gas costs, as far as we pay it: a node may name any tip."""
@@ -173,13 +173,11 @@ class Dispatcher:
     def _grouped(self, jobs: list[Job], head: int, room: int, price: Price) -> list[list[Job]]:
         paid = self._paid(price)
         if self._policy.unprofitable == "send":
-            return batching.group(jobs, head, room, self._policy)
-        groups = batching.group(
-            jobs, head, room, self._policy, lambda job: profitability.pays(job, paid, 1)
-        )
+            return group(jobs, head, room, self._policy)
+        groups = group(jobs, head, room, self._policy, lambda job: fee_policy.pays(job, paid, 1))
         # Full batches were judged as such before.
         full = self._policy.batch
-        worth = [g if len(g) == full else profitability.worth_sending(g, paid) for g in groups]
+        worth = [g if len(g) == full else fee_policy.worth_sending(g, paid) for g in groups]
         left = [job for group in worth for job in group]
         self._shelve([job for group in groups for job in group], left, paid, head)
         return [group for group in worth if group]
@@ -303,7 +301,7 @@ class Dispatcher:
                     open_groups = []
                     break
                 elif len(jobs) > 1:
-                    open_groups += batching.halves(jobs)
+                    open_groups += halves(jobs)
                 else:
                     faults.append((jobs[0], str(answer)))
         if faults:
@@ -339,7 +337,7 @@ class Dispatcher:
         offered = []
         for jobs, data, gas in groups:
             left = min(job.target(head) for job in jobs) - head
-            fees = offer(price, left, profitability.capped(self._policy, jobs))
+            fees = offer(price, left, fee_policy.capped(self._policy, jobs))
             if fees is not None:
                 offered.append((jobs, data, gas, fees))
         if len(offered) < len(groups):

@@ -10,8 +10,7 @@ from dam.ethereum.hex import quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
 from dam.sending.account import Submitter
-from dam.sending.fee_policy import Price, offer, patience, pays_all, raised
-from dam.sending.profitability import capped
+from dam.sending.fee_policy import Price, capped, offer, patience, pays_all, raised
 from dam.sending.transactions import Fees
 from dam.types import BlockRef, Wei
 

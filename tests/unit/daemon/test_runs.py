@@ -19,7 +19,7 @@ from dam.daemon.service import GIVE_UP, Polling, Service, Stop
 from dam.errors import IpfsError, RpcError
 from dam.ledger.ledger import Binding, Ledger
 from dam.roles.seller.store_builder import BuiltStore
-from dam.sending.dry_run import DrySender
+from dam.sending.sender import DrySender
 from dam.types import CopyId, FragmentDelivered
 from tests.unit.helpers.world import Daemon, World
 

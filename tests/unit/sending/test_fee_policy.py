@@ -12,8 +12,20 @@ import pytest
 
 from dam.ledger.outbox import ALONE, NO_DEADLINE, Job
 from dam.sending.batching import depth_class, group, halves
-from dam.sending.fee_policy import RAMP, Price, SendPolicy, offer, patience, pays_all, raised
-from dam.sending.profitability import capped, gas_of, paying, pays, worth_sending
+from dam.sending.fee_policy import (
+    RAMP,
+    Price,
+    SendPolicy,
+    capped,
+    gas_of,
+    offer,
+    patience,
+    paying,
+    pays,
+    pays_all,
+    raised,
+    worth_sending,
+)
 from dam.types import FALLBACK_BLOCKS, CopyId
 
 GWEI = 10**9

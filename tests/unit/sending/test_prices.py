@@ -9,8 +9,7 @@ import pytest
 from dam.crypto.hashing import keccak
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.roles.seller.store_builder import BuiltStore
-from dam.sending.fee_policy import Price, offer
-from dam.sending.profitability import gas_of
+from dam.sending.fee_policy import Price, gas_of, offer
 from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI
 from tests.unit.helpers.transactions import all_transactions, no_transactions, refuse, sent_one
