@@ -152,7 +152,7 @@ async def test_f38_a_replacement_is_refused(
 @fault(
     39,
     "dropped from the pool",
-    breaks="src/dam/sending/in_flight.py:await self._hand.send([last], head)",
+    breaks="src/dam/sending/in_flight.py:await self._account.send([last], head)",
 )
 async def test_f39_the_pool_forgets(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()

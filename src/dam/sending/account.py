@@ -1,4 +1,4 @@
-"""What looking after transactions and sending new ones share: sign, save, send, and what to say.
+"""One account: signs, persists and broadcasts its transactions, and raises its alerts.
 
 Every transaction is saved before a node sees it, so a kill at any instant leaves either nothing or
 bytes that can be sent again.
@@ -35,8 +35,8 @@ _REFUSALS = 8
 """So often all nodes refuse a nonce's transactions before it is an alert."""
 
 
-class Submitter:
-    """The account's hand: signs, saves and sends, and remembers what it has said already.
+class Account:
+    """Signs, persists and broadcasts for one account; remembers which alerts are open.
 
     Args: as `sending.Sender`.
     """

@@ -9,7 +9,7 @@ from dam.ethereum.hex import quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
 from dam.sending import fee_policy
-from dam.sending.account import MANY, Submitter, about
+from dam.sending.account import MANY, Account, about
 from dam.sending.batching import encode_job, encode_jobs, group, halves
 from dam.sending.fee_policy import Price, offer
 
@@ -42,14 +42,14 @@ class Dispatcher:
     """Sends duties that are due.
 
     Args:
-        hand: Signs and sends.
+        account: Signs and sends.
     """
 
-    def __init__(self, hand: Submitter) -> None:
-        self._hand = hand
-        self._policy = hand.policy
-        self._outbox = hand.outbox
-        self._ledger = hand.ledger
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._policy = account.policy
+        self._outbox = account.outbox
+        self._ledger = account.ledger
         self._strangers: tuple[int, int] | None = None
         """Highest nonce in the pool that is not in the ledger, and the head when it was seen."""
         self._heard: dict[int, int] = {}
@@ -60,7 +60,7 @@ class Dispatcher:
         most = self._policy.max_live * self._policy.batch
         jobs = self._drop_late(self._outbox.due(head + 1, limit=most), head)
         if not jobs:
-            self._hand.crowded = False
+            self._account.crowded = False
             return
         known = self._outbox.highest_nonce()
         latest, pending = await self._counts(known)
@@ -71,20 +71,20 @@ class Dispatcher:
         strangers = [nonce for nonce in range(latest, pending) if nonce not in taken]
         if strangers and await self._taken_up(latest, pending):
             # The next pass looks after them.
-            self._hand.hold(head, 1)
+            self._account.hold(head, 1)
             return
         if known is not None and latest > known + _JUMP:
             # If a node just said so, what is signed for its nonce waits there for ever.
             strangers.insert(0, known + 1)
-        price = await self._hand.price()
-        self._hand.crowded = room <= 0 and bool(self._paying(jobs, self._paid(price)))
+        price = await self._account.price()
+        self._account.crowded = room <= 0 and bool(self._paying(jobs, self._paid(price)))
         if room <= 0 or self._wait_for(strangers, jobs, head):
             return
         if offer(price, blocks_left(jobs[0], head), self._policy) is None:
-            self._hand.hold(head, 1)
-            self._hand.alert_once("fee_over_cap", base=price.base, cap=self._policy.max_fee)
+            self._account.hold(head, 1)
+            self._account.alert_once("fee_over_cap", base=price.base, cap=self._policy.max_fee)
             return
-        self._hand.better("fee_over_cap")
+        self._account.better("fee_over_cap")
         while jobs:
             good = self._worth_a_look(jobs[: room * self._policy.batch], price, head)
             if good:
@@ -103,9 +103,9 @@ class Dispatcher:
         What is signed for a nonce that is too high waits there until all below it are used, so
         more than the ledger knows of (up to ``known``) is asked for twice.
         """
-        found = await self._hand.counts("latest", "pending")
+        found = await self._account.counts("latest", "pending")
         if max(found) > (0 if known is None else known + 1):
-            found = list(map(min, found, await self._hand.counts("latest", "pending")))
+            found = list(map(min, found, await self._account.counts("latest", "pending")))
         return found
 
     async def _taken_up(self, latest: int, pending: int) -> bool:
@@ -115,7 +115,7 @@ class Dispatcher:
         if not asked:
             return False
         method = "eth_getTransactionByHash"
-        answers = await self._hand.rpc.batch([(method, ("0x" + h.hex(),)) for _, h in asked])
+        answers = await self._account.rpc.batch([(method, ("0x" + h.hex(),)) for _, h in asked])
         known = [
             slot
             for (slot, _), tx in zip(asked, answers, strict=True)
@@ -136,7 +136,7 @@ class Dispatcher:
             return False
         if self._strangers is None or self._strangers[0] != strangers[-1]:
             self._strangers = (strangers[-1], head)
-            self._hand.log.warning(
+            self._account.log.warning(
                 "unknown_transactions", first_nonce=strangers[0], count=len(strangers)
             )
         left = min(blocks_left(job, head) for job in jobs)
@@ -149,7 +149,7 @@ class Dispatcher:
                 for job in late:
                     reason = UNPROFITABLE if job.unprofitable else "too-late"
                     self._outbox.finish(job, "failed", reason)
-                    self._hand.alert("too_late", reason=reason, **about(job))
+                    self._account.alert("too_late", reason=reason, **about(job))
         return [job for job in jobs if job.deadline > head]
 
     # ------------------------------------------------------------------------------------- profit
@@ -191,7 +191,7 @@ class Dispatcher:
         with self._ledger.transaction():
             self._outbox.wait_for_profit(poor, head + 2)
             if fresh:
-                self._hand.alert(
+                self._account.alert(
                     UNPROFITABLE,
                     parts=len(fresh),
                     gas_price=paid,
@@ -205,7 +205,7 @@ class Dispatcher:
 
     async def _simulated(self, jobs: Sequence[Job], head: int) -> list[Job]:
         """The jobs that would succeed now; the others are postponed or ended by rule."""
-        calls = self._hand.calls
+        calls = self._account.calls
         # One after the other: the calldata of a whole backlog is megabytes, and twice that as text.
         asked = (
             (
@@ -218,7 +218,7 @@ class Dispatcher:
         )
         ready, failed = [], []
         unheard: list[tuple[Job, RpcRejectedError]] = []
-        for job, answer in zip(jobs, await self._hand.ask("eth_call", asked), strict=True):
+        for job, answer in zip(jobs, await self._account.ask("eth_call", asked), strict=True):
             if isinstance(answer, ContractReverted):
                 failed.append((job, answer))
             elif isinstance(answer, RpcRejectedError):
@@ -229,7 +229,9 @@ class Dispatcher:
             if len(unheard) > 1 and not (ready or failed):
                 raise unheard[0][1]
             # What a node will not even try must not hold up the others, now or with the next tick.
-            self._hand.log.warning("node_refused", parts=len(unheard), error=unheard[0][1].message)
+            self._account.log.warning(
+                "node_refused", parts=len(unheard), error=unheard[0][1].message
+            )
             with self._ledger.transaction():
                 self._outbox.put_off([job for job, _ in unheard], head + 2)
         if failed:
@@ -241,14 +243,14 @@ class Dispatcher:
 
     def _tell_of_stake(self, poor: list[Job], ready: list[Job]) -> None:
         if poor:
-            self._hand.alert_once(
+            self._account.alert_once(
                 "not_eligible",
                 parts=len(poor),
                 next_step="stake up, or cancel the exit",
                 **about(poor[0]),
             )
         elif ready:
-            self._hand.better("not_eligible")
+            self._account.better("not_eligible")
 
     def _answer(self, job: Job, error: ContractReverted, head: int) -> None:
         """What to do about a duty that the contract would refuse now."""
@@ -267,14 +269,14 @@ class Dispatcher:
         elif name in _WAIT and (job.deadline < NO_DEADLINE or heard < _TRIES[name]):
             if heard == _TRIES[name]:
                 # A node may lag for long: told once, and tried until there is no time left.
-                self._hand.alert("refused_by_contract", error=str(error), **about(job))
+                self._account.alert("refused_by_contract", error=str(error), **about(job))
             self._outbox.postpone(job, head + 1 + _WAIT[name], str(error))
         elif heard < _DOUBTS and job.deadline > head + 1 + _DOUBT_BLOCKS:
             # For good, says one node: it, or another one, is asked again before that is believed.
             self._outbox.postpone(job, head + 1 + _DOUBT_BLOCKS, str(error))
         else:
             self._outbox.finish(job, "failed", str(error))
-            self._hand.alert("refused_by_contract", error=str(error), **about(job))
+            self._account.alert("refused_by_contract", error=str(error), **about(job))
 
     async def _estimated(
         self, groups: list[list[Job]], head: int
@@ -284,19 +286,21 @@ class Dispatcher:
         faults: list[tuple[Job, str]] = []
         open_groups = groups
         while open_groups:
-            coded = [(g, encode_jobs(self._hand.calls, self._ledger, g)) for g in open_groups]
-            to = self._hand.calls.address
+            coded = [(g, encode_jobs(self._account.calls, self._ledger, g)) for g in open_groups]
+            to = self._account.calls.address
             asked = [
                 (to, data, "pending" if any(job.not_before > head for job in g) else "latest")
                 for g, data in coded
             ]
-            answers = await self._hand.ask("eth_estimateGas", asked)
+            answers = await self._account.ask("eth_estimateGas", asked)
             open_groups = []
             for (jobs, data), answer in zip(coded, answers, strict=True):
                 if not isinstance(answer, ContractReverted | RpcRejectedError):
                     gas = quantity(answer, "eth_estimateGas")
                     done[jobs[0].id] = (jobs, data, self._limit(gas, len(jobs), data))
-                elif isinstance(answer, RpcRejectedError) and not self._hand.refused(answer, head):
+                elif isinstance(answer, RpcRejectedError) and not self._account.refused(
+                    answer, head
+                ):
                     # No gas for any of them.
                     open_groups = []
                     break
@@ -347,7 +351,7 @@ class Dispatcher:
             self._shelve(every, good, self._paid(price), head)
         if not offered:
             return
-        to = self._hand.calls.address
+        to = self._account.calls.address
         saved: list[Attempt] = []
         loads: list[tuple[int, list[Job]]] = []
         with self._ledger.transaction():
@@ -356,17 +360,17 @@ class Dispatcher:
                     nonce += 1
                 slot = self._outbox.open_slot(nonce)
                 loads.append((slot, jobs))
-                saved.append(self._hand.save(slot, nonce, head, to, data, gas, fees))
+                saved.append(self._account.save(slot, nonce, head, to, data, gas, fees))
                 nonce += 1
             self._outbox.carry(loads)
         self._tell([jobs for _, jobs in loads], saved, head)
-        self._hand.checkpoint("F6")
-        await self._hand.send(saved, head)
+        self._account.checkpoint("F6")
+        await self._account.send(saved, head)
 
     def _tell(self, groups: list[list[Job]], saved: list[Attempt], head: int) -> None:
         """A line for each transaction; of a whole backlog, one for all."""
         if len(saved) > MANY:
-            self._hand.log.info(
+            self._account.log.info(
                 "sending",
                 transactions=len(saved),
                 first_nonce=saved[0].nonce,
@@ -375,7 +379,7 @@ class Dispatcher:
             )
             return
         for jobs, attempt in zip(groups, saved, strict=True):
-            self._hand.log.info(
+            self._account.log.info(
                 "sending",
                 nonce=attempt.nonce,
                 parts=len(jobs),

@@ -9,7 +9,7 @@ from dam.errors import ContractReverted
 from dam.ethereum.hex import quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
-from dam.sending.account import Submitter
+from dam.sending.account import Account
 from dam.sending.fee_policy import Price, capped, offer, patience, pays_all, raised
 from dam.sending.transactions import Fees
 from dam.types import BlockRef, Wei
@@ -23,43 +23,45 @@ _MOST_FILLED = 64
 """So many empty transactions are paid for to reach what is signed above them, and no more."""
 
 
-class Nurse:
+class InFlight:
     """Looks after the nonces in use.
 
     Args:
-        hand: Signs and sends.
+        account: Signs and sends.
     """
 
-    def __init__(self, hand: Submitter) -> None:
-        self._hand = hand
-        self._outbox = hand.outbox
-        self._ledger = hand.ledger
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._outbox = account.outbox
+        self._ledger = account.ledger
         self._rollbacks: int | None = None
         self._missing: dict[int, int] = {}
         self._gap: tuple[int, int] | None = None
 
-    async def look_after(self, live: list[Slot], head: int, cursor: BlockRef) -> None:
+    async def track(self, live: list[Slot], head: int, cursor: BlockRef) -> None:
         """One round over all nonces in use, the lowest first."""
         # After a start or a reorganisation, everything that is out is looked at again.
         anew = self._ledger.rollbacks != self._rollbacks
-        final, latest, pending = await self._hand.counts(hex(cursor.number), "latest", "pending")
+        final, latest, pending = await self._account.counts(hex(cursor.number), "latest", "pending")
         await self._settle([slot for slot in live if slot.nonce < final], cursor)
         open_slots = [slot for slot in live if slot.nonce >= max(final, latest)]
         waiting = [slot for slot in open_slots if anew or self._is_late(slot, head)]
         if waiting:
-            price = await self._hand.price()
+            price = await self._account.price()
             for slot, error in zip(waiting, await self._pointless(waiting, head), strict=True):
                 behind = [other for other in open_slots if other.nonce > slot.nonce]
                 if error is not None:
                     await self._take_back(slot, head, price, error, behind)
                 else:
-                    await self._nurse(slot, head, price, behind, is_next=slot.nonce == latest)
+                    await self._renew(slot, head, price, behind, is_next=slot.nonce == latest)
         await self._fill_gap(head, max(latest, pending))
         # Only now: what failed half-way is looked at again.
         self._rollbacks = self._ledger.rollbacks
 
     def _is_late(self, slot: Slot, head: int) -> bool:
-        return head >= slot.last.block + min(2, patience(self._left(slot, head), self._hand.policy))
+        return head >= slot.last.block + min(
+            2, patience(self._left(slot, head), self._account.policy)
+        )
 
     def _hopeless(self, slot: Slot, head: int) -> bool:
         """Whether the next block is too late for all that it carries, though this one was not."""
@@ -82,7 +84,7 @@ class Nurse:
             return
         hashes = [(slot, tx) for slot in slots for tx in self._outbox.hashes(slot.nonce)]
         method = "eth_getTransactionReceipt"
-        found = await self._hand.rpc.batch([(method, ("0x" + tx.hex(),)) for _, tx in hashes])
+        found = await self._account.rpc.batch([(method, ("0x" + tx.hex(),)) for _, tx in hashes])
         receipts: dict[int, dict[str, Any]] = {}
         for (slot, tx), receipt in zip(hashes, found, strict=True):
             if isinstance(receipt, dict):
@@ -90,7 +92,7 @@ class Nurse:
                     raise RpcBadReplyError(f"{method}: of another transaction")
                 receipts.setdefault(slot.id, receipt)
         if receipts:
-            self._hand.checkpoint("F8")
+            self._account.checkpoint("F8")
         whose = {}
         for slot in slots:
             if slot.id not in receipts:
@@ -114,16 +116,16 @@ class Nurse:
         high = cursor.number
         low = max(0, min((one.block for one in slot.attempts), default=high) - _REACH)
         try:
-            if (await self._hand.counts(hex(low)))[0] > slot.nonce:
+            if (await self._account.counts(hex(low)))[0] > slot.nonce:
                 return -1, None
             while high - low > 1:
                 middle = (low + high) // 2
-                if (await self._hand.counts(hex(middle)))[0] > slot.nonce:
+                if (await self._account.counts(hex(middle)))[0] > slot.nonce:
                     high = middle
                 else:
                     low = middle
-            before, after = await self._hand.counts(hex(max(high - 1, 0)), hex(high))
-            block = await self._hand.rpc.call("eth_getBlockByNumber", hex(high), False)
+            before, after = await self._account.counts(hex(max(high - 1, 0)), hex(high))
+            block = await self._account.rpc.call("eth_getBlockByNumber", hex(high), False)
         except RpcRejectedError:
             return -1, None
         hashes = block.get("transactions") if isinstance(block, dict) else None
@@ -144,16 +146,16 @@ class Nurse:
         tx_hash = bytes.fromhex(str(receipt["transactionHash"])[2:])
         if status == 0:
             self._outbox.unbatch(slot.id)
-            self._outbox.back_off(slot.id, cursor.number, self._hand.policy.alone_blocks)
-            self._hand.stats.reverted += 1
-            self._hand.alert("transaction_reverted", tx=tx_hash, nonce=slot.nonce, block=block)
+            self._outbox.back_off(slot.id, cursor.number, self._account.policy.alone_blocks)
+            self._account.stats.reverted += 1
+            self._account.alert("transaction_reverted", tx=tx_hash, nonce=slot.nonce, block=block)
         self._outbox.close_slot(
             slot, "mined", block=block, status=status, tx_hash=tx_hash, cost=cost
         )
-        self._hand.stats.gas_used += used
-        self._hand.stats.fees_paid += cost
+        self._account.stats.gas_used += used
+        self._account.stats.fees_paid += cost
         self._missing.pop(slot.id, None)
-        self._hand.log.info(
+        self._account.log.info(
             "transaction_final", tx=tx_hash, nonce=slot.nonce, block=block, gas=used
         )
 
@@ -164,13 +166,13 @@ class Nurse:
             ours = not slot.last.data or not self._outbox.of_slot(slot.id)
             block = cursor.number if ours else block
         if ours:
-            self._hand.log.info("receipt_missing", nonce=slot.nonce, block=block)
+            self._account.log.info("receipt_missing", nonce=slot.nonce, block=block)
             # Without its event, a duty was in a batch that reverted: each alone, next time.
             self._outbox.unbatch(slot.id)
             self._outbox.close_slot(slot, "mined", block=block)
             return
         self._outbox.close_slot(slot, "lost")
-        self._hand.alert(
+        self._account.alert(
             "foreign_transaction",
             nonce=slot.nonce,
             block=block if block >= 0 else "unknown",
@@ -201,7 +203,7 @@ class Nurse:
         if not slots:
             return {}
         calls = [(slot.last.to, slot.last.data, "latest") for slot in slots]
-        answers = await self._hand.ask("eth_call", calls)
+        answers = await self._account.ask("eth_call", calls)
         # A node's own refusal says nothing of the contract.
         return {
             slot.id: answer
@@ -209,19 +211,21 @@ class Nurse:
             if isinstance(answer, ContractReverted)
         }
 
-    async def _nurse(
+    async def _renew(
         self, slot: Slot, head: int, price: Price, behind: list[Slot], *, is_next: bool
     ) -> None:
-        policy, last = self._hand.policy, slot.last
+        policy, last = self._account.policy, slot.last
         left = self._left(slot, head, behind if is_next else ())
         # What no node has seen yet is sent as it is; what one has refused takes a better price.
-        shown = last.sent or len(slot.attempts) > 1 or last.id in self._hand.refused_ids
+        shown = last.sent or len(slot.attempts) > 1 or last.id in self._account.refused_ids
         # One that cannot pay the base fee would hold up all above it as soon as it is next.
         counts = is_next or last.max_fee <= price.base
         late = head - last.block >= patience(left, policy)
         # More is no help to what cannot be paid, or does nothing that anything waits for.
         idle = last.max_fee > price.base and self._is_idle(slot, head, price, behind)
-        enough = last.id in self._hand.unpaid_ids or pays_all(price, last.max_fee, last.tip, policy)
+        enough = last.id in self._account.unpaid_ids or pays_all(
+            price, last.max_fee, last.tip, policy
+        )
         if last.max_fee > policy.max_fee:
             await self._cheapen(slot, head, price, left)
             return
@@ -229,7 +233,7 @@ class Nurse:
         if counts and shown and late and not idle and not enough:
             replaced = await self._reprice(slot, head, price, left, behind)
         if not replaced:
-            await self._hand.send([last], head)
+            await self._account.send([last], head)
 
     async def _take_back(
         self,
@@ -242,11 +246,11 @@ class Nurse:
         """What the slot carries would revert by now; do not pay for that."""
         method = "eth_getTransactionByHash"
         hashes = [attempt.hash for attempt in slot.attempts]
-        known = await self._hand.rpc.batch([(method, ("0x" + h.hex(),)) for h in hashes])
+        known = await self._account.rpc.batch([(method, ("0x" + h.hex(),)) for h in hashes])
         if any(isinstance(tx, dict) and tx.get("blockNumber") is not None for tx in known):
             # It is mined, since the nonces were counted: nothing is pointless, it is done.
             return
-        self._hand.log.info("transaction_pointless", nonce=slot.nonce, error=str(error))
+        self._account.log.info("transaction_pointless", nonce=slot.nonce, error=str(error))
         with self._ledger.transaction():
             if error.error not in ("NothingDelivered", "NotEligible"):
                 self._outbox.unbatch(slot.id)
@@ -263,7 +267,7 @@ class Nurse:
         Returns:
             False: not at this price.
         """
-        policy, attempts = self._hand.policy, self._priced(slot)
+        policy, attempts = self._account.policy, self._priced(slot)
         jobs = self._outbox.of_slot(slot.id) if slot.last.data else []
         awaited = self._is_awaited(behind, price)
         # What a cancellation would burn may as well go into the delivery.
@@ -282,7 +286,7 @@ class Nurse:
             # A dearer transaction would be at a loss; what waits behind it is worth an empty one.
             await self._cancel(slot, head, price, left)
             return True
-        self._hand.alert_once(
+        self._account.alert_once(
             UNPROFITABLE,
             nonce=slot.nonce,
             parts=len(jobs),
@@ -293,12 +297,12 @@ class Nurse:
 
     def _priced(self, slot: Slot) -> list[tuple[int, int]]:
         """Fees of its attempts; those signed under a cap that was higher are nobody's measure."""
-        low = [one for one in slot.attempts if one.max_fee <= self._hand.policy.max_fee]
+        low = [one for one in slot.attempts if one.max_fee <= self._account.policy.max_fee]
         return [(attempt.max_fee, attempt.tip) for attempt in low or slot.attempts]
 
     def _is_awaited(self, behind: list[Slot], price: Price) -> bool:
         """Whether something that pays its gas now waits for a nonce, or for a place."""
-        return self._hand.crowded or self._worth_it(behind, price)
+        return self._account.crowded or self._worth_it(behind, price)
 
     def _is_idle(self, slot: Slot, head: int, price: Price, behind: list[Slot]) -> bool:
         """Whether it does nothing, and nothing waits for it, not even what it should have done."""
@@ -309,12 +313,12 @@ class Nurse:
     def _worth_it(self, slots: Iterable[Slot], price: Price) -> bool:
         """Whether one of them does something that pays its gas now."""
         loads = (self._outbox.of_slot(slot.id) for slot in slots if slot.last.data)
-        caps = (capped(self._hand.policy, jobs) for jobs in loads if jobs)
+        caps = (capped(self._account.policy, jobs) for jobs in loads if jobs)
         return any(offer(price, NO_DEADLINE, policy) is not None for policy in caps)
 
     async def _cheapen(self, slot: Slot, head: int, price: Price, left: int) -> None:
         """Signed under a cap that was higher. Who has it keeps it; nobody is sent it again."""
-        fees = offer(price, left, self._hand.policy)
+        fees = offer(price, left, self._account.policy)
         if fees is None:
             self._over_cap(slot, price)
             return
@@ -322,7 +326,7 @@ class Nurse:
 
     async def _cancel(self, slot: Slot, head: int, price: Price, left: int) -> None:
         """An empty transaction in its place."""
-        policy = self._hand.policy
+        policy = self._account.policy
         fees = raised(price, self._priced(slot), left, policy)
         if fees is None:
             self._over_cap(slot, price)
@@ -335,16 +339,16 @@ class Nurse:
         await self._replace(slot, head, left, fees, empty=True)
 
     def _over_cap(self, slot: Slot, price: Price) -> None:
-        self._hand.alert_once(
-            "fee_over_cap", nonce=slot.nonce, base=price.base, cap=self._hand.policy.max_fee
+        self._account.alert_once(
+            "fee_over_cap", nonce=slot.nonce, base=price.base, cap=self._account.policy.max_fee
         )
 
     async def _replace(
         self, slot: Slot, head: int, left: int, fees: Fees, *, empty: bool = False
     ) -> None:
         """The same call once more under the same nonce, or an empty one in its place."""
-        self._hand.stats.replaced += 1
-        self._hand.log.info(
+        self._account.stats.replaced += 1
+        self._account.log.info(
             "replacing", nonce=slot.nonce, blocks_left=min(left, 9999), max_fee=fees.max_fee
         )
         with self._ledger.transaction():
@@ -352,12 +356,12 @@ class Nurse:
                 attempt = self._save_empty(slot.id, slot.nonce, head, fees)
             else:
                 to, data, gas = slot.last.to, slot.last.data, slot.last.gas
-                attempt = self._hand.save(slot.id, slot.nonce, head, to, data, gas, fees)
-        self._hand.checkpoint("F6")
-        await self._hand.send([attempt], head)
+                attempt = self._account.save(slot.id, slot.nonce, head, to, data, gas, fees)
+        self._account.checkpoint("F6")
+        await self._account.send([attempt], head)
 
     def _save_empty(self, slot: int, nonce: int, head: int, fees: Fees) -> Attempt:
-        return self._hand.save(slot, nonce, head, self._hand.address, b"", _CANCEL_GAS, fees)
+        return self._account.save(slot, nonce, head, self._account.address, b"", _CANCEL_GAS, fees)
 
     # ---------------------------------------------------------------------------- unused nonces
 
@@ -371,23 +375,23 @@ class Nurse:
             return
         if self._gap is None or self._gap[0] != free:
             self._gap = (free, head)
-        if head - self._gap[1] < self._hand.policy.stuck_blocks:
+        if head - self._gap[1] < self._account.policy.stuck_blocks:
             return
         missing = range(free, above[0])
         if len(missing) > _MOST_FILLED:
             self._give_up_above(free)
             return
-        fees = offer(await self._hand.price(), NO_DEADLINE, self._hand.policy)
+        fees = offer(await self._account.price(), NO_DEADLINE, self._account.policy)
         if fees is None:
             return
-        self._hand.log.warning("nonce_gap", nonce=free, count=len(missing))
+        self._account.log.warning("nonce_gap", nonce=free, count=len(missing))
         with self._ledger.transaction():
             attempts = [
                 self._save_empty(self._outbox.open_slot(nonce), nonce, head, fees)
                 for nonce in missing
             ]
-        self._hand.checkpoint("F6")
-        await self._hand.send(attempts, head)
+        self._account.checkpoint("F6")
+        await self._account.send(attempts, head)
 
     def _give_up_above(self, free: int) -> None:
         """A node had said an absurd count; what was signed for it is signed again."""
@@ -395,4 +399,4 @@ class Nurse:
             for slot in self._outbox.live():
                 if slot.nonce > free:
                     self._outbox.close_slot(slot, "abandoned")
-            self._hand.alert("nonces_too_high", nonce=free)
+            self._account.alert("nonces_too_high", nonce=free)

@@ -16,12 +16,12 @@ from dam.gc_pause import paused
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Job, Outbox, blocks_until
 from dam.log import Log
-from dam.sending.account import Submitter
+from dam.sending.account import Account
 from dam.sending.batching import encode_job
 from dam.sending.dispatcher import Dispatcher
 from dam.sending.fee_policy import SendPolicy as SendPolicy
 from dam.sending.fee_policy import SendStats as SendStats
-from dam.sending.in_flight import Nurse
+from dam.sending.in_flight import InFlight
 from dam.sending.transactions import Calls, Signer, simulate
 from dam.types import Address, BlockRef
 
@@ -53,7 +53,7 @@ class Sender:
         policy: SendPolicy | None = None,
         checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._hand = Submitter(
+        self._account = Account(
             rpc,
             calls,
             signer,
@@ -62,14 +62,14 @@ class Sender:
             policy=policy or SendPolicy(),
             checkpoint=checkpoint,
         )
-        self._nurse = Nurse(self._hand)
-        self._dispatcher = Dispatcher(self._hand)
+        self._in_flight = InFlight(self._account)
+        self._dispatcher = Dispatcher(self._account)
         self._seen: tuple[int, int, int] | None = None
 
     @property
     def stats(self) -> SendStats:
         """What was done since the start."""
-        return self._hand.stats
+        return self._account.stats
 
     async def step(self, head: int, cursor: BlockRef) -> None:
         """One pass. ``head`` is the newest block, ``cursor`` the newest that the reader saved.
@@ -78,13 +78,13 @@ class Sender:
             RpcError: The node did not answer; what was begun is saved, call again.
         """
         # A reorganisation may leave both numbers as they were.
-        seen = head, cursor.number, self._hand.ledger.rollbacks
+        seen = head, cursor.number, self._account.ledger.rollbacks
         if self._seen != seen:
-            live = self._hand.outbox.live()
+            live = self._account.outbox.live()
             if live:
-                await self._nurse.look_after(live, head, cursor)
+                await self._in_flight.track(live, head, cursor)
         self._seen = seen
-        if head >= self._hand.held_until:
+        if head >= self._account.held_until:
             with paused():
                 await self._dispatcher.send_due(head)
 
