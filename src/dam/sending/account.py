@@ -169,7 +169,7 @@ class Account:
         finally:
             self._mark([attempt for attempt in taken if not attempt.sent])
             if paid:
-                self.better("no_balance")
+                self.resolve_alert("no_balance")
 
     def _mark(self, taken: list[Attempt]) -> None:
         if not taken:
@@ -238,7 +238,7 @@ class Account:
         self.log.error(event, **detail)
 
     def alert_once(self, event: str, **detail: Any) -> None:
-        """As `alert`, outside a transaction, and not again until it got `better`.
+        """As `alert`, outside a transaction, and not again until `resolve_alert`.
 
         What names a nonce is told once of each, and for good.
         """
@@ -248,11 +248,11 @@ class Account:
             with self.ledger.transaction():
                 self.alert(event, **detail)
 
-    def better(self, event: str) -> None:
+    def resolve_alert(self, event: str) -> None:
         """What was alerted is over."""
         if (event, None) in self._episodes:
             self._episodes.discard((event, None))
-            self.log.info("better", what=event)
+            self.log.info("alert_resolved", what=event)
 
 
 def about(job: Job) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Dispatcher:
             self._account.hold(head, 1)
             self._account.alert_once("fee_over_cap", base=price.base, cap=self._policy.max_fee)
             return
-        self._account.better("fee_over_cap")
+        self._account.resolve_alert("fee_over_cap")
         while jobs:
             good = self._worth_a_look(jobs[: room * self._policy.batch], price, head)
             if good:
@@ -250,7 +250,7 @@ class Dispatcher:
                 **about(poor[0]),
             )
         elif ready:
-            self._account.better("not_eligible")
+            self._account.resolve_alert("not_eligible")
 
     def _answer(self, job: Job, error: ContractReverted, head: int) -> None:
         """What to do about a duty that the contract would refuse now."""

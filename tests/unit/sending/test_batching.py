@@ -406,7 +406,7 @@ class TestTheLedgerAndTheNode:
         assert len(daemon.ledger.journal("fee_over_cap")) == 1
         world.chain.base_fee = GWEI
         await world.ticks(daemon)
-        assert [line["what"] for line in daemon.events("better")] == ["fee_over_cap"]
+        assert [line["what"] for line in daemon.events("alert_resolved")] == ["fee_over_cap"]
         assert_delivered_once(world, sold, by=[daemon])
 
     async def test_a_request_of_a_bounded_size(self, world: World, built: BuiltStore) -> None:

@@ -245,7 +245,7 @@ async def test_a_stake_too_low_is_told_once(world: World, built: BuiltStore) -> 
     assert [line["parts"] for line in told] == [40]
     world.chain.eligible.add(daemon.address)
     await world.ticks(daemon, blocks=12)
-    assert "not_eligible" in [line["what"] for line in daemon.events("better")]
+    assert "not_eligible" in [line["what"] for line in daemon.events("alert_resolved")]
     assert all(len(world.chain.delivered(job)) for job in world.secrets)
 
 

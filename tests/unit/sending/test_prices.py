@@ -503,7 +503,7 @@ class TestWords:
         world.buy(built, "coupon", 3)
         await world.ticks(daemon, blocks=20)
         assert len(daemon.events("no_balance")) == 1
-        assert not daemon.events("better")
+        assert not daemon.events("alert_resolved")
 
     async def test_refused_by_every_pool(self, world: World, built: BuiltStore) -> None:
         """An error that names the nodes' reason, long before the deadline, and once."""

@@ -349,7 +349,7 @@ async def test_no_balance_and_then_some(world: World, built: BuiltStore) -> None
     world.chain.poor.clear()
     await world.ticks(daemon, blocks=8)
     assert_delivered_once(world, sold, by=[daemon])
-    assert [line["what"] for line in daemon.events("better")] == ["no_balance"]
+    assert [line["what"] for line in daemon.events("alert_resolved")] == ["no_balance"]
 
 
 async def test_an_absurd_gas_estimate_is_capped(world: World, built: BuiltStore) -> None:
