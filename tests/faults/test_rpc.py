@@ -356,8 +356,8 @@ async def test_f33_an_absurd_gas_estimate(
     "absurd fee",
     by="P",
     breaks="src/dam/sending/fee_policy.py:"
-    "tip = min(price.tip * (RAMP + 4 * haste(left)) // RAMP, policy.max_tip)",
-    instead="tip = price.tip * (RAMP + 4 * haste(left)) // RAMP",
+    "tip = min(price.tip * (RAMP_BLOCKS + 4 * urgency(left)) // RAMP_BLOCKS, policy.max_tip)",
+    instead="tip = price.tip * (RAMP_BLOCKS + 4 * urgency(left)) // RAMP_BLOCKS",
 )
 async def test_f34_an_absurd_fee(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     # By default it would wait for better times before it comes to the caps.

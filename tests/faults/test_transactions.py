@@ -132,8 +132,8 @@ class Underpriced(Fault):
     38,
     "replacement under 10 % refused",
     by="PA",
-    breaks="src/dam/sending/fee_policy.py:tip = max(fresh.tip, *(tip * step // (8 * RAMP) + 1 "
-    "for _, tip in attempts))",
+    breaks="src/dam/sending/fee_policy.py:"
+    "tip = max(fresh.tip, *(tip * step // (8 * RAMP_BLOCKS) + 1 for _, tip in before))",
     instead="tip = fresh.tip",
 )
 async def test_f38_a_replacement_is_refused(
@@ -317,7 +317,7 @@ async def test_f44_a_hundred_purchases_in_one_block(
     45,
     "three blocks left",
     breaks="src/dam/sending/fee_policy.py:return max(1, policy.stuck_blocks - "
-    "policy.stuck_blocks * haste(left) // RAMP)",
+    "policy.stuck_blocks * urgency(left) // RAMP_BLOCKS)",
     instead="return policy.stuck_blocks",
 )
 async def test_f45_three_blocks_left(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:

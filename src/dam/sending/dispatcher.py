@@ -11,7 +11,7 @@ from dam.ledger.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, bl
 from dam.sending import fee_policy
 from dam.sending.account import MANY, Account, about
 from dam.sending.batching import encode_job, encode_jobs, group, halves
-from dam.sending.fee_policy import Price, offer
+from dam.sending.fee_policy import Price, initial_fees
 
 _WAIT = {"NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "": 5}
 """Reverts that the next blocks may cure: after how many blocks to look again."""
@@ -80,7 +80,7 @@ class Dispatcher:
         self._account.crowded = room <= 0 and bool(self._paying(jobs, self._paid(price)))
         if room <= 0 or self._wait_for(strangers, jobs, head):
             return
-        if offer(price, blocks_left(jobs[0], head), self._policy) is None:
+        if initial_fees(price, blocks_left(jobs[0], head), self._policy) is None:
             self._account.hold(head, 1)
             self._account.alert_once("fee_over_cap", base=price.base, cap=self._policy.max_fee)
             return
@@ -164,7 +164,7 @@ class Dispatcher:
     def _paying(self, jobs: list[Job], paid: int) -> list[Job]:
         if self._policy.unprofitable == "send":
             return jobs
-        return fee_policy.paying(jobs, paid, self._policy.batch)
+        return fee_policy.profitable(jobs, paid, self._policy.batch)
 
     def _paid(self, price: Price) -> int:
         """What a unit of gas costs, as far as we pay it: a node may name any tip."""
@@ -174,10 +174,12 @@ class Dispatcher:
         paid = self._paid(price)
         if self._policy.unprofitable == "send":
             return group(jobs, head, room, self._policy)
-        groups = group(jobs, head, room, self._policy, lambda job: fee_policy.pays(job, paid, 1))
+        groups = group(
+            jobs, head, room, self._policy, lambda job: fee_policy.is_profitable(job, paid, 1)
+        )
         # Full batches were judged as such before.
         full = self._policy.batch
-        worth = [g if len(g) == full else fee_policy.worth_sending(g, paid) for g in groups]
+        worth = [g if len(g) == full else fee_policy.profitable_batch(g, paid) for g in groups]
         left = [job for group in worth for job in group]
         self._shelve([job for group in groups for job in group], left, paid, head)
         return [group for group in worth if group]
@@ -341,7 +343,7 @@ class Dispatcher:
         offered = []
         for jobs, data, gas in groups:
             left = min(job.target(head) for job in jobs) - head
-            fees = offer(price, left, fee_policy.capped(self._policy, jobs))
+            fees = initial_fees(price, left, fee_policy.cap_to_earnings(self._policy, jobs))
             if fees is not None:
                 offered.append((jobs, data, gas, fees))
         if len(offered) < len(groups):

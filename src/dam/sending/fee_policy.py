@@ -3,53 +3,48 @@
 Every duty has a *target*: the block by which it should be mined. For a part of ours it is block
 purchase + 100, the last in which nobody else can take its fee; once that is past, and for a
 seller's fallback, it is the last block in which a delivery counts. With ``left = target - head``
-and ``haste = min(40, max(0, 40 - left)) / 40``, from 0 (forty blocks or more) to 1 (no time):
+and ``urgency = min(40, max(0, 40 - left)) / 40``, from 0 (forty blocks or more) to 1 (no time):
 
-====================  ==================================================  ============
-of a transaction      rule                                                from, to
-====================  ==================================================  ============
-tip                   the node's suggestion x (1 + 4 haste)               1x, 5x
-most per gas          next base fee x (2 + 2 haste) + tip                 2x, 4x
-patience, in blocks   stuck_blocks less haste x stuck_blocks, at least 1  3, 1
-a replacement's step  both fees of the last attempt x (9/8 + 3/8 haste)   +12.5 %, +50 %
-====================  ==================================================  ============
+====================  ====================================================  ============
+of a transaction      rule                                                  from, to
+====================  ====================================================  ============
+tip                   the node's suggestion x (1 + 4 urgency)               1x, 5x
+fee cap               next base fee x (2 + 2 urgency) + tip                 2x, 4x
+replaced after        stuck_blocks less urgency x stuck_blocks, at least 1  3, 1 blocks
+a replacement's step  both fees of the last attempt x (9/8 + 3/8 urgency)   +12.5 %, +50 %
+====================  ====================================================  ============
 
 Twice the base fee is room for six full blocks, four times for twelve (EIP-1559: an eighth each).
 Nodes refuse a replacement under a tenth (geth) to an eighth; 9/8 passes both, and only the last
 step below the cap may be a tenth. ``max_tip`` and ``max_fee`` cap all of it, whatever a node says;
-a first offer leaves room for one replacement below ``max_fee``, unless the next block needs it.
+the first fees leave room for one replacement below ``max_fee``, unless the next block needs it.
 
-Every part earns its fee in wei, in sales for a token, too (`IMarketplace.Terms.commission`), and
-its gas is paid in wei: the two compare without any rate. A part is worth its transaction when
+A part earns its fee in wei, also in sales for a token (`IMarketplace.Terms.commission`), so fee and
+gas compare without a rate. It is worth its transaction when
 
     fee >= (base fee + tip) x its share of the gas
 
-with the gas of `gas_of`, which bench/gas.py measures: alone about 47,200 for a short proof, in a
-batch of 24 about 21,700. What a rollup takes for its data is not in it: ``min_fee`` is for that.
-The same sum caps what its transaction may cost (`capped`): gas may rise while it waits. A part that
-is not worth it stays due, is looked at with each block until its last one, and is reported once
-(and once more if it was sent before). Gas may fall, or other parts come to share a transaction.
+with the gas of `gas_of`, without what a rollup takes for its data: ``min_fee`` is for that. The
+same sum caps what a waiting transaction may cost (`cap_to_earnings`). A part that is not worth it
+stays due until its last block, and is reported once (once more if it was sent before): gas may
+fall, or other parts come to share a transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from dam.ledger.outbox import Job
 from dam.sending.transactions import Fees
 
-RAMP = 40
-"""Blocks before the target at which haste begins."""
-_TRANSACTION = 26_500
-"""Once: 21,000, the first look at the contract, the deliverer's word."""
-_PART = 19_130
-_STEP = 760
-"""A step of the proof: 32 bytes of calldata, and a hash."""
-_FLOOR_TRANSACTION = 21_000
-_FLOOR_PART = 17_840
-_FLOOR_STEP = 1_280
+RAMP_BLOCKS = 40
+"""Blocks before the target at which urgency begins."""
+_TRANSACTION_GAS, _PART_GAS, _STEP_GAS = 26_500, 19_130, 760
+"""Once: 21,000, the first look at the contract, the deliverer's word; each part; each step of its
+proof: 32 bytes of calldata, and a hash."""
+_FLOOR_TRANSACTION_GAS, _FLOOR_PART_GAS, _FLOOR_STEP_GAS = 21_000, 17_840, 1_280
 """The least that calldata costs (EIP-7623): 40 gas a byte that is not zero."""
 
 
@@ -61,19 +56,19 @@ class SendPolicy:
     """Never more than this per gas, whatever the node says."""
     max_tip: int = 20 * 10**9
     stuck_blocks: int = 3
-    """Re-price a transaction that is not mined for so long, while there is no haste."""
+    """Replace a transaction that is not mined for so long, while there is no urgency."""
     max_live: int = 64
-    """Most transactions waiting in the pool: a block of 30M gas takes 58 of 24 parts."""
+    """Most transactions in flight: a block of 30M gas takes 58 of 24 parts."""
     batch: int = 24
     """Most parts of one transaction, 32 at the utmost: it stays cheap as evidence. With 24, what no
     longer fits into a block of 30M gas leaves less than 2 % of it empty; 32 cost 1 % less each."""
     alone_blocks: int = 10
-    """With so few blocks left, a part goes in a transaction of its own."""
+    """With so few blocks left, a part takes a transaction of its own."""
     part_gas: int = 120_000
-    """More gas for a part than this is never granted, whatever the node estimates."""
+    """Most gas for a part, whatever the node estimates."""
     confirmations: int = 2
     unprofitable: Literal["skip", "send"] = "skip"
-    """What becomes of a part whose fee does not pay its gas (`worth_sending`)."""
+    """What becomes of a part whose fee does not pay its gas (`profitable_batch`)."""
 
 
 @dataclass(slots=True)
@@ -99,60 +94,59 @@ class Price:
     tip: int
 
 
-def haste(left: int) -> int:
-    """From 0 (forty blocks or more) to `RAMP` (none left)."""
-    return min(RAMP, max(0, RAMP - left))
+def urgency(left: int) -> int:
+    """From 0 (forty blocks or more are left) to `RAMP_BLOCKS` (none)."""
+    return min(RAMP_BLOCKS, max(0, RAMP_BLOCKS - left))
 
 
-def patience(left: int, policy: SendPolicy) -> int:
+def replace_after(left: int, policy: SendPolicy) -> int:
     """After how many blocks to replace a transaction that is not mined."""
-    return max(1, policy.stuck_blocks - policy.stuck_blocks * haste(left) // RAMP)
+    return max(1, policy.stuck_blocks - policy.stuck_blocks * urgency(left) // RAMP_BLOCKS)
 
 
-def offer(price: Price, left: int, policy: SendPolicy) -> Fees | None:
+def initial_fees(price: Price, left: int, policy: SendPolicy) -> Fees | None:
     """The fees of a fresh transaction; None while the next block costs more than the cap."""
-    tip = min(price.tip * (RAMP + 4 * haste(left)) // RAMP, policy.max_tip)
+    tip = min(price.tip * (RAMP_BLOCKS + 4 * urgency(left)) // RAMP_BLOCKS, policy.max_tip)
     tip = min(tip, policy.max_fee - price.base)
     if tip < min(price.tip, policy.max_tip):
         return None
-    room = price.base * 2 * (RAMP + haste(left)) // RAMP
+    room = price.base * 2 * (RAMP_BLOCKS + urgency(left)) // RAMP_BLOCKS
     most = (policy.max_fee - 1) * 8 // 9
     if price.base + tip > most:
         most = policy.max_fee
     return Fees(min(room + tip, most), tip, price.base)
 
 
-def raised(
-    price: Price, before: Iterable[tuple[int, int]], left: int, policy: SendPolicy
+def replacement_fees(
+    price: Price, before: Sequence[tuple[int, int]], left: int, policy: SendPolicy
 ) -> Fees | None:
-    """The fees of a replacement; None if no proper one fits under the cap.
+    """The fees of a replacement; None if none that nodes take fits under the cap.
 
     Args:
         price: Of the next block.
-        before: Most per gas and tip of each earlier attempt.
+        before: Fee cap and tip of each earlier attempt, wei per gas.
         left: Blocks until the target.
         policy: Caps.
     """
-    attempts = list(before)
-    fresh = offer(price, left, policy)
-    step = 9 * RAMP + 3 * haste(left)
-    least_fee = max(fee * 9 // 8 + 1 for fee, _ in attempts)
+    fresh = initial_fees(price, left, policy)
+    least_fee = max(fee * 9 // 8 + 1 for fee, _ in before)
     if least_fee > policy.max_fee:
-        least_fee = max(-(-fee * 11 // 10) for fee, _ in attempts)
-    least_tip = max(tip * 9 // 8 + 1 for _, tip in attempts)
+        least_fee = max(-(-fee * 11 // 10) for fee, _ in before)
     if fresh is None or least_fee > policy.max_fee:
         return None
-    fee = max(fresh.max_fee, *(fee * step // (8 * RAMP) + 1 for fee, _ in attempts))
-    tip = max(fresh.tip, *(tip * step // (8 * RAMP) + 1 for _, tip in attempts))
+    step = 9 * RAMP_BLOCKS + 3 * urgency(left)
+    fee = max(fresh.max_fee, *(fee * step // (8 * RAMP_BLOCKS) + 1 for fee, _ in before))
+    tip = max(fresh.tip, *(tip * step // (8 * RAMP_BLOCKS) + 1 for _, tip in before))
     if -(-fee * 11 // 10) > policy.max_fee:
         fee = policy.max_fee
     # A tip over the cap is the price of a replacement that nodes take: a step, and no more.
+    least_tip = max(tip * 9 // 8 + 1 for _, tip in before)
     tip = min(tip, max(policy.max_tip, least_tip), fee)
     return Fees(fee, tip, price.base)
 
 
-def pays_all(price: Price, max_fee: int, tip: int, policy: SendPolicy) -> bool:
-    """Whether a transaction offers the next block all that a tip may be.
+def offers_max_tip(price: Price, max_fee: int, tip: int, policy: SendPolicy) -> bool:
+    """Whether a transaction offers the next block the highest tip that the policy allows.
 
     If it is not mined all the same, its price is not the reason: a node keeps it to itself, say.
     """
@@ -162,21 +156,23 @@ def pays_all(price: Price, max_fee: int, tip: int, policy: SendPolicy) -> bool:
 def gas_of(parts: int, steps: int) -> int:
     """Gas that delivering so many parts in one transaction takes, within a few percent.
 
+    Measured by bench/gas.py: alone about 47,200 for a short proof, in a batch of 24 about 21,700.
+
     Args:
         parts: How many.
-        steps: Of all their proofs together.
+        steps: Of all their Merkle proofs together.
     """
-    used = _TRANSACTION + _PART * parts + _STEP * steps
-    least = _FLOOR_TRANSACTION + _FLOOR_PART * parts + _FLOOR_STEP * steps
-    return max(used, least)
+    used = _TRANSACTION_GAS + _PART_GAS * parts + _STEP_GAS * steps
+    floor = _FLOOR_TRANSACTION_GAS + _FLOOR_PART_GAS * parts + _FLOOR_STEP_GAS * steps
+    return max(used, floor)
 
 
-def pays(job: Job, price: int, parts: int) -> bool:
-    """Whether a part is worth its share of a transaction; see `paying`."""
-    return bool(paying([job], price, parts))
+def is_profitable(job: Job, price: int, parts: int) -> bool:
+    """Whether a part is worth its share of a transaction; see `profitable`."""
+    return bool(profitable([job], price, parts))
 
 
-def paying(jobs: Sequence[Job], price: int, parts: int) -> list[Job]:
+def profitable(jobs: Sequence[Job], price: int, parts: int) -> list[Job]:
     """Those that are worth their share of a transaction.
 
     Args:
@@ -197,27 +193,25 @@ def paying(jobs: Sequence[Job], price: int, parts: int) -> list[Job]:
     return kept
 
 
-def worth_sending(jobs: Sequence[Job], price: int) -> list[Job]:
+def profitable_batch(jobs: Sequence[Job], price: int) -> list[Job]:
     """Those of a batch that pay their share; the fewer they are, the more each has to bear."""
     kept = list(jobs)
-    while True:
-        good = paying(kept, price, len(kept))
-        if len(good) == len(kept):
-            return kept
+    while len(good := profitable(kept, price, len(kept))) < len(kept):
         kept = good
+    return kept
 
 
-def capped(policy: SendPolicy, jobs: Sequence[Job], *, spared: int = 0) -> SendPolicy:
+def cap_to_earnings(policy: SendPolicy, jobs: Sequence[Job], *, spared_gas: int = 0) -> SendPolicy:
     """The policy, with a cap under which the fees of these parts pay for their transaction.
 
     Args:
         policy: If it sends without profit, nothing changes.
         jobs: Of one transaction; duties without a fee change nothing.
-        spared: Gas that would be spent in any case.
+        spared_gas: What would be spent in any case.
     """
     parts = [job for job in jobs if job.kind == "deliver"]
     if policy.unprofitable == "send" or not parts:
         return policy
-    gas = gas_of(len(parts), sum(job.proof_steps for job in parts)) - spared
+    gas = gas_of(len(parts), sum(job.proof_steps for job in parts)) - spared_gas
     most = sum(job.fee for job in parts) // gas
     return policy if most >= policy.max_fee else replace(policy, max_fee=most)

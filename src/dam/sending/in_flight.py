@@ -10,7 +10,14 @@ from dam.ethereum.hex import quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
 from dam.sending.account import Account
-from dam.sending.fee_policy import Price, capped, offer, patience, pays_all, raised
+from dam.sending.fee_policy import (
+    Price,
+    cap_to_earnings,
+    initial_fees,
+    offers_max_tip,
+    replace_after,
+    replacement_fees,
+)
 from dam.sending.transactions import Fees
 from dam.types import BlockRef, Wei
 
@@ -60,7 +67,7 @@ class InFlight:
 
     def _is_late(self, slot: Slot, head: int) -> bool:
         return head >= slot.last.block + min(
-            2, patience(self._left(slot, head), self._account.policy)
+            2, replace_after(self._left(slot, head), self._account.policy)
         )
 
     def _hopeless(self, slot: Slot, head: int) -> bool:
@@ -220,10 +227,10 @@ class InFlight:
         shown = last.sent or len(slot.attempts) > 1 or last.id in self._account.refused_ids
         # One that cannot pay the base fee would hold up all above it as soon as it is next.
         counts = is_next or last.max_fee <= price.base
-        late = head - last.block >= patience(left, policy)
+        late = head - last.block >= replace_after(left, policy)
         # More is no help to what cannot be paid, or does nothing that anything waits for.
         idle = last.max_fee > price.base and self._is_idle(slot, head, price, behind)
-        enough = last.id in self._account.unpaid_ids or pays_all(
+        enough = last.id in self._account.unpaid_ids or offers_max_tip(
             price, last.max_fee, last.tip, policy
         )
         if last.max_fee > policy.max_fee:
@@ -272,11 +279,13 @@ class InFlight:
         awaited = self._is_awaited(behind, price)
         # What a cancellation would burn may as well go into the delivery.
         spared = _CANCEL_GAS if awaited else 0
-        fees = raised(price, attempts, left, capped(policy, jobs, spared=spared))
+        fees = replacement_fees(
+            price, attempts, left, cap_to_earnings(policy, jobs, spared_gas=spared)
+        )
         if fees is not None:
             await self._replace(slot, head, left, fees)
             return True
-        if raised(price, attempts, left, policy) is None:
+        if replacement_fees(price, attempts, left, policy) is None:
             self._over_cap(slot, price)
             return False
         if self._worth_it([slot], price):
@@ -313,12 +322,12 @@ class InFlight:
     def _worth_it(self, slots: Iterable[Slot], price: Price) -> bool:
         """Whether one of them does something that pays its gas now."""
         loads = (self._outbox.of_slot(slot.id) for slot in slots if slot.last.data)
-        caps = (capped(self._account.policy, jobs) for jobs in loads if jobs)
-        return any(offer(price, NO_DEADLINE, policy) is not None for policy in caps)
+        caps = (cap_to_earnings(self._account.policy, jobs) for jobs in loads if jobs)
+        return any(initial_fees(price, NO_DEADLINE, policy) is not None for policy in caps)
 
     async def _cheapen(self, slot: Slot, head: int, price: Price, left: int) -> None:
         """Signed under a cap that was higher. Who has it keeps it; nobody is sent it again."""
-        fees = offer(price, left, self._account.policy)
+        fees = initial_fees(price, left, self._account.policy)
         if fees is None:
             self._over_cap(slot, price)
             return
@@ -327,10 +336,10 @@ class InFlight:
     async def _cancel(self, slot: Slot, head: int, price: Price, left: int) -> None:
         """An empty transaction in its place."""
         policy = self._account.policy
-        fees = raised(price, self._priced(slot), left, policy)
+        fees = replacement_fees(price, self._priced(slot), left, policy)
         if fees is None:
             self._over_cap(slot, price)
-            fresh = offer(price, left, policy)
+            fresh = initial_fees(price, left, policy)
             if fresh is None:
                 return
             # If a reorganisation dropped what was sent, this is no replacement, and needs no more
@@ -381,7 +390,7 @@ class InFlight:
         if len(missing) > _MOST_FILLED:
             self._give_up_above(free)
             return
-        fees = offer(await self._account.price(), NO_DEADLINE, self._account.policy)
+        fees = initial_fees(await self._account.price(), NO_DEADLINE, self._account.policy)
         if fees is None:
             return
         self._account.log.warning("nonce_gap", nonce=free, count=len(missing))

@@ -37,7 +37,7 @@ class Sender:
         signer: The account.
         ledger: Where everything is saved first.
         log: Where to tell.
-        policy: Fees, patience and batch size.
+        policy: Fees, waiting times and batch size.
         checkpoint: Called at F6 (saved, not sent), F7 (sent, mark unsaved) and F8 (mined,
             unrecorded).
     """

@@ -1,4 +1,4 @@
-"""Batches, profit and haste on a market in memory, with real documents, ledgers and signatures."""
+"""Batches, profit and urgency on a market in memory, with real ledgers and signatures."""
 
 from __future__ import annotations
 

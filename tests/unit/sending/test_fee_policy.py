@@ -13,18 +13,18 @@ import pytest
 from dam.ledger.outbox import ALONE, NO_DEADLINE, Job
 from dam.sending.batching import depth_class, group, halves
 from dam.sending.fee_policy import (
-    RAMP,
+    RAMP_BLOCKS,
     Price,
     SendPolicy,
-    capped,
+    cap_to_earnings,
     gas_of,
-    offer,
-    patience,
-    paying,
-    pays,
-    pays_all,
-    raised,
-    worth_sending,
+    initial_fees,
+    is_profitable,
+    offers_max_tip,
+    profitable,
+    profitable_batch,
+    replace_after,
+    replacement_fees,
 )
 from dam.types import FALLBACK_BLOCKS, CopyId
 
@@ -53,26 +53,26 @@ def job(
 class TestFees:
     def test_what_they_are_with_time_and_without(self) -> None:
         price = Price(base=10 * GWEI, tip=2 * GWEI)
-        calm, last = offer(price, RAMP, POLICY), offer(price, 0, POLICY)
+        calm, last = initial_fees(price, RAMP_BLOCKS, POLICY), initial_fees(price, 0, POLICY)
         assert calm is not None
         assert (calm.tip, calm.max_fee) == (2 * GWEI, 22 * GWEI)
         assert last is not None
         assert (last.tip, last.max_fee) == (10 * GWEI, 50 * GWEI)
-        assert (patience(RAMP, POLICY), patience(0, POLICY)) == (3, 1)
+        assert (replace_after(RAMP_BLOCKS, POLICY), replace_after(0, POLICY)) == (3, 1)
 
     @pytest.mark.parametrize("base", [0, 1, GWEI, 150 * GWEI])
     def test_the_closer_the_bolder(self, base: int) -> None:
         price, before = Price(base, GWEI), [(GWEI, GWEI)]
-        for left in range(-3, 3 * RAMP):
-            near, far = offer(price, left, POLICY), offer(price, left + 1, POLICY)
+        for left in range(-3, 3 * RAMP_BLOCKS):
+            near, far = initial_fees(price, left, POLICY), initial_fees(price, left + 1, POLICY)
             assert near is not None
             assert far is not None
             assert near.max_fee >= far.max_fee
             assert near.tip >= far.tip
-            assert patience(left, POLICY) <= patience(left + 1, POLICY)
+            assert replace_after(left, POLICY) <= replace_after(left + 1, POLICY)
             bold, calm = (
-                raised(price, before, left, POLICY),
-                raised(price, before, left + 1, POLICY),
+                replacement_fees(price, before, left, POLICY),
+                replacement_fees(price, before, left + 1, POLICY),
             )
             assert bold is not None
             assert calm is not None
@@ -88,7 +88,7 @@ class TestFees:
                 for fee in (dice.randrange(1, 300 * GWEI) for _ in range(dice.randrange(1, 4)))
             ]
             price = Price(dice.randrange(300 * GWEI), dice.randrange(40 * GWEI))
-            fees = raised(price, attempts, dice.randrange(-5, 200), POLICY)
+            fees = replacement_fees(price, attempts, dice.randrange(-5, 200), POLICY)
             if fees is None:
                 continue
             assert fees.max_fee <= POLICY.max_fee
@@ -102,42 +102,44 @@ class TestFees:
 
     def test_a_first_offer_leaves_room_for_a_replacement(self) -> None:
         for base in range(GWEI, 440 * GWEI, 7 * GWEI):
-            for left in (0, RAMP):
+            for left in (0, RAMP_BLOCKS):
                 price = Price(base, GWEI)
-                fees = offer(price, left, POLICY)
+                fees = initial_fees(price, left, POLICY)
                 assert fees is not None
                 assert fees.max_fee >= base + GWEI
-                assert raised(price, [(fees.max_fee, fees.tip)], left, POLICY) is not None
+                assert replacement_fees(price, [(fees.max_fee, fees.tip)], left, POLICY) is not None
 
     def test_no_step_ends_where_no_other_fits(self) -> None:
         """Just below the cap a transaction could be stuck; the cap itself costs no more."""
         for base in range(GWEI, 490 * GWEI, 3 * GWEI):
             price = Price(base, GWEI)
-            first = offer(price, RAMP, POLICY)
+            first = initial_fees(price, RAMP_BLOCKS, POLICY)
             assert first is not None
             steps = [first]
-            while more := raised(price, [(f.max_fee, f.tip) for f in steps], RAMP, POLICY):
+            while more := replacement_fees(
+                price, [(f.max_fee, f.tip) for f in steps], RAMP_BLOCKS, POLICY
+            ):
                 steps.append(more)
             assert steps[-1].max_fee == POLICY.max_fee
 
     def test_enough_is_the_highest_tip_in_the_next_block(self) -> None:
         price, most = Price(10 * GWEI, GWEI), POLICY.max_tip
-        assert pays_all(price, 10 * GWEI + most, most, POLICY)
-        assert not pays_all(price, 10 * GWEI + most - 1, most, POLICY)
-        assert not pays_all(price, 100 * GWEI, most - 1, POLICY)
+        assert offers_max_tip(price, 10 * GWEI + most, most, POLICY)
+        assert not offers_max_tip(price, 10 * GWEI + most - 1, most, POLICY)
+        assert not offers_max_tip(price, 100 * GWEI, most - 1, POLICY)
 
     def test_the_caps_hold(self) -> None:
         """F34: an absurd tip, an absurd base fee."""
-        fees = offer(Price(GWEI, 10**24), 0, POLICY)
+        fees = initial_fees(Price(GWEI, 10**24), 0, POLICY)
         assert fees is not None
         assert fees.tip == POLICY.max_tip
-        assert offer(Price(POLICY.max_fee, GWEI), 0, POLICY) is None
-        assert offer(Price(10**24, GWEI), 0, POLICY) is None
+        assert initial_fees(Price(POLICY.max_fee, GWEI), 0, POLICY) is None
+        assert initial_fees(Price(10**24, GWEI), 0, POLICY) is None
         nearly = Price(POLICY.max_fee - GWEI, GWEI)
-        top = offer(nearly, 0, POLICY)
+        top = initial_fees(nearly, 0, POLICY)
         assert top is not None
         assert (top.max_fee, top.tip) == (POLICY.max_fee, GWEI)
-        assert raised(Price(1, 1), [(POLICY.max_fee, 1)], 0, POLICY) is None
+        assert replacement_fees(Price(1, 1), [(POLICY.max_fee, 1)], 0, POLICY) is None
 
     def test_the_target_is_block_100_and_then_the_last(self) -> None:
         part = job(block=HEAD)
@@ -155,10 +157,10 @@ class TestProfit:
         price = 20 * GWEI
         alone, shared = gas_of(1, 2), gas_of(32, 64) // 32
         assert shared < alone // 2
-        assert pays(job(fee=price * alone), price, 1)
-        assert not pays(job(fee=price * alone - 1), price, 1)
-        assert pays(job(fee=price * (shared + 1)), price, 32)
-        assert not pays(job(fee=price * (shared - 1)), price, 32)
+        assert is_profitable(job(fee=price * alone), price, 1)
+        assert not is_profitable(job(fee=price * alone - 1), price, 1)
+        assert is_profitable(job(fee=price * (shared + 1)), price, 32)
+        assert not is_profitable(job(fee=price * (shared - 1)), price, 32)
 
     @pytest.mark.parametrize(("shape", "steps"), [("1 item", 2), ("64 items, stock of 1,000", 12)])
     def test_gas_is_what_the_bench_of_gas_measured(self, shape: str, steps: int) -> None:
@@ -171,36 +173,38 @@ class TestProfit:
     def test_longer_proofs_cost_more(self) -> None:
         price = GWEI
         fee = price * gas_of(32, 64) // 32 + 1
-        assert pays(job(fee=fee, steps=2), price, 32)
-        assert not pays(job(fee=fee, steps=12), price, 32)
+        assert is_profitable(job(fee=fee, steps=2), price, 32)
+        assert not is_profitable(job(fee=fee, steps=12), price, 32)
 
     def test_other_duties_have_no_fee_and_are_done(self) -> None:
-        assert pays(job(kind="supply"), 10**18, 1)
-        assert paying([job(kind="settle", body=b"")], 10**18, 1)
+        assert is_profitable(job(kind="supply"), 10**18, 1)
+        assert profitable([job(kind="settle", body=b"")], 10**18, 1)
 
     def test_the_fewer_share_the_more_each_bears(self) -> None:
         """Two good parts cannot carry one that only a large batch would."""
         price = GWEI
         rich = [job(i, fee=price * 100_000) for i in range(2)]
         poor = [job(9, fee=price * (gas_of(32, 64) // 32 + 10))]
-        assert worth_sending(rich + poor, price) == rich
+        assert profitable_batch(rich + poor, price) == rich
         many = [job(i, fee=price * (gas_of(32, 64) // 32 + 10)) for i in range(32)]
-        assert worth_sending(many, price) == many
-        assert worth_sending(many[:31], price) == []
-        assert worth_sending([], price) == []
+        assert profitable_batch(many, price) == many
+        assert profitable_batch(many[:31], price) == []
+        assert profitable_batch([], price) == []
 
     def test_a_transaction_costs_no_more_than_its_parts_earn(self) -> None:
         parts = [job(i, fee=10**14 * (i + 1), steps=i) for i in range(5)]
-        cap = capped(POLICY, parts).max_fee
+        cap = cap_to_earnings(POLICY, parts).max_fee
         gas = gas_of(5, sum(range(5)))
         assert cap * gas <= sum(part.fee for part in parts) < (cap + 1) * gas
-        assert capped(replace(POLICY, unprofitable="send"), parts).max_fee == POLICY.max_fee
-        assert capped(POLICY, [job(kind="supply")]) == POLICY
-        assert capped(POLICY, []) == POLICY
-        assert capped(POLICY, [job(fee=10**20)]) == POLICY
+        assert (
+            cap_to_earnings(replace(POLICY, unprofitable="send"), parts).max_fee == POLICY.max_fee
+        )
+        assert cap_to_earnings(POLICY, [job(kind="supply")]) == POLICY
+        assert cap_to_earnings(POLICY, []) == POLICY
+        assert cap_to_earnings(POLICY, [job(fee=10**20)]) == POLICY
 
     def test_what_pays_its_share_can_be_offered(self) -> None:
-        """What `worth_sending` lets pass has a cap above the price that it was judged by."""
+        """What `profitable_batch` lets pass has a cap above the price that it was judged by."""
         dice = random.Random(5)
         for _ in range(500):
             price = Price(dice.randrange(1, 200 * GWEI), dice.randrange(3 * GWEI))
@@ -208,10 +212,10 @@ class TestProfit:
                 job(i, fee=dice.randrange(10**15, 10**16), steps=dice.randrange(30))
                 for i in range(dice.randrange(1, 25))
             ]
-            good = worth_sending(parts, price.base + price.tip)
+            good = profitable_batch(parts, price.base + price.tip)
             if good:
-                assert offer(price, RAMP, capped(POLICY, good)) is not None
-                assert offer(price, 0, capped(POLICY, good)) is not None
+                assert initial_fees(price, RAMP_BLOCKS, cap_to_earnings(POLICY, good)) is not None
+                assert initial_fees(price, 0, cap_to_earnings(POLICY, good)) is not None
 
 
 class TestBatches:

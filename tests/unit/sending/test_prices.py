@@ -9,7 +9,7 @@ import pytest
 from dam.crypto.hashing import keccak
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.roles.seller.store_builder import BuiltStore
-from dam.sending.fee_policy import Price, gas_of, offer
+from dam.sending.fee_policy import Price, gas_of, initial_fees
 from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI
 from tests.unit.helpers.transactions import all_transactions, no_transactions, refuse, sent_one
@@ -88,7 +88,7 @@ class TestProfit:
         await world.ticks(daemon, blocks=20)
         assert all(tx.data for tx in world.chain.pool.values())
 
-    async def test_haste_is_not_paid_at_a_loss(self, world: World, dear: BuiltStore) -> None:
+    async def test_urgency_is_not_paid_at_a_loss(self, world: World, dear: BuiltStore) -> None:
         """Near the target a tip is five times as high, but the fee has to bear it, too."""
         daemon = world.daemon
         await daemon.tick()
@@ -275,7 +275,7 @@ class TestReasons:
         assert not pooled.data
         assert pooled.max_fee > world.chain.base_fee
 
-    async def test_an_empty_one_is_in_no_haste_of_its_own(
+    async def test_an_empty_one_has_no_urgency_of_its_own(
         self, world: World, built: BuiltStore
     ) -> None:
         """What it was for is too late; what waits behind it has time."""
@@ -300,7 +300,7 @@ class TestReasons:
         assert len(lowest.attempts) > 3
         assert second.last.data
 
-    async def test_haste_of_what_waits_behind(self, world: World, built: BuiltStore) -> None:
+    async def test_urgency_of_what_waits_behind(self, world: World, built: BuiltStore) -> None:
         """The lowest nonce has time, but holds up one that has not."""
         daemon = world.daemon
         await daemon.tick()
@@ -324,7 +324,7 @@ class TestReasons:
         await world.ticks(daemon, blocks=3)
         assert len(daemon.outbox.live()[0].attempts) >= before + 2
 
-    async def test_haste_of_a_batch_is_that_of_its_most_urgent(
+    async def test_urgency_of_a_batch_is_that_of_its_most_urgent(
         self, world: World, built: BuiltStore
     ) -> None:
         """What is past block 100 has more time than one that is just before it."""
@@ -344,7 +344,7 @@ class TestReasons:
             [first, *_] = slot.attempts
             jobs = daemon.outbox.of_slot(slot.id)
             left = min(job.target(first.block) - first.block for job in jobs)
-            want = offer(Price(GWEI, GWEI), left, daemon.policy)
+            want = initial_fees(Price(GWEI, GWEI), left, daemon.policy)
             assert want is not None
             assert first.tip >= want.tip
 
