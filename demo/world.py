@@ -31,13 +31,8 @@ from dam.keystore.ape_accounts import Signer
 from dam.market.client import Market
 from dam.market.deployment import load_deployment
 from dam.market.wallet import Receipt
-from dam.sending.transactions import (
-    broadcast,
-    suggest_fees,
-    transact,
-    transaction,
-    wait_receipt,
-)
+from dam.sending.transactions import broadcast, suggest_fees, transaction
+from dam.sending.wallet import KeyWallet, wait_receipt
 from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError
 from dam.types import (
     Address,
@@ -247,9 +242,9 @@ class World:
     async def send_data(self, actor: Actor, data: bytes, *, value: int = 0) -> Receipt:
         """As `send`, with the calldata made elsewhere."""
         signer = Signer(actor.address, Account.from_key(actor.private_key))
-        chain_id, market = self.deployment.chain_id, self.deployment.market
+        wallet = KeyWallet(self.rpc, signer, self.deployment.chain_id, poll_seconds=0.05)
         async with self._locks.setdefault(actor.address, asyncio.Lock()):
-            return await transact(self.rpc, signer, chain_id, market, data, value, poll=0.05)
+            return await wallet.send(self.deployment.market, data, value)
 
     async def send_anyway(self, actor: Actor, data: bytes, *, value: int = 0) -> int:
         """Sends a call that no tool would, since it reverts; returns the block that has it."""
@@ -262,7 +257,7 @@ class World:
         )
         await broadcast(self.rpc, raw)
         try:
-            await wait_receipt(self.rpc, keccak(raw), poll=0.05)
+            await wait_receipt(self.rpc, keccak(raw), poll_seconds=0.05)
         except ContractReverted as error:
             return int(str(error.arguments["block"]))
         raise AssertionError("the contract took what it should refuse")

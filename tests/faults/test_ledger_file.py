@@ -57,7 +57,7 @@ async def test_f48_a_ledger_with_spoiled_pages(ground: Ground, injected: Injecte
     49,
     "old database restored: the chain wins",
     by="H",
-    breaks="src/dam/sending/dispatcher.py:if room <= 0 or self._wait_for(strangers, jobs, head):",
+    breaks="src/dam/sending/dispatcher.py:if room <= 0 or self._wait_for(unknown, jobs, head):",
     instead="if room <= 0:",
 )
 async def test_f49_an_old_copy_of_the_ledger(ground: Ground, injected: Injected) -> None:

@@ -91,7 +91,7 @@ async def test_f36_somebody_else_uses_the_nonce(
     37,
     "base fee x10",
     breaks="src/dam/sending/in_flight.py:"
-    "replaced = await self._reprice(slot, head, price, left, behind)",
+    "replaced = await self._raise_fees(slot, head, price, left, behind)",
 )
 async def test_f37_the_base_fee_jumps(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     ground.base_fee = 2 * GWEI

@@ -37,7 +37,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dam.ledger.outbox import Job
-from dam.sending.transactions import Fees
+from dam.sending.transactions import Fees, Price
 
 RAMP_BLOCKS = 40
 """Blocks before the target at which urgency begins."""
@@ -84,14 +84,6 @@ class SendStats:
     reverted: int = 0
     gas_used: int = 0
     fees_paid: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What the next block costs, as the node says: wei per gas."""
-
-    base: int
-    tip: int
 
 
 def urgency(left: int) -> int:

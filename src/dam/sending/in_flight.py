@@ -1,4 +1,4 @@
-"""What becomes of transactions that are out: settled, sent again, replaced or taken back."""
+"""Tracks in-flight transactions: settles, broadcasts again, replaces or cancels them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,17 @@ from dam.errors import ContractReverted
 from dam.ethereum.hex import quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
+from dam.sending import fee_policy
 from dam.sending.account import Account
-from dam.sending.fee_policy import (
-    Price,
-    cap_to_earnings,
-    initial_fees,
-    offers_max_tip,
-    replace_after,
-    replacement_fees,
-)
-from dam.sending.transactions import Fees
+from dam.sending.transactions import Fees, Price, call_many, next_price
 from dam.types import BlockRef, Wei
 
-_LOOKS = 3
-"""So often a used nonce is looked up before it counts as somebody else's."""
-_REACH = 64
-"""Blocks below the first attempt, in which a reorganisation may have moved it."""
-_CANCEL_GAS = 21_000
-_MOST_FILLED = 64
+_RECEIPT_LOOKUPS = 3
+"""So often a receipt is missing before a used nonce counts as somebody else's."""
+_REORG_BLOCKS = 64
+"""How far below the first attempt a reorganisation may have moved it."""
+_EMPTY_GAS = 21_000
+_MAX_GAP = 64
 """So many empty transactions are paid for to reach what is signed above them, and no more."""
 
 
@@ -39,22 +32,31 @@ class InFlight:
 
     def __init__(self, account: Account) -> None:
         self._account = account
+        self._policy = account.policy
+        self._log = account.log
         self._outbox = account.outbox
         self._ledger = account.ledger
         self._rollbacks: int | None = None
         self._missing: dict[int, int] = {}
+        """How often no receipt was there for a used nonce, by slot."""
         self._gap: tuple[int, int] | None = None
+        """The lowest unused nonce below ours, and the head when it was seen."""
 
     async def track(self, live: list[Slot], head: int, cursor: BlockRef) -> None:
-        """One round over all nonces in use, the lowest first."""
-        # After a start or a reorganisation, everything that is out is looked at again.
+        """One pass over all nonces in use, the lowest first.
+
+        Raises:
+            RpcError: The node did not answer; call again.
+        """
+        # After a start or a reorganisation, everything in flight is looked at again.
         anew = self._ledger.rollbacks != self._rollbacks
-        final, latest, pending = await self._account.counts(hex(cursor.number), "latest", "pending")
+        tags = hex(cursor.number), "latest", "pending"
+        final, latest, pending = await self._account.counts(*tags)
         await self._settle([slot for slot in live if slot.nonce < final], cursor)
         open_slots = [slot for slot in live if slot.nonce >= max(final, latest)]
         waiting = [slot for slot in open_slots if anew or self._is_late(slot, head)]
         if waiting:
-            price = await self._account.price()
+            price = await next_price(self._account.rpc)
             for slot, error in zip(waiting, await self._pointless(waiting, head), strict=True):
                 behind = [other for other in open_slots if other.nonce > slot.nonce]
                 if error is not None:
@@ -66,22 +68,15 @@ class InFlight:
         self._rollbacks = self._ledger.rollbacks
 
     def _is_late(self, slot: Slot, head: int) -> bool:
-        return head >= slot.last.block + min(
-            2, replace_after(self._left(slot, head), self._account.policy)
-        )
+        wait = fee_policy.replace_after(self._blocks_left(slot, head), self._policy)
+        return head >= slot.last.block + min(2, wait)
 
-    def _hopeless(self, slot: Slot, head: int) -> bool:
-        """Whether the next block is too late for all that it carries, though this one was not."""
-        jobs = self._outbox.of_slot(slot.id)
-        return bool(jobs) and all(job.deadline <= head for job in jobs)
-
-    def _left(self, slot: Slot, head: int, behind: Iterable[Slot] = ()) -> int:
+    def _blocks_left(self, slot: Slot, head: int, behind: Iterable[Slot] = ()) -> int:
         """Blocks until the target of what it does, or of what waits behind it."""
-        lefts = (self._left(other, head) for other in behind)
         # What does nothing, in the place of what became pointless, has time.
         jobs = self._outbox.of_slot(slot.id) if slot.last.data else []
         own = min((job.target(head) for job in jobs), default=NO_DEADLINE) - head
-        return min(own, *lefts, NO_DEADLINE)
+        return min(own, *(self._blocks_left(other, head) for other in behind), NO_DEADLINE)
 
     # ---------------------------------------------------------------------------- used-up nonces
 
@@ -100,28 +95,27 @@ class InFlight:
                 receipts.setdefault(slot.id, receipt)
         if receipts:
             self._account.checkpoint("F8")
-        whose = {}
+        uses = {}
         for slot in slots:
             if slot.id not in receipts:
                 self._missing[slot.id] = self._missing.get(slot.id, 0) + 1
-                if self._missing[slot.id] >= _LOOKS:
-                    whose[slot.id] = await self._used_in(slot, cursor)
+                if self._missing[slot.id] >= _RECEIPT_LOOKUPS:
+                    uses[slot.id] = await self._find_use(slot, cursor)
         with self._ledger.transaction():
             for slot in slots:
-                receipt = receipts.get(slot.id)
-                if receipt is not None:
-                    self._record(slot, receipt, cursor)
-                elif slot.id in whose:
-                    self._without_receipt(slot, cursor, *whose[slot.id])
+                if slot.id in receipts:
+                    self._record(slot, receipts[slot.id], cursor)
+                elif slot.id in uses:
+                    self._record_without_receipt(slot, cursor, *uses[slot.id])
 
-    async def _used_in(self, slot: Slot, cursor: BlockRef) -> tuple[int, bool | None]:
+    async def _find_use(self, slot: Slot, cursor: BlockRef) -> tuple[int, bool | None]:
         """The block that used a nonce up, and whether by a transaction of ours; -1, None: unknown.
 
         A receipt that a node does not give proves nothing. The account's count at earlier blocks
         does, if the node still has them.
         """
         high = cursor.number
-        low = max(0, min((one.block for one in slot.attempts), default=high) - _REACH)
+        low = max(0, min((one.block for one in slot.attempts), default=high) - _REORG_BLOCKS)
         try:
             if (await self._account.counts(hex(low)))[0] > slot.nonce:
                 return -1, None
@@ -150,30 +144,29 @@ class InFlight:
             raise RpcBadReplyError("receipt status: neither 0 nor 1")
         used = quantity(receipt.get("gasUsed"), "receipt gas")
         cost = Wei(used * quantity(receipt.get("effectiveGasPrice", "0x0"), "receipt price"))
-        tx_hash = bytes.fromhex(str(receipt["transactionHash"])[2:])
+        tx = bytes.fromhex(str(receipt["transactionHash"])[2:])
+        stats = self._account.stats
         if status == 0:
             self._outbox.unbatch(slot.id)
-            self._outbox.back_off(slot.id, cursor.number, self._account.policy.alone_blocks)
-            self._account.stats.reverted += 1
-            self._account.alert("transaction_reverted", tx=tx_hash, nonce=slot.nonce, block=block)
-        self._outbox.close_slot(
-            slot, "mined", block=block, status=status, tx_hash=tx_hash, cost=cost
-        )
-        self._account.stats.gas_used += used
-        self._account.stats.fees_paid += cost
+            self._outbox.back_off(slot.id, cursor.number, self._policy.alone_blocks)
+            stats.reverted += 1
+            self._account.alert("transaction_reverted", tx=tx, nonce=slot.nonce, block=block)
+        self._outbox.close_slot(slot, "mined", block=block, status=status, tx_hash=tx, cost=cost)
+        stats.gas_used += used
+        stats.fees_paid += cost
         self._missing.pop(slot.id, None)
-        self._account.log.info(
-            "transaction_final", tx=tx_hash, nonce=slot.nonce, block=block, gas=used
-        )
+        self._log.info("transaction_final", tx=tx, nonce=slot.nonce, block=block, gas=used)
 
-    def _without_receipt(self, slot: Slot, cursor: BlockRef, block: int, ours: bool | None) -> None:
+    def _record_without_receipt(
+        self, slot: Slot, cursor: BlockRef, block: int, ours: bool | None
+    ) -> None:
         del self._missing[slot.id]
         if ours is None:
             # Done by the events, its duties were ours; an empty one of ours does none.
             ours = not slot.last.data or not self._outbox.of_slot(slot.id)
             block = cursor.number if ours else block
         if ours:
-            self._account.log.info("receipt_missing", nonce=slot.nonce, block=block)
+            self._log.info("receipt_missing", nonce=slot.nonce, block=block)
             # Without its event, a duty was in a batch that reverted: each alone, next time.
             self._outbox.unbatch(slot.id)
             self._outbox.close_slot(slot, "mined", block=block)
@@ -190,27 +183,29 @@ class InFlight:
 
     async def _pointless(self, slots: list[Slot], head: int) -> list[ContractReverted | None]:
         """Why what they carry would revert by now, or come too late; None: it is still of use."""
+        jobs = {slot.id: self._outbox.of_slot(slot.id) for slot in slots}
         found: dict[int, ContractReverted] = {}
+        # Of one whose first block is the next one, the newest says nothing.
+        doubted = [
+            slot
+            for slot in slots
+            if slot.last.data and not any(job.not_before > head for job in jobs[slot.id])
+        ]
         # A node may lag for a moment: that it would revert is heard twice before it is believed.
-        doubted = [slot for slot in slots if slot.last.data and not self._waits(slot, head)]
         for _ in range(2):
             found = await self._reverting(doubted)
             doubted = [slot for slot in doubted if slot.id in found]
         for slot in slots:
-            if slot.last.data and slot.id not in found and self._hopeless(slot, head):
-                found[slot.id] = ContractReverted("DeliveryClosed")
+            # The next block is too late for all that it carries, though this one was not.
+            late = jobs[slot.id] and all(job.deadline <= head for job in jobs[slot.id])
+            if slot.last.data and late:
+                found.setdefault(slot.id, ContractReverted("DeliveryClosed"))
         return [found.get(slot.id) for slot in slots]
-
-    def _waits(self, slot: Slot, head: int) -> bool:
-        """Whether the next block is its first, so that the newest one says nothing of it."""
-        return any(job.not_before > head for job in self._outbox.of_slot(slot.id))
 
     async def _reverting(self, slots: list[Slot]) -> dict[int, ContractReverted]:
         """What the contract would say by now of each that would revert, by the slot's id."""
-        if not slots:
-            return {}
         calls = [(slot.last.to, slot.last.data, "latest") for slot in slots]
-        answers = await self._account.ask("eth_call", calls)
+        answers = await call_many(self._account.rpc, "eth_call", self._account.address, calls)
         # A node's own refusal says nothing of the contract.
         return {
             slot.id: answer
@@ -221,74 +216,72 @@ class InFlight:
     async def _renew(
         self, slot: Slot, head: int, price: Price, behind: list[Slot], *, is_next: bool
     ) -> None:
-        policy, last = self._account.policy, slot.last
-        left = self._left(slot, head, behind if is_next else ())
-        # What no node has seen yet is sent as it is; what one has refused takes a better price.
+        """Replaces it if it waits too long and higher fees help; else broadcasts it again."""
+        policy, last = self._policy, slot.last
+        left = self._blocks_left(slot, head, behind if is_next else ())
+        if last.max_fee > policy.max_fee:
+            # Signed under a cap that was higher. Who has it keeps it; nobody is sent it again.
+            fees = fee_policy.initial_fees(price, left, policy)
+            if fees is None:
+                self._alert_over_cap(slot, price)
+            else:
+                await self._replace(slot, head, left, fees)
+            return
+        # What no node has seen yet is sent as it is; what one has refused takes higher fees.
         shown = last.sent or len(slot.attempts) > 1 or last.id in self._account.refused_ids
         # One that cannot pay the base fee would hold up all above it as soon as it is next.
         counts = is_next or last.max_fee <= price.base
-        late = head - last.block >= replace_after(left, policy)
+        late = head - last.block >= fee_policy.replace_after(left, policy)
         # More is no help to what cannot be paid, or does nothing that anything waits for.
         idle = last.max_fee > price.base and self._is_idle(slot, head, price, behind)
-        enough = last.id in self._account.unpaid_ids or offers_max_tip(
-            price, last.max_fee, last.tip, policy
-        )
-        if last.max_fee > policy.max_fee:
-            await self._cheapen(slot, head, price, left)
-            return
+        maxed = fee_policy.offers_max_tip(price, last.max_fee, last.tip, policy)
+        enough = maxed or last.id in self._account.unpaid_ids
         replaced = False
         if counts and shown and late and not idle and not enough:
-            replaced = await self._reprice(slot, head, price, left, behind)
+            replaced = await self._raise_fees(slot, head, price, left, behind)
         if not replaced:
             await self._account.send([last], head)
 
     async def _take_back(
-        self,
-        slot: Slot,
-        head: int,
-        price: Price,
-        error: ContractReverted,
-        behind: list[Slot],
+        self, slot: Slot, head: int, price: Price, error: ContractReverted, behind: list[Slot]
     ) -> None:
         """What the slot carries would revert by now; do not pay for that."""
         method = "eth_getTransactionByHash"
-        hashes = [attempt.hash for attempt in slot.attempts]
-        known = await self._account.rpc.batch([(method, ("0x" + h.hex(),)) for h in hashes])
-        if any(isinstance(tx, dict) and tx.get("blockNumber") is not None for tx in known):
+        asked = [(method, ("0x" + attempt.hash.hex(),)) for attempt in slot.attempts]
+        known = [tx for tx in await self._account.rpc.batch(asked) if isinstance(tx, dict)]
+        if any(tx.get("blockNumber") is not None for tx in known):
             # It is mined, since the nonces were counted: nothing is pointless, it is done.
             return
-        self._account.log.info("transaction_pointless", nonce=slot.nonce, error=str(error))
+        self._log.info("transaction_pointless", nonce=slot.nonce, error=str(error))
         with self._ledger.transaction():
             if error.error not in ("NothingDelivered", "NotEligible"):
                 self._outbox.unbatch(slot.id)
-            if not behind and not any(isinstance(tx, dict) for tx in known):
+            if not behind and not known:
                 self._outbox.close_slot(slot, "abandoned")
                 return
-        await self._cancel(slot, head, price, self._left(slot, head, behind))
+        await self._cancel(slot, head, price, self._blocks_left(slot, head, behind))
 
-    async def _reprice(
+    async def _raise_fees(
         self, slot: Slot, head: int, price: Price, left: int, behind: list[Slot]
     ) -> bool:
-        """Signs another transaction for the same nonce; see `fees` for by how much more.
+        """Signs a replacement; `fee_policy` has by how much more.
 
         Returns:
             False: not at this price.
         """
-        policy, attempts = self._account.policy, self._priced(slot)
+        policy, before = self._policy, self._fees_before(slot)
         jobs = self._outbox.of_slot(slot.id) if slot.last.data else []
         awaited = self._is_awaited(behind, price)
         # What a cancellation would burn may as well go into the delivery.
-        spared = _CANCEL_GAS if awaited else 0
-        fees = replacement_fees(
-            price, attempts, left, cap_to_earnings(policy, jobs, spared_gas=spared)
-        )
+        earned = fee_policy.cap_to_earnings(policy, jobs, spared_gas=_EMPTY_GAS if awaited else 0)
+        fees = fee_policy.replacement_fees(price, before, left, earned)
         if fees is not None:
             await self._replace(slot, head, left, fees)
             return True
-        if replacement_fees(price, attempts, left, policy) is None:
-            self._over_cap(slot, price)
+        if fee_policy.replacement_fees(price, before, left, policy) is None:
+            self._alert_over_cap(slot, price)
             return False
-        if self._worth_it([slot], price):
+        if self._is_profitable([slot], price):
             # At this price it pays; it may not cost more.
             return False
         if awaited:
@@ -304,14 +297,14 @@ class InFlight:
         )
         return False
 
-    def _priced(self, slot: Slot) -> list[tuple[int, int]]:
+    def _fees_before(self, slot: Slot) -> list[tuple[int, int]]:
         """Fees of its attempts; those signed under a cap that was higher are nobody's measure."""
-        low = [one for one in slot.attempts if one.max_fee <= self._account.policy.max_fee]
+        low = [one for one in slot.attempts if one.max_fee <= self._policy.max_fee]
         return [(attempt.max_fee, attempt.tip) for attempt in low or slot.attempts]
 
     def _is_awaited(self, behind: list[Slot], price: Price) -> bool:
         """Whether something that pays its gas now waits for a nonce, or for a place."""
-        return self._account.crowded or self._worth_it(behind, price)
+        return self._account.crowded or self._is_profitable(behind, price)
 
     def _is_idle(self, slot: Slot, head: int, price: Price, behind: list[Slot]) -> bool:
         """Whether it does nothing, and nothing waits for it, not even what it should have done."""
@@ -319,27 +312,19 @@ class InFlight:
             return False
         return all(job.deadline <= head for job in self._outbox.of_slot(slot.id))
 
-    def _worth_it(self, slots: Iterable[Slot], price: Price) -> bool:
+    def _is_profitable(self, slots: Iterable[Slot], price: Price) -> bool:
         """Whether one of them does something that pays its gas now."""
         loads = (self._outbox.of_slot(slot.id) for slot in slots if slot.last.data)
-        caps = (cap_to_earnings(self._account.policy, jobs) for jobs in loads if jobs)
-        return any(initial_fees(price, NO_DEADLINE, policy) is not None for policy in caps)
-
-    async def _cheapen(self, slot: Slot, head: int, price: Price, left: int) -> None:
-        """Signed under a cap that was higher. Who has it keeps it; nobody is sent it again."""
-        fees = initial_fees(price, left, self._account.policy)
-        if fees is None:
-            self._over_cap(slot, price)
-            return
-        await self._replace(slot, head, left, fees)
+        caps = (fee_policy.cap_to_earnings(self._policy, jobs) for jobs in loads if jobs)
+        return any(fee_policy.initial_fees(price, NO_DEADLINE, cap) is not None for cap in caps)
 
     async def _cancel(self, slot: Slot, head: int, price: Price, left: int) -> None:
         """An empty transaction in its place."""
-        policy = self._account.policy
-        fees = replacement_fees(price, self._priced(slot), left, policy)
+        policy = self._policy
+        fees = fee_policy.replacement_fees(price, self._fees_before(slot), left, policy)
         if fees is None:
-            self._over_cap(slot, price)
-            fresh = initial_fees(price, left, policy)
+            self._alert_over_cap(slot, price)
+            fresh = fee_policy.initial_fees(price, left, policy)
             if fresh is None:
                 return
             # If a reorganisation dropped what was sent, this is no replacement, and needs no more
@@ -347,30 +332,31 @@ class InFlight:
             fees = Fees(policy.max_fee, fresh.tip, price.base)
         await self._replace(slot, head, left, fees, empty=True)
 
-    def _over_cap(self, slot: Slot, price: Price) -> None:
-        self._account.alert_once(
-            "fee_over_cap", nonce=slot.nonce, base=price.base, cap=self._account.policy.max_fee
-        )
+    def _alert_over_cap(self, slot: Slot, price: Price) -> None:
+        cap = self._policy.max_fee
+        self._account.alert_once("fee_over_cap", nonce=slot.nonce, base=price.base, cap=cap)
 
     async def _replace(
         self, slot: Slot, head: int, left: int, fees: Fees, *, empty: bool = False
     ) -> None:
         """The same call once more under the same nonce, or an empty one in its place."""
-        self._account.stats.replaced += 1
-        self._account.log.info(
-            "replacing", nonce=slot.nonce, blocks_left=min(left, 9999), max_fee=fees.max_fee
-        )
+        account, last = self._account, slot.last
+        account.stats.replaced += 1
+        blocks = min(left, 9999)
+        self._log.info("replacing", nonce=slot.nonce, blocks_left=blocks, max_fee=fees.max_fee)
         with self._ledger.transaction():
             if empty:
                 attempt = self._save_empty(slot.id, slot.nonce, head, fees)
             else:
-                to, data, gas = slot.last.to, slot.last.data, slot.last.gas
-                attempt = self._account.save(slot.id, slot.nonce, head, to, data, gas, fees)
-        self._account.checkpoint("F6")
-        await self._account.send([attempt], head)
+                attempt = account.sign_and_save(
+                    slot.id, slot.nonce, head, last.to, last.data, last.gas, fees
+                )
+        account.checkpoint("F6")
+        await account.send([attempt], head)
 
     def _save_empty(self, slot: int, nonce: int, head: int, fees: Fees) -> Attempt:
-        return self._account.save(slot, nonce, head, self._account.address, b"", _CANCEL_GAS, fees)
+        to = self._account.address
+        return self._account.sign_and_save(slot, nonce, head, to, b"", _EMPTY_GAS, fees)
 
     # ---------------------------------------------------------------------------- unused nonces
 
@@ -384,16 +370,22 @@ class InFlight:
             return
         if self._gap is None or self._gap[0] != free:
             self._gap = (free, head)
-        if head - self._gap[1] < self._account.policy.stuck_blocks:
+        if head - self._gap[1] < self._policy.stuck_blocks:
             return
         missing = range(free, above[0])
-        if len(missing) > _MOST_FILLED:
-            self._give_up_above(free)
+        if len(missing) > _MAX_GAP:
+            # A node had said an absurd count; what was signed for it is signed again.
+            with self._ledger.transaction():
+                for slot in self._outbox.live():
+                    if slot.nonce > free:
+                        self._outbox.close_slot(slot, "abandoned")
+                self._account.alert("nonces_too_high", nonce=free)
             return
-        fees = initial_fees(await self._account.price(), NO_DEADLINE, self._account.policy)
+        price = await next_price(self._account.rpc)
+        fees = fee_policy.initial_fees(price, NO_DEADLINE, self._policy)
         if fees is None:
             return
-        self._account.log.warning("nonce_gap", nonce=free, count=len(missing))
+        self._log.warning("nonce_gap", nonce=free, count=len(missing))
         with self._ledger.transaction():
             attempts = [
                 self._save_empty(self._outbox.open_slot(nonce), nonce, head, fees)
@@ -401,11 +393,3 @@ class InFlight:
             ]
         self._account.checkpoint("F6")
         await self._account.send(attempts, head)
-
-    def _give_up_above(self, free: int) -> None:
-        """A node had said an absurd count; what was signed for it is signed again."""
-        with self._ledger.transaction():
-            for slot in self._outbox.live():
-                if slot.nonce > free:
-                    self._outbox.close_slot(slot, "abandoned")
-            self._account.alert("nonces_too_high", nonce=free)

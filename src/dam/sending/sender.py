@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dam.errors import ContractReverted
 from dam.ethereum.node import Node
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.gc_pause import paused
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Job, Outbox, blocks_until
@@ -22,7 +24,7 @@ from dam.sending.dispatcher import Dispatcher
 from dam.sending.fee_policy import SendPolicy as SendPolicy
 from dam.sending.fee_policy import SendStats as SendStats
 from dam.sending.in_flight import InFlight
-from dam.sending.transactions import Calls, Signer, simulate
+from dam.sending.transactions import Calls, Signer, call_many
 from dam.types import Address, BlockRef
 
 _TOLD = "told"
@@ -37,7 +39,7 @@ class Sender:
         signer: The account.
         ledger: Where everything is saved first.
         log: Where to tell.
-        policy: Fees, waiting times and batch size.
+        policy: Fees, waiting times and batch sizes.
         checkpoint: Called at F6 (saved, not sent), F7 (sent, mark unsaved) and F8 (mined,
             unrecorded).
     """
@@ -53,15 +55,7 @@ class Sender:
         policy: SendPolicy | None = None,
         checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._account = Account(
-            rpc,
-            calls,
-            signer,
-            ledger,
-            log=log,
-            policy=policy or SendPolicy(),
-            checkpoint=checkpoint,
-        )
+        self._account = Account(rpc, calls, signer, ledger, log, policy or SendPolicy(), checkpoint)
         self._in_flight = InFlight(self._account)
         self._dispatcher = Dispatcher(self._account)
         self._seen: tuple[int, int, int] | None = None
@@ -126,8 +120,10 @@ class DrySender:
                 await self._tell(job, head)
 
     async def _tell(self, job: Job, head: int) -> None:
-        data = encode_job(self._calls, self._ledger, job)
-        error = await simulate(self._rpc, self._account, self._calls.address, data)
+        call = self._calls.address, encode_job(self._calls, self._ledger, job), "latest"
+        [answer] = await call_many(self._rpc, "eth_call", self._account, [call])
+        if isinstance(answer, RpcRejectedError):
+            raise answer
         about = {"kind": job.kind, "sale": job.copy_id, "index": job.index}
         with self._ledger.transaction():
             # It ends by the chain's events, whoever sends it; until then it has been told.
@@ -137,7 +133,7 @@ class DrySender:
             "would_send",
             **about,
             blocks_left=blocks_until(job.deadline, head),
-            contract="takes it" if error is None else str(error),
+            contract=str(answer) if isinstance(answer, ContractReverted) else "takes it",
         )
 
     def _missed(self, job: Job) -> None:

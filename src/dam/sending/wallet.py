@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any, Protocol
 
-from dam.errors import Permanent
+from dam.crypto.hashing import keccak
+from dam.errors import ContractReverted, Permanent, RpcError
 from dam.ethereum.erc2612 import TypedSigner
+from dam.ethereum.hex import quantity
 from dam.ethereum.node import Node, balance_of
 from dam.ethereum.node_errors import RpcRejectedError
+from dam.market.client import revert_of
 from dam.market.wallet import Receipt
-from dam.sending.transactions import Signer, estimate_gas, suggest_fees, transact
+from dam.sending.transactions import Fees, Signer, broadcast, suggest_fees, transaction
 from dam.types import Address, Wei
 from dam.units import format_amount
 
-_MAX_TIP = 20 * 10**9
-"""Wei per gas."""
+_MAX_TIP_WEI = 20 * 10**9
+"""Per gas."""
+_RECEIPT_SECONDS = 180
 
 
 class WalletSigner(Signer, TypedSigner, Protocol):
@@ -59,10 +65,10 @@ class KeyWallet:
     async def gas_cost(self, to: Address, data: bytes, value: int = 0) -> Wei:
         """See `Wallet.gas_cost`."""
         try:
-            limit = await estimate_gas(self._rpc, self.address, to, data, value=value)
+            limit = await self._gas_limit(to, data, value, 5_000_000)
         except RpcRejectedError as error:
             raise await self._explained(error, value) from None
-        fees = await suggest_fees(self._rpc, _MAX_TIP)
+        fees = await suggest_fees(self._rpc, _MAX_TIP_WEI)
         # The limit is the node's estimate and a half.
         cost = limit * 2 // 3 * (fees.base + fees.tip)
         balance = await balance_of(self._rpc, self.address)
@@ -73,19 +79,32 @@ class KeyWallet:
     async def send(self, to: Address, data: bytes, value: int = 0) -> Receipt:
         """See `Wallet.send`."""
         try:
-            return await transact(
-                self._rpc,
-                self._signer,
-                self._chain_id,
-                to,
-                data,
-                value,
-                max_fee=self._max_fee,
-                max_tip=_MAX_TIP,
-                poll=self._poll_seconds,
-            )
+            gas = await self._gas_limit(to, data, value, 30_000_000)
+            fees = await suggest_fees(self._rpc, _MAX_TIP_WEI)
+            price = fees.base + fees.tip
+            if price > self._max_fee:
+                raise RpcError(f"gas costs {price} wei now, over the cap of {self._max_fee}")
+            fees = Fees(min(fees.max_fee, self._max_fee), fees.tip, fees.base)
+            count = await self._rpc.call("eth_getTransactionCount", self.address, "pending")
+            nonce = quantity(count, "eth_getTransactionCount")
+            fields = transaction(self._chain_id, nonce, to, data, gas, fees, value)
+            raw = self._signer.sign(fields)
+            await broadcast(self._rpc, raw)
+            return await wait_receipt(self._rpc, keccak(raw), poll_seconds=self._poll_seconds)
         except RpcRejectedError as error:
             raise await self._explained(error, value) from None
+
+    async def _gas_limit(self, to: Address, data: bytes, value: int, most: int) -> int:
+        """The node's estimate and a half, for state that changes before it is mined."""
+        call = {"from": self.address, "to": to, "data": "0x" + data.hex(), "value": hex(value)}
+        try:
+            estimate = await self._rpc.call("eth_estimateGas", call, "pending")
+        except RpcRejectedError as error:
+            reverted = revert_of(error)
+            if reverted is None:
+                raise
+            raise reverted from None
+        return min(quantity(estimate, "eth_estimateGas") * 3 // 2 + 20_000, most)
 
     async def _explained(self, error: RpcRejectedError, value: int) -> Exception:
         """The node's refusal, or what the account lacks if that is the reason."""
@@ -98,3 +117,36 @@ class KeyWallet:
             f"{self.address} has {format_amount(balance)}, too little for {format_amount(value)} "
             "and the gas: send it some coins"
         )
+
+
+async def wait_receipt(rpc: Node, tx_hash: bytes, *, poll_seconds: float = 0.25) -> Receipt:
+    """Waits until a transaction is mined, at most 180 seconds.
+
+    Raises:
+        ContractReverted: It was mined and reverted.
+        RpcError: The node failed, or it was not mined in time; it may still be.
+    """
+    name = "0x" + tx_hash.hex()
+    end = time.monotonic() + _RECEIPT_SECONDS
+    while time.monotonic() < end:
+        found = await rpc.call("eth_getTransactionReceipt", name)
+        if isinstance(found, dict):
+            receipt = _receipt(tx_hash, found)
+            # Another node of the same address may lag behind the one that told of the receipt.
+            if quantity(await rpc.call("eth_blockNumber"), "eth_blockNumber") >= receipt.block:
+                if receipt.status != 1:
+                    raise ContractReverted("", {"transaction": name, "block": receipt.block})
+                return receipt
+        await asyncio.sleep(poll_seconds)
+    raise RpcError(f"transaction {name} is not mined after {_RECEIPT_SECONDS} s; it may still be")
+
+
+def _receipt(tx_hash: bytes, found: dict[str, Any]) -> Receipt:
+    return Receipt(
+        tx_hash=tx_hash,
+        block=quantity(found.get("blockNumber"), "receipt block"),
+        status=quantity(found.get("status"), "receipt status"),
+        gas_used=quantity(found.get("gasUsed"), "receipt gas"),
+        price=quantity(found.get("effectiveGasPrice", "0x0"), "receipt price"),
+        logs=tuple(found.get("logs") or ()),
+    )

@@ -14,7 +14,6 @@ from dam.ledger.outbox import ALONE, NO_DEADLINE, Job
 from dam.sending.batching import depth_class, group, halves
 from dam.sending.fee_policy import (
     RAMP_BLOCKS,
-    Price,
     SendPolicy,
     cap_to_earnings,
     gas_of,
@@ -26,6 +25,7 @@ from dam.sending.fee_policy import (
     replace_after,
     replacement_fees,
 )
+from dam.sending.transactions import Price
 from dam.types import FALLBACK_BLOCKS, CopyId
 
 GWEI = 10**9

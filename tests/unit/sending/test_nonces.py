@@ -89,7 +89,7 @@ async def test_sees_a_gap_above_what_is_not_final(tmp_path: Path) -> None:
     with daemon.ledger.transaction():
         fees = Fees(slot.last.max_fee, slot.last.tip, 0)
         lowest = daemon.outbox.open_slot(0)
-        daemon.sender._account.save(lowest, 0, 1, daemon.address, b"", 21_000, fees)
+        daemon.sender._account.sign_and_save(lowest, 0, 1, daemon.address, b"", 21_000, fees)
     world.chain.accepts = all_transactions
     await world.ticks(daemon, blocks=10)
     assert [nonce for nonce, _ in world.chain.mined(daemon.address)] == [0, 1, 2, 3]
@@ -131,7 +131,7 @@ async def test_a_kill_while_a_gap_is_filled(world: World, built: BuiltStore, pla
         def die(*_: Any) -> Any:
             raise Killed(place)
 
-        account.save = die  # type: ignore[method-assign]
+        account.sign_and_save = die  # type: ignore[method-assign]
     died = []
     for _ in range(8):
         world.chain.mine()

@@ -9,8 +9,9 @@ import pytest
 from dam.crypto.hashing import keccak
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.roles.seller.store_builder import BuiltStore
-from dam.sending.fee_policy import Price, gas_of, initial_fees
+from dam.sending.fee_policy import gas_of, initial_fees
 from dam.sending.sender import SendPolicy
+from dam.sending.transactions import Price
 from dam.testing.memory import GWEI
 from tests.unit.helpers.transactions import all_transactions, no_transactions, refuse, sent_one
 from tests.unit.helpers.world import DEAR_FEE, Daemon, World, assert_delivered_once
