@@ -3,9 +3,9 @@
     tools/audit.py [--full] [--again] [--write] [--jobs 2] [STAGE ...]
 
 The quick form takes less than twenty minutes on two cores, --full a night. Every stage runs, and
-prints what it does to .build/audit/STAGE.log; one that fails fails the audit. --write renews
-docs/audit-quick.md, or docs/audit-full.md with --full. --again keeps the kills of the last run over
-all made faults on the same contract, and tries the others.
+prints what it does to .build/audit/STAGE.log; one that fails fails the audit. --write also
+writes the table to .build/audit/audit-quick.md, or audit-full.md with --full. --again keeps the
+kills of the last run over all made faults on the same contract, and tries the others.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--full", action="store_true", help="the nightly form")
-    parser.add_argument("--write", action="store_true", help="renew the table in docs")
+    parser.add_argument("--write", action="store_true", help="write the table to .build/audit")
     parser.add_argument("--again", action="store_true", help="keep the kills of the last run")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
@@ -281,7 +281,7 @@ def main() -> int:
 
 
 def write(rows: list[tuple[str, str, str, str]], full: bool) -> None:
-    """Renews the table in docs; a stage that did not run now keeps its row, on one contract."""
+    """Writes the table to a file; a stage that did not run now keeps its row, on one contract."""
     name = "audit-full" if full else "audit-quick"
     kept = LOGS / f"{name}.json"
     sources = sorted((ROOT / "contracts").glob("**/*.sol"))
@@ -308,7 +308,7 @@ def write(rows: list[tuple[str, str, str, str]], full: bool) -> None:
     wanted = [stage for stage in STAGES if full or stage not in ONLY_FULL]
     if missing := [stage for stage in wanted if stage not in table]:
         lines += ["", f"Not run yet on this contract: {', '.join(missing)}."]
-    (ROOT / "docs" / f"{name}.md").write_text("\n".join(lines) + "\n", "utf-8")
+    (LOGS / f"{name}.md").write_text("\n".join(lines) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 Reads tests/contracts/mutants.toml. Each mutant is compiled apart and meets the one test that names
 its rule; that test must turn red. As a control the same tests run on the contract as it is, and all
-must pass. A run of all mutants writes docs/mutants.md. The sources are never touched.
+must pass. A run of all mutants writes .build/audit/mutants.md. The sources are never
+touched.
 
 This file is also the pytest plugin that runs many builds in one session of `ape test`.
 """
@@ -32,7 +33,7 @@ from solc_batch import compile_files
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "contracts" / "mutants.toml"
-REPORT = ROOT / "docs" / "mutants.md"
+REPORT = ROOT / ".build" / "audit" / "mutants.md"
 COMPILED = ROOT / ".build" / "rules-compiled"  # by the hash of what was compiled: minutes saved
 CODE_BYTES = 24_576  # EIP-170
 CONTROL = "control"
@@ -367,7 +368,7 @@ def write_report(mutants: list[Mutant], results: dict[str, str]) -> None:
         f"| {results.get(mutant.name, 'NOT RUN').split(':')[0]} |"
         for mutant in mutants
     ]
-    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(
         "# Mutants of the contract\n\n"
         "Each rule of the contract was broken, one at a time, and the test that names the rule\n"

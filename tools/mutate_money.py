@@ -12,9 +12,10 @@ others find for certain. A mutant is killed when a test fails, not when the time
 survive. The same run on the contract as it is must catch nothing. Survivors need a reason in
 tests/model/survivors.toml, or the run fails.
 
---changed BASE takes only lines that differ from that commit. --write renews docs/mutants-made.md.
-Verdicts are kept in .build/mutants-made.json as they come: --again tries only those that were not
-killed by the last run on the same contract, after a test was added, or after a run was cut short.
+--changed BASE takes only lines that differ from that commit. --write writes the table of
+all of them to .build/audit/mutants-made.md. Verdicts are kept in .build/mutants-made.json as they
+come: --again tries only those that were not killed by the last run on the same contract, after a
+test was added, or after a run was cut short.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from solc_batch import compile_files
 
 ROOT = Path(__file__).resolve().parent.parent
 REASONS = ROOT / "tests" / "model" / "survivors.toml"
-REPORT = ROOT / "docs" / "mutants-made.md"
+REPORT = ROOT / ".build" / "audit" / "mutants-made.md"
 KEPT = ROOT / ".build" / "mutants-made.json"
 FILES = ("Marketplace.sol", "Sales.sol", "Slashing.sol", "Stakes.sol", "libraries/SaleWord.sol")
 COMPILED = ROOT / ".build" / "made-faults"  # by the hash of what was compiled: minutes saved
@@ -380,7 +381,7 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
     parser.add_argument("--no-forge", action="store_true", help="ask tests/model alone")
     parser.add_argument("--again", action="store_true", help="only what the last run left alive")
     parser.add_argument("--list", action="store_true", help="only list them")
-    parser.add_argument("--write", action="store_true", help="renew docs/mutants-made.md")
+    parser.add_argument("--write", action="store_true", help="write .build/audit/mutants-made.md")
     options = parser.parse_args()
     known = sources()
     mutants = [mutant for file in FILES for mutant in mutants_of(file, known[file])]
@@ -477,6 +478,7 @@ def write_report(
             f"| {one.file}:{one.line} | {one.kind.replace('|', chr(92) + '|')} "
             f"| {cell(one.old)} | {verdict} | {said} |"
         )
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(
         "# Faults made by rule\n\n"
         "Made by `tools/mutate_money.py --write`: each fault was put into the contract alone,\n"
