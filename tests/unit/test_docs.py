@@ -347,7 +347,7 @@ def test_the_vectors_named_are_those_in_the_file() -> None:
 
 
 def test_decisions_are_short_and_listed() -> None:
-    """One decision per file, under 40 lines, numbered without gaps, all in the index."""
+    """One per file, with status and date, under 40 lines, numbered without gaps, in the index."""
     files = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
     assert [int(path.name[:4]) for path in files] == list(range(1, len(files) + 1))
     index = text_of("docs/decisions/README.md")
@@ -355,7 +355,11 @@ def test_decisions_are_short_and_listed() -> None:
         text = path.read_text("utf-8")
         assert len(text.splitlines()) < 40, path.name
         assert text.startswith(f"# {int(path.name[:4])}. "), path.name
-        assert f"({path.name})" in index
+        told = re.match(r"#.*\n\nStatus: (.+), \d{4}-\d\d-\d\d\.\n\n", text)
+        assert told, path.name
+        assert re.fullmatch(r"accepted|superseded by \[\d+\]\(\d{4}-[\w-]+\.md\)", told[1])
+        [row] = [line for line in index.splitlines() if f"({path.name})" in line]
+        assert row.endswith(f"| {told[1].split(' [')[0]} |")
 
 
 def spoken_commands() -> list[tuple[str, list[str]]]:
