@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo`, `make test`. Each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test audit audit-full nightly soak schedules lint format abi bench lock clean
+.PHONY: help setup kubo demo test audit audit-full nightly soak schedules lint format abi bench docs reference lock clean
 
 # The pinned tools first on PATH, as `source scripts/env.sh` gives them by hand.
 ENV := . scripts/env.sh;
@@ -26,7 +26,7 @@ test: setup  ## run every test, with a real IPFS node
 audit: setup  ## what shows that the contract adds up, in its quick form (under 20 minutes)
 	@$(ENV) exec python tools/audit.py $(STAGES)
 
-audit-full: setup  ## ... in its nightly form (hours; renews docs/audit-full.md)
+audit-full: setup  ## ... in its nightly form (hours; writes .build/audit/audit-full.md)
 	@$(ENV) exec python tools/audit.py --full --write $(STAGES)
 
 nightly: setup  ## audit-full, faults, schedules and soak (STAGES="faults soak", MINUTES= of the soak)
@@ -52,12 +52,19 @@ abi: setup  ## compile and rewrite src/dam/abi
 bench: setup  ## run the measured comparisons
 	@$(ENV) set -e; for file in bench/[a-z]*.py; do echo "== $$file"; python "$$file"; done
 
+docs:  ## build the documentation into .build/site, links checked
+	@$(SETUP) --docs
+	@$(ENV) exec python tools/docs.py
+
+reference: setup  ## rewrite the pages of docs/reference that are made from code and schema
+	@$(ENV) exec python tools/reference.py --write
+
 # The inputs are pyproject.toml and requirements/*.in; package-lock.json is npm's own.
 COMPILE := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header
 
 lock: setup  ## pin the requirements again after a change (UPGRADE=1 takes new versions)
-	@for name in uv node go audit; do \
+	@for name in uv node go audit docs; do \
 	  $(COMPILE) $(if $(UPGRADE),--upgrade) requirements/$$name.in -o requirements/$$name.txt; done
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/dev.in -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt

@@ -324,6 +324,16 @@ def setup_go() -> Path:
     return Path(goroot) / "bin" / "go"
 
 
+def setup_docs() -> None:
+    wanted = requirements("docs")
+
+    def action() -> None:
+        say("docs: installing what builds the site")
+        sync(TOOLS / "docs", wanted)
+
+    step("docs", key(wanted), [TOOLS / "docs" / "bin" / "mkdocs"], action, [TOOLS / "docs"])
+
+
 def go_env() -> dict[str, str]:
     env = child_env()
     env.update(
@@ -380,7 +390,7 @@ def discard_if_moved() -> None:
     place_then = TOOLS / "root"
     if place_then.exists() and place_then.read_text() != str(ROOT):
         say("this checkout has moved: setting up afresh")
-        for path in (VENV, *(TOOLS / name for name in ("uv", "node", "go"))):
+        for path in (VENV, *(TOOLS / name for name in ("uv", "node", "go", "docs"))):
             shutil.rmtree(path, ignore_errors=True)
     place_then.write_text(str(ROOT))
 
@@ -389,6 +399,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kubo", action="store_true", help="also have an IPFS node")
     parser.add_argument("--build-kubo", action="store_true", help="... built, whatever is on PATH")
+    parser.add_argument("--docs", action="store_true", help="also have what builds the site")
     args = parser.parse_args()
     try:
         import ensurepip  # noqa: F401
@@ -406,6 +417,8 @@ def main() -> int:
         setup_npm()
         if args.kubo or args.build_kubo:
             setup_kubo(build=args.build_kubo)
+        if args.docs:
+            setup_docs()
     if time.monotonic() - begun > 3:
         say(f"done in {time.monotonic() - begun:.0f} s")
     return 0

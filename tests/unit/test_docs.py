@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import unquote
 
 import click
@@ -19,10 +20,11 @@ from dam.config.table import SETTINGS
 from dam.config.values import MAX_CONFIRMATIONS, ROLES
 from dam.crypto import sealing
 from dam.crypto.hashing import keccak
+from dam.ethereum.erc20 import Token, Tokens
 from dam.ipfs.blocks import BLOCK_BYTES
 from dam.ipfs.cid import Cid
 from dam.market.deployment import save_deployment
-from dam.types import Deployment
+from dam.types import Address, Deployment
 from dam.units import parse_amount
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,23 +135,6 @@ def test_every_call_stands_in_a_table() -> None:
         line for line in text_of("docs/calls.md").splitlines() if line.startswith("| `")
     )
     assert [name for name in calls if f"`{name}`" not in rows] == []
-
-
-def settings_page() -> str:
-    """What tools/settings_reference.py makes of the table of settings."""
-    path = ROOT / "tools" / "settings_reference.py"
-    spec = importlib.util.spec_from_file_location("settings_reference", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    page: str = module.page()
-    return page
-
-
-def test_the_page_of_settings_is_up_to_date() -> None:
-    """If not: ``python tools/settings_reference.py``."""
-    assert text_of("docs/reference/settings.md") == settings_page()
 
 
 def test_every_setting_is_described() -> None:
@@ -395,3 +380,111 @@ def test_every_command_that_is_spoken_of_exists() -> None:
         for word in rest:
             if re.match(r"--?[a-z]", word):
                 assert word.split("=")[0] in known, f"{where}: dam {' '.join(words)}"
+
+
+def script(name: str) -> ModuleType:
+    """A module of ``tools``."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_made_from_the_code() -> None:
+    """Each page of docs/reference is what tools/reference.py writes."""
+    makers = script("reference").MAKERS
+    pages = {path.name for path in (ROOT / "docs" / "reference").glob("*.md")}
+    assert pages == set(makers)
+    for name, make in makers.items():
+        assert text_of(f"docs/reference/{name}") == make(), f"`make reference` renews {name}"
+
+
+def test_the_drawing_of_a_sale_is_the_scripts() -> None:
+    """The committed picture is what tools/sequence.py draws."""
+    assert text_of("docs/assets/sale.svg") == script("sequence").draw()
+
+
+def test_the_example_of_a_store_file_can_be_read(tmp_path: Path) -> None:
+    """What docs/reference/store-file.md and the tutorial show as one is one."""
+    from dam.roles.seller.store_file import read_store_file
+
+    for page in ("docs/reference/store-file.md", "docs/tutorials/seller.md"):
+        found = re.search(
+            r"^\[store\]\n.*?(?=^TOML$|^```$)", text_of(page), re.MULTILINE | re.DOTALL
+        )
+        assert found, page
+        (tmp_path / "store.toml").write_text(found[0].replace("0x...", "0x" + "11" * 20), "utf-8")
+        (tmp_path / "codes.txt").write_text("A-1\nA-2\n", "utf-8")
+        for name in ("handbook.pdf", "poster.png"):
+            (tmp_path / name).write_bytes(b"any")
+        tokens = Tokens({Address("0x" + "11" * 20): Token(Address("0x" + "11" * 20), "T", 2)})
+        assert read_store_file(tmp_path / "store.toml", tokens=tokens).name == "Ada's codes"
+
+
+def rooms() -> list[str]:
+    """The packages and modules of src/dam that bear a name of their own."""
+    found = [path.parent.name for path in SOURCE.glob("*/__init__.py")]
+    found += [path.stem for path in SOURCE.glob("*.py") if not path.stem.startswith("__")]
+    assert len(found) > 15
+    return sorted(found)
+
+
+def test_every_room_stands_on_the_page_of_architecture() -> None:
+    """With what it is for; and no room that is not there."""
+    rows = table_after(text_of("docs/architecture.md"), "## The rooms")
+    told = [name for row in rows for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(told) == rooms()
+    assert all(len(row) == 3 and row[1] and row[2] for row in rows)
+
+
+def test_every_module_that_architecture_names_is_there() -> None:
+    """``room.module`` in backticks anywhere, and modules in brackets in the row of their room."""
+    text = text_of("docs/architecture.md")
+    names = set(re.findall(rf"`((?:{'|'.join(rooms())})(?:\.\w+)+)`", text))
+    for room, *cells in table_after(text, "## The rooms"):
+        for listed in re.findall(r"\((`[^)]+`)[^)]*\)", " ".join(cells)):
+            names |= {f"{room.strip('`')}.{one}" for one in re.findall(r"`([a-z_]+)`", listed)}
+    assert len(names) > 30
+    for name in sorted(names):
+        path = SOURCE.joinpath(*name.split("."))
+        assert path.is_dir() or path.with_suffix(".py").exists(), name
+
+
+def test_a_site_that_loads_from_elsewhere_is_noticed(tmp_path: Path) -> None:
+    """Each way in which a page could fetch from another host, and links that lead nowhere."""
+    faults_of = script("site_check").faults_of
+    good = '<a href="https://example.org">out</a> <a href="#here">in</a> <p id="here">'
+    for number, bad in enumerate(
+        (
+            '<script src="https://cdn.example/x.js"></script>',
+            '<script src="//cdn.example/x.js"></script>',
+            '<link rel="stylesheet" href="https://cdn.example/x.css">',
+            '<link rel="preconnect" href="https://cdn.example">',
+            '<img srcset="https://cdn.example/x.png 2x">',
+            '<iframe src="https://cdn.example/"></iframe>',
+            '<p style="background: url(https://cdn.example/x.png)">',
+            '<style>@import "https://cdn.example/x.css";</style>',
+            '<script>fetch("https://cdn.example/x")</script>',
+            '<script>import("//cdn.example/x.js")</script>',
+            '<a href="missing.html">nowhere</a>',
+            '<a href="#missing">nowhere</a>',
+            '<img src="missing.png">',
+        )
+    ):
+        site = tmp_path / str(number)
+        site.mkdir()
+        (site / "index.html").write_text(good, "utf-8")
+        assert faults_of(site) == []
+        (site / "index.html").write_text(good + bad, "utf-8")
+        assert len(faults_of(site)) == 1, bad
+    for name, text in (
+        ("x.css", "@font-face { src: url(https://fonts.example/x.woff2) }"),
+        ("x.js", "const u = `https://${host}/x`; fetch(u)"),
+        ("x.svg", '<svg><image href="https://cdn.example/x.png"/></svg>'),
+    ):
+        site = tmp_path / name.replace(".", "-")
+        site.mkdir()
+        (site / name).write_text(text, "utf-8")
+        assert len(faults_of(site)) == 1, name

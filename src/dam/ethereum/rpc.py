@@ -113,8 +113,8 @@ class JsonRpc:
             timeout: Seconds for this call instead of the default.
 
         Raises:
-            RpcTimeoutError, RpcUnavailableError, RpcBadReplyError, RpcTooLargeError,
-            RpcRejectedError, RpcRangeError: see each. All are `RpcError`.
+            RpcError: As one of its kinds: RpcTimeoutError, RpcUnavailableError,
+                RpcBadReplyError, RpcTooLargeError, RpcRejectedError, RpcRangeError; see each.
         """
         request = self._request(method, params)
         cap = _LOGS_BYTES if method == "eth_getLogs" else _REPLY_BYTES

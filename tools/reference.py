@@ -1,0 +1,322 @@
+"""Makes the pages of docs/reference from the code and the schema.
+
+    tools/reference.py [--write]
+
+Settings, the store file and the store document are pages of docs/; without --write they are
+compared, and exit code 1 says that one is out of date. The page of commands is made for the site
+alone (tools/docs.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dam.catalog import payload, reader
+from dam.cli.main import main as dam
+from dam.config.table import SETTINGS, Setting
+from dam.roles.seller import store_file
+from dam.types import MAX_PARTS
+from dam.units import UNITS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ROOT / "docs" / "reference"
+SCHEMA = ROOT / "src" / "dam" / "catalog" / "schema" / "store.schema.json"
+MADE = "<!-- Made by tools/reference.py from {}: change it there, then `make reference`. -->"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+
+
+# --- settings ---------------------------------------------------------------------------------
+
+
+def settings_page() -> str:
+    """One table for each section of the table of settings."""
+    text = [
+        "# Settings",
+        MADE.format("src/dam/config/table.py"),
+        """`dam init` and `dam deliverer init` write `config.toml` into the home folder: `$DAM_HOME`
+or the user's data folder (`~/.local/share/dam` on Linux). A variable takes precedence over the
+file, and all mistakes are reported together. `dam deliverer config` shows each setting, and where
+it was set. Other variables, and the files of the home folder, are in
+[operating](../operating.md#3-settings), section 3.""",
+    ]
+    for section in dict.fromkeys(row.section for row in SETTINGS):
+        rows = [
+            [f"`{row.key}`", f"`{row.variable}`", default_of(row), row.doc]
+            for row in SETTINGS
+            if row.section == section
+        ]
+        text += [f"## {section}", table(["key", "variable", "default", "what"], rows)]
+    return "\n\n".join(text) + "\n"
+
+
+def default_of(row: Setting) -> str:
+    """The default of a setting as a person writes it."""
+    return row.default_doc or ("none, required" if row.required else row.show(row.default))
+
+
+# --- the store file ---------------------------------------------------------------------------
+
+ITEM = {
+    "id": ("required", ("the item's name for machines and on the chain: 1 to 128 bytes, no space "
+           "but single ones inside. It never changes")),
+    "title": ("the id", "what people read, 1 to 512 bytes"),
+    "price": ("required", "amount; of an item in a token, whole tokens: `\"5.25\"`"),
+    "token": ("none", ("address of the ERC-20 token that the price is in. Commission, penalty and "
+              "bond stay in the native coin, and have no default then")),
+    "decimals": ("what the token says", ("decimals of the token, 0 to "
+                 f"{store_file.MAX_DECIMALS}; must be what the token itself says, if it does")),
+    "commission": ("5% of the price", ("what all deliverers of one copy earn together; at most the "
+                   "price. Each part earns commission / parts, rounded down")),
+    "penalty": ("10% of the price", "what a buyer gets beside the price if the good never comes"),
+    "bond": ("10% of the price; 0 without an arbitrator", ("what each side puts up for a dispute, "
+             "and the loser loses")),
+    "parts": ("3", f"parts of the key, 1 to {MAX_PARTS}; each goes to another deliverer"),
+    "threshold": ("parts - 1, at least 1", "parts that open the good, 1 to `parts`"),
+    "arbitrator": ("none", "address that rules on disputes; `none`: nobody"),
+    "supply": (f"{store_file.DEFAULT_SUPPLY:,}", ("copies of a file or text; of codes it is their "
+               "number, and may not be written")),
+    "deliverers": ("chosen at random", "list of addresses, one for each part, all different"),
+    "metadata": ("empty", ("a table of your own for other tools, at most 8 levels; "
+                 "[see the store document](store-document.md)")),
+    "codes_file": ("", "path of a file with one code on each line, each sold once"),
+    "codes": ("", "list of codes, each sold once"),
+    "file": ("", "path of a file that every buyer gets"),
+    "text": ("", "a text that every buyer gets"),
+}  # fmt: skip
+
+
+def options_of_publish() -> set[str]:
+    """Keys that `dam seller publish` takes for all items that do not say."""
+    seller = dam.get_command(click.Context(dam), "seller")
+    assert isinstance(seller, click.Group)
+    publish = seller.get_command(click.Context(seller), "publish")
+    assert publish is not None
+    return {option.removeprefix("--") for p in publish.params for option in p.opts}
+
+
+def store_file_page() -> str:
+    if set(ITEM) != set(store_file._ITEM):
+        raise SystemExit(f"keys without a text: {set(ITEM) ^ set(store_file._ITEM)}")
+    goods, options = store_file._GOODS, options_of_publish()
+    example = (store_file.__doc__ or "").split("\n\n", 1)[1].rsplit("\n\n", 1)[0]
+    lines = [line.removeprefix("    ") for line in example.rstrip().splitlines()]
+    rows = []
+    for key in store_file._ITEM:
+        if key in goods:
+            continue
+        default, text = ITEM[key]
+        shared = "yes" if key in store_file._DEFAULTS else "no"
+        option = {"deliverers": "deliverer"}.get(key, key)
+        rows.append(
+            [f"`{key}`", default, shared, f"`--{option}`" if option in options else "-", text]
+        )
+    return f"""# The store file
+
+{MADE.format("src/dam/roles/seller/store_file.py")}
+
+`dam seller publish` and `dam seller update` read a TOML file of at most
+{store_file._FILE_BYTES >> 20} MiB, or a folder in which each file is an item. All mistakes are
+reported together, each with its line, and then nothing is published.
+
+```toml
+{chr(10).join(lines)}
+```
+
+Paths are relative to the file.
+
+## Tables
+
+| table | what |
+|---|---|
+| `[store]` | `name`, required: 1 to 512 bytes |
+| `[defaults]` | terms of every item that does not say otherwise |
+| `[[items]]` | one for each item |
+
+An item's own key goes before an option of the command, and that before `[defaults]`. Other
+tables and keys are mistakes.
+
+## Keys of an item
+
+{table(["key", "default", "in `[defaults]`", "option", "what"], rows)}
+
+In a folder, the id of an item is the name of its file, and its title the same without the ending.
+Hidden files are left out, and the command needs `--price`.
+
+## The good
+
+Each item has exactly one of these:
+
+{table(["key", "what"], [[f"`{key}`", ITEM[key][1]] for key in goods])}
+
+| limit | |
+|---|---|
+| codes of an item | {store_file._MAX_CODES:,} |
+| a code | under {store_file.INLINE_MAX:,} bytes |
+| a file of codes | {store_file._FILE_BYTES >> 20} MiB |
+| a file that is sold | {payload.MAX_CHUNKS:,} chunks of {payload.CHUNK_BYTES:,} bytes |
+| `supply` | {reader.MAX_SUPPLY:,} |
+
+A code stands in a store once: the same code twice is a mistake. Empty lines are left out.
+
+## Amounts
+
+A text such as `"0.05 ether"`, `"20 gwei"` or `"1 wei"`, or a whole number of wei; digits may be
+grouped with `_`. Units: {", ".join(f"`{unit}`" for unit in UNITS)}. Commission, penalty and bond
+may be a share of a price in the native coin, such as `"5%"`, rounded down.
+"""
+
+
+# --- the store document -----------------------------------------------------------------------
+
+Schema = dict[str, Any]
+
+
+def between(schema: Schema, least: str, most: str, unit: str) -> str:
+    """Limits of a value: `` of 1 to 32``, or nothing."""
+    low, high = schema.get(least), schema.get(most)
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f", at least {low:,}{unit}"
+    return f", {low or 0:,} to {high:,}{unit}"
+
+
+def kind(schema: Schema) -> str:
+    """What a value is, in a few words; a definition is linked."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        return f"[{name}](#{name.lower()})"
+    if "const" in schema:
+        return f"`{json.dumps(schema['const'])}`"
+    if "oneOf" in schema:
+        return " or ".join(kind(one) for one in schema["oneOf"])
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    text = " or ".join(types)
+    if text == "array":
+        text = f"array of {kind(schema['items'])}"
+    text += between(schema, "minimum", "maximum", "")
+    text += between(schema, "minItems", "maxItems", " items")
+    text += between(schema, "minLength", "maxLength", " characters")
+    return f"{text}, `{schema['pattern']}`" if "pattern" in schema else text
+
+
+def object_table(forms: list[Schema]) -> str:
+    """The keys of an object; where it has two forms, which of them each key belongs to."""
+    rows = []
+    for key in dict.fromkeys(key for form in forms for key in form["properties"]):
+        having = [form for form in forms if key in form["properties"]]
+        if len(having) == len(forms):
+            needed = "yes" if all(key in form.get("required", ()) for form in forms) else "no"
+        else:
+            needed = " or ".join(f"form {forms.index(form) + 1}" for form in having)
+            if not all(key in form.get("required", ()) for form in having):
+                needed += ", optional"
+        one = having[0]["properties"][key]
+        rows.append([f"`{key}`", kind(one), needed, one.get("description", "")])
+    return table(["key", "value", "required", "what"], rows)
+
+
+def definition(name: str, schema: Schema) -> str:
+    """The section of one definition."""
+    text = [f"### {name}"]
+    if told := schema.get("description"):
+        text.append(told)
+    forms = schema.get("oneOf", [schema])
+    if all("properties" in form for form in forms):
+        if len(forms) > 1:
+            text.append(f"It has one of {len(forms)} forms.")
+        text.append(object_table(forms))
+    elif schema.get("type") == "object":
+        text.append(f"An object; each value: {kind(schema['additionalProperties'])}.")
+    else:
+        text.append(f"Value: {'; or '.join(kind(form) for form in forms)}.")
+    return "\n\n".join(text)
+
+
+def store_document_page() -> str:
+    schema = json.loads(SCHEMA.read_bytes())
+    defs = schema["$defs"]
+    roots = [one["$ref"].rsplit("/", 1)[1] for one in schema["oneOf"]]
+    first = [*roots, "item", "payload"]
+    told = schema["description"].replace("docs/protocol.md", "[protocol.md](../protocol.md)")
+    blocks = [definition(name, defs[name]) for name in first]
+    values = [definition(name, one) for name, one in defs.items() if name not in first]
+    return f"""# The store document
+
+{MADE.format("src/dam/catalog/schema/store.schema.json")}
+
+{told}
+
+A block is one of {", ".join(f"[{r}](#{r.lower()})" for r in roots)}. An object has no other keys
+than those listed.
+
+## Blocks and objects
+
+{(chr(10) * 2).join(blocks)}
+
+## Values
+
+{(chr(10) * 2).join(values)}
+"""
+
+
+# --- the commands -----------------------------------------------------------------------------
+
+
+def commands_page() -> str:
+    """Each command of ``dam`` with its help, as a terminal shows it."""
+    text = ["# Commands", "What `--help` says of each. Those that read have `--json`."]
+
+    def walk(command: click.Command, context: click.Context, depth: int) -> None:
+        text.append(f"{'#' * min(depth + 1, 3)} {context.command_path}")
+        if isinstance(command, click.Group):
+            text.append((command.help or "").strip())
+            for name in command.list_commands(context):
+                one = command.get_command(context, name)
+                assert one is not None
+                walk(one, click.Context(one, info_name=name, parent=context), depth + 1)
+        else:
+            text.append(f"```text\n{command.get_help(context)}\n```")
+
+    walk(dam, click.Context(dam, info_name="dam", terminal_width=80), 1)
+    return "\n\n".join(text) + "\n"
+
+
+MAKERS: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "store-file.md": store_file_page,
+    "store-document.md": store_document_page,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--write", action="store_true", help="renew the pages")
+    options = parser.parse_args()
+    stale = []
+    for name, make in MAKERS.items():
+        text = make()
+        if options.write:
+            (PAGES / name).write_text(text, "utf-8")
+        elif (PAGES / name).read_text("utf-8") != text:
+            stale.append(name)
+    if stale:
+        print(f"out of date: {', '.join(stale)}; `make reference` renews them")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
