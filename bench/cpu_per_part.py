@@ -57,6 +57,7 @@ from dam.market.abi import encode
 from dam.market.log_rows import dump_terms, split_words
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.sending.sender import Sender, SendPolicy
+from dam.testing.pages import rows_of
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -195,9 +196,8 @@ class Market:
         documents = Documents(ledger)
         documents.note_keys([key.public for key in self.ring.keys])
         with ledger.transaction():
-            ledger.save_range(
-                [*self.versions, *self.purchases], HEAD, refund_blocks=WINDOWS.refund_blocks
-            )
+            rows = rows_of([*self.versions, *self.purchases])
+            ledger.save_range(rows, HEAD, refund_blocks=WINDOWS.refund_blocks)
         for version, scan in self.scans:
             document = documents.document(version.seller, version.digest, version.root)
             assert document is not None

@@ -19,9 +19,9 @@ from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.sales import Sales
 from dam.market.abi import encode, market_abi
 from dam.market.client import Market
-from dam.market.log_rows import rows_of
 from dam.testing.market import deploy_market, transact
 from dam.testing.nodes import AnvilNode
+from dam.testing.pages import rows_of
 from dam.types import Deployment
 
 from .conftest import Server

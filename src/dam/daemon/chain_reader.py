@@ -165,7 +165,7 @@ class ChainReader:
     async def _begin(self) -> BlockRef:
         block = await self._source.block(max(0, self._first - 1))
         with self._ledger.transaction(durable=False):
-            self._ledger.save_range((), block, refund_blocks=self._refund_blocks)
+            self._ledger.save_range(Rows(), block, refund_blocks=self._refund_blocks)
         self._ledger.begin_bulk_load()
         self._bulk_loading = True
         return block

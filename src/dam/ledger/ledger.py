@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,8 +23,8 @@ from typing import Any, Self
 from dam.errors import LedgerUnusableError, Permanent
 from dam.ledger import migrations, pruning, reorgs
 from dam.ledger.reorgs import Rollback as Rollback
-from dam.market.log_rows import PurchaseRow, Rows, VersionRow, rows_of
-from dam.types import Address, BlockRef, MarketLog
+from dam.market.log_rows import PurchaseRow, Rows, VersionRow
+from dam.types import Address, BlockRef
 
 KEPT_BLOCKS = 256
 """How many block hashes are kept, and so how deep a reorganisation may be."""
@@ -146,9 +146,7 @@ class Ledger:
         rows = self.db.execute("SELECT number, hash FROM blocks ORDER BY number DESC")
         return [BlockRef(row["number"], row["hash"]) for row in rows]
 
-    def save_range(
-        self, logs: Rows | Iterable[MarketLog], cursor: BlockRef, *, refund_blocks: int
-    ) -> int:
+    def save_range(self, rows: Rows, cursor: BlockRef, *, refund_blocks: int) -> int:
         """Records what a range of blocks holds, inside the caller's transaction.
 
         A log that is already there is left as it is, so a range may be read twice; one that a
@@ -157,7 +155,6 @@ class Ledger:
         Returns:
             How many logs were new.
         """
-        rows = logs if isinstance(logs, Rows) else rows_of(logs)
         new = self._insert("delivered VALUES (?, ?, ?, ?, ?, ?, ?)", rows.delivered)
         new += self._insert("turns VALUES (?, ?, ?, ?, ?)", rows.turns)
         new += self._save_purchases(rows.purchases, refund_blocks)

@@ -24,7 +24,7 @@ from dam.ethereum.node_errors import (
 from dam.ethereum.rpc import RawBlock, RawLog
 from dam.market.abi import decode_result, decode_revert, encode
 from dam.market.log_decoder import KEPT_TOPICS, LogDecoder, Placed, place
-from dam.market.log_rows import Rows, rows_of
+from dam.market.log_rows import Rows
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -102,26 +102,8 @@ class DelivererInfo:
     exit_block: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogPage:
-    """Logs of a range of blocks as records, and the block that ends the range."""
-
-    logs: list[MarketLog]
-    end: BlockRef
-
-    @property
-    def size(self) -> int:
-        """How many logs."""
-        return len(self.logs)
-
-    @property
-    def rows(self) -> Rows:
-        """As the ledger keeps them."""
-        return rows_of(self.logs)
-
-
 class RawPage:
-    """The same of a node's answer, one answer of one node: what is not looked at stays as it came.
+    """Logs of a range of blocks as a node gave them, decoded when they are asked for.
 
     Args:
         placed: The logs, in order.

@@ -9,26 +9,13 @@ bytes as hex; the form is private to one ledger file and versioned with its sche
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias
 
 from dam.crypto.abi_words import abi_fields, abi_type
-from dam.types import (
-    DelivererKeyRotated,
-    DelivererRegistered,
-    Delivery,
-    DisputeOpened,
-    FragmentDelivered,
-    MarketLog,
-    Purchase,
-    Sale,
-    SaleClosed,
-    StoreVersion,
-    Terms,
-)
+from dam.types import Delivery, Sale, Terms
 
 PurchaseRow: TypeAlias = tuple[int, bytes, int, bytes, int, bytes, str, str, bytes, int, str, bytes]
 """Block, block hash, log index, transaction, timestamp, copyId, seller, buyer, digest of the store,
@@ -53,6 +40,7 @@ def unsigned(kept: int) -> int:
     return kept % 2**64
 
 
+TABLES = ("purchases", "versions", "delivered", "turns", "announced")
 _terms_values = attrgetter(*abi_fields(Terms))
 
 
@@ -107,52 +95,8 @@ class Rows:
 
     def until(self, block: int) -> Rows:
         """Only what stands in blocks up to ``block``; the count is that of the rows."""
-        part = Rows(
-            [row for row in self.purchases if row[0] <= block],
-            [row for row in self.versions if row[0] <= block],
-            [row for row in self.delivered if row[0] <= block],
-            [row for row in self.turns if row[0] <= block],
-            [row for row in self.announced if row[0] <= block],
-            {number: found for number, found in self.blocks.items() if number <= block},
-        )
-        tables: tuple[Sized, ...] = (
-            part.purchases, part.versions, part.delivered, part.turns, part.announced,
-        )  # fmt: skip
-        part.count = sum(map(len, tables))
-        return part
-
-
-def rows_of(logs: Iterable[MarketLog]) -> Rows:
-    """Records as rows."""
-    rows = Rows()
-    for log in logs:
-        at = log.at
-        place = (at.block.number, at.block.hash, at.log_index)
-        rows.blocks[at.block.number] = at.block.hash
-        rows.count += 1
-        if isinstance(log, Purchase):
-            rows.purchases.append(
-                (
-                    *place,
-                    at.tx_hash,
-                    at.block.timestamp,
-                    log.copy_id,
-                    log.seller,
-                    log.buyer,
-                    log.store_digest,
-                    signed(log.copy),
-                    dump_terms(log.terms),
-                    b"".join(log.keys),
-                )
-            )
-        elif isinstance(log, StoreVersion):
-            rows.versions.append((*place, log.seller, log.digest, log.root))
-        elif isinstance(log, FragmentDelivered):
-            rows.delivered.append((*place, log.copy_id, log.index, log.by, log.supplied))
-        elif isinstance(log, DisputeOpened):
-            rows.turns.append((*place, log.copy_id, "disputed"))
-        elif isinstance(log, SaleClosed):
-            rows.turns.append((*place, log.copy_id, log.status.name.lower()))
-        elif isinstance(log, DelivererRegistered | DelivererKeyRotated):
-            rows.announced.append((*place, log.operator, log.key))
-    return rows
+        kept: dict[str, Any] = {
+            name: [row for row in getattr(self, name) if row[0] <= block] for name in TABLES
+        }
+        blocks = {number: found for number, found in self.blocks.items() if number <= block}
+        return Rows(**kept, blocks=blocks, count=sum(map(len, kept.values())))

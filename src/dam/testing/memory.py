@@ -21,7 +21,8 @@ from dam.crypto.hashing import checksum, copy_id, keccak
 from dam.errors import ContractReverted
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.market.abi import encode, market_abi
-from dam.market.client import BlockUnknownError, DelivererInfo, LogPage
+from dam.market.client import BlockUnknownError, DelivererInfo
+from dam.testing.pages import LogPage
 from dam.testing.rules import NOWHERE, Rules
 from dam.types import (
     ZERO_ADDRESS,

@@ -10,8 +10,9 @@ import pytest
 from dam.daemon.chain_reader import ChainReader
 from dam.errors import RpcError
 from dam.ledger.ledger import KEPT_BLOCKS, DeepReorganisation
-from dam.market.client import BlockUnknownError, LogPage
+from dam.market.client import BlockUnknownError
 from dam.roles.seller.store_builder import BuiltStore
+from dam.testing.pages import LogPage
 from dam.types import BlockRef, Purchase
 from tests.unit.helpers.world import BUYER, OTHER_BUYER, Daemon, World
 

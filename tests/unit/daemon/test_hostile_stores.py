@@ -17,6 +17,7 @@ from dam.ipfs.cid import Cid
 from dam.ledger.documents import LOGGED_REFUSALS, PartRefusal, Scan
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.blocks import MemoryStore
+from dam.testing.pages import rows_of
 from dam.types import Address, LogRef, StoreVersion
 from tests.unit.helpers.document_sync import running, sync_of, until
 from tests.unit.helpers.world import SELLER, THIEF, Daemon, Shop, World, address
@@ -302,7 +303,7 @@ async def test_thousands_of_replaced_versions_are_archived_in_linear_time(world:
         for n in range(4000)
     ]
     with daemon.ledger.transaction() as db:
-        daemon.ledger.save_range(versions, head, refund_blocks=300)
+        daemon.ledger.save_range(rows_of(versions), head, refund_blocks=300)
         db.execute("DELETE FROM blocks")
         db.execute("INSERT INTO blocks VALUES (900, ?)", (head.hash,))
         db.execute("UPDATE cursor SET number = 1000")

@@ -331,7 +331,7 @@ async def test_remembers_the_last_key_that_we_announced(world: World) -> None:
     assert cursor is not None
     first = await chain.page(1, 1)
     with daemon.ledger.transaction():
-        daemon.ledger.save_range(first.logs, cursor, refund_blocks=300)
+        daemon.ledger.save_range(first.rows, cursor, refund_blocks=300)
     assert daemon.ledger.announced() == b"\x02" * 32
     daemon.ledger.rollback(await chain.block(2))
     assert daemon.ledger.announced() == b"\x02" * 32

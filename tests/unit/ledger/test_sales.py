@@ -8,6 +8,7 @@ from pathlib import Path
 from dam.crypto.hashing import copy_id, keccak
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.sales import SaleEvents, Sales, Versions
+from dam.testing.pages import rows_of
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -55,7 +56,7 @@ def chain(seed: int) -> list[MarketLog]:
 def opened(path: Path, seed: int) -> Ledger:
     ledger = Ledger.open(path, Binding(1, SELLERS[0], SELLERS[1], "deliverer"))
     with ledger.transaction():
-        ledger.save_range(chain(seed), BlockRef(60, keccak(b"60")), refund_blocks=300)
+        ledger.save_range(rows_of(chain(seed)), BlockRef(60, keccak(b"60")), refund_blocks=300)
     return ledger
 
 
@@ -110,7 +111,7 @@ def test_what_was_there_already(tmp_path: Path) -> None:
         FragmentDelivered(before.copy_id, SELLERS[0], 1, *[bytes(32)] * 2, bytes(80), False, early)
     )
     with ledger.transaction() as db:
-        ledger.save_range(logs, BlockRef(60, keccak(b"60")), refund_blocks=300)
+        ledger.save_range(rows_of(logs), BlockRef(60, keccak(b"60")), refund_blocks=300)
         db.execute(
             "INSERT INTO sealed VALUES (?, ?, ?, 1, ?, x'aa', x'bb', 0)",
             (sealed.seller, TERMS.item_id, sealed.copy, sales[2].id),

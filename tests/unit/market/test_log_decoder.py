@@ -20,7 +20,8 @@ from dam.market import log_decoder
 from dam.market.abi import Entry, market_abi
 from dam.market.client import Market
 from dam.market.log_decoder import KEPT_TOPICS, LogDecoder, place
-from dam.market.log_rows import rows_of, unsigned
+from dam.market.log_rows import unsigned
+from dam.testing.pages import rows_of
 from dam.types import (
     ZERO_ADDRESS,
     Deployment,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dam.crypto.hashing import copy_id
 from dam.market.log_rows import unsigned
+from dam.testing.pages import rows_of
 from dam.types import FragmentDelivered, LogRef, MarketLog, Purchase
 from tests.unit.helpers.sales import buyer_of
 from tests.unit.helpers.world import BUYER, SELLER, Shop, WatchdogDaemon, World
@@ -69,7 +70,7 @@ async def test_thousands_of_sales_in_dispute_hold_up_no_watchdog(
             part = (index, bytes(32), bytes(32), bytes(80), False)
             logs.append(FragmentDelivered(sold, BUYER, *part, place))
     with watchdog.ledger.transaction() as db:
-        watchdog.ledger.save_range(logs, head, refund_blocks=300)
+        watchdog.ledger.save_range(rows_of(logs), head, refund_blocks=300)
     commits: list[str] = []
     db.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
     turns = 0
