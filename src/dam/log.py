@@ -108,6 +108,15 @@ def configure_logging(*, level: str = "INFO", stream: TextIO | None = None) -> N
     root.addHandler(_Library(logging.WARNING))
 
 
+def silent_logger() -> Log:
+    """A logger that writes nothing."""
+
+    def drop(*_: Any) -> Any:
+        raise structlog.DropEvent
+
+    return cast(Log, structlog.wrap_logger(None, processors=[drop]))
+
+
 def get_logger(name: str) -> Log:
     """A logger whose lines carry ``logger=name``."""
     return cast(Log, structlog.get_logger().bind(logger=name))

@@ -67,7 +67,7 @@ def main() -> int:
     from dam.log import configure_logging
 
     if wish := os.environ.get("DAM_TEST_WISH"):
-        node_pool._LONGEST_WISH = float(wish)
+        node_pool._MAX_RETRY_AFTER_SECONDS = float(wish)
     where, _, stop = os.environ.get("DAM_TEST_BLOCK", "").partition(":")
 
     def checkpoint(place: str) -> None:

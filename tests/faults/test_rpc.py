@@ -71,8 +71,7 @@ async def test_f19_html_instead_of_json(
     20,
     "cut JSON, cut connection",
     by="P",
-    breaks="src/dam/ethereum/rpc.py:"
-    'raise RpcBadReplyError(f"{label}: {self.host} gave no JSON") from None',
+    breaks='src/dam/ethereum/rpc.py:error = RpcBadReplyError(f"{label}: {self.host} gave no JSON")',
     instead="raise",
 )
 async def test_f20_half_an_answer(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
@@ -171,8 +170,8 @@ async def test_f24_every_log_twice(ground: Ground, proxy: RpcProxy, injected: In
     25,
     "logs and batches out of order",
     by="P",
-    breaks='src/dam/ethereum/rpc.py:reply = by_id.get(request["id"])',
-    instead="reply = replies[requests.index(request)]",
+    breaks='src/dam/ethereum/rpc.py:self._result(request, by_id[request["id"]])',
+    instead="self._result(request, replies[requests.index(request)])",
 )
 async def test_f25_answers_in_another_order(
     ground: Ground, proxy: RpcProxy, injected: Injected

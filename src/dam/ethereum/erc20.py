@@ -14,8 +14,7 @@ from typing import Any
 
 from dam.crypto.hashing import keccak
 from dam.errors import Malformed, Permanent, RpcError
-from dam.ethereum.hex import hex_data
-from dam.ethereum.node import Node
+from dam.ethereum.node import Node, hex_data
 from dam.types import ZERO_ADDRESS, Address
 from dam.units import UNITS, format_amount, format_units, parse_amount, parse_units
 

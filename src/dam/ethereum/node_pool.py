@@ -1,13 +1,13 @@
-"""Several nodes as one: fail-over for what is asked, agreement for what is believed.
+"""Several nodes as one: fail-over for most questions, a quorum for what decides over fragments.
 
 A node that forges a purchase could read a share out of a deliverer's answer, and one that leaves a
-log out makes it miss its duty. So what decides over fragments (the logs of a range, the hash of a
-block) is asked of all nodes that answer, and counts only if they all tell the same and are at least
-``agree``. Any one of them can so stop us, and none can deceive us: stopping is alerted, and a lie
-would be for ever. Everything else is answered by the first node that is well; signed transactions
-go to all. A node that lags does not disagree: it just does not count.
+log out makes it miss its duty. So the logs of a range and the hash of a block are asked of all
+nodes that answer, and count only if all of these agree and are at least ``agree``. Any one of them
+can so stop us, and none can deceive us: a stop is alerted, a lie would be for ever. Everything else
+is answered by the first healthy node; signed transactions go to all. A node that lags behind does
+not disagree: it just does not count.
 
-With one address, all this is that node's `JsonRpc`, but for the pause that it may ask for.
+With one address, this behaves as that node's `JsonRpc`, but observes the pause it may ask for.
 """
 
 from __future__ import annotations
@@ -21,34 +21,33 @@ from typing import Any, Self, TypeVar
 
 from dam.errors import ConfigError, Retryable, RpcError
 from dam.ethereum import node_errors
-from dam.ethereum.hex import quantity
-from dam.ethereum.node import ReadStats
+from dam.ethereum.node import ReadStats, quantity
 from dam.ethereum.node_errors import (
+    RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,
     RpcTooLargeError,
     RpcUnavailableError,
     busy_elsewhere,
 )
-from dam.ethereum.quorum import difference, print_of
-from dam.ethereum.rpc import JsonRpc, RawBlock, RawLog
-from dam.log import Log
+from dam.ethereum.rpc import JsonRpc, RawBlock, RawLog, wrong_chain
+from dam.log import Log, silent_logger
 
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 120.0
-_LONGEST_WISH = 300.0
-"""A Retry-After over this is cut: a deliverer has 20 minutes for a part."""
+_FIRST_PAUSE_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 120.0
+_MAX_RETRY_AFTER_SECONDS = 300.0
+"""A longer Retry-After is cut: a deliverer has 20 minutes for a part."""
 _PROBE_SECONDS = 5.0
-_AGAIN_SECONDS = 0.5
+_RECHECK_SECONDS = 0.5
 """Nodes learn of a block within a second of each other: a difference is looked at twice."""
-_LAG = 3
-"""Blocks behind the others from which on a node is asked last."""
+_LAG_BLOCKS = 3
+"""A node so far behind the others is asked last."""
 _SEND, _BLOCK = "eth_sendRawTransaction", "eth_getBlockByNumber"
 T = TypeVar("T")
 
 
 class DisagreementError(Retryable):
-    """Nodes tell different things of the same blocks; nothing of it was believed."""
+    """Nodes say different things about the same blocks; none of it was believed."""
 
 
 @dataclass(slots=True)
@@ -59,13 +58,13 @@ class _Endpoint:
     failures: int = 0
     """In a row."""
     until: float = 0.0
-    """Not to be asked before, on the clock."""
+    """Time on the clock before which it is not asked."""
     asked_to_wait: bool = False
     """``until`` is its own wish (Retry-After)."""
     lags: bool = False
     """Behind the others: asked last."""
     chain_id: int | None = None
-    """As it told last."""
+    """As it said last."""
     probe: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -74,9 +73,9 @@ class Endpoints:
 
     Args:
         urls: One to five addresses, the preferred one first. They may hold API keys.
-        agree: How many nodes must have told the same; default 1 for one address, else 2.
+        agree: How many nodes must say the same; default 1 for one address, else 2.
         timeout: Seconds for one call of one node.
-        log: Where to tell of nodes set aside, taken back, or at odds.
+        log: For nodes set aside, taken back, or in disagreement; None: nowhere.
         clock: Seconds, from any start.
     """
 
@@ -95,11 +94,11 @@ class Endpoints:
         self.stats = ReadStats()
         """Of all together."""
         self.disagreement = ""
-        """What the nodes are at odds about; empty: nothing. Not ready while it is something."""
+        """What the nodes disagree about; empty: nothing. A daemon is not ready while it is set."""
         self._all = [_Endpoint(JsonRpc(url, timeout=timeout)) for url in urls]
         self.host = ", ".join(node.rpc.host for node in self._all)
         """Hosts and ports, for messages."""
-        self._log = log
+        self._log = log or silent_logger()
         self._clock = clock
         self._chain_id: int | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -207,13 +206,12 @@ class Endpoints:
         """
         if len(self._all) == 1:
             return await self._first(lambda rpc: rpc.logs(address, first, last, topic=topic))
-        what = f"the logs of blocks {first} to {last}"
         return await self._agreed(
             lambda rpc: rpc.logs(address, first, last, topic=topic),
             known=lambda answer: answer[1] is not None,
-            print_=lambda answer: print_of(*answer),
+            fingerprint=lambda answer: fingerprint(*answer),
             differ=lambda a, b: difference(a[0], b[0]),
-            what=what,
+            what=f"the logs of blocks {first} to {last}",
             last=last,
         )
 
@@ -233,7 +231,7 @@ class Endpoints:
         return await self._agreed(
             lambda rpc: rpc.block(tag),
             known=lambda block: block is not None,
-            print_=lambda block: block.get("hash") if isinstance(block, dict) else "",
+            fingerprint=lambda block: block.get("hash") if isinstance(block, dict) else "",
             differ=lambda _a, _b: "other hashes",
             what=f"block {int(tag, 16)}",
             last=int(tag, 16),
@@ -252,11 +250,7 @@ class Endpoints:
                 node.chain_id = answer
         for node in self._all:
             if node.chain_id is not None and node.chain_id != chain_id:
-                raise ConfigError(
-                    f"the node at {node.rpc.host} is on chain {node.chain_id}, the deployment on "
-                    f"chain {chain_id}: set the RPC address of a node on that chain, or the "
-                    "deployment of this one"
-                )
+                raise wrong_chain(node.rpc.host, node.chain_id, chain_id)
         self._enough([node for node, a in answers if not isinstance(a, RpcError)], answers)
 
     async def _newest(self, tag: str) -> Any:
@@ -275,7 +269,7 @@ class Endpoints:
         number, block = sorted((a for _, a in told), key=lambda a: -a[0])[self.agree - 1]
         if tag == "latest":
             for node, (head, _) in told:
-                node.lags = head < number - _LAG
+                node.lags = head < number - _LAG_BLOCKS
         return block
 
     async def _agreed(
@@ -283,7 +277,7 @@ class Endpoints:
         ask: Callable[[JsonRpc], Awaitable[T]],
         *,
         known: Callable[[T], bool],
-        print_: Callable[[T], object],
+        fingerprint: Callable[[T], object],
         differ: Callable[[T, T], str],
         what: str,
         last: int,
@@ -293,24 +287,20 @@ class Endpoints:
             for _, answer in answers:
                 if isinstance(answer, RpcRangeError | RpcTooLargeError):
                     raise answer
-            told = [
-                (node, answer)
-                for node, answer in answers
-                if not isinstance(answer, RpcError) and known(answer)
-            ]
-            if not told and any(not isinstance(answer, RpcError) for _, answer in answers):
-                # Nobody has this block.
-                return next(a for _, a in answers if not isinstance(a, RpcError))
-            prints = [print_(answer) for _, answer in told]
+            given = [(node, a) for node, a in answers if not isinstance(a, RpcError)]
+            told = [(node, answer) for node, answer in given if known(answer)]
+            if given and not told:
+                return given[0][1]  # nobody has this block
+            prints = [fingerprint(answer) for _, answer in told]
             others = [one for one, p in zip(told, prints, strict=True) if p != prints[0]]
             if not others:
                 self._enough(told, answers)
-                self._at_peace(what)
+                self._agree_again(what)
                 return told[0][1]
             if again:
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await asyncio.sleep(_RECHECK_SECONDS)
         node, answer = others[0]
-        raise self._at_odds(what, last, (told[0][0], node), differ(told[0][1], answer))
+        raise self._disagree(what, last, (told[0][0], node), differ(told[0][1], answer))
 
     async def _every(
         self, ask: Callable[[JsonRpc], Awaitable[T]], nodes: Sequence[_Endpoint]
@@ -336,25 +326,21 @@ class Endpoints:
                 f"{self.agree}: {why}"
             )
 
-    def _at_odds(
+    def _disagree(
         self, what: str, block: int, nodes: Sequence[_Endpoint], how: str
     ) -> DisagreementError:
         self.stats.disagreements += 1
         self.disagreement = what
         hosts = [node.rpc.host for node in nodes]
-        if self._log is not None:
-            self._log.error(
-                "endpoints_disagree", hosts=hosts, block=block, about=what, difference=how
-            )
+        self._log.error("endpoints_disagree", hosts=hosts, block=block, about=what, difference=how)
         return DisagreementError(f"{' and '.join(hosts)} disagree about {what}: {how}")
 
-    def _at_peace(self, what: str) -> None:
-        if self.disagreement and self.disagreement.startswith("the logs") == what.startswith(
-            "the logs"
-        ):
+    def _agree_again(self, what: str) -> None:
+        """Agreement about logs ends a disagreement about logs, one about a block that of blocks."""
+        logs = "the logs"
+        if self.disagreement and self.disagreement.startswith(logs) == what.startswith(logs):
             self.disagreement = ""
-            if self._log is not None:
-                self._log.info("endpoints_agree_again", about=what)
+            self._log.info("endpoints_agree_again", about=what)
 
     # ------------------------------------------------------------------------------------- health
 
@@ -404,23 +390,21 @@ class Endpoints:
 
     def _failed(self, node: _Endpoint, error: RpcError) -> None:
         node.failures += 1
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(node.failures - 1, 10))
+        pause = min(_MAX_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(node.failures - 1, 10))
         wish = getattr(error, "retry_after", None)
         node.asked_to_wait = wish is not None
         if wish is not None:
-            pause = min(_LONGEST_WISH, max(wish, 0.0))
+            pause = min(_MAX_RETRY_AFTER_SECONDS, max(wish, 0.0))
         node.until = self._clock() + pause
-        if self._log is not None and node.failures == 1 and len(self._all) > 1:
+        if node.failures == 1 and len(self._all) > 1:
             self._log.warning(
                 "endpoint_set_aside", host=node.rpc.host, error=str(error), retry_seconds=pause
             )
 
     def _well(self, node: _Endpoint) -> None:
-        if node.failures and self._log is not None and len(self._all) > 1:
+        if node.failures and len(self._all) > 1:
             self._log.info("endpoint_back", host=node.rpc.host, failures=node.failures)
-        node.failures = 0
-        node.until = 0.0
-        node.asked_to_wait = False
+        node.failures, node.until, node.asked_to_wait = 0, 0.0, False
 
     def _probe(self, node: _Endpoint) -> None:
         """Asks a node that failed whether it is back, while the others work: it may hang."""
@@ -466,3 +450,34 @@ def _is_failure(error: RpcError) -> bool:
     if isinstance(error, RpcRejectedError):
         return busy_elsewhere(error)
     return not isinstance(error, RpcTooLargeError)
+
+
+def fingerprint(logs: Sequence[RawLog], end: RawBlock | None) -> object:
+    """What must be the same in two nodes' answers about a range that ends with ``end``."""
+    return (end and end.hash.lower(), frozenset(map(_log_key, logs)))
+
+
+def _log_key(log: RawLog) -> tuple[object, ...]:
+    return (
+        log.block_hash,
+        log.log_index,
+        log.address.lower(),
+        log.data,
+        *log.topics,
+        log.block_number,
+        log.transaction_hash,
+        bool(log.removed),
+    )
+
+
+def difference(a: Sequence[RawLog], b: Sequence[RawLog]) -> str:
+    """In what two nodes' logs differ: their numbers, and the first block in which they do."""
+    odd = frozenset(map(_log_key, a)) ^ frozenset(map(_log_key, b))
+    places = []
+    for key in odd:
+        try:
+            places.append(quantity(key[-3], "block"))
+        except RpcBadReplyError:
+            continue
+    where = f"first in block {min(places)}" if places else "not in the logs, but in the last block"
+    return f"{len(a)} logs against {len(b)}, {where}"

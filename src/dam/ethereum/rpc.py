@@ -1,9 +1,9 @@
-"""JSON-RPC to an Ethereum node: one call, one answer, one deadline.
+"""JSON-RPC 2.0 over HTTP to one Ethereum node: one call, one answer, one deadline.
 
-Nothing is retried here, least of all ``eth_sendRawTransaction``: whoever knows what a call means
-decides whether to repeat it. A node is not trusted: its reply has a size cap, must be JSON with the
-id that was asked, and its words are made printable before they reach a log. The URL often holds an
-API key, so no error names more of it than the host.
+Nothing is retried here, least of all ``eth_sendRawTransaction``: the caller knows whether a call
+may be repeated. The node is not trusted: its reply has a size cap, must be JSON with the id that
+was asked, and its words are made printable before they reach a log. The URL often holds an API key,
+so no error names more of it than the host.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ import aiohttp
 import msgspec
 
 from dam.errors import ConfigError, RpcError
-from dam.ethereum.hex import quantity
-from dam.ethereum.node import ReadStats
+from dam.ethereum.node import ReadStats, quantity
 from dam.ethereum.node_errors import (
     RpcBadReplyError,
     RpcRejectedError,
@@ -33,11 +32,11 @@ from dam.ethereum.node_errors import (
     rejection,
 )
 
-_REPLY_BYTES = 4 << 20
-# About 12,000 purchases; parsed, they take twice as much memory. More: ask for fewer blocks.
-_LOGS_BYTES = 24 << 20
-_BATCH = 100
-_CONNECTIONS = 16
+_MAX_REPLY_BYTES = 4 << 20
+_MAX_LOGS_BYTES = 24 << 20
+"""About 12,000 purchases; parsed, they take twice as much memory."""
+_MAX_BATCH_CALLS = 100
+_MAX_CONNECTIONS = 16
 
 
 class RawLog(msgspec.Struct, gc=False, rename="camel"):
@@ -70,10 +69,7 @@ class _LogsReply(msgspec.Struct, gc=False):
 
 
 _LOGS_REPLIES = msgspec.json.Decoder(list[_LogsReply])
-"""Into slots instead of dicts: half the time and a third of the memory, and the shape is checked.
-
-A text that is no JSON, too deeply nested or of another shape raises.
-"""
+"""Structs instead of dicts take half the time and a third of the memory, and check the shape."""
 
 
 class JsonRpc:
@@ -117,16 +113,15 @@ class JsonRpc:
                 RpcBadReplyError, RpcTooLargeError, RpcRejectedError, RpcRangeError; see each.
         """
         request = self._request(method, params)
-        cap = _LOGS_BYTES if method == "eth_getLogs" else _REPLY_BYTES
-        reply = await self._post(request, cap, method, timeout)
+        reply = await self._post([request], request, method, timeout)
         if not isinstance(reply, dict):
             raise RpcBadReplyError(f"{method}: {self.host} gave no JSON-RPC object")
-        if "error" in reply and reply["error"] is not None:
-            # An error may come with a null id: the node could not read the request.
-            if reply.get("id") not in (request["id"], None):
-                raise RpcBadReplyError(f"{method}: {self.host} answered another request")
-            raise rejection(method, reply["error"])
-        return self._result(request, reply)
+        if reply.get("id") is None and reply.get("error") is not None:
+            reply["id"] = request["id"]  # the node could not read the request
+        result = self._result(request, reply)
+        if isinstance(result, RpcRejectedError):
+            raise result
+        return result
 
     async def batch(
         self,
@@ -144,8 +139,11 @@ class JsonRpc:
             timeout: Seconds for each request of up to 100 calls.
         """
         results: list[Any] = []
-        for start in range(0, len(calls), _BATCH):
-            results += await self._batch(calls[start : start + _BATCH], timeout)
+        for start in range(0, len(calls), _MAX_BATCH_CALLS):
+            part = calls[start : start + _MAX_BATCH_CALLS]
+            requests = [self._request(method, params) for method, params in part]
+            replies = await self._post(requests, requests, "batch", timeout)
+            results += self._results(requests, replies, "batch")
         if not errors:
             for result in results:
                 if isinstance(result, RpcRejectedError):
@@ -193,12 +191,9 @@ class JsonRpc:
             self._request("eth_getBlockByNumber", [hex(last), False]),
             self._request("eth_getLogs", [query]),
         ]
-        replies = await self._post(requests, _LOGS_BYTES, "eth_getLogs", None, _read_logs)
-        shaped = isinstance(replies, list) and all(type(r) is _LogsReply for r in replies)
-        if not shaped:
-            self._check_batch(
-                requests, replies, "eth_getLogs"
-            )  # says what is wrong, if it is the envelope
+        replies = await self._post(requests, requests, "eth_getLogs", None, _read_logs)
+        if not (isinstance(replies, list) and all(type(r) is _LogsReply for r in replies)):
+            self._results(requests, replies, "eth_getLogs")  # says what is wrong with the envelope
             raise RpcBadReplyError(f"eth_getLogs: {self.host} gave no list of logs")
         if sorted(reply.id or 0 for reply in replies) != [r["id"] for r in requests]:
             raise RpcBadReplyError(f"eth_getLogs: {self.host} did not answer every call")
@@ -216,10 +211,7 @@ class JsonRpc:
         """Raises `ConfigError` unless the node is on this chain."""
         found = quantity(await self.call("eth_chainId"), "eth_chainId")
         if found != chain_id:
-            raise ConfigError(
-                f"the node at {self.host} is on chain {found}, the deployment on chain {chain_id}: "
-                "set the RPC address of a node on that chain, or the deployment of this one"
-            )
+            raise wrong_chain(self.host, found, chain_id)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -234,85 +226,61 @@ class JsonRpc:
         await self.close()
 
     def _request(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
-        return {
-            "jsonrpc": "2.0",
-            "id": next(self._ids),
-            "method": method,
-            "params": list(params),
-        }
+        request_id = next(self._ids)
+        return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": list(params)}
 
-    async def _batch(
-        self, calls: Sequence[tuple[str, Sequence[Any]]], timeout: float | None
-    ) -> list[Any]:
-        requests = [self._request(method, params) for method, params in calls]
-        heavy = any(method == "eth_getLogs" for method, _ in calls)
-        replies = await self._post(
-            requests, _LOGS_BYTES if heavy else _REPLY_BYTES, "batch", timeout
-        )
-        return self._check_batch(requests, replies)
-
-    def _check_batch(
-        self, requests: Sequence[dict[str, Any]], replies: Any, label: str = "batch"
-    ) -> list[Any]:
+    def _results(self, requests: Sequence[dict[str, Any]], replies: Any, label: str) -> list[Any]:
+        """The result, or the error, of each request of a batch."""
         if isinstance(replies, dict) and isinstance(replies.get("error"), dict):
             raise rejection(label, replies["error"])
-        if not isinstance(replies, list) or len(replies) != len(requests):
-            raise RpcBadReplyError(f"batch: {self.host} did not answer every call")
         by_id = {
             reply["id"]: reply
-            for reply in replies
+            for reply in (replies if isinstance(replies, list) else ())
             if isinstance(reply, dict) and type(reply.get("id")) is int
         }
-        results: list[Any] = []
-        for request in requests:
-            reply = by_id.get(request["id"])
-            if reply is None:
-                raise RpcBadReplyError(f"batch: {self.host} did not answer every call")
-            if reply.get("error") is not None:
-                results.append(rejection(request["method"], reply["error"]))
-            else:
-                results.append(self._result(request, reply))
-        return results
+        if by_id.keys() != {request["id"] for request in requests} or len(replies) != len(requests):
+            raise RpcBadReplyError(f"batch: {self.host} did not answer every call")
+        return [self._result(request, by_id[request["id"]]) for request in requests]
 
     def _result(self, request: dict[str, Any], reply: dict[str, Any]) -> Any:
+        method = request["method"]
         if type(reply.get("id")) is not int or reply["id"] != request["id"]:
-            raise RpcBadReplyError(f"{request['method']}: {self.host} answered another request")
+            raise RpcBadReplyError(f"{method}: {self.host} answered another request")
+        if reply.get("error") is not None:
+            return rejection(method, reply["error"])
         if "result" not in reply:
-            raise RpcBadReplyError(f"{request['method']}: {self.host} gave no result")
+            raise RpcBadReplyError(f"{method}: {self.host} gave no result")
         return reply["result"]
 
     async def _post(
         self,
+        requests: Sequence[dict[str, Any]],
         body: Any,
-        cap: int,
         label: str,
         timeout: float | None,
         parse: Callable[[bytes], Any] = json.loads,
     ) -> Any:
+        """Sends the requests as ``body`` and parses what comes back; counts both."""
         self.stats.requests += 1
-        try:
-            return await self._answer(body, cap, label, timeout, parse)
-        except RpcError:
-            self.stats.failures += 1
-            raise
-
-    async def _answer(
-        self, body: Any, cap: int, label: str, timeout: float | None, parse: Callable[[bytes], Any]
-    ) -> Any:
         seconds = self._timeout if timeout is None else timeout
+        heavy = any(request["method"] == "eth_getLogs" for request in requests)
+        cap = _MAX_LOGS_BYTES if heavy else _MAX_REPLY_BYTES
+        error: RpcError
         try:
             async with asyncio.timeout(seconds):
                 data = await self._exchange(json.dumps(body).encode(), cap, label)
-        except TimeoutError:
-            raise RpcTimeoutError(f"{label}: {self.host} took over {seconds:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            # The error's own text can hold the URL, and with it a key.
-            kind = type(error).__name__
-            raise RpcUnavailableError(f"{label}: {self.host}: {kind}") from None
-        try:
             return parse(data)
+        except TimeoutError:
+            error = RpcTimeoutError(f"{label}: {self.host} took over {seconds:g} s")
+        except (aiohttp.ClientError, OSError) as failure:
+            # The error's own text can hold the URL, and with it a key.
+            error = RpcUnavailableError(f"{label}: {self.host}: {type(failure).__name__}")
         except (ValueError, RecursionError):
-            raise RpcBadReplyError(f"{label}: {self.host} gave no JSON") from None
+            error = RpcBadReplyError(f"{label}: {self.host} gave no JSON")
+        except RpcError as failure:
+            error = failure
+        self.stats.failures += 1
+        raise error from None
 
     async def _exchange(self, body: bytes, cap: int, label: str) -> bytes:
         session = self._open()
@@ -341,11 +309,19 @@ class JsonRpc:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
+                connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS),
                 timeout=aiohttp.ClientTimeout(total=None),  # asyncio.timeout has the whole
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+def wrong_chain(host: str, found: int, expected: int) -> ConfigError:
+    """The error of a node that is on another chain than the deployment."""
+    return ConfigError(
+        f"the node at {host} is on chain {found}, the deployment on chain {expected}: "
+        "set the RPC address of a node on that chain, or the deployment of this one"
+    )
 
 
 def _is_answer(data: bytes) -> bool:

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 
 from dam.crypto.hashing import keccak
 from dam.errors import ConfigError, ContractReverted, Malformed
-from dam.ethereum.hex import hex_data, quantity
-from dam.ethereum.node import ReadStats
+from dam.ethereum.node import ReadStats, hex_data, quantity
 from dam.ethereum.node_errors import (
     RpcBadReplyError,
     RpcRangeError,

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from dam.crypto.abi_words import WORD_BYTES, abi_fields, uint_word
 from dam.crypto.hashing import checksum, keccak
 from dam.errors import Malformed
-from dam.ethereum.hex import hex_data, quantity
+from dam.ethereum.node import hex_data, quantity
 from dam.ethereum.node_errors import RpcBadReplyError
 from dam.ethereum.rpc import RawLog
 from dam.market.abi import decode_event, decode_terms, market_abi

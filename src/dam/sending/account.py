@@ -12,8 +12,7 @@ from typing import Any
 
 from dam.crypto.hashing import keccak
 from dam.ethereum import node_errors
-from dam.ethereum.hex import quantity
-from dam.ethereum.node import Node
+from dam.ethereum.node import Node, quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Attempt, Job, Outbox

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dam.errors import ContractReverted
-from dam.ethereum.hex import quantity
+from dam.ethereum.node import quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
 from dam.sending import fee_policy

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 from dam.errors import ContractReverted, RpcError
 from dam.ethereum import node_errors
-from dam.ethereum.hex import quantity
-from dam.ethereum.node import Node
+from dam.ethereum.node import Node, quantity
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.market.client import revert_of
 from dam.types import Address

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Permanent, RpcError
 from dam.ethereum.erc2612 import TypedSigner
-from dam.ethereum.hex import quantity
-from dam.ethereum.node import Node, balance_of
+from dam.ethereum.node import Node, balance_of, quantity
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.market.client import revert_of
 from dam.market.wallet import Receipt
