@@ -21,7 +21,7 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
 from dam.daemon.chain_reader import ChainReader
 from dam.daemon.service import Service, Stop
-from dam.ethereum.node_pool import Endpoints
+from dam.ethereum.node_pool import NodePool
 from dam.ethereum.rpc import JsonRpc
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
@@ -245,7 +245,7 @@ class Daemon:
         town, log = self.town, get_logger("deliverer")
         deployment = town.deployment
         ledger = Ledger.open(path, Binding(CHAIN, deployment.market, self.address, "deliverer"))
-        async with Endpoints([town.node.url], log=log) as rpc:
+        async with NodePool([town.node.url], log=log) as rpc:
             market = Market(rpc, deployment)
             role = Deliverer(market, ledger, self.ring, self.address, log=log)
             sender = Sender(

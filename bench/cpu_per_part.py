@@ -18,7 +18,7 @@ The baseline runs, on the same inputs and as often as a part by itself needs the
 
 Not in the baseline, though the path needs it: opening the secretbox, checking the buyer's key, RLP.
 On our side one multiplication serves all parts of a page (protocol, section 3), and proofs of one
-tree share their upper steps (`merkle.Proofs`); the ledger, Python and the rest live off that.
+tree share their upper steps (`merkle.ProofVerifier`); the ledger and Python live off that.
 ``--items 1000`` gives each part a page and a tree of its own, where nothing is shared: that is not
 what a backlog looks like, and it is over the bar. Both sides run in turns, in many short rounds; of
 each the best counts, which is one that nobody else on the machine disturbed. Exits with 1 over the

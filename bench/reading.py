@@ -33,7 +33,7 @@ import structlog
 from dam.crypto.abi_words import encode_struct
 from dam.crypto.hashing import checksum, copy_id
 from dam.daemon.chain_reader import ChainReader
-from dam.ethereum.node_pool import Endpoints
+from dam.ethereum.node_pool import NodePool
 from dam.ethereum.rpc import RawBlock, RawLog
 from dam.ledger.ledger import Binding, Ledger
 from dam.market.abi import market_abi
@@ -176,7 +176,7 @@ def fill(node: AnvilNode, count: int) -> int:
 # --------------------------------------------------------------------------------- the two ways
 
 
-class Watched(Endpoints):
+class Watched(NodePool):
     """Remembers the ranges that the reader asked for."""
 
     def __init__(self, url: str) -> None:

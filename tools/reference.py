@@ -164,7 +164,7 @@ Each item has exactly one of these:
 | limit | |
 |---|---|
 | codes of an item | {store_file._MAX_CODES:,} |
-| a code | under {store_file.INLINE_MAX:,} bytes |
+| a code | under {store_file.MAX_INLINE_BYTES:,} bytes |
 | a file of codes | {store_file._FILE_BYTES >> 20} MiB |
 | a file that is sold | {payload.MAX_CHUNKS:,} chunks of {payload.CHUNK_BYTES:,} bytes |
 | `supply` | {reader.MAX_SUPPLY:,} |

@@ -83,7 +83,7 @@ class LedgerUnusableError(LedgerError):
     """Nor will it be by waiting or starting again: damaged, of a newer program, another's."""
 
 
-def of_the_host(error: BaseException) -> bool:
+def is_host_failure(error: BaseException) -> bool:
     """Whether it is the machine that failed: no memory, no thread, no file descriptor, no disk.
 
     That is nobody's fault among sellers and buyers: what was to be done is done again later.

@@ -91,8 +91,8 @@ def configure_logging(*, level: str = "INFO", stream: TextIO | None = None) -> N
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _hex_bytes,
-        _advise,
-        _count,
+        _add_next_step,
+        _report_alert,
     ]
     if not pretty:
         processors.append(structlog.processors.format_exc_info)
@@ -134,7 +134,7 @@ def with_alerts(log: Log, alerts: Alerts) -> Log:
     return log.bind(**{_ALERTS: alerts})
 
 
-def _advise(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _add_next_step(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if event.get("level") in _LOUD:
         step = NEXT_STEP.get(str(event.get("event")))
         if step is not None:
@@ -142,7 +142,7 @@ def _advise(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
     return event
 
 
-def _count(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _report_alert(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     alerts = event.pop(_ALERTS, None)
     if alerts is not None and event.get("level") in _LOUD:
         alerts(str(event.get("event")), event["level"])

@@ -293,7 +293,7 @@ async def test_f30_no_receipt_ever(ground: Ground, proxy: RpcProxy, injected: In
     31,
     'reply lost, then "already known"',
     by="P",
-    breaks="src/dam/sending/transactions.py:if not node_errors.is_known(error):",
+    breaks="src/dam/sending/transactions.py:if not node_errors.is_already_known(error):",
     instead="if True:",
 )
 async def test_f31_the_reply_is_lost(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:

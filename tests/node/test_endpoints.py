@@ -19,7 +19,7 @@ from dam.ethereum.node_errors import (
     RpcTimeoutError,
     RpcUnavailableError,
 )
-from dam.ethereum.node_pool import DisagreementError, Endpoints
+from dam.ethereum.node_pool import DisagreementError, NodePool
 from dam.testing.nodes import AnvilNode
 
 from .conftest import Server, http
@@ -110,13 +110,13 @@ class Town:
         self._serve = serve
         self.clock = Clock()
         self.events: list[dict[str, Any]] = []
-        self.opened: list[Endpoints] = []
+        self.opened: list[NodePool] = []
         self.log = structlog.wrap_logger(None, processors=[self._note])
 
-    async def endpoints(self, *nodes: Node, **options: Any) -> Endpoints:
+    async def endpoints(self, *nodes: Node, **options: Any) -> NodePool:
         urls = [(await self._serve(node.handle)).url + "/v3/SECRETKEY" for node in nodes]
         options = {"timeout": 5.0, **options}
-        made = Endpoints(urls, log=self.log, clock=self.clock, **options)
+        made = NodePool(urls, log=self.log, clock=self.clock, **options)
         self.opened.append(made)
         return made
 
@@ -550,7 +550,7 @@ async def test_too_few_to_check_is_no_wrong_setting(town: Town) -> None:
 @pytest.mark.parametrize("agree", [0, 3])
 async def test_agreement_of_more_than_there_are(agree: int) -> None:
     with pytest.raises(ConfigError):
-        Endpoints(("http://127.0.0.1:1", "http://127.0.0.1:2"), agree=agree)
+        NodePool(("http://127.0.0.1:1", "http://127.0.0.1:2"), agree=agree)
 
 
 # ------------------------------------------------------------------------------------ real chains
@@ -561,13 +561,13 @@ async def test_two_chains_of_one_id_do_not_agree(anvil: AnvilNode) -> None:
     with AnvilNode(args=("--timestamp", "1700000000")) as other:
         anvil.mine(5)
         other.mine(5)
-        async with Endpoints((anvil.url, other.url)) as rpc:
+        async with NodePool((anvil.url, other.url)) as rpc:
             await rpc.check_chain(31337)
             with pytest.raises(DisagreementError):
                 await rpc.logs(ADDRESS, 1, 5)
             with pytest.raises(DisagreementError):
                 await rpc.block("0x3")
     with AnvilNode(chain_id=5) as other:
-        async with Endpoints((anvil.url, other.url)) as rpc:
+        async with NodePool((anvil.url, other.url)) as rpc:
             with pytest.raises(ConfigError, match="on chain 5"):
                 await rpc.check_chain(31337)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dam.errors import BlockRefused, IpfsError
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, PinLimits, PinSize, links
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, BlockStore, PinLimits, PinSize, links
 from dam.ipfs.cid import Cid
 from dam.ipfs.directory import DirectoryStore
 from dam.ipfs.kubo import KuboStore
@@ -50,7 +50,9 @@ def document(*children: Cid, salt: str = "") -> bytes:
 
 async def test_same_cids_everywhere(store: KuboStore, kubo: KuboNode, tmp_path) -> None:
     folder = DirectoryStore(tmp_path)
-    blocks: list[tuple[str, bytes]] = [("raw", os.urandom(n)) for n in (0, 1, 1000, BLOCK_BYTES)]
+    blocks: list[tuple[str, bytes]] = [
+        ("raw", os.urandom(n)) for n in (0, 1, 1000, MAX_BLOCK_BYTES)
+    ]
     blocks += [("dag-json", b"{}"), ("dag-json", b'{ "b" : 1,\n"a":"\xc3\xa9" }')]
     blocks += [("dag-json", document(Cid.of("raw", b"x")))]
     for codec, data in blocks:
@@ -74,7 +76,7 @@ async def test_absent(store: KuboStore) -> None:
 
 
 async def test_oversize_is_refused(store: KuboStore, kubo: KuboNode) -> None:
-    data = os.urandom(BLOCK_BYTES + 1)
+    data = os.urandom(MAX_BLOCK_BYTES + 1)
     status, answer = command(
         kubo, "block/put?cid-codec=raw&mhtype=sha2-256&allow-big-block=true", data
     )

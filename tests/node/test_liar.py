@@ -13,7 +13,7 @@ import structlog
 from dam.crypto.hashing import copy_id, keccak, parse_address
 from dam.daemon.chain_reader import ChainReader
 from dam.errors import ConfigError, Retryable
-from dam.ethereum.node_pool import DisagreementError, Endpoints
+from dam.ethereum.node_pool import DisagreementError, NodePool
 from dam.ethereum.rpc import JsonRpc
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.sales import Sales
@@ -67,7 +67,7 @@ class Place:
         binding = Binding(31337, self.deployment.market, self.deployment.market, "deliverer")
         return Ledger.open(self.folder / f"{name}.sqlite", binding)
 
-    def reader(self, rpc: Endpoints | JsonRpc, ledger: Ledger, **options: Any) -> ChainReader:
+    def reader(self, rpc: NodePool | JsonRpc, ledger: Ledger, **options: Any) -> ChainReader:
         options = {"confirmations": 1, **options}
         return ChainReader(
             Market(rpc, self.deployment),
@@ -136,7 +136,7 @@ async def test_a_lie_stops_the_reader_and_nothing_else(
     server: Server = await proxy(lies)
     urls = (server.url, place.anvil.url)
     with closing(place.ledger()) as ledger:
-        async with Endpoints(urls if first == "liar" else urls[::-1], log=place.log) as rpc:
+        async with NodePool(urls if first == "liar" else urls[::-1], log=place.log) as rpc:
             reader = place.reader(rpc, ledger)
             await catch_up(reader)
             assert versions(ledger) == 3
@@ -171,7 +171,7 @@ async def test_the_same_forgery_is_taken_from_a_single_node(place: Place, proxy)
     server: Server = await proxy(lies)
     lies.logs = forged_purchase(place.deployment.market)
     with closing(place.ledger()) as ledger:
-        async with Endpoints((server.url,)) as rpc:
+        async with NodePool((server.url,)) as rpc:
             await catch_up(place.reader(rpc, ledger))
             assert Sales(ledger).in_state("new")
 
@@ -192,7 +192,7 @@ async def test_a_stale_node_moves_nothing_back(place: Place, proxy) -> None:
 
     server: Server = await proxy(lag)
     with closing(place.ledger()) as ledger:
-        async with Endpoints((server.url, place.anvil.url), agree=1) as rpc:
+        async with NodePool((server.url, place.anvil.url), agree=1) as rpc:
             reader = place.reader(rpc, ledger)
             stuck = True
             await catch_up(reader)
@@ -221,7 +221,7 @@ async def test_raw_logs_and_records_give_the_same_rows(place: Place) -> None:
 async def test_tags_as_depth(place: Place, tag: Any) -> None:
     """Anvil's epochs have 32 blocks."""
     place.anvil.mine(70)
-    async with Endpoints((place.anvil.url,)) as rpc:
+    async with NodePool((place.anvil.url,)) as rpc:
         named = await Market(rpc, place.deployment).head(tag)
         newest = int(place.anvil.request("eth_blockNumber"), 16)
         assert named.number < newest
@@ -255,7 +255,7 @@ async def test_a_node_without_tags_says_which_setting(
 
     server: Server = await proxy(change)
     with closing(place.ledger()) as ledger:
-        async with Endpoints((server.url,)) as rpc:
+        async with NodePool((server.url,)) as rpc:
             with pytest.raises(kind) as caught:
                 await place.reader(rpc, ledger, confirmations="safe").advance()
     if answer is None or kind is ConfigError:
@@ -266,7 +266,7 @@ async def test_reads_while_the_chain_grows(place: Place) -> None:
     """Ranges that are on their way while others are saved: every log once, none missed."""
     place.anvil.mine(200)
     with closing(place.ledger()) as ledger:
-        async with Endpoints((place.anvil.url,)) as rpc:
+        async with NodePool((place.anvil.url,)) as rpc:
             reader = place.reader(rpc, ledger, range_blocks=7)
             for number in range(3, 9):
                 reading = asyncio.create_task(reader.advance())

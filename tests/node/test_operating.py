@@ -638,11 +638,11 @@ def test_watching_sees_what_changes(operator: Operator) -> None:
     """The history is read once, then only its newest part: a change must still be seen."""
     from dam.config.settings import Settings
     from dam.diagnostics.snapshot import Watcher
-    from dam.ethereum.node_pool import Endpoints
+    from dam.ethereum.node_pool import NodePool
 
     async def looks() -> list[int]:
         settings = Settings.load({**operator.env})
-        async with Endpoints(settings.rpc_urls) as rpc:
+        async with NodePool(settings.rpc_urls) as rpc:
             watcher = Watcher(settings, "deliverer", operator.address, rpc)
             found = [await watcher.look()]
             for _ in range(2):

@@ -21,7 +21,7 @@ from dam.config.values import MAX_CONFIRMATIONS, ROLES
 from dam.crypto import sealing
 from dam.crypto.hashing import keccak
 from dam.ethereum.erc20 import Token, Tokens
-from dam.ipfs.blocks import BLOCK_BYTES
+from dam.ipfs.blocks import MAX_BLOCK_BYTES
 from dam.ipfs.cid import Cid
 from dam.market.deployment import save_deployment
 from dam.types import Address, Deployment
@@ -291,8 +291,8 @@ def test_the_protocol_has_the_numbers_of_the_code() -> None:
     assert f"**Plain sealed part**, {sealing.PLAIN_SEALED_BYTES} bytes" in told
     assert f"**Plaintext of a part**, {sealing.PLAINTEXT_BYTES} bytes" in told
     assert f"chunks of {payload.CHUNK_BYTES:,} bytes" in told
-    assert f"({BLOCK_BYTES:,} bytes)" in told
-    assert f"at most {payload.INLINE_MAX - 1:,} bytes" in told
+    assert f"({MAX_BLOCK_BYTES:,} bytes)" in told
+    assert f"at most {payload.MAX_INLINE_BYTES - 1:,} bytes" in told
     for key in sealing.LOW_ORDER_KEYS[2:4]:
         assert f"`{key.hex()}`" in told
     limits = Limits()

@@ -18,7 +18,7 @@ from dam.config.table import SETTINGS
 from dam.daemon.heartbeat import BLOCKED_SECONDS, UNHEALTHY_SECONDS
 from dam.daemon.metrics import Funds, Metrics, StoreStats
 from dam.daemon.service import DRAIN_SECONDS
-from dam.ethereum.node_pool import Endpoints
+from dam.ethereum.node_pool import NodePool
 from dam.log import NEXT_STEP
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import SendStats
@@ -225,7 +225,7 @@ async def names(world: World, built: BuiltStore) -> set[str]:
     sources.turn_blocks = 200
     sources.blocks, sources.sender = StoreStats(), SendStats()
     sources.funds = Funds(1, 2, eligible=True)
-    async with Endpoints(("http://127.0.0.1:1",)) as endpoints:
+    async with NodePool(("http://127.0.0.1:1",)) as endpoints:
         sources.endpoints = endpoints
         text = metrics.text().decode()
     return {re.split(r"[{ ]", line)[0] for line in text.splitlines() if not line.startswith("#")}

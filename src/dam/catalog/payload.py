@@ -26,18 +26,18 @@ from nacl.utils import random
 from dam import atomic_file, validation
 from dam.crypto.shamir import is_element
 from dam.errors import Malformed
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, BlockStore
 from dam.ipfs.cid import Cid
 
 NONCE_BYTES = 24
 HEADER_BYTES = 24
-INLINE_MIN = 256
+MIN_INLINE_BYTES = 256
 """Bytes of the shortest padded good."""
-INLINE_MAX = 4096
+MAX_INLINE_BYTES = 4096
 """Bytes of the longest padded good; one byte of it is padding."""
 _AEAD_TAG = 16
 _STREAM_TAG = sodium.crypto_secretstream_xchacha20poly1305_ABYTES
-CHUNK_BYTES = BLOCK_BYTES - _STREAM_TAG
+CHUNK_BYTES = MAX_BLOCK_BYTES - _STREAM_TAG
 """Plaintext bytes of a full chunk."""
 MAX_CHUNKS = 8192
 """Of one payload: 8 GiB."""
@@ -79,11 +79,11 @@ def _associated(domain: bytes) -> bytes:
 
 def fits_inline(size: int) -> bool:
     """Whether a good of ``size`` bytes goes into the document itself."""
-    return size < INLINE_MAX
+    return size < MAX_INLINE_BYTES
 
 
 def _padded_size(size: int) -> int:
-    return max(INLINE_MIN, 1 << size.bit_length())
+    return max(MIN_INLINE_BYTES, 1 << size.bit_length())
 
 
 def encrypt_inline(key: bytes, domain: bytes, data: bytes) -> InlinePayload:
@@ -96,7 +96,7 @@ def encrypt_inline(key: bytes, domain: bytes, data: bytes) -> InlinePayload:
     """
     _check_key(key)
     if not fits_inline(len(data)):
-        raise Malformed(f"an inline good is shorter than {INLINE_MAX} bytes, not {len(data)}")
+        raise Malformed(f"an inline good is shorter than {MAX_INLINE_BYTES} bytes, not {len(data)}")
     padded = (data + b"\x80").ljust(_padded_size(len(data)), b"\0")
     nonce = random(NONCE_BYTES)
     return InlinePayload(
@@ -179,7 +179,7 @@ class StreamDecryptor:
         """
         if self._ended:
             raise Malformed("the payload goes on after its end")
-        if not _STREAM_TAG <= len(block) <= BLOCK_BYTES:
+        if not _STREAM_TAG <= len(block) <= MAX_BLOCK_BYTES:
             raise Malformed("a block of the payload has an impossible size")
         try:
             chunk, tag = sodium.crypto_secretstream_xchacha20poly1305_pull(
@@ -290,7 +290,9 @@ def payload_from_json(value: Any, what: str = "payload") -> Payload:
         overhead = NONCE_BYTES + _AEAD_TAG
         box = validation.record(value, what, ("inline",))["inline"]
         return InlinePayload(
-            validation.hexadecimal(box, what, overhead + INLINE_MIN, overhead + INLINE_MAX)
+            validation.hexadecimal(
+                box, what, overhead + MIN_INLINE_BYTES, overhead + MAX_INLINE_BYTES
+            )
         )
     validation.record(value, what, ("header", "size", "chunks"))
     chunks = validation.array(

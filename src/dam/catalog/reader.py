@@ -20,15 +20,15 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import PLAIN_SEALED_BYTES, SEALED_BYTES, check_public_key
 from dam.errors import IpfsError, Malformed
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, BlockStore
 from dam.ipfs.cid import Cid
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address, Terms, Wei
 
 VERSION = 1
 MAX_SUPPLY = 2**64 - 1
 _CONCURRENT_BLOCKS = 4
-LARGE_BYTES = 2 << 20
-"""A store with more bytes than this is read while no other such store is (`Turn`)."""
+LARGE_STORE_BYTES = 2 << 20
+"""A store with more bytes than this is read while no other such store is (`LargeStoreTurn`)."""
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -174,7 +174,7 @@ class _Draft:
     part_pages: tuple[Cid, ...]
 
 
-class Turn:
+class LargeStoreTurn:
     """One reader's turn among those of large stores, of which one at a time is in memory.
 
     Small stores never take it. An async context: on leaving it the turn is given back.
@@ -210,7 +210,11 @@ class _Reader:
     """Fetches documents within one store's limits."""
 
     def __init__(
-        self, blocks: BlockStore, limits: Limits, turn: Turn | None, clock: asyncio.Timeout
+        self,
+        blocks: BlockStore,
+        limits: Limits,
+        turn: LargeStoreTurn | None,
+        clock: asyncio.Timeout,
     ) -> None:
         self._blocks = blocks
         self._turn = turn
@@ -224,15 +228,15 @@ class _Reader:
 
     async def fetch(self, cid: Cid, parse: Callable[[Any], T]) -> T:
         """One document, parsed in a thread so that the event loop stays free."""
-        if self._turn and self.limits.max_bytes - self._bytes_left > LARGE_BYTES:
+        if self._turn and self.limits.max_bytes - self._bytes_left > LARGE_STORE_BYTES:
             await self._take(self._turn)
-        data = cid.check(await self._blocks.get(cid, max_bytes=BLOCK_BYTES))
+        data = cid.check(await self._blocks.get(cid, max_bytes=MAX_BLOCK_BYTES))
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             raise Malformed(f"the store is over {self.limits.max_bytes} bytes")
         return await asyncio.to_thread(lambda: parse(dag_json.loads(data)))
 
-    async def _take(self, turn: Turn) -> None:
+    async def _take(self, turn: LargeStoreTurn) -> None:
         """Waits for the turn, which takes none of this store's own time."""
         began, ends = asyncio.get_running_loop().time(), self._clock.when()
         self._clock.reschedule(None)
@@ -293,7 +297,7 @@ async def read_store(
     seller: Address,
     root: bytes,
     limits: Limits | None = None,
-    turn: Turn | None = None,
+    turn: LargeStoreTurn | None = None,
 ) -> Store:
     """Fetches a store and checks all of it.
 
@@ -305,7 +309,7 @@ async def read_store(
         seller: Seller that the document has to name.
         root: Catalogue root, as the chain has it.
         limits: Defaults to `Limits()`.
-        turn: Taken before a store of more than `LARGE_BYTES` is read on; the caller gives it back.
+        turn: Taken before more than `LARGE_STORE_BYTES` are read; the caller gives it back.
 
     Raises:
         Malformed: A block breaks a rule, or the terms are not those of the root.
@@ -413,7 +417,7 @@ def _parse_page(value: Any) -> list[_Draft]:
     key = _sealing_key(value)
     return list(
         validation.array(
-            value["items"], "items", BLOCK_BYTES, lambda element, _: _parse_item(element, key)
+            value["items"], "items", MAX_BLOCK_BYTES, lambda element, _: _parse_item(element, key)
         )
     )
 
@@ -440,7 +444,7 @@ def _parse_item(value: Any, key: bytes | None) -> _Draft:
         part_pages=validation.array(
             value["partPages"],
             "partPages",
-            BLOCK_BYTES,
+            MAX_BLOCK_BYTES,
             lambda element, what: validation.link(element, f"one of {what}", "dag-json"),
         )
         if apart
@@ -482,7 +486,7 @@ def check_terms(terms: Terms) -> None:
 def _parse_part_page(terms: Terms, value: Any) -> Section:
     validation.record(value, "page of parts", ("firstCopy", "copies", *_PART_KEYS), ("sealingKey",))
     first = validation.amount(value["firstCopy"], "firstCopy", MAX_SUPPLY)
-    copies = validation.integer(value["copies"], "copies", 1, BLOCK_BYTES)
+    copies = validation.integer(value["copies"], "copies", 1, MAX_BLOCK_BYTES)
     return _parse_parts(value, _sealing_key(value), terms, first, copies)
 
 
@@ -493,11 +497,13 @@ def _parse_parts(
     sealed = validation.array(
         value["encryptedParts"],
         "encryptedParts",
-        BLOCK_BYTES,
+        MAX_BLOCK_BYTES,
         lambda element, what: validation.hexadecimal(element, what, size),
     )
-    leaves = validation.array(value["partLeaves"], "partLeaves", BLOCK_BYTES, validation.bytes32)
-    payloads = validation.array(value["payloads"], "payloads", BLOCK_BYTES, payload_from_json)
+    leaves = validation.array(
+        value["partLeaves"], "partLeaves", MAX_BLOCK_BYTES, validation.bytes32
+    )
+    payloads = validation.array(value["payloads"], "payloads", MAX_BLOCK_BYTES, payload_from_json)
     if not len(sealed) == len(leaves) == copies * terms.parts:
         raise Malformed("an item does not have one sealed part and one leaf per copy and index")
     if len(payloads) != copies:

@@ -61,7 +61,7 @@ async def cases(
     async with connect(settings) as session:
         market, blocks = session.market, session.blocks
         history = await read_history(market)
-        found = find_cases(history.book, who)
+        found = find_cases(history.state, who)
         tokens = await sale_tokens(market, [case.sale for case in found])
         files = [await read_case(market, blocks, history, case, notice=note) for case in found]
     newest = history.head
@@ -72,7 +72,7 @@ async def cases(
         "cases": [_case_json(file, windows, newest) for file in files],
     }
     if who is not None:
-        record = arbiter_record(history.book, who, windows, newest)
+        record = arbiter_record(history.state, who, windows, newest)
         value["record"] = asdict(record)
         human += f"\nRecord of {who}: {record}, {record.waiting} waiting."
     emit(value, as_json, human)

@@ -70,7 +70,7 @@ def verify(root: bytes, leaf: bytes, proof: Iterable[bytes]) -> bool:
     return node == root
 
 
-class Proofs:
+class ProofVerifier:
     """Verifies proofs under one root, and remembers what it proved.
 
     Proofs of one tree share their upper steps. A proof counts only if every step of it is right,

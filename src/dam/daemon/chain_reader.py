@@ -21,7 +21,7 @@ from dam.ethereum.node import ReadStats
 from dam.gc_pause import paused
 from dam.ledger.ledger import DeepReorganisation, Ledger, Rollback
 from dam.log import Log
-from dam.market.client import LogPage, RawPage
+from dam.market.client import Page
 from dam.market.log_rows import Rows
 from dam.types import BlockRef
 
@@ -43,7 +43,6 @@ _ASK_AGAIN = (
     "WHERE state = 'refused' AND reason = 'store-not-in-force' AND orphaned = 0"
 )
 Finality = Literal["safe", "finalized"]
-Page = LogPage | RawPage
 
 
 class ChainSource(Protocol):

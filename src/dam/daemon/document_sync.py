@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from dam.catalog.reader import Limits, Store, Turn, read_store
-from dam.errors import BlockRefused, IpfsError, IpfsUnreachable, Malformed, of_the_host
+from dam.catalog.reader import LargeStoreTurn, Limits, Store, read_store
+from dam.errors import BlockRefused, IpfsError, IpfsUnreachable, Malformed, is_host_failure
 from dam.ipfs.blocks import BlockStore, PinLimits
 from dam.ipfs.cid import Cid
 from dam.ledger.documents import LOGGED_REFUSALS, NO_COPY, Document, Documents, PartRefusal, Scan
@@ -181,7 +181,7 @@ class DocumentSync:
         patience = self._policy.first_seconds * 2 ** min(document.attempts, 10)
         limits = replace(self._policy.limits, seconds=min(patience, self._policy.limits.seconds))
         try:
-            async with Turn(self._large) as turn:
+            async with LargeStoreTurn(self._large) as turn:
                 store = await read_store(
                     self._blocks,
                     document.digest,
@@ -208,7 +208,7 @@ class DocumentSync:
         except sqlite3.OperationalError:
             raise
         except Exception as error:  # one store must never stop all the others
-            if of_the_host(error):
+            if is_host_failure(error):
                 self._later(document, f"host: {error or type(error).__name__}")
                 log.error("store_unavailable", attempt=document.attempts + 1, reason=str(error))
                 return

@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 from dam.daemon.service import Pulse
 from dam.errors import DamError
 from dam.ethereum.node import ReadStats
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore, PinLimits, PinSize
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, BlockStore, PinLimits, PinSize
 from dam.ipfs.cid import Cid, Codec
 from dam.ledger.status import DaemonStatus, read_status
 from dam.log import NEXT_STEP
@@ -61,7 +61,7 @@ class CountedStore:
         self.stats = StoreStats()
 
     async def get(
-        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+        self, cid: Cid, *, max_bytes: int = MAX_BLOCK_BYTES, deadline: float | None = None
     ) -> bytes:
         """See `ipfs.BlockStore.get`."""
         with self._counted():
@@ -108,7 +108,7 @@ class _Counted:
 
 
 class Nodes(Protocol):
-    """The nodes of the chain as `node_pool.Endpoints` counts them."""
+    """The nodes of the chain as `node_pool.NodePool` counts them."""
 
     stats: ReadStats
     """Of all together."""

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from dam.daemon.chain_reader import ChainReader
 from dam.daemon.heartbeat import Heartbeat
-from dam.errors import IpfsError, Retryable, of_the_host
+from dam.errors import IpfsError, Retryable, is_host_failure
 from dam.ledger.ledger import Ledger
 from dam.ledger.migrations import shrink_cache
 from dam.ledger.outbox import Outbox
@@ -379,7 +379,7 @@ def _judge(error: Exception) -> tuple[str, float]:
         if kind in _WAIT_OUT:
             return "disk", math.inf
         return "disk", GIVE_UP if kind in _START_ANEW else 1
-    if of_the_host(error):
+    if is_host_failure(error):
         passing = isinstance(error, OSError) and error.errno in _PASSING
         return "host", math.inf if passing else GIVE_UP
     return "", 1

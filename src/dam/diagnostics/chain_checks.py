@@ -390,7 +390,7 @@ class ChainExamination:
             fix = "is firstBlock of the deployment record the market's own? Else look at the node"
             return [fail("key", "the chain's logs lack our registration", fix)]
         announced = known.registration.key
-        if known.registration.borrowed:
+        if known.registration.key_reused:
             return [fail("key", "another deliverer registered this key first", "dam keys rotate")]
         if one.ring is None:
             fix = "see the lines on keys: give its passphrase, or mend it"

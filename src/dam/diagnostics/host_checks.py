@@ -21,7 +21,7 @@ from typing import Literal
 from dam.config.settings import Settings
 from dam.daemon import locks
 from dam.errors import BlockRefused, DamError, IpfsError, KeyFileError, LedgerError
-from dam.ipfs.blocks import BLOCK_BYTES
+from dam.ipfs.blocks import MAX_BLOCK_BYTES
 from dam.ipfs.cid import Cid
 from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import keyfile_path, load_account
@@ -251,7 +251,7 @@ class Examination:
         """Reachable, how fast, how full."""
         fix = "start the node (ipfs daemon), or mend the setting ipfs"
         # Always the same bytes, so that looking often leaves one block.
-        data = b"dam doctor ".ljust(BLOCK_BYTES // 4, b".")
+        data = b"dam doctor ".ljust(MAX_BLOCK_BYTES // 4, b".")
         try:
             store = open_store(self.settings.ipfs)
         except DamError as error:

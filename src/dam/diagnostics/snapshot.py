@@ -12,7 +12,7 @@ from dam.config.settings import Settings
 from dam.daemon import locks
 from dam.errors import ConfigError, LedgerError, Retryable
 from dam.ethereum.node import balance_of
-from dam.ethereum.node_pool import Endpoints
+from dam.ethereum.node_pool import NodePool
 from dam.ledger.status import DaemonStatus, read_status
 from dam.market.client import Market
 from dam.market.deliverers import Candidate, registrations
@@ -109,7 +109,7 @@ class Watcher:
         rpc: The nodes; the caller closes them.
     """
 
-    def __init__(self, settings: Settings, role: str, account: Address, rpc: Endpoints) -> None:
+    def __init__(self, settings: Settings, role: str, account: Address, rpc: NodePool) -> None:
         self._settings = settings
         self._role = role
         self._account = account

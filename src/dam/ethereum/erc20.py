@@ -190,7 +190,7 @@ async def check_payable(rpc: Node, tokens: Tokens, addresses: Iterable[Address])
 
     Raises:
         Permanent: An address does not answer ``balanceOf`` and ``allowance`` as ERC-20 wants it.
-            (A token without ``decimals`` passes: the seller then states them himself.)
+            (A token without ``decimals`` passes: the seller then states them.)
         RpcError: The node could not be asked.
     """
     for address in sorted(set(addresses) - {ZERO_ADDRESS}):

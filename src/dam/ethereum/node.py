@@ -17,7 +17,7 @@ _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 
 
 class Node(Protocol):
-    """JSON-RPC (`rpc.JsonRpc`, `node_pool.Endpoints`, or the in-memory chain)."""
+    """JSON-RPC (`rpc.JsonRpc`, `node_pool.NodePool`, or the in-memory chain)."""
 
     async def call(self, method: str, *params: Any) -> Any:
         """One call's result."""

@@ -81,14 +81,14 @@ def rejection(method: str, error: object) -> RpcRejectedError:
     return (RpcRangeError if ranged else RpcRejectedError)(method, code, message, data)
 
 
-def busy_elsewhere(error: RpcRejectedError) -> bool:
+def is_node_fault(error: RpcRejectedError) -> bool:
     """Whether a refusal speaks of the node and not of the call: ask another one."""
     return not isinstance(error, RpcRangeError) and (
         error.code in (-32005, -32601) or _NODE.search(error.message) is not None
     )
 
 
-def is_known(error: RpcRejectedError) -> bool:
+def is_already_known(error: RpcRejectedError) -> bool:
     """The node has this very transaction already."""
     # geth and Nethermind; Anvil; Erigon and Besu.
     return _says(error, "alreadyknown", "alreadyimported", "knowntransaction") and not _says(
@@ -96,17 +96,17 @@ def is_known(error: RpcRejectedError) -> bool:
     )
 
 
-def is_unpaid(error: RpcRejectedError) -> bool:
+def is_insufficient_funds(error: RpcRejectedError) -> bool:
     """The account cannot pay for it."""
     return _says(error, "insufficientfunds", "gasrequiredexceedsallowance")
 
 
-def is_used(error: RpcRejectedError) -> bool:
+def is_nonce_used(error: RpcRejectedError) -> bool:
     """Its nonce is used up."""
     return _says(error, "noncetoolow", "oldnonce")
 
 
-def is_no_better(error: RpcRejectedError) -> bool:
+def is_underpriced(error: RpcRejectedError) -> bool:
     """Another one of the same nonce is there, and this one does not pay enough more."""
     return _says(error, "replacement")
 

@@ -28,7 +28,7 @@ from dam.ethereum.node_errors import (
     RpcRejectedError,
     RpcTooLargeError,
     RpcUnavailableError,
-    busy_elsewhere,
+    is_node_fault,
 )
 from dam.ethereum.rpc import JsonRpc, RawBlock, RawLog, wrong_chain
 from dam.log import Log, silent_logger
@@ -51,7 +51,7 @@ class DisagreementError(Retryable):
 
 
 @dataclass(slots=True)
-class _Endpoint:
+class _Node:
     """One node, and how it has behaved."""
 
     rpc: JsonRpc
@@ -68,7 +68,7 @@ class _Endpoint:
     probe: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
-class Endpoints:
+class NodePool:
     """The nodes of one chain. Close it, or use it as ``async with``. Surface: `rpc.JsonRpc`.
 
     Args:
@@ -95,7 +95,7 @@ class Endpoints:
         """Of all together."""
         self.disagreement = ""
         """What the nodes disagree about; empty: nothing. A daemon is not ready while it is set."""
-        self._all = [_Endpoint(JsonRpc(url, timeout=timeout)) for url in urls]
+        self._all = [_Node(JsonRpc(url, timeout=timeout)) for url in urls]
         self.host = ", ".join(node.rpc.host for node in self._all)
         """Hosts and ports, for messages."""
         self._log = log or silent_logger()
@@ -104,7 +104,7 @@ class Endpoints:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
-        return f"Endpoints({self.host})"
+        return f"NodePool({self.host})"
 
     @property
     def by_host(self) -> dict[str, ReadStats]:
@@ -191,7 +191,7 @@ class Endpoints:
                 failed.append(error)
         # A node's own words tell more than a silence does, and most of all that it has it.
         rejected = [error for error in failed if isinstance(error, RpcRejectedError)]
-        raise next(filter(node_errors.is_known, rejected), [*rejected, *failed][0])
+        raise next(filter(node_errors.is_already_known, rejected), [*rejected, *failed][0])
 
     # ------------------------------------------------------------------------ asking all of them
 
@@ -303,11 +303,11 @@ class Endpoints:
         raise self._disagree(what, last, (told[0][0], node), differ(told[0][1], answer))
 
     async def _every(
-        self, ask: Callable[[JsonRpc], Awaitable[T]], nodes: Sequence[_Endpoint]
-    ) -> list[tuple[_Endpoint, T | RpcError]]:
+        self, ask: Callable[[JsonRpc], Awaitable[T]], nodes: Sequence[_Node]
+    ) -> list[tuple[_Node, T | RpcError]]:
         """What each node answered, in the order of preference; errors as they are."""
 
-        async def one(node: _Endpoint) -> T | RpcError:
+        async def one(node: _Node) -> T | RpcError:
             try:
                 return await self._ask(node, ask)
             except RpcError as error:
@@ -315,7 +315,7 @@ class Endpoints:
 
         return list(zip(nodes, await asyncio.gather(*map(one, nodes)), strict=True))
 
-    def _enough(self, told: Sequence[object], answers: Sequence[tuple[_Endpoint, object]]) -> None:
+    def _enough(self, told: Sequence[object], answers: Sequence[tuple[_Node, object]]) -> None:
         if len(told) < self.agree:
             errors = [str(answer) for _, answer in answers if isinstance(answer, RpcError)]
             if len(self._all) == 1 and errors:
@@ -327,7 +327,7 @@ class Endpoints:
             )
 
     def _disagree(
-        self, what: str, block: int, nodes: Sequence[_Endpoint], how: str
+        self, what: str, block: int, nodes: Sequence[_Node], how: str
     ) -> DisagreementError:
         self.stats.disagreements += 1
         self.disagreement = what
@@ -344,7 +344,7 @@ class Endpoints:
 
     # ------------------------------------------------------------------------------------- health
 
-    async def _ask(self, node: _Endpoint, ask: Callable[[JsonRpc], Awaitable[T]]) -> T:
+    async def _ask(self, node: _Node, ask: Callable[[JsonRpc], Awaitable[T]]) -> T:
         self.stats.requests += 1
         try:
             answer = await ask(node.rpc)
@@ -356,12 +356,12 @@ class Endpoints:
         self._well(node)
         return answer
 
-    def _fit(self, node: _Endpoint, now: float) -> bool:
+    def _fit(self, node: _Node, now: float) -> bool:
         if now < node.until or self._astray(node):
             return False
         return len(self._all) == 1 or node.failures == 0
 
-    def _ready(self, *, probing: bool = True) -> list[_Endpoint]:
+    def _ready(self, *, probing: bool = True) -> list[_Node]:
         """Nodes to ask, the best first; all that may be asked, if none is well."""
         now = self._clock()
         for node in self._all:
@@ -371,7 +371,7 @@ class Endpoints:
         fit.sort(key=lambda node: node.lags)
         return fit if fit or not probing else self._willing(now)
 
-    def _willing(self, now: float) -> list[_Endpoint]:
+    def _willing(self, now: float) -> list[_Node]:
         """All nodes of our chain that did not ask to be left alone."""
         return [
             node
@@ -379,7 +379,7 @@ class Endpoints:
             if (now >= node.until or not node.asked_to_wait) and not self._astray(node)
         ]
 
-    def _astray(self, node: _Endpoint) -> bool:
+    def _astray(self, node: _Node) -> bool:
         return node.chain_id is not None and self._chain_id not in (None, node.chain_id)
 
     def _all_wait(self) -> RpcUnavailableError:
@@ -388,7 +388,7 @@ class Endpoints:
             f"{self.host}: asked to wait {pause:.0f} s more", status=429, retry_after=pause
         )
 
-    def _failed(self, node: _Endpoint, error: RpcError) -> None:
+    def _failed(self, node: _Node, error: RpcError) -> None:
         node.failures += 1
         pause = min(_MAX_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(node.failures - 1, 10))
         wish = getattr(error, "retry_after", None)
@@ -401,12 +401,12 @@ class Endpoints:
                 "endpoint_set_aside", host=node.rpc.host, error=str(error), retry_seconds=pause
             )
 
-    def _well(self, node: _Endpoint) -> None:
+    def _well(self, node: _Node) -> None:
         if node.failures and len(self._all) > 1:
             self._log.info("endpoint_back", host=node.rpc.host, failures=node.failures)
         node.failures, node.until, node.asked_to_wait = 0, 0.0, False
 
-    def _probe(self, node: _Endpoint) -> None:
+    def _probe(self, node: _Node) -> None:
         """Asks a node that failed whether it is back, while the others work: it may hang."""
 
         async def ask() -> None:
@@ -448,7 +448,7 @@ async def _chain_id(rpc: JsonRpc, timeout: float | None = None) -> int:
 def _is_failure(error: RpcError) -> bool:
     """Whether the node is to blame, so that another may do better."""
     if isinstance(error, RpcRejectedError):
-        return busy_elsewhere(error)
+        return is_node_fault(error)
     return not isinstance(error, RpcTooLargeError)
 
 

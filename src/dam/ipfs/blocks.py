@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from dam.errors import BlockRefused
 from dam.ipfs.cid import Cid, Codec
 
-BLOCK_BYTES = 1 << 20
+MAX_BLOCK_BYTES = 1 << 20
 """Size limit of a block, in bytes: 1 MiB."""
 
 
@@ -44,7 +44,7 @@ class BlockStore(Protocol):
     """Where blocks are. Several processes may use one store at once."""
 
     async def get(
-        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+        self, cid: Cid, *, max_bytes: int = MAX_BLOCK_BYTES, deadline: float | None = None
     ) -> bytes:
         """The block's bytes, checked against ``cid``.
 
@@ -56,7 +56,7 @@ class BlockStore(Protocol):
         ...
 
     async def put(self, codec: Codec, data: bytes) -> Cid:
-        """Publishes a block of at most `BLOCK_BYTES`; idempotent."""
+        """Publishes a block of at most `MAX_BLOCK_BYTES`; idempotent."""
         ...
 
     async def pin(
@@ -79,7 +79,7 @@ class BlockStore(Protocol):
         ...
 
 
-def refuse_oversize(cid: Cid, size: int, max_bytes: int) -> None:
+def check_size(cid: Cid, size: int, max_bytes: int) -> None:
     """Raises `BlockRefused` if a block of ``size`` bytes is over the cap."""
     if size > max_bytes:
         raise BlockRefused(f"{cid}: over the limit of {max_bytes} bytes")

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from dam.errors import BlockMismatch, IpfsError
-from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize, measure, refuse_oversize
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize, check_size, measure
 from dam.ipfs.cid import Cid, Codec
 
 _STALE_SECONDS = 86_400
@@ -38,7 +38,7 @@ class DirectoryStore:
         self.path = Path(path).expanduser()
 
     async def get(
-        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+        self, cid: Cid, *, max_bytes: int = MAX_BLOCK_BYTES, deadline: float | None = None
     ) -> bytes:
         """See `BlockStore.get`. A block that is not there is an `IpfsError`: it may come."""
         try:
@@ -50,7 +50,7 @@ class DirectoryStore:
     async def put(self, codec: Codec, data: bytes) -> Cid:
         """See `BlockStore.put`. Durable when it returns."""
         cid = Cid.of(codec, data)
-        refuse_oversize(cid, len(data), BLOCK_BYTES)
+        check_size(cid, len(data), MAX_BLOCK_BYTES)
         await asyncio.to_thread(self._store, cid, data)
         return cid
 
@@ -104,18 +104,18 @@ class DirectoryStore:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
                 raise IpfsError(f"{cid}: not a regular file in the block directory")
-            refuse_oversize(cid, info.st_size, max_bytes)
+            check_size(cid, info.st_size, max_bytes)
             try:
                 data = file.read(max_bytes + 1)
             except OSError as error:
                 raise IpfsError(f"{cid}: {error.strerror}") from None
-        refuse_oversize(cid, len(data), max_bytes)
+        check_size(cid, len(data), max_bytes)
         return cid.check(data)
 
     def _store(self, cid: Cid, data: bytes) -> None:
         # A block that is there and whole stays; a damaged one is replaced.
         with contextlib.suppress(IpfsError, BlockMismatch):
-            self._read(cid, BLOCK_BYTES)
+            self._read(cid, MAX_BLOCK_BYTES)
             return
         self._write(self._block(cid), data)
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError, IpfsUnreachable
-from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize, measure, refuse_oversize
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize, check_size, measure
 from dam.ipfs.cid import Cid, Codec
 
 _ANSWER_BYTES = 64 << 10
@@ -44,7 +44,7 @@ class KuboStore:
         self._client: Any = None
 
     async def get(
-        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+        self, cid: Cid, *, max_bytes: int = MAX_BLOCK_BYTES, deadline: float | None = None
     ) -> bytes:
         """See `BlockStore.get`. A node that is online looks for the block until the deadline."""
         data = await self._post("block/get", {"arg": str(cid)}, max_bytes, deadline, of=cid)
@@ -53,7 +53,7 @@ class KuboStore:
     async def put(self, codec: Codec, data: bytes) -> Cid:
         """See `BlockStore.put`."""
         cid = Cid.of(codec, data)
-        refuse_oversize(cid, len(data), BLOCK_BYTES)
+        check_size(cid, len(data), MAX_BLOCK_BYTES)
         query = {"cid-codec": codec, "mhtype": "sha2-256", "mhlen": "-1", "pin": "false"}
         form = aiohttp.FormData()
         form.add_field("file", data, filename="block", content_type="application/octet-stream")
@@ -75,7 +75,7 @@ class KuboStore:
             size = answer.get("Size")
             if answer.get("Key") != str(raw) or type(size) is not int or size < 0:
                 raise IpfsError(f"{raw}: block/stat answered for something else")
-            refuse_oversize(raw, size, BLOCK_BYTES)
+            check_size(raw, size, MAX_BLOCK_BYTES)
             return size
 
         seconds = _PIN_SECONDS if deadline is None else deadline

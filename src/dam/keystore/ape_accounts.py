@@ -24,7 +24,7 @@ from dam.atomic_file import write_atomic
 from dam.errors import KeyFileError, Malformed
 from dam.ethereum.eip1559 import sign_transaction
 from dam.ipfs import dag_json
-from dam.keystore.key_files import credential, read_private
+from dam.keystore.key_files import read_private, systemd_credential
 from dam.types import Address
 
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -105,7 +105,7 @@ def account_passphrase(
     for name in names:
         if name in environ:
             return environ[name]
-    found = credential(environ, alias)
+    found = systemd_credential(environ, alias)
     if found is None and prompt is not None:
         found = prompt(f"Passphrase of the account {alias}")
     if found is None:

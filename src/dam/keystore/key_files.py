@@ -38,7 +38,7 @@ KEY_VARIABLE = "DAM_KEY_PASSPHRASE"
 KEY_CREDENTIAL = "dam-key-passphrase"
 MAX_FILE_BYTES = 1 << 20
 KDF_PASSES = 3
-KDF_MEMORY = 128 << 20
+KDF_MEMORY_BYTES = 128 << 20
 """Bytes; with three passes about 0.2 s on one core (RFC 9106 asks for 64 MiB at least)."""
 _SALT_BYTES = 16
 _NONCE_BYTES = 24
@@ -92,7 +92,7 @@ def read_private(path: Path, *, tighten: bool = False) -> tuple[bytes, bool]:
     return data, bool(mode & 0o077)
 
 
-def credential(environ: Mapping[str, str], name: str) -> str | None:
+def systemd_credential(environ: Mapping[str, str], name: str) -> str | None:
     """A systemd credential (``$CREDENTIALS_DIRECTORY/name``), without its last newline, or None."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
@@ -120,7 +120,7 @@ def find_passphrase(environ: Mapping[str, str], prompt: Callable[[str], str] | N
     """
     found = environ.get(KEY_VARIABLE)
     if found is None:
-        found = credential(environ, KEY_CREDENTIAL)
+        found = systemd_credential(environ, KEY_CREDENTIAL)
     if found is None and prompt is not None:
         found = prompt("Passphrase of the key file")
     if not found:
@@ -146,7 +146,7 @@ def _encrypt(kind: Kind, body: dict[str, Any], passphrase: str) -> bytes:
     if not passphrase:
         raise KeyFileError("the passphrase of a key file is not empty")
     salt, nonce = random(_SALT_BYTES), random(_NONCE_BYTES)
-    key = _stretch(passphrase, salt, KDF_PASSES, KDF_MEMORY)
+    key = _stretch(passphrase, salt, KDF_PASSES, KDF_MEMORY_BYTES)
     box = sodium.crypto_secretbox(dag_json.dumps({**body, "kind": kind}), nonce, key)
     return dag_json.dumps(
         {
@@ -155,7 +155,7 @@ def _encrypt(kind: Kind, body: dict[str, Any], passphrase: str) -> bytes:
             "kdf": {
                 "algorithm": "argon2id13",
                 "passes": KDF_PASSES,
-                "memory": KDF_MEMORY,
+                "memory": KDF_MEMORY_BYTES,
                 "salt": "0x" + salt.hex(),
             },
             "nonce": "0x" + nonce.hex(),

@@ -37,10 +37,10 @@ from dam.types import (
     Windows,
 )
 
-_INVALID_PARAMS = -32602
+_INVALID_PARAMS_CODE = -32602
 """JSON-RPC 2.0, section 5.1."""
-_SPAN = 10_000
-_CALM = 32
+_MAX_RANGE_BLOCKS = 10_000
+_GROW_AFTER_RANGES = 32
 """After so many ranges that fitted, a larger one is tried."""
 
 
@@ -49,7 +49,7 @@ class BlockUnknownError(RpcBadReplyError):
 
 
 class Rpc(Protocol):
-    """What is asked of a node: `JsonRpc`, or several as one: `node_pool.Endpoints`."""
+    """What is asked of a node: `JsonRpc`, or several as one: `node_pool.NodePool`."""
 
     @property
     def host(self) -> str:
@@ -101,6 +101,25 @@ class DelivererInfo:
     exit_block: int
 
 
+class Page(Protocol):
+    """Logs of a range of blocks."""
+
+    @property
+    def end(self) -> BlockRef:
+        """The block that ends the range."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many logs."""
+        ...
+
+    @property
+    def rows(self) -> Rows:
+        """As the ledger keeps them; `RpcBadReplyError` if one is forged."""
+        ...
+
+
 class RawPage:
     """Logs of a range of blocks as a node gave them, decoded when they are asked for.
 
@@ -131,13 +150,13 @@ class RawPage:
         return self._decoder.rows(self._placed)
 
 
-class _Span:
+class _RangeSize:
     """How many blocks to ask for at once: what the node took last, and now and then a bit more."""
 
     def __init__(self) -> None:
-        self.blocks = _SPAN
+        self.blocks = _MAX_RANGE_BLOCKS
         self._fits = 0
-        self._refused = _SPAN + 1
+        self._refused = _MAX_RANGE_BLOCKS + 1
         self._calm = 0
 
     def refused(self, size: int) -> None:
@@ -153,10 +172,10 @@ class _Span:
             return
         self._fits = size
         self._calm += 1
-        if self._calm >= _CALM:
-            self._refused, self._calm = min(_SPAN + 1, 4 * self._refused), 0
+        if self._calm >= _GROW_AFTER_RANGES:
+            self._refused, self._calm = min(_MAX_RANGE_BLOCKS + 1, 4 * self._refused), 0
         if self._refused - size > size // 8:
-            self.blocks = min(_SPAN, (size + self._refused) // 2)
+            self.blocks = min(_MAX_RANGE_BLOCKS, (size + self._refused) // 2)
 
 
 class Market:
@@ -171,7 +190,7 @@ class Market:
         self.rpc = rpc
         self.deployment = deployment
         self.address = deployment.market
-        self._span = _Span()
+        self._span = _RangeSize()
         self._decoder = LogDecoder()
 
     async def check_deployment(self) -> None:
@@ -210,7 +229,7 @@ class Market:
         try:
             return await self._block_at(tag)
         except RpcRejectedError as error:
-            if error.code != _INVALID_PARAMS:
+            if error.code != _INVALID_PARAMS_CODE:
                 raise
             raise ConfigError(
                 f"{self.rpc.host} has no blocks by the name '{tag}' ({error.message}): {advice}, "

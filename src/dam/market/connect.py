@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dam.ethereum.node_pool import Endpoints
+from dam.ethereum.node_pool import NodePool
 from dam.ethereum.rpc import JsonRpc
 from dam.log import Log
 
@@ -18,10 +18,10 @@ def open_node(url: str) -> JsonRpc:
     return JsonRpc(url)
 
 
-def open_nodes(urls: Sequence[str], *, agree: int, log: Log | None = None) -> Endpoints:
+def open_nodes(urls: Sequence[str], *, agree: int, log: Log | None = None) -> NodePool:
     """Several nodes as one, of which ``agree`` must say the same. Nothing is asked yet.
 
     Raises:
         ConfigError: One of them is no http:// or https:// URL, or ``agree`` is out of range.
     """
-    return Endpoints(urls, agree=agree, log=log)
+    return NodePool(urls, agree=agree, log=log)

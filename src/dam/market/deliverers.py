@@ -22,9 +22,9 @@ from dam.types import (
 )
 from dam.units import format_amount
 
-MAX_STAKE_UNITS = 20
+MAX_STAKE_MINIMUMS = 20
 """Stake over so many times the minimum makes nobody likelier still: money buys no monopoly."""
-MAX_RECORD = 90
+MAX_COUNTED_DELIVERIES = 90
 """Nor do more deliveries than this."""
 
 
@@ -48,7 +48,7 @@ class Registration:
     """Block of the registration."""
     key_since: int
     """Block since which ``key`` is in force."""
-    borrowed: bool
+    key_reused: bool
     """Somebody else registered this key before: nothing should be sealed to it."""
 
 
@@ -75,7 +75,7 @@ class Candidate:
             return "asked to exit"
         if self.stake < windows.min_deliverer_stake:
             return "stake below the minimum"
-        if self.registration.borrowed:
+        if self.registration.key_reused:
             return "registered another deliverer's key"
         try:
             check_public_key(self.registration.key)
@@ -102,7 +102,9 @@ class Candidate:
         A newcomer with the minimum has weight 10, and so can earn a record.
         """
         minimum = max(1, windows.min_deliverer_stake)
-        return min(self.stake // minimum, MAX_STAKE_UNITS) * (10 + min(self.delivered, MAX_RECORD))
+        return min(self.stake // minimum, MAX_STAKE_MINIMUMS) * (
+            10 + min(self.delivered, MAX_COUNTED_DELIVERIES)
+        )
 
 
 def registrations(logs: Iterable[MarketLog]) -> dict[Address, Registration]:
@@ -122,6 +124,6 @@ def registrations(logs: Iterable[MarketLog]) -> dict[Address, Registration]:
                 found[log.operator],
                 key=log.key,
                 key_since=log.at.block.number,
-                borrowed=owner != log.operator,
+                key_reused=owner != log.operator,
             )
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dam.market.client import Market
 from dam.market.deliverers import Candidate, registrations
 from dam.market.reputation import posted_terms
-from dam.market.sale_history import SaleBook
+from dam.market.sale_history import SaleHistory
 from dam.types import Address, MarketLog
 
 
@@ -18,8 +18,9 @@ class History:
 
     logs: Sequence[MarketLog]
     head: int
-    """Newest block that is in it."""
-    book: SaleBook
+    """Newest block in it."""
+    state: SaleHistory
+    """Sales and stores, replayed from the logs."""
 
 
 async def read_history(market: Market, *, first: int | None = None) -> History:
@@ -32,7 +33,7 @@ async def read_history(market: Market, *, first: int | None = None) -> History:
     head = await market.head()
     start = market.deployment.first_block if first is None else first
     logs = await market.logs(start, head.number) if start <= head.number else []
-    return History(logs, head.number, SaleBook(logs))
+    return History(logs, head.number, SaleHistory(logs))
 
 
 async def candidates(market: Market, logs: Sequence[MarketLog]) -> dict[Address, Candidate]:

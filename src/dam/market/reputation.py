@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dam.market.sale_history import SaleBook, SaleRecord
+from dam.market.sale_history import SaleHistory, SaleRecord
 from dam.types import Address, CopyId, MarketLog, OtherLog, Status, Wei, Windows
 
 
@@ -29,14 +29,14 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class ArbiterRecord:
-    """What an arbitrator did with the disputes before him."""
+    """What an arbitrator did with the disputes brought before it."""
 
     cases: int
     rulings: int
     silences: int
-    """Disputes that he let pass without a ruling."""
+    """Disputes that it let pass without a ruling."""
     waiting: int
-    """Disputes that still wait for him; the rest was conceded by a side."""
+    """Disputes that still wait for it; the rest was conceded by a side."""
 
     def __str__(self) -> str:
         return f"{self.cases} cases, {self.rulings} ruled, {self.silences} silent"
@@ -93,11 +93,11 @@ def evidence_of(logs: Iterable[MarketLog], copy: CopyId) -> list[tuple[Address, 
 
 
 def arbiter_record(
-    book: SaleBook, arbitrator: Address, windows: Windows, head: int
+    history: SaleHistory, arbitrator: Address, windows: Windows, head: int
 ) -> ArbiterRecord:
     """The record of an arbitrator up to block ``head``."""
     cases = rulings = silences = waiting = 0
-    for sale in book.sales.values():
+    for sale in history.sales.values():
         if sale.dispute is None or sale.dispute.arbitrator != arbitrator:
             continue
         cases += 1
@@ -111,7 +111,7 @@ def arbiter_record(
     return ArbiterRecord(cases, rulings, silences, waiting)
 
 
-def bound_in(sale: SaleRecord) -> Wei:
+def stake_bound_by(sale: SaleRecord) -> Wei:
     """What an open sale holds of the seller's stake: R without the fees paid so far."""
     terms = sale.purchase.terms
     if sale.status.final:
@@ -119,9 +119,11 @@ def bound_in(sale: SaleRecord) -> Wei:
     return Wei(terms.reserve - terms.fee * len(sale.delivered))
 
 
-def bound_stake(book: SaleBook, seller: Address) -> Wei:
-    """What all open sales of a seller hold of his stake."""
-    return Wei(sum(bound_in(s) for s in book.sales.values() if s.purchase.seller == seller))
+def bound_stake(history: SaleHistory, seller: Address) -> Wei:
+    """What all open sales of a seller hold of their stake."""
+    return Wei(
+        sum(stake_bound_by(s) for s in history.sales.values() if s.purchase.seller == seller)
+    )
 
 
 def posted_terms(logs: Iterable[MarketLog]) -> dict[Address, PostedTerms]:

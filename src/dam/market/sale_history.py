@@ -191,7 +191,7 @@ def last_dispute_block(
     return max(completed, _gate(bought, terms, delivered)) + windows.dispute_blocks
 
 
-class SaleBook:
+class SaleHistory:
     """Every sale and store that the logs tell of. Feed it the logs in their order."""
 
     def __init__(self, logs: Iterable[MarketLog] = ()) -> None:

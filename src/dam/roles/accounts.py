@@ -70,7 +70,7 @@ async def read_statement(market: Market, account: Address) -> Statement:
         coins,
         credit,
         free,
-        bound_stake(history.book, account),
+        bound_stake(history.state, account),
         tuple(await _holdings(market, history, account)),
         tuple(
             OwnedDeliverer(operator, info, slashes.get(operator))
@@ -81,7 +81,7 @@ async def read_statement(market: Market, account: Address) -> Statement:
 
 async def _holdings(market: Market, history: History, account: Address) -> list[Holding]:
     """All tokens that an account's sales name, with what it has and is owed of each."""
-    sales = [sale.purchase for sale in history.book.sales.values()]
+    sales = [sale.purchase for sale in history.state.sales.values()]
     wanted = {p.terms.token for p in sales if account in (p.seller, p.buyer)} - {ZERO_ADDRESS}
     tokens = await read_tokens(market.rpc, wanted)
     found = await balances(market.rpc, sorted(wanted), account)

@@ -17,7 +17,7 @@ from dam.ipfs.cid import Cid
 from dam.market.client import Market
 from dam.market.log_history import History
 from dam.market.reputation import evidence_of
-from dam.market.sale_history import SaleBook, SaleRecord
+from dam.market.sale_history import SaleHistory, SaleRecord
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.roles.notice import Notice, silent
 from dam.roles.sales import sale_tokens
@@ -69,10 +69,10 @@ class CaseFile:
     """What was promised, from the document that the buyer read; None if it is not to be had."""
 
 
-def find_cases(book: SaleBook, arbitrator: Address | None) -> list[Case]:
+def find_cases(history: SaleHistory, arbitrator: Address | None) -> list[Case]:
     """Open disputes before an arbitrator (None: before any), the oldest first."""
     found = []
-    for sale in book.sales.values():
+    for sale in history.sales.values():
         dispute = sale.dispute
         if sale.status != Status.DISPUTED or dispute is None:
             continue
@@ -120,7 +120,7 @@ async def _item(
     market: Market, blocks: BlockStore, history: History, sale: SaleRecord, notice: Notice
 ) -> Item | None:
     purchase = sale.purchase
-    version = history.book.version(purchase.seller, purchase.store_digest)
+    version = history.state.version(purchase.seller, purchase.store_digest)
     if version is None:
         return None
     try:

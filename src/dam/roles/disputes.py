@@ -14,7 +14,7 @@ from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, BlockStore
 from dam.ipfs.cid import Cid
 from dam.market.client import Market
 from dam.market.sale_history import SaleRecord
@@ -137,8 +137,8 @@ async def publish_evidence(
     }
     if attachment is not None:
         with attachment.open("rb") as file:
-            data = file.read(BLOCK_BYTES + 1)
-        if len(data) > BLOCK_BYTES:
+            data = file.read(MAX_BLOCK_BYTES + 1)
+        if len(data) > MAX_BLOCK_BYTES:
             raise Permanent(f"{attachment} is over 1 MiB: the evidence is one file of at most that")
         value["file"] = {"/": str(await blocks.put("raw", data))}
     cid = await blocks.put("dag-json", dag_json.dumps(value))

@@ -48,10 +48,10 @@ def find_sale(history: History, text: str) -> SaleRecord:
     Raises:
         Permanent: There is none.
     """
-    found = match_id(text, history.book.sales)
+    found = match_id(text, history.state.sales)
     if found is None:
         raise Permanent(f"there is no sale {text} on this chain")
-    return history.book.sales[found]
+    return history.state.sales[found]
 
 
 async def sale_tokens(market: Market, sales: Iterable[SaleRecord]) -> Tokens:

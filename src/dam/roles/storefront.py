@@ -32,7 +32,7 @@ class Storefront:
 
     def taken(self, item: Item) -> set[int]:
         """Sold and burned copies of an item."""
-        return self.history.book.taken(self.store.seller, item.terms.item_id)
+        return self.history.state.taken(self.store.seller, item.terms.item_id)
 
     def free_copies(self, item: Item) -> int:
         """How many copies of an item are left."""
@@ -81,7 +81,7 @@ async def browse(
         Permanent: The seller asked for has no store, or has closed it.
     """
     history = await read_history(market)
-    newest = {owner: versions[-1] for owner, versions in history.book.stores.items()}
+    newest = {owner: versions[-1] for owner, versions in history.state.stores.items()}
     if seller is not None:
         if seller not in newest:
             raise Permanent(f"{seller} has no store in this market")
@@ -106,7 +106,7 @@ async def browse(
             Storefront(
                 store,
                 await market.seller_stake(version.seller),
-                bound_stake(history.book, version.seller),
+                bound_stake(history.state, version.seller),
                 rated.get(version.seller, Rating(0, 0)),
                 await read_tokens(market.rpc, {item.terms.token for item in store.items}),
                 history,

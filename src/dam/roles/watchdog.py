@@ -17,7 +17,7 @@ from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import part_leaf, sale_of
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import seal_fragment
-from dam.errors import Malformed, Permanent, Refused, Retryable, of_the_host
+from dam.errors import Malformed, Permanent, Refused, Retryable, is_host_failure
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Outbox
 from dam.ledger.sales import SaleEvents, SaleRow, Sales, SealedRow
@@ -119,7 +119,7 @@ class Watchdog:
         except (sqlite3.OperationalError, Retryable):
             raise
         except Exception as error:  # one sale must never stop all the others
-            if of_the_host(error):
+            if is_host_failure(error):
                 raise
             if sale.reason != "internal-error":
                 self._log.exception("internal_error", sale=sale.copy_id)

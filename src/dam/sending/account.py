@@ -138,7 +138,7 @@ class Account:
             False: nothing else will be taken either.
         """
         self.stats.refused += 1
-        if node_errors.is_unpaid(error):
+        if node_errors.is_insufficient_funds(error):
             if attempt is not None:
                 self.unpaid_ids.add(attempt.id)
             self.hold(head, _NO_BALANCE_BLOCKS)
@@ -146,13 +146,13 @@ class Account:
             return False
         if attempt is not None:
             self.unpaid_ids.discard(attempt.id)
-        if node_errors.is_used(error):
+        if node_errors.is_nonce_used(error):
             # Mined, or another's: the next pass tells which, at depth.
             return True
         tx = b"" if attempt is None else attempt.hash
         if attempt is not None:
             self.refused_ids.add(attempt.id)
-            if node_errors.is_no_better(error):
+            if node_errors.is_underpriced(error):
                 # Another of this nonce is there, which the next ones may follow. Logged once.
                 if attempt.id not in self._underpriced_ids:
                     self._underpriced_ids.add(attempt.id)

@@ -141,7 +141,7 @@ async def broadcast(rpc: Node, raw: bytes) -> bool:
     try:
         await rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
     except RpcRejectedError as error:
-        if not node_errors.is_known(error):
+        if not node_errors.is_already_known(error):
             raise
         return False
     return True

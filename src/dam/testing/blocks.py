@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dam.errors import BlockRefused, IpfsError
-from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize, measure, refuse_oversize
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize, check_size, measure
 from dam.ipfs.cid import Cid, Codec
 
 
@@ -20,7 +20,7 @@ class MemoryStore:
         self.reads: dict[Cid, int] = {}
 
     async def get(
-        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+        self, cid: Cid, *, max_bytes: int = MAX_BLOCK_BYTES, deadline: float | None = None
     ) -> bytes:
         """The block's bytes, checked against ``cid``."""
         del deadline  # memory answers at once
@@ -28,13 +28,15 @@ class MemoryStore:
         data = self.blocks.get(cid)
         if data is None:
             raise IpfsError(f"{cid}: not in the store")
-        refuse_oversize(cid, len(data), max_bytes)
+        check_size(cid, len(data), max_bytes)
         return cid.check(data)
 
     async def put(self, codec: Codec, data: bytes) -> Cid:
         """Keeps a block of at most 1 MiB."""
-        if len(data) > BLOCK_BYTES:
-            raise BlockRefused(f"a block of {len(data)} bytes is over the limit of {BLOCK_BYTES}")
+        if len(data) > MAX_BLOCK_BYTES:
+            raise BlockRefused(
+                f"a block of {len(data)} bytes is over the limit of {MAX_BLOCK_BYTES}"
+            )
         cid = Cid.of(codec, data)
         self.blocks[cid] = data
         return cid

@@ -9,7 +9,7 @@ import pytest
 
 from dam.catalog.reader import Store
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable
-from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize
 from dam.ipfs.cid import Cid
 from dam.ledger.documents import Scan
 from dam.roles.seller.store_builder import BuiltStore
@@ -27,7 +27,7 @@ class SlowStore(MemoryStore):
         self.asked: list[Cid] = []
 
     async def get(
-        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+        self, cid: Cid, *, max_bytes: int = MAX_BLOCK_BYTES, deadline: float | None = None
     ) -> bytes:
         self.asked.append(cid)
         if cid in self.hanging:
@@ -66,7 +66,7 @@ class AwayStore(MemoryStore):
     away = False
 
     async def get(
-        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+        self, cid: Cid, *, max_bytes: int = MAX_BLOCK_BYTES, deadline: float | None = None
     ) -> bytes:
         if self.away:
             raise IpfsUnreachable(f"{cid}: block/get: no connection")

@@ -18,7 +18,7 @@ from dam.daemon.health import Answers, HealthServer
 from dam.daemon.metrics import CountedStore, Funds, Metrics
 from dam.daemon.service import Pulse
 from dam.errors import BlockRefused, ConfigError, IpfsError, RpcError
-from dam.ethereum.node_pool import Endpoints
+from dam.ethereum.node_pool import NodePool
 from dam.ipfs.cid import Cid
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import SendStats
@@ -144,7 +144,7 @@ async def test_nodes_are_told_apart_by_host_alone() -> None:
     secret = "APIKEY123"
     metrics = Metrics("deliverer", "0")
     urls = (f"http://127.0.0.1:1/{secret}", f"http://localhost:1/{secret}")
-    async with Endpoints(urls, timeout=5) as endpoints:
+    async with NodePool(urls, timeout=5) as endpoints:
         metrics.sources.endpoints = endpoints
         assert value(metrics, "dam_rpc_up", host="127.0.0.1:1") == 1
         with pytest.raises(RpcError):

@@ -12,7 +12,7 @@ import pytest
 
 from dam.daemon.service import Service
 from dam.errors import IpfsError
-from dam.ipfs.blocks import BLOCK_BYTES, PinSize
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinSize
 from dam.ipfs.cid import Cid
 from dam.ledger.documents import LOGGED_REFUSALS, PartRefusal, Scan
 from dam.roles.seller.store_builder import BuiltStore
@@ -36,7 +36,7 @@ class Gated(MemoryStore):
         return gate
 
     async def get(
-        self, cid: Cid, *, max_bytes: int = BLOCK_BYTES, deadline: float | None = None
+        self, cid: Cid, *, max_bytes: int = MAX_BLOCK_BYTES, deadline: float | None = None
     ) -> bytes:
         if cid in self.gates:
             await self.gates[cid].wait()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError
-from dam.ipfs.blocks import BLOCK_BYTES, PinLimits, PinSize
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize
 from dam.ipfs.cid import Cid
 from dam.ipfs.directory import DirectoryStore
 from dam.ipfs.open import open_store
@@ -57,11 +57,11 @@ async def test_damaged_block_is_told_and_mended(store: DirectoryStore) -> None:
 
 async def test_oversize(store: DirectoryStore) -> None:
     with pytest.raises(BlockRefused):
-        await store.put("raw", bytes(BLOCK_BYTES + 1))
-    cid = await store.put("raw", bytes(BLOCK_BYTES))
-    assert len(await store.get(cid)) == BLOCK_BYTES
+        await store.put("raw", bytes(MAX_BLOCK_BYTES + 1))
+    cid = await store.put("raw", bytes(MAX_BLOCK_BYTES))
+    assert len(await store.get(cid)) == MAX_BLOCK_BYTES
     with pytest.raises(BlockRefused):
-        await store.get(cid, max_bytes=BLOCK_BYTES - 1)
+        await store.get(cid, max_bytes=MAX_BLOCK_BYTES - 1)
 
 
 async def test_symlink_and_fifo_are_not_blocks(store: DirectoryStore, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ async def test_many_links_stop_at_the_limit_before_they_are_fetched(store: Direc
 
 async def test_processes_share_a_directory(store: DirectoryStore) -> None:
     others = [DirectoryStore(store.path) for _ in range(8)]
-    data = os.urandom(BLOCK_BYTES)
+    data = os.urandom(MAX_BLOCK_BYTES)
     cids = await asyncio.gather(*(other.put("raw", data) for other in others))
     assert set(cids) == {Cid.of("raw", data)}
     assert await store.get(cids[0]) == data

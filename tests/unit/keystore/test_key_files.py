@@ -22,7 +22,7 @@ PW = "correct horse"
 def _quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Least work for the key derivation, but for the test of its real cost."""
     if "real_cost" not in request.node.name:
-        monkeypatch.setattr(key_files, "KDF_MEMORY", 8 << 10)
+        monkeypatch.setattr(key_files, "KDF_MEMORY_BYTES", 8 << 10)
         monkeypatch.setattr(key_files, "KDF_PASSES", 1)
 
 

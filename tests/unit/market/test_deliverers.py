@@ -20,8 +20,8 @@ KEYS = [public_key(new_secret_key()) for _ in range(8)]
 def candidate(
     make: Any, number: int, *, stake: int = 10**16, delivered: int = 0, **changes: Any
 ) -> Candidate:
-    values = {"key": KEYS[number], "since": 5, "key_since": 5, "borrowed": False} | {
-        k: v for k, v in changes.items() if k in ("key", "borrowed")
+    values = {"key": KEYS[number], "since": 5, "key_since": 5, "key_reused": False} | {
+        k: v for k, v in changes.items() if k in ("key", "key_reused")
     }
     registration = Registration(make.person(number + 1), make.person(number + 1), **values)
     exit_block = changes.get("exit_block", 0)
@@ -41,7 +41,7 @@ def test_a_key_counts_for_its_first_registrant_alone(make: Any) -> None:
             registered(make, 3, KEYS[1], 12),
         ]
     )
-    assert [r.borrowed for r in found.values()] == [False, True, False]
+    assert [r.key_reused for r in found.values()] == [False, True, False]
 
 
 def test_a_rotation_takes_effect_and_cannot_take_a_key_over(make: Any) -> None:
@@ -54,9 +54,9 @@ def test_a_rotation_takes_effect_and_cannot_take_a_key_over(make: Any) -> None:
         ]
     )
     one, two = found[make.person(1)], found[make.person(2)]
-    assert (one.key, one.key_since, one.since, one.borrowed) == (KEYS[2], 20, 10, False)
+    assert (one.key, one.key_since, one.since, one.key_reused) == (KEYS[2], 20, 10, False)
     # The key that 1 had before stays 1's: its old parts are still sealed to it.
-    assert two.borrowed
+    assert two.key_reused
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_rotation_takes_effect_and_cannot_take_a_key_over(make: Any) -> None:
     [
         {"stake": 10**16 - 1},
         {"exit_block": 900},
-        {"borrowed": True},
+        {"key_reused": True},
         {"key": LOW_ORDER_KEYS[1]},
         {"key": b"\xff" * 32},
     ],

@@ -21,7 +21,7 @@ from dam.market.reputation import (
     ratings,
     stars_of,
 )
-from dam.market.sale_history import SaleBook
+from dam.market.sale_history import SaleHistory
 from dam.roles.seller.deliverer_choice import named, pick
 from dam.types import DisputeOpened, OtherLog, SaleClosed, Status, Wei, Windows
 
@@ -46,10 +46,10 @@ def test_bound_stake_is_r_less_the_fees_paid(make: Any) -> None:
     one, two = make.purchase(copy=0), make.purchase(copy=1)
     logs: list[Any] = [one, two, make.delivery(one, 0, 1001)]
     # R = 3 x 10 + 100 + 50; one fee is paid.
-    assert bound_stake(SaleBook(logs), make.seller) == 180 - 10 + 180
+    assert bound_stake(SaleHistory(logs), make.seller) == 180 - 10 + 180
     logs.append(SaleClosed(two.copy_id, Status.REFUNDED, make.buyer, 0, Wei(0), make.at(1400)))
-    assert bound_stake(SaleBook(logs), make.seller) == 170
-    assert bound_stake(SaleBook(logs), make.buyer) == 0
+    assert bound_stake(SaleHistory(logs), make.seller) == 170
+    assert bound_stake(SaleHistory(logs), make.buyer) == 0
 
 
 def test_an_arbitrators_record(make: Any, windows: Windows) -> None:
@@ -67,12 +67,12 @@ def test_an_arbitrators_record(make: Any, windows: Windows) -> None:
         logs.append(DisputeOpened(sold.copy_id, make.buyer, make.arbiter, bytes(32), make.at(1200)))
         if status is not None:
             logs.append(SaleClosed(sold.copy_id, status, make.buyer, 0, Wei(0), make.at(block, 9)))
-    book = SaleBook(logs)
-    now = arbiter_record(book, make.arbiter, windows, 1349)
+    history = SaleHistory(logs)
+    now = arbiter_record(history, make.arbiter, windows, 1349)
     assert (now.cases, now.rulings, now.silences, now.waiting) == (5, 1, 1, 1)
-    late = arbiter_record(book, make.arbiter, windows, 1350)
+    late = arbiter_record(history, make.arbiter, windows, 1350)
     assert (late.silences, late.waiting) == (2, 0)
-    assert arbiter_record(book, make.buyer, windows, 1350).cases == 0
+    assert arbiter_record(history, make.buyer, windows, 1350).cases == 0
 
 
 def test_slashes_until_executed_cancelled_or_lapsed(make: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dam.market.sale_history import SaleBook, SaleRecord
+from dam.market.sale_history import SaleHistory, SaleRecord
 from dam.types import (
     ZERO_ADDRESS,
     CopyId,
@@ -23,7 +23,7 @@ BOUGHT = 1000
 
 def replay(make: Any, *events: Any, **terms: Any) -> SaleRecord:
     purchase = make.purchase(BOUGHT, **terms)
-    return SaleBook([purchase, *events]).sales[purchase.copy_id]
+    return SaleHistory([purchase, *events]).sales[purchase.copy_id]
 
 
 def can(sale: SaleRecord, windows: Windows, block: int) -> set[str]:
@@ -161,20 +161,20 @@ def test_supplied_fragments_are_kept_beside_the_delivered(make: Any, windows: Wi
 
 
 def test_taken_copies_and_store_versions(make: Any) -> None:
-    book = SaleBook([make.purchase(1000, copy=3), make.purchase(1001, copy=7)])
+    history = SaleHistory([make.purchase(1000, copy=3), make.purchase(1001, copy=7)])
     item = make.terms().item_id
-    assert book.taken(make.seller, item) == {3, 7}
-    assert book.taken(make.buyer, item) == set()
+    assert history.taken(make.seller, item) == {3, 7}
+    assert history.taken(make.buyer, item) == set()
     old = StoreVersion(make.seller, b"1" * 32, b"r" * 32, make.at(1))
     new = StoreVersion(make.seller, b"2" * 32, b"s" * 32, make.at(2))
-    book.add(old)
-    book.add(new)
-    assert book.store(make.seller) == new
-    assert book.version(make.seller, b"1" * 32) == old
-    assert book.version(make.seller, b"3" * 32) is None
+    history.add(old)
+    history.add(new)
+    assert history.store(make.seller) == new
+    assert history.version(make.seller, b"1" * 32) == old
+    assert history.version(make.seller, b"3" * 32) is None
 
 
 def test_logs_of_a_sale_from_before_are_left_out(make: Any) -> None:
     stranger = CopyId(b"x" * 32)
-    book = SaleBook([SaleClosed(stranger, Status.SETTLED, make.buyer, 0, Wei(0), make.at(5))])
-    assert stranger not in book.sales
+    history = SaleHistory([SaleClosed(stranger, Status.SETTLED, make.buyer, 0, Wei(0), make.at(5))])
+    assert stranger not in history.sales

@@ -79,7 +79,7 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
         if seed is not None:
             made = await rescan_purchases(open_buyer(session, seed), history, notice=note)
             note(
-                f"Rescanned {len(history.book.sales)} sales up to block {history.head}: "
+                f"Rescanned {len(history.state.sales)} sales up to block {history.head}: "
                 f"{len(made)} records rebuilt."
             )
         known = records.all()
@@ -88,7 +88,7 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
     lost = [
         record
         for record in unpaid(known, (sale.purchase for sale, _ in mine))
-        if record.copy_id not in history.book.sales
+        if record.copy_id not in history.state.sales
     ]
     values = [_purchase_json(sale, record, windows, history.head) for sale, record in mine]
     rows = [_purchase_row(sale, record, windows, history.head, tokens) for sale, record in mine]

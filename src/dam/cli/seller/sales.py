@@ -25,7 +25,7 @@ from dam.cli.session import (
 from dam.config.settings import Settings
 from dam.errors import ConfigError, Malformed
 from dam.market.log_history import History, read_history
-from dam.market.reputation import Rating, bound_in, bound_stake, ratings, stars_of
+from dam.market.reputation import Rating, bound_stake, ratings, stake_bound_by, stars_of
 from dam.roles.sales import (
     actions_text,
     end_sale,
@@ -55,19 +55,19 @@ async def sales(
     async with connect(settings) as session:
         history = await read_history(session.market)
         free = await session.market.seller_stake(who)
-        found = [s for s in history.book.sales.values() if s.purchase.seller == who]
+        found = [s for s in history.state.sales.values() if s.purchase.seller == who]
         tokens = await sale_tokens(session.market, found)
     if only_open:
         found = [s for s in found if not s.status.final]
     shelves = _shelves(settings, who, history)
     names = _names(settings)
     stars, rating = stars_of(history.logs), ratings(history.logs).get(who, Rating(0, 0))
-    bound = bound_stake(history.book, who)
+    bound = bound_stake(history.state, who)
     values = [
         {
             **sale_json(s, windows, history.head),
             "item": names.get(s.purchase.terms.item_id),
-            "bound": str(bound_in(s)),
+            "bound": str(stake_bound_by(s)),
             "stars": stars.get(s.copy_id),
         }
         for s in found
@@ -80,7 +80,7 @@ async def sales(
             tokens.text(s.purchase.terms.token, s.purchase.terms.price),
             f"block {s.purchase.block}",
             state_text(s, tokens),
-            format_amount(bound_in(s)) if bound_in(s) else "",
+            format_amount(stake_bound_by(s)) if stake_bound_by(s) else "",
             "; ".join(actions_text(s, windows, history.head, ("seller", "anyone"), ("supply",))),
         )
         for s in found
@@ -108,7 +108,7 @@ def _shelves(settings: Settings, seller: Address, history: History) -> list[dict
     """Sold and free copies of each item in the catalogue, from events."""
     found = []
     for listing in _listings(settings):
-        taken = history.book.taken(seller, listing.item_id)
+        taken = history.state.taken(seller, listing.item_id)
         sold = sum(copy < listing.supply for copy in taken)
         found.append(
             {

@@ -133,7 +133,7 @@ async def quote_purchase(
         record=record,
         payment=payment,
         rating=ratings(history.logs).get(seller, Rating(0, 0)),
-        arbiter=arbiter_record(history.book, terms.arbitrator, windows, history.head),
+        arbiter=arbiter_record(history.state, terms.arbitrator, windows, history.head),
         free_stake=free_stake,
         gas_cost=gas_cost,
         block=history.head,
@@ -204,11 +204,11 @@ def check_undecided(records: Records, history: History, seller: Address, item: s
     Raises:
         Permanent: An attempt to buy this item is neither on the chain nor refused.
     """
-    current = history.book.store(seller)
-    purchases = (sale.purchase for sale in history.book.sales.values())
+    current = history.state.store(seller)
+    purchases = (sale.purchase for sale in history.state.sales.values())
     for record in unpaid(records.all(), purchases):
         # The market refuses a copy that is taken, and a document that is not in force any more.
-        hopeless = record.copy_id in history.book.sales
+        hopeless = record.copy_id in history.state.sales
         hopeless |= current is None or current.digest != record.store_digest
         if (record.seller, record.item) == (seller, item) and not hopeless:
             raise Permanent(
@@ -257,7 +257,7 @@ async def check_payload(blocks: BlockStore, payload: Payload) -> None:
 
 
 async def _current_version(market: Market, history: History, seller: Address) -> StoreVersion:
-    version = history.book.store(seller)
+    version = history.state.store(seller)
     if version is None:
         raise Permanent(f"{seller} has no store in this market: `dam buyer browse` lists them")
     commitment = catalogue_commitment(version.digest, version.root)
@@ -284,7 +284,7 @@ async def _choose_copy(
 ) -> int:
     terms = item.terms
     if copy is None:
-        taken = history.book.taken(seller, terms.item_id)
+        taken = history.state.taken(seller, terms.item_id)
         copy = choose_copy(item, taken, random.SystemRandom())
     elif copy >= terms.supply:
         raise Permanent(f"there are {terms.supply} copies, so no copy {copy}")

@@ -54,13 +54,13 @@ async def find_purchase(buyer: Buyer, sale_id: str, *, notice: Notice = silent) 
             if found is not None:
                 return found
     history = await read_history(buyer.market)
-    copy = match_id(sale_id, history.book.sales)
+    copy = match_id(sale_id, history.state.sales)
     if copy is None:
         raise Permanent(
             f"no sale {sale_id} is on the chain: if you paid a moment ago, wait; if the chain was "
             "rewritten since, nothing was paid (`dam buyer purchases` tells)"
         )
-    sale = history.book.sales[copy]
+    sale = history.state.sales[copy]
     record = record_of(records, sale.purchase)
     if record is None:
         attempt = find_attempt(buyer.seed, buyer.deployment, sale.purchase)
@@ -77,7 +77,7 @@ async def _find_from(
     buyer: Buyer, records: list[Record], copy: CopyId, first: int
 ) -> OwnPurchase | None:
     history = await read_history(buyer.market, first=first)
-    sale = history.book.sales.get(copy)
+    sale = history.state.sales.get(copy)
     record = record_of(records, sale.purchase) if sale else None
     return OwnPurchase(sale, record, history.head) if sale and record else None
 
@@ -87,7 +87,7 @@ def purchases_of(
 ) -> list[tuple[SaleRecord, Record | None]]:
     """Sales with a record of ours, or bought by an account of ours."""
     found = []
-    for sale in history.book.sales.values():
+    for sale in history.state.sales.values():
         record = record_of(records, sale.purchase)
         if record is not None or sale.purchase.buyer == address:
             found.append((sale, record))
@@ -107,7 +107,7 @@ async def rescan(buyer: Buyer, history: History, *, notice: Notice = silent) -> 
     """
     known = buyer.records.all()
     made = []
-    for sale in history.book.sales.values():
+    for sale in history.state.sales.values():
         attempt = find_attempt(buyer.seed, buyer.deployment, sale.purchase)
         if attempt is None or record_of(known, sale.purchase):
             continue
@@ -130,7 +130,7 @@ async def rebuild_record(
         notice: Hears why the store cannot be read.
     """
     purchase = sale.purchase
-    version = history.book.version(purchase.seller, purchase.store_digest)
+    version = history.state.version(purchase.seller, purchase.store_digest)
     store = None
     if version is not None:
         try:

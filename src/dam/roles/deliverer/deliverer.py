@@ -17,9 +17,9 @@ from typing import NamedTuple, Protocol
 
 from dam.catalog.reader import Store
 from dam.crypto.hashing import keccak
-from dam.crypto.merkle import Proofs
+from dam.crypto.merkle import ProofVerifier
 from dam.crypto.sealing import seal_fragment, shared_key
-from dam.errors import Malformed, NotForMe, Refused, of_the_host
+from dam.errors import Malformed, NotForMe, Refused, is_host_failure
 from dam.gc_pause import paused
 from dam.keystore.key_files import KeyRing
 from dam.ledger.documents import Documents, Scan
@@ -100,7 +100,7 @@ class Deliverer:
         self._checkpoint = checkpoint
         # One multiplication serves the parts of a page, one hash the proofs that share it.
         self._shared = lru_cache(maxsize=_PAGES)(shared_key)
-        self._proofs = lru_cache(maxsize=_TREES)(Proofs)
+        self._proofs = lru_cache(maxsize=_TREES)(ProofVerifier)
         self._encoder = lru_cache(maxsize=_PAGES)(self._new_encoder)
         self._checked_at = -_STATUS_BLOCKS
         self._key_looked_at = -_STATUS_BLOCKS
@@ -213,7 +213,7 @@ class Deliverer:
         Raises:
             Exception: The error itself, if it is the machine's and not the sale's.
         """
-        if isinstance(error, sqlite3.OperationalError) or of_the_host(error):
+        if isinstance(error, sqlite3.OperationalError) or is_host_failure(error):
             raise error
         self._log.exception("internal_error", sale=sale.copy_id)
         self._end(decisions, sale, "refused", "internal-error", type(error).__name__)

@@ -128,4 +128,4 @@ async def _encrypt(blocks: BlockStore, key: bytes, domain: bytes, good: Good) ->
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(payload.INLINE_MAX)
+        return file.read(payload.MAX_INLINE_BYTES)

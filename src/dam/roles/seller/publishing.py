@@ -78,7 +78,7 @@ async def plan_publication(
         raise Permanent(f"{shop.seller} has no store yet: `dam seller publish` opens one")
     await _check_stake(market, shop.seller, exists)
     history = await read_history(market)
-    changes = await plan_changes(shop, draft, history.book, assign=assign)
+    changes = await plan_changes(shop, draft, history.state, assign=assign)
     known = await candidates(market, history.logs)
     hints = warnings(
         changes,
@@ -208,7 +208,7 @@ async def plan_withdrawal(
         Malformed, IpfsError: The store's document cannot be read.
     """
     digest = (await plan_closing(market, shop.seller)).digest
-    version = (await read_history(market)).book.version(shop.seller, digest)
+    version = (await read_history(market)).state.version(shop.seller, digest)
     if version is None:
         raise Permanent("the node left the store's log out: try again")
     store = await read_version(blocks, market.deployment, version)

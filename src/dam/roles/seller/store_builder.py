@@ -23,7 +23,7 @@ from dam.crypto.derivation import SellerSeed
 from dam.crypto.merkle import MerkleTree
 from dam.errors import BlockRefused, Malformed
 from dam.ipfs import dag_json
-from dam.ipfs.blocks import BLOCK_BYTES, BlockStore
+from dam.ipfs.blocks import MAX_BLOCK_BYTES, BlockStore
 from dam.ipfs.cid import Cid
 from dam.roles.seller.listings import (
     Catalogue,
@@ -35,7 +35,7 @@ from dam.roles.seller.listings import (
 )
 from dam.types import ZERO32, Address, Part, Terms
 
-PAGE_BYTES = BLOCK_BYTES * 7 // 8
+PAGE_BYTES = MAX_BLOCK_BYTES * 7 // 8
 """A page is filled up to this many bytes; the rest is for what surrounds its items."""
 APART_BYTES = PAGE_BYTES // 2
 """An item longer than this has pages of parts of its own."""
@@ -156,7 +156,7 @@ class _Builder:
 
     def put(self, value: dict[str, Any]) -> Cid:
         data = dag_json.dumps(value)
-        if len(data) > BLOCK_BYTES:
+        if len(data) > MAX_BLOCK_BYTES:
             raise Malformed(f"a page of {len(data)} bytes does not fit a block")
         cid = Cid.of("dag-json", data)
         known = self._block(cid) is not None

@@ -18,13 +18,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dam.catalog.payload import INLINE_MAX, InlinePayload, decrypt_inline
+from dam.catalog.payload import MAX_INLINE_BYTES, InlinePayload, decrypt_inline
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import item_id
 from dam.errors import Permanent
 from dam.ipfs.blocks import BlockStore
 from dam.market.deliverers import Candidate, Deliverer
-from dam.market.sale_history import SaleBook
+from dam.market.sale_history import SaleHistory
 from dam.roles.seller.deliverer_choice import named, pick
 from dam.roles.seller.goods import Good, add_goods, assign_anew
 from dam.roles.seller.listings import Catalogue, Listing, check_same_store
@@ -95,14 +95,14 @@ def catalogue_lock(folder: Path) -> Iterator[None]:
 
 
 async def plan_changes(
-    shop: Shop, store: StoreDraft, book: SaleBook, *, assign: Collection[str] = ()
+    shop: Shop, store: StoreDraft, history: SaleHistory, *, assign: Collection[str] = ()
 ) -> list[Change]:
     """What has to happen so that the catalogue is what the seller wrote.
 
     Args:
         shop: The seller's.
         store: What he wrote.
-        book: Which copies are sold.
+        history: Which copies are sold.
         assign: Ids of items whose parts go to other deliverers, asked for by name.
 
     Raises:
@@ -117,7 +117,7 @@ async def plan_changes(
         try:
             if draft.arbitrator == seller:
                 raise _Refusals("the seller cannot be the arbitrator of his own item")
-            sold = book.taken(seller, item_id(draft.name))
+            sold = history.taken(seller, item_id(draft.name))
             forced = draft.name in assign
             changes.append(await _change(shop, draft, old.get(draft.name), sold, forced))
         except _Refusals as error:
@@ -206,7 +206,7 @@ async def _source(path: Path) -> str:
 
     def look() -> str:
         with path.open("rb") as file:
-            if file.seek(0, 2) < INLINE_MAX:
+            if file.seek(0, 2) < MAX_INLINE_BYTES:
                 return ""
             file.seek(0)
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

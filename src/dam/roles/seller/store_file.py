@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dam import validation
-from dam.catalog.payload import CHUNK_BYTES, INLINE_MAX, MAX_CHUNKS
+from dam.catalog.payload import CHUNK_BYTES, MAX_CHUNKS, MAX_INLINE_BYTES
 from dam.catalog.reader import MAX_SUPPLY
 from dam.crypto.hashing import parse_address
 from dam.errors import Malformed, Permanent
@@ -461,8 +461,8 @@ class _StoreReader:
             if not code:
                 continue
             spot = f"{source}, line {number}"
-            if len(code.encode("utf-8")) >= INLINE_MAX:
-                self._fault(place, f"{spot}: a code is shorter than {INLINE_MAX} bytes")
+            if len(code.encode("utf-8")) >= MAX_INLINE_BYTES:
+                self._fault(place, f"{spot}: a code is shorter than {MAX_INLINE_BYTES} bytes")
                 good = False
             if code in self._codes:
                 self._fault(place, f"{spot}: the same code as {self._codes[code]}")

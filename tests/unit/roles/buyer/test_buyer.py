@@ -18,7 +18,7 @@ from dam.crypto.hashing import keccak
 from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent
 from dam.market.log_history import History
-from dam.market.sale_history import SaleBook
+from dam.market.sale_history import SaleHistory
 from dam.roles.buyer.buying import check_offer, check_undecided, choose_copy
 from dam.roles.buyer.opening import Sifted, recover_key, sift
 from dam.roles.buyer.records import (
@@ -293,7 +293,7 @@ def test_nobody_pays_twice_for_one_undecided_attempt(
     version = StoreVersion(make.seller, purchase.store_digest, keccak(b"root"), make.at(1))
 
     def check(*logs: Any) -> None:
-        check_undecided(records, History(logs, 9, SaleBook(logs)), make.seller, "thing")
+        check_undecided(records, History(logs, 9, SaleHistory(logs)), make.seller, "thing")
 
     with pytest.raises(Permanent, match="--again"):
         check(version)

@@ -8,7 +8,7 @@ import pytest
 
 from dam.crypto import merkle
 from dam.crypto.hashing import copy_id, domain, keccak, part_leaf, sale_of
-from dam.crypto.merkle import MerkleTree, Proofs, verify
+from dam.crypto.merkle import MerkleTree, ProofVerifier, verify
 from dam.ledger.sales import SaleRow
 from dam.market.calldata import pack_delivery
 from dam.market.log_rows import rows_of
@@ -77,7 +77,7 @@ class TestProofs:
 
     @pytest.mark.parametrize("levels", [0, 1, 4, 7])
     def test_takes_every_proof_of_the_tree(self, levels: int) -> None:
-        proofs = Proofs(self.TREE.root, levels=levels)
+        proofs = ProofVerifier(self.TREE.root, levels=levels)
         for _ in range(2):
             for leaf in random.Random(levels).sample(self.LEAVES, 45):
                 assert proofs.verify(leaf, b"".join(self.TREE.proof(leaf)))
@@ -88,7 +88,7 @@ class TestProofs:
     ) -> None:
         leaves = tuple(keccak(i.to_bytes(2, "big")) for i in range(1024))
         tree = MerkleTree(leaves)
-        proofs = Proofs(tree.root, levels=levels)
+        proofs = ProofVerifier(tree.root, levels=levels)
         for leaf in leaves:
             assert proofs.verify(leaf, b"".join(tree.proof(leaf)))
         assert len(proofs._proved) == 2 ** (levels + 1) - 1
@@ -100,7 +100,7 @@ class TestProofs:
     def test_refuses_whatever_the_whole_proof_would_not_prove(self) -> None:
         """Any step damaged, left out or added, also where all of the tree is known already."""
         dice = random.Random(3)
-        fresh, knowing = Proofs(self.TREE.root), Proofs(self.TREE.root)
+        fresh, knowing = ProofVerifier(self.TREE.root), ProofVerifier(self.TREE.root)
         for leaf in self.LEAVES:
             assert knowing.verify(leaf, b"".join(self.TREE.proof(leaf)))
         tried = 0
@@ -121,6 +121,6 @@ class TestProofs:
         assert tried > 400
 
     def test_a_root_without_tree_proves_nothing_but_itself(self) -> None:
-        proofs = Proofs(self.TREE.root)
+        proofs = ProofVerifier(self.TREE.root)
         assert proofs.verify(self.TREE.root, b"")
         assert not proofs.verify(bytes(32), b"")

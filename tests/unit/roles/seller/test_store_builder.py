@@ -19,7 +19,7 @@ from dam.crypto import hashing, shamir
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import checksum
 from dam.errors import IpfsError, Malformed, Permanent
-from dam.ipfs.blocks import BLOCK_BYTES
+from dam.ipfs.blocks import MAX_BLOCK_BYTES
 from dam.ipfs.cid import Cid
 from dam.market.deliverers import Deliverer
 from dam.roles.seller import listings, store_builder
@@ -161,7 +161,7 @@ async def test_blocks_stay_under_a_mebibyte(shop) -> None:
     await shop.add(shop.draft("wordy", metadata={"text": "x" * 700_000}), b"x")
     await shop.add(shop.draft("wide", parts=5), *[b"x"])
     built, store = await shop.publish()
-    assert all(len(data) <= BLOCK_BYTES for _, data in built.blocks)
+    assert all(len(data) <= MAX_BLOCK_BYTES for _, data in built.blocks)
     assert len(store.items) == 4
 
 

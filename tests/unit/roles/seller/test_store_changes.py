@@ -19,7 +19,7 @@ from dam.errors import Permanent
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.market.deliverers import Candidate, Registration
-from dam.market.sale_history import SaleBook
+from dam.market.sale_history import SaleHistory
 from dam.roles.seller import store_changes
 from dam.roles.seller.listings import Catalogue
 from dam.roles.seller.store_file import ItemDraft, StoreDraft
@@ -84,11 +84,11 @@ async def publish(
     blocks: BlockStore,
     known: dict[Address, Candidate],
     *items: ItemDraft,
-    book: SaleBook | None = None,
+    history: SaleHistory | None = None,
     assign: tuple[str, ...] = (),
 ) -> tuple[list[str], Any]:
     store = StoreDraft("shop", items)
-    changes = await store_changes.plan_changes(shop, store, book or SaleBook(), assign=assign)
+    changes = await store_changes.plan_changes(shop, store, history or SaleHistory(), assign=assign)
     built = await store_changes.apply_changes(
         shop, blocks, "shop", changes, known, random.Random(1)
     )
@@ -161,7 +161,7 @@ async def test_a_code_cannot_be_taken_off(
         copy_id=copy_id(make.seller, item_id("key"), 0),
     )
     with pytest.raises(Permanent) as caught:
-        await publish(shop, blocks, known, draft(codes=("CCC",)), book=SaleBook([sold]))
+        await publish(shop, blocks, known, draft(codes=("CCC",)), history=SaleHistory([sold]))
     assert "copy 0 (sold), 1 (for sale)" in str(caught.value)
     assert "line 4" in str(caught.value)
     for code in ("AAA", "BBB", "CCC"):
@@ -271,7 +271,7 @@ async def test_advice(
         for index, (who, candidate) in enumerate(known.items())
     }
     changes = await store_changes.plan_changes(
-        shop, StoreDraft("s", (draft(threshold=2),)), SaleBook()
+        shop, StoreDraft("s", (draft(threshold=2),)), SaleHistory()
     )
     told = "\n".join(
         store_changes.warnings(changes, gone, shop.deployment.windows, free_stake=39, gas_price=1)
