@@ -8,7 +8,7 @@ names. What a node cannot be caught at (a log left out) shows as a gap that a la
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from dam.crypto.hashing import keccak
@@ -446,17 +446,7 @@ class Market:
 
     async def windows(self) -> Windows:
         """The contract's immutables."""
-        names = (
-            "REFUND_BLOCKS",
-            "DISPUTE_BLOCKS",
-            "ARBITRATION_BLOCKS",
-            "EXIT_BLOCKS",
-            "MIN_DELIVERER_STAKE",
-            "MIN_SELLER_STAKE",
-            "SLASH_DELAY_BLOCKS",
-            "SLASH_LAPSE_BLOCKS",
-        )
-        results = await self.calls([(name, ()) for name in names])
+        results = await self.calls([(field.name.upper(), ()) for field in fields(Windows)])
         return Windows(*(value for (value,) in results))
 
     # ---------------------------------------------------------------------------------- calls

@@ -17,29 +17,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import secrets
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from dam.atomic_file import write_atomic
 from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, Malformed
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
 
 _VERSION = 1
-_FILE_BYTES = 64 << 10
+_MAX_FILE_BYTES = 64 << 10
 _KEYS = {"version", "chainId", "market", "firstBlock", "codeHash", "windows", "governor"}
-_WINDOW_KEYS = {
-    "refundBlocks",
-    "disputeBlocks",
-    "arbitrationBlocks",
-    "exitBlocks",
-    "minDelivererStake",
-    "minSellerStake",
-    "slashDelayBlocks",
-    "slashLapseBlocks",
+_WINDOWS = {
+    re.sub("_(.)", lambda match: match[1].upper(), field.name): field.name
+    for field in fields(Windows)
 }
+"""Key in the record, and field: an amount if it ends in ``Stake``, else a number of blocks."""
 _NEXT = "get the record that came with the deployment, or deploy with `ape run deploy`"
 
 
@@ -56,13 +51,13 @@ def load_deployment(path: Path) -> Deployment:
     """
     try:
         with path.expanduser().open("rb") as file:
-            data = file.read(_FILE_BYTES + 1)
+            data = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError(
             f"deployment record {path}: {error.strerror or 'cannot be read'}; {_NEXT}"
         ) from None
     try:
-        record = json.loads(data.decode("utf-8")) if len(data) <= _FILE_BYTES else None
+        record = json.loads(data.decode("utf-8")) if len(data) <= _MAX_FILE_BYTES else None
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
@@ -82,56 +77,58 @@ def parse_deployment(record: dict[str, Any], name: str) -> Deployment:
         windows = {}
     for keys, expected, where in (
         (set(record), _KEYS, ""),
-        (set(windows), _WINDOW_KEYS, "windows."),
+        (set(windows), set(_WINDOWS), "windows."),
     ):
         faults += [f"{where}{key} is missing" for key in sorted(expected - keys)]
         faults += [f"{where}{ascii(key)[:40]} is unknown" for key in sorted(keys - expected)]
 
-    def whole(value: object, key: str, least: int) -> int:
-        if type(value) is not int or not least <= value < 2**64:
-            faults.append(f"{key} must be a whole number from {least}")
-            return 0
-        return value
-
-    def wei(value: object, key: str) -> Wei:
-        if not isinstance(value, str) or not re.fullmatch(r"0|[1-9][0-9]{0,38}", value):
-            faults.append(f"{key} must be a decimal string of wei")
-            return Wei(0)
-        return Wei(int(value))
-
     if not faults:
-        if record["version"] != _VERSION or type(record["version"]) is not int:
-            faults.append(f"version must be {_VERSION}; this is a record of another DAM version")
-        code_hash = record["codeHash"]
-        if not isinstance(code_hash, str) or not re.fullmatch(r"0x[0-9a-f]{64}", code_hash):
-            faults.append("codeHash must be 0x and 64 lower-case hex digits")
-            code_hash = "0x"
-        result = Deployment(
-            chain_id=whole(record["chainId"], "chainId", 1),
-            market=_address(record["market"], "market", faults, zero=False),
-            first_block=whole(record["firstBlock"], "firstBlock", 0),
-            code_hash=bytes.fromhex(code_hash[2:]),
-            windows=Windows(
-                refund_blocks=whole(windows["refundBlocks"], "windows.refundBlocks", 1),
-                dispute_blocks=whole(windows["disputeBlocks"], "windows.disputeBlocks", 1),
-                arbitration_blocks=whole(
-                    windows["arbitrationBlocks"], "windows.arbitrationBlocks", 1
-                ),
-                exit_blocks=whole(windows["exitBlocks"], "windows.exitBlocks", 1),
-                min_deliverer_stake=wei(windows["minDelivererStake"], "windows.minDelivererStake"),
-                min_seller_stake=wei(windows["minSellerStake"], "windows.minSellerStake"),
-                slash_delay_blocks=whole(
-                    windows["slashDelayBlocks"], "windows.slashDelayBlocks", 1
-                ),
-                slash_lapse_blocks=whole(
-                    windows["slashLapseBlocks"], "windows.slashLapseBlocks", 1
-                ),
-            ),
-            governor=_address(record["governor"], "governor", faults, zero=True),
-        )
+        deployment = _read(record, windows, faults)
     if faults:
         raise ConfigError(f"deployment record {name}: {'; '.join(faults)}. Next: {_NEXT}")
-    return result
+    return deployment
+
+
+def _read(record: dict[str, Any], windows: dict[str, Any], faults: list[str]) -> Deployment:
+    """The record's values; what is wrong with any of them is added to ``faults``."""
+    if record["version"] != _VERSION or type(record["version"]) is not int:
+        faults.append(f"version must be {_VERSION}; this is a record of another DAM version")
+    code_hash = record["codeHash"]
+    if not isinstance(code_hash, str) or not re.fullmatch(r"0x[0-9a-f]{64}", code_hash):
+        faults.append("codeHash must be 0x and 64 lower-case hex digits")
+        code_hash = "0x"
+    return Deployment(
+        chain_id=_whole(record["chainId"], "chainId", 1, faults),
+        market=_address(record["market"], "market", faults, zero=False),
+        first_block=_whole(record["firstBlock"], "firstBlock", 0, faults),
+        code_hash=bytes.fromhex(code_hash[2:]),
+        windows=_read_windows(windows, faults),
+        governor=_address(record["governor"], "governor", faults, zero=True),
+    )
+
+
+def _read_windows(windows: dict[str, Any], faults: list[str]) -> Windows:
+    found: dict[str, Any] = {
+        field: _wei(windows[key], f"windows.{key}", faults)
+        if key.endswith("Stake")
+        else _whole(windows[key], f"windows.{key}", 1, faults)
+        for key, field in _WINDOWS.items()
+    }
+    return Windows(**found)
+
+
+def _whole(value: object, key: str, least: int, faults: list[str]) -> int:
+    if type(value) is not int or not least <= value < 2**64:
+        faults.append(f"{key} must be a whole number from {least}")
+        return 0
+    return value
+
+
+def _wei(value: object, key: str, faults: list[str]) -> Wei:
+    if not isinstance(value, str) or not re.fullmatch(r"0|[1-9][0-9]{0,38}", value):
+        faults.append(f"{key} must be a decimal string of wei")
+        return Wei(0)
+    return Wei(int(value))
 
 
 def _address(value: object, name: str, faults: list[str], *, zero: bool) -> Address:
@@ -146,23 +143,14 @@ def _address(value: object, name: str, faults: list[str], *, zero: bool) -> Addr
 
 def dump_deployment(deployment: Deployment) -> str:
     """The record's text."""
-    windows = deployment.windows
+    windows = {key: getattr(deployment.windows, field) for key, field in _WINDOWS.items()}
     record = {
         "version": _VERSION,
         "chainId": deployment.chain_id,
         "market": deployment.market,
         "firstBlock": deployment.first_block,
         "codeHash": "0x" + deployment.code_hash.hex(),
-        "windows": {
-            "refundBlocks": windows.refund_blocks,
-            "disputeBlocks": windows.dispute_blocks,
-            "arbitrationBlocks": windows.arbitration_blocks,
-            "exitBlocks": windows.exit_blocks,
-            "minDelivererStake": str(windows.min_deliverer_stake),
-            "minSellerStake": str(windows.min_seller_stake),
-            "slashDelayBlocks": windows.slash_delay_blocks,
-            "slashLapseBlocks": windows.slash_lapse_blocks,
-        },
+        "windows": {k: str(v) if k.endswith("Stake") else v for k, v in windows.items()},
         "governor": deployment.governor,
     }
     return json.dumps(record, indent=2) + "\n"
@@ -171,13 +159,4 @@ def dump_deployment(deployment: Deployment) -> str:
 def save_deployment(deployment: Deployment, path: Path) -> None:
     """Writes a record, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(dump_deployment(deployment))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    write_atomic(path, dump_deployment(deployment).encode(), mode=0o644)
