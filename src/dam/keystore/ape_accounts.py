@@ -28,7 +28,6 @@ from dam.keystore.key_files import read_private, systemd_credential
 from dam.types import Address
 
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_RAW_KEY = re.compile(rb"(?:0x)?[0-9a-fA-F]{64}\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,18 +183,3 @@ def new_account(alias: str, passphrase: str, environ: Mapping[str, str]) -> tupl
     except FileExistsError:
         raise KeyFileError(f"{path} is there already") from None
     return Address(account.address), words
-
-
-def load_raw_key(path: Path) -> Signer:
-    """A signer from a file with 64 hex digits, not encrypted: for tests and throw-away chains.
-
-    Raises:
-        KeyFileError: The file is unsafe, or holds no key.
-    """
-    data, _ = read_private(path)
-    if not _RAW_KEY.fullmatch(data):
-        raise KeyFileError(f"{path} does not hold a private key in hex")
-    try:
-        return _signer(Account.from_key(data.decode("ascii").strip()))
-    except ValueError:
-        raise KeyFileError(f"{path} does not hold a private key in hex") from None

@@ -15,7 +15,7 @@ from hexbytes import HexBytes
 
 from dam.errors import KeyFileError
 from dam.keystore import ape_accounts
-from dam.keystore.ape_accounts import load_account, load_raw_key
+from dam.keystore.ape_accounts import Signer, load_account
 
 KEY = bytes(range(1, 33))
 ADDRESS = Account.from_key(KEY).address
@@ -146,16 +146,11 @@ TX = {
 }
 
 
-@pytest.fixture
-def raw_key(tmp_path: Path) -> Path:
-    path = tmp_path / "key"
-    path.write_text("0x" + KEY.hex() + "\n")
-    path.chmod(0o600)
-    return path
+SIGNER = Signer(ADDRESS, Account.from_key(KEY))
 
 
-def test_signatures(raw_key: Path) -> None:
-    signer = load_raw_key(raw_key)
+def test_signatures() -> None:
+    signer = SIGNER
     assert signer.address == ADDRESS
     raw = signer.sign(TX)
     assert raw == signer.sign(TX), "deterministic (RFC 6979): the same bytes after a restart"
@@ -164,31 +159,17 @@ def test_signatures(raw_key: Path) -> None:
     assert TypedTransaction.from_bytes(HexBytes(raw)).as_dict()["chainId"] == 31337
 
 
-def test_no_signature_for_every_chain(raw_key: Path) -> None:
+def test_no_signature_for_every_chain() -> None:
     without = {name: value for name, value in TX.items() if name != "chainId"}
     with pytest.raises(ValueError, match="chainId"):
-        load_raw_key(raw_key).sign(without)
+        SIGNER.sign(without)
 
 
-def test_signers_print_no_key(raw_key: Path) -> None:
-    signer = load_raw_key(raw_key)
+def test_signers_print_no_key() -> None:
+    signer = SIGNER
     for text in (repr(signer), str(signer)):
         assert KEY.hex() not in text
         assert ADDRESS in text
-
-
-@pytest.mark.parametrize("data", ["", "0x12", "zz" * 32, "00" * 32, "ff" * 32, "11" * 33])
-def test_raw_files_without_a_key(raw_key: Path, data: str) -> None:
-    raw_key.write_text(data)
-    with pytest.raises(KeyFileError) as caught:
-        load_raw_key(raw_key)
-    assert not data or data not in str(caught.value)
-
-
-def test_raw_files_that_others_can_read(raw_key: Path) -> None:
-    raw_key.chmod(0o644)
-    with pytest.raises(KeyFileError, match="chmod 600"):
-        load_raw_key(raw_key)
 
 
 def test_a_new_account_is_one_of_apes(tmp_path: Path) -> None:
