@@ -13,8 +13,8 @@ from dam.types import FRAGMENT_BYTES, Delivery
 
 DELIVERY_HEAD_BYTES = WORD_BYTES * (1 + 10 + 5 + 2)
 """copyId, sale, five words, and the places of proof and fragment."""
-FRAGMENT_TAIL = uint_word(FRAGMENT_BYTES)
-FRAGMENT_PAD = bytes(-FRAGMENT_BYTES % WORD_BYTES)
+FRAGMENT_SIZE_WORD = uint_word(FRAGMENT_BYTES)
+FRAGMENT_PADDING = bytes(-FRAGMENT_BYTES % WORD_BYTES)
 
 
 def pack_delivery(delivery: Delivery) -> bytes:
@@ -35,9 +35,9 @@ def pack_delivery(delivery: Delivery) -> bytes:
             uint_word(DELIVERY_HEAD_BYTES + WORD_BYTES + len(proof)),
             uint_word(len(delivery.proof)),
             proof,
-            FRAGMENT_TAIL,
+            FRAGMENT_SIZE_WORD,
             delivery.fragment,
-            FRAGMENT_PAD,
+            FRAGMENT_PADDING,
         )
     )
 

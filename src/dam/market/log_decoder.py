@@ -21,7 +21,7 @@ from dam.ethereum.node import hex_data, quantity
 from dam.ethereum.node_errors import RpcBadReplyError
 from dam.ethereum.rpc import RawLog
 from dam.market.abi import decode_event, decode_terms, market_abi
-from dam.market.calldata import FRAGMENT_PAD, FRAGMENT_TAIL
+from dam.market.calldata import FRAGMENT_PADDING, FRAGMENT_SIZE_WORD
 from dam.market.log_rows import Rows, dump_terms, load_terms, split_words, unsigned
 from dam.types import (
     FRAGMENT_BYTES,
@@ -82,8 +82,8 @@ _PURCHASE_HEAD = Struct(f">32s 24s q {_TERMS_BYTES}s 32s 32s")
 """Data of ItemPurchased before the keys: digest of the store, a word with the copy (as
 `log_rows.signed` has it), terms, place of the keys and their number."""
 _KEYS_PLACE = uint_word(_PURCHASE_HEAD.size - WORD_BYTES)
-_FRAGMENT_MIDDLE = uint_word(4 * WORD_BYTES) + FRAGMENT_TAIL
-_FRAGMENT_DATA_BYTES = 5 * WORD_BYTES + FRAGMENT_BYTES + len(FRAGMENT_PAD)
+_FRAGMENT_MIDDLE = uint_word(4 * WORD_BYTES) + FRAGMENT_SIZE_WORD
+_FRAGMENT_DATA_BYTES = 5 * WORD_BYTES + FRAGMENT_BYTES + len(FRAGMENT_PADDING)
 
 Placed: TypeAlias = tuple[int, bytes, int, RawLog]
 """A log of this market by block, block hash and index; topics and data are not looked at yet."""
@@ -303,7 +303,7 @@ def _fragment_data(text: str) -> bytes:
     data = unhexlify(text[2:])
     if len(data) != _FRAGMENT_DATA_BYTES or len(text) != 2 + 2 * len(data) or text[:2] != "0x":
         raise Malformed("a fragment of the wrong length")
-    if data[:31] != _ZERO31 or data[96:160] != _FRAGMENT_MIDDLE or data[240:] != FRAGMENT_PAD:
+    if data[:31] != _ZERO31 or data[96:160] != _FRAGMENT_MIDDLE or data[240:] != FRAGMENT_PADDING:
         raise Malformed("a fragment of the wrong shape")
     return data
 

@@ -9,34 +9,22 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from dam.crypto.abi_words import WORD_BYTES, address_word, encode_struct, uint_word
 from dam.crypto.hashing import keccak
 from dam.ledger.sales import SaleRow
-from dam.market.calldata import FRAGMENT_PAD, FRAGMENT_TAIL
+from dam.market.calldata import DELIVERY_HEAD_BYTES, FRAGMENT_PADDING, FRAGMENT_SIZE_WORD
 from dam.market.log_rows import unsigned
-from dam.types import Address, Part, Terms
+from dam.types import ZERO32, ZERO_ADDRESS, Address, Escrow, Part, Sale, Terms
 
-_WORD = 32
-_PAD = bytes(12)
-_HEAD = _WORD * (1 + 10 + 5 + 2)
-
-
-def _uint(value: int) -> bytes:
-    return value.to_bytes(_WORD, "big")
-
-
-_INDEX = tuple(_uint(index) for index in range(256))
-_uint_again = lru_cache(maxsize=64)(_uint)  # the block, which sales next to each other share
-
-
-@lru_cache(maxsize=512)
-def _address_word(address: Address) -> bytes:
-    return _PAD + bytes.fromhex(address[2:])
+_BYTE_WORDS = tuple(map(uint_word, range(256)))
+_block_word = lru_cache(maxsize=64)(uint_word)  # the same for sales next to each other
 
 
 @lru_cache(maxsize=64)
 def _proof_words(size: int) -> tuple[bytes, bytes]:
     """Offset of the proof and of the fragment behind it; and the proof's length."""
-    return _uint(_HEAD) + _uint(_HEAD + _WORD + size), _uint(size // _WORD)
+    proof, fragment = DELIVERY_HEAD_BYTES, DELIVERY_HEAD_BYTES + WORD_BYTES + size
+    return uint_word(proof) + uint_word(fragment), uint_word(size // WORD_BYTES)
 
 
 class DeliveryEncoder:
@@ -54,16 +42,22 @@ class DeliveryEncoder:
         self, chain_id: int, market: Address, seller: Address, terms: Terms, me: Address
     ) -> None:
         self.terms = terms
-        self._me = _address_word(me)
-        self._seller = _address_word(seller)
-        stock = _uint(terms.stock)
-        domain = (_uint(chain_id), _address_word(market), self._seller, terms.item_id, stock)
+        self._me = address_word(me)
+        self._seller = address_word(seller)
+        stock = uint_word(int(terms.stock))
+        domain = (uint_word(chain_id), address_word(market), self._seller, terms.item_id, stock)
         self._domain = b"".join(domain)
-        counts = (_uint(terms.parts), _uint(terms.threshold), _uint(terms.fee))
-        self._sale = b"".join((stock, *counts, terms.parts_root))
-        token, arbitrator = _address_word(terms.token), _address_word(terms.arbitrator)
-        amounts = (_uint(terms.price), _uint(terms.penalty), _uint(terms.effective_bond))
-        self._escrow = b"".join((token, *amounts, arbitrator))
+        # Of sale and escrow, the words that all sales of the item share.
+        sale = Sale(
+            seller, ZERO_ADDRESS, 0, 0, terms.stock, terms.parts, terms.threshold, terms.fee,
+            terms.parts_root, ZERO32,
+        )  # fmt: skip
+        self._sale = encode_struct(sale)[4 * WORD_BYTES : -WORD_BYTES]
+        escrow = Escrow(
+            ZERO32, ZERO32, terms.token, terms.price, terms.penalty, terms.effective_bond,
+            terms.arbitrator,
+        )  # fmt: skip
+        self._escrow = encode_struct(escrow)[2 * WORD_BYTES :]
 
     def domain(self, copy: int) -> bytes:
         """As `hashing.domain`. Here and below, ``copy`` is as in the ledger."""
@@ -71,11 +65,11 @@ class DeliveryEncoder:
 
     def leaf(self, copy: int, part: Part, commitment: bytes) -> bytes:
         """As `hashing.part_leaf`, for the leaf of a sale of ``copy``."""
-        place = (self._leaf_copy(copy), _INDEX[part.index], self._me)
+        place = (self._leaf_copy(copy), _BYTE_WORDS[part.index], self._me)
         return keccak(keccak(b"".join((*place, commitment, part.secret_hash, part.salt))))
 
     def _leaf_copy(self, copy: int) -> bytes:
-        return _uint(unsigned(copy)) if self.terms.stock else _INDEX[0]
+        return uint_word(unsigned(copy)) if self.terms.stock else _BYTE_WORDS[0]
 
     def delivery(
         self, sale: SaleRow, part: Part, commitment: bytes, proof: bytes, fragment: bytes
@@ -94,12 +88,12 @@ class DeliveryEncoder:
             (
                 sale.copy_id,
                 self._seller,
-                _address_word(sale.buyer),
-                _uint_again(sale.block),
-                _uint(unsigned(sale.copy)),
+                address_word(sale.buyer),
+                _block_word(sale.block),
+                uint_word(unsigned(sale.copy)),
                 self._sale,
                 keccak(sale.store_digest + keccak(sale.keys) + self._escrow),
-                _INDEX[part.index],
+                _BYTE_WORDS[part.index],
                 self._me,
                 commitment,
                 part.secret_hash,
@@ -107,8 +101,8 @@ class DeliveryEncoder:
                 offsets,
                 steps,
                 proof,
-                FRAGMENT_TAIL,
+                FRAGMENT_SIZE_WORD,
                 fragment,
-                FRAGMENT_PAD,
+                FRAGMENT_PADDING,
             )
         )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dam.crypto import merkle
 from dam.crypto.hashing import copy_id, domain, keccak, part_leaf, sale_of
 from dam.crypto.merkle import MerkleTree, ProofVerifier, verify
 from dam.ledger.sales import SaleRow
 from dam.market.calldata import pack_delivery
-from dam.market.log_rows import rows_of
 from dam.roles.deliverer.delivery_encoder import DeliveryEncoder
+from dam.testing.pages import rows_of
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -23,8 +26,8 @@ from dam.types import (
     PartLeaf,
     Purchase,
     Terms,
-    Wei,
 )
+from tests.unit.helpers.structs import bytes32, deliveries, terms, uint64
 
 MARKET = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 ME = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
@@ -32,43 +35,49 @@ SELLER = Address("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC")
 BUYER = Address("0x90F79bf6EB2c4f870365E785982E1f101E93b906")
 
 
-@pytest.mark.parametrize("stock", [False, True])
-@pytest.mark.parametrize("arbitrator", [ZERO_ADDRESS, BUYER])
-def test_an_encoder_gives_the_bytes_of_the_records(stock: bool, arbitrator: Address) -> None:
-    dice = random.Random(f"{stock}{arbitrator}")
-    for steps in (0, 1, 7):
-        parts = dice.randrange(1, 33)
-        item = dice.randbytes(32)
-        terms = Terms(
-            item, dice.choice([ZERO_ADDRESS, MARKET]), dice.randrange(2**128),
-            Wei(dice.randrange(2**128)), Wei(dice.randrange(2**128)), Wei(dice.randrange(2**128)),
-            dice.randrange(2**64), stock, parts, dice.randrange(1, parts + 1), arbitrator,
-            dice.randbytes(32),
-        )  # fmt: skip
-        copy, block = dice.randrange(2**64), dice.randrange(2**40)
-        keys = tuple(dice.randbytes(32) for _ in range(parts))
-        at = LogRef(BlockRef(block, dice.randbytes(32)), dice.randbytes(32), 3)
-        sold = copy_id(SELLER, item, copy)
-        purchase = Purchase(sold, SELLER, BUYER, dice.randbytes(32), copy, terms, keys, at)
-        index = dice.randrange(parts)
-        part = Part(
-            dice.randbytes(32), index, dice.randbytes(32), dice.randbytes(32), dice.randbytes(32)
-        )
-        commitment = keccak(part.share)
-        proof = tuple(dice.randbytes(32) for _ in range(steps))
-        delivery = Delivery(
-            sold, sale_of(purchase), index, ME, commitment, part.secret_hash, part.salt, proof,
-            dice.randbytes(80),
-        )  # fmt: skip
-        leaf = PartLeaf(purchase.leaf_copy, index, ME, commitment, part.secret_hash, part.salt)
+@given(
+    terms,
+    st.sampled_from([ZERO_ADDRESS, BUYER]),
+    st.lists(bytes32, min_size=1, max_size=32).map(tuple),
+    st.integers(0, 2**40),
+    uint64,
+    deliveries,
+    bytes32,
+)
+def test_an_encoder_gives_the_bytes_of_the_records(
+    terms: Terms,
+    arbitrator: Address,
+    keys: tuple[bytes, ...],
+    block: int,
+    copy: int,
+    delivery: Delivery,
+    share: bytes,
+) -> None:
+    terms = replace(terms, arbitrator=arbitrator, parts=len(keys))
+    at = LogRef(BlockRef(block, bytes32_of(1)), bytes32_of(2), 3)
+    sold = copy_id(SELLER, terms.item_id, copy)
+    purchase = Purchase(sold, SELLER, BUYER, bytes32_of(3), copy, terms, keys, at)
+    commitment = keccak(share)
+    delivery = replace(
+        delivery, copy_id=sold, sale=sale_of(purchase), deliverer=ME, commitment=commitment
+    )
+    secret_hash, salt, index = delivery.secret_hash, delivery.salt, delivery.index
+    part = Part(bytes32_of(4), index, share, secret_hash, salt)
+    leaf = PartLeaf(purchase.leaf_copy, index, ME, commitment, secret_hash, salt)
 
-        encoder = DeliveryEncoder(31337, MARKET, SELLER, terms, ME)
-        sale = SaleRow(1, *rows_of([purchase]).purchases[0], block + 300, "new", "", 0)
-        packed = encoder.delivery(sale, part, commitment, b"".join(proof), delivery.fragment)
-        assert packed == pack_delivery(delivery)
-        assert sale.purchase == purchase
-        assert encoder.leaf(sale.copy, part, commitment) == part_leaf(leaf)
-        assert encoder.domain(sale.copy) == domain(31337, MARKET, SELLER, item, stock, copy)
+    encoder = DeliveryEncoder(31337, MARKET, SELLER, terms, ME)
+    sale = SaleRow(1, *rows_of([purchase]).purchases[0], block + 300, "new", "", 0)
+    packed = encoder.delivery(sale, part, commitment, b"".join(delivery.proof), delivery.fragment)
+    assert packed == pack_delivery(delivery)
+    assert sale.purchase == purchase
+    assert encoder.leaf(sale.copy, part, commitment) == part_leaf(leaf)
+    assert encoder.domain(sale.copy) == domain(
+        31337, MARKET, SELLER, terms.item_id, terms.stock, copy
+    )
+
+
+def bytes32_of(number: int) -> bytes:
+    return bytes([number]) * 32
 
 
 class TestProofs:
