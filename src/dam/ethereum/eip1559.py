@@ -15,10 +15,11 @@ from dam.crypto.hashing import keccak
 from dam.errors import Malformed
 
 _TYPE = b"\x02"
-_LIST = 0xC0
-_TEXT = 0x80
-_CALLDATA = 7
+_LIST, _STRING = 0xC0, 0x80
+"""First bytes of RLP's two kinds of items, if they are empty."""
+_CALLDATA_FIELD = 7
 """Place of the calldata among the fields."""
+_CUT_OFF = "a transaction that is cut off"
 
 
 def sign_transaction(key: PrivateKey, transaction: Mapping[str, Any]) -> bytes:
@@ -38,28 +39,20 @@ def sign_transaction(key: PrivateKey, transaction: Mapping[str, Any]) -> bytes:
     receiver = bytes.fromhex(to[2:])
     if len(receiver) != 20 or len(to) != 42:
         raise ValueError("the receiver is not an address")
+    numbers = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas")
     fields = b"".join(
         (
-            _number(_integer(transaction, "chainId")),
-            _number(_integer(transaction, "nonce")),
-            _number(_integer(transaction, "maxPriorityFeePerGas")),
-            _number(_integer(transaction, "maxFeePerGas")),
-            _number(_integer(transaction, "gas")),
-            _text(receiver),
-            _number(_integer(transaction, "value", 0)),
-            _text(data if isinstance(data, bytes) else bytes.fromhex(data[2:])),
+            *(_rlp_number(_integer(transaction, name)) for name in numbers),
+            _rlp_string(receiver),
+            _rlp_number(_integer(transaction, "value", 0)),
+            _rlp_string(data if isinstance(data, bytes) else bytes.fromhex(data[2:])),
             bytes((_LIST,)),  # the access list
         )
     )
-    signature = key.sign_recoverable(keccak(_TYPE + _list(fields)), hasher=None)
-    fields += b"".join(
-        (
-            _number(signature[64]),
-            _number(int.from_bytes(signature[:32], "big")),
-            _number(int.from_bytes(signature[32:64], "big")),
-        )
-    )
-    return _TYPE + _list(fields)
+    signature = key.sign_recoverable(keccak(_TYPE + _rlp_list(fields)), hasher=None)
+    r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
+    fields += _rlp_number(signature[64]) + _rlp_number(r) + _rlp_number(s)
+    return _TYPE + _rlp_list(fields)
 
 
 def calldata_of(raw: bytes) -> bytes:
@@ -71,30 +64,27 @@ def calldata_of(raw: bytes) -> bytes:
     if raw[:1] != _TYPE:
         raise Malformed("no transaction of type 2")
     at, end = _span(raw, 1, _LIST)
-    for place in range(_CALLDATA + 1):
+    for place in range(_CALLDATA_FIELD + 1):
         if at >= end:
             break
-        start, at = _span(raw, at, _TEXT)
-        if place == _CALLDATA:
+        start, at = _span(raw, at, _STRING)
+        if place == _CALLDATA_FIELD:
             return raw[start:at]
-    raise Malformed("a transaction that is cut off")
+    raise Malformed(_CUT_OFF)
 
 
 def _span(raw: bytes, at: int, kind: int) -> tuple[int, int]:
     """Where the content of the item at ``at`` begins and ends."""
     first = raw[at] if at < len(raw) else -1
-    if kind == _TEXT and 0 <= first < _TEXT:
+    if kind == _STRING and 0 <= first < _STRING:
         return at, at + 1
     short = first - kind
-    if 0 <= short <= 55:
-        start, size = at + 1, short
-    elif 56 <= short <= 63:
-        start = at + 1 + short - 55
-        size = int.from_bytes(raw[at + 1 : start], "big")
-    else:
-        raise Malformed("a transaction that is cut off")
+    if not 0 <= short <= 63:
+        raise Malformed(_CUT_OFF)
+    start = at + 1 + max(0, short - 55)
+    size = short if short <= 55 else int.from_bytes(raw[at + 1 : start], "big")
     if start + size > len(raw):
-        raise Malformed("a transaction that is cut off")
+        raise Malformed(_CUT_OFF)
     return start, start + size
 
 
@@ -107,17 +97,17 @@ def _integer(transaction: Mapping[str, Any], name: str, default: int | None = No
     return value
 
 
-def _number(value: int) -> bytes:
-    return _text(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+def _rlp_number(value: int) -> bytes:
+    return _rlp_string(value.to_bytes((value.bit_length() + 7) // 8, "big"))
 
 
-def _text(data: bytes) -> bytes:
-    if len(data) == 1 and data[0] < _TEXT:
+def _rlp_string(data: bytes) -> bytes:
+    if len(data) == 1 and data[0] < _STRING:
         return data
-    return _head(len(data), _TEXT) + data
+    return _head(len(data), _STRING) + data
 
 
-def _list(items: bytes) -> bytes:
+def _rlp_list(items: bytes) -> bytes:
     return _head(len(items), _LIST) + items
 
 

@@ -176,35 +176,34 @@ class JsonRpc:
             RpcRangeError, RpcTooLargeError: ask for fewer blocks.
             RpcError: see `call`.
         """
-        query: dict[str, Any] = {
-            "address": address,
-            "fromBlock": hex(first),
-            "toBlock": hex(last),
-        }
+        query: dict[str, Any] = {"address": address, "fromBlock": hex(first), "toBlock": hex(last)}
         if topic is not None:
             query["topics"] = [topic]
-        logs, block = await self._logs(query, last)
-        return (logs, block) if block is not None else await self._logs(query, last)
+        logs, block = await self._logs(query)
+        return (logs, block) if block is not None else await self._logs(query)
 
-    async def _logs(self, query: dict[str, Any], last: int) -> tuple[list[RawLog], RawBlock | None]:
+    async def _logs(self, query: dict[str, Any]) -> tuple[list[RawLog], RawBlock | None]:
         requests = [
-            self._request("eth_getBlockByNumber", [hex(last), False]),
+            self._request("eth_getBlockByNumber", [query["toBlock"], False]),
             self._request("eth_getLogs", [query]),
         ]
+        no_logs = f"eth_getLogs: {self.host} gave no list of logs"
         replies = await self._post(requests, requests, "eth_getLogs", None, _read_logs)
         if not (isinstance(replies, list) and all(type(r) is _LogsReply for r in replies)):
             self._results(requests, replies, "eth_getLogs")  # says what is wrong with the envelope
-            raise RpcBadReplyError(f"eth_getLogs: {self.host} gave no list of logs")
-        if sorted(reply.id or 0 for reply in replies) != [r["id"] for r in requests]:
+            raise RpcBadReplyError(no_logs)
+        by_id = {reply.id: reply for reply in replies}
+        if by_id.keys() != {request["id"] for request in requests} or len(replies) != len(requests):
             raise RpcBadReplyError(f"eth_getLogs: {self.host} did not answer every call")
-        if replies[0].id != requests[0]["id"]:
-            replies.reverse()
-        for request, reply in zip(requests, replies, strict=True):
+        results = []
+        for request in requests:
+            reply = by_id[request["id"]]
             if reply.error is not None:
                 raise rejection(request["method"], reply.error)
-        block, logs = (reply.result for reply in replies)
+            results.append(reply.result)
+        block, logs = results
         if isinstance(block, list) or not isinstance(logs, list):
-            raise RpcBadReplyError(f"eth_getLogs: {self.host} gave no list of logs")
+            raise RpcBadReplyError(no_logs)
         return logs, block
 
     async def check_chain(self, chain_id: int) -> None:
