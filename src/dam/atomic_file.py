@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def atomic(path: Path, *, mode: int = 0o600, overwrite: bool = True) -> Iterator[BinaryIO]:
-    """A file to write, which takes its name only when the block ends well.
+    """A file to write, which takes its name only when the block ends without an error.
 
-    What was there before stays until then, a power cut included.
+    What was there before stays until then, even through a power cut.
 
     Args:
         path: Where the file will be; its folder exists.

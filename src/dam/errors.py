@@ -17,7 +17,7 @@ class NotForMe(DamError):
 
 
 class Retryable(DamError):
-    """The world is not ready; the same call may succeed later."""
+    """Something outside is not ready; the same call may succeed later."""
 
 
 class Permanent(DamError):
@@ -80,13 +80,13 @@ class LedgerError(Permanent):
 
 
 class LedgerUnusableError(LedgerError):
-    """Nor will it be by waiting or starting again: damaged, of a newer program, another's."""
+    """Waiting or restarting does not help: damaged, of a newer program, or another account's."""
 
 
 def is_host_failure(error: BaseException) -> bool:
-    """Whether it is the machine that failed: no memory, no thread, no file descriptor, no disk.
+    """Whether the machine failed: no memory, thread, file descriptor or disk space.
 
-    That is nobody's fault among sellers and buyers: what was to be done is done again later.
+    No seller or buyer is to blame for that, so the work is tried again later.
     """
     if isinstance(error, RuntimeError):
         return "can't start new thread" in str(error)  # CPython has no type of its own for it

@@ -1,4 +1,4 @@
-"""Python's cycle collector, kept out of work that makes thousands of records and no cycle."""
+"""Pauses Python's cycle collector while thousands of records are made, none of them in a cycle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused(wanted: bool = True) -> Iterator[None]:
-    """Inside, the collector does not look at every record again and again."""
+    """Without cycle collection inside the block, which would visit every record again and again."""
     if not wanted or not gc.isenabled():
         yield
         return

@@ -2,8 +2,8 @@
 
 Standard output stays free for results. Every line has ``event``, ``level`` and ``timestamp`` (UTC,
 ISO 8601). Raw bytes are written as 0x-hex, so that a log line can be pasted into any explorer. From
-level warning on, a line says what to do, as ``next_step`` (see `NEXT_STEP`). What libraries have to
-say comes as event ``library``, without any URL in it: that may hold an API key.
+level warning on, a line says what to do, as ``next_step`` (see `NEXT_STEP`). Messages of libraries
+come as event ``library``, without their URLs: these may hold an API key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 Log = FilteringBoundLogger
 Alerts = Callable[[str, str], None]
-"""Takes event and level of a line of level warning or above."""
+"""Called with event and level of each line of level warning or above."""
 _ALERTS = "_alerts"
 _LOUD = ("warning", "error", "critical")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
@@ -68,7 +68,7 @@ NEXT_STEP: Mapping[str, str] = {
     "keyfile-tightened": "nothing: the file's mode is right now",
     "library": "nothing once; repeated: report it",
 }
-"""What to do about an event, in one sentence, for whoever is woken by it at 3 a.m.
+"""What to do about an event, in one sentence, for an operator woken by it at 3 a.m.
 
 It is added to every line of level warning or above that brings no ``next_step`` of its own.
 ``docs/operating.md`` has the same events with more words.
@@ -130,7 +130,7 @@ def _hex_bytes(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappi
 
 
 def with_alerts(log: Log, alerts: Alerts) -> Log:
-    """The same logger, whose lines of level warning and above are told to ``alerts``, too."""
+    """The same logger, which also reports lines of level warning and above to ``alerts``."""
     return log.bind(**{_ALERTS: alerts})
 
 

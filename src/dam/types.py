@@ -231,7 +231,7 @@ class SaleClosed:
 
 @dataclass(frozen=True, slots=True)
 class OtherLog:
-    """An event of the market that carries no duty: its name and decoded arguments."""
+    """Any other event of the market: its name and decoded arguments."""
 
     name: str
     args: dict[str, Any]
@@ -252,7 +252,7 @@ MarketLog = (
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a deliverer finds in its sealed part (the plaintext, protocol section 3)."""
+    """The plaintext of a sealed part (protocol, section 3.2)."""
 
     domain: bytes
     index: int
@@ -307,9 +307,9 @@ class Windows:
     min_deliverer_stake: Wei
     min_seller_stake: Wei
     slash_delay_blocks: int
-    """Between the proposal of a slash and its first execution."""
+    """Blocks between the proposal of a slash and the first in which it can be executed."""
     slash_lapse_blocks: int
-    """In which a slash can be executed."""
+    """Blocks in which a proposed slash can be executed, after the delay."""
 
 
 @dataclass(frozen=True, slots=True)

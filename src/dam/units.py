@@ -1,4 +1,4 @@
-"""Amounts as people write them, and back: exact integers in the smallest unit, never floats.
+"""Parsing and printing amounts: exact integers in the smallest unit, never floats.
 
 ``0.05 ether``, ``20 gwei``, ``1 wei``, or a whole number of wei; digits may be grouped with ``_``.
 Where an amount is a share of another, ``5%`` is understood, too, rounded down.
@@ -108,7 +108,7 @@ def format_amount(wei: int) -> str:
 
 
 def format_about(wei: int) -> str:
-    """An amount of gas, which nobody compares to the wei: four digits, rounded down, in ether."""
+    """An approximate amount in ether, as for gas: four digits, rounded down."""
     digits = str(wei)
     rounded = int(digits[:4].ljust(len(digits), "0"))
     return f"{_shift(rounded, 18)} ether"

@@ -1,4 +1,4 @@
-"""Typed fields of a document from outside: each reader returns a value or raises `Malformed`.
+"""Readers of fields of untrusted documents: each returns a typed value or raises `Malformed`.
 
 ``what`` names the field in the message; the hostile value itself is never in it.
 """
@@ -144,7 +144,7 @@ def title(value: Any, what: str) -> str:
 def metadata(value: Any, what: str) -> dict[str, Any]:
     """Whatever the seller adds: an object without the reserved key ``/`` and control characters.
 
-    Newlines may stand in values. Whoever prints it escapes it all the same.
+    Newlines may stand in values. Escape it before printing all the same.
     """
     if not isinstance(value, dict):
         raise Malformed(f"{what} is not an object")

@@ -1,4 +1,4 @@
-"""The good itself, encrypted under its content key: inline in the document, or a stream of blocks.
+"""Payloads: goods encrypted under their content key, inline in the document or as a stream.
 
 - Inline, for at most 4,095 bytes: ``nonce(24) || XChaCha20-Poly1305(padded)``. The padding is
   ISO/IEC 7816-4 (0x80, then zeros) up to the next power of two, at least 256 bytes, so that a
@@ -40,7 +40,7 @@ _STREAM_TAG = sodium.crypto_secretstream_xchacha20poly1305_ABYTES
 CHUNK_BYTES = MAX_BLOCK_BYTES - _STREAM_TAG
 """Plaintext bytes of a full chunk."""
 MAX_CHUNKS = 8192
-"""Of one payload: 8 GiB."""
+"""Blocks of one payload: 8 GiB in all."""
 _FINAL = sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL
 _MESSAGE = sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
 
@@ -126,7 +126,7 @@ def decrypt_inline(key: bytes, domain: bytes, payload: InlinePayload) -> bytes:
 
 
 class StreamEncryptor:
-    """Encrypts a file piece by piece: `push` each, then `finish`. Holds two chunks at most."""
+    """Encrypts a file piece by piece: `push` each, then `finish`. Buffers at most two chunks."""
 
     def __init__(self, key: bytes, domain: bytes) -> None:
         _check_key(key)
@@ -229,7 +229,7 @@ async def store_stream(
 async def open_payload(
     blocks: BlockStore, payload: Payload, key: bytes, domain: bytes
 ) -> AsyncIterator[bytes]:
-    """The good, piece by piece.
+    """Decrypts the good, piece by piece.
 
     Each piece is authentic when it comes, but the whole is only known to be complete when the
     iterator ends without an error: write to a temporary file, as `save_payload` does.
@@ -270,7 +270,7 @@ async def save_payload(
 
 
 def payload_to_json(payload: Payload) -> dict[str, Any]:
-    """The form that stands in a document."""
+    """The JSON form in a document."""
     if isinstance(payload, InlinePayload):
         return {"inline": "0x" + payload.box.hex()}
     return {
@@ -281,7 +281,7 @@ def payload_to_json(payload: Payload) -> dict[str, Any]:
 
 
 def payload_from_json(value: Any, what: str = "payload") -> Payload:
-    """Reads the form that stands in a document.
+    """Reads the JSON form in a document.
 
     Raises:
         Malformed: It is none of the two forms, or its sizes are impossible.

@@ -1,4 +1,4 @@
-"""A store's document read back: from strangers' blocks to items whose terms the chain vouches for.
+"""Reads a store's document: from untrusted blocks to items whose terms the chain vouches for.
 
 The format is in docs/protocol.md, section 4, and in ``schema/store.schema.json``. One broken rule
 anywhere and the whole store is `Malformed`: the catalogue root, which is all that ties the document
@@ -28,7 +28,7 @@ VERSION = 1
 MAX_SUPPLY = 2**64 - 1
 _CONCURRENT_BLOCKS = 4
 LARGE_STORE_BYTES = 2 << 20
-"""A store with more bytes than this is read while no other such store is (`LargeStoreTurn`)."""
+"""Stores larger than this are read one at a time (`LargeStoreTurn`)."""
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -54,13 +54,13 @@ _STORE_KEYS = ("version", "storeName", "chainId", "market", "seller")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much work one store may ask of its reader. Over a limit, the store is `Malformed`."""
+    """Limits on the work that one store may cause. Over a limit, the store is `Malformed`."""
 
     max_pages: int = 1024
     max_items: int = 10_000
     max_part_pages: int = 4096
     max_parts: int = 50_000
-    """Sealed parts in the whole store; a store of them is read and scanned in a few seconds."""
+    """Sealed parts in the whole store; that many are read and scanned in a few seconds."""
     max_plain_parts: int = 1_000
     """Sealed parts without a tag, each of which costs a trial decryption per own key."""
     max_bytes: int = 64 << 20
@@ -102,7 +102,7 @@ class Item:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the seller adds (``otherMetadata``): escape it before you print it."""
+        """The seller's ``otherMetadata``: escape it before printing."""
         value: dict[str, Any] = dag_json.loads(self.metadata_json)
         return value
 
@@ -175,9 +175,9 @@ class _Draft:
 
 
 class LargeStoreTurn:
-    """One reader's turn among those of large stores, of which one at a time is in memory.
+    """A reader's turn to hold a large store in memory; there is one at a time.
 
-    Small stores never take it. An async context: on leaving it the turn is given back.
+    Small stores never take it. As an async context manager it gives the turn back at the end.
 
     Args:
         lock: What all the readers share.
@@ -188,7 +188,7 @@ class LargeStoreTurn:
         self._asked: asyncio.Task[bool] | None = None
 
     async def take(self) -> None:
-        """Waits for the turn; at once if it is ours already."""
+        """Waits for the turn; returns at once if the reader has it already."""
         if self._asked is None:
             self._asked = asyncio.create_task(self._lock.acquire())
         # Several blocks of one store may wait, and be cancelled, without losing its place.

@@ -1,7 +1,7 @@
-"""What a seller and a buyer can derive again from one 32-byte seed each.
+"""Keys and secrets that a seller and a buyer derive from one 32-byte seed each.
 
 Every value is BLAKE2b-256 keyed with the seed, personalised by purpose, over fields of fixed width,
-so that no two inputs read alike. All numbers are big-endian; ``counter`` starts at 0 and grows only
+so that no two inputs coincide. All numbers are big-endian; ``counter`` starts at 0 and grows only
 where a value has to be below p and is not (once in 2^248).
 
 ====================  ================  ===========================================================

@@ -1,4 +1,4 @@
-"""Merkle trees as OpenZeppelin's ``StandardMerkleTree`` and ``MerkleProof`` have them.
+"""Merkle trees, compatible with OpenZeppelin's ``StandardMerkleTree`` and ``MerkleProof``.
 
 Leaves are hashes that are already double-hashed (`hashing.terms_leaf`, `hashing.part_leaf`); they
 are sorted, put into a complete binary tree in reverse order, and each pair is sorted before it is
@@ -71,7 +71,7 @@ def verify(root: bytes, leaf: bytes, proof: Iterable[bytes]) -> bool:
 
 
 class ProofVerifier:
-    """Verifies proofs under one root, and remembers what it proved.
+    """Verifies proofs under one root, and caches the upper levels of the tree.
 
     Proofs of one tree share their upper steps. A proof counts only if every step of it is right,
     the known ones too, for the contract goes through all of them.

@@ -50,7 +50,7 @@ _LOW_ORDER = frozenset(LOW_ORDER_KEYS)
 
 
 def check_public_key(key: bytes) -> None:
-    """Refuses what is no proper X25519 public key, as the contract does.
+    """Refuses improper X25519 public keys, as the contract does.
 
     Raises:
         Malformed: Not 32 bytes, not below 2^255 - 19 (so the top bit, too), or of low order.

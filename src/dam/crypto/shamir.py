@@ -7,9 +7,9 @@ interpolate. Numbers are 32 bytes big-endian; values of p and above are refused,
 
 Why this is code of our own, and not a library's: docs/decisions/0003-shamir.md.
 
-The coefficients come from the caller (`seeds.SellerSeed` derives them), because a seller's watchdog
-has to compute the same shares again. Python's integers do not run in constant time; both ends that
-run this code hold the whole secret anyway, and neither does so on anyone else's machine.
+The coefficients come from the caller (`derivation.SellerSeed` derives them), because a seller's
+watchdog has to compute the same shares again. Python's integers do not run in constant time, but
+both ends that run this code hold the whole secret anyway, each on its own machine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""ERC-20 tokens as prices: what they are called, how their amounts read, and calls to them.
+"""ERC-20 tokens as prices (EIP-20): names, amounts as text, and calls to them.
 
-Everything that a token says is hostile text or a hostile number: its symbol is cut down to a few
-plain letters and always stands with the token's address, and decimals outside 0 to 36 count as
-none, so that amounts stand in the smallest unit. Amounts are exact integers all the way.
+Whatever a token says may be hostile: its symbol is cut down to a few plain letters and is always
+shown with the token's address, and decimals outside 0 to 36 count as unknown, so that amounts are
+shown in the smallest unit. Amounts are exact integers throughout.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dam.units import UNITS, format_amount, format_units, parse_amount, parse_un
 MAX_DECIMALS = 36
 _MAX_SYMBOL = 12
 _GAS = 300_000
-"""What a view of a token may burn: an endless one must not hang the node."""
+"""Gas limit of a view of a token: an endless one must not hang the node."""
 _SYMBOL = re.compile(r"[^A-Za-z0-9$._+-]")
 
 
@@ -33,7 +33,7 @@ class Token:
     symbol: str = ""
     """Plain letters and digits, at most 12; empty if it has none that could be shown."""
     decimals: int | None = None
-    """0 to 36; None: amounts are told in the smallest unit."""
+    """0 to 36; None: amounts are shown in the smallest unit."""
 
     @property
     def native(self) -> bool:
@@ -72,7 +72,7 @@ NATIVE = Token(ZERO_ADDRESS, "ether", 18)
 
 
 class Tokens:
-    """Tokens by address, for whoever writes amounts."""
+    """Tokens by address, for printing amounts."""
 
     def __init__(self, known: Mapping[Address, Token] | None = None) -> None:
         self._known = {ZERO_ADDRESS: NATIVE, **(known or {})}
@@ -95,7 +95,7 @@ class Tokens:
 
 
 def clean_symbol(text: str) -> str:
-    """A symbol that harms nobody's terminal, and is not the native coin's."""
+    """A symbol that is safe to print, and is not the native coin's."""
     kept = _SYMBOL.sub("", text)[:_MAX_SYMBOL]
     return "" if kept.lower() in UNITS else kept
 
@@ -186,7 +186,7 @@ async def funds(
 
 
 async def check_payable(rpc: Node, tokens: Tokens, addresses: Iterable[Address]) -> None:
-    """Refuses to price items in what cannot pay: ERC-721 contracts and accounts without code too.
+    """Refuses what cannot be a price: addresses that are no ERC-20 token (ERC-721, no code).
 
     Raises:
         Permanent: An address does not answer ``balanceOf`` and ``allowance`` as ERC-20 wants it.

@@ -1,7 +1,7 @@
 """ERC-2612 permits: an allowance by signature, checked against the token before anybody signs.
 
-What a token says of its domain is not trusted: chain and contract are ours, the separator that it
-publishes must be the hash of what is signed, and nothing is signed for another contract.
+What a token says about its domain is not trusted: chain and contract are ours, the separator that
+it publishes must be the hash of what is signed, and nothing is signed for another contract.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A node as its users see it: the interface, counters, common questions, and JSON-RPC's hex.
+"""The interface of a node, its counters, common questions, and the hex of JSON-RPC.
 
 Quantities ("0x1f") and data ("0x00ff"): https://ethereum.org/developers/docs/apis/json-rpc
 """
@@ -32,16 +32,16 @@ class Node(Protocol):
 
 @dataclass(slots=True)
 class ReadStats:
-    """What was asked and read since we started; a batch is one request."""
+    """Counters since the start; a batch is one request."""
 
     requests: int = 0
     failures: int = 0
-    """No answer, or none that is JSON. One that says no is an answer."""
+    """No answer, or one that is no JSON. A refusal is an answer."""
     logs: int = 0
     """Logs taken into the ledger."""
     rollbacks: int = 0
     disagreements: int = 0
-    """How often nodes told different things of one range or block."""
+    """How often nodes said different things about one range or block."""
 
 
 def quantity(value: object, what: str) -> int:
@@ -83,5 +83,5 @@ async def balance_of(node: Node, account: Address) -> int:
 
 
 async def gas_price_of(node: Node) -> int:
-    """What the node takes a unit of gas to cost now, in wei."""
+    """The node's estimate of the price of a unit of gas, in wei."""
     return quantity(await node.call("eth_gasPrice"), "eth_gasPrice")

@@ -1,7 +1,7 @@
-"""What nodes say when they fail or refuse. There are no common codes, only words.
+"""Errors of nodes, and what a refusal means. There are no common codes, only words.
 
 geth and most others write sentences ("already known"), older Nethermind the names of its results
-("AlreadyKnown"): where a transaction is refused, both are compared in small letters without spaces.
+("AlreadyKnown"): for refused transactions both are compared in lower case without spaces.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class RpcRangeError(RpcRejectedError):
 
 
 def rejection(method: str, error: object) -> RpcRejectedError:
-    """The error that a node answered to ``method``, its words made printable and cut."""
+    """The error that a node gave for ``method``, its message made printable and cut."""
     code, message, data = 0, "", None
     if isinstance(error, dict):
         code = error["code"] if type(error.get("code")) is int else 0
@@ -82,14 +82,14 @@ def rejection(method: str, error: object) -> RpcRejectedError:
 
 
 def is_node_fault(error: RpcRejectedError) -> bool:
-    """Whether a refusal speaks of the node and not of the call: ask another one."""
+    """Whether the refusal is about the node and not the call: another one may do better."""
     return not isinstance(error, RpcRangeError) and (
         error.code in (-32005, -32601) or _NODE.search(error.message) is not None
     )
 
 
 def is_already_known(error: RpcRejectedError) -> bool:
-    """The node has this very transaction already."""
+    """Whether the node has this very transaction already."""
     # geth and Nethermind; Anvil; Erigon and Besu.
     return _says(error, "alreadyknown", "alreadyimported", "knowntransaction") and not _says(
         error, "unknowntransaction"
@@ -97,17 +97,17 @@ def is_already_known(error: RpcRejectedError) -> bool:
 
 
 def is_insufficient_funds(error: RpcRejectedError) -> bool:
-    """The account cannot pay for it."""
+    """Whether the account cannot pay for the transaction."""
     return _says(error, "insufficientfunds", "gasrequiredexceedsallowance")
 
 
 def is_nonce_used(error: RpcRejectedError) -> bool:
-    """Its nonce is used up."""
+    """Whether a transaction of this nonce is mined already."""
     return _says(error, "noncetoolow", "oldnonce")
 
 
 def is_underpriced(error: RpcRejectedError) -> bool:
-    """Another one of the same nonce is there, and this one does not pay enough more."""
+    """Whether it does not pay enough more than a waiting transaction of the same nonce."""
     return _says(error, "replacement")
 
 

@@ -40,7 +40,7 @@ _MAX_CONNECTIONS = 16
 
 
 class RawLog(msgspec.Struct, gc=False, rename="camel"):
-    """A log as a node wrote it: hex texts, nothing checked but their being texts."""
+    """A log as a node wrote it, unchecked but for its shape; values are hex texts."""
 
     address: str
     topics: list[str]
@@ -53,7 +53,7 @@ class RawLog(msgspec.Struct, gc=False, rename="camel"):
 
 
 class RawBlock(msgspec.Struct, gc=False):
-    """A block's header as a node wrote it, as far as it is read."""
+    """The fields of a block's header that are read, as a node wrote them."""
 
     number: str
     hash: str
@@ -333,7 +333,7 @@ def _is_answer(data: bytes) -> bool:
 
 
 def _seconds(header: str | None) -> float | None:
-    """What a Retry-After asks for: seconds, or a date (RFC 9110, 10.2.3)."""
+    """Seconds that a Retry-After asks for; it holds seconds or a date (RFC 9110, 10.2.3)."""
     if header is None:
         return None
     if re.fullmatch(r"[0-9]{1,5}", header):

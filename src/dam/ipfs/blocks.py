@@ -1,7 +1,7 @@
-"""The interface through which blocks are fetched and published, each checked against its CID.
+"""The interface for fetching and publishing blocks, each checked against its CID.
 
-A `BlockStore` is a Kubo node (`kubo`) or a directory of blocks
-(`directory`); both give the same CIDs and the same errors:
+A `BlockStore` is a Kubo node (`kubo`) or a directory of blocks (`directory`); both give the same
+CIDs and the same errors:
 
 * `IpfsError`: not there (yet), or the store could not be asked in time. Try again.
 * `BlockMismatch`: an `IpfsError`; the store answered with bytes that are not the CID's.
@@ -41,7 +41,7 @@ class PinSize:
 
 
 class BlockStore(Protocol):
-    """Where blocks are. Several processes may use one store at once."""
+    """A store of blocks, which several processes may use at once."""
 
     async def get(
         self, cid: Cid, *, max_bytes: int = MAX_BLOCK_BYTES, deadline: float | None = None
@@ -75,7 +75,7 @@ class BlockStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Gives connections and files back."""
+        """Closes connections and files."""
         ...
 
 

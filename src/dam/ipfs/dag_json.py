@@ -1,6 +1,6 @@
-"""JSON from strangers, and JSON that always comes out as the same bytes.
+"""Strict parsing of untrusted JSON, and canonical DAG-JSON.
 
-`loads` takes less than the standard library does: no key twice, no float, NaN, negative or huge
+`loads` accepts less than the standard library does: no key twice, no float, NaN, negative or huge
 number, no deep nesting, no lone surrogate, UTF-8 alone. Everything it refuses is `Malformed`, in
 time linear in the size. `dumps` writes the canonical form of DAG-JSON (https://ipld.io/specs,
 codec dag-json): sorted keys, no white space, so that the same content has the same CID.
@@ -18,7 +18,7 @@ from dam.types import MAX_AMOUNT
 MAX_DEPTH = 32
 """Levels of arrays and objects within each other."""
 
-# Strings are eaten whole, even one that never ends: no byte is looked at twice.
+# A string is matched whole, even one that never ends: no byte is looked at twice.
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 

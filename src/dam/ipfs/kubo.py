@@ -1,11 +1,11 @@
-"""A `BlockStore` on the RPC API of a Kubo node, through aioipfs' session.
+"""A `BlockStore` on the RPC API of a Kubo node (https://docs.ipfs.tech/reference/kubo/rpc/).
 
-aioipfs 0.7.1 by itself takes an error's body for content, follows redirects, ignores deadlines and
-buffers without limit; its ``block.put`` fails on files. So only its session and address handling
-are used here, and every call has: POST, one total deadline, no redirects, status 200 only, a byte
-cap while streaming, and a check of what came against the CID. (aiohttp drops the ``X-Stream-Error``
-trailer, by which Kubo reports an error after the first byte; nothing here trusts an answer for
-being complete: a block must hash to its CID, and other answers must be whole JSON naming it.)
+aioipfs 0.7.1 takes an error's body for content, follows redirects, ignores deadlines and buffers
+without limit; its ``block.put`` fails on files. So only its session and address handling are used
+here, and every call has: POST, one total deadline, no redirects, status 200 only, a byte cap while
+streaming, and a check of the answer against the CID. (aiohttp drops the ``X-Stream-Error`` trailer,
+by which Kubo reports an error after the first byte, so no answer is trusted to be complete: a block
+must hash to its CID, and other answers must be whole JSON that names it.)
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError, Ipfs
 from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize, check_size, measure
 from dam.ipfs.cid import Cid, Codec
 
-_ANSWER_BYTES = 64 << 10
-_CONNECTIONS = 16
+_MAX_ANSWER_BYTES = 64 << 10
+_MAX_CONNECTIONS = 16
 _PIN_SECONDS = 600.0
 
 
@@ -112,7 +112,7 @@ class KuboStore:
         of: Cid,
         form: aiohttp.FormData | None = None,
     ) -> dict[str, Any]:
-        data = await self._post(command, query, _ANSWER_BYTES, deadline, of=of, form=form)
+        data = await self._post(command, query, _MAX_ANSWER_BYTES, deadline, of=of, form=form)
         try:
             answer = json.loads(data)
         except (ValueError, RecursionError):
@@ -155,7 +155,7 @@ class KuboStore:
             client.api_endpoint(command), params=query, data=form, allow_redirects=False
         ) as response:
             if response.status != 200 or "X-Stream-Error" in response.headers:
-                said = await _read(response, _ANSWER_BYTES)
+                said = await _read(response, _MAX_ANSWER_BYTES)
                 raise _failure(of, command, response.status, said or b"")
             data = await _read(response, max_bytes)
             if data is None:
@@ -169,7 +169,7 @@ class KuboStore:
                 warnings.simplefilter("ignore", DeprecationWarning)  # it imports distutils
                 import aioipfs
             self._client = aioipfs.AsyncIPFS(
-                host=self._host, port=self._port, scheme=self._scheme, conns_max=_CONNECTIONS
+                host=self._host, port=self._port, scheme=self._scheme, conns_max=_MAX_CONNECTIONS
             )
         return self._client
 

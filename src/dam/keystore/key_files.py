@@ -45,7 +45,7 @@ _NONCE_BYTES = 24
 
 
 def read_private(path: Path, *, tighten: bool = False) -> tuple[bytes, bool]:
-    """Reads a file that holds a secret, if nobody else can have read or replaced it.
+    """Reads a file with a secret, unless others could have read or replaced it.
 
     Args:
         path: A regular file of ours; a symbolic link is refused.
@@ -238,7 +238,7 @@ class KeyRing:
         return self.keys[0]
 
     def has(self, public: bytes) -> bool:
-        """Whether the key pair of a public key is on it."""
+        """Whether it holds the key pair of a public key."""
         return any(pair.public == public for pair in self.keys)
 
     def rotated(self) -> KeyRing:
@@ -312,7 +312,7 @@ def load_seed(path: Path, kind: SeedKind, passphrase: str) -> bytes:
 
 
 def backup(path: Path, target: Path, passphrase: str) -> None:
-    """Copies a key file, still encrypted, once it has proved that the passphrase opens it."""
+    """Copies a key file, still encrypted, after checking that the passphrase opens it."""
     data, _ = read_private(path)
     _decrypt(data, path, None, passphrase)
     _create(target, data)

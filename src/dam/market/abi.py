@@ -44,7 +44,7 @@ class Param:
 
     @property
     def static(self) -> bool:
-        """One word, by itself."""
+        """Whether it is a single word."""
         return _STATIC.fullmatch(self.type) is not None
 
 
@@ -150,7 +150,7 @@ def _plain(kind: str, value: Any) -> Any:
 
 
 def decode_result(function: str, data: bytes) -> tuple[Any, ...]:
-    """What a view returned, as a tuple of its outputs.
+    """The outputs of a view, decoded.
 
     Raises:
         Malformed: the bytes are not an encoding of the outputs (no contract there, say).
@@ -204,8 +204,8 @@ def decode_terms(data: bytes) -> Terms:
 def decode_revert(data: bytes) -> ContractReverted:
     """What a revert's data says: a custom error of the contract with its arguments by name.
 
-    Arguments that are bytes come as ``0x`` hex, for they are there to be read. Unknown data gives
-    the error ``unknown`` with its first bytes; no data, an error without a name.
+    Arguments that are bytes are given as ``0x`` hex. Unknown data gives the error ``unknown`` with
+    its first bytes; no data, an error without a name.
     """
     if not data:
         return ContractReverted("")

@@ -1,8 +1,8 @@
-"""The one place that knows the contract: its logs as records, its state, and calls to it.
+"""The market contract through a node: its logs, its state, and simulated calls.
 
-Everything a node says is checked here before it becomes a record: a log must be the market's, in
-the range asked for, encoded as the contract encodes it, and its copyId must be the hash of what it
-names. What a node cannot be caught at (a log left out) shows as a gap that a later look fills.
+Everything that a node says is checked before it is used: a log must be the market's, in the range
+asked for, encoded as the contract encodes it, and its copyId must be the hash of what it names. A
+log that a node leaves out cannot be noticed here; whoever reads the range again will find it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _INVALID_PARAMS_CODE = -32602
 """JSON-RPC 2.0, section 5.1."""
 _MAX_RANGE_BLOCKS = 10_000
 _GROW_AFTER_RANGES = 32
-"""After so many ranges that fitted, a larger one is tried."""
+"""After this many ranges that fitted, a larger one is tried."""
 
 
 class BlockUnknownError(RpcBadReplyError):
@@ -49,7 +49,7 @@ class BlockUnknownError(RpcBadReplyError):
 
 
 class Rpc(Protocol):
-    """What is asked of a node: `JsonRpc`, or several as one: `node_pool.NodePool`."""
+    """What the market asks of a node (`JsonRpc`), or of several as one (`node_pool.NodePool`)."""
 
     @property
     def host(self) -> str:
@@ -151,7 +151,7 @@ class RawPage:
 
 
 class _RangeSize:
-    """How many blocks to ask for at once: what the node took last, and now and then a bit more."""
+    """How many blocks to ask for at once: what the node took last, and from time to time more."""
 
     def __init__(self) -> None:
         self.blocks = _MAX_RANGE_BLOCKS
@@ -160,14 +160,14 @@ class _RangeSize:
         self._calm = 0
 
     def refused(self, size: int) -> None:
-        """So many blocks were too many."""
+        """The node refused a range of ``size`` blocks."""
         if size <= self._fits:
             self._fits = 0  # not any more: the logs stand more densely here
         self._refused, self._calm = size, 0
         self.blocks = max(size // 2, self._fits)
 
     def fitted(self, size: int) -> None:
-        """So many blocks were not."""
+        """The node answered a range of ``size`` blocks."""
         if size < self.blocks:
             return
         self._fits = size
@@ -311,7 +311,7 @@ class Market:
         return await self._page(first, last, canonical, every=False)
 
     async def _page(self, first: int, last: int, canonical: bool, *, every: bool) -> RawPage:
-        """``every``: rather no page than one without the events that no ledger keeps."""
+        """With ``every``, fail rather than leave out the events that no ledger keeps."""
         if first > last:
             raise ValueError(f"no blocks from {first} to {last}")
         while True:
@@ -334,9 +334,9 @@ class Market:
         return RawPage(placed, end, self._decoder)
 
     async def _by_event(self, number: int) -> tuple[list[RawLog], RawBlock | None]:
-        """The logs of one block that are too many together: of each event that leaves a row.
+        """The logs of one block that is too large, event by event, of those that leave a row.
 
-        Anybody may fill a block with events that leave none: evidence, say, of any length.
+        Anybody may fill a block with others: evidence of any length, say.
         """
         found: list[RawLog] = []
         end: RawBlock | None = None
@@ -432,7 +432,7 @@ class Market:
         return digest, catalogue
 
     async def deliverer(self, operator: Address) -> DelivererInfo:
-        """What the contract knows of a deliverer; zeros for a stranger."""
+        """A deliverer as the contract knows it; all zero if it is not registered."""
         return (await self.deliverers([operator]))[0]
 
     async def deliverers(self, operators: Sequence[Address]) -> list[DelivererInfo]:

@@ -1,7 +1,7 @@
-"""Who delivers: registrations, stakes, records and posted terms.
+"""Registered deliverers: keys, stakes, records and posted terms.
 
-A stranger can register any X25519 key, another deliverer's too, so a key counts for its first
-registrant alone: parts sealed to it for somebody else would be opened by nobody who may deliver.
+Anybody can register any X25519 key, even another deliverer's, so a key counts for its first
+registrant alone: whoever registered it later cannot open what is sealed to it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from dam.types import (
 from dam.units import format_amount
 
 MAX_STAKE_MINIMUMS = 20
-"""Stake over so many times the minimum makes nobody likelier still: money buys no monopoly."""
+"""Stake beyond this many times the minimum does not count: money buys no monopoly."""
 MAX_COUNTED_DELIVERIES = 90
-"""Nor do more deliveries than this."""
+"""Nor do deliveries beyond this number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Candidate:
         return self.registration.operator
 
     def obstacle(self, windows: Windows) -> str:
-        """Why nothing should be sealed to it; empty if it may deliver."""
+        """Why nothing should be sealed to this deliverer; empty if it may deliver."""
         if self.exit_block:
             return "asked to exit"
         if self.stake < windows.min_deliverer_stake:
@@ -84,7 +84,7 @@ class Candidate:
         return ""
 
     def asks(self, fee: int) -> str:
-        """Why it does not want a new item whose parts earn ``fee`` wei; empty if it does."""
+        """Why it declines a new item whose parts earn ``fee`` wei; empty if it accepts."""
         if self.terms is None:
             return ""
         if not self.terms.open:

@@ -1,8 +1,8 @@
-"""A node's logs, checked: as records, and as the rows of a ledger.
+"""Decodes a node's logs, as records or as rows of a ledger, and checks each of them.
 
-Nothing that a node says is believed here: a log must be the market's, of a block in the range asked
-for, alone in its place, encoded as the contract encodes it, and a purchase's copyId must be the
-hash of what it names. The events that a market has by the hundred thousand (``ItemPurchased``,
+A node is not trusted: a log must be the market's, of a block in the range asked for, alone in its
+place, encoded as the contract encodes it, and a purchase's copyId must be the hash of what it
+names. The events that a market has by the hundred thousand (``ItemPurchased``,
 ``FragmentDelivered``, ``FragmentSupplied``) are checked by hand; the others by `dam.market.abi`.
 """
 
@@ -90,7 +90,7 @@ Placed: TypeAlias = tuple[int, bytes, int, RawLog]
 
 
 def place(raws: Sequence[RawLog], address: str, first: int, last: int) -> list[Placed]:
-    """Checks whose logs they are and where they stand; in their order, copies of one once.
+    """Checks the logs' addresses and places; returns them in order, without duplicates.
 
     Args:
         raws: As the node gave them.
@@ -243,7 +243,7 @@ class LogDecoder:
     def _purchase(
         self, topics: list[str], text: str
     ) -> tuple[bytes, Address, Address, bytes, int, str, bytes]:
-        """What of a purchase's row comes after its place."""
+        """The columns of a purchase's row after place, transaction and timestamp."""
         data = unhexlify(text[2:])
         if len(topics) != 4 or len(data) <= _PURCHASE_HEAD.size:
             raise Malformed("ItemPurchased: too little of it")
@@ -262,11 +262,11 @@ class LogDecoder:
         seller = self._addresses.get(topics[2]) or self._address(topics[2])
         if sold != keccak(unhexlify(topics[2][2:]) + item_id + data[32:64]):
             raise Malformed("copyId is not the hash of what was bought")
-        buyer = _address(topics[3])  # hardly ever seen again
+        buyer = _address(topics[3])  # rarely seen again, so not remembered
         return sold, seller, buyer, digest, copy, text_of_terms, data[_PURCHASE_HEAD.size :]
 
     def _read_terms(self, data: bytes) -> tuple[str, bytes, bytes, int]:
-        """The terms as text, the item's id, the number of keys as a word, the length of all."""
+        """The terms as text, the item's id, the number of keys as a word, bytes of all data."""
         found = self._terms_before.get(data)
         if found is None:
             terms = decode_terms(data)
@@ -321,7 +321,7 @@ def _decoded(raw: RawLog) -> tuple[str, dict[str, Any]]:
 
 
 def _add_row(rows: Rows, at: tuple[int, bytes, int], raw: RawLog) -> None:
-    """The row of an event that is rare, if it leaves any."""
+    """Adds the row of a rare event, if it leaves any."""
     name, args = _decoded(raw)
     if name in ("StoreCreated", "StoreUpdated"):
         rows.versions.append((*at, args["seller"], args["digest"], args["root"]))

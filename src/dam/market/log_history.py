@@ -1,4 +1,4 @@
-"""The market's whole history for tools that are typed by hand: all logs, read once per command."""
+"""The market's whole history, read once per command: all logs, and what they add up to."""
 
 from __future__ import annotations
 

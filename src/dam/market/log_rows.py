@@ -23,7 +23,7 @@ copy (`signed`), terms (`dump_terms`), keys (32 bytes each, joined)."""
 VersionRow: TypeAlias = tuple[int, bytes, int, str, bytes, bytes]
 """Block, block hash, log index, seller, digest, root."""
 DeliveredRow: TypeAlias = tuple[int, bytes, int, bytes, int, str, bool]
-"""Block, block hash, log index, copyId, part, by whom, whether as the seller's fallback."""
+"""Block, block hash, log index, copyId, part, by whom, whether the seller supplied it."""
 TurnRow: TypeAlias = tuple[int, bytes, int, bytes, str]
 """Block, block hash, log index, copyId, kind: disputed, settled, refunded or resolved."""
 KeyRow: TypeAlias = tuple[int, bytes, int, str, bytes]
@@ -31,12 +31,12 @@ KeyRow: TypeAlias = tuple[int, bytes, int, str, bytes]
 
 
 def signed(copy: int) -> int:
-    """A copy's number as SQLite keeps 64 bits: as an integer with a sign."""
+    """A copy's number (64 bits) as the signed integer that SQLite can hold."""
     return copy - 2**64 if copy >= 2**63 else copy
 
 
 def unsigned(kept: int) -> int:
-    """Undoes `signed`."""
+    """The inverse of `signed`."""
     return kept % 2**64
 
 
@@ -53,7 +53,7 @@ def dump_terms(terms: Terms) -> str:
 
 @lru_cache(maxsize=64)
 def load_terms(text: str) -> Terms:
-    """Undoes `dump_terms`."""
+    """The inverse of `dump_terms`."""
     return Terms(*_load_fields(Terms, json.loads(text)))
 
 
@@ -75,7 +75,7 @@ def _load(kind: str, value: Any) -> Any:
 
 
 def split_words(data: bytes) -> tuple[bytes, ...]:
-    """Keys of a buyer, or steps of a proof, which a row has joined: 32 bytes each."""
+    """Splits the keys of a buyer, or the steps of a proof, of 32 bytes each, that a row joins."""
     return tuple([data[i : i + 32] for i in range(0, len(data), 32)])
 
 
@@ -91,7 +91,7 @@ class Rows:
     blocks: dict[int, bytes] = field(default_factory=dict)
     """Number and hash of every block with logs."""
     count: int = 0
-    """Of all logs, those included that leave no row."""
+    """Number of logs, including those that leave no row."""
 
     def until(self, block: int) -> Rows:
         """Only what stands in blocks up to ``block``; the count is that of the rows."""

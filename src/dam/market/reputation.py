@@ -1,6 +1,6 @@
-"""What the market's logs add up to: records of sellers and arbitrators, bound stake, slashes.
+"""Reputation from the market's logs: ratings, arbitrators' records, bound stake, slashes.
 
-Pure: logs in, numbers out. Everybody who replays the same logs finds the same.
+Pure functions of the logs: everybody who replays the same logs gets the same numbers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The market's logs replayed: what became of each sale, and who can do what until which block.
+"""Replays the market's logs: the state of each sale, and who can do what until which block.
 
-Pure: logs in, records out. Block numbers of an action are those of the block that will hold its
+Pure functions of the logs. Block numbers of an action are those of the block that will hold its
 transaction, so what "can be done now" is what the next block, ``head + 1``, allows. The windows are
 the contract's (``IMarketplace``, and protocol section 5).
 """
@@ -30,7 +30,7 @@ from dam.types import (
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that a party can do with a sale, in some blocks."""
+    """Something that a party can do with a sale in a range of blocks."""
 
     name: str
     """``deliver``, ``supply``, ``confirm``, ``dispute``, ``rule``, ``concede``, ``settle``,
@@ -55,7 +55,7 @@ class SaleRecord:
     delivered: dict[int, FragmentDelivered] = field(default_factory=dict)
     """By index: the delivery that counts."""
     supplied: list[FragmentDelivered] = field(default_factory=list)
-    """What the seller published once more, in order."""
+    """Fragments that the seller published again, in order."""
     completed_at: int | None = None
     """Block of the k-th part."""
     whole_at: int | None = None
@@ -65,7 +65,7 @@ class SaleRecord:
 
     @property
     def copy_id(self) -> CopyId:
-        """What the contract knows the sale by."""
+        """The contract's key of the sale."""
         return self.purchase.copy_id
 
     @property
