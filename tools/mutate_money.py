@@ -396,6 +396,10 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
             print(f"{one.name}\n    {one.old.strip()}\n    {one.new.strip()}")
         print(f"{made} mutants")
         return 0
+    if options.changed and not made:
+        # No fault, no control: the contract as it is has stages of its own.
+        print(f"no line of the contract that a fault can be made of differs from {options.changed}")
+        return 0
     begun = time.monotonic()
     excused = reasons()
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:

@@ -2,7 +2,7 @@
 
     tools/run_tests.py [STAGE ...]
 
-The stages are forge, contracts, e2e, faults, node, model, unit and audit. If none is named, all
+The stages are forge, contracts, e2e, faults, audit, node, model and unit. If none is named, all
 run, two at a time, and the output of each is shown when it ends; named ones run one after the
 other, and show theirs at once. DAM_TEST_JOBS=1 (or more) sets how many run at a time.
 DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
@@ -117,10 +117,10 @@ STAGES: dict[str, Callable[[Outcome, bool], None]] = {
     "contracts": partial(run_pytest, ("ape", "test")),
     "e2e": partial(run_pytest, (*PLAIN, "tests/e2e")),
     "faults": partial(run_pytest, (*PLAIN, "tests/faults")),
+    "audit": run_audit,
     "node": partial(run_pytest, (*PLAIN, "tests/node")),
     "model": partial(run_pytest, (*PLAIN, "tests/model")),
     "unit": partial(run_pytest, (*PLAIN, "tests/unit")),
-    "audit": run_audit,
 }
 NEED_KUBO = {"node", "e2e", "faults"}
 # They build with forge, too, which is not made for two at a time: not while it builds its tests.
