@@ -154,7 +154,7 @@ def write_nav() -> Path:
     return written
 
 
-HEADS = {"README", "index"}
+HEADS = {"README", "index", "dam"}
 
 
 # --- building and checking --------------------------------------------------------------------

@@ -10,6 +10,7 @@ alone (tools/docs.py).
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -283,7 +284,7 @@ def commands_page() -> str:
     def walk(command: click.Command, context: click.Context, depth: int) -> None:
         text.append(f"{'#' * min(depth + 1, 3)} {context.command_path}")
         if isinstance(command, click.Group):
-            text.append((command.help or "").strip())
+            text.append(inspect.cleandoc(command.help or ""))
             for name in command.list_commands(context):
                 one = command.get_command(context, name)
                 assert one is not None
