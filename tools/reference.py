@@ -227,7 +227,10 @@ def object_table(forms: list[Schema]) -> str:
                 needed += ", optional"
         one = having[0]["properties"][key]
         rows.append([f"`{key}`", kind(one), needed, one.get("description", "")])
-    return table(["key", "value", "required", "what"], rows)
+    head = ["key", "value", "required", "what"]
+    if not any(row[-1] for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    return table(head, rows)
 
 
 def definition(name: str, schema: Schema) -> str:
