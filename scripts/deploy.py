@@ -35,7 +35,7 @@ from dam.crypto.hashing import keccak, parse_address
 from dam.errors import KeyFileError, Malformed
 from dam.keystore.ape_accounts import account_passphrase
 from dam.market.deployment import record_path, save_deployment
-from dam.types import ZERO_ADDRESS, Address, BlockNumber, Deployment, Wei, Windows
+from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
 from scripts._contracts import load_fresh
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -271,7 +271,7 @@ def _deploy(provider: Any, account: Any, windows: Windows, governor: Address) ->
     return Deployment(
         chain_id=provider.chain_id,
         market=Address(str(market.address)),
-        first_block=BlockNumber(market.creation_metadata.block),
+        first_block=market.creation_metadata.block,
         code_hash=keccak(bytes(provider.get_code(market.address))),
         windows=windows,
         governor=governor,
