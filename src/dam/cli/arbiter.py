@@ -12,8 +12,8 @@ from dam.cli.sale_views import sale_json
 from dam.cli.session import (
     account_option,
     address_option,
-    agree,
     asynchronous,
+    confirm_or_abort,
     connect,
     emit,
     hexed,
@@ -147,7 +147,7 @@ async def rule(
         loser = "seller" if ruling.seller_loses else "buyer"
         note(f"Bond     of the {loser}, who loses, goes to you")
         signer = open_signer(settings, "arbiter", account)
-        agree("Rule so?", yes or as_json)
+        confirm_or_abort("Rule so?", yes or as_json)
         receipt = await send_ruling(session.market, session.wallet(signer), ruling)
     emit(
         {

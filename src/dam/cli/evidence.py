@@ -9,8 +9,8 @@ import click
 
 from dam.cli.session import (
     account_option,
-    agree,
     asynchronous,
+    confirm_or_abort,
     connect,
     emit,
     json_option,
@@ -63,7 +63,7 @@ def evidence_command(role: str) -> click.Command:
             disputes.check_disputed(sale)
             signer = open_signer(settings, role, account)
             disputes.check_may_give_evidence(sale, signer.address)
-            agree("Publish it, for everybody to read and for good?", yes or as_json)
+            confirm_or_abort("Publish it, for everybody to read and for good?", yes or as_json)
             submitted = await disputes.submit_evidence(
                 session.market,
                 session.blocks,

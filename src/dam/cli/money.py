@@ -12,8 +12,8 @@ from dam.cli.session import (
     ADDRESS,
     account_option,
     address_option,
-    agree,
     asynchronous,
+    confirm_or_abort,
     connect,
     emit,
     json_option,
@@ -138,7 +138,7 @@ async def withdraw(
         wanted = [format_amount(total)] if total else []
         wanted += [due.token.text(due.amount) for due in plan if not due.token.native]
         if wanted:
-            agree(f"Withdraw {', '.join(wanted)} to {recipient}?", yes or as_json)
+            confirm_or_abort(f"Withdraw {', '.join(wanted)} to {recipient}?", yes or as_json)
         wallet = session.wallet(signer)
         async for one in accounts.withdraw(session.market, wallet, plan, recipient):
             if one.error:

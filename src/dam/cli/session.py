@@ -171,7 +171,7 @@ def key_passphrase() -> str:
     return find_passphrase(os.environ, prompt())
 
 
-def agree(question: str, yes: bool) -> None:
+def confirm_or_abort(question: str, yes: bool) -> None:
     """Goes on if the person agrees.
 
     Raises:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dam.cli.main import explained, main
-from dam.cli.session import agree, plain, table
+from dam.cli.session import confirm_or_abort, plain, table
 from dam.config.settings import key_paths
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Malformed, Permanent
@@ -161,8 +161,8 @@ def test_a_seller_hears_of_all_mistakes_before_anything_else(home: Path, tmp_pat
 
 def test_nobody_there_to_ask_is_not_a_yes() -> None:
     with pytest.raises(Permanent, match="--yes"):
-        agree("Pay?", yes=False)
-    agree("Pay?", yes=True)
+        confirm_or_abort("Pay?", yes=False)
+    confirm_or_abort("Pay?", yes=True)
 
 
 def test_tables_keep_whole_cells_and_align_wide_letters() -> None:

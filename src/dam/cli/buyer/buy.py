@@ -11,8 +11,8 @@ from dam.cli.session import (
     ADDRESS,
     Session,
     account_option,
-    agree,
     asynchronous,
+    confirm_or_abort,
     connect,
     emit,
     hexed,
@@ -186,7 +186,7 @@ async def buy(
             again=again,
         )
         _show(quote, buyer, by_permit=permit)
-        agree("Buy it?", yes)
+        confirm_or_abort("Buy it?", yes)
         bought = await buying.buy(buyer, wallet, quote, by_permit=permit, notice=note)
     name = hexed(bought.record.copy_id)
     emit(

@@ -13,8 +13,8 @@ from dam.cli.evidence import evidence_command, evidence_options, rate
 from dam.cli.sale_views import sale_json
 from dam.cli.session import (
     account_option,
-    agree,
     asynchronous,
+    confirm_or_abort,
     connect,
     emit,
     hexed,
@@ -168,7 +168,9 @@ async def confirm(sale_id: str, account: str | None, yes: bool, as_json: bool) -
         sale = find_sale(await read_history(session.market), sale_id)
         terms = sale.purchase.terms
         price = (await sale_tokens(session.market, [sale])).text(terms.token, terms.price)
-        agree(f"Have you opened the good, and shall the seller get {price}?", yes or as_json)
+        confirm_or_abort(
+            f"Have you opened the good, and shall the seller get {price}?", yes or as_json
+        )
         ending = plan_confirmation(sale)
         ended = await end_sale(session.market, session.wallet(signer), ending)
     emit(
@@ -223,7 +225,7 @@ async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -
         sale = find_sale(await read_history(session.market), sale_id)
         ending = plan_concession(sale, signer.address, "buyer")
         bond = format_amount(sale.purchase.terms.effective_bond)
-        agree(f"Give the dispute up, and the bond of {bond} with it?", yes or as_json)
+        confirm_or_abort(f"Give the dispute up, and the bond of {bond} with it?", yes or as_json)
         ended = await end_sale(session.market, session.wallet(signer), ending)
     emit(
         {"id": sale.copy_id, **receipt_json(ended.receipt)},
@@ -259,7 +261,7 @@ async def dispute(
             f"{plan.rule_until}; without a ruling by then, the seller is paid"
         )
         note(f"Bond       {format_amount(plan.bond)}: you lose it if you lose")
-        agree("Dispute the sale?", yes or as_json)
+        confirm_or_abort("Dispute the sale?", yes or as_json)
         disputed = await disputes.open_dispute(
             session.market,
             session.blocks,

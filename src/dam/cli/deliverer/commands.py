@@ -24,8 +24,8 @@ from dam.cli.session import (
     AMOUNT,
     Session,
     account_option,
-    agree,
     asynchronous,
+    confirm_or_abort,
     connect,
     dry_run_address,
     dry_run_options,
@@ -132,7 +132,9 @@ async def stake(
         if found.stake or found.owner != ZERO_ADDRESS or found.earned or found.delivered:
             if owner is not None and owner != found.owner:
                 raise Permanent("a deliverer's owner cannot be changed; leave --owner away")
-            agree(f"Add {format_amount(amount)} to the stake of {signer.address}?", yes or as_json)
+            confirm_or_abort(
+                f"Add {format_amount(amount)} to the stake of {signer.address}?", yes or as_json
+            )
             receipt = await session.send(signer, "addDelivererStake", signer.address, value=amount)
             what = "Added to the stake"
         else:
@@ -166,7 +168,7 @@ async def _register(
     note(f"Account   {signer.address} delivers and signs (a hot key, if a daemon uses it)")
     note(f"Owner     {holder} alone takes stake and earnings; this cannot be changed")
     note(f"Key       {hexed(key)}")
-    agree(f"Register with a stake of {format_amount(amount)}?", yes)
+    confirm_or_abort(f"Register with a stake of {format_amount(amount)}?", yes)
     if owner is None or owner == signer.address:
         return await session.send(signer, "stakeAsDeliverer", key, value=amount)
     return await session.send(signer, "stakeAsDelivererFor", owner, key, value=amount)
@@ -251,7 +253,7 @@ async def leave(
         if not cancel:
             delay = settings.deployment.windows.exit_blocks
             note(f"The right to deliver ends at once; the stake leaves {delay} blocks later.")
-        agree(f"{'Stay' if cancel else 'Exit'} as {who}?", yes or as_json)
+        confirm_or_abort(f"{'Stay' if cancel else 'Exit'} as {who}?", yes or as_json)
         receipt = await session.send(signer, "cancelExit" if cancel else "requestExit", who)
         info = await session.market.deliverer(who)
     told = "It stays" if cancel else f"The stake leaves from block {info.exit_block} on"

@@ -14,7 +14,7 @@ import click
 from dam.cli.session import (
     account_option,
     address_option,
-    agree,
+    confirm_or_abort,
     emit,
     json_option,
     note,
@@ -118,7 +118,7 @@ class _One:
                 "that an internal error refused; --force makes a new ledger all the same.)"
             )
         note(f"{self.path}: {reason or 'sound'}")
-        agree("Put it aside and make a new one?", yes)
+        confirm_or_abort("Put it aside and make a new one?", yes)
         done = recovery.recover(self.path, self.binding)
         read = "left to the daemon" if no_read else asyncio.run(self._read())
         value = {

@@ -244,8 +244,8 @@ def _ledger_rows(found: Snapshot, ledger: DaemonStatus) -> list[Row]:
             f"{ledger.pinned_bytes / 2**20:.1f} MiB pinned"
         )
         lines.append(("Stores", stores, ""))
-    lines += [("Refused", _noted(note), "") for note in ledger.refused[:_SHOWN]]
-    lines += [("Journal", _noted(note), "") for note in ledger.alerts[:_SHOWN]]
+    lines += [("Refused", _event_text(entry), "") for entry in ledger.refused[:_SHOWN]]
+    lines += [("Journal", _event_text(entry), "") for entry in ledger.alerts[:_SHOWN]]
     return lines
 
 
@@ -276,9 +276,9 @@ def _short(value: object) -> str:
     return f"{text[:12]}..." if text.startswith("0x") and len(text) == 66 else text
 
 
-def _noted(note: Mapping[str, Any]) -> str:
-    about = ", ".join(f"{k}={_short(v)}" for k, v in note.items() if k not in ("at", "event"))
-    return f"{str(note['at'])[:19]}  {note['event']}  {about}"
+def _event_text(entry: Mapping[str, Any]) -> str:
+    about = ", ".join(f"{k}={_short(v)}" for k, v in entry.items() if k not in ("at", "event"))
+    return f"{str(entry['at'])[:19]}  {entry['event']}  {about}"
 
 
 # --------------------------------------------------------------------------------- for programs

@@ -11,8 +11,8 @@ from dam.cli.session import (
     ADDRESS,
     AMOUNT,
     account_option,
-    agree,
     asynchronous,
+    confirm_or_abort,
     connect,
     emit,
     json_option,
@@ -51,7 +51,7 @@ async def stake(amount: int, account: str | None, yes: bool, as_json: bool) -> N
     settings = Settings.load()
     signer = open_signer(settings, _ROLE, account)
     async with connect(settings) as session:
-        agree(f"Stake {format_amount(amount)} from {signer.address}?", yes or as_json)
+        confirm_or_abort(f"Stake {format_amount(amount)} from {signer.address}?", yes or as_json)
         receipt = await session.send(signer, "stakeAsSeller", value=amount)
         free = await session.market.seller_stake(signer.address)
     emit(
@@ -77,7 +77,7 @@ async def unstake(
     signer = open_signer(settings, _ROLE, account)
     recipient = to or signer.address
     async with connect(settings) as session:
-        agree(f"Take {format_amount(amount)} to {recipient}?", yes or as_json)
+        confirm_or_abort(f"Take {format_amount(amount)} to {recipient}?", yes or as_json)
         receipt = await session.send(signer, "withdrawSellerStake", amount, recipient)
         free = await session.market.seller_stake(signer.address)
     emit(

@@ -11,8 +11,8 @@ import click
 
 from dam.cli.session import (
     account_option,
-    agree,
     asynchronous,
+    confirm_or_abort,
     connect,
     emit,
     json_option,
@@ -146,7 +146,7 @@ async def _publish(
                 session.market, shop, draft, assign=options["assign"], must_exist=must_exist
             )
             _show(plan, tokens)
-            agree(f"Publish it as {signer.address}?", yes)
+            confirm_or_abort(f"Publish it as {signer.address}?", yes)
             wallet = session.wallet(signer)
             published = await publishing.publish(session.market, session.blocks, wallet, shop, plan)
     value = _published_json(shop, plan, published)
@@ -255,7 +255,7 @@ async def close_store(account: str | None, yes: bool, as_json: bool) -> None:
     signer = open_signer(settings, "seller", account)
     async with connect(settings) as session:
         plan = await publishing.plan_closing(session.market, signer.address)
-        agree(f"Close the store of {signer.address}?", yes or as_json)
+        confirm_or_abort(f"Close the store of {signer.address}?", yes or as_json)
         receipt = await publishing.close_store(session.market, session.wallet(signer), plan)
     emit(
         {**receipt_json(receipt), "seller": signer.address, "closed": True},
@@ -282,7 +282,7 @@ async def close_item(item: str, account: str | None, yes: bool, as_json: bool) -
         async with connect(settings) as session:
             market, blocks = session.market, session.blocks
             plan = await publishing.plan_withdrawal(market, blocks, shop, listing)
-            agree(f"Take {item} off sale?", yes or as_json)
+            confirm_or_abort(f"Take {item} off sale?", yes or as_json)
             wallet = session.wallet(signer)
             receipt = await publishing.withdraw_item(market, blocks, wallet, shop, plan)
     emit(

@@ -10,8 +10,8 @@ from dam.cli.sale_views import sale_json
 from dam.cli.session import (
     account_option,
     address_option,
-    agree,
     asynchronous,
+    confirm_or_abort,
     connect,
     emit,
     hexed,
@@ -150,7 +150,7 @@ async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -
         ending = plan_concession(sale, signer.address, "seller")
         terms = sale.purchase.terms
         tokens = await sale_tokens(session.market, [sale])
-        agree(f"Give {tokens.text(terms.token, terms.price)} back?", yes or as_json)
+        confirm_or_abort(f"Give {tokens.text(terms.token, terms.price)} back?", yes or as_json)
         receipt = (await end_sale(session.market, session.wallet(signer), ending)).receipt
     emit(
         {"id": sale.copy_id, **receipt_json(receipt)},
