@@ -15,11 +15,11 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    emit,
     hexed,
     json_option,
-    note,
     open_signer,
+    print_note,
+    print_result,
     receipt_json,
     role_address,
     yes_option,
@@ -63,7 +63,9 @@ async def cases(
         history = await read_history(market)
         found = find_cases(history.state, who)
         tokens = await sale_tokens(market, [case.sale for case in found])
-        files = [await read_case(market, blocks, history, case, notice=note) for case in found]
+        files = [
+            await read_case(market, blocks, history, case, notice=print_note) for case in found
+        ]
     newest = history.head
     human = "\n".join(_case_text(file, windows, newest, tokens) for file in files)
     human = human or "No dispute waits for a ruling."
@@ -75,7 +77,7 @@ async def cases(
         record = arbiter_record(history.state, who, windows, newest)
         value["record"] = asdict(record)
         human += f"\nRecord of {who}: {record}, {record.waiting} waiting."
-    emit(value, as_json, human)
+    print_result(value, as_json, human)
 
 
 def _case_json(file: CaseFile, windows: Windows, newest: int) -> dict[str, Any]:
@@ -141,15 +143,15 @@ async def rule(
         except Malformed as error:
             raise click.BadParameter(str(error), param_hint="--to-buyer") from None
         purchase, token = sale.purchase, ruling.token
-        note(f"Buyer    {purchase.buyer}: {token.text(ruling.to_buyer)} of the price")
-        note(f"Seller   {purchase.seller}: {token.text(ruling.to_seller)}")
-        note(f"Penalty  {format_amount(ruling.penalty) if penalty else 'none'} to the buyer")
+        print_note(f"Buyer    {purchase.buyer}: {token.text(ruling.to_buyer)} of the price")
+        print_note(f"Seller   {purchase.seller}: {token.text(ruling.to_seller)}")
+        print_note(f"Penalty  {format_amount(ruling.penalty) if penalty else 'none'} to the buyer")
         loser = "seller" if ruling.seller_loses else "buyer"
-        note(f"Bond     of the {loser}, who loses, goes to you")
+        print_note(f"Bond     of the {loser}, who loses, goes to you")
         signer = open_signer(settings, "arbiter", account)
         confirm_or_abort("Rule so?", yes or as_json)
         receipt = await send_ruling(session.market, session.wallet(signer), ruling)
-    emit(
+    print_result(
         {
             "id": sale.copy_id,
             "toBuyer": str(ruling.to_buyer),

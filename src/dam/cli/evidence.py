@@ -12,9 +12,9 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    emit,
     json_option,
     open_signer,
+    print_result,
     receipt_json,
     yes_option,
 )
@@ -72,7 +72,7 @@ def evidence_command(role: str) -> click.Command:
                 text=text,
                 attachment=attachment,
             )
-        emit(
+        print_result(
             {"id": sale.copy_id, "evidence": submitted.uri, **receipt_json(submitted.receipt)},
             as_json,
             f"Evidence {submitted.uri} published {submitted.receipt}.",
@@ -96,7 +96,7 @@ async def rate(sale_id: str, stars: int, account: str | None, as_json: bool) -> 
         check_can_be_rated(history, sale)
         wallet = session.wallet(open_signer(settings, "buyer", account))
         receipt = await rate_sale(session.market, wallet, history, sale, stars)
-    emit(
+    print_result(
         {"id": sale.copy_id, "stars": stars, **receipt_json(receipt)},
         as_json,
         f"Rated {receipt}.",

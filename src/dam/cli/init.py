@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dam.atomic_file import write_atomic
-from dam.cli.session import asynchronous, emit, json_option, note
+from dam.cli.session import asynchronous, json_option, print_note, print_result
 from dam.config.settings import config_path, dump_config, home_folder, key_paths
 from dam.config.values import check_ipfs, check_rpc_url
 from dam.errors import ConfigError, IpfsError, Permanent
@@ -98,7 +98,7 @@ async def init(
         "Next:",
         *_next_steps(account, home),
     ]
-    emit(result, as_json, "\n".join(lines))
+    print_result(result, as_json, "\n".join(lines))
 
 
 def _next_steps(account: str | None, home: Path) -> list[str]:
@@ -142,7 +142,7 @@ def _find_record(chain_id: int) -> Path:
         raise ConfigError(
             f"no deployment record for chain {chain_id} here ({path}): name one with --deployment"
         )
-    note(f"using the deployment record {path}")
+    print_note(f"using the deployment record {path}")
     return path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dam.cli.session import ask_hidden, emit, hexed, json_option, key_passphrase
+from dam.cli.session import ask_hidden, hexed, json_option, key_passphrase, print_result
 from dam.config.settings import home_folder, key_paths
 from dam.errors import KeyFileError
 from dam.keystore import key_files as files
@@ -70,7 +70,7 @@ def new(kinds: tuple[str, ...], as_json: bool) -> None:
         made.append(entry)
     lines = [f"{entry['path']}: the {_WHAT[entry['kind']]}, encrypted" for entry in made]
     lines.append("Back them up now (`dam keys backup KIND FILE`): nobody can restore a lost one.")
-    emit({"made": made}, as_json, "\n".join(lines))
+    print_result({"made": made}, as_json, "\n".join(lines))
 
 
 @keys.command()
@@ -82,7 +82,7 @@ def rotate(as_json: bool) -> None:
     """
     ring = files.rotate_ring(_path("deliverer"), key_passphrase())
     public = hexed(ring.current.public)
-    emit(
+    print_result(
         {"publicKey": public, "keys": len(ring.keys)},
         as_json,
         f"New key {public}, the ring has {len(ring.keys)}.\n"
@@ -99,7 +99,7 @@ def backup(kind: str, target: Path, as_json: bool) -> None:
     files.backup(_path(kind), target, key_passphrase())
     more = {"seller": " Back up the catalogue folder, too: both together restore a store."}
     text = f"{target} holds the {_WHAT[kind]}, encrypted.{more.get(kind, '')}"
-    emit({"kind": kind, "path": str(target)}, as_json, text)
+    print_result({"kind": kind, "path": str(target)}, as_json, text)
 
 
 @keys.command()
@@ -119,4 +119,4 @@ def restore(kind: str, source: Path, as_json: bool) -> None:
         path.unlink()  # ours, made a moment ago: a backup of another kind
         raise KeyFileError(f"{source} is a backup, but not of a {_WHAT[kind]}") from None
     hint = " Then: dam buyer purchases --rescan" if kind == "buyer" else ""
-    emit({"kind": kind, "path": str(path)}, as_json, f"Restored to {path}.{hint}")
+    print_result({"kind": kind, "path": str(path)}, as_json, f"Restored to {path}.{hint}")

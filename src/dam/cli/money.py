@@ -15,10 +15,10 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    emit,
     json_option,
-    note,
     open_signer,
+    print_note,
+    print_result,
     receipt_json,
     role_address,
     to_option,
@@ -48,7 +48,7 @@ async def balance(account: str | None, address: Address | None, as_json: bool) -
     who = address or role_address(settings, _ROLE, account)
     async with connect(settings) as session:
         statement = await accounts.read_statement(session.market, who)
-    emit(_statement_json(statement), as_json, _statement_text(statement))
+    print_result(_statement_json(statement), as_json, _statement_text(statement))
 
 
 def _statement_json(found: Statement) -> dict[str, Any]:
@@ -143,10 +143,10 @@ async def withdraw(
         async for one in accounts.withdraw(session.market, wallet, plan, recipient):
             if one.error:
                 amount = one.due.token.text(one.due.amount)
-                note(f"{amount} stays in the market: {explain(one.error)}")
+                print_note(f"{amount} stays in the market: {explain(one.error)}")
             done.append(one)
     failed = [one for one in done if one.error]
-    emit(
+    print_result(
         {
             "to": recipient,
             "total": str(total),
@@ -204,7 +204,7 @@ async def settle(sale_id: str, account: str | None, as_json: bool) -> None:
         sale = find_sale(await read_history(session.market), sale_id)
         ending = plan_settlement(sale)
         ended = await end_sale(session.market, session.wallet(signer), ending)
-    emit(
+    print_result(
         {"id": sale.copy_id, **receipt_json(ended.receipt)},
         as_json,
         f"Settled {ended.receipt}. Next: dam withdraw",

@@ -188,7 +188,7 @@ def confirm_or_abort(question: str, yes: bool) -> None:
 # ------------------------------------------------------------------------------------- printing
 
 
-def emit(value: Any, as_json: bool, human: str) -> None:
+def print_result(value: Any, as_json: bool, human: str) -> None:
     """Prints a result: JSON for programs, or the text for people."""
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False) if as_json else human)
 
@@ -204,7 +204,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """A word to the person, on standard error."""
     click.echo(text, err=True)
 
@@ -261,7 +261,7 @@ def open_signer(settings: Settings, role: str, account: str | None) -> Signer:
     )
 
     alias = role_alias(settings, role, account)
-    return load_account(alias, environ=os.environ, prompt=prompt(), notice=note)
+    return load_account(alias, environ=os.environ, prompt=prompt(), notice=print_note)
 
 
 def role_address(settings: Settings, role: str, account: str | None = None) -> Address:

@@ -14,12 +14,12 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    emit,
     hexed,
     json_option,
     key_passphrase,
-    note,
     open_signer,
+    print_note,
+    print_result,
     receipt_json,
     table,
     yes_option,
@@ -67,7 +67,9 @@ def open_buyer(session: Session, seed: BuyerSeed) -> Buyer:
 async def browse(seller: Address | None, as_json: bool) -> None:
     """Lists what is for sale: every store that can be read, checked against the chain."""
     async with connect() as session:
-        found = await storefront.browse(session.market, session.blocks, seller=seller, notice=note)
+        found = await storefront.browse(
+            session.market, session.blocks, seller=seller, notice=print_note
+        )
     human = "\n\n".join(_store_text(store) for store in found.open) or "Nothing is for sale."
     if found.open:
         human += "\n\nNext: dam buyer buy SELLER ITEM"
@@ -77,7 +79,7 @@ async def browse(seller: Address | None, as_json: bool) -> None:
         "unreadable": [{"seller": u.seller, "reason": u.reason} for u in found.unreadable],
         "closed": found.closed,
     }
-    emit(value, as_json, human)
+    print_result(value, as_json, human)
 
 
 def _store_json(front: Storefront) -> dict[str, Any]:
@@ -187,9 +189,9 @@ async def buy(
         )
         _show(quote, buyer, by_permit=permit)
         confirm_or_abort("Buy it?", yes)
-        bought = await buying.buy(buyer, wallet, quote, by_permit=permit, notice=note)
+        bought = await buying.buy(buyer, wallet, quote, by_permit=permit, notice=print_note)
     name = hexed(bought.record.copy_id)
-    emit(
+    print_result(
         _bought_json(bought, settings.deployment.windows),
         as_json,
         f"Bought copy {quote.copy} of {quote.item.name} {bought.receipt}.\nSale {name}\n"
@@ -246,12 +248,12 @@ def _show(quote: Quote, buyer: Buyer, *, by_permit: bool) -> None:
         rows.append(("Complaints", f"for {windows.dispute_blocks} blocks after {since}"))
     rows.append(("Document", str(Cid("dag-json", quote.store.digest))))
     for label, text in rows:
-        note(f"{label:<11} {text}")
-    note(
+        print_note(f"{label:<11} {text}")
+    print_note(
         f"(The newest block is {quote.block}; the blocks above are for a purchase in the next one.)"
     )
     if terms.threshold == terms.parts:
-        note(
+        print_note(
             f"Note: all {terms.parts} parts are needed, so one silent deliverer makes you wait for "
             "the seller's own delivery, from block 101 after the purchase on."
         )

@@ -16,11 +16,11 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    emit,
     hexed,
     json_option,
-    note,
     open_signer,
+    print_note,
+    print_result,
     receipt_json,
     role_address,
     table,
@@ -77,8 +77,8 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
     async with connect(settings) as session:
         history = await read_history(session.market)
         if seed is not None:
-            made = await rescan_purchases(open_buyer(session, seed), history, notice=note)
-            note(
+            made = await rescan_purchases(open_buyer(session, seed), history, notice=print_note)
+            print_note(
                 f"Rescanned {len(history.state.sales)} sales up to block {history.head}: "
                 f"{len(made)} records rebuilt."
             )
@@ -100,7 +100,7 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
             "transaction may still be on its way, and if it is not, nothing was paid"
         )
     human += f"\nThe newest block is {history.head}."
-    emit(
+    print_result(
         {
             "block": history.head,
             "purchases": values,
@@ -173,7 +173,7 @@ async def confirm(sale_id: str, account: str | None, yes: bool, as_json: bool) -
         )
         ending = plan_confirmation(sale)
         ended = await end_sale(session.market, session.wallet(signer), ending)
-    emit(
+    print_result(
         {"id": sale.copy_id, **receipt_json(ended.receipt)},
         as_json,
         f"Confirmed {ended.receipt}.\nNext: dam buyer rate {hexed(sale.copy_id)[:18]} 5",
@@ -197,7 +197,7 @@ async def refund(sale_id: str, account: str | None, as_json: bool) -> None:
         tokens = await sale_tokens(session.market, [sale])
     terms = sale.purchase.terms
     penalty = sale.refund_penalty()
-    emit(
+    print_result(
         {
             "id": sale.copy_id,
             "token": terms.token,
@@ -227,7 +227,7 @@ async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -
         bond = format_amount(sale.purchase.terms.effective_bond)
         confirm_or_abort(f"Give the dispute up, and the bond of {bond} with it?", yes or as_json)
         ended = await end_sale(session.market, session.wallet(signer), ending)
-    emit(
+    print_result(
         {"id": sale.copy_id, **receipt_json(ended.receipt)},
         as_json,
         f"Conceded {ended.receipt}.",
@@ -256,11 +256,11 @@ async def dispute(
         sale = find_sale(history, sale_id)
         plan = disputes.plan_dispute(sale, settings.deployment.windows, history.head)
         signer = open_signer(settings, "buyer", account)
-        note(
+        print_note(
             f"Arbitrator {sale.purchase.terms.arbitrator} rules until about block "
             f"{plan.rule_until}; without a ruling by then, the seller is paid"
         )
-        note(f"Bond       {format_amount(plan.bond)}: you lose it if you lose")
+        print_note(f"Bond       {format_amount(plan.bond)}: you lose it if you lose")
         confirm_or_abort("Dispute the sale?", yes or as_json)
         disputed = await disputes.open_dispute(
             session.market,
@@ -271,7 +271,7 @@ async def dispute(
             attachment=attachment,
         )
     evidence = disputed.evidence
-    emit(
+    print_result(
         {
             "id": sale.copy_id,
             "bond": str(disputed.bond),

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from dam.cli.buyer.buy import open_buyer, open_seed
-from dam.cli.session import asynchronous, connect, emit, hexed, json_option, note
+from dam.cli.session import asynchronous, connect, hexed, json_option, print_note, print_result
 from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.roles.buyer import opening
@@ -43,7 +43,7 @@ async def wait(sale_id: str, timeout: float | None, as_json: bool) -> None:
             timeout=timeout,
             poll_seconds=min(settings.poll_seconds, 1.0),
             on_look=_News().show,
-            notice=note,
+            notice=print_note,
         )
     purchase, parts = arrived.purchase, arrived.parts
     value = {
@@ -55,7 +55,7 @@ async def wait(sale_id: str, timeout: float | None, as_json: bool) -> None:
         "status": purchase.sale.status.name.lower(),
     }
     text = f"Enough parts are there. Next: dam buyer open {purchase.short_id} -o FILE"
-    emit(value, as_json, text)
+    print_result(value, as_json, text)
 
 
 def _fragment_json(fragment: FragmentDelivered) -> dict[str, Any]:
@@ -91,10 +91,10 @@ class _News:
             verdict = f"JUNK: {reasons[id(fragment)]}" if id(fragment) in reasons else "good"
             what = "supplied" if fragment.supplied else "delivered"
             by = "the seller" if fragment.by == sale.purchase.seller else fragment.by
-            note(f"block {place[0]}: part {fragment.index} {what} by {by}: {verdict}")
+            print_note(f"block {place[0]}: part {fragment.index} {what} by {by}: {verdict}")
         if fresh:
             terms = sale.purchase.terms
-            note(
+            print_note(
                 f"Good parts: {len(parts.indices)} of {terms.parts}; {terms.threshold} are needed."
             )
 
@@ -120,10 +120,10 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
     seed = open_seed(settings)
     async with connect(settings) as session:
         buyer = open_buyer(session, seed)
-        arrived = await opening.read_parts(buyer, sale_id, notice=note)
+        arrived = await opening.read_parts(buyer, sale_id, notice=print_note)
         for junk in arrived.parts.junk:
-            note(f"Part {junk.fragment.index} by {junk.fragment.by} is junk: {junk.reason}")
-        good = await opening.open_good(buyer, arrived, notice=note)
+            print_note(f"Part {junk.fragment.index} by {junk.fragment.by} is junk: {junk.reason}")
+        good = await opening.open_good(buyer, arrived, notice=print_note)
         target = _target(output, good)
         if target is not None and target.exists() and not force:
             raise Permanent(f"{target} is there already: use -o, or --force to replace it")
@@ -140,15 +140,15 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
         **content,
     }
     if as_json:
-        emit(value, as_json, "")
+        print_result(value, as_json, "")
         return
     where = f" in {target}" if target else ""
-    note(f"{saved.size} bytes{where}, SHA-256 {saved.sha256}.")
+    print_note(f"{saved.size} bytes{where}, SHA-256 {saved.sha256}.")
     if sale.status == Status.COMPLETE:
         name = arrived.purchase.short_id
-        note(f"If it is what was promised: dam buyer confirm {name}")
+        print_note(f"If it is what was promised: dam buyer confirm {name}")
         if sale.purchase.terms.arbitrator != ZERO_ADDRESS:
-            note(f"If it is not:               dam buyer dispute {name}")
+            print_note(f"If it is not:               dam buyer dispute {name}")
 
 
 def _target(output: Path | None, good: OpenedGood) -> Path | None:

@@ -29,13 +29,13 @@ from dam.cli.session import (
     connect,
     dry_run_address,
     dry_run_options,
-    emit,
     hexed,
     json_option,
     key_passphrase,
-    note,
     once_option,
     open_signer,
+    print_note,
+    print_result,
     prompt,
     receipt_json,
     table,
@@ -89,7 +89,7 @@ async def deliverers(as_json: bool) -> None:
         "deliverers": rows,
         "slashes": [slash_json(slash) for slash in slashes],
     }
-    emit(value, as_json, human)
+    print_result(value, as_json, human)
 
 
 @click.group()
@@ -141,7 +141,7 @@ async def stake(
             receipt = await _register(session, signer, amount, owner, yes or as_json)
             what = "Registered as a deliverer"
         after = await session.market.deliverer(signer.address)
-    emit(
+    print_result(
         {**receipt_json(receipt), "operator": signer.address, "stake": str(after.stake)},
         as_json,
         f"{what} {receipt}.\nStake {format_amount(after.stake)}. Next: dam deliverer run",
@@ -165,9 +165,9 @@ async def _register(
                 f"{other.operator} has registered this very key: `dam keys rotate` makes another"
             )
     holder = owner or signer.address
-    note(f"Account   {signer.address} delivers and signs (a hot key, if a daemon uses it)")
-    note(f"Owner     {holder} alone takes stake and earnings; this cannot be changed")
-    note(f"Key       {hexed(key)}")
+    print_note(f"Account   {signer.address} delivers and signs (a hot key, if a daemon uses it)")
+    print_note(f"Owner     {holder} alone takes stake and earnings; this cannot be changed")
+    print_note(f"Key       {hexed(key)}")
     confirm_or_abort(f"Register with a stake of {format_amount(amount)}?", yes)
     if owner is None or owner == signer.address:
         return await session.send(signer, "stakeAsDeliverer", key, value=amount)
@@ -200,7 +200,7 @@ async def rotate(operator: Address | None, account: str | None, as_json: bool) -
             )
         receipt = await session.send(signer, "rotateDelivererKey", who, ring.current.public)
     public = hexed(ring.current.public)
-    emit(
+    print_result(
         {**receipt_json(receipt), "publicKey": public},
         as_json,
         f"Key {public} announced {receipt}. Sellers use it from now on.",
@@ -228,7 +228,7 @@ async def terms(
     async with connect(settings) as session:
         receipt = await session.send(signer, "postTerms", who, min_fee, is_open)
     told = asks_text(PostedTerms(Wei(min_fee), is_open))
-    emit(
+    print_result(
         {**receipt_json(receipt), "operator": who, "minFee": str(min_fee), "open": is_open},
         as_json,
         f"Posted {receipt}: {told}.",
@@ -252,12 +252,12 @@ async def leave(
     async with connect(settings) as session:
         if not cancel:
             delay = settings.deployment.windows.exit_blocks
-            note(f"The right to deliver ends at once; the stake leaves {delay} blocks later.")
+            print_note(f"The right to deliver ends at once; the stake leaves {delay} blocks later.")
         confirm_or_abort(f"{'Stay' if cancel else 'Exit'} as {who}?", yes or as_json)
         receipt = await session.send(signer, "cancelExit" if cancel else "requestExit", who)
         info = await session.market.deliverer(who)
     told = "It stays" if cancel else f"The stake leaves from block {info.exit_block} on"
-    emit(
+    print_result(
         {**receipt_json(receipt), "operator": who, "exitBlock": info.exit_block},
         as_json,
         f"{told}: {receipt}.",
@@ -280,7 +280,7 @@ async def withdraw_stake(
     async with connect(settings) as session:
         before = await session.market.deliverer(who)
         receipt = await session.send(signer, "withdrawDelivererStake", who, recipient)
-    emit(
+    print_result(
         {**receipt_json(receipt), "operator": who, "to": recipient, "amount": str(before.stake)},
         as_json,
         f"{format_amount(before.stake)} went to {recipient} {receipt}.",

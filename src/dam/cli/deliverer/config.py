@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dam.cli.session import emit, json_option, table
+from dam.cli.session import json_option, print_result, table
 from dam.config.settings import Settings, config_path, origins
 from dam.config.table import SETTINGS
 
@@ -22,7 +22,7 @@ def config_command(check: bool, as_json: bool) -> None:
     """
     settings = Settings.load()
     if check:
-        emit({"complete": True}, as_json, f"{settings.home}: the settings are complete.")
+        print_result({"complete": True}, as_json, f"{settings.home}: the settings are complete.")
         return
     said = origins(os.environ)
     file = str(config_path(settings.home))
@@ -33,7 +33,7 @@ def config_command(check: bool, as_json: bool) -> None:
     }
     folder = "DAM_HOME" if os.environ.get("DAM_HOME") else "default"
     human = table(("setting", "value", "from"), [("home", str(settings.home), folder), *rows])
-    emit(value, as_json, human)
+    print_result(value, as_json, human)
 
 
 def _shown(settings: Settings) -> dict[str, str]:

@@ -12,8 +12,8 @@ from dam.cli.deliverer.recover import binding_of
 from dam.cli.session import (
     account_option,
     address_option,
-    emit,
     json_option,
+    print_result,
     prompt,
     role_address,
     role_alias,
@@ -59,7 +59,7 @@ def doctor_command(role: str) -> click.Command:
                 {"check": f.check, "level": f.level, "text": f.text, "fix": f.fix} for f in findings
             ],
         }
-        emit(value, as_json, _text(findings))
+        print_result(value, as_json, _text(findings))
         if "fail" in worst:
             click.get_current_context().exit(1)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dam.atomic_file import write_atomic
-from dam.cli.session import AMOUNT, ask_hidden, emit, hexed, json_option, note, prompt
+from dam.cli.session import AMOUNT, ask_hidden, hexed, json_option, print_note, print_result, prompt
 from dam.config.settings import Settings, config_path, dump_config, home_folder
 from dam.config.values import check_ipfs, check_rpc_urls, parse_confirmations
 from dam.errors import ConfigError, DamError, KeyFileError, Permanent, Retryable
@@ -64,7 +64,7 @@ def init_command(
     value, steps = asyncio.run(setup.next())
     lines = [f"{label:<10} {text}" for label, text in setup.lines]
     text = "\n".join([*lines, "", "Next:", *(f"  {n}. {s}" for n, s in enumerate(steps, 1))])
-    emit({**value, "next": steps}, as_json, text)
+    print_result({**value, "next": steps}, as_json, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class _Setup:
         self.loaded = Settings.load()
         self.lines.append(("Settings", f"{path}" + ("" if made else " (kept)")))
         if not made and self.wishes != _Wishes((), None, None, None, None, None):
-            note(f"{path} is there already and was kept: to change a setting, edit it")
+            print_note(f"{path} is there already and was kept: to change a setting, edit it")
         deployment = self.loaded.deployment
         self.lines.append(("Market", f"{deployment.market} on chain {deployment.chain_id}"))
         self.value |= {
@@ -171,7 +171,7 @@ class _Setup:
                 return read(str(click.prompt(question, default=default, err=True)))
             except (DamError, click.UsageError) as error:
                 text = error.message if isinstance(error, click.UsageError) else str(error)
-                note(f"{text}; once more, or Ctrl-C")
+                print_note(f"{text}; once more, or Ctrl-C")
         return read(default)
 
     async def _market(self, urls: tuple[str, ...]) -> Deployment:
@@ -202,14 +202,14 @@ class _Setup:
             passphrase = account_passphrase(alias, os.environ, _twice if self.asking else None)
             self.address, words = new_account(alias, passphrase, os.environ)
             if self.asking:
-                note(
+                print_note(
                     "\nWrite these twelve words down, on paper; they are shown this once, and "
                     f"make the account's key again:\n\n  {words}\n"
                 )
                 click.pause("Press a key when that is done.", err=True)
                 click.clear()
             else:
-                note(f"back up {path} and its passphrase: nothing else gives the key again")
+                print_note(f"back up {path} and its passphrase: nothing else gives the key again")
         else:
             self.address = role_address(self.loaded, "deliverer", alias)
         self.lines.append(("Account", f"{self.address} ({alias})" + ("" if made else " (kept)")))
@@ -294,4 +294,4 @@ def _twice(question: str) -> str:
         first = ask_hidden(f"{question} (new)")
         if first == ask_hidden("Once more"):
             return first
-        note("the two differ: type both again")
+        print_note("the two differ: type both again")

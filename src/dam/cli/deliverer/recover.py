@@ -15,9 +15,9 @@ from dam.cli.session import (
     account_option,
     address_option,
     confirm_or_abort,
-    emit,
     json_option,
-    note,
+    print_note,
+    print_result,
     role_address,
     yes_option,
 )
@@ -82,7 +82,7 @@ def recover_command(role: str) -> click.Command:
         with locks.exclusive(path.with_name(path.name + ".lock"), f"ledger {path}"):
             one = _One(settings, role, path, binding)
             value, text = one.retry() if retry else one.recover(force, no_read, yes or as_json)
-        emit(value, as_json, text)
+        print_result(value, as_json, text)
 
     return command
 
@@ -117,7 +117,7 @@ class _One:
                 f"{self.path} is sound: there is nothing to recover. (--retry looks again at sales "
                 "that an internal error refused; --force makes a new ledger all the same.)"
             )
-        note(f"{self.path}: {reason or 'sound'}")
+        print_note(f"{self.path}: {reason or 'sound'}")
         confirm_or_abort("Put it aside and make a new one?", yes)
         done = recovery.recover(self.path, self.binding)
         read = "left to the daemon" if no_read else asyncio.run(self._read())
@@ -197,4 +197,4 @@ async def _follow(reader: Any) -> None:
             return
         if time.monotonic() - told > _NOTE_SECONDS:
             told = time.monotonic()
-            note(f"read to block {step.cursor.number} of {step.head.number}")
+            print_note(f"read to block {step.cursor.number} of {step.head.number}")

@@ -15,10 +15,10 @@ from dam.cli.deliverer.view import asks_text, deliverer_json, slash_text, state_
 from dam.cli.session import (
     account_option,
     address_option,
-    emit,
     hexed,
     json_option,
     plain,
+    print_result,
     role_address,
 )
 from dam.config.settings import Settings
@@ -94,7 +94,7 @@ class _View:
         if stranger and found.ledger is None:
             raise Permanent(f"{self._who} is no deliverer yet: run `dam deliverer stake AMOUNT`")
         text = _text(rows(found, settings.deployment.windows))
-        emit(snapshot_json(found, settings.deployment.windows), self._as_json, text)
+        print_result(snapshot_json(found, settings.deployment.windows), self._as_json, text)
 
     async def watch(self, interval: float, times: int | None) -> None:
         from dam.diagnostics.snapshot import Watcher

@@ -14,9 +14,9 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    emit,
     json_option,
     open_signer,
+    print_result,
     receipt_json,
     to_option,
     yes_option,
@@ -54,7 +54,7 @@ async def stake(amount: int, account: str | None, yes: bool, as_json: bool) -> N
         confirm_or_abort(f"Stake {format_amount(amount)} from {signer.address}?", yes or as_json)
         receipt = await session.send(signer, "stakeAsSeller", value=amount)
         free = await session.market.seller_stake(signer.address)
-    emit(
+    print_result(
         {**receipt_json(receipt), "seller": signer.address, "free": str(free)},
         as_json,
         f"Staked {receipt}.\nFree stake: {format_amount(free)}. "
@@ -80,7 +80,7 @@ async def unstake(
         confirm_or_abort(f"Take {format_amount(amount)} to {recipient}?", yes or as_json)
         receipt = await session.send(signer, "withdrawSellerStake", amount, recipient)
         free = await session.market.seller_stake(signer.address)
-    emit(
+    print_result(
         {**receipt_json(receipt), "to": recipient, "free": str(free)},
         as_json,
         f"Taken {receipt}. Free stake: {format_amount(free)}.",
@@ -99,7 +99,7 @@ async def operator(address: str, account: str | None, as_json: bool) -> None:
     signer = open_signer(settings, _ROLE, account)
     async with connect(settings) as session:
         receipt = await session.send(signer, "setSellerOperator", who)
-    emit(
+    print_result(
         {**receipt_json(receipt), "operator": who},
         as_json,
         f"Operator {'removed' if who == ZERO_ADDRESS else who} {receipt}.",

@@ -14,11 +14,11 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    emit,
     json_option,
     key_passphrase,
-    note,
     open_signer,
+    print_note,
+    print_result,
     receipt_json,
     table,
     yes_option,
@@ -150,7 +150,7 @@ async def _publish(
             wallet = session.wallet(signer)
             published = await publishing.publish(session.market, session.blocks, wallet, shop, plan)
     value = _published_json(shop, plan, published)
-    emit(value, as_json, _published_text(published))
+    print_result(value, as_json, _published_text(published))
 
 
 @contextlib.contextmanager
@@ -178,10 +178,10 @@ def _show(plan: PublishPlan, tokens: Tokens) -> None:
                 d.arbitrator if d.arbitrator != ZERO_ADDRESS else "none",
             )
         )
-    note(f"Store {plan.name!r}")
-    note(table(("item", "what", "price", "copies", "parts", "arbitrator"), rows))
+    print_note(f"Store {plan.name!r}")
+    print_note(table(("item", "what", "price", "copies", "parts", "arbitrator"), rows))
     for warning in plan.warnings:
-        note(f"Note: {warning}")
+        print_note(f"Note: {warning}")
 
 
 def _published_json(shop: Shop, plan: PublishPlan, published: Published) -> dict[str, Any]:
@@ -257,7 +257,7 @@ async def close_store(account: str | None, yes: bool, as_json: bool) -> None:
         plan = await publishing.plan_closing(session.market, signer.address)
         confirm_or_abort(f"Close the store of {signer.address}?", yes or as_json)
         receipt = await publishing.close_store(session.market, session.wallet(signer), plan)
-    emit(
+    print_result(
         {**receipt_json(receipt), "seller": signer.address, "closed": True},
         as_json,
         f"Closed {receipt}. `dam seller publish` opens it again.",
@@ -285,7 +285,7 @@ async def close_item(item: str, account: str | None, yes: bool, as_json: bool) -
             confirm_or_abort(f"Take {item} off sale?", yes or as_json)
             wallet = session.wallet(signer)
             receipt = await publishing.withdraw_item(market, blocks, wallet, shop, plan)
-    emit(
+    print_result(
         {**_receipt_json(receipt), "seller": signer.address, "item": item},
         as_json,
         f"{item} is off sale" + (f" {receipt}." if receipt else " already."),

@@ -13,10 +13,10 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    emit,
     hexed,
     json_option,
     open_signer,
+    print_result,
     receipt_json,
     role_address,
     table,
@@ -101,7 +101,7 @@ async def sales(
         "sales": values,
         "tokens": tokens.json(),
     }
-    emit(value, as_json, human)
+    print_result(value, as_json, human)
 
 
 def _shelves(settings: Settings, seller: Address, history: History) -> list[dict[str, Any]]:
@@ -152,7 +152,7 @@ async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -
         tokens = await sale_tokens(session.market, [sale])
         confirm_or_abort(f"Give {tokens.text(terms.token, terms.price)} back?", yes or as_json)
         receipt = (await end_sale(session.market, session.wallet(signer), ending)).receipt
-    emit(
+    print_result(
         {"id": sale.copy_id, **receipt_json(receipt)},
         as_json,
         f"Conceded {receipt}.",
