@@ -15,13 +15,13 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    hexed,
     json_option,
     open_signer,
     print_note,
     print_result,
     receipt_json,
     role_address,
+    to_hex,
     yes_option,
 )
 from dam.config.settings import Settings
@@ -98,10 +98,10 @@ def _case_text(file: CaseFile, windows: Windows, newest: int, tokens: Tokens) ->
     case, item = file.case, file.item
     purchase, terms = case.sale.purchase, case.sale.purchase.terms
     last = case.sale.last_ruling(windows)
-    name = f"{item.name}: {item.title}" if item else hexed(terms.item_id)
+    name = f"{item.name}: {item.title}" if item else to_hex(terms.item_id)
     late = " (too late: anyone settles it)" if newest + 1 > last else ""
     lines = [
-        f"Case        {hexed(case.sale.copy_id)}",
+        f"Case        {to_hex(case.sale.copy_id)}",
         f"  item      {name}, copy {purchase.copy}",
         f"  document  {Cid('dag-json', purchase.store_digest)}",
         f"  seller    {purchase.seller}",

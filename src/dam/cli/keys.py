@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dam.cli.session import ask_hidden, hexed, json_option, key_passphrase, print_result
+from dam.cli.session import ask_hidden, json_option, key_passphrase, print_result, to_hex
 from dam.config.settings import home_folder, key_paths
 from dam.errors import KeyFileError
 from dam.keystore import key_files as files
@@ -62,7 +62,7 @@ def new(kinds: tuple[str, ...], as_json: bool) -> None:
         path = _path(kind)
         entry = {"kind": kind, "path": str(path)}
         if kind == "deliverer":
-            entry["publicKey"] = hexed(files.new_ring(path, passphrase).current.public)
+            entry["publicKey"] = to_hex(files.new_ring(path, passphrase).current.public)
         else:
             files.new_seed_file(
                 path, "seller-seed" if kind == "seller" else "buyer-seed", passphrase
@@ -81,7 +81,7 @@ def rotate(as_json: bool) -> None:
     Sellers use the new key once `dam deliverer rotate` has announced it.
     """
     ring = files.rotate_ring(_path("deliverer"), key_passphrase())
-    public = hexed(ring.current.public)
+    public = to_hex(ring.current.public)
     print_result(
         {"publicKey": public, "keys": len(ring.keys)},
         as_json,

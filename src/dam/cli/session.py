@@ -190,17 +190,17 @@ def confirm_or_abort(question: str, yes: bool) -> None:
 
 def print_result(value: Any, as_json: bool, human: str) -> None:
     """Prints a result: JSON for programs, or the text for people."""
-    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False) if as_json else human)
+    click.echo(json.dumps(json_ready(value), indent=2, ensure_ascii=False) if as_json else human)
 
 
-def plain(value: Any) -> Any:
+def json_ready(value: Any) -> Any:
     """JSON values: bytes as 0x-hex. Amounts are made decimal strings by who names them."""
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, Mapping):
-        return {str(key): plain(element) for key, element in value.items()}
+        return {str(key): json_ready(element) for key, element in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(element) for element in value]
+        return [json_ready(element) for element in value]
     return value
 
 
@@ -230,7 +230,7 @@ def _width(text: str) -> int:
     )
 
 
-def hexed(value: bytes) -> str:
+def to_hex(value: bytes) -> str:
     """0x-hex."""
     return "0x" + value.hex()
 
@@ -324,7 +324,7 @@ async def connect(settings: Settings | None = None) -> AsyncIterator[Session]:
 def receipt_json(receipt: Receipt) -> dict[str, Any]:
     """A mined transaction for programs."""
     return {
-        "tx": hexed(receipt.tx_hash),
+        "tx": to_hex(receipt.tx_hash),
         "block": receipt.block,
         "gasUsed": receipt.gas_used,
         "gasPrice": str(receipt.price),

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dam.cli.main import explained, main
-from dam.cli.session import confirm_or_abort, plain, table
+from dam.cli.session import confirm_or_abort, json_ready, table
 from dam.config.settings import key_paths
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Malformed, Permanent
@@ -171,7 +171,10 @@ def test_tables_keep_whole_cells_and_align_wide_letters() -> None:
 
 
 def test_json_has_hex_for_bytes() -> None:
-    assert plain({"a": b"\x01", "b": (1, None, [b""])}) == {"a": "0x01", "b": [1, None, ["0x"]]}
+    assert json_ready({"a": b"\x01", "b": (1, None, [b""])}) == {
+        "a": "0x01",
+        "b": [1, None, ["0x"]],
+    }
 
 
 def test_a_sale_is_named_by_its_beginning() -> None:

@@ -14,7 +14,6 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    hexed,
     json_option,
     key_passphrase,
     open_signer,
@@ -22,6 +21,7 @@ from dam.cli.session import (
     print_result,
     receipt_json,
     table,
+    to_hex,
     yes_option,
 )
 from dam.config.settings import Settings
@@ -190,7 +190,7 @@ async def buy(
         _show(quote, buyer, by_permit=permit)
         confirm_or_abort("Buy it?", yes)
         bought = await buying.buy(buyer, wallet, quote, by_permit=permit, notice=print_note)
-    name = hexed(bought.record.copy_id)
+    name = to_hex(bought.record.copy_id)
     print_result(
         _bought_json(bought, settings.deployment.windows),
         as_json,
@@ -202,7 +202,7 @@ async def buy(
 def _bought_json(bought: Bought, windows: Windows) -> dict[str, Any]:
     quote, record, receipt = bought.quote, bought.record, bought.receipt
     return {
-        "id": hexed(record.copy_id),
+        "id": to_hex(record.copy_id),
         "item": quote.item.name,
         "itemId": quote.terms.item_id,
         "copy": quote.copy,

@@ -16,7 +16,6 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    hexed,
     json_option,
     open_signer,
     print_note,
@@ -24,6 +23,7 @@ from dam.cli.session import (
     receipt_json,
     role_address,
     table,
+    to_hex,
     yes_option,
 )
 from dam.config.settings import Settings
@@ -141,8 +141,8 @@ def _purchase_row(
     if record is None:
         can.insert(0, "--rescan first (no record of it here)")
     return (
-        hexed(sale.copy_id)[:18],
-        record.item if record else hexed(sale.purchase.terms.item_id)[:10],
+        to_hex(sale.copy_id)[:18],
+        record.item if record else to_hex(sale.purchase.terms.item_id)[:10],
         sale.purchase.copy,
         tokens.text(sale.purchase.terms.token, sale.purchase.terms.price),
         f"block {sale.purchase.block}",
@@ -176,7 +176,7 @@ async def confirm(sale_id: str, account: str | None, yes: bool, as_json: bool) -
     print_result(
         {"id": sale.copy_id, **receipt_json(ended.receipt)},
         as_json,
-        f"Confirmed {ended.receipt}.\nNext: dam buyer rate {hexed(sale.copy_id)[:18]} 5",
+        f"Confirmed {ended.receipt}.\nNext: dam buyer rate {to_hex(sale.copy_id)[:18]} 5",
     )
 
 

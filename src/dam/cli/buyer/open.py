@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from dam.cli.buyer.buy import open_buyer, open_seed
-from dam.cli.session import asynchronous, connect, hexed, json_option, print_note, print_result
+from dam.cli.session import asynchronous, connect, json_option, print_note, print_result, to_hex
 from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.roles.buyer import opening
@@ -47,7 +47,7 @@ async def wait(sale_id: str, timeout: float | None, as_json: bool) -> None:
         )
     purchase, parts = arrived.purchase, arrived.parts
     value = {
-        "id": hexed(purchase.sale.copy_id),
+        "id": to_hex(purchase.sale.copy_id),
         "block": purchase.block,
         "needed": purchase.sale.purchase.terms.threshold,
         "valid": [_fragment_json(share.fragment) for share in parts.good],
@@ -130,7 +130,7 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
         saved, content = await _write(good, target, force=force, keep=as_json)
     sale = arrived.purchase.sale
     value = {
-        "id": hexed(sale.copy_id),
+        "id": to_hex(sale.copy_id),
         "item": arrived.purchase.record.item,
         "size": saved.size,
         "sha256": saved.sha256,

@@ -29,7 +29,6 @@ from dam.cli.session import (
     connect,
     dry_run_address,
     dry_run_options,
-    hexed,
     json_option,
     key_passphrase,
     once_option,
@@ -39,6 +38,7 @@ from dam.cli.session import (
     prompt,
     receipt_json,
     table,
+    to_hex,
     to_option,
     yes_option,
 )
@@ -75,7 +75,7 @@ async def deliverers(as_json: bool) -> None:
                     format_amount(c.stake),
                     c.delivered,
                     f"block {c.registration.since}",
-                    hexed(c.registration.key),
+                    to_hex(c.registration.key),
                     asks_text(c.terms),
                     state_text(c, windows, frozen.get(c.operator)),
                 )
@@ -167,7 +167,7 @@ async def _register(
     holder = owner or signer.address
     print_note(f"Account   {signer.address} delivers and signs (a hot key, if a daemon uses it)")
     print_note(f"Owner     {holder} alone takes stake and earnings; this cannot be changed")
-    print_note(f"Key       {hexed(key)}")
+    print_note(f"Key       {to_hex(key)}")
     confirm_or_abort(f"Register with a stake of {format_amount(amount)}?", yes)
     if owner is None or owner == signer.address:
         return await session.send(signer, "stakeAsDeliverer", key, value=amount)
@@ -199,7 +199,7 @@ async def rotate(operator: Address | None, account: str | None, as_json: bool) -
                 "restart the daemon, then this again"
             )
         receipt = await session.send(signer, "rotateDelivererKey", who, ring.current.public)
-    public = hexed(ring.current.public)
+    public = to_hex(ring.current.public)
     print_result(
         {**receipt_json(receipt), "publicKey": public},
         as_json,

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dam.atomic_file import write_atomic
-from dam.cli.session import AMOUNT, ask_hidden, hexed, json_option, print_note, print_result, prompt
+from dam.cli.session import (
+    AMOUNT,
+    ask_hidden,
+    json_option,
+    print_note,
+    print_result,
+    prompt,
+    to_hex,
+)
 from dam.config.settings import Settings, config_path, dump_config, home_folder
 from dam.config.values import check_ipfs, check_rpc_urls, parse_confirmations
 from dam.errors import ConfigError, DamError, KeyFileError, Permanent, Retryable
@@ -235,7 +243,7 @@ class _Setup:
             except KeyFileError as error:
                 if path.is_symlink() or "no passphrase" not in str(error):
                     raise
-        shown = hexed(public) if public else "not opened"
+        shown = to_hex(public) if public else "not opened"
         self.lines.append(("Key ring", f"{path}: {shown}" + ("" if made else " (kept)")))
         self.value["made"]["ring"] = made
         self.value |= {"ring": str(path), "publicKey": public}

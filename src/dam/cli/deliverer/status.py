@@ -15,11 +15,11 @@ from dam.cli.deliverer.view import asks_text, deliverer_json, slash_text, state_
 from dam.cli.session import (
     account_option,
     address_option,
-    hexed,
     json_option,
-    plain,
+    json_ready,
     print_result,
     role_address,
+    to_hex,
 )
 from dam.config.settings import Settings
 from dam.errors import Permanent
@@ -108,7 +108,9 @@ class _View:
                 while True:
                     found = await watcher.look()
                     if self._as_json:
-                        line = json.dumps(plain(snapshot_json(found, windows)), ensure_ascii=False)
+                        line = json.dumps(
+                            json_ready(snapshot_json(found, windows)), ensure_ascii=False
+                        )
                         click.echo(line)
                     else:
                         show.update(rows(found, windows))
@@ -207,7 +209,7 @@ def _chain_rows(found: Snapshot, windows: Windows) -> list[Row]:
             ("Stake", f"{format_amount(one.stake)}, minimum {minimum}", ""),
             ("Earned", f"{format_amount(one.earned)} to withdraw", ""),
             ("Delivered", f"{one.delivered} parts since block {since.since}", ""),
-            ("Key", f"{hexed(since.key)} since block {since.key_since}", ""),
+            ("Key", f"{to_hex(since.key)} since block {since.key_since}", ""),
             ("Owner", since.owner, ""),
         ]
     elif found.role == "deliverer":
@@ -252,7 +254,7 @@ def _ledger_rows(found: Snapshot, ledger: DaemonStatus) -> list[Row]:
 def _deadline_row(deadline: Deadline | None) -> Row:
     if deadline is None:
         return ("Deadline", "nothing is due", "")
-    text = f"block {deadline.block} for sale {hexed(deadline.copy_id)[:18]}..."
+    text = f"block {deadline.block} for sale {to_hex(deadline.copy_id)[:18]}..."
     if deadline.blocks is None or deadline.seconds is None:
         return ("Deadline", text, "")
     text += f": {deadline.blocks} blocks, {_duration(deadline.seconds)}"

@@ -13,13 +13,13 @@ from dam.cli.session import (
     asynchronous,
     confirm_or_abort,
     connect,
-    hexed,
     json_option,
     open_signer,
     print_result,
     receipt_json,
     role_address,
     table,
+    to_hex,
     yes_option,
 )
 from dam.config.settings import Settings
@@ -74,8 +74,8 @@ async def sales(
     ]
     rows = [
         (
-            hexed(s.copy_id)[:18],
-            names.get(s.purchase.terms.item_id, hexed(s.purchase.terms.item_id)[:10]),
+            to_hex(s.copy_id)[:18],
+            names.get(s.purchase.terms.item_id, to_hex(s.purchase.terms.item_id)[:10]),
             s.purchase.copy,
             tokens.text(s.purchase.terms.token, s.purchase.terms.price),
             f"block {s.purchase.block}",
