@@ -78,7 +78,7 @@ _TEXTS = {
 }
 
 
-def explain(error: ContractReverted) -> str:
+def refusal_text(error: ContractReverted) -> str:
     """A sentence about a refusal; its name with arguments where there is none of our own."""
     text = _TEXTS.get(error.error)
     if text is None:

@@ -63,20 +63,20 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except DamError as error:
-            raise Failure(explained(error)) from None
+            raise Failure(error_text(error)) from None
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""
             raise Failure(f"{name}{error.strerror or type(error).__name__}") from None
 
 
-def explained(error: DamError) -> str:
+def error_text(error: DamError) -> str:
     """The error's text; a refusal of the contract in words, with the next step."""
     from dam.errors import ContractReverted, RpcError
 
     if isinstance(error, ContractReverted):
-        from dam.cli.errors import explain
+        from dam.cli.errors import refusal_text
 
-        return explain(error)
+        return refusal_text(error)
     if isinstance(error, RpcError):
         from dam.ethereum.node_errors import RpcTimeoutError, RpcUnavailableError
 

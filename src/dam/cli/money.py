@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dam.cli.deliverer.view import slash_text
-from dam.cli.errors import explain
+from dam.cli.errors import refusal_text
 from dam.cli.session import (
     ADDRESS,
     account_option,
@@ -143,7 +143,7 @@ async def withdraw(
         async for one in accounts.withdraw(session.market, wallet, plan, recipient):
             if one.error:
                 amount = one.due.token.text(one.due.amount)
-                print_note(f"{amount} stays in the market: {explain(one.error)}")
+                print_note(f"{amount} stays in the market: {refusal_text(one.error)}")
             done.append(one)
     failed = [one for one in done if one.error]
     print_result(

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from dam.cli.main import explained, main
+from dam.cli.main import error_text, main
 from dam.cli.session import confirm_or_abort, json_ready, table
 from dam.config.settings import key_paths
 from dam.crypto.hashing import keccak
@@ -205,14 +205,14 @@ def test_rulings_out_of_range(text: str) -> None:
 
 def test_refusals_of_the_contract_are_told_in_words() -> None:
     low = ContractReverted("SellerStakeTooLow", {"seller": "0x1", "free": 5, "needed": 10**18})
-    assert "free stake is 5 wei, and 1 ether are needed" in explained(low)
+    assert "free stake is 5 wei, and 1 ether are needed" in error_text(low)
     status = ContractReverted("WrongStatus", {"copyId": keccak(b""), "status": 4})
-    assert "settled now" in explained(status)
-    assert "BeforeGate" in explained(ContractReverted("BeforeGate", {"gateBlock": 12}))
-    assert "Strange" in explained(ContractReverted("Strange", {"a": 1}))
-    assert "CopyTaken" in explained(ContractReverted("CopyTaken", {}))
+    assert "settled now" in error_text(status)
+    assert "BeforeGate" in error_text(ContractReverted("BeforeGate", {"gateBlock": 12}))
+    assert "Strange" in error_text(ContractReverted("Strange", {"a": 1}))
+    assert "CopyTaken" in error_text(ContractReverted("CopyTaken", {}))
     failed = ContractReverted("", {"transaction": "0xab", "block": 7})
-    assert "transaction 0xab failed in block 7" in explained(failed)
+    assert "transaction 0xab failed in block 7" in error_text(failed)
 
 
 def test_every_refusal_of_the_contract_has_words() -> None:
@@ -225,7 +225,7 @@ def test_every_refusal_of_the_contract_has_words() -> None:
         arguments: dict[str, object] = {
             p.name: b"\1" * 32 if p.type.startswith("bytes") else 1 for p in errors[name].inputs
         }
-        told = explained(ContractReverted(name, arguments))
+        told = error_text(ContractReverted(name, arguments))
         # Words of ours with every argument filled in, not the bare error.
         assert told.endswith(f" ({name})"), told
         assert "{" not in told
