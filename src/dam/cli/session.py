@@ -161,14 +161,14 @@ def ask_hidden(question: str) -> str:
     return str(click.prompt(question, hide_input=True, err=True))
 
 
-def prompt() -> Callable[[str], str] | None:
+def passphrase_prompt() -> Callable[[str], str] | None:
     """`ask_hidden` where there is somebody to ask."""
     return ask_hidden if sys.stdin.isatty() else None
 
 
 def key_passphrase() -> str:
     """Passphrase of the key files."""
-    return find_passphrase(os.environ, prompt())
+    return find_passphrase(os.environ, passphrase_prompt())
 
 
 def confirm_or_abort(question: str, yes: bool) -> None:
@@ -261,7 +261,7 @@ def open_signer(settings: Settings, role: str, account: str | None) -> Signer:
     )
 
     alias = role_alias(settings, role, account)
-    return load_account(alias, environ=os.environ, prompt=prompt(), notice=print_note)
+    return load_account(alias, environ=os.environ, prompt=passphrase_prompt(), notice=print_note)
 
 
 def role_address(settings: Settings, role: str, account: str | None = None) -> Address:

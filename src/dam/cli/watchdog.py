@@ -14,7 +14,7 @@ from dam.cli.session import (
     dry_run_address,
     dry_run_options,
     once_option,
-    prompt,
+    passphrase_prompt,
 )
 from dam.config.settings import Settings
 from dam.types import Address
@@ -52,4 +52,4 @@ def run(
     if account:
         settings = replace(settings, accounts={**settings.accounts, _ROLE: account})
     played = dry_run_address(settings, _ROLE, account, dry_run, address)
-    ctx.exit(watchdog_main(settings, prompt=prompt(), once=once, dry_run=played))
+    ctx.exit(watchdog_main(settings, prompt=passphrase_prompt(), once=once, dry_run=played))

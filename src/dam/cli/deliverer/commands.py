@@ -33,9 +33,9 @@ from dam.cli.session import (
     key_passphrase,
     once_option,
     open_signer,
+    passphrase_prompt,
     print_note,
     print_result,
-    prompt,
     receipt_json,
     table,
     to_hex,
@@ -307,4 +307,4 @@ def run(
     if account:
         settings = replace(settings, accounts={**settings.accounts, _ROLE: account})
     played = dry_run_address(settings, _ROLE, account, dry_run, address)
-    ctx.exit(deliverer_main(settings, prompt=prompt(), once=once, dry_run=played))
+    ctx.exit(deliverer_main(settings, prompt=passphrase_prompt(), once=once, dry_run=played))

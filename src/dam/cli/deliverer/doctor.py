@@ -13,8 +13,8 @@ from dam.cli.session import (
     account_option,
     address_option,
     json_option,
+    passphrase_prompt,
     print_result,
-    prompt,
     role_address,
     role_alias,
 )
@@ -85,7 +85,9 @@ def _examined(
         return [host_checks.fail("settings", str(error), fix)]
     except DamError as error:
         return [host_checks.fail("account", str(error), host_checks.LOST_ACCOUNT)]
-    one = host_checks.Examination(settings, role, alias, who, binding, os.environ, prompt())
+    one = host_checks.Examination(
+        settings, role, alias, who, binding, os.environ, passphrase_prompt()
+    )
     return asyncio.run(_all(one, deliveries))
 
 

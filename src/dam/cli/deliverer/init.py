@@ -18,9 +18,9 @@ from dam.cli.session import (
     AMOUNT,
     ask_hidden,
     json_option,
+    passphrase_prompt,
     print_note,
     print_result,
-    prompt,
     to_hex,
 )
 from dam.config.settings import Settings, config_path, dump_config, home_folder
@@ -239,7 +239,9 @@ class _Setup:
         else:
             try:
                 # Only to show the key: a ring that is closed is no reason to stop.
-                public = load_ring(path, find_passphrase(os.environ, prompt())).current.public
+                public = load_ring(
+                    path, find_passphrase(os.environ, passphrase_prompt())
+                ).current.public
             except KeyFileError as error:
                 if path.is_symlink() or "no passphrase" not in str(error):
                     raise
