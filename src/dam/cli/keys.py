@@ -11,7 +11,7 @@ import click
 from dam.cli.session import ask_hidden, json_option, key_passphrase, print_result, to_hex
 from dam.config.settings import home_folder, key_paths
 from dam.errors import KeyFileError
-from dam.keystore import key_files as files
+from dam.keystore import key_files
 
 KINDS = ("deliverer", "seller", "buyer")
 _WHAT = {
@@ -44,7 +44,7 @@ def _new_passphrase() -> str:
             raise KeyFileError("the two passphrases differ; nothing was made")
         return first
 
-    return files.find_passphrase(os.environ, twice if sys.stdin.isatty() else None)
+    return key_files.find_passphrase(os.environ, twice if sys.stdin.isatty() else None)
 
 
 @keys.command()
@@ -62,9 +62,9 @@ def new(kinds: tuple[str, ...], as_json: bool) -> None:
         path = _path(kind)
         entry = {"kind": kind, "path": str(path)}
         if kind == "deliverer":
-            entry["publicKey"] = to_hex(files.new_ring(path, passphrase).current.public)
+            entry["publicKey"] = to_hex(key_files.new_ring(path, passphrase).current.public)
         else:
-            files.new_seed_file(
+            key_files.new_seed_file(
                 path, "seller-seed" if kind == "seller" else "buyer-seed", passphrase
             )
         made.append(entry)
@@ -80,7 +80,7 @@ def rotate(as_json: bool) -> None:
 
     Sellers use the new key once `dam deliverer rotate` has announced it.
     """
-    ring = files.rotate_ring(_path("deliverer"), key_passphrase())
+    ring = key_files.rotate_ring(_path("deliverer"), key_passphrase())
     public = to_hex(ring.current.public)
     print_result(
         {"publicKey": public, "keys": len(ring.keys)},
@@ -96,7 +96,7 @@ def rotate(as_json: bool) -> None:
 @json_option
 def backup(kind: str, target: Path, as_json: bool) -> None:
     """Copies a key file, still encrypted, once the passphrase has opened it."""
-    files.backup(_path(kind), target, key_passphrase())
+    key_files.backup(_path(kind), target, key_passphrase())
     more = {"seller": " Back up the catalogue folder, too: both together restore a store."}
     text = f"{target} holds the {_WHAT[kind]}, encrypted.{more.get(kind, '')}"
     print_result({"kind": kind, "path": str(target)}, as_json, text)
@@ -109,12 +109,14 @@ def backup(kind: str, target: Path, as_json: bool) -> None:
 def restore(kind: str, source: Path, as_json: bool) -> None:
     """Puts a backup back. A file that is there already is never replaced."""
     path, passphrase = _path(kind), key_passphrase()
-    files.restore(source, path, passphrase)
+    key_files.restore(source, path, passphrase)
     try:
         if kind == "deliverer":
-            files.load_ring(path, passphrase)
+            key_files.load_ring(path, passphrase)
         else:
-            files.load_seed(path, "seller-seed" if kind == "seller" else "buyer-seed", passphrase)
+            key_files.load_seed(
+                path, "seller-seed" if kind == "seller" else "buyer-seed", passphrase
+            )
     except KeyFileError:
         path.unlink()  # ours, made a moment ago: a backup of another kind
         raise KeyFileError(f"{source} is a backup, but not of a {_WHAT[kind]}") from None

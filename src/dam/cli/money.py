@@ -33,8 +33,8 @@ from dam.roles.sales import end_sale, find_sale, plan_settlement
 from dam.types import Address
 from dam.units import format_amount
 
-_ROLE = "default"
-"""Whichever account the settings name for everything."""
+_ANYBODY = "default"
+"""The settings' account for every role that has none of its own."""
 
 
 @click.command()
@@ -45,7 +45,7 @@ _ROLE = "default"
 async def balance(account: str | None, address: Address | None, as_json: bool) -> None:
     """Shows coins, credits, stakes and earnings of an account."""
     settings = Settings.load()
-    who = address or role_address(settings, _ROLE, account)
+    who = address or role_address(settings, _ANYBODY, account)
     async with connect(settings) as session:
         statement = await accounts.read_statement(session.market, who)
     print_result(_statement_json(statement), as_json, _statement_text(statement))
@@ -128,7 +128,7 @@ async def withdraw(
     Stakes stay: `dam seller unstake` and `dam deliverer withdraw-stake` take those.
     """
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, _ANYBODY, account)
     recipient = to or signer.address
     done: list[Withdrawn] = []
     async with connect(settings) as session:
@@ -199,7 +199,7 @@ def _due_text(due: Due) -> str:
 async def settle(sale_id: str, account: str | None, as_json: bool) -> None:
     """Settles a sale whose time to dispute, or to rule, is over. Anyone may."""
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, _ANYBODY, account)
     async with connect(settings) as session:
         sale = find_sale(await read_history(session.market), sale_id)
         ending = plan_settlement(sale)

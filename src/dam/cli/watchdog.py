@@ -19,15 +19,17 @@ from dam.cli.session import (
 from dam.config.settings import Settings
 from dam.types import Address
 
-_ROLE = "watchdog"
-
 
 @click.group()
 def watchdog() -> None:
     """Stand in for a seller: deliver what is missing, answer disputes, settle."""
 
 
-for _command in (status_command(_ROLE), doctor_command(_ROLE), recover_command(_ROLE)):
+for _command in (
+    status_command("watchdog"),
+    doctor_command("watchdog"),
+    recover_command("watchdog"),
+):
     watchdog.add_command(_command)
 
 
@@ -50,6 +52,6 @@ def run(
     configure_logging()
     settings = Settings.load()
     if account:
-        settings = replace(settings, accounts={**settings.accounts, _ROLE: account})
-    played = dry_run_address(settings, _ROLE, account, dry_run, address)
+        settings = replace(settings, accounts={**settings.accounts, "watchdog": account})
+    played = dry_run_address(settings, "watchdog", account, dry_run, address)
     ctx.exit(watchdog_main(settings, prompt=passphrase_prompt(), once=once, dry_run=played))

@@ -50,8 +50,6 @@ from dam.market.reputation import PostedTerms, proposed_slashes
 from dam.types import ZERO_ADDRESS, Address, Wei
 from dam.units import format_amount
 
-_ROLE = "deliverer"
-
 
 @click.command()
 @json_option
@@ -102,9 +100,9 @@ def deliverer() -> None:
 
 for _command in (
     init_command,
-    status_command(_ROLE),
-    doctor_command(_ROLE),
-    recover_command(_ROLE),
+    status_command("deliverer"),
+    doctor_command("deliverer"),
+    recover_command("deliverer"),
     config_command,
 ):
     deliverer.add_command(_command)
@@ -126,7 +124,7 @@ async def stake(
 ) -> None:
     """Registers the account as a deliverer with AMOUNT as its stake, or adds to its stake."""
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, "deliverer", account)
     async with connect(settings) as session:
         found = await session.market.deliverer(signer.address)
         if found.stake or found.owner != ZERO_ADDRESS or found.earned or found.delivered:
@@ -186,7 +184,7 @@ async def rotate(operator: Address | None, account: str | None, as_json: bool) -
     """
     settings = Settings.load()
     ring = load_ring(settings.keys.deliverer, key_passphrase())
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, "deliverer", account)
     who = operator or signer.address
     async with connect(settings) as session:
         history = await read_history(session.market)
@@ -223,7 +221,7 @@ async def terms(
     setting `min_fee`.
     """
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, "deliverer", account)
     who = operator or signer.address
     async with connect(settings) as session:
         receipt = await session.send(signer, "postTerms", who, min_fee, is_open)
@@ -247,7 +245,7 @@ async def leave(
 ) -> None:
     """Asks to exit: no more deliveries from now on, and the stake leaves after a delay."""
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, "deliverer", account)
     who = operator or signer.address
     async with connect(settings) as session:
         if not cancel:
@@ -275,7 +273,7 @@ async def withdraw_stake(
 ) -> None:
     """Takes the whole stake, once the delay after `exit` is over."""
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, "deliverer", account)
     who, recipient = operator or signer.address, to or signer.address
     async with connect(settings) as session:
         before = await session.market.deliverer(who)
@@ -305,6 +303,6 @@ def run(
     configure_logging()
     settings = Settings.load()
     if account:
-        settings = replace(settings, accounts={**settings.accounts, _ROLE: account})
-    played = dry_run_address(settings, _ROLE, account, dry_run, address)
+        settings = replace(settings, accounts={**settings.accounts, "deliverer": account})
+    played = dry_run_address(settings, "deliverer", account, dry_run, address)
     ctx.exit(deliverer_main(settings, prompt=passphrase_prompt(), once=once, dry_run=played))

@@ -25,15 +25,21 @@ from dam.config.settings import Settings
 from dam.types import ZERO_ADDRESS, Address
 from dam.units import format_amount
 
-_ROLE = "seller"
-
 
 @click.group()
 def seller() -> None:
     """Sell: put up a stake, publish a store from files, look after the sales."""
 
 
-for _command in (publish, update, close_store, close_item, sales, concede, evidence_command(_ROLE)):
+for _command in (
+    publish,
+    update,
+    close_store,
+    close_item,
+    sales,
+    concede,
+    evidence_command("seller"),
+):
     seller.add_command(_command)
 
 
@@ -49,7 +55,7 @@ for _command in (publish, update, close_store, close_item, sales, concede, evide
 async def stake(amount: int, account: str | None, yes: bool, as_json: bool) -> None:
     """Adds AMOUNT to the free stake, which backs sales: '0.5 ether'."""
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, "seller", account)
     async with connect(settings) as session:
         confirm_or_abort(f"Stake {format_amount(amount)} from {signer.address}?", yes or as_json)
         receipt = await session.send(signer, "stakeAsSeller", value=amount)
@@ -74,7 +80,7 @@ async def unstake(
 ) -> None:
     """Takes AMOUNT of the free stake back, at once. What open sales have bound stays."""
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, "seller", account)
     recipient = to or signer.address
     async with connect(settings) as session:
         confirm_or_abort(f"Take {format_amount(amount)} to {recipient}?", yes or as_json)
@@ -96,7 +102,7 @@ async def operator(address: str, account: str | None, as_json: bool) -> None:
     """Names the account of the watchdog. It delivers, supplies, settles; it takes no money."""
     who = ZERO_ADDRESS if address == "none" else ADDRESS.convert(address, None, None)
     settings = Settings.load()
-    signer = open_signer(settings, _ROLE, account)
+    signer = open_signer(settings, "seller", account)
     async with connect(settings) as session:
         receipt = await session.send(signer, "setSellerOperator", who)
     print_result(
