@@ -211,7 +211,7 @@ class Place:
         assert file.item.name == "words"
         ruling = await arbiter.plan_ruling(market, case.sale, "50%", with_penalty=False)
         assert ruling.to_buyer == ruling.to_seller == ETHER // 20
-        await arbiter.rule(market, self.judge, ruling)
+        await arbiter.send_ruling(market, self.judge, ruling)
         due = await accounts.plan_withdrawal(market, self.payer.address)
         # Half of the price, and the bond of who won.
         assert sum(one.amount for one in due) == ETHER // 20 + plan.bond

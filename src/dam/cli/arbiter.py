@@ -30,8 +30,7 @@ from dam.ethereum.erc20 import Tokens
 from dam.ipfs.cid import Cid
 from dam.market.log_history import read_history
 from dam.market.reputation import arbiter_record
-from dam.roles.arbiter import CaseFile, find_cases, plan_ruling, read_case
-from dam.roles.arbiter import rule as send_ruling
+from dam.roles.arbiter import CaseFile, find_cases, plan_ruling, read_case, send_ruling
 from dam.roles.sales import find_sale, sale_tokens
 from dam.types import Address, Windows
 from dam.units import format_amount

@@ -215,7 +215,7 @@ def ruling_amount(text: str, price: int, token: Token = NATIVE) -> int:
     return amount
 
 
-async def rule(market: Market, wallet: Wallet, ruling: Ruling) -> Receipt:
+async def send_ruling(market: Market, wallet: Wallet, ruling: Ruling) -> Receipt:
     """Rules on a dispute, once and for all; raises as `Wallet.send` does."""
     purchase = ruling.sale.purchase
     return await send_call(

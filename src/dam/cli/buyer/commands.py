@@ -32,8 +32,7 @@ from dam.ethereum.erc20 import Tokens
 from dam.market.log_history import read_history
 from dam.market.sale_history import SaleRecord
 from dam.roles import disputes
-from dam.roles.buyer.purchases import purchases_of
-from dam.roles.buyer.purchases import rescan as rescan_purchases
+from dam.roles.buyer.purchases import purchases_of, rescan_purchases
 from dam.roles.buyer.records import Record, Records, unpaid
 from dam.roles.sales import (
     actions_text,

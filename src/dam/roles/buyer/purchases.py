@@ -94,7 +94,9 @@ def purchases_of(
     return found
 
 
-async def rescan(buyer: Buyer, history: History, *, notice: Notice = silent) -> list[Record]:
+async def rescan_purchases(
+    buyer: Buyer, history: History, *, notice: Notice = silent
+) -> list[Record]:
     """Makes and saves the records that are lost, from the seed and the chain's logs.
 
     Args:
