@@ -59,7 +59,7 @@ _TEXTS = {
     "payee: such a one cannot be used here",
     "RulingTooHigh": "the buyer cannot get more than the price of {price} wei",
     "SellerStakeTooLow": "the seller's free stake is {free:wei}, and {needed:wei} are needed: "
-    "he adds some with `dam seller stake`",
+    "the seller adds some with `dam seller stake`",
     "StakeTooLow": "a stake of {stake:wei} is below the minimum of {minimum:wei}",
     "StoreChanged": "the store has changed since it was read: look at it again before you pay",
     "StoreExists": "{seller} has a store already: update it",
@@ -91,18 +91,18 @@ def refusal_text(error: ContractReverted) -> str:
             )
         return f"the market refused: {error}"
     try:
-        told = text.format_map(_Words(error.arguments))
+        filled = text.format_map(_Arguments(error.arguments))
     except (KeyError, ValueError, TypeError):
         return f"the market refused: {error}"
-    return f"the market refused: {told} ({error.error})"
+    return f"the market refused: {filled} ({error.error})"
 
 
-class _Words(dict[str, Any]):
+class _Arguments(dict[str, Any]):
     def __init__(self, arguments: Mapping[str, object]) -> None:
-        super().__init__({name: _Word(value) for name, value in arguments.items()})
+        super().__init__({name: _Argument(value) for name, value in arguments.items()})
 
 
-class _Word:
+class _Argument:
     """A value that knows how ``wei`` and ``status`` are written."""
 
     def __init__(self, value: object) -> None:

@@ -66,7 +66,7 @@ async def init(
         raise Permanent(f"{path} is there already: edit it, or use --force to replace it")
     rpc = rpc or os.environ.get("DAM_RPC_URL") or _LOCAL_NODE
     ipfs = ipfs or os.environ.get("DAM_IPFS") or f"dir:{home / 'blocks'}"
-    # What a person types is relative to where he stands.
+    # What a person types is relative to the folder that they are in.
     ipfs = check_ipfs(ipfs, Path.cwd())
     account = account or os.environ.get("DAM_ACCOUNT")
     record = await check_market(check_rpc_url(rpc), deployment)

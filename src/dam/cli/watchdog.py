@@ -41,7 +41,7 @@ for _command in (
 def run(
     ctx: click.Context, once: bool, dry_run: bool, address: Address | None, account: str | None
 ) -> None:
-    """Runs the daemon, from the seller's account or, better, from his operator's.
+    """Runs the daemon, from the seller's account or, better, from their operator's.
 
     From block 100 after a purchase on it delivers missing parts, which saves the sale and the
     penalty. It needs the seller's seed (`dam keys new seller`) and catalogue folder.

@@ -1,4 +1,4 @@
-"""The doctor's checks of nodes, market, account and stake; see `doctor`."""
+"""The doctor's checks of nodes, market, account and stake; see `host_checks`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LATE_TAG = 85
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What one endpoint told."""
+    """What one endpoint answered."""
 
     host: str
     findings: list[Finding] = field(default_factory=list)
@@ -227,12 +227,12 @@ async def _compare(settings: Settings, usable: Sequence[tuple[Node, JsonRpc]]) -
         *(Market(rpc, settings.deployment).block(number) for _, rpc in usable)
     )
     if len({block.hash for block in blocks}) > 1:
-        told = ", ".join(
+        answers = ", ".join(
             f"{node.host} 0x{block.hash.hex()[:8]}"
             for (node, _), block in zip(usable, blocks, strict=True)
         )
         return [
-            fail("rpc", f"the nodes disagree about block {number}: {told}", "find the wrong one")
+            fail("rpc", f"the nodes disagree about block {number}: {answers}", "find the wrong one")
         ]
     if spread > _APART:
         return [warn("rpc", f"the nodes are {spread} blocks apart", "look at the one behind")]
@@ -278,7 +278,7 @@ class ChainExamination:
                     "get the market's own record",
                 )
             ]
-        if await self._older_than_told():
+        if await self._older_than_recorded():
             return [
                 fail(
                     "record",
@@ -290,7 +290,7 @@ class ChainExamination:
         code = "0x" + deployment.code_hash.hex()[:8]
         return [ok("record", f"market {deployment.market}, code {code}..., windows as told")]
 
-    async def _older_than_told(self) -> bool:
+    async def _older_than_recorded(self) -> bool:
         """Whether the market has code below its first block; only a node with old state knows."""
         deployment = self._settings.deployment
         if deployment.first_block == 0:

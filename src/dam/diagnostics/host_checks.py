@@ -1,8 +1,8 @@
-"""What an operator wants to know before he leaves a daemon alone: findings, each with its fix.
+"""What an operator wants to know before leaving a daemon alone: findings, each with its fix.
 
 Nothing is changed and nothing signed; the node is asked a few dozen cheap questions. A check that
 breaks off is a finding itself. `Examination` holds the checks of both daemons that need no chain;
-`doctor_chain` those that do.
+`dam.diagnostics.chain_checks` has those that do.
 """
 
 from __future__ import annotations

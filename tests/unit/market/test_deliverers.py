@@ -11,7 +11,7 @@ import pytest
 from dam.crypto.sealing import LOW_ORDER_KEYS, new_secret_key, public_key
 from dam.errors import Permanent
 from dam.market.deliverers import Candidate, Registration, registrations
-from dam.roles.seller.deliverer_choice import named, pick
+from dam.roles.seller.deliverer_choice import named_deliverers, pick_deliverers
 from dam.types import DelivererKeyRotated, DelivererRegistered, Wei, Windows
 
 KEYS = [public_key(new_secret_key()) for _ in range(8)]
@@ -76,18 +76,18 @@ def test_who_may_not_deliver_is_never_picked(
     good = [candidate(make, n) for n in (1, 2, 3)]
     assert bad.obstacle(windows)
     for seed in range(30):
-        picked = pick([bad, *good], 3, windows, random.Random(seed), fee=0)
+        picked = pick_deliverers([bad, *good], 3, windows, random.Random(seed), fee=0)
         assert bad.operator not in {d.operator for d in picked}
     with pytest.raises(Permanent, match="3 may deliver now"):
-        pick([bad, *good], 4, windows, random.Random(1), fee=0)
+        pick_deliverers([bad, *good], 4, windows, random.Random(1), fee=0)
     with pytest.raises(Permanent, match=bad.obstacle(windows)):
-        named({c.operator: c for c in [bad, *good]}, [bad.operator], windows, fee=0)
+        named_deliverers({c.operator: c for c in [bad, *good]}, [bad.operator], windows, fee=0)
 
 
 def test_picks_are_different_and_carry_the_key_in_force(make: Any, windows: Windows) -> None:
     pool = [candidate(make, n) for n in range(5)]
     for seed in range(30):
-        picked = pick(pool, 5, windows, random.Random(seed), fee=0)
+        picked = pick_deliverers(pool, 5, windows, random.Random(seed), fee=0)
         assert {(d.operator, d.key) for d in picked} == {
             (c.operator, c.registration.key) for c in pool
         }
@@ -100,7 +100,9 @@ def test_stake_and_record_make_a_deliverer_likelier(make: Any, windows: Windows)
         candidate(make, 2, stake=10**16, delivered=40),
     ]
     source = random.Random(7)
-    counts = Counter(pick(pool, 1, windows, source, fee=0)[0].operator for _ in range(3000))
+    counts = Counter(
+        pick_deliverers(pool, 1, windows, source, fee=0)[0].operator for _ in range(3000)
+    )
     shares = [counts[c.operator] / 3000 for c in pool]
     # Weights 10, 50 and 50.
     assert shares[0] == pytest.approx(1 / 11, abs=0.03)
@@ -117,6 +119,6 @@ def test_neither_stake_nor_record_buys_a_monopoly(make: Any, windows: Windows) -
 def test_named_deliverers_keep_their_order(make: Any, windows: Windows) -> None:
     pool = {c.operator: c for c in (candidate(make, n) for n in range(3))}
     order = [make.person(3), make.person(1)]
-    assert [d.operator for d in named(pool, order, windows, fee=0)] == order
+    assert [d.operator for d in named_deliverers(pool, order, windows, fee=0)] == order
     with pytest.raises(Permanent, match="not registered"):
-        named(pool, [make.person(99)], windows, fee=0)
+        named_deliverers(pool, [make.person(99)], windows, fee=0)

@@ -225,11 +225,11 @@ async def terms(
     who = operator or signer.address
     async with connect(settings) as session:
         receipt = await session.send(signer, "postTerms", who, min_fee, is_open)
-    told = asks_text(PostedTerms(Wei(min_fee), is_open))
+    asked = asks_text(PostedTerms(Wei(min_fee), is_open))
     print_result(
         {**receipt_json(receipt), "operator": who, "minFee": str(min_fee), "open": is_open},
         as_json,
-        f"Posted {receipt}: {told}.",
+        f"Posted {receipt}: {asked}.",
     )
 
 
@@ -254,11 +254,11 @@ async def leave(
         confirm_or_abort(f"{'Stay' if cancel else 'Exit'} as {who}?", yes or as_json)
         receipt = await session.send(signer, "cancelExit" if cancel else "requestExit", who)
         info = await session.market.deliverer(who)
-    told = "It stays" if cancel else f"The stake leaves from block {info.exit_block} on"
+    outcome = "It stays" if cancel else f"The stake leaves from block {info.exit_block} on"
     print_result(
         {**receipt_json(receipt), "operator": who, "exitBlock": info.exit_block},
         as_json,
-        f"{told}: {receipt}.",
+        f"{outcome}: {receipt}.",
     )
 
 

@@ -80,15 +80,17 @@ def recover_command(role: str) -> click.Command:
         if not path.parent.exists():
             raise Permanent(f"there is nothing to recover: no daemon has run in {path.parent}")
         with locks.exclusive(path.with_name(path.name + ".lock"), f"ledger {path}"):
-            one = _One(settings, role, path, binding)
-            value, text = one.retry() if retry else one.recover(force, no_read, yes or as_json)
+            recovery = _LedgerRecovery(settings, role, path, binding)
+            value, text = (
+                recovery.retry() if retry else recovery.recover(force, no_read, yes or as_json)
+            )
         print_result(value, as_json, text)
 
     return command
 
 
 @dataclass
-class _One:
+class _LedgerRecovery:
     """One ledger, whose lock is held."""
 
     settings: Settings
@@ -190,11 +192,11 @@ class _One:
 
 
 async def _follow(reader: Any) -> None:
-    told = time.monotonic()
+    last_note = time.monotonic()
     while True:
         step = await reader.advance()
         if step.caught_up:
             return
-        if time.monotonic() - told > _NOTE_SECONDS:
-            told = time.monotonic()
+        if time.monotonic() - last_note > _NOTE_SECONDS:
+            last_note = time.monotonic()
             print_note(f"read to block {step.cursor.number} of {step.head.number}")

@@ -10,7 +10,7 @@ from dam.market.deliverers import Candidate, Deliverer
 from dam.types import Address, Windows
 
 
-def pick(
+def pick_deliverers(
     candidates: Sequence[Candidate],
     count: int,
     windows: Windows,
@@ -52,7 +52,7 @@ def pick(
     return picked
 
 
-def named(
+def named_deliverers(
     candidates: Mapping[Address, Candidate],
     operators: Sequence[Address],
     windows: Windows,

@@ -1,4 +1,4 @@
-"""What a seller keeps of his own store: one file per item, and no secret in any of them.
+"""What a seller keeps of their own store: one file per item, and no secret in any of them.
 
 With the seller's seed, a listing gives every content key, share, salt and leaf again; so a backup
 of a seed and this folder restores everything. The folder:
@@ -6,7 +6,7 @@ of a seed and this folder restores everything. The folder:
 - ``items/<itemId>.json``: each item as it is now;
 - ``past/<partsRoot>.json``: each item as it was published under that root, for sales still open;
 - ``blocks/<cid>`` and ``layout.json``: documents as published, so that what does not change is
-  published again byte for byte (see `catalog_build`).
+  published again byte for byte (see `dam.roles.seller.store_builder`).
 
 The files tell which deliverer holds which part, which nobody else should know: mode 0600.
 """
@@ -43,7 +43,7 @@ class Lot:
     first_copy: int
     copies: int
     generation: int
-    """Random (`seeds.new_generation`); content keys, shares and salts depend on it."""
+    """Random (`derivation.new_generation`); content keys, shares and salts depend on it."""
     deliverers: tuple[Deliverer, ...]
     """By index; all different."""
     payloads: tuple[Payload, ...]
@@ -76,7 +76,7 @@ class Listing:
     listed: bool = True
     """False: no longer for sale; the file stays, since sold copies keep their numbers."""
     source: str = ""
-    """Where the seller has the good in plain, if he cares to note it; never published."""
+    """``sha256:`` and hex of a long file, to tell whether it is the same; never published."""
 
     def __post_init__(self) -> None:
         """Refuses what no reader of the store would take."""
@@ -88,7 +88,7 @@ class Listing:
             validation.amount(getattr(self, name), f"the {name}", **limit)
         check_terms(self.terms(ZERO32))
         if self.arbitrator == self.seller and self.arbitrator != ZERO_ADDRESS:
-            raise Malformed("the seller cannot be the arbitrator of his own item")
+            raise Malformed("the seller cannot be the arbitrator of their own item")
         self._check_lots()
 
     def _check_lots(self) -> None:
@@ -189,7 +189,7 @@ def copy_parts(seed: SellerSeed, listing: Listing, copy: int) -> list[tuple[Part
 def leaf_and_share(
     seed: SellerSeed, listing: Listing, copy: int, index: int
 ) -> tuple[PartLeaf, bytes]:
-    """What the seller needs to deliver a part himself: its leaf, and its 32-byte share.
+    """What the seller needs to deliver a part without its deliverer: its leaf and 32-byte share.
 
     Raises:
         Malformed: The listing has no such copy or index.

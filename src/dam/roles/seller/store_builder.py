@@ -333,7 +333,7 @@ def build_store(
 
     Args:
         seed: The seller's.
-        catalogue: His listings.
+        catalogue: The seller's listings.
         name: Of the store, for people.
         chain_id: Chain of the marketplace.
         market: Its address.

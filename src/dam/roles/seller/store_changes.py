@@ -25,7 +25,7 @@ from dam.errors import Permanent
 from dam.ipfs.blocks import BlockStore
 from dam.market.deliverers import Candidate, Deliverer
 from dam.market.sale_history import SaleHistory
-from dam.roles.seller.deliverer_choice import named, pick
+from dam.roles.seller.deliverer_choice import named_deliverers, pick_deliverers
 from dam.roles.seller.goods import Good, add_goods, assign_anew
 from dam.roles.seller.listings import Catalogue, Listing, check_same_store
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
@@ -71,7 +71,7 @@ class Change:
         return self.old.name if self.old is not None else ""
 
 
-class _Refusals(Exception):
+class _Impossible(Exception):
     """Something that cannot be done, for the list of all of them."""
 
 
@@ -101,7 +101,7 @@ async def plan_changes(
 
     Args:
         shop: The seller's.
-        store: What he wrote.
+        store: What the seller wrote.
         history: Which copies are sold.
         assign: Ids of items whose parts go to other deliverers, asked for by name.
 
@@ -116,11 +116,11 @@ async def plan_changes(
     for draft in store.items:
         try:
             if draft.arbitrator == seller:
-                raise _Refusals("the seller cannot be the arbitrator of his own item")
+                raise _Impossible("the seller cannot be the arbitrator of their own item")
             sold = history.taken(seller, item_id(draft.name))
             forced = draft.name in assign
             changes.append(await _change(shop, draft, old.get(draft.name), sold, forced))
-        except _Refusals as error:
+        except _Impossible as error:
             faults.append(f"{draft.where}: {error}")
     kept = {draft.name for draft in store.items}
     gone = [listing for name, listing in old.items() if name not in kept and listing.listed]
@@ -137,29 +137,29 @@ async def _change(
         goods, source = await _all_goods(draft)
         return Change("new", None, draft, goods, source=source)
     if old.stock != draft.stock:
-        raise _Refusals("codes cannot become a file, nor a file codes: take another id")
-    said: list[str] = []
+        raise _Impossible("codes cannot become a file, nor a file codes: take another id")
+    kinds: list[str] = []
     if draft.stock:
         goods, source = _new_codes(shop.seed, old, draft, sold), old.source
         if goods:
-            said.append("more codes")
+            kinds.append("more codes")
     else:
         goods, source = await _new_good(shop.seed, old, draft)
         if goods:
-            said.append("new good")
+            kinds.append("new good")
     chosen = {d.operator for lot in old.lots for d in lot.deliverers}
     counts = (draft.parts, draft.threshold) != (old.parts, old.threshold)
     named_others = bool(draft.deliverers) and chosen != set(draft.deliverers)
     assign = bool(old.lots) and (forced or counts or named_others)
     if assign:
-        said.append("other deliverers")
-    if _terms(draft) != _terms_of(old):
-        said.append("terms")
-    what = ", ".join(said) or "unchanged"
+        kinds.append("other deliverers")
+    if _terms_of_draft(draft) != _terms_of_listing(old):
+        kinds.append("terms")
+    what = ", ".join(kinds) or "unchanged"
     return Change(what, old, draft, goods, assign, source)
 
 
-def _terms(draft: ItemDraft) -> tuple[object, ...]:
+def _terms_of_draft(draft: ItemDraft) -> tuple[object, ...]:
     return (
         draft.title,
         draft.token,
@@ -174,7 +174,7 @@ def _terms(draft: ItemDraft) -> tuple[object, ...]:
     )
 
 
-def _terms_of(old: Listing) -> tuple[object, ...]:
+def _terms_of_listing(old: Listing) -> tuple[object, ...]:
     return (
         old.title,
         old.token,
@@ -193,12 +193,12 @@ async def _all_goods(draft: ItemDraft) -> tuple[tuple[Good, ...], str]:
     if draft.codes is not None:
         return tuple(code.encode("utf-8") for code in draft.codes), ""
     if draft.file is not None:
-        return (draft.file,), await _source(draft.file)
+        return (draft.file,), await _fingerprint(draft.file)
     assert draft.text is not None
     return (draft.text,), ""
 
 
-async def _source(path: Path) -> str:
+async def _fingerprint(path: Path) -> str:
     """What tells later whether a long file is still the same; nothing for a short one.
 
     The hash of a short good could be guessed from; it is compared with its ciphertext instead.
@@ -214,7 +214,7 @@ async def _source(path: Path) -> str:
     return await asyncio.to_thread(look)
 
 
-def _opened(seed: SellerSeed, old: Listing, copy: int) -> bytes | None:
+def _open_short(seed: SellerSeed, old: Listing, copy: int) -> bytes | None:
     """A short good, from its own ciphertext; None for a long one."""
     payload = old.payload(copy)
     if not isinstance(payload, InlinePayload):
@@ -227,13 +227,13 @@ def _new_codes(
 ) -> tuple[Good, ...]:
     assert draft.codes is not None
     wanted = [code.encode("utf-8") for code in draft.codes]
-    have = [_opened(seed, old, copy) for copy in range(old.supply)]
+    have = [_open_short(seed, old, copy) for copy in range(old.supply)]
     there = set(wanted)
     missing = [copy for copy, code in enumerate(have) if code is not None and code not in there]
     if missing:
-        told = [f"{copy} ({'sold' if copy in sold else 'for sale'})" for copy in missing[:5]]
-        listed = ", ".join(told) + (" ..." if len(missing) > 5 else "")
-        raise _Refusals(
+        copies = [f"{copy} ({'sold' if copy in sold else 'for sale'})" for copy in missing[:5]]
+        listed = ", ".join(copies) + (" ..." if len(missing) > 5 else "")
+        raise _Impossible(
             f"no code of yours is that of copy {listed} any more, and a code once listed stays: "
             "put it back. To stop selling it, take the whole item away and list what is left under "
             "another id"
@@ -248,7 +248,7 @@ async def _new_good(
     goods, source = await _all_goods(draft)
     if not old.lots:
         return goods, source
-    have = _opened(seed, old, 0)
+    have = _open_short(seed, old, 0)
     if have is None:
         same = bool(source) and source == old.source
     else:
@@ -318,8 +318,8 @@ def _choose(
     fee = draft.commission // draft.parts
     try:
         if draft.deliverers:
-            return named(candidates, draft.deliverers, windows, fee=fee)
-        return pick(list(candidates.values()), draft.parts, windows, source, fee=fee)
+            return named_deliverers(candidates, draft.deliverers, windows, fee=fee)
+        return pick_deliverers(list(candidates.values()), draft.parts, windows, source, fee=fee)
     except Permanent as error:
         raise Permanent(f"{draft.where}: {error}") from None
 
@@ -386,8 +386,8 @@ def warnings(
     free_stake: int,
     gas_price: int,
 ) -> list[str]:
-    """What a seller should know before he publishes; none of it is a mistake."""
-    told = []
+    """What a seller should know before they publish; none of it is a mistake."""
+    found = []
     needed: dict[str, int] = {}
     for change in changes:
         draft = change.draft
@@ -397,33 +397,35 @@ def warnings(
         bond = draft.bond if int(draft.arbitrator, 16) else 0
         needed[draft.name] = draft.parts * fee + draft.penalty + bond
         if draft.threshold == 1:
-            told.append(
+            found.append(
                 f"{draft.name}: one part gives the whole key, so each of its deliverers can open "
                 "the good alone"
             )
         if draft.threshold == draft.parts:
-            told.append(
+            found.append(
                 f"{draft.name}: every part is needed, so one silent deliverer costs you the sale "
                 "unless your watchdog runs"
             )
         if fee < DELIVERY_GAS * gas_price:
-            told.append(
+            found.append(
                 f"{draft.name}: a part earns {format_amount(fee)}, and to deliver it costs about "
                 f"{format_amount(DELIVERY_GAS * gas_price)} of gas now: few will bother"
             )
-        told += _left(change, candidates, windows)
+        found += _departed(change, candidates, windows)
     uncovered = [name for name, reserve in needed.items() if reserve > free_stake]
     if uncovered:
         most = max(needed[name] for name in uncovered)
-        told.append(
+        found.append(
             f"your free stake of {format_amount(free_stake)} does not cover one sale of "
             f"{', '.join(uncovered)}: nobody can buy until `dam seller stake` has brought it to "
             f"{format_amount(most)}"
         )
-    return told
+    return found
 
 
-def _left(change: Change, candidates: Mapping[Address, Candidate], windows: Windows) -> list[str]:
+def _departed(
+    change: Change, candidates: Mapping[Address, Candidate], windows: Windows
+) -> list[str]:
     """Deliverers of what is for sale who deliver no longer."""
     if change.old is None or change.assign:
         return []
@@ -435,8 +437,8 @@ def _left(change: Change, candidates: Mapping[Address, Candidate], windows: Wind
     ]
     if not gone:
         return []
-    told = (
+    text = (
         f"{change.name}: {len(gone)} of its deliverers deliver no longer ({', '.join(gone)}); "
         f"--assign {change.name} gives its parts to others"
     )
-    return [told]
+    return [text]

@@ -1,4 +1,4 @@
-"""A store as its seller writes it: a TOML file, or a folder of files. All mistakes told together.
+"""A store as its seller writes it, a TOML file or a folder of files. All mistakes come together.
 
     [store]
     name = "Ada's codes"
@@ -290,8 +290,8 @@ class _StoreReader:
             self._fault(where("commission"), "the commission is over the price")
         if bond and paid == 0 and not penalty:
             # Protocol, section 5: with nothing to win, whoever disputes can only lose.
-            said = "a free item without penalty gives a dispute nothing to win: write bond = 0"
-            self._fault(where("bond"), said)
+            reason = "a free item without penalty gives a dispute nothing to win: write bond = 0"
+            self._fault(where("bond"), reason)
         deliverers = self._deliverers(where, item, parts)
         metadata = self._try(
             where("metadata"), lambda: validation.metadata(item.get("metadata", {}), "metadata")
@@ -418,12 +418,14 @@ class _StoreReader:
     def _good(
         self, where: Callable[[str], str], item: dict[str, Any]
     ) -> tuple[tuple[str, ...] | None, Path | None, bytes | None]:
-        said = [key for key in _GOODS if key in item]
-        if len(said) != 1:
-            told = f"not {' and '.join(said)} together" if said else "there is none"
-            self._fault(where(said[-1] if said else ""), f"one good, {' or '.join(_GOODS)}: {told}")
+        given = [key for key in _GOODS if key in item]
+        if len(given) != 1:
+            problem = f"not {' and '.join(given)} together" if given else "there is none"
+            self._fault(
+                where(given[-1] if given else ""), f"one good, {' or '.join(_GOODS)}: {problem}"
+            )
             return None, None, None
-        key, value = said[0], item[said[0]]
+        key, value = given[0], item[given[0]]
         place = where(key)
         if key == "codes":
             codes = self._try(place, lambda: self._check_codes(value, place, "codes"))

@@ -243,7 +243,7 @@ async def test_what_cannot_be_is_told_together_and_nothing_is_made(
     own = draft(name="mine", arbitrator=make.seller)
     with pytest.raises(Permanent) as caught:
         await publish(shop, blocks, known, wrong, own, assign=("ghost",))
-    for piece in ("take another id", "arbitrator of his own", "'ghost'"):
+    for piece in ("take another id", "arbitrator of their own", "'ghost'"):
         assert piece in str(caught.value)
     with pytest.raises(Permanent, match="7 deliverers are needed"):
         await publish(shop, blocks, known, draft(), draft(name="new", parts=7))
