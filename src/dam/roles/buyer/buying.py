@@ -98,7 +98,7 @@ async def quote_purchase(
         ContractReverted: The market would refuse.
         IpfsError, RpcError: The block store or the node could not be asked.
     """
-    market = buyer.market
+    market, payer = buyer.market, wallet.address
     history = await read_history(market)
     if not again:
         check_undecided(buyer.records, history, seller, item_name)
@@ -106,25 +106,15 @@ async def quote_purchase(
     store = await read_version(buyer.blocks, market.deployment, version)
     item = find_item(store, item_name)
     terms = item.terms
-    check_offer(item, seller=seller, buyer=wallet.address, without_arbitrator=without_arbitrator)
+    check_offer(item, seller=seller, buyer=payer, without_arbitrator=without_arbitrator)
     free_stake = await _check_stake(market, seller, terms)
     copy = await _choose_copy(market, history, seller, item, copy)
     await check_payload(buyer.blocks, item.payload(copy))
     token = (await read_tokens(market.rpc, {terms.token}))[terms.token]
-    payment = await read_payment(market, token, terms.price, wallet.address)
-    record = new_record(buyer, store, item, copy, payer=wallet.address)
-    arguments = (
-        seller,
-        terms,
-        list(store.terms_proof(item)),
-        store.digest,
-        copy,
-        list(record.keys),
-    )
-    gas_cost = Wei(0)
-    if not payment.needs_allowance:
-        data = market.encode("buyItem", *arguments)
-        gas_cost = await wallet.gas_cost(market.address, data, payment.coins)
+    payment = await read_payment(market, token, terms.price, payer)
+    record = new_record(buyer, store, item, copy, payer=payer)
+    proof, keys = list(store.terms_proof(item)), list(record.keys)
+    arguments = (seller, terms, proof, store.digest, copy, keys)
     windows = market.deployment.windows
     return Quote(
         store=store,
@@ -135,10 +125,19 @@ async def quote_purchase(
         rating=ratings(history.logs).get(seller, Rating(0, 0)),
         arbiter=arbiter_record(history.state, terms.arbitrator, windows, history.head),
         free_stake=free_stake,
-        gas_cost=gas_cost,
+        gas_cost=await _gas_cost(market, wallet, payment, arguments),
         block=history.head,
         arguments=arguments,
     )
+
+
+async def _gas_cost(
+    market: Market, wallet: Wallet, payment: Payment, arguments: tuple[Any, ...]
+) -> Wei:
+    if payment.needs_allowance:
+        return Wei(0)
+    data = market.encode("buyItem", *arguments)
+    return await wallet.gas_cost(market.address, data, payment.coins)
 
 
 async def buy(
