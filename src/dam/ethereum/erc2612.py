@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from eth_abi.abi import decode as abi_decode
-
 from dam.crypto.hashing import checksum, keccak
 from dam.ethereum.erc20 import decode_text, selector, views
 from dam.ethereum.node import Node
@@ -69,6 +67,8 @@ def _domain_of(data: bytes, chain_id: int, token: Address) -> tuple[str, str] | 
     """
     if not data:
         return None
+    from eth_abi.abi import decode as abi_decode  # slow to import, and few tokens need it
+
     kinds = ["bytes1", "string", "string", "uint256", "address", "bytes32", "uint256[]"]
     try:
         fields, name, version, chain, contract, _, more = abi_decode(kinds, data)

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Permanent, RpcError
-from dam.ethereum.erc2612 import TypedSigner
 from dam.ethereum.node import Node, balance_of, quantity
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.market.client import revert_of
@@ -22,8 +21,12 @@ _MAX_TIP_WEI = 20 * 10**9
 _RECEIPT_SECONDS = 180
 
 
-class WalletSigner(Signer, TypedSigner, Protocol):
+class WalletSigner(Signer, Protocol):
     """A key that signs transactions and EIP-712 data (`dam.keystore.ape_accounts.Signer`)."""
+
+    def sign_typed(self, message: dict[str, Any], /) -> tuple[int, bytes, bytes]:
+        """v, r and s."""
+        ...
 
 
 class KeyWallet:
