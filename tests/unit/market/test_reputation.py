@@ -22,7 +22,7 @@ from dam.market.reputation import (
     stars_of,
 )
 from dam.market.sale_history import SaleHistory
-from dam.roles.seller.deliverer_choice import named, pick
+from dam.roles.seller.deliverer_choice import named_deliverers, pick_deliverers
 from dam.types import DisputeOpened, OtherLog, SaleClosed, Status, Wei, Windows
 
 
@@ -123,12 +123,12 @@ def test_posted_terms_keep_deliverers_out_of_a_pick(make: Any, windows: Windows)
         registration = Registration(who, who, key, 1, 1, False)
         pool[who] = Candidate(registration, Wei(10**17), 0, Wei(0), 0, posted.get(who))
     everybody = list(pool.values())
-    picked = pick(everybody, 2, windows, random.Random(1), fee=10)
+    picked = pick_deliverers(everybody, 2, windows, random.Random(1), fee=10)
     assert {d.operator for d in picked} == {make.person(1), make.person(4)}
     with pytest.raises(Permanent, match="2 more ask for a higher fee"):
-        pick(everybody, 3, windows, random.Random(1), fee=10)
-    assert len(pick(everybody, 3, windows, random.Random(1), fee=11)) == 3
+        pick_deliverers(everybody, 3, windows, random.Random(1), fee=10)
+    assert len(pick_deliverers(everybody, 3, windows, random.Random(1), fee=11)) == 3
     with pytest.raises(Permanent, match="asks for 11 wei a part, and the item pays 10 wei"):
-        named(pool, [make.person(3)], windows, fee=10)
+        named_deliverers(pool, [make.person(3)], windows, fee=10)
     with pytest.raises(Permanent, match="no new items"):
-        named(pool, [make.person(2)], windows, fee=10**18)
+        named_deliverers(pool, [make.person(2)], windows, fee=10**18)
