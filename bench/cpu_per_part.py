@@ -199,8 +199,7 @@ class Market:
             rows = rows_of([*self.versions, *self.purchases])
             ledger.save_range(rows, HEAD, refund_blocks=WINDOWS.refund_blocks)
         for version, scan in self.scans:
-            document = documents.document(version.seller, version.digest, version.root)
-            assert document is not None
+            [document] = [d for d in documents.wanted(()) if d.digest == version.digest]
             documents.save_scan(document, scan)
         return ledger
 

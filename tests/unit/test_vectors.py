@@ -307,8 +307,9 @@ async def test_store(row: dict[str, Any]) -> None:
     (item,) = store.items
     secret = raw(row["delivererSecret"])
     ring = KeyRing((KeyPair(sealing.public_key(secret), secret),))
-    (found,) = part_scan.find_parts(item, ring, **place)
-    opened = part_scan.open_found(found, me=row["deliverer"], **place)
+    origin = part_scan.Origin(**place)
+    (found,) = part_scan.find_parts(item, ring, origin)
+    opened = part_scan.open_found(found, origin, row["deliverer"])
     assert opened.part.share == raw(row["share"])
     assert [as_hex(step) for step in opened.proof] == row["delivererProof"]
     assert as_hex(opened.leaf.salt) == row["delivererLeaf"]["salt"]

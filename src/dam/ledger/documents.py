@@ -6,12 +6,12 @@ were read under, by document: a later version of a store does not touch what an 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from dam.ledger.ledger import Ledger
 from dam.ledger.sales import KeptPart
+from dam.ledger.sql_params import plain_rows
 from dam.market.log_rows import load_terms
 from dam.types import Address
 
@@ -34,7 +34,8 @@ class Document:
     state: str
     """wanted, read or refused."""
     reason: str
-    urgent: bool
+    urgent: int
+    """1: a purchase waits for it; else 0."""
     attempts: int
     pin: str
 
@@ -57,6 +58,9 @@ class Scan:
     refusals: Sequence[PartRefusal] = field(default_factory=tuple)
 
 
+_COLUMNS = ", ".join(f"documents.{column.name}" for column in fields(Document))
+
+
 class Documents:
     """Documents and parts of one ledger. Writing methods open their own transaction."""
 
@@ -66,26 +70,22 @@ class Documents:
 
     # --------------------------------------------------------------------------------- documents
 
-    def document(self, seller: Address, digest: bytes, root: bytes) -> Document | None:
-        """The document of a store version, if it was ever wanted."""
-        row = self._db.execute(
-            "SELECT * FROM documents WHERE seller = ? AND digest = ? AND root = ?",
-            (seller, digest, root),
-        ).fetchone()
-        return None if row is None else _document(row)
-
     def wanted(self, busy: Collection[int]) -> list[Document]:
         """Documents to read, without those in ``busy``: the urgent first; then those that were
         tried least; of these every seller's oldest, then everyone's next.
         """
-        rows = self._db.execute(
-            "SELECT documents.* FROM (SELECT id, row_number() OVER (PARTITION BY seller, urgent, "
+        found = self._select(
+            "(SELECT id, row_number() OVER (PARTITION BY seller, urgent, "
             "attempts ORDER BY id) AS turn FROM documents WHERE state = 'wanted') "
             "JOIN documents USING (id) WHERE turn <= ? "
             "ORDER BY urgent DESC, attempts, turn, id LIMIT 5000",
-            (_OF_ONE,),
+            _OF_ONE,
         )
-        return [_document(row) for row in rows if row["id"] not in busy]
+        return [document for document in found if document.id not in busy]
+
+    def _select(self, source: str, *values: object) -> list[Document]:
+        sql = f"SELECT {_COLUMNS} FROM {source}"  # noqa: S608
+        return [Document(*row) for row in plain_rows(self._db, sql, values)]
 
     def count_attempt(self, document: Document, reason: str) -> None:
         """A read failed for now. It is urgent no longer than a purchase can wait for it."""
@@ -198,8 +198,7 @@ class Documents:
 
     def to_pin(self) -> list[Document]:
         """Documents with our parts that are not pinned yet, the newest first."""
-        rows = self._db.execute("SELECT * FROM documents WHERE pin = 'wanted' ORDER BY id DESC")
-        return [_document(row) for row in rows]
+        return self._select("documents WHERE pin = 'wanted' ORDER BY id DESC")
 
     def pinned_bytes(self) -> int:
         """What all pins hold, in bytes (blocks that two stores share count twice)."""
@@ -208,12 +207,12 @@ class Documents:
 
     def superseded_pin(self) -> Document | None:
         """The oldest pinned store version that its seller has replaced."""
-        row = self._db.execute(
-            "SELECT * FROM documents WHERE pin = 'held' AND EXISTS (SELECT 1 FROM documents AS "
+        found = self._select(
+            "documents WHERE pin = 'held' AND EXISTS (SELECT 1 FROM documents AS "
             "newer WHERE newer.seller = documents.seller AND newer.id > documents.id "
             "AND newer.pin IN ('held', 'wanted')) ORDER BY id LIMIT 1"
-        ).fetchone()
-        return None if row is None else _document(row)
+        )
+        return found[0] if found else None
 
     def mark_pin(self, document: Document, pin: str, size: int = 0) -> bool:
         """Records a pin: 'held' with its bytes, 'refused', or '' once it is taken off.
@@ -226,17 +225,3 @@ class Documents:
                 "UPDATE documents SET pin = ?, pin_bytes = ? WHERE id = ?", (pin, size, document.id)
             )
         return bool(done.rowcount)
-
-
-def _document(row: sqlite3.Row) -> Document:
-    return Document(
-        id=row["id"],
-        seller=Address(row["seller"]),
-        digest=row["digest"],
-        root=row["root"],
-        state=row["state"],
-        reason=row["reason"],
-        urgent=bool(row["urgent"]),
-        attempts=row["attempts"],
-        pin=row["pin"],
-    )

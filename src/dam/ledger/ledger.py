@@ -311,15 +311,6 @@ class Ledger:
         assert cursor.lastrowid is not None
         self.db.execute("DELETE FROM journal WHERE id <= ?", (cursor.lastrowid - _JOURNAL_ROWS,))
 
-    def journal(self, *events: str) -> list[dict[str, Any]]:
-        """What was written down, the oldest first; only ``events`` if any are named."""
-        rows = self.db.execute("SELECT at, event, detail FROM journal ORDER BY id")
-        return [
-            {"at": row["at"], "event": row["event"], **json.loads(row["detail"])}
-            for row in rows
-            if not events or row["event"] in events
-        ]
-
     def _bind(self, path: Path | str) -> None:
         wanted = self.binding.meta()
         found = {row["key"]: row["value"] for row in self.db.execute("SELECT * FROM meta")}

@@ -25,7 +25,7 @@ SealedRow = tuple[Address, bytes, int, int, int, bytes, bytes]
 
 
 class SaleRow(NamedTuple):
-    """A row of ``purchases``, column by column."""
+    """A row of ``purchases``, column by column, and whether there is more to ask about it."""
 
     id: int
     block: int
@@ -48,6 +48,8 @@ class SaleRow(NamedTuple):
     state: str
     reason: str
     orphaned: int
+    touched: int
+    """1: a part of this copy was ever sealed or delivered, or it was disputed or closed; else 0."""
 
     @property
     def purchase(self) -> Purchase:
@@ -63,6 +65,16 @@ class SaleRow(NamedTuple):
             keys=split_words(self.keys),
             at=LogRef(block, self.tx_hash, self.log_index),
         )
+
+
+_COLUMNS = (
+    f"{', '.join(SaleRow._fields[:-1])}, "  # noqa: S608
+    "EXISTS (SELECT 1 FROM delivered WHERE delivered.copy_id = p.copy_id) "
+    "OR EXISTS (SELECT 1 FROM turns WHERE turns.copy_id = p.copy_id) "
+    "OR EXISTS (SELECT 1 FROM spent WHERE spent.copy_id = p.copy_id) "
+    "OR EXISTS (SELECT 1 FROM purchases AS q JOIN sealed ON sealed.purchase = q.id "
+    "WHERE q.copy_id = p.copy_id)"
+)
 
 
 class KeptPart(NamedTuple):
@@ -123,7 +135,7 @@ class Sales:
         return row
 
     def _rows(self, condition: str, values: Sequence[object]) -> list[SaleRow]:
-        sql = f"SELECT {', '.join(SaleRow._fields)} FROM purchases WHERE {condition}"  # noqa: S608
+        sql = f"SELECT {_COLUMNS} FROM purchases AS p WHERE {condition}"  # noqa: S608
         return list(map(SaleRow._make, plain_rows(self._db, sql, values)))
 
     def mark(self, ids: Sequence[int], state: str, reason: str = "") -> None:
@@ -184,7 +196,7 @@ class SaleEvents:
 
     def __init__(self, ledger: Ledger, sales: Iterable[SaleRow]) -> None:
         self._db = ledger.db
-        self._copies = [sale.copy_id for sale in sales]
+        self._copies = [sale.copy_id for sale in sales if sale.touched]
         self._delivered = self._by_copy("idx, block FROM delivered WHERE supplied = 0 AND")
         self._turns = self._by_copy("kind, block FROM turns WHERE")
         self._sealed = self._by_copy(
@@ -195,12 +207,16 @@ class SaleEvents:
 
     def delivered(self, sale: SaleRow) -> dict[int, int]:
         """Parts that are there: index to the block of the first delivery."""
-        rows = self._delivered.get(sale.copy_id, ())
+        rows = self._delivered.get(sale.copy_id)
+        if rows is None:
+            return {}
         return {index: block for index, block in sorted(rows, reverse=True) if block >= sale.block}
 
     def turns(self, sale: SaleRow) -> dict[str, int]:
         """What else happened: ``disputed``, ``settled``, ``refunded`` or ``resolved``, to block."""
-        rows = self._turns.get(sale.copy_id, ())
+        rows = self._turns.get(sale.copy_id)
+        if rows is None:
+            return {}
         return {kind: block for kind, block in rows if block >= sale.block}
 
     def closed(self, sale: SaleRow) -> bool:
@@ -212,9 +228,10 @@ class SaleEvents:
         for found, _, _, purchase, orphaned in self._sealed.get(sale.copy_id, ()):
             if found == index and not orphaned and purchase != sale.id:
                 return True
-        return any(
-            found == index and to != key for found, to, _ in self._spent.get(sale.copy_id, ())
-        )
+        for found, to, _ in self._spent.get(sale.copy_id, ()):
+            if found == index and to != key:
+                return True
+        return False
 
     def sealed_before(self, sale: SaleRow, index: int, key: bytes) -> bytes | None:
         """The fragment that was once sealed to this very key, to be used again."""

@@ -109,7 +109,7 @@ async def test_orphaned_purchases_stay_marked(world: World, built: BuiltStore) -
     await read(daemon)
     assert [p.buyer for p in purchases(daemon)] == [OTHER_BUYER]
     assert [p.buyer for p in purchases(daemon, orphaned=True)] == [BUYER]
-    [note] = daemon.ledger.journal("reorganisation")
+    [note] = daemon.journal("reorganisation")
     assert note["orphaned"] == 1
 
 
@@ -360,7 +360,7 @@ async def test_a_log_that_comes_late_is_told(world: World, built: BuiltStore) ->
     [purchase] = purchases(daemon)
     assert (line["level"], line["kind"]) == ("error", "purchases")
     assert (line["block"], line["log_index"]) == (purchase.block, purchase.at.log_index)
-    assert daemon.ledger.journal("log_was_missing")
+    assert daemon.journal("log_was_missing")
     world.chain.mine()
     await read(daemon)
     assert len(daemon.events("log_was_missing")) == 1

@@ -53,7 +53,7 @@ async def test_slow_stores_hold_up_nobody(world: World) -> None:
     sync = sync_of(daemon, places=4, first_seconds=0.05, retry_seconds=0.01)
 
     def read() -> bool:
-        found = daemon.documents.document(honest.seller, honest.digest, honest.root)
+        found = daemon.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
     await running(sync, lambda: until(read))
@@ -95,7 +95,7 @@ async def test_a_node_that_is_away_is_told_once(world: World) -> None:
     await running(sync, act)
     [told] = daemon.events("ipfs_down")
     assert (told["level"], len(daemon.events("ipfs_back"))) == ("error", 1)
-    found = daemon.documents.document(honest.seller, honest.digest, honest.root)
+    found = daemon.document(honest.seller, honest.digest, honest.root)
     assert found is not None
 
 
@@ -122,7 +122,7 @@ async def test_stores_that_failed_before_leave_places_free(world: World) -> None
         sync.wake()
 
         def read() -> bool:
-            found = daemon.documents.document(honest.seller, honest.digest, honest.root)
+            found = daemon.document(honest.seller, honest.digest, honest.root)
             return found is not None and found.state == "read"
 
         await until(read)
@@ -181,7 +181,7 @@ async def test_a_scan_that_breaks_refuses_one_store_alone(world: World, built: B
     sold = world.buy(built, "coupon")
     await world.ticks()
     assert_delivered_once(world, sold)
-    assert [n["seller"] for n in daemon.ledger.journal("store_refused")] == [THIEF]
+    assert [n["seller"] for n in daemon.journal("store_refused")] == [THIEF]
 
 
 @pytest.mark.parametrize("times", [7, 8])
@@ -218,7 +218,7 @@ async def test_a_sale_that_breaks_stops_no_other(world: World, built: BuiltStore
     sold = [world.buy(built, "coupon", copy) for copy in range(3)]
     await world.ticks()
     assert_delivered_once(world, sold[0], sold[2])
-    [note] = daemon.ledger.journal("purchase_refused")
+    [note] = daemon.journal("purchase_refused")
     assert note["reason"] == "internal-error"
 
 

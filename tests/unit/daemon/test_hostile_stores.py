@@ -96,7 +96,7 @@ async def test_parts_of_an_archived_version_are_not_filed_under_another_sellers(
         daemon.sync.wake()
 
         def read() -> bool:
-            found = daemon.documents.document(honest.seller, honest.digest, honest.root)
+            found = daemon.document(honest.seller, honest.digest, honest.root)
             return found is not None and found.state == "read"
 
         await until(read)
@@ -122,7 +122,7 @@ async def test_a_document_that_is_archived_while_it_is_read_stops_nothing(
     keeping = asyncio.create_task(daemon.sync.run())
     await until(lambda: [d.seller for d in daemon.sync._busy.values()] == [THIEF])
     await let_it_be_archived(world)
-    assert daemon.documents.document(THIEF, version.digest, version.root) is None
+    assert daemon.document(THIEF, version.digest, version.root) is None
     gate.set()
     await until(lambda: not daemon.sync._busy)
     await asyncio.sleep(0)
@@ -158,7 +158,7 @@ async def test_a_pin_of_what_was_archived_meanwhile_is_taken_off(
 ) -> None:
     daemon = world.daemon
     await world.ticks(daemon, blocks=4)
-    found = daemon.documents.document(SELLER, built.digest, built.root)
+    found = daemon.document(SELLER, built.digest, built.root)
     assert found is not None
     await daemon.sync._pin(replace(found, id=found.id + 1000))
     assert Cid("dag-json", built.digest) not in world.blocks.pinned
@@ -177,9 +177,9 @@ async def test_fifty_thousand_refusals_are_told_in_a_few_lines(
     told = daemon.events("part_refused")
     assert len(told) == LOGGED_REFUSALS
     assert all(line["of_this_store"] == 200 for line in told)
-    assert len(daemon.ledger.journal("part_refused")) == LOGGED_REFUSALS
+    assert len(daemon.journal("part_refused")) == LOGGED_REFUSALS
     # Why a sale is not served is known all the same.
-    document = daemon.documents.document(SELLER, built.digest, built.root)
+    document = daemon.document(SELLER, built.digest, built.root)
     assert document is not None
     assert daemon.documents.refusals(document.id, bytes(32), 199)
 
@@ -201,7 +201,7 @@ async def test_one_seller_cannot_take_all_the_places(world: World, gated: Gated)
     sync_of(daemon, first_seconds=60.0)
 
     def read() -> bool:
-        found = daemon.documents.document(honest.seller, honest.digest, honest.root)
+        found = daemon.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
     await running(daemon.sync, lambda: until(read))
@@ -247,7 +247,7 @@ async def test_waiting_for_large_hostile_stores_costs_none_of_ones_own_time(
     sync_of(daemon, first_seconds=1.5)
 
     def read() -> bool:
-        found = daemon.documents.document(honest.seller, honest.digest, honest.root)
+        found = daemon.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
     await running(daemon.sync, lambda: until(read, 15.0))
@@ -281,7 +281,7 @@ async def test_reading_goes_on_after_a_disk_that_was_full(
     keeping = asyncio.create_task(Service._keep_up(daemon.service, daemon.sync.run))
 
     def read() -> bool:
-        found = daemon.documents.document(honest.seller, honest.digest, honest.root)
+        found = daemon.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
     await until(lambda: read() or keeping.done())

@@ -195,7 +195,7 @@ async def test_a_dry_run_says_what_it_would_send_and_sends_nothing(
     assert told["blocks_left"] > 200
     assert dry.ledger.db.execute("SELECT count(*) FROM attempts").fetchone()[0] == 0
     assert "eth_sendRawTransaction" not in world.chain.calls
-    assert [note["event"] for note in dry.ledger.journal("would_send")] == ["would_send"]
+    assert [note["event"] for note in dry.journal("would_send")] == ["would_send"]
 
 
 async def test_what_a_dry_run_told_is_done_when_the_real_daemon_does_it(

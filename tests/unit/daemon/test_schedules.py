@@ -141,7 +141,7 @@ async def test_random_schedules(
         assert not daemon.outbox.live()
         nonces = [nonce for nonce, _ in world.chain.mined(daemon.address)]
         assert nonces == list(range(len(nonces)))
-        assert not daemon.ledger.journal("foreign_transaction")
+        assert not daemon.journal("foreign_transaction")
     if not reorganise:
         # Only a reorganisation can make a transaction of ours fail: it came too fast to take back.
         assert_delivered_once(world, *(p.copy_id for p in purchases))

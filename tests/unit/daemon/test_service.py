@@ -22,6 +22,7 @@ from dam.ledger.status import read_status
 from dam.log import configure_logging, get_logger
 from dam.roles.seller.store_builder import BuiltStore
 from dam.types import BlockRef
+from tests.unit.helpers.ledger import journal_of
 from tests.unit.helpers.world import BUYER, SELLER, World
 
 BINDING = Binding(31337, SELLER, BUYER, "deliverer")
@@ -235,7 +236,7 @@ def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         fail()
-    assert not ledger.journal()
+    assert not journal_of(ledger)
     ledger.close()
 
 
@@ -244,7 +245,7 @@ def test_the_journal_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ledger = Ledger.open(tmp_path / "ledger.sqlite", BINDING)
     for number in range(12):
         ledger.note("event", number=number, key=b"\x01")
-    assert [note["number"] for note in ledger.journal()] == [7, 8, 9, 10, 11]
+    assert [note["number"] for note in journal_of(ledger)] == [7, 8, 9, 10, 11]
     ledger.close()
 
 

@@ -41,14 +41,15 @@ class Daemon:
         return Deliverer(self.operator, self.ring.current.public)
 
     def find(self, item: Item, seller: Address, **where: Any) -> list[part_scan.FoundPart]:
-        place = {"chain_id": CHAIN, "market": MARKET, "seller": seller, **where}
-        return list(part_scan.find_parts(item, self.ring, **place))
+        origin = part_scan.Origin(CHAIN, MARKET, seller)._replace(**where)
+        return list(part_scan.find_parts(item, self.ring, origin))
 
     def open(
         self, found: part_scan.FoundPart, seller: Address, **where: Any
     ) -> part_scan.OpenedPart:
-        place = {"chain_id": CHAIN, "market": MARKET, "seller": seller, "me": self.operator}
-        return part_scan.open_found(found, **{**place, **where})
+        me = where.pop("me", self.operator)
+        origin = part_scan.Origin(CHAIN, MARKET, seller)._replace(**where)
+        return part_scan.open_found(found, origin, me)
 
 
 @dataclass

@@ -21,7 +21,7 @@ from dam.daemon.document_sync import DocumentSync
 from dam.daemon.service import Service
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
-from dam.ledger.documents import Documents
+from dam.ledger.documents import Document, Documents
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.outbox import Outbox
 from dam.ledger.sales import Sales
@@ -35,6 +35,7 @@ from dam.sending.sender import Sender, SendPolicy
 from dam.testing.blocks import MemoryStore
 from dam.testing.memory import GWEI, MemoryChain
 from dam.types import Address, CopyId, Wei
+from tests.unit.helpers.ledger import document_of, journal_of
 
 DEAR_FEE = 50_000 * 2 * GWEI
 """What a part of "dear" earns, in wei; see `dear`."""
@@ -195,6 +196,12 @@ class Daemon:
             checkpoint=self.checkpoints,
         )
         return role
+
+    def journal(self, *events: str) -> list[dict[str, Any]]:
+        return journal_of(self.ledger, *events)
+
+    def document(self, seller: Address, digest: bytes, root: bytes) -> Document | None:
+        return document_of(self.ledger, seller, digest, root)
 
     def restart(self) -> None:
         self.ledger.close()

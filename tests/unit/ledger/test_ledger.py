@@ -19,8 +19,8 @@ from dam.ledger.status import read_status
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
 from dam.types import Address, DelivererKeyRotated
+from tests.unit.helpers.ledger import journal_of, root_in_force
 from tests.unit.helpers.old_ledger import FIRST_SCHEMA, make_old, tables
-from tests.unit.helpers.sales import root_in_force
 from tests.unit.helpers.world import OTHER_BUYER, Daemon, World, assert_delivered_once
 
 BINDING = Binding(31337, Address("0x" + "11" * 20), Address("0x" + "22" * 20), "deliverer")
@@ -72,7 +72,7 @@ async def test_a_file_of_version_1_goes_on_as_version_2(world: World, built: Bui
     assert kept["attempts"]
 
     daemon.build()
-    [note] = daemon.ledger.journal("ledger_migrated")
+    [note] = daemon.journal("ledger_migrated")
     assert (note["before"], note["version"]) == (1, migrations.VERSION)
     for table, before in kept.items():
         if table != "journal":
@@ -203,7 +203,7 @@ def test_transactions_nest(tmp_path: Path) -> None:
             raise RuntimeError
         with ledger.transaction():
             ledger.note("three")
-    assert [note["event"] for note in ledger.journal()] == ["one", "three"]
+    assert [note["event"] for note in journal_of(ledger)] == ["one", "three"]
 
     def fails() -> None:
         with ledger.transaction():
@@ -213,7 +213,7 @@ def test_transactions_nest(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         fails()
-    assert len(ledger.journal()) == 2
+    assert len(journal_of(ledger)) == 2
     ledger.close()
 
 
@@ -305,7 +305,7 @@ async def test_one_buyer_for_good(world: World, built: BuiltStore) -> None:
     assert {sale.purchase.copy for sale in daemon.sales.in_state("done")} == {2}
     again = world.buy(built, "code", 1, buyer=OTHER_BUYER)
     await world.ticks(daemon)
-    [note] = daemon.ledger.journal("purchase_refused")
+    [note] = daemon.journal("purchase_refused")
     assert note["reason"] == "sealed-to-another"
     assert len(world.chain.delivered(again)) == 3
     # Should that check ever be forgotten, the database itself refuses.
@@ -416,7 +416,7 @@ async def test_a_version_with_a_sale_stays(world: World, built: BuiltStore) -> N
     assert sizes(daemon)["versions"] == 2
     root = root_in_force(daemon.ledger, sale.purchase)
     assert root == built.root
-    assert daemon.documents.document(built.seller, built.digest, built.root) is not None
+    assert daemon.document(built.seller, built.digest, built.root) is not None
 
 
 @pytest.mark.usefixtures("few_hashes")
@@ -430,7 +430,7 @@ async def test_a_version_that_comes_back_is_read_again(world: World, built: Buil
     with daemon.ledger.transaction() as db:
         db.execute("UPDATE documents SET pin = ''")
     await age(world, *world.deliverers)
-    assert daemon.documents.document(first.seller, first.digest, first.root) is None
+    assert daemon.document(first.seller, first.digest, first.root) is None
     world.chain.publish(first.seller, first.digest, first.root)
     await world.ticks(blocks=4)
     sold = world.buy(first, "code", 2)

@@ -69,7 +69,7 @@ async def test_a_corrupt_ledger_is_rebuilt(world: World, built: BuiltStore) -> N
     assert done.aside is not None
     assert done.parts == 2
     assert [source.fault for source in done.sources] == [""]
-    [note] = daemon.ledger.journal("ledger_recovered")
+    [note] = daemon.journal("ledger_recovered")
     assert note["parts"] == 2
     world.chain.accepts = lambda _: True
     await world.ticks(blocks=10)
@@ -121,7 +121,7 @@ async def test_never_to_another_buyer(world: World, built: BuiltStore) -> None:
     await world.ticks(blocks=8)
     by = {log.by for log in world.chain.delivered(again)}  # type: ignore[arg-type]
     assert daemon.address not in by
-    [note] = daemon.ledger.journal("purchase_refused")
+    [note] = daemon.journal("purchase_refused")
     assert note["reason"] == "sealed-to-another"
 
 
@@ -269,7 +269,7 @@ async def test_looks_again_at_what_a_fault_of_ours_refused(
         patch.setattr("dam.roles.deliverer.deliverer.seal_fragment", fail)
         sold = world.buy(built, "code", 0)
         await world.ticks()
-    [note] = daemon.ledger.journal("purchase_refused")
+    [note] = daemon.journal("purchase_refused")
     assert note["reason"] == "internal-error"
     assert not world.chain.delivered(sold)
     for one in world.deliverers:
@@ -292,7 +292,7 @@ async def test_looks_again_at_a_document_too(
         patch.setattr(daemon.sync, "_scan", fail)
         sold = world.buy(built, "code", 0)
         await world.ticks()
-    assert daemon.ledger.journal("purchase_refused")[0]["reason"] == "document-refused"
+    assert daemon.journal("purchase_refused")[0]["reason"] == "document-refused"
     assert recovery.retry(daemon.ledger) == 2
     await world.ticks()
     assert_delivered_once(world, sold)

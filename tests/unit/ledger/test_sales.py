@@ -23,7 +23,7 @@ from dam.types import (
     Terms,
     Wei,
 )
-from tests.unit.helpers.sales import root_in_force
+from tests.unit.helpers.ledger import root_in_force
 
 SELLERS = [Address("0x" + f"{i:02x}" * 20) for i in (0x11, 0x22, 0x33)]
 TERMS = Terms(
@@ -97,7 +97,7 @@ def test_in_slices_and_by_states(tmp_path: Path) -> None:
 
 
 def test_what_was_there_already(tmp_path: Path) -> None:
-    """Delivered, closed, sealed and spent, each alone."""
+    """Delivered, closed, sealed and spent; each alone marks the copy as touched."""
     ledger = opened(tmp_path / "ledger.sqlite", 2)
     sales = Sales(ledger).in_state("new")[:6]
     delivered, closed, sealed, spent, before, clean = (sale.purchase for sale in sales)
@@ -117,7 +117,8 @@ def test_what_was_there_already(tmp_path: Path) -> None:
             (sealed.seller, TERMS.item_id, sealed.copy, sales[2].id),
         )
         db.execute("INSERT INTO spent VALUES (?, 1, x'aa', x'bb')", (spent.copy_id,))
-    one = sales
+    one = [Sales(ledger).get(sale.id) for sale in sales]
+    assert [sale.touched for sale in one] == [1, 1, 1, 1, 1, 0]
     known = SaleEvents(ledger, Sales(ledger).in_state("new"))
     assert [known.closed(sale) for sale in one] == [False, True, False, False, False, False]
     for sale in one[2:4]:

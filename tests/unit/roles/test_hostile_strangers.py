@@ -9,7 +9,7 @@ from dam.crypto.hashing import copy_id
 from dam.market.log_rows import unsigned
 from dam.testing.pages import rows_of
 from dam.types import FragmentDelivered, LogRef, MarketLog, Purchase
-from tests.unit.helpers.sales import buyer_of
+from tests.unit.helpers.ledger import buyer_of
 from tests.unit.helpers.world import BUYER, SELLER, Shop, WatchdogDaemon, World
 
 MOST = 2**64 - 1

@@ -114,7 +114,7 @@ async def test_after_500_blocks_away_it_says_what_is_lost(
     await watchdog.tick()
     await world.ticks(watchdog, blocks=8)
     assert len(by_seller(world, saved)) == 3
-    notes = watchdog.ledger.journal("purchase_late")
+    notes = watchdog.journal("purchase_late")
     assert "0x" + lost.hex() in [note["sale"] for note in notes]
     assert not by_seller(world, lost)
     state = await world.chain.sale_state(complete)
@@ -222,7 +222,7 @@ async def test_the_wrong_seed_delivers_nothing(
     await to_block(world, watchdog, world.chain.height + 103)
     assert not world.chain.pool
     assert not by_seller(world, sold)
-    [note] = watchdog.ledger.journal("purchase_refused")
+    [note] = watchdog.journal("purchase_refused")
     assert note["reason"] == "seed-differs"
 
 
@@ -235,7 +235,7 @@ async def test_a_lost_catalogue_is_said_once_and_mended_by_a_restart(
     world.chain.mine()
     await to_block(world, watchdog, world.chain.height + 103)
     await world.ticks(watchdog, blocks=3)
-    [note] = watchdog.ledger.journal("purchase_refused")
+    [note] = watchdog.journal("purchase_refused")
     assert note["reason"] == "not-in-catalogue"
     moved.rename(past)
     await world.ticks(watchdog, blocks=3)
@@ -264,7 +264,7 @@ async def test_a_bad_key_of_one_buyer_stops_no_other_sale(
     assert len(by_seller(world, good)) == 3
     assert not by_seller(world, bad)
     assert not by_seller(world, few)
-    reasons = [note["reason"] for note in watchdog.ledger.journal("purchase_refused")]
+    reasons = [note["reason"] for note in watchdog.journal("purchase_refused")]
     assert sorted(reasons) == ["bad-buyer-key", "wrong-key-count"]
 
 
@@ -278,5 +278,5 @@ async def test_supplies_what_is_there_when_the_rest_is_too_late(
     world.chain.queued.append(DisputeOpened(sold, BUYER, THIEF, bytes(32), NOWHERE))
     await world.ticks(watchdog, blocks=8)
     assert len(by_seller(world, sold, supplied=True)) == 2
-    [note] = watchdog.ledger.journal("purchase_late")
+    [note] = watchdog.journal("purchase_late")
     assert note["reason"] == "deadline-passed"

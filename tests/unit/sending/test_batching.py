@@ -200,7 +200,7 @@ class TestProfit:
         sold = world.buy(dear, "dear")
         await world.ticks(world.daemon)
         assert_delivered_once(world, sold, by=[world.daemon])
-        assert not world.daemon.ledger.journal("unprofitable")
+        assert not world.daemon.journal("unprofitable")
 
     async def test_one_that_does_not_waits_for_cheaper_gas(
         self, world: World, dear: BuiltStore
@@ -211,7 +211,7 @@ class TestProfit:
         await world.ticks(daemon, blocks=20)
         assert not world.chain.pool
         assert not world.chain.mined(daemon.address)
-        [note] = daemon.ledger.journal("unprofitable")
+        [note] = daemon.journal("unprofitable")
         assert note["sales"] == ["0x" + sold.hex()]
         world.chain.base_fee = GWEI
         await world.ticks(daemon)
@@ -226,7 +226,7 @@ class TestProfit:
         await world.ticks(daemon, blocks=3)
         world.chain.mine(320)
         await world.ticks(daemon, blocks=3)
-        [note] = daemon.ledger.journal("too_late")
+        [note] = daemon.journal("too_late")
         assert note["reason"] == "unprofitable"
         assert len(daemon.events("unprofitable")) == 1
         assert not world.chain.mined(daemon.address)
@@ -403,7 +403,7 @@ class TestTheLedgerAndTheNode:
         sold = world.buy(built, "coupon")
         await world.ticks(daemon, blocks=12)
         assert len(daemon.events("fee_over_cap")) == 1
-        assert len(daemon.ledger.journal("fee_over_cap")) == 1
+        assert len(daemon.journal("fee_over_cap")) == 1
         world.chain.base_fee = GWEI
         await world.ticks(daemon)
         assert [line["what"] for line in daemon.events("alert_resolved")] == ["fee_over_cap"]

@@ -300,7 +300,7 @@ async def test_a_permanent_revert_is_reported_once(world: World, built: BuiltSto
     daemon.role._proofs = lambda _: Credulous()
     await world.ticks(daemon, blocks=10)
     assert not world.chain.delivered(sold)
-    [note] = daemon.ledger.journal("refused_by_contract")
+    [note] = daemon.journal("refused_by_contract")
     assert note["error"].startswith("PartNotInItem")
     assert not world.chain.mined(daemon.address)
 
@@ -344,7 +344,7 @@ async def test_no_balance_and_then_some(world: World, built: BuiltStore) -> None
     sold = world.buy(built, "coupon")
     await world.ticks(daemon, blocks=8)
     assert len(daemon.events("no_balance")) == 1, "said, and not with every block"
-    assert len(daemon.ledger.journal("no_balance")) == 1
+    assert len(daemon.journal("no_balance")) == 1
     assert not world.chain.pool
     world.chain.poor.clear()
     await world.ticks(daemon, blocks=8)

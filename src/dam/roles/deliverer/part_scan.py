@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dam.catalog.reader import Item, Section, Store
 from dam.crypto import hashing, sealing, shamir
@@ -22,6 +23,14 @@ from dam.types import Address, Part, PartLeaf
 
 Shared = Callable[[bytes, bytes], bytes]
 """`sealing.shared_key`, or one that remembers."""
+
+
+class Origin(NamedTuple):
+    """Whose store it is, in which market."""
+
+    chain_id: int
+    market: Address
+    seller: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,57 +62,38 @@ def scan_store(store: Store, ring: KeyRing, me: Address) -> Scan:
     """Our parts in a store, and what looks like one and must not be served.
 
     Args:
-        store: Of a seller.
+        store: From `catalog.reader.read_store`, which capped the number of parts.
         ring: Our keys, old ones too.
         me: Our operator address, which the leaves have to name.
     """
     parts: list[KeptPart] = []
     refusals: list[PartRefusal] = []
-    place = {"chain_id": store.chain_id, "market": store.market, "seller": store.seller}
+    origin = Origin(store.chain_id, store.market, store.seller)
     for item in store.items:
         item_id, terms = item.terms.item_id, dump_terms(item.terms)
-        for found in find_parts(item, ring, **place):  # type: ignore[arg-type]
+        for found in find_parts(item, ring, origin):
             try:
-                opened = open_found(found, me=me, **place)  # type: ignore[arg-type]
+                opened = open_found(found, origin, me)
             except Refused as error:
                 copy = NO_COPY if found.copy is None else found.copy
                 refusals.append(PartRefusal(item_id, copy, error.reason, str(error)))
                 continue
-            leaf, page_key = opened.leaf, found.sealing_key or b""
-            parts.append(
-                KeptPart(
-                    item_id,
-                    leaf.copy,
-                    leaf.index,
-                    terms,
-                    page_key,
-                    found.sealed,
-                    b"".join(opened.proof),
-                )
-            )
+            place, page_key = (opened.leaf.copy, opened.leaf.index), found.sealing_key or b""
+            proof = b"".join(opened.proof)
+            parts.append(KeptPart(item_id, *place, terms, page_key, found.sealed, proof))
     return Scan(parts, refusals)
 
 
-def find_parts(
-    item: Item, ring: KeyRing, *, chain_id: int, market: Address, seller: Address
-) -> Iterator[FoundPart]:
+def find_parts(item: Item, ring: KeyRing, origin: Origin) -> Iterator[FoundPart]:
     """What an item holds for the keys of a ring.
 
     One X25519 per section and key, one short hash per copy and key; in sections without a page key
     one X25519 per part and key.
-
-    Args:
-        item: From a store read by `catalog.read_store`, which capped the number of parts.
-        ring: Our keys, old ones too.
-        chain_id: Chain of the store.
-        market: Its marketplace contract.
-        seller: Its seller.
     """
+    item_id, stock = item.terms.item_id, item.terms.stock
     for section in item.sections:
         domains = {
-            copy: hashing.domain(
-                chain_id, market, seller, item.terms.item_id, item.terms.stock, copy
-            )
+            copy: hashing.domain(*origin, item_id, stock, copy)
             for copy in range(section.first_copy, section.first_copy + section.copies)
         }
         if section.sealing_key is None:
@@ -148,16 +138,12 @@ def _unseal(sealed: bytes, sealing_key: bytes | None, key: KeyPair, shared: Shar
     return sealing.open_part(shared(key.secret, sealing_key), sealed)
 
 
-def open_found(
-    found: FoundPart, *, chain_id: int, market: Address, seller: Address, me: Address
-) -> OpenedPart:
+def open_found(found: FoundPart, origin: Origin, me: Address) -> OpenedPart:
     """Opens a part and does every check that does not need a sale.
 
     Args:
         found: From `find_parts`.
-        chain_id: Chain of the store.
-        market: Its marketplace contract.
-        seller: Its seller.
+        origin: Of the store.
         me: Our operator address, which the leaf has to name.
 
     Raises:
@@ -167,7 +153,7 @@ def open_found(
             does not commit to this share, secret hash, salt and our address).
     """
     terms = found.item.terms
-    where = f"item 0x{terms.item_id.hex()} of seller {seller}"
+    where = f"item 0x{terms.item_id.hex()} of seller {origin.seller}"
     try:
         if found.shared is not None:
             part = sealing.open_part(found.shared, found.sealed)
@@ -175,7 +161,7 @@ def open_found(
             part = _unseal(found.sealed, found.sealing_key, found.key, sealing.shared_key)
     except (NotForMe, Malformed) as error:
         raise Refused("part-unreadable", f"{where}: {error}") from None
-    domain = hashing.domain(chain_id, market, seller, terms.item_id, terms.stock, found.copy or 0)
+    domain = hashing.domain(*origin, terms.item_id, terms.stock, found.copy or 0)
     if found.copy is None or part.domain != domain:
         raise Refused("domain-mismatch", f"{where} lists a part that was sealed for another")
     if part.index >= terms.parts:

@@ -16,7 +16,7 @@ from dam.ipfs.cid import Cid
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
 from dam.types import DelivererKeyRotated, DelivererRegistered, Wei
-from tests.unit.helpers.sales import buyer_of
+from tests.unit.helpers.ledger import buyer_of
 from tests.unit.helpers.world import (
     OTHER_BUYER,
     PLACES,
@@ -94,7 +94,7 @@ async def test_seals_a_part_to_one_buyer_only(world: World, built: BuiltStore) -
     again = world.buy(built, "code", 1, buyer=OTHER_BUYER)
     await world.ticks()
     for daemon in world.deliverers:
-        [note] = daemon.ledger.journal("purchase_refused")
+        [note] = daemon.journal("purchase_refused")
         assert note["reason"] == "sealed-to-another"
     assert len(world.chain.delivered(again)) == 3
 
@@ -299,7 +299,7 @@ async def test_does_nothing_after_the_deadline(world: World, built: BuiltStore) 
     world.chain.mine(302)
     await world.ticks(world.daemon)
     assert not world.chain.delivered(sold)
-    [note] = world.daemon.ledger.journal("purchase_late")
+    [note] = world.daemon.journal("purchase_late")
     assert note["reason"] == "deadline-passed"
 
 
@@ -311,7 +311,7 @@ async def test_a_broken_document_is_refused_and_the_daemon_lives(
     sold = world.buy(built, "coupon")
     await world.ticks()
     assert_delivered_once(world, sold)
-    [note] = world.daemon.ledger.journal("store_refused")
+    [note] = world.daemon.journal("store_refused")
     assert note["seller"] == THIEF
 
 
@@ -346,7 +346,7 @@ async def test_rebuilds_from_the_chain(world: World, built: BuiltStore) -> None:
 
 def refusals(daemon: Daemon) -> list[str]:
     logged = [line["reason"] for line in daemon.events("purchase_refused")]
-    assert logged == [note["reason"] for note in daemon.ledger.journal("purchase_refused")]
+    assert logged == [note["reason"] for note in daemon.journal("purchase_refused")]
     return logged
 
 

@@ -66,7 +66,7 @@ def test_an_encoder_gives_the_bytes_of_the_records(
     leaf = PartLeaf(purchase.leaf_copy, index, ME, commitment, secret_hash, salt)
 
     encoder = DeliveryEncoder(31337, MARKET, SELLER, terms, ME)
-    sale = SaleRow(1, *rows_of([purchase]).purchases[0], block + 300, "new", "", 0)
+    sale = SaleRow(1, *rows_of([purchase]).purchases[0], block + 300, "new", "", 0, 0)
     packed = encoder.delivery(sale, part, commitment, b"".join(delivery.proof), delivery.fragment)
     assert packed == pack_delivery(delivery)
     assert sale.purchase == purchase

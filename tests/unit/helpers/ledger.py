@@ -1,7 +1,11 @@
-"""What a ledger knows of one sale, asked apart from what is tested."""
+"""What a ledger knows, asked apart from what is tested."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+from dam.ledger.documents import Document, Documents
 from dam.ledger.ledger import Ledger
 from dam.market.log_rows import signed
 from dam.types import Address, Purchase
@@ -28,3 +32,21 @@ def root_in_force(ledger: Ledger, purchase: Purchase) -> bytes | None:
     if row is None or row["digest"] != purchase.store_digest:
         return None
     return bytes(row["root"])
+
+
+def journal_of(ledger: Ledger, *events: str) -> list[dict[str, Any]]:
+    """What was written down, the oldest first; only ``events`` if any are named."""
+    rows = ledger.db.execute("SELECT at, event, detail FROM journal ORDER BY id")
+    return [
+        {"at": row["at"], "event": row["event"], **json.loads(row["detail"])}
+        for row in rows
+        if not events or row["event"] in events
+    ]
+
+
+def document_of(ledger: Ledger, seller: Address, digest: bytes, root: bytes) -> Document | None:
+    """The document of a store version, if it was ever wanted."""
+    found = Documents(ledger)._select(
+        "documents WHERE seller = ? AND digest = ? AND root = ?", seller, digest, root
+    )
+    return found[0] if found else None
