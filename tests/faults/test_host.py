@@ -106,7 +106,7 @@ def run(*command: str) -> int:
     47,
     "I/O error",
     by="H",
-    breaks="src/dam/daemon/service.py:GIVE_UP if kind in _START_ANEW else 1",
+    breaks="src/dam/daemon/service.py:MAX_FAILURES if kind in _RESTART_CODES else 1",
     instead="math.inf",
 )
 async def test_f47_a_disk_that_fails(ground: Ground, injected: Injected) -> None:

@@ -27,18 +27,18 @@ from dam.types import BlockRef
 
 _FINE_BLOCKS = 64
 """So close to the head, ranges are short, so that a reorganisation finds a near ancestor."""
-_FINE_RANGE = 16
-_FIRST_RANGE = 16
+_FINE_RANGE_BLOCKS = 16
+_FIRST_RANGE_BLOCKS = 16
 _GROWTH = 4
 _PAGE_LOGS = 10_000
 """About so many logs are asked for at once: 12 MB of a node's answer."""
-_BURST = 8
+_MAX_RANGES = 8
 """Ranges of one `ChainReader.advance`: a stop, and the chain's head, are looked at in between."""
 _RECHECK_BLOCKS = 128
 """Blocks behind the cursor that are read once more: the time in which deliverers deliver."""
-_RECHECK_EVERY = 32
+_RECHECK_EVERY_BLOCKS = 32
 
-_ASK_AGAIN = (
+_REOPEN_REFUSED = (
     "UPDATE purchases SET state = 'new', reason = '' "
     "WHERE state = 'refused' AND reason = 'store-not-in-force' AND orphaned = 0"
 )
@@ -118,11 +118,11 @@ class ChainReader:
         self._checkpoint = checkpoint
         self.stats = ReadStats() if stats is None else stats
         """Logs and rollbacks are counted here."""
-        self._span = _FIRST_RANGE
+        self._span = _FIRST_RANGE_BLOCKS
         self._idle_at: BlockRef | None = None
         self._newest: BlockRef | None = None
         self._rechecked: int | None = None
-        self._followed = False
+        self._at_head = False
         """Whether the last blocks were read as they came: not just now, in catching up."""
         self._bulk_loading = False
 
@@ -181,13 +181,13 @@ class ChainReader:
         new = 0
         ahead: asyncio.Task[Page] | None = None
         try:
-            for left in reversed(range(_BURST)):
+            for left in reversed(range(_MAX_RANGES)):
                 page = await (ahead or self._fetch(cursor, target))
                 ahead = None
                 if page.end.number <= cursor.number:
                     raise RpcError(f"a node gave no block after {cursor.number}")
                 self._choose_span(page.size, page.end.number - cursor.number)
-                if left and page.end.number < target and not self._followed:
+                if left and page.end.number < target and not self._at_head:
                     ahead = asyncio.create_task(self._fetch(page.end, target))
                 # Asked after the logs: if the cursor still stands, they are of the same branch.
                 rollback = await self._checked(cursor)
@@ -201,21 +201,23 @@ class ChainReader:
             if ahead is not None:
                 ahead.cancel()
                 await asyncio.gather(ahead, return_exceptions=True)
-        self._followed = cursor.number >= target
-        if self._followed and self._bulk_loading:
+        self._at_head = cursor.number >= target
+        if self._at_head and self._bulk_loading:
             self._ledger.end_bulk_load()
             self._bulk_loading = False
-        if self._followed:
+        if self._at_head:
             new += await self._look_back(cursor)
-        return Step(head, cursor, new, caught_up=self._followed)
+        return Step(head, cursor, new, caught_up=self._at_head)
 
     async def _fetch(self, cursor: BlockRef, target: int) -> Page:
         """The page after ``cursor``; near the head short, and compared by hashes."""
-        span = min(self._range, self._span, max(_FINE_RANGE, target - _FINE_BLOCKS - cursor.number))
+        span = min(
+            self._range, self._span, max(_FINE_RANGE_BLOCKS, target - _FINE_BLOCKS - cursor.number)
+        )
         last = min(cursor.number + span, target)
         fine = last > target - _FINE_BLOCKS
         first = cursor.number + 1
-        if self._followed:
+        if self._at_head:
             first = max(self._first, cursor.number + 1 - self._overlap)
         page = await self._source.page(min(first, last), last, canonical=fine)
         if page.end.number <= cursor.number:
@@ -246,7 +248,7 @@ class ChainReader:
                 self._ledger.note("log_was_missing", table=table, block=number, log_index=index)
             if late:
                 # Perhaps a store's version was the one that these purchases were refused for.
-                self._ledger.db.execute(_ASK_AGAIN)
+                self._ledger.db.execute(_REOPEN_REFUSED)
         self._checkpoint("F2")
         for table, number, index in late:
             self._log.error(
@@ -269,7 +271,7 @@ class ChainReader:
 
     async def _look_back(self, cursor: BlockRef) -> int:
         """Reads the last blocks once more, every few blocks; returns how many logs were new."""
-        if self._rechecked is not None and cursor.number < self._rechecked + _RECHECK_EVERY:
+        if self._rechecked is not None and cursor.number < self._rechecked + _RECHECK_EVERY_BLOCKS:
             return 0
         try:
             return await self._recheck(cursor)
@@ -299,7 +301,7 @@ class ChainReader:
     async def _roll_back(self, cursor: BlockRef) -> Rollback:
         self._idle_at = None
         self._rechecked = None
-        self._followed = False
+        self._at_head = False
         for block in self._ledger.known_blocks():
             here = await self._source.block(block.number)
             if here.hash != block.hash:
@@ -313,12 +315,12 @@ class ChainReader:
                     ancestor=block.number,
                     parts_acted_on=acted,
                     halt_depth=self._halt_depth,
-                    next_step=_LOOK,
+                    next_step=_NEXT_STEP,
                 )
                 raise DeepReorganisation(
                     f"the chain lost {depth} blocks that had passed as final, and with them "
                     f"purchases for which {acted} parts were sealed (halt_depth is "
-                    f"{self._halt_depth}): {_LOOK}"
+                    f"{self._halt_depth}): {_NEXT_STEP}"
                 )
             done = self._ledger.rollback(block)
             self.stats.rollbacks += 1
@@ -330,11 +332,11 @@ class ChainReader:
                 jobs_cancelled=done.cancelled,
             )
             return done
-        self._log.critical("deep_reorganisation", cursor=cursor.number, next_step=_LOOK)
-        raise DeepReorganisation(f"the chain changed below all kept block hashes: {_LOOK}")
+        self._log.critical("deep_reorganisation", cursor=cursor.number, next_step=_NEXT_STEP)
+        raise DeepReorganisation(f"the chain changed below all kept block hashes: {_NEXT_STEP}")
 
 
-_LOOK = (
+_NEXT_STEP = (
     "ask another node, or an explorer, which branch is right. If this node is wrong, set another "
     "one; if it is right, run `dam deliverer recover --force` (or `dam watchdog`), and start again"
 )

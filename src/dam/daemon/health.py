@@ -30,8 +30,8 @@ from dam.daemon.metrics import CONTENT_TYPE
 from dam.errors import ConfigError
 
 HOST = "127.0.0.1"
-_SECONDS = 10.0
-_CONNECTIONS = 16
+_TIMEOUT_SECONDS = 10.0
+_MAX_CONNECTIONS = 16
 """More at once would be somebody on this host who takes the daemon's file descriptors."""
 _NAMES = {"127.0.0.1", "localhost", "[::1]"}
 _PORT = re.compile(r":[0-9]+\Z")
@@ -95,7 +95,7 @@ class HealthServer:
             yield
         finally:
             ended.set()
-            thread.join(_SECONDS)
+            thread.join(_TIMEOUT_SECONDS)
 
     async def _serve(self, ended: threading.Event) -> None:
         app = web.Application(client_max_size=1024, middlewares=[_own_names_only])
@@ -106,7 +106,7 @@ class HealthServer:
             app,
             access_log=None,
             handle_signals=False,
-            keepalive_timeout=_SECONDS,
+            keepalive_timeout=_TIMEOUT_SECONDS,
             shutdown_timeout=1.0,
         )
         await runner.setup()
@@ -115,7 +115,7 @@ class HealthServer:
             assert runner.server is not None
             admit = partial(_admit, runner.server, deque())
             loop = asyncio.get_running_loop()
-            listening = await loop.create_server(admit, sock=self._socket, backlog=_CONNECTIONS)
+            listening = await loop.create_server(admit, sock=self._socket, backlog=_MAX_CONNECTIONS)
             await asyncio.to_thread(ended.wait)
         finally:
             if listening is not None:
@@ -139,7 +139,7 @@ class HealthServer:
 
 def _admit(server: web.Server, newest: deque[web.RequestHandler]) -> asyncio.Protocol:
     """A new connection; the one that has been here longest makes room for it."""
-    if len(newest) >= _CONNECTIONS:
+    if len(newest) >= _MAX_CONNECTIONS:
         newest.popleft().force_close()
     newest.append(server())
     return newest[-1]

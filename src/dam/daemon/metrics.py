@@ -40,7 +40,7 @@ JOB_STATES = ("due", "live", "done", "failed", "cancelled")
 STORE_STATES = ("wanted", "read", "refused")
 OUTCOMES = ("sent", "replaced", "refused", "reverted")
 """Fields of `fees.SendStats`."""
-_LAG_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0)
+_LAG_BUCKETS_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0)
 
 
 @dataclass(slots=True)
@@ -176,7 +176,7 @@ class Metrics:
         self._lag = Histogram(
             "dam_event_loop_lag_seconds",
             "By how much the beat of the event loop was late.",
-            buckets=_LAG_BUCKETS,
+            buckets=_LAG_BUCKETS_SECONDS,
             registry=self.registry,
         )
         ProcessCollector(registry=self.registry)

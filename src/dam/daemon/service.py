@@ -30,7 +30,7 @@ from dam.log import Log
 from dam.types import BlockRef
 
 DRAIN_SECONDS = 8.0
-GIVE_UP = 5
+MAX_FAILURES = 5
 """So many failures in a row of a kind that a new start may mend, and the process ends."""
 _MAX_PAUSE_SECONDS = 30.0
 _CHECK_SECONDS = 60.0
@@ -41,14 +41,14 @@ _DUE_LOOKS = 8
 _MIN_PAUSE_SECONDS = 0.05
 _ONCE_BLOCKS = 10
 _ONCE_SECONDS = 300.0
-_WAIT_OUT = {
+_TRANSIENT_CODES = {
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_NOMEM,
 }  # fmt: skip
 """Transient: no room, no file descriptor, no memory just now, a backup that reads."""
-_START_ANEW = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL}
+_RESTART_CODES = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL}
 """What may be a slip of the disk, but after which an open file is not to be trusted."""
-_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
+_TRANSIENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 
 
 class Role(Protocol):
@@ -306,7 +306,7 @@ class Service:
             idle = self._idle()
             try:
                 whole = await self.tick()
-                if failures >= GIVE_UP:
+                if failures >= MAX_FAILURES:
                     self._log.info("tick_recovered", failures=failures)
                 failures = 0
                 self.pulse.failing = ""
@@ -349,8 +349,8 @@ class Service:
         self.pulse.failures += 1
         text = str(error) or type(error).__name__
         self.pulse.failing = f"{what}: {text}"
-        level = self._log.error if failures >= GIVE_UP else self._log.warning
-        level(event, error=text, failures=failures, retry_seconds=pause, next_step=_MEND[what])
+        level = self._log.error if failures >= MAX_FAILURES else self._log.warning
+        level(event, error=text, failures=failures, retry_seconds=pause, next_step=_NEXT_STEP[what])
         return pause
 
     async def _sleep(self, seconds: float) -> None:
@@ -361,7 +361,7 @@ class Service:
             await asyncio.wait_for(self._wake.wait(), seconds)
 
 
-_MEND = {
+_NEXT_STEP = {
     "node": "look at the node: does it run, is it in sync, is its address right?",
     "ipfs": "look at the IPFS node: does it run, is its address right?",
     "disk": "look at the disk of the state folder: room, mount, health (df, dmesg)",
@@ -376,12 +376,12 @@ def _judge(error: Exception) -> tuple[str, float]:
     if isinstance(error, sqlite3.OperationalError):
         # Extended codes have the kind in their low byte: https://sqlite.org/rescode.html
         kind = int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
-        if kind in _WAIT_OUT:
+        if kind in _TRANSIENT_CODES:
             return "disk", math.inf
-        return "disk", GIVE_UP if kind in _START_ANEW else 1
+        return "disk", MAX_FAILURES if kind in _RESTART_CODES else 1
     if is_host_failure(error):
-        passing = isinstance(error, OSError) and error.errno in _PASSING
-        return "host", math.inf if passing else GIVE_UP
+        passing = isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNOS
+        return "host", math.inf if passing else MAX_FAILURES
     return "", 1
 
 

@@ -17,7 +17,7 @@ from dam.types import Address
 
 NO_COPY = -1
 """Of a refusal: it concerns no copy in particular."""
-_OF_ONE = 16
+_PER_SELLER = 16
 """So many documents of one seller, tried equally often, are looked at for the next to read."""
 LOGGED_REFUSALS = 8
 """Of one document; a hostile one has fifty thousand."""
@@ -79,7 +79,7 @@ class Documents:
             "attempts ORDER BY id) AS turn FROM documents WHERE state = 'wanted') "
             "JOIN documents USING (id) WHERE turn <= ? "
             "ORDER BY urgent DESC, attempts, turn, id LIMIT 5000",
-            _OF_ONE,
+            _PER_SELLER,
         )
         return [document for document in found if document.id not in busy]
 

@@ -32,7 +32,7 @@ _PRAGMAS = (
     "cache_size = -32000",
     f"wal_autocheckpoint = {_WAL_BYTES // 4096}",
 )
-_FOLLOWING = ("cache_size = -1000", "shrink_memory")
+_SMALL_CACHE = ("cache_size = -1000", "shrink_memory")
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 
 
@@ -103,17 +103,17 @@ def check(db: sqlite3.Connection) -> None:
     """
     [[answer]] = db.execute("PRAGMA quick_check(1)").fetchall()
     if answer != "ok":
-        raise sqlite3.DatabaseError(said(answer))
+        raise sqlite3.DatabaseError(one_line(answer))
 
 
-def said(answer: object) -> str:
+def one_line(answer: object) -> str:
     """A finding of SQLite's check on one line: what comes first is only a heading."""
     return str(answer).strip().splitlines()[-1]
 
 
 def shrink_cache(db: sqlite3.Connection) -> None:
     """Gives most of the page cache back: catching up is over, and memory should not grow for it."""
-    for pragma in _FOLLOWING:
+    for pragma in _SMALL_CACHE:
         db.execute(f"PRAGMA {pragma}")
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from dam.ethereum.eip1559 import calldata_of
 from dam.ledger.ledger import Ledger
-from dam.ledger.sql_params import plain_rows, together
+from dam.ledger.sql_params import plain_rows, value_lists
 from dam.market.calldata import pack_delivery
 from dam.market.log_rows import load_delivery
 from dam.types import FALLBACK_BLOCKS, Address, CopyId, Delivery
@@ -177,7 +177,7 @@ class Outbox:
                 f"VALUES {marks} ON CONFLICT (purchase, kind, idx) DO NOTHING",
                 values,
             ).rowcount
-            for marks, values in together(rows)
+            for marks, values in value_lists(rows)
         )
 
     def due(self, block: int, *, limit: int = 512) -> list[Job]:
@@ -341,7 +341,7 @@ class Outbox:
         """
         # In the order of the rows: the indexes are then written from one end to the other.
         pairs = sorted((job.id, slot) for slot, jobs in loads for job in jobs)
-        for marks, values in together(pairs):
+        for marks, values in value_lists(pairs):
             self._db.execute(
                 "UPDATE jobs SET state = 'live', slot = load.column2, "  # noqa: S608
                 "reason = CASE WHEN reason LIKE 'alone%' THEN 'alone' ELSE '' END "

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dam.market.log_rows import load_terms
 
 ENDED = ("done", "late", "refused", "not-mine")
-MARGIN = 256
+MARGIN_BLOCKS = 256
 """Blocks behind the cursor that may be read once more: what they hold would come back."""
 UNREAD_BLOCKS = 50_400
 """A week: so long after its deadline a sale waits for a document that nobody gives."""
@@ -37,7 +37,7 @@ def prune(db: sqlite3.Connection, account: str, limit: int) -> int:
     newest = db.execute("SELECT max(number) FROM cursor").fetchone()[0]
     if lowest is None or newest is None:
         return 0
-    floor = min(lowest, newest - MARGIN)
+    floor = min(lowest, newest - MARGIN_BLOCKS)
     gone = _sales(db, account, floor, limit)
     gone += _events(db, floor, limit)
     gone += _transactions(db, floor, limit)

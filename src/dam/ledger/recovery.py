@@ -74,7 +74,7 @@ def examine(path: Path, binding: Binding) -> str:
                 return f"a newer program wrote it (schema version {version})"
             for (answer,) in db.execute("PRAGMA integrity_check(1)"):
                 if answer != "ok":
-                    return migrations.said(answer)
+                    return migrations.one_line(answer)
             found = dict(db.execute("SELECT key, value FROM meta")) if version else {}
     except sqlite3.DatabaseError as error:
         return str(error)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-_ROWS = 128
+_MAX_ROWS = 128
 """To a statement."""
 
 
@@ -23,7 +23,7 @@ def in_list(values: Sequence[object]) -> tuple[str, list[object]]:
     return ", ".join("?" * size), padded
 
 
-def together(rows: Sequence[tuple[object, ...]]) -> Iterator[tuple[str, list[object]]]:
+def value_lists(rows: Sequence[tuple[object, ...]]) -> Iterator[tuple[str, list[object]]]:
     """Marks and values for ``VALUES ...``, of one row or more to each statement.
 
     Where a row touches several indexes, a statement for each costs twice as much: SQLite looks for
@@ -31,7 +31,7 @@ def together(rows: Sequence[tuple[object, ...]]) -> Iterator[tuple[str, list[obj
     """
     at = 0
     while at < len(rows):
-        size = min(_ROWS, 1 << ((len(rows) - at).bit_length() - 1))
+        size = min(_MAX_ROWS, 1 << ((len(rows) - at).bit_length() - 1))
         some = rows[at : at + size]
         mark = f"({', '.join('?' * len(some[0]))})"
         yield ", ".join([mark] * size), list(chain.from_iterable(some))

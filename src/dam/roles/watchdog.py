@@ -28,7 +28,7 @@ from dam.roles.seller.listings import Catalogue, Listing, copy_parts, parts_tree
 from dam.types import FALLBACK_BLOCKS, Address, BlockRef, CopyId, Delivery, Deployment
 
 _CACHED_TREES = 32
-_SLICE = 64
+_SLICE_SALES = 64
 """Sales after which something else may run: some ten milliseconds."""
 
 
@@ -78,7 +78,7 @@ class Watchdog:
         self._trees: dict[bytes, tuple[Listing, MerkleTree]] = {}
         self._settlements: list[tuple[int, CopyId, int]] = []
         """Purchase, copyId and first block of settlements that are not saved yet."""
-        self._looked: tuple[int, int] | None = None
+        self._seen: tuple[int, int] | None = None
         self._events = -1
 
     async def check(self) -> None:
@@ -96,13 +96,13 @@ class Watchdog:
     async def decide(self, head: BlockRef) -> None:
         """Looks at every open sale of the seller. ``head`` is the newest block."""
         [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
-        if (head.number, events) == self._looked:
+        if (head.number, events) == self._seen:
             return
         # Most of a market's purchases are others', and nothing to make a record of.
         self._sales.claim_new(self._seller)
         # A sale is watched for weeks, and there may be thousands: what they want is saved together.
         after = 0
-        while group := self._sales.in_state("serving", after=after, limit=_SLICE):
+        while group := self._sales.in_state("serving", after=after, limit=_SLICE_SALES):
             after = group[-1].id
             self._settlements.clear()
             known = SaleEvents(self._ledger, group)
@@ -111,7 +111,7 @@ class Watchdog:
             self._save_settlements()
             await asyncio.sleep(0)
         [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
-        self._looked = (head.number, events)
+        self._seen = (head.number, events)
 
     async def _watch_safely(self, sale: SaleRow, known: SaleEvents, head: int) -> None:
         try:

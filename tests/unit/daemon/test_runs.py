@@ -15,7 +15,7 @@ import structlog
 
 from dam.daemon import service as services
 from dam.daemon.document_sync import DocumentSync, SyncPolicy
-from dam.daemon.service import GIVE_UP, Polling, Service, Stop
+from dam.daemon.service import MAX_FAILURES, Polling, Service, Stop
 from dam.errors import IpfsError, RpcError
 from dam.ledger.ledger import Binding, Ledger
 from dam.roles.seller.store_builder import BuiltStore
@@ -310,7 +310,7 @@ async def test_what_goes_by_is_waited_out(
     service = failing(world.daemon, error, monkeypatch)
     stop = Stop()
     task = asyncio.create_task(service.run(stop))
-    await until(lambda: len(world.daemon.events("tick_failed")) >= 3 * GIVE_UP, task)
+    await until(lambda: len(world.daemon.events("tick_failed")) >= 3 * MAX_FAILURES, task)
     assert service.pulse.obstacles()
     assert world.daemon.events("tick_failed")[0]["level"] == "warning"
     assert world.daemon.events("tick_failed")[-1]["level"] == "error"
@@ -330,7 +330,7 @@ async def test_what_a_new_start_may_mend_ends_it_after_a_few(
     service = failing(world.daemon, error, monkeypatch)
     with pytest.raises(type(error)):
         await within(service.run(Stop()))
-    assert len(world.daemon.events("tick_failed")) == GIVE_UP - 1
+    assert len(world.daemon.events("tick_failed")) == MAX_FAILURES - 1
 
 
 @pytest.mark.parametrize("error", AT_ONCE, ids=repr)

@@ -240,7 +240,9 @@ def few_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dam.ledger.ledger.KEPT_BLOCKS", KEPT)
 
 
-async def age(world: World, *daemons: Daemon, blocks: int = 300 + pruning.MARGIN + 60) -> None:
+async def age(
+    world: World, *daemons: Daemon, blocks: int = 300 + pruning.MARGIN_BLOCKS + 60
+) -> None:
     """Lets so many empty blocks go by, a few at a time, so that the kept hashes move on."""
     for _ in range(blocks // 2):
         world.chain.mine(2)
@@ -350,11 +352,11 @@ async def test_nothing_goes_that_a_reorganisation_could_reach(
     await world.ticks()
     full = sizes(daemon)
     deadline = daemon.sales.in_state("done")[0].deadline
-    while world.chain.height - 2 - pruning.MARGIN <= deadline:
+    while world.chain.height - 2 - pruning.MARGIN_BLOCKS <= deadline:
         assert {**sizes(daemon), "versions": 1} == {**full, "versions": 1}
         world.chain.mine()
         await daemon.tick()
-    assert daemon.ledger.known_blocks()[0].number > deadline + pruning.MARGIN - 8
+    assert daemon.ledger.known_blocks()[0].number > deadline + pruning.MARGIN_BLOCKS - 8
     await age(world, daemon, blocks=40)
     assert sizes(daemon)["purchases"] == 1
 

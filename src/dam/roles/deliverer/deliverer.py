@@ -43,15 +43,15 @@ from dam.roles.deliverer.delivery_encoder import DeliveryEncoder
 from dam.roles.deliverer.part_scan import reopen, scan_store
 from dam.types import Address, BlockRef, Deployment
 
-_GROUP = 512
+_GROUP_SALES = 512
 """Sales decided on together, and saved in one transaction."""
-_SLICE = 64
+_SLICE_SALES = 64
 """Sales after which something else may run: some ten milliseconds."""
-_MOST_LINES = 8
+_MAX_LINES = 8
 """If a group serves more sales than this, one line in the log stands for all."""
 _SERVING = ("serving", "")
-_PAGES = 64
-_TREES = 16
+_CACHED_PAGES = 64
+_CACHED_TREES = 16
 _STATUS_BLOCKS = 20
 """How often our own stake is looked up."""
 
@@ -99,9 +99,9 @@ class Deliverer:
         self._min_fee = min_fee
         self._checkpoint = checkpoint
         # One multiplication serves the parts of a page, one hash the proofs that share it.
-        self._shared = lru_cache(maxsize=_PAGES)(shared_key)
-        self._proofs = lru_cache(maxsize=_TREES)(ProofVerifier)
-        self._encoder = lru_cache(maxsize=_PAGES)(self._new_encoder)
+        self._shared = lru_cache(maxsize=_CACHED_PAGES)(shared_key)
+        self._proofs = lru_cache(maxsize=_CACHED_TREES)(ProofVerifier)
+        self._encoder = lru_cache(maxsize=_CACHED_PAGES)(self._new_encoder)
         self._checked_at = -_STATUS_BLOCKS
         self._key_looked_at = -_STATUS_BLOCKS
         self._eligible = False
@@ -128,11 +128,11 @@ class Deliverer:
         fresh, self._documents_changed = self._documents_changed, False
         states = ("new", "waiting") if fresh else ("new",)
         after = 0
-        while group := self._sales.in_state(*states, after=after, limit=_GROUP):
+        while group := self._sales.in_state(*states, after=after, limit=_GROUP_SALES):
             after = group[-1].id
             if not self._eligible or head.number >= self._checked_at + _STATUS_BLOCKS:
                 await self._check_status(head.number)
-            with paused(len(group) > _SLICE):
+            with paused(len(group) > _SLICE_SALES):
                 await self._decide_group(group, head.number)
 
     async def _check_status(self, head: int) -> None:
@@ -165,7 +165,7 @@ class Deliverer:
         parts = self._sales.parts(case.place for case in cases)
         known = _Known(head, parts, SaleEvents(self._ledger, [c.sale for c in cases]), decisions)
         for number, case in enumerate(cases):
-            if number % _SLICE == 0:
+            if number % _SLICE_SALES == 0:
                 await asyncio.sleep(0)
             try:
                 self._decide(case, known)
@@ -303,7 +303,7 @@ class Deliverer:
     def _log_served(self, group: list[SaleRow], decisions: Decisions, head: int) -> None:
         """A line for each sale; of many sales, one for all."""
         ids = decisions.states.get(_SERVING, ())
-        if len(ids) > _MOST_LINES:
+        if len(ids) > _MAX_LINES:
             parts = len(decisions.jobs)
             nearest = min(deadline for *_, deadline in decisions.jobs) - head
             about = {"sales": len(ids), "parts": parts, "blocks_left": nearest}
