@@ -1,4 +1,4 @@
-"""What every daemon stands on, built in order: checked node, locks, ledger, service."""
+"""What every daemon needs, opened in order: checked node, locks, ledger, service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DaemonBase:
     """One per daemon.
 
     Args:
-        settings: What it was told.
+        settings: From `Settings.load`.
         role: ``deliverer`` or ``watchdog``.
         signer: Signs; an address alone for a dry run.
         monitoring: What watches it.
@@ -65,7 +65,7 @@ class DaemonBase:
         """Nothing is signed."""
         return self._signer is None
 
-    async def run(self, work: Work, log: Log, told: Stop | None) -> None:
+    async def run(self, work: Work, log: Log, stop: Stop | None) -> None:
         """Runs ``work`` once everything is there."""
         settings, deployment = self.settings, self.settings.deployment
         log = with_alerts(log, self.monitoring.alert).bind(account=self.account)
@@ -76,8 +76,9 @@ class DaemonBase:
             binding = f"dry run of {binding}"
         # A dry run has decided what it never sent: no real run may take that for done.
         path = settings.ledger(f"{self._role}-dry-run" if self.dry else self._role)
-        stop = told or Stop()
-        with stop.on_signals() if told is None else contextlib.nullcontext():
+        on_signals = stop is None
+        stop = stop or Stop()
+        with stop.on_signals() if on_signals else contextlib.nullcontext():
             rpc = open_nodes(settings.rpc_urls, agree=settings.rpc_agree, log=log)
             async with self.monitoring.running(), rpc:
                 self.monitoring.sources.endpoints = rpc
@@ -120,7 +121,7 @@ class DaemonBase:
         """
         old = [] if path.exists() else recovery.older(path)
         if old:
-            # Only they tell to whom parts were sealed already.
+            # Only they know to whom parts were sealed already.
             raise LedgerUnusableError(
                 f"the ledger {path} is gone, and {old[0].name} is there: put it back, or "
                 f"`dam {self._role} recover`, which reads what the older files know"
@@ -207,7 +208,7 @@ class DaemonBase:
 
 
 async def _reach(market: Market, stop: Stop, log: Log, monitoring: Monitoring) -> bytes | None:
-    """Hash of the genesis block, once the node answers and is the right one; None: told to stop."""
+    """Hash of the genesis block, once the right node answers; None: stopped before."""
     pause = 0.5
     while not stop.draining.is_set():
         try:

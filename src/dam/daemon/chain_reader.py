@@ -4,7 +4,7 @@ Every step compares the hash of the cursor's block with the node's. If it differ
 back over the kept hashes to the newest block that both know, has the ledger forget what stood
 above, and reads again. Ranges follow one another without a gap; near the head each is read with an
 overlap, and the last blocks are read once more now and then, so that a log which a node left out
-is found late rather than never, and told. The ledger takes each log once, by block and place.
+is found late rather than never, and reported. The ledger takes each log once, by block and place.
 
 Far from the head, where a daemon catches up, the next range is on its way while the last is saved.
 """
@@ -81,7 +81,7 @@ class ChainReader:
         ledger: Where cursor and logs are saved.
         first_block: The market's deployment: nothing stands before it.
         refund_blocks: The deployment's window, for the deadlines of purchases.
-        log: Where to tell.
+        log: Logger.
         confirmations: How many blocks behind the newest to stay, or the tag to stay at.
         halt_depth: A reorganisation that takes more blocks from under the cursor than this, and
             with them a purchase that was acted on, halts the daemon. At ``finalized``: any such.
@@ -133,7 +133,7 @@ class ChainReader:
             DeepReorganisation: The chain changed below everything that is kept, or deeper than
                 may be where something was acted on.
             RpcError: The node did not answer as it should; nothing more was saved.
-            DisagreementError: Nodes tell different things; nothing of it was saved.
+            DisagreementError: Nodes answer differently; nothing of it was saved.
         """
         head, target = await self._ends()
         cursor = self._ledger.cursor() or await self._begin()
@@ -228,7 +228,7 @@ class ChainReader:
     def _choose_span(self, logs: int, blocks: int) -> None:
         """Chooses the next range: as many blocks as should hold about `_PAGE_LOGS`."""
         wanted = blocks * _PAGE_LOGS // max(1, logs)
-        # A few logs tell little of how densely they stand; many, enough to go there at once.
+        # A few logs say little about the density; many, enough to go there at once.
         most = wanted if logs > _PAGE_LOGS // 10 else _GROWTH * max(blocks, self._span)
         self._span = max(1, min(most, wanted))
 

@@ -1,8 +1,7 @@
 """Keeps up with store documents: reads each version once, finds what is ours, pins what we serve.
 
-A slow store holds up nobody: documents that failed before may take at most half of the places,
-those of one seller three eighths, a first attempt has a short deadline, and every further one a
-longer one.
+A slow store delays no other: documents that failed before take at most half of the places, those of
+one seller three eighths; a first attempt has a short deadline, and every further one a longer one.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from dam.ledger.ledger import Ledger
 from dam.log import Log
 
 _DOWN_TRIES = 5
-"""So often in a row the IPFS node must be away before somebody is called."""
+"""Failures in a row to reach the IPFS node before an alert."""
 _MAX_REFUSALS = 8
 """So often in a row a block must be over the limit: that is the node's word, no hash proves it."""
 
@@ -58,7 +57,7 @@ class DocumentSync:
         blocks: Where the blocks are.
         ledger: Which documents are wanted, and where findings go.
         scan: What a store holds for us; runs in a thread of its own.
-        log: Where to tell.
+        log: Logger.
         changed: Called when a document was read or refused: a purchase may have waited for it.
         policy: Limits.
         checkpoint: Called at F3 (document fetched, nothing saved).
@@ -119,7 +118,7 @@ class DocumentSync:
             for task in (*loops, *self._busy):
                 task.cancel()
             await asyncio.gather(*loops, *self._busy, return_exceptions=True)
-            # It may be begun again, after a failure that goes by.
+            # It may be run again, after a transient error.
             self._busy.clear()
 
     async def drain(self) -> None:
@@ -155,8 +154,8 @@ class DocumentSync:
         chosen: list[Document] = []
         if free <= 0:
             return chosen
-        # However many versions a seller has, he takes a quarter of the places, and an eighth more
-        # with those that failed before: they do not hold up his new ones.
+        # However many versions a seller has, they take a quarter of the places, and those that
+        # failed before an eighth more: they do not hold up the new ones.
         taken = Counter((document.seller, document.attempts > 0) for document in busy)
         for document in self._documents.wanted({document.id for document in busy}):
             if len(chosen) == free:
@@ -288,7 +287,7 @@ class DocumentSync:
             await asyncio.sleep(0 if ready else 1.0)
 
     def _reached(self, error: IpfsError | None = None) -> None:
-        """Tells, once, that the IPFS node itself is away, which is no fault of a store's seller."""
+        """Logs, once, that the IPFS node itself is away, which is no fault of a store's seller."""
         if isinstance(error, IpfsUnreachable):
             self._unreached += 1
             if self._unreached == _DOWN_TRIES:

@@ -1,4 +1,4 @@
-"""How a daemon ends: its exit code, and one line that says why."""
+"""How a daemon ends: its exit code, and one log line with the reason."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Exit:
 
 @contextlib.contextmanager
 def report_exit(log: Log) -> Iterator[Exit]:
-    """Turns how a daemon ended into its exit code, and says why in one line."""
+    """Turns how a daemon ended into its exit code, and logs the reason in one line."""
     result = Exit()
     try:
         yield result

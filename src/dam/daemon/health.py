@@ -32,14 +32,14 @@ from dam.errors import ConfigError
 HOST = "127.0.0.1"
 _TIMEOUT_SECONDS = 10.0
 _MAX_CONNECTIONS = 16
-"""More at once would be somebody on this host who takes the daemon's file descriptors."""
+"""More at once could use up the daemon's file descriptors."""
 _NAMES = {"127.0.0.1", "localhost", "[::1]"}
 _PORT = re.compile(r":[0-9]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What to say; each is called in the server's thread."""
+    """What to answer; each is called in the server's thread."""
 
     healthy: Callable[[], bool]
     obstacles: Callable[[], list[str]]
@@ -52,7 +52,7 @@ class HealthServer:
 
     Args:
         port: 0 takes a free one.
-        answers: What to say.
+        answers: What to answer.
         host: A loopback address.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Shows that the event loop turns and the work goes on; tells the manager; ends us if neither.
+"""Shows the service manager that loop and work go on; ends the process if they do not.
 
 Two halves watch each other. A coroutine beats about once a second: no beat, the loop is blocked. A
 thread counts the seconds without a beat, so it can say so while the loop cannot, and end the
@@ -19,12 +19,12 @@ from dam.log import Log
 
 BEAT_SECONDS = 1.0
 UNHEALTHY_SECONDS = 15.0
-"""So long without a beat, and ``/healthz`` says so."""
+"""Without a beat, until ``/healthz`` answers 503."""
 BLOCKED_SECONDS = 45.0
-"""So long without a beat, and the process is ended."""
+"""Without a beat, until the process is ended."""
 STALLED_SECONDS = 900.0
-"""So long without the end of a round, good or bad, and it is ended, too: all calls have deadlines
-far below."""
+"""Without the end of a round, good or bad, until it is ended, too; all calls have deadlines far
+below."""
 _START_SECONDS = 60.0
 
 
@@ -33,9 +33,9 @@ class Heartbeat:
 
     Args:
         notifier: The manager.
-        log: Where to tell.
+        log: Logger.
         end: Called from the thread when the loop has been blocked for `BLOCKED_SECONDS`, or the
-            work for `STALLED_SECONDS`; ends the process. None: just tell.
+            work for `STALLED_SECONDS`; ends the process. None: just log.
         lag: Called with the seconds by which a beat was late.
     """
 
@@ -108,14 +108,14 @@ class Heartbeat:
             thread.join(5.0)
 
     def _watch(self) -> None:
-        told = 0.0
+        logged = 0.0
         while not self._stop.wait(BEAT_SECONDS):
             self._silent += BEAT_SECONDS
             self._idle += BEAT_SECONDS
             if self._silent < UNHEALTHY_SECONDS:
-                told = 0.0
-            elif self._silent - told >= UNHEALTHY_SECONDS:
-                told = self._silent
+                logged = 0.0
+            elif self._silent - logged >= UNHEALTHY_SECONDS:
+                logged = self._silent
                 self._log.error("loop_blocked", seconds=self._silent)
             if self._end is not None and self._over():
                 self._log.critical("stuck", loop_seconds=self._silent, round_seconds=self._idle)

@@ -22,7 +22,7 @@ from dam.types import Address
 
 
 def lock_folder() -> Path:
-    """Where the account locks of this user are (``$XDG_STATE_HOME/dam/locks``, say)."""
+    """Where the account locks of this user are (for example ``$XDG_STATE_HOME/dam/locks``)."""
     return platformdirs.user_state_path("dam") / "locks"
 
 

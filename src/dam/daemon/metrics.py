@@ -1,4 +1,4 @@
-"""Numbers of a daemon for Prometheus, read where they are kept whenever somebody asks.
+"""A daemon's numbers for Prometheus, read where they are kept at each scrape.
 
 Nothing is pushed here: at each scrape a collector looks at the service, the senders' and readers'
 own counts, and the ledger file (through a connection of its own, so that the daemon is not
@@ -34,7 +34,7 @@ from dam.sending.fee_policy import SendStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATUS_SECONDS = 5.0
-"""The ledger is read at most so often, however often somebody asks."""
+"""The ledger is read no more often, however often the metrics are."""
 SALE_STATES = ("new", "waiting", "serving", "done", "not-mine", "refused", "late", "orphaned")
 JOB_STATES = ("due", "live", "done", "failed", "cancelled")
 STORE_STATES = ("wanted", "read", "refused")
@@ -142,7 +142,7 @@ class Sources:
     pulse: Pulse | None = None
     ledger: Path | None = None
     turn_blocks: int | None = None
-    """How long before a sale's deadline the seller may deliver in our place; None: he is us."""
+    """Blocks before a sale's deadline in which the seller may deliver in our place; None: a watchdog."""
     rollbacks: Callable[[], int] = lambda: 0
     endpoints: Nodes | None = None
     blocks: StoreStats | None = None

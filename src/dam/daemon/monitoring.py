@@ -1,7 +1,7 @@
 """What stands monitoring a daemon: heartbeat, service manager, metrics, health server.
 
 It begins before the node is reached, so that a wait for the node can be seen from outside, and it
-is told of the daemon's parts as they come (`Monitoring.attach`). The daemon's own modules know
+is sent of the daemon's parts as they come (`Monitoring.attach`). The daemon's own modules know
 nothing of it.
 """
 
@@ -46,9 +46,9 @@ class Monitoring:
     Args:
         settings: `Settings.health_port` says whether and where the health server is.
         role: ``deliverer`` or ``watchdog``.
-        log: Where to tell.
+        log: Logger.
         environ: Where a service manager is named; nothing for a daemon that shares its process.
-        end: Ends the process when it is stuck (see `heartbeat`); None: just tell.
+        end: Ends the process when it is stuck (see `heartbeat`); None: just log.
 
     Raises:
         ConfigError: The port of the health server cannot be had.
@@ -98,10 +98,10 @@ class Monitoring:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Beats, tells and serves while inside."""
+        """Beats, reports to the service manager and serves metrics while inside."""
         server = contextlib.nullcontext() if self._server is None else self._server.serving()
         with self.beats.watched(), server, contextlib.closing(self._notifier):
-            tasks = [asyncio.create_task(self.beats.beat()), asyncio.create_task(self._tell())]
+            tasks = [asyncio.create_task(self.beats.beat()), asyncio.create_task(self._report())]
             try:
                 yield
             finally:
@@ -134,14 +134,14 @@ class Monitoring:
             await asyncio.sleep(_FUNDS_SECONDS)
         await asyncio.Event().wait()
 
-    async def _tell(self) -> None:
-        told = ""
+    async def _report(self) -> None:
+        sent = ""
         while True:
             text = "; ".join(self.obstacles())
             pulse = self.sources.pulse
             if not text and pulse is not None:
                 text = f"at work, block {pulse.cursor} of {pulse.head}"
-            if text != told:
+            if text != sent:
                 self._notifier.status(text)
-                told = text
+                sent = text
             await asyncio.sleep(_STATUS_SECONDS)

@@ -1,6 +1,6 @@
 """Builds the daemons from settings and keys, and runs them to their end.
 
-Exit codes: 0 stopped when told to, or a single run done; 1 something that needs a person, said in
+Exit codes: 0 stopped when told to, or a single run done; 1 a fault that needs a person, named in
 the last log line; 2 wrong settings, keys or node, likewise.
 """
 
@@ -50,14 +50,14 @@ def deliverer_main(
     once: bool = False,
     dry_run: Address | None = None,
 ) -> int:
-    """Opens the deliverer's keys and runs it until it is told to stop; returns the exit code.
+    """Opens the deliverer's keys and runs it until it is stopped; returns the exit code.
 
     Args:
         settings: From `Settings.load`.
         prompt: Asks a person for a passphrase; None: environment and credentials only.
         checkpoint: Called at the named places of `docs/operating.md`; tests stop there.
         once: End after one whole pass; see `service.Service.run`.
-        dry_run: Whose daemon to play without signing or sending anything; None: no play.
+        dry_run: Whose daemon to simulate, without signing or sending; None: a real run.
     """
     log = get_logger("deliverer")
     with report_exit(log) as result:
@@ -113,7 +113,7 @@ def seller_of(catalogue: Catalogue) -> Address:
             f"{catalogue.folder} holds items of {len(sellers)} sellers: give each a DAM_HOME"
         )
     if not sellers:
-        # An operator's own address has no sales: it would watch nobody, and never say so.
+        # An operator's own address has no sales: it would watch nobody, without a word.
         raise ConfigError(
             f"{catalogue.folder} holds no items to watch: publish first (`dam seller publish`)"
         )
@@ -131,15 +131,15 @@ async def run_deliverer(
     once: bool = False,
     monitoring: Monitoring | None = None,
 ) -> None:
-    """Runs the deliverer with keys that are open already; returns when told to stop.
+    """Runs the deliverer with keys that are open already; returns once it is stopped.
 
     Args:
         settings: As `deliverer_main`, like ``checkpoint`` and ``once``.
         signer: Signs its transactions; an address alone plays that one's daemon in a dry run.
         ring: Its X25519 keys.
-        log: Where it tells.
+        log: Logger.
         checkpoint: See `deliverer_main`.
-        stop: How it is told, where several run in one process; None: by signals.
+        stop: Stops it, where several run in one process; None: signals do.
         once: See `deliverer_main`.
         monitoring: What watches it; None: metrics alone, if the settings name a port.
 
@@ -222,7 +222,7 @@ async def run_watchdog(
 
 def _monitoring(settings: Settings, role: str, log: Log) -> Monitoring:
     """For a daemon that has its process to itself."""
-    # The manager's watchdog aborts us: then every thread says where it is, and no core file with
+    # The manager's watchdog aborts us: then every thread's stack is printed, and no core file with
     # our keys is written.
     faulthandler.enable(all_threads=True)
     with contextlib.suppress(OSError, ValueError):  # a sandbox may have set it, and forbid the call

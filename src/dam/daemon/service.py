@@ -1,4 +1,4 @@
-"""How a daemon lives: listen, catch up, only then act; first signal drains, second stops.
+"""A daemon's main loop: catch up, then act on each block; first signal drains, second stops.
 
 Before it starts, `base.DaemonBase` has checked the node and taken the locks. Then background work
 (store documents) begins, the chain is read up to the head, ``ready`` is logged, and from then on
@@ -31,7 +31,7 @@ from dam.types import BlockRef
 
 DRAIN_SECONDS = 8.0
 MAX_FAILURES = 5
-"""So many failures in a row of a kind that a new start may mend, and the process ends."""
+"""In a row, of a kind that a restart may mend: then the process ends."""
 _MAX_PAUSE_SECONDS = 30.0
 _CHECK_SECONDS = 60.0
 _DUE_SECONDS = 1.0
@@ -47,7 +47,7 @@ _TRANSIENT_CODES = {
 }  # fmt: skip
 """Transient: no room, no file descriptor, no memory just now, a backup that reads."""
 _RESTART_CODES = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL}
-"""What may be a slip of the disk, but after which an open file is not to be trusted."""
+"""Perhaps only a slip of the disk, but the open file is not to be trusted any more."""
 _TRANSIENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 
 
@@ -62,14 +62,14 @@ class Role(Protocol):
 
 
 class Sending(Protocol):
-    """`sending.Sender`, or nothing at all for a daemon that only watches."""
+    """`sending.sender.Sender`, or `sending.dry_run.DrySender`."""
 
     async def step(self, head: int, cursor: BlockRef) -> None:
         """One pass."""
 
 
 class Stop:
-    """Two steps of stopping: ``draining`` is set by the first signal, the second one cancels."""
+    """Stops in two steps: the first signal sets ``draining``, the second one cancels."""
 
     def __init__(self) -> None:
         self.draining = asyncio.Event()
@@ -101,7 +101,7 @@ class Polling:
 
     A look costs the node one small request (the newest block), so we do not ask all the time; and
     yet the sooner a block is seen, the surer our answer is in the next one. Blocks come at a
-    rhythm, told by their own timestamps: we wait at most ``poll`` seconds, and look eight times as
+    rhythm, learnt from their own timestamps: we wait at most ``poll`` seconds, and look eight times as
     often while the next block is due. If none comes (an empty slot, an idle chain), we go back to
     ``poll`` until the next is due.
 
@@ -121,7 +121,7 @@ class Polling:
         """Pause while a block is due, in seconds."""
 
     def saw(self, head: BlockRef) -> None:
-        """The newest block, as it was just told."""
+        """The newest block, as the node has just answered."""
         before, self._head = self._head, head
         if head == before:
             return
@@ -184,13 +184,13 @@ class Service:
         reader: Follows the chain.
         role: Decides.
         sender: Sends.
-        log: Where to tell.
+        log: Logger.
         check: Raises `ConfigError` once the node is not on our chain any more.
         new_logs: Called when the chain had something new (a store to read, perhaps).
-        background: Work beside the ticks; it runs until cancelled.
+        background: Concurrent work; it runs until cancelled.
         poll: Most seconds between ticks; see `Polling`.
         idle: Whether the background has done all that it can; asked in a single run.
-        beats: Who wants to know how it goes.
+        beats: Is told of every round.
     """
 
     def __init__(
@@ -317,7 +317,7 @@ class Service:
                 if single is not None and calm and single.over(self.pulse.head):
                     self._log.info("once_done", head=self.pulse.head, **single.left())
                     return
-            except Exception as error:  # noqa: BLE001 - `_failed` raises all but what goes by
+            except Exception as error:  # noqa: BLE001 - `_failed` raises all but transient errors
                 failures += 1
                 pause = self._failed("tick_failed", error, failures)
                 # Perhaps another node answers at this address by now.
@@ -328,7 +328,7 @@ class Service:
             await self._sleep(pause)
 
     async def _keep_up(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Background work that begins again after a failure that goes by."""
+        """Background work, begun again after a transient error."""
         failures, began = 0, time.monotonic()
         while True:
             try:
@@ -341,7 +341,7 @@ class Service:
             began = time.monotonic()
 
     def _failed(self, event: str, error: Exception, failures: int) -> float:
-        """Says what failed, and gives the seconds to wait; raises what waiting does not mend."""
+        """Logs what failed, and returns the seconds to wait; raises what waiting does not mend."""
         what, patience = _judge(error)
         if failures >= patience:
             raise error
@@ -386,7 +386,7 @@ def _judge(error: Exception) -> tuple[str, float]:
 
 
 class _SinglePass:
-    """Tells when a single run is over: nothing is due, or what is due does not move."""
+    """Knows when a single run is over: nothing is due, or what is due does not move."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox

@@ -40,7 +40,7 @@ class Notifier:
         self._send("STATUS=" + text.replace("\n", " "))
 
     def alive(self) -> None:
-        """Not stuck: to be said more often than `watchdog`."""
+        """Not stuck: to be sent more often than every `watchdog` seconds."""
         self._send("WATCHDOG=1")
 
     def extend(self, seconds: float) -> None:

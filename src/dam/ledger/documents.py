@@ -137,7 +137,7 @@ class Documents:
         """Keeps what was found, all or nothing; reading a document twice changes nothing.
 
         Returns:
-            Whether the document is still there: its version may have been archived
+            Whether the document is still there: its version may have been pruned
             while it was read.
         """
         with self._ledger.transaction() as db:

@@ -6,7 +6,7 @@ file is bound to one chain, market, account and role; `Ledger.open` refuses any 
 
 This module has the file itself and what follows the chain. `sales` asks about purchases and decides
 on them, `documents` keeps store documents and our parts, `outbox` what is to be sent, `migrations`
-its schema, and `pruning` lets go what is long over.
+its schema, and `pruning` deletes what is long over.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Ledger:
         taken back alone if it fails.
 
         Args:
-            durable: On the disk when it ends. False: safe from a kill, but a power cut may take
-                it back, for what the chain tells again: much cheaper.
+            durable: On the disk when it ends. False: safe from a kill, but not from a power cut;
+                much cheaper, and enough for what can be read from the chain again.
         """
         inner = self.db.in_transaction
         if not inner and durable is not self._synced:
@@ -122,8 +122,8 @@ class Ledger:
         self.db.execute("RELEASE part" if inner else "COMMIT")
 
     def prune(self) -> int:
-        """Archives a little of what is long over, every few blocks, inside the caller's
-        transaction; see `archive`. Returns how many rows went.
+        """Deletes a little of what is long over, every few blocks, inside the caller's
+        transaction; see `pruning`. Returns how many rows went.
         """
         cursor = self.cursor()
         if cursor is None or cursor.number < self._pruned_at + _PRUNE_BLOCKS:
@@ -179,17 +179,17 @@ class Ledger:
         return new
 
     def begin_bulk_load(self) -> None:
-        """Begins to take up a whole history: `end_bulk_load`, or the next start, ends it.
+        """Drops the indexes by sale, until `end_bulk_load` or the next start.
 
-        Indexes by sale are written all over the file by every range; made at the end, they cost a
-        third. Nothing is looked up by sale before a daemon has caught up.
+        While a whole history is read, every range would write all over them; built at the end, they
+        cost a third. Nothing is looked up by sale before a daemon has caught up.
         """
         with self.transaction(durable=False) as db:
             for name in _BY_SALE:
                 db.execute(f"DROP INDEX IF EXISTS {name}")
 
     def end_bulk_load(self) -> None:
-        """Makes the indexes that are not there."""
+        """Builds the indexes by sale that are missing."""
         with self.transaction(durable=False) as db:
             for name, columns in _BY_SALE.items():
                 db.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
@@ -238,8 +238,8 @@ class Ledger:
         # A range may be read again after a newer one.
         known = _announced(self.db)
         if known is None or (block, index) >= known[:2]:
-            said = f"{block} {index} {key.hex()}"
-            self.db.execute("INSERT OR REPLACE INTO meta VALUES ('announced', ?)", (said,))
+            value = f"{block} {index} {key.hex()}"
+            self.db.execute("INSERT OR REPLACE INTO meta VALUES ('announced', ?)", (value,))
 
     def announced(self) -> bytes | None:
         """The X25519 key that our account announced last; None if the ledger saw none."""
@@ -302,7 +302,7 @@ class Ledger:
     # ---------------------------------------------------------------------------------- journal
 
     def note(self, event: str, **detail: Any) -> None:
-        """Writes down what an operator should know. Never a secret."""
+        """Adds an event to the journal, for the operator. Never a secret."""
         text = json.dumps(detail, default=_plain, separators=(",", ":"))
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         cursor = self.db.execute(

@@ -3,7 +3,7 @@
 ``schema/ledger.sql`` is the schema as it is now; ``schema/ledger-N.sql`` leads from version N - 1
 to N. Each step is one transaction: a kill leaves the old version or the new one. Before the first
 step the whole file is copied with SQLite's backup API and synced to the disk; the newest
-`KEPT_BACKUPS` copies stay beside the ledger.
+`KEPT_BACKUPS` copies stay next to the ledger.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def open_file(path: Path, command: str) -> tuple[sqlite3.Connection, int, Path |
         LedgerError: It cannot be used; the message has the next step.
     """
     try:
-        # It tells which parts are whose, which nobody else should know.
+        # It shows which parts are whose, which nobody else should know.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         # The file has one writer: a lock that lasts is a mistake to report.
         db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
@@ -107,7 +107,7 @@ def check(db: sqlite3.Connection) -> None:
 
 
 def one_line(answer: object) -> str:
-    """A finding of SQLite's check on one line: what comes first is only a heading."""
+    """What SQLite's check found, on one line, without its heading."""
     return str(answer).strip().splitlines()[-1]
 
 
@@ -154,7 +154,7 @@ def bring_up(db: sqlite3.Connection, path: Path) -> Path | None:
 
 
 def back_up(db: sqlite3.Connection, path: Path, version: int) -> Path:
-    """Copies the ledger beside itself, synced, and lets the oldest copies go.
+    """Copies the ledger next to itself, synced, and deletes the oldest copies.
 
     The name is ``<ledger>.v<version>-<UTC time>.backup``.
     """
@@ -166,7 +166,7 @@ def back_up(db: sqlite3.Connection, path: Path, version: int) -> Path:
     try:
         with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy:
             db.backup(copy, pages=_BACKUP_PAGES)
-            # One file that stands for itself, wherever somebody may carry it.
+            # A single file, complete wherever it is moved.
             copy.execute("PRAGMA journal_mode = DELETE")
         os.fsync(descriptor)
         part.replace(target)

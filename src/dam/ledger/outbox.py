@@ -22,17 +22,17 @@ from dam.types import FALLBACK_BLOCKS, Address, CopyId, Delivery
 Kind = Literal["deliver", "supply", "settle"]
 NO_DEADLINE = 2**62
 ALONE = "alone"
-"""How the reason of a job begins that shares no transaction: a batch of it reverted, say. If its
-fee does not pay that, it waits for company again."""
+"""Prefix of the reason of a job that shares no transaction, because a batch with it reverted, for
+example. If its fee does not pay for that, it may be batched again."""
 UNPROFITABLE = "unprofitable"
-"""Reason of a job that waits for cheaper gas, or for company."""
+"""Reason of a job that waits for cheaper gas, or for others to share a transaction with."""
 _WORD = 32
 _PURCHASE_BLOCK, _FEE, _PROOF = 3 * _WORD, 8 * _WORD, 18 * _WORD
 """Where these words of a packed `Delivery` begin."""
 
 
 def blocks_until(deadline: int, head: int) -> int | None:
-    """How many blocks are left, for a log; None: as many as one likes."""
+    """How many blocks are left, for the log; None: there is no deadline."""
     return None if deadline >= NO_DEADLINE else deadline - head
 
 
@@ -158,7 +158,7 @@ class Outbox:
         return bool(self.add_all([job]))
 
     def add_all(self, jobs: Sequence[NewJob]) -> int:
-        """Writes duties down; returns how many were not there already."""
+        """Saves jobs; returns how many are new."""
         self._db.executemany(
             "INSERT OR IGNORE INTO bodies VALUES (?, ?)",
             [
@@ -183,8 +183,8 @@ class Outbox:
     def due(self, block: int, *, limit: int = 512) -> list[Job]:
         """Jobs that may stand in ``block``, the most urgent first, those without profit last.
 
-        A part that another live transaction of ours already carries (for a purchase since orphaned,
-        say) waits for that one's end.
+        A part that another live transaction of ours carries already (for a purchase since orphaned,
+        for example) waits until that one has ended.
         """
         found = self._jobs(
             "jobs.id IN (SELECT id FROM jobs WHERE state = 'due' AND not_before <= ? "
@@ -210,38 +210,38 @@ class Outbox:
         ]
 
     def postpone(self, job: Job, block: int, reason: str) -> None:
-        """Not now: look again when ``block`` may be next. Counts as a try."""
+        """Tries a job again when ``block`` may be next. Counts as a try."""
         self._db.execute(
             "UPDATE jobs SET not_before = ?, reason = ?, tries = tries + 1 WHERE id = ?",
             (block, _alone(reason) if job.alone else reason, job.id),
         )
 
     def put_off(self, jobs: Sequence[Job], block: int) -> None:
-        """Not now, for no reason of theirs: look again when ``block`` may be next."""
+        """Tries jobs again when ``block`` may be next; it was no fault of theirs."""
         self._db.executemany(
             "UPDATE jobs SET not_before = ? WHERE id = ?", [(block, job.id) for job in jobs]
         )
 
     def wait_for_profit(self, jobs: Sequence[Job], block: int) -> None:
-        """Without profit for now: look again when ``block`` may be next."""
+        """Tries jobs that do not pay their gas again when ``block`` may be next."""
         self._db.executemany(
             "UPDATE jobs SET not_before = ?, reason = 'unprofitable' WHERE id = ?",
             [(block, job.id) for job in jobs],
         )
 
     def unbatch(self, slot: int) -> None:
-        """The jobs of a slot share no transaction any more."""
+        """From now on, the jobs of a slot share no transaction."""
         self._db.execute(
             "UPDATE jobs SET reason = 'alone' WHERE slot = ? AND state = 'live'", (slot,)
         )
 
     def back_off(self, slot: int, block: int, spare: int) -> None:
-        """What a slot carried was mined and reverted by ``block``: wait twice as long each time.
+        """Postpones the jobs of a slot whose transaction reverted, twice as long each time.
 
         Args:
             slot: Row id.
-            block: From which on to count.
-            spare: So many blocks before its target, at the latest, it is tried again.
+            block: Of the revert.
+            spare: Each is tried again at least so many blocks before its target.
         """
         waits = [
             (min(block + (1 << min(job.tries, 5)), job.target(block) - spare), job.id)
@@ -250,7 +250,7 @@ class Outbox:
         self._db.executemany("UPDATE jobs SET not_before = max(not_before, ?) WHERE id = ?", waits)
 
     def move_settlement(self, purchase: int, block: int) -> None:
-        """The first block in which a settlement is possible has changed (by a dispute, say)."""
+        """A dispute, for example, changed the first block in which a settlement is possible."""
         self._db.execute(
             "UPDATE jobs SET not_before = :block WHERE purchase = :purchase AND kind = 'settle' "
             "AND state = 'due' AND (tries = 0 OR not_before < :block) AND not_before <> :block",
@@ -264,7 +264,7 @@ class Outbox:
         )
 
     def finish_by_events(self) -> int:
-        """Ends all jobs that the chain's events show as done, whoever did them."""
+        """Ends all jobs that the chain's events show as done, no matter by whom."""
         done = self._db.execute(
             "UPDATE jobs SET state = 'done', "
             "reason = CASE WHEN slot IS NULL THEN 'already there' ELSE '' END "
@@ -297,11 +297,11 @@ class Outbox:
         return [row["nonce"] for row in rows]
 
     def highest_nonce(self) -> int | None:
-        """Of all that were ever taken and not given back, or None."""
+        """The highest that was ever taken and not given back, or None."""
         return self._max_nonce("state <> 'abandoned'")
 
     def settled_nonces(self) -> int:
-        """How many nonces are used up for all we know: the highest such and one."""
+        """How many nonces are used up as far as we know: one more than the highest such."""
         highest = self._max_nonce("state IN ('mined', 'lost')")
         return 0 if highest is None else highest + 1
 
@@ -322,7 +322,7 @@ class Outbox:
         return [slot for slot in slots if slot.attempts]
 
     def reopen(self, slots: Iterable[Slot]) -> None:
-        """They were given back too soon."""
+        """Makes abandoned slots live again: they were given back too soon."""
         self._db.executemany(
             "UPDATE slots SET state = 'live' WHERE id = ?", [(slot.id,) for slot in slots]
         )

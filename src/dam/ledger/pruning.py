@@ -1,7 +1,7 @@
-"""Keeps a ledger small for years: what is long over becomes a line in a sum.
+"""Keeps a ledger small for years: what is long over is deleted, and counted in a sum.
 
-What may go is told by the *floor*, the lowest block whose hash is kept, or some way behind the
-cursor: no reorganisation that the daemon lives through reaches below it, nor does a second reading.
+What may go is below the *floor*, the lowest block whose hash is kept, or some way behind the
+cursor: no reorganisation that the daemon survives reaches below it, nor does a second reading.
 A sale that has ended, whose last delivery block is under the floor and of which nothing is under
 way, leaves with its duties, transactions and events; a store version that was replaced under the
 floor leaves with its parts. What always stays: for each part that was ever sealed, to which key
@@ -23,7 +23,7 @@ UNREAD_BLOCKS = 50_400
 
 
 def prune(db: sqlite3.Connection, account: str, limit: int) -> int:
-    """Archives at most ``limit`` sales and rows of each kind; inside the caller's transaction.
+    """Deletes at most ``limit`` sales and rows of each kind; inside the caller's transaction.
 
     Args:
         db: The ledger's connection.
@@ -31,7 +31,7 @@ def prune(db: sqlite3.Connection, account: str, limit: int) -> int:
         limit: Bounds the work of one call.
 
     Returns:
-        How many rows went, so that the caller can tell whether to go on.
+        How many rows went, so that the caller knows whether to go on.
     """
     lowest = db.execute("SELECT min(number) FROM blocks").fetchone()[0]
     newest = db.execute("SELECT max(number) FROM cursor").fetchone()[0]
@@ -46,7 +46,7 @@ def prune(db: sqlite3.Connection, account: str, limit: int) -> int:
 
 
 def totals(db: sqlite3.Connection) -> dict[str, int]:
-    """Sums over what is archived: ``delivered``, ``earned`` and ``gas_paid`` (wei),
+    """Sums over what was pruned: ``delivered``, ``earned`` and ``gas_paid`` (wei),
     ``transactions``, and ``purchases.<state>``.
     """
     return {row[0]: int(row[1]) for row in db.execute("SELECT name, value FROM totals")}

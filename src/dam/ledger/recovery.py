@@ -1,6 +1,6 @@
 """Puts a ledger aside that is corrupt, of a newer program, or gone, and makes a new one.
 
-Nothing is deleted: the old file stays beside the new one. All but one thing comes back from the
+Nothing is deleted: the old file stays next to the new one. All but one thing comes back from the
 chain: to whom a part was sealed whose delivery was never mined. So these rows are salvaged from
 every older file of this ledger that can still be read, row by row, and the new ledger seals none of
 those parts to another buyer.
@@ -34,7 +34,7 @@ class Salvage:
 
     path: Path
     parts: int
-    """How many sealed parts it told of."""
+    """How many sealed parts were found in it."""
     fault: str = ""
     """Why it could not be read to its end; empty if it could."""
 
@@ -156,7 +156,7 @@ def older(path: Path) -> list[Path]:
 def _put_aside(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = path.with_name(f"{path.name}.aside-{stamp}")
-    # The file keeps its name until the new one takes it. What SQLite keeps beside it must be gone
+    # The file keeps its name until the new one takes it. What SQLite keeps next to it must be gone
     # by then: it would write an old log of changes into the new file.
     aside.hardlink_to(path)
     for suffix in _COMPANIONS:

@@ -2,7 +2,7 @@
 
 A daemon that was away for a day has thousands of sales before it. One by one, each costs a dozen
 queries and a transaction of its own; in groups a part costs little more than its cryptography
-(bench/cpu_per_part.py). For the same reason rows stay rows, and are decoded where somebody looks.
+(bench/cpu_per_part.py). For the same reason rows stay rows, decoded only where needed.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ class SaleEvents:
         return bool(self.turns(sale).keys() - {"disputed"})
 
     def sealed_to_another(self, sale: SaleRow, index: int, key: bytes) -> bool:
-        """Whether this part went to another purchase, or to another key in one long archived."""
+        """Whether this part went to another purchase, or to another key in one since pruned."""
         for found, _, _, purchase, orphaned in self._sealed.get(sale.copy_id, ()):
             if found == index and not orphaned and purchase != sale.id:
                 return True

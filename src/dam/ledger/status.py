@@ -1,4 +1,4 @@
-"""What a daemon's ledger says of its state, read while the daemon runs or after it.
+"""A daemon's state, as its ledger has it; read while the daemon runs, or afterwards.
 
 Opens the file read-only, so that looking never disturbs the daemon.
 """
@@ -36,7 +36,7 @@ class DaemonStatus:
     cursor: int
     """Number of the last block that it has read; -1 before the first."""
     purchases: dict[str, int]
-    """Number of purchases by state, archived ones too; orphaned ones under ``orphaned``."""
+    """Number of purchases by state, pruned ones too; orphaned ones under ``orphaned``."""
     jobs: dict[str, int]
     """Number of duties by state: due, live, done, failed, cancelled."""
     stores: dict[str, int]

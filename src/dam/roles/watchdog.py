@@ -1,9 +1,9 @@
-"""The watchdog: the seller's stand-in, who sleeps.
+"""The watchdog: looks after a seller's sales while the seller is away.
 
 It follows the seller's own sales. From block purchase + 101 on it delivers the parts that are still
 missing (their fee goes to the buyer; the sale and the penalty are saved); when a dispute opens it
 supplies every part once more, so that one junk fragment does not lose it; and it settles what can
-be settled. It works from the seller's seed and catalogue folder, as the seller or as his operator,
+be settled. It works from the seller's seed and catalogue folder, as the seller or their operator,
 and needs no document from IPFS. Credits stay where they are: withdrawing is the seller's.
 """
 
@@ -50,8 +50,8 @@ class Watchdog:
         seed: The seller's seed.
         catalogue: The seller's folder.
         seller: Whose sales.
-        me: The account that signs: the seller, or his operator.
-        log: Where to tell.
+        me: The account that signs: the seller, or their operator.
+        log: Logger.
     """
 
     def __init__(
@@ -278,7 +278,7 @@ class Watchdog:
         self._log.error(event, **about, detail=detail)
 
     def finished(self) -> None:
-        """A sale ends when the chain says that it is closed, which `decide` sees."""
+        """Nothing to do: `decide` ends a sale once the chain shows it closed."""
 
 
 def _sealed_row(sale: SaleRow, delivery: Delivery) -> SealedRow:

@@ -48,7 +48,7 @@ _GROUP_SALES = 512
 _SLICE_SALES = 64
 """Sales after which something else may run: some ten milliseconds."""
 _MAX_LINES = 8
-"""If a group serves more sales than this, one line in the log stands for all."""
+"""A group that serves more sales than this is logged in one line."""
 _SERVING = ("serving", "")
 _CACHED_PAGES = 64
 _CACHED_TREES = 16
@@ -73,7 +73,7 @@ class Deliverer:
         ledger: Sales, parts and the outbox.
         ring: Our X25519 keys.
         me: Our operator address, which leaves name.
-        log: Where to tell.
+        log: Logger.
         min_fee: Least fee of a part that is worth delivering, in wei.
         checkpoint: Called at F4 (part opened) and F5 (fragment sealed, nothing saved).
     """
@@ -152,7 +152,7 @@ class Deliverer:
             self._checked_at = head
 
     def _check_key(self, head: int) -> None:
-        """Says so if parts are sealed to a key that we do not have: no part would be found."""
+        """Reports that parts are sealed to a key that we do not have: none would be found."""
         self._key_looked_at = head
         announced = self._ledger.announced()
         if announced is not None and not self._ring.has(announced):
@@ -169,13 +169,13 @@ class Deliverer:
                 await asyncio.sleep(0)
             try:
                 self._decide(case, known)
-            except Exception as error:  # noqa: BLE001 - told and ended there, or raised again
+            except Exception as error:  # noqa: BLE001 - logged and ended there, or raised again
                 self._fail_sale(case.sale, error, decisions)
         self._log_served(group, decisions, head)
         try:
             decisions.save(self._ledger)
         except sqlite3.IntegrityError as error:
-            # Two sales of one copy, say: the first gets it, and the second is refused by name.
+            # Two sales of one copy, for example: the first gets it, and the second is refused.
             if len(group) > 1:
                 for sale in group:
                     await self._decide_group([sale], head)
@@ -197,7 +197,7 @@ class Deliverer:
                 copy = sale.copy if encoder.terms.stock else 0
                 place = (document or 0, encoder.terms.item_id, copy)
                 cases.append(_Case(sale, encoder, version, place))
-            except Exception as error:  # noqa: BLE001 - told and ended there, or raised again
+            except Exception as error:  # noqa: BLE001 - logged and ended there, or raised again
                 self._fail_sale(sale, error, decisions)
         return cases
 
@@ -208,7 +208,7 @@ class Deliverer:
         )
 
     def _fail_sale(self, sale: SaleRow, error: Exception, decisions: Decisions) -> None:
-        """Ends a sale that we fail at: one must never stop all the others.
+        """Ends a sale that made us fail: one must never stop all the others.
 
         Raises:
             Exception: The error itself, if it is the machine's and not the sale's.
@@ -328,7 +328,7 @@ class Deliverer:
     def _end(
         self, decisions: Decisions, sale: SaleRow, state: str, reason: str, detail: str = ""
     ) -> None:
-        """Decides against serving a sale, and says why, once."""
+        """Decides against serving a sale, and records why, once."""
         event = "purchase_late" if state == "late" else "purchase_refused"
         item: bytes | None = None
         # It may be its terms that cannot be read.

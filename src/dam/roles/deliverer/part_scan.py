@@ -1,7 +1,7 @@
 """A deliverer's parts in a store: found by their tags, and believed only after every check.
 
-Nothing that bears our tag is dropped in silence: a thief can put a tag for his own domain before
-stolen ciphertext (he needs to know K, so he has a helper), and an operator wants to know. So
+Nothing that bears our tag is dropped in silence: a thief can put a tag for another domain before
+stolen ciphertext (with the help of somebody who knows K), and an operator wants to know. So
 `find_parts` yields whatever looks like ours, `open_found` raises `Refused` for what must not be
 served, and `scan_store` gives both.
 """
