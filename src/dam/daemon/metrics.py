@@ -142,7 +142,7 @@ class Sources:
     pulse: Pulse | None = None
     ledger: Path | None = None
     turn_blocks: int | None = None
-    """Blocks before a sale's deadline in which the seller may deliver in our place; None: a watchdog."""
+    """Blocks before a sale's deadline in which the seller may deliver, too; None: a watchdog."""
     rollbacks: Callable[[], int] = lambda: 0
     endpoints: Nodes | None = None
     blocks: StoreStats | None = None

@@ -1,7 +1,7 @@
 """What stands monitoring a daemon: heartbeat, service manager, metrics, health server.
 
 It begins before the node is reached, so that a wait for the node can be seen from outside, and it
-is sent of the daemon's parts as they come (`Monitoring.attach`). The daemon's own modules know
+is given the daemon's parts as they come (`Monitoring.attach`). The daemon's own modules know
 nothing of it.
 """
 

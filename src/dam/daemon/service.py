@@ -99,10 +99,10 @@ class Stop:
 class Polling:
     """When to look at the chain again.
 
-    A look costs the node one small request (the newest block), so we do not ask all the time; and
-    yet the sooner a block is seen, the surer our answer is in the next one. Blocks come at a
-    rhythm, learnt from their own timestamps: we wait at most ``poll`` seconds, and look eight times as
-    often while the next block is due. If none comes (an empty slot, an idle chain), we go back to
+    A look costs the node one small request (the newest block), so we do not ask all the time; yet
+    the sooner a block is seen, the surer our answer is in the next one. Blocks come at a rhythm,
+    learnt from their timestamps: we wait at most ``poll`` seconds, and look eight times as often
+    while the next block is due. If none comes (an empty slot, an idle chain), we go back to
     ``poll`` until the next is due.
 
     Args:
