@@ -1,8 +1,7 @@
-"""What stands monitoring a daemon: heartbeat, service manager, metrics, health server.
+"""What watches a daemon: heartbeat, service manager, metrics, health server.
 
-It begins before the node is reached, so that a wait for the node can be seen from outside, and it
-is given the daemon's parts as they come (`Monitoring.attach`). The daemon's own modules know
-nothing of it.
+It begins before the node is reached, so that a wait for the node can be seen from outside; the
+daemon sets the fields of `sources` as its parts come.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Protocol
 
 from dam import __version__
 from dam.config.settings import Settings
@@ -20,24 +18,11 @@ from dam.daemon.metrics import Funds, Metrics, Sources
 from dam.daemon.systemd import Notifier
 from dam.errors import Retryable
 from dam.log import Log, with_alerts
-from dam.types import Wei, Windows
+from dam.market.client import DelivererInfo
+from dam.types import Windows
 
 _STATUS_SECONDS = 1.0
 _FUNDS_SECONDS = 60.0
-
-
-class Stake(Protocol):
-    """What the contract knows of a deliverer (`market.DelivererInfo`)."""
-
-    @property
-    def stake(self) -> Wei:
-        """In wei."""
-        ...
-
-    @property
-    def exit_block(self) -> int:
-        """0 without a request to exit."""
-        ...
 
 
 class Monitoring:
@@ -112,7 +97,7 @@ class Monitoring:
     async def watch_funds(
         self,
         balance: Callable[[], Awaitable[int]],
-        stake: Callable[[], Awaitable[Stake]] | None,
+        stake: Callable[[], Awaitable[DelivererInfo]] | None,
         windows: Windows,
     ) -> None:
         """Looks up what the account has, once a minute, until cancelled.

@@ -17,10 +17,12 @@ from dam.ledger.ledger import Ledger
 from dam.ledger.sql_params import plain_rows, value_lists
 from dam.market.calldata import pack_delivery
 from dam.market.log_rows import load_delivery
-from dam.types import FALLBACK_BLOCKS, Address, CopyId, Delivery
+from dam.types import FALLBACK_BLOCKS, Address, CopyId
 
 Kind = Literal["deliver", "supply", "settle"]
 NO_DEADLINE = 2**62
+NO_INDEX = -1
+"""Of a settlement, which concerns no part."""
 ALONE = "alone"
 """Prefix of the reason of a job that shares no transaction, because a batch with it reverted, for
 example. If its fee does not pay for that, it may be batched again."""
@@ -37,8 +39,8 @@ def blocks_until(deadline: int, head: int) -> int | None:
 
 
 NewJob = tuple[int, CopyId, Kind, int, bytes, int, int]
-"""Purchase, copyId, kind, index (-1 for a settlement), the packed `Delivery` (empty for one), first
-and last block that may hold it."""
+"""Purchase, copyId, kind, index (or `NO_INDEX`), the packed `Delivery` (empty for a settlement),
+first and last block that may hold it."""
 
 
 class Job(NamedTuple):
@@ -141,23 +143,7 @@ class Outbox:
 
     # -------------------------------------------------------------------------------------- jobs
 
-    def add(
-        self,
-        purchase: int,
-        copy_id: CopyId,
-        kind: Kind,
-        *,
-        delivery: Delivery | None = None,
-        not_before: int = 0,
-        deadline: int = NO_DEADLINE,
-    ) -> bool:
-        """Writes a duty down; False if it was there already."""
-        index = -1 if delivery is None else delivery.index
-        packed = b"" if delivery is None else pack_delivery(delivery)
-        job = (purchase, copy_id, kind, index, packed, not_before, deadline)
-        return bool(self.add_all([job]))
-
-    def add_all(self, jobs: Sequence[NewJob]) -> int:
+    def add(self, jobs: Sequence[NewJob]) -> int:
         """Saves jobs; returns how many are new."""
         self._db.executemany(
             "INSERT OR IGNORE INTO bodies VALUES (?, ?)",

@@ -251,14 +251,16 @@ class SaleEvents:
         return found
 
 
+_Span = tuple[tuple[int, int], tuple[int, int], VersionInForce | None]
+"""After which log, up to which one (block, log index) which version is in force."""
+
+
 class Versions:
     """Which version of a store was in force where; most sales of a seller share one."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._db = ledger.db
-        self._spans: dict[
-            Address, tuple[tuple[int, int], tuple[int, int], VersionInForce | None]
-        ] = {}
+        self._spans: dict[Address, _Span] = {}
 
     def of(self, sale: SaleRow) -> VersionInForce | None:
         """The version that a sale was made under; None: none is known."""
@@ -268,10 +270,7 @@ class Versions:
             span = self._spans[sale.seller] = self._span(sale.seller, place)
         return span[2]
 
-    def _span(
-        self, seller: Address, place: tuple[int, int]
-    ) -> tuple[tuple[int, int], tuple[int, int], VersionInForce | None]:
-        """From which log to which a version is in force, and which one it is."""
+    def _span(self, seller: Address, place: tuple[int, int]) -> _Span:
         found = plain_rows(
             self._db,
             "SELECT v.block, v.log_index, v.digest, v.root, d.id, d.state, d.reason "
@@ -322,7 +321,7 @@ class Decisions:
         sales = Sales(ledger)
         with ledger.transaction():
             sales.keep_sealed(self.sealed)
-            Outbox(ledger).add_all(self.jobs)
+            Outbox(ledger).add(self.jobs)
             for sale, root, urgent in self.wanted:
                 ledger.want_document(sale.seller, sale.store_digest, root, urgent=urgent)
             for (state, reason), ids in self.states.items():

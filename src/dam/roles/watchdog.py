@@ -19,9 +19,10 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent, Refused, Retryable, is_host_failure
 from dam.ledger.ledger import Ledger
-from dam.ledger.outbox import Outbox
+from dam.ledger.outbox import NO_DEADLINE, NO_INDEX, Kind, NewJob, Outbox
 from dam.ledger.sales import SaleEvents, SaleRow, Sales, SealedRow
 from dam.log import Log
+from dam.market.calldata import pack_delivery
 from dam.market.log_rows import load_terms
 from dam.market.sale_history import last_dispute_block
 from dam.roles.seller.listings import Catalogue, Listing, copy_parts, parts_tree
@@ -158,15 +159,9 @@ class Watchdog:
         deliveries = await self._seal(sale, known, missing)
         with self._ledger.transaction():
             self._sales.keep_sealed(_sealed_row(sale, delivery) for delivery in deliveries)
-            for delivery in deliveries:
-                self._outbox.add(
-                    sale.id,
-                    sale.copy_id,
-                    "deliver",
-                    delivery=delivery,
-                    not_before=first,
-                    deadline=sale.deadline,
-                )
+            self._outbox.add(
+                [_new_job(sale, "deliver", d, first, sale.deadline) for d in deliveries]
+            )
         self._log.info(
             "falling_back",
             sale=sale.copy_id,
@@ -183,8 +178,7 @@ class Watchdog:
             return
         deliveries = await self._seal(sale, known, again)
         with self._ledger.transaction():
-            for delivery in deliveries:
-                self._outbox.add(sale.id, sale.copy_id, "supply", delivery=delivery)
+            self._outbox.add([_new_job(sale, "supply", d) for d in deliveries])
         self._log.info("supplying", sale=sale.copy_id, parts=again)
 
     def _settle(self, sale: SaleRow, first: int) -> None:
@@ -195,7 +189,9 @@ class Watchdog:
         new = []
         with self._ledger.transaction():
             for purchase, copy_id, first in wanted:
-                if self._outbox.add(purchase, copy_id, "settle", not_before=first):
+                if self._outbox.add(
+                    [(purchase, copy_id, "settle", NO_INDEX, b"", first, NO_DEADLINE)]
+                ):
                     new.append((copy_id, first))
                 else:
                     # A dispute moves the block; the contract's own answer has the last word.
@@ -279,6 +275,12 @@ class Watchdog:
 
     def finished(self) -> None:
         """Nothing to do: `decide` ends a sale once the chain shows it closed."""
+
+
+def _new_job(
+    sale: SaleRow, kind: Kind, delivery: Delivery, first: int = 0, last: int = NO_DEADLINE
+) -> NewJob:
+    return sale.id, sale.copy_id, kind, delivery.index, pack_delivery(delivery), first, last
 
 
 def _sealed_row(sale: SaleRow, delivery: Delivery) -> SealedRow:
