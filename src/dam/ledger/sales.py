@@ -14,57 +14,14 @@ from typing import Any, NamedTuple
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import NewJob, Outbox
 from dam.ledger.sql_params import in_list, plain_rows
-from dam.market.log_rows import load_terms, split_words, unsigned
-from dam.types import Address, BlockRef, CopyId, LogRef, Purchase
+from dam.market.log_rows import SaleRow
+from dam.types import Address
 
 Place = tuple[int, bytes, int]
 """Document, item, copy of the leaf."""
 SealedRow = tuple[Address, bytes, int, int, int, bytes, bytes]
 """Seller, item, copy of the sale (`log_rows.signed`), index, purchase, the buyer's one-time key
 (32 bytes), the fragment (80 bytes)."""
-
-
-class SaleRow(NamedTuple):
-    """A row of ``purchases``, column by column, and whether there is more to ask about it."""
-
-    id: int
-    block: int
-    block_hash: bytes
-    log_index: int
-    tx_hash: bytes
-    timestamp: int
-    copy_id: CopyId
-    seller: Address
-    buyer: Address
-    store_digest: bytes
-    copy: int
-    """As `log_rows.signed`."""
-    terms: str
-    """As `log_rows.dump_terms`."""
-    keys: bytes
-    """32 bytes a part."""
-    deadline: int
-    """Last block in which a delivery counts."""
-    state: str
-    reason: str
-    orphaned: int
-    touched: int
-    """1: a part of this copy was ever sealed or delivered, or it was disputed or closed; else 0."""
-
-    @property
-    def purchase(self) -> Purchase:
-        """The purchase as a record."""
-        block = BlockRef(self.block, self.block_hash, self.timestamp)
-        return Purchase(
-            copy_id=self.copy_id,
-            seller=self.seller,
-            buyer=self.buyer,
-            store_digest=self.store_digest,
-            copy=unsigned(self.copy),
-            terms=load_terms(self.terms),
-            keys=split_words(self.keys),
-            at=LogRef(block, self.tx_hash, self.log_index),
-        )
 
 
 _COLUMNS = (
@@ -207,24 +164,26 @@ class SaleEvents:
 
     def delivered(self, sale: SaleRow) -> dict[int, int]:
         """Parts that are there: index to the block of the first delivery."""
-        rows = self._delivered.get(sale.copy_id)
-        if rows is None:
+        if not sale.touched:
             return {}
+        rows = self._delivered.get(sale.copy_id, ())
         return {index: block for index, block in sorted(rows, reverse=True) if block >= sale.block}
 
     def turns(self, sale: SaleRow) -> dict[str, int]:
         """What else happened: ``disputed``, ``settled``, ``refunded`` or ``resolved``, to block."""
-        rows = self._turns.get(sale.copy_id)
-        if rows is None:
+        if not sale.touched:
             return {}
+        rows = self._turns.get(sale.copy_id, ())
         return {kind: block for kind, block in rows if block >= sale.block}
 
     def closed(self, sale: SaleRow) -> bool:
         """Whether the sale is over."""
-        return bool(self.turns(sale).keys() - {"disputed"})
+        return bool(sale.touched and self.turns(sale).keys() - {"disputed"})
 
     def sealed_to_another(self, sale: SaleRow, index: int, key: bytes) -> bool:
         """Whether this part went to another purchase, or to another key in one since pruned."""
+        if not sale.touched:
+            return False
         for found, _, _, purchase, orphaned in self._sealed.get(sale.copy_id, ()):
             if found == index and not orphaned and purchase != sale.id:
                 return True
@@ -235,6 +194,8 @@ class SaleEvents:
 
     def sealed_before(self, sale: SaleRow, index: int, key: bytes) -> bytes | None:
         """The fragment that was once sealed to this very key, to be used again."""
+        if not sale.touched:
+            return None
         for rows in (self._sealed.get(sale.copy_id, ()), self._spent.get(sale.copy_id, ())):
             for found, to, fragment, *_ in rows:
                 if found == index and to == key and fragment:

@@ -12,10 +12,19 @@ import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from dam.crypto.abi_words import abi_fields, abi_type
-from dam.types import Delivery, Sale, Terms
+from dam.types import (
+    Address,
+    BlockRef,
+    CopyId,
+    Delivery,
+    LogRef,
+    Purchase,
+    Sale,
+    Terms,
+)
 
 PurchaseRow: TypeAlias = tuple[int, bytes, int, bytes, int, bytes, str, str, bytes, int, str, bytes]
 """Block, block hash, log index, transaction, timestamp, copyId, seller, buyer, digest of the store,
@@ -77,6 +86,49 @@ def _load(kind: str, value: Any) -> Any:
 def split_words(data: bytes) -> tuple[bytes, ...]:
     """Splits the keys of a buyer, or the steps of a proof, of 32 bytes each, that a row joins."""
     return tuple([data[i : i + 32] for i in range(0, len(data), 32)])
+
+
+class SaleRow(NamedTuple):
+    """A purchase as a ledger has it: the columns of `PurchaseRow`, and what became of it."""
+
+    id: int
+    block: int
+    block_hash: bytes
+    log_index: int
+    tx_hash: bytes
+    timestamp: int
+    copy_id: CopyId
+    seller: Address
+    buyer: Address
+    store_digest: bytes
+    copy: int
+    """As `signed`."""
+    terms: str
+    """As `dump_terms`."""
+    keys: bytes
+    """32 bytes a part."""
+    deadline: int
+    """Last block in which a delivery counts."""
+    state: str
+    reason: str
+    orphaned: int
+    touched: int
+    """1: a part of this copy was ever sealed or delivered, or it was disputed or closed; else 0."""
+
+    @property
+    def purchase(self) -> Purchase:
+        """The purchase as a record."""
+        block = BlockRef(self.block, self.block_hash, self.timestamp)
+        return Purchase(
+            copy_id=self.copy_id,
+            seller=self.seller,
+            buyer=self.buyer,
+            store_digest=self.store_digest,
+            copy=unsigned(self.copy),
+            terms=load_terms(self.terms),
+            keys=split_words(self.keys),
+            at=LogRef(block, self.tx_hash, self.log_index),
+        )
 
 
 @dataclass(slots=True)

@@ -20,10 +20,10 @@ from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent, Refused, Retryable, is_host_failure
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import NO_DEADLINE, NO_INDEX, Kind, NewJob, Outbox
-from dam.ledger.sales import SaleEvents, SaleRow, Sales, SealedRow
+from dam.ledger.sales import SaleEvents, Sales, SealedRow
 from dam.log import Log
 from dam.market.calldata import pack_delivery
-from dam.market.log_rows import load_terms
+from dam.market.log_rows import SaleRow, load_terms
 from dam.market.sale_history import last_dispute_block
 from dam.roles.seller.listings import Catalogue, Listing, copy_parts, parts_tree
 from dam.types import FALLBACK_BLOCKS, Address, BlockRef, CopyId, Delivery, Deployment

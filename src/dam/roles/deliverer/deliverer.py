@@ -30,16 +30,15 @@ from dam.ledger.sales import (
     KeptPart,
     Place,
     SaleEvents,
-    SaleRow,
     Sales,
     SealedRow,
     VersionInForce,
     Versions,
 )
 from dam.log import Log
+from dam.market.calldata import DeliveryEncoder
 from dam.market.client import DelivererInfo
-from dam.market.log_rows import load_terms
-from dam.roles.deliverer.delivery_encoder import DeliveryEncoder
+from dam.market.log_rows import SaleRow, load_terms
 from dam.roles.deliverer.part_scan import reopen, scan_store
 from dam.types import Address, BlockRef, Deployment
 

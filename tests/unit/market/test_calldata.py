@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from dam.crypto import merkle
 from dam.crypto.hashing import copy_id, domain, keccak, part_leaf, sale_of
 from dam.crypto.merkle import MerkleTree, ProofVerifier, verify
-from dam.ledger.sales import SaleRow
-from dam.market.calldata import pack_delivery
-from dam.roles.deliverer.delivery_encoder import DeliveryEncoder
+from dam.market.calldata import DeliveryEncoder, pack_delivery
+from dam.market.log_rows import SaleRow
 from dam.testing.pages import rows_of
 from dam.types import (
     ZERO_ADDRESS,
