@@ -9,7 +9,7 @@ so: a slot that is mined without them puts its jobs back to ``due``. Units: wei 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from dam.ethereum.eip1559 import calldata_of
@@ -103,6 +103,7 @@ class Attempt:
     """One signed transaction; ``sent`` once a node took it."""
 
     id: int
+    """0 as long as it is not saved."""
     slot: int
     nonce: int
     hash: bytes
@@ -335,29 +336,27 @@ class Outbox:
                 values,
             )
 
-    def add_attempt(
-        self,
-        slot: int,
-        *,
-        tx_hash: bytes,
-        raw: bytes,
-        to: Address,
-        gas: int,
-        max_fee: int,
-        tip: int,
-        block: int,
-        nonce: int,
-    ) -> Attempt:
-        """Saves a signed transaction, before any node sees it."""
-        [[row]] = self._db.execute(
+    def add_attempt(self, attempt: Attempt) -> Attempt:
+        """Saves a signed transaction before any node sees it; returns it with its row id."""
+        one = attempt
+        [[key]] = self._db.execute(
             "INSERT INTO attempts (slot, hash, raw, receiver, data, gas, max_fee, tip, block) "
             "VALUES (?, ?, ?, ?, x'', ?, ?, ?, ?) "
             # The very bytes of a nonce that was given back and taken again.
             "ON CONFLICT (hash) DO UPDATE SET slot = excluded.slot, block = excluded.block, "
             "sent = 0 RETURNING id",
-            (slot, tx_hash, raw, to, gas, str(max_fee), str(tip), block),
+            (
+                one.slot,
+                one.hash,
+                one.raw,
+                one.to,
+                one.gas,
+                str(one.max_fee),
+                str(one.tip),
+                one.block,
+            ),
         ).fetchall()
-        return Attempt(row, slot, nonce, tx_hash, raw, to, gas, max_fee, tip, block, False)
+        return replace(attempt, id=key)
 
     def mark_sent(self, attempts: Sequence[Attempt]) -> None:
         """A node took them, or has them already."""

@@ -77,17 +77,9 @@ class Account:
         """Signs and persists, inside the caller's transaction of the ledger."""
         chain_id = self.ledger.binding.chain_id
         raw = self.signer.sign(transaction(chain_id, nonce, to, data, gas, fees))
-        return self.outbox.add_attempt(
-            slot,
-            nonce=nonce,
-            tx_hash=keccak(raw),
-            raw=raw,
-            to=to,
-            gas=gas,
-            max_fee=fees.max_fee,
-            tip=fees.tip,
-            block=head,
-        )
+        max_fee, tip = fees.max_fee, fees.tip
+        signed = Attempt(0, slot, nonce, keccak(raw), raw, to, gas, max_fee, tip, head, sent=False)
+        return self.outbox.add_attempt(signed)
 
     async def send(self, attempts: Sequence[Attempt], head: int) -> bool:
         """Broadcasts what is saved, in order; False: nothing more can be sent now.
