@@ -34,7 +34,7 @@ from dam.market.client import Market
 from dam.market.log_rows import dump_terms
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.sending.sender import Sender, SendPolicy
-from dam.testing.market import SHORT_WINDOWS, deploy_market, transact
+from dam.testing.market import deploy_market, transact
 from dam.testing.nodes import AnvilNode
 from dam.types import (
     ZERO_ADDRESS,
@@ -259,8 +259,6 @@ class Daemon:
             reader = ChainReader(
                 market,
                 ledger,
-                first_block=deployment.first_block,
-                refund_blocks=SHORT_WINDOWS.refund_blocks,
                 log=log,
                 confirmations=confirmations,
             )

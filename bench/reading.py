@@ -199,8 +199,6 @@ async def read(url: str, folder: Path, run: int) -> tuple[float, int, list[tuple
             reader = ChainReader(
                 Market(rpc, DEPLOYMENT),
                 ledger,
-                first_block=DEPLOYMENT.first_block,
-                refund_blocks=DEPLOYMENT.windows.refund_blocks,
                 log=structlog.wrap_logger(None, processors=[_drop]),
                 confirmations=0,
             )

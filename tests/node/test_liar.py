@@ -72,8 +72,6 @@ class Place:
         return ChainReader(
             Market(rpc, self.deployment),
             ledger,
-            first_block=self.deployment.first_block,
-            refund_blocks=300,
             log=self.log,
             **options,
         )

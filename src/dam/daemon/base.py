@@ -13,7 +13,7 @@ from dam.config.settings import Settings
 from dam.daemon import locks
 from dam.daemon.chain_reader import ChainReader
 from dam.daemon.monitoring import Monitoring
-from dam.daemon.service import Sending, Service, Stop
+from dam.daemon.service import AnySender, Role, Service, Stop
 from dam.errors import LedgerUnusableError, Retryable
 from dam.ethereum.node import balance_of
 from dam.ledger import recovery
@@ -22,7 +22,6 @@ from dam.log import Log, with_alerts
 from dam.market.client import Market
 from dam.market.connect import open_nodes
 from dam.roles.deliverer.deliverer import Deliverer
-from dam.roles.watchdog import Watchdog
 from dam.sending.sender import DrySender, Sender, SendPolicy
 from dam.sending.transactions import Signer
 from dam.types import FALLBACK_BLOCKS, Address
@@ -141,7 +140,7 @@ class DaemonBase:
         self,
         market: Market,
         ledger: Ledger,
-        role: Deliverer | Watchdog,
+        role: Role,
         log: Log,
         *,
         new_logs: Callable[[], None] = lambda: None,
@@ -172,12 +171,9 @@ class DaemonBase:
         return service
 
     def _reader(self, market: Market, ledger: Ledger, log: Log) -> ChainReader:
-        deployment = self.settings.deployment
         return ChainReader(
             market,
             ledger,
-            first_block=deployment.first_block,
-            refund_blocks=deployment.windows.refund_blocks,
             log=log,
             confirmations=self.settings.confirmations,
             halt_depth=self.settings.halt_depth,
@@ -185,7 +181,7 @@ class DaemonBase:
             checkpoint=self.checkpoint,
         )
 
-    def _sender(self, market: Market, ledger: Ledger, log: Log) -> Sending:
+    def _sender(self, market: Market, ledger: Ledger, log: Log) -> AnySender:
         if self._signer is None:
             return DrySender(market.rpc, market, self.account, ledger, log=log)
         policy = SendPolicy(

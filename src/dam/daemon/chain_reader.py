@@ -23,7 +23,7 @@ from dam.ledger.ledger import DeepReorganisation, Ledger, Rollback
 from dam.log import Log
 from dam.market.client import Page
 from dam.market.log_rows import Rows
-from dam.types import BlockRef
+from dam.types import BlockRef, Deployment
 
 _FINE_BLOCKS = 64
 """So close to the head, ranges are short, so that a reorganisation finds a near ancestor."""
@@ -47,6 +47,9 @@ Finality = Literal["safe", "finalized"]
 
 class ChainSource(Protocol):
     """What the reader asks of `market.Market` (or of the in-memory one)."""
+
+    deployment: Deployment
+    """Its first block, before which there is nothing, and its windows, for purchases' deadlines."""
 
     async def head(self, depth: int | str = 0, /) -> BlockRef:
         """The newest block, or the one that a tag names."""
@@ -79,8 +82,6 @@ class ChainReader:
     Args:
         source: The chain.
         ledger: Where cursor and logs are saved.
-        first_block: The market's deployment: nothing stands before it.
-        refund_blocks: The deployment's window, for the deadlines of purchases.
         log: Logger.
         confirmations: How many blocks behind the newest to stay, or the tag to stay at.
         halt_depth: A reorganisation that takes more blocks from under the cursor than this, and
@@ -96,8 +97,6 @@ class ChainReader:
         source: ChainSource,
         ledger: Ledger,
         *,
-        first_block: int,
-        refund_blocks: int,
         log: Log,
         confirmations: int | Finality = 2,
         halt_depth: int = 64,
@@ -108,8 +107,8 @@ class ChainReader:
     ) -> None:
         self._source = source
         self._ledger = ledger
-        self._first = first_block
-        self._refund_blocks = refund_blocks
+        self._first = source.deployment.first_block
+        self._refund_blocks = source.deployment.windows.refund_blocks
         self._log = log
         self._confirmations = confirmations
         self._halt_depth = 0 if confirmations == "finalized" else halt_depth

@@ -18,7 +18,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from dam.daemon.chain_reader import ChainReader
 from dam.daemon.heartbeat import Heartbeat
@@ -27,6 +27,9 @@ from dam.ledger.ledger import Ledger
 from dam.ledger.migrations import shrink_cache
 from dam.ledger.outbox import Outbox
 from dam.log import Log
+from dam.roles.deliverer.deliverer import Deliverer
+from dam.roles.watchdog import Watchdog
+from dam.sending.sender import DrySender, Sender
 from dam.types import BlockRef
 
 DRAIN_SECONDS = 8.0
@@ -51,21 +54,8 @@ _RESTART_CODES = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_
 _TRANSIENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 
 
-class Role(Protocol):
-    """What a daemon is for (`roles.deliverer.Deliverer`, `roles.watchdog.Watchdog`)."""
-
-    async def decide(self, head: BlockRef) -> None:
-        """Turns what the ledger knows into jobs."""
-
-    def finished(self) -> None:
-        """Closes sales whose jobs have ended; called inside a transaction."""
-
-
-class Sending(Protocol):
-    """`sending.sender.Sender`, or `sending.dry_run.DrySender`."""
-
-    async def step(self, head: int, cursor: BlockRef) -> None:
-        """One pass."""
+Role = Deliverer | Watchdog
+AnySender = Sender | DrySender
 
 
 class Stop:
@@ -198,7 +188,7 @@ class Service:
         ledger: Ledger,
         reader: ChainReader,
         role: Role,
-        sender: Sending,
+        sender: AnySender,
         *,
         log: Log,
         check: Callable[[], Coroutine[Any, Any, None]],

@@ -139,7 +139,6 @@ class Outbox:
     """Jobs, slots and attempts of one ledger. Callers open the transaction."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
         self._db = ledger.db
 
     # -------------------------------------------------------------------------------------- jobs
@@ -181,7 +180,7 @@ class Outbox:
             (block, limit),
         )
         # Here, for SQLite would carry whole rows through its sorter.
-        return sorted(found, key=_urgency)
+        return sorted(found, key=lambda job: (job.unprofitable, job.deadline, job.id))
 
     def of_purchase(self, purchase: int) -> list[Job]:
         """All jobs of a purchase."""
@@ -338,23 +337,14 @@ class Outbox:
 
     def add_attempt(self, attempt: Attempt) -> Attempt:
         """Saves a signed transaction before any node sees it; returns it with its row id."""
-        one = attempt
+        one, fees = attempt, (str(attempt.max_fee), str(attempt.tip))
         [[key]] = self._db.execute(
             "INSERT INTO attempts (slot, hash, raw, receiver, data, gas, max_fee, tip, block) "
             "VALUES (?, ?, ?, ?, x'', ?, ?, ?, ?) "
             # The very bytes of a nonce that was given back and taken again.
             "ON CONFLICT (hash) DO UPDATE SET slot = excluded.slot, block = excluded.block, "
             "sent = 0 RETURNING id",
-            (
-                one.slot,
-                one.hash,
-                one.raw,
-                one.to,
-                one.gas,
-                str(one.max_fee),
-                str(one.tip),
-                one.block,
-            ),
+            (one.slot, one.hash, one.raw, one.to, one.gas, *fees, one.block),
         ).fetchall()
         return replace(attempt, id=key)
 
@@ -423,10 +413,6 @@ _BODY = 5
 
 def _alone(reason: str) -> str:
     return reason if reason.startswith(ALONE) else f"{ALONE}, {reason}"
-
-
-def _urgency(job: Job) -> tuple[bool, int, int]:
-    return job.unprofitable, job.deadline, job.id
 
 
 def _job(row: tuple[Any, ...]) -> Job:

@@ -181,8 +181,6 @@ async def test_halts_at_a_depth_that_took_what_was_acted_on(
     daemon.service._reader = daemon.reader = ChainReader(
         world.chain,
         daemon.ledger,
-        first_block=1,
-        refund_blocks=300,
         log=daemon.reader._log,
         confirmations=confirmations,
         halt_depth=halt_depth,

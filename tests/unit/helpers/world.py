@@ -157,8 +157,6 @@ class Daemon:
         self.reader = ChainReader(
             chain,
             self.ledger,
-            first_block=1,
-            refund_blocks=chain.deployment.windows.refund_blocks,
             log=log,
             confirmations=self.world.confirmations,
             checkpoint=self.checkpoints,

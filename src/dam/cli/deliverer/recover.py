@@ -172,8 +172,6 @@ class _LedgerRecovery:
                     reader = ChainReader(
                         market,
                         ledger,
-                        first_block=deployment.first_block,
-                        refund_blocks=deployment.windows.refund_blocks,
                         log=log,
                         confirmations=settings.confirmations,
                         halt_depth=settings.halt_depth,
