@@ -58,18 +58,14 @@ class ChainSource(Protocol):
         """A canonical block; `RpcError` if the node has none of this number."""
 
     async def page(self, first: int, last: int, *, canonical: bool = False) -> Page:
-        """Logs of the market from ``first`` on, to ``last`` unless that is too much for one page.
-
-        ``canonical``: their blocks' hashes are compared with the chain's.
-        """
+        """Logs from ``first`` on, to ``last`` if that fits; ``canonical``: block hashes checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one `ChainReader.advance` did."""
+    """What one `ChainReader.advance` did; ``head`` is the newest block, unconfirmed."""
 
     head: BlockRef
-    """The newest block, unconfirmed."""
     cursor: BlockRef
     new_logs: int
     caught_up: bool
@@ -80,9 +76,6 @@ class ChainReader:
     """Moves the ledger's cursor.
 
     Args:
-        source: The chain.
-        ledger: Where cursor and logs are saved.
-        log: Logger.
         confirmations: How many blocks behind the newest to stay, or the tag to stay at.
         halt_depth: A reorganisation that takes more blocks from under the cursor than this, and
             with them a purchase that was acted on, halts the daemon. At ``finalized``: any such.
@@ -210,9 +203,8 @@ class ChainReader:
 
     async def _fetch(self, cursor: BlockRef, target: int) -> Page:
         """The page after ``cursor``; near the head short, and compared by hashes."""
-        span = min(
-            self._range, self._span, max(_FINE_RANGE_BLOCKS, target - _FINE_BLOCKS - cursor.number)
-        )
+        far = max(_FINE_RANGE_BLOCKS, target - _FINE_BLOCKS - cursor.number)
+        span = min(self._range, self._span, far)
         last = min(cursor.number + span, target)
         fine = last > target - _FINE_BLOCKS
         first = cursor.number + 1

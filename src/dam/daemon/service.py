@@ -87,17 +87,11 @@ class Stop:
 
 
 class Polling:
-    """When to look at the chain again.
+    """When to look at the chain again: after ``poll`` seconds, or sooner if a block is due.
 
-    A look costs the node one small request (the newest block), so we do not ask all the time; yet
-    the sooner a block is seen, the surer our answer is in the next one. Blocks come at a rhythm,
-    learnt from their timestamps: we wait at most ``poll`` seconds, and look eight times as often
-    while the next block is due. If none comes (an empty slot, an idle chain), we go back to
-    ``poll`` until the next is due.
-
-    Args:
-        poll: Longest pause, in seconds.
-        clock: Seconds that only grow.
+    A look costs the node one small request; but the sooner a block is seen, the surer our answer is
+    in the next one. The rhythm of the blocks is learnt from their timestamps. If none comes when it
+    is due (an empty slot, an idle chain), we wait ``poll`` seconds again until the next is.
     """
 
     def __init__(self, poll: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -108,7 +102,7 @@ class Polling:
         self.interval: float | None = None
         """Seconds between two blocks, or None as long as that is unknown."""
         self.fast = min(poll, max(_MIN_PAUSE_SECONDS, poll / _DUE_LOOKS))
-        """Pause while a block is due, in seconds."""
+        """Seconds between two looks while a block is due."""
 
     def saw(self, head: BlockRef) -> None:
         """The newest block, as the node has just answered."""
@@ -170,11 +164,6 @@ class Service:
     """Ticks until stopped.
 
     Args:
-        ledger: The daemon's memory.
-        reader: Follows the chain.
-        role: Decides.
-        sender: Sends.
-        log: Logger.
         check: Raises `ConfigError` once the node is not on our chain any more.
         new_logs: Called when the chain had something new (a store to read, perhaps).
         background: Concurrent work; it runs until cancelled.
@@ -223,9 +212,9 @@ class Service:
         """Runs until ``stop`` drains; raises what cannot be mended.
 
         Args:
-            stop: Tells it to.
-            once: End by itself, too: caught up, everything decided, and what is due sent and
-                confirmed. What cannot be sent now is reported and left.
+            stop: Ends it.
+            once: End by itself, too, once all is read, decided, sent and confirmed; what cannot be
+                sent now is reported and left.
 
         Raises:
             Permanent: See `reader.DeepReorganisation`, `errors.ConfigError`.
@@ -305,7 +294,7 @@ class Service:
                 # nothing more for it.
                 calm = whole and idle and self._idle()
                 if single is not None and calm and single.over(self.pulse.head):
-                    self._log.info("once_done", head=self.pulse.head, **single.left())
+                    self._log.info("once_done", head=self.pulse.head, **single.left)
                     return
             except Exception as error:  # noqa: BLE001 - `_failed` raises all but transient errors
                 failures += 1
@@ -380,26 +369,21 @@ class _SinglePass:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._head = -1
-        self._moved = time.monotonic()
-        """When the chain last had a new block."""
-        self._seen: tuple[object, ...] = ()
-        self._since = -1
+        self._head, self._head_since = -1, time.monotonic()
+        self._work: tuple[object, ...] = ()
+        self._work_since = -1
         """Head when something of ours last changed."""
+        self.left = {"live": 0, "due": 0}
+        """How much is waiting still."""
 
     def over(self, head: int) -> bool:
         live, due = self._outbox.live(), self._outbox.due(head + 1)
-        seen = (
-            tuple((slot.id, len(slot.attempts), slot.last.sent) for slot in live),
-            tuple(job.id for job in due),
-        )
+        self.left = {"live": len(live), "due": len(due)}
+        slots = [(slot.id, len(slot.attempts), slot.last.sent) for slot in live]
+        work = (*slots, *(job.id for job in due))
         if head != self._head:
-            self._head, self._moved = head, time.monotonic()
-        if seen != self._seen:
-            self._seen, self._since = seen, head
-        idle = time.monotonic() - self._moved
-        return not (live or due) or head - self._since >= _ONCE_BLOCKS or idle >= _ONCE_SECONDS
-
-    def left(self) -> dict[str, int]:
-        """How much is waiting still."""
-        return {"live": len(self._outbox.live()), "due": len(self._outbox.due(self._head + 1))}
+            self._head, self._head_since = head, time.monotonic()
+        if work != self._work:
+            self._work, self._work_since = work, head
+        still = head - self._work_since >= _ONCE_BLOCKS
+        return not work or still or time.monotonic() - self._head_since >= _ONCE_SECONDS

@@ -100,11 +100,8 @@ class Ledger:
         """Everything inside is saved together, or not at all.
 
         Inside another one it is a part of that, saved with it (one sync for a whole group), and
-        taken back alone if it fails.
-
-        Args:
-            durable: On the disk when it ends. False: safe from a kill, but not from a power cut;
-                much cheaper, and enough for what can be read from the chain again.
+        taken back alone if it fails. ``durable``: on the disk when it ends. Else it is safe from a
+        kill, but not from a power cut; much cheaper, and enough for what the chain gives again.
         """
         inner = self.db.in_transaction
         if not inner and durable is not self._synced:

@@ -44,10 +44,7 @@ first and last block that may hold it."""
 
 
 class Job(NamedTuple):
-    """One duty. ``body``: the `Delivery`, packed for calldata; empty for a settlement.
-
-    (A named tuple, for thousands of them are made in one pass.)
-    """
+    """One duty; a named tuple, for thousands of them are made in one pass."""
 
     id: int
     purchase: int
@@ -55,6 +52,7 @@ class Job(NamedTuple):
     kind: Kind
     index: int  # type: ignore[assignment] # as everywhere; nobody looks a value up in a job
     body: bytes
+    """The `Delivery`, packed for calldata; empty for a settlement."""
     state: str
     reason: str
     not_before: int
@@ -222,12 +220,8 @@ class Outbox:
         )
 
     def back_off(self, slot: int, block: int, spare: int) -> None:
-        """Postpones the jobs of a slot whose transaction reverted, twice as long each time.
-
-        Args:
-            slot: Row id.
-            block: Of the revert.
-            spare: Each is tried again at least so many blocks before its target.
+        """Postpones a slot's jobs, whose transaction reverted in ``block``, twice as long each
+        time, but to no later than ``spare`` blocks before their targets.
         """
         waits = [
             (min(block + (1 << min(job.tries, 5)), job.target(block) - spare), job.id)
@@ -320,11 +314,7 @@ class Outbox:
         return slot
 
     def carry(self, loads: Iterable[tuple[int, Sequence[Job]]]) -> None:
-        """Makes jobs live, each in its slot.
-
-        Args:
-            loads: A slot's row id, and what its transactions carry.
-        """
+        """Makes jobs live, each in its slot. ``loads``: a slot's row id, and its jobs."""
         # In the order of the rows: the indexes are then written from one end to the other.
         pairs = sorted((job.id, slot) for slot, jobs in loads for job in jobs)
         for marks, values in value_lists(pairs):
@@ -373,9 +363,8 @@ class Outbox:
         tx_hash: bytes = b"",
         cost: int = 0,
     ) -> None:
-        """The nonce is used up (by us or not), or given back; open jobs are due again.
-
-        Those of orphaned purchases are cancelled.
+        """The nonce is used up (by us or not), or given back; open jobs are due again, or cancelled
+        if their purchases are orphaned.
         """
         self._db.execute(
             "UPDATE slots SET state = ?, block = ?, status = ?, hash = ?, cost = ? WHERE id = ?",

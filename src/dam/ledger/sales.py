@@ -70,13 +70,9 @@ class Sales:
     def in_state(
         self, *states: str, orphaned: bool = False, after: int = 0, limit: int = -1
     ) -> list[SaleRow]:
-        """Sales in one of ``states``, in the order in which they were read.
+        """Canonical (or orphaned) sales in one of ``states``, in the order in which they were read.
 
-        Args:
-            states: See the schema.
-            orphaned: The orphaned ones instead of the canonical ones.
-            after: Only those with a greater row id.
-            limit: How many at most; -1 for all.
+        Only those with a row id above ``after``, and at most ``limit``; -1: all.
         """
         marks = ", ".join("?" * len(states))
         # The ids alone go through the sorter.

@@ -97,12 +97,7 @@ class DeliveryEncoder:
     `pack_delivery` do from records (a test compares them), without a record for every sale: where
     there are many, a part costs little more than its cryptography (bench/cpu_per_part.py).
 
-    Args:
-        chain_id: Chain.
-        market: Its market.
-        seller: Of the item.
-        terms: Of the item.
-        me: The deliverer, whom the leaves name.
+    ``me`` is the deliverer, whom the leaves name.
     """
 
     def __init__(
@@ -141,15 +136,7 @@ class DeliveryEncoder:
     def delivery(
         self, sale: SaleRow, part: Part, commitment: bytes, proof: bytes, fragment: bytes
     ) -> bytes:
-        """As `pack_delivery`.
-
-        Args:
-            sale: Of this item.
-            part: Opened.
-            commitment: keccak256 of its share.
-            proof: 32 bytes a step.
-            fragment: 80 bytes.
-        """
+        """As `pack_delivery`; ``proof`` has 32 bytes a step, ``fragment`` 80 bytes."""
         offsets, steps = _proof_words(len(proof))
         return b"".join(
             (

@@ -61,18 +61,15 @@ class Chain(Protocol):
     deployment: Deployment
 
     async def deliverer(self, operator: Address) -> DelivererInfo:
-        """A deliverer's status."""
+        """See `Market.deliverer`."""
 
 
 class Deliverer:
     """Decides what to deliver.
 
     Args:
-        chain: The market.
-        ledger: Sales, parts and the outbox.
         ring: Our X25519 keys.
         me: Our operator address, which leaves name.
-        log: Logger.
         min_fee: Least fee of a part that is worth delivering, in wei.
         checkpoint: Called at F4 (part opened) and F5 (fragment sealed, nothing saved).
     """

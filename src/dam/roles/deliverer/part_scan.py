@@ -22,7 +22,7 @@ from dam.market.log_rows import dump_terms
 from dam.types import Address, Part, PartLeaf
 
 Shared = Callable[[bytes, bytes], bytes]
-"""`sealing.shared_key`, or one that remembers."""
+"""`sealing.shared_key`, or one that remembers K for the other parts of a page."""
 
 
 class Origin(NamedTuple):
@@ -61,10 +61,7 @@ class OpenedPart:
 def scan_store(store: Store, ring: KeyRing, me: Address) -> Scan:
     """Our parts in a store, and what looks like one and must not be served.
 
-    Args:
-        store: From `catalog.reader.read_store`, which capped the number of parts.
-        ring: Our keys, old ones too.
-        me: Our operator address, which the leaves have to name.
+    ``me`` is our operator address, which the leaves have to name.
     """
     parts: list[KeptPart] = []
     refusals: list[PartRefusal] = []
@@ -141,11 +138,6 @@ def _unseal(sealed: bytes, sealing_key: bytes | None, key: KeyPair, shared: Shar
 def open_found(found: FoundPart, origin: Origin, me: Address) -> OpenedPart:
     """Opens a part and does every check that does not need a sale.
 
-    Args:
-        found: From `find_parts`.
-        origin: Of the store.
-        me: Our operator address, which the leaf has to name.
-
     Raises:
         Refused: ``part-unreadable`` (our tag, but not our ciphertext), ``domain-mismatch`` (a part
             of another item, seller, market or chain: somebody's theft or mistake),
@@ -187,12 +179,7 @@ def reopen(
 ) -> Part:
     """Opens a part that was found and checked before, with whichever of our keys fits.
 
-    Args:
-        sealed: As the document had it.
-        sealing_key: Of its page; None for a plain sealed box.
-        ring: Our keys.
-        shared: K of one of our secret keys and a sealing key; one that remembers saves the
-            multiplication for the other parts of a page.
+    ``sealing_key`` is its page's; None for a plain sealed box.
 
     Raises:
         NotForMe: None of them does.
