@@ -264,21 +264,17 @@ class ChainReader:
         """Reads the last blocks once more, every few blocks; returns how many logs were new."""
         if self._rechecked is not None and cursor.number < self._rechecked + _RECHECK_EVERY_BLOCKS:
             return 0
+        new, first = 0, max(self._first, cursor.number + 1 - _RECHECK_BLOCKS)
         try:
-            return await self._recheck(cursor)
+            while first <= cursor.number:
+                last = min(cursor.number, first + min(self._range, self._span) - 1)
+                page = await self._source.page(first, last, canonical=True)
+                new += self._save(page.rows, cursor, cursor)
+                first = page.end.number + 1
         except Retryable as error:
             # What was read before is saved, and a duty: it does not wait for this.
             self._log.warning("recheck_failed", error=str(error))
             return 0
-
-    async def _recheck(self, cursor: BlockRef) -> int:
-        new = 0
-        first = max(self._first, cursor.number + 1 - _RECHECK_BLOCKS)
-        while first <= cursor.number:
-            last = min(cursor.number, first + min(self._range, self._span) - 1)
-            page = await self._source.page(first, last, canonical=True)
-            new += self._save(page.rows, cursor, cursor)
-            first = page.end.number + 1
         self._rechecked = cursor.number
         return new
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 from dam.ledger.ledger import Ledger
 from dam.ledger.sales import KeptPart
@@ -40,8 +41,7 @@ class Document:
     pin: str
 
 
-@dataclass(frozen=True, slots=True)
-class PartRefusal:
+class PartRefusal(NamedTuple):
     """Something that looks like our part and must not be served."""
 
     item_id: bytes
@@ -103,10 +103,8 @@ class Documents:
         """Remembers which keys documents are scanned with.
 
         A key that is new here may open parts in documents that were read without it: they are read
-        again, and sales that seemed to be none of ours are looked at again.
-
-        Returns:
-            Whether there was a new key.
+        again, and sales that seemed to be none of ours are looked at again. Returns whether there
+        was a new key.
         """
         names = {key.hex() for key in keys}
         with self._ledger.transaction() as db:
@@ -136,9 +134,7 @@ class Documents:
     def save_scan(self, document: Document, scan: Scan) -> bool:
         """Keeps what was found, all or nothing; reading a document twice changes nothing.
 
-        Returns:
-            Whether the document is still there: its version may have been pruned
-            while it was read.
+        Returns whether the document is still there: it may have been pruned while it was read.
         """
         with self._ledger.transaction() as db:
             done = db.execute(
@@ -159,8 +155,7 @@ class Documents:
             new = 0
             for refusal in scan.refusals:
                 done = db.execute(
-                    "INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?)",
-                    (document.id, refusal.item_id, refusal.copy, refusal.reason, refusal.detail),
+                    "INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?)", (document.id, *refusal)
                 )
                 new += done.rowcount
                 if done.rowcount and new <= LOGGED_REFUSALS:
@@ -177,13 +172,12 @@ class Documents:
 
     def refusals(self, document: int, item_id: bytes, copy: int) -> list[PartRefusal]:
         """What was refused of one copy under one document, given by its row id."""
-        rows = self._db.execute(
-            "SELECT * FROM refusals WHERE document = ? AND item_id = ? AND copy IN (?, ?)",
-            (document, item_id, copy, NO_COPY),
+        sql = (
+            "SELECT item_id, copy, reason, detail FROM refusals "
+            "WHERE document = ? AND item_id = ? AND copy IN (?, ?)"
         )
-        return [
-            PartRefusal(row["item_id"], row["copy"], row["reason"], row["detail"]) for row in rows
-        ]
+        values = (document, item_id, copy, NO_COPY)
+        return list(map(PartRefusal._make, plain_rows(self._db, sql, values)))
 
     def copied(self, seller: Address, sealed: bytes) -> bool:
         """Whether this ciphertext is one of our parts in the store of another seller."""
@@ -217,8 +211,7 @@ class Documents:
     def mark_pin(self, document: Document, pin: str, size: int = 0) -> bool:
         """Records a pin: 'held' with its bytes, 'refused', or '' once it is taken off.
 
-        Returns:
-            Whether the document is still there.
+        Returns whether the document is still there.
         """
         with self._ledger.transaction() as db:
             done = db.execute(
