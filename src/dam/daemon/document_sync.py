@@ -224,7 +224,7 @@ class DocumentSync:
         self._not_before.pop(document.id, None)
         self._over.pop(document.id, None)
         if not self._documents.save_scan(document, scan):
-            log.info("store_archived", reason="its version is long replaced")
+            log.info("store_pruned", reason="its version is long replaced")
             return
         for refusal in scan.refusals[:LOGGED_REFUSALS]:
             log.warning(

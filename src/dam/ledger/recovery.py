@@ -140,7 +140,7 @@ def retry(ledger: Ledger) -> int:
                 "AND documents.digest = purchases.store_digest AND documents.state = 'wanted')"
             ).rowcount
         if sales or documents:
-            ledger.note("looked_at_again", sales=sales, documents=documents)
+            ledger.note("refusals_retried", sales=sales, documents=documents)
     return sales + documents
 
 

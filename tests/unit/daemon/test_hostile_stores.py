@@ -127,7 +127,7 @@ async def test_a_document_that_is_archived_while_it_is_read_stops_nothing(
     await until(lambda: not daemon.sync._busy)
     await asyncio.sleep(0)
     assert not keeping.done()
-    assert daemon.events("store_archived")
+    assert daemon.events("store_pruned")
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
 

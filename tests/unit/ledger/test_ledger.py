@@ -231,7 +231,7 @@ def test_what_must_last_is_synced(tmp_path: Path) -> None:
     ledger.close()
 
 
-# ---------------------------------------------------------------------------------------- archive
+# ---------------------------------------------------------------------------------------- pruning
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ async def test_a_year_leaves_little(world: World, built: BuiltStore) -> None:
 
 @pytest.mark.usefixtures("few_hashes")
 async def test_one_buyer_for_good(world: World, built: BuiltStore) -> None:
-    """A part of an archived sale is never sealed to a second buyer, who only a lying node shows."""
+    """A part of a pruned sale is never sealed to a second buyer, who only a lying node shows."""
     daemon = world.daemon
     world.buy(built, "code", 1)
     world.buy(built, "code", 2)
