@@ -100,7 +100,7 @@ class Dispatcher:
         while jobs:
             looked_at = jobs[: room * self._policy.batch]
             good = self._profitable(looked_at, self._gas_price(price))
-            self._shelve(looked_at, good, price, head)
+            self._postpone_unprofitable(looked_at, good, price, head)
             if good:
                 break
             # Nothing of all this pays, and it is put off: what comes behind it may.
@@ -188,10 +188,12 @@ class Dispatcher:
             jobs if len(jobs) == policy.batch else fee_policy.profitable_batch(jobs, paid)
             for jobs in groups
         ]
-        self._shelve(_flat(groups), _flat(worth), price, head)
+        self._postpone_unprofitable(_flat(groups), _flat(worth), price, head)
         return [jobs for jobs in worth if jobs]
 
-    def _shelve(self, jobs: list[Job], good: list[Job], price: Price, head: int) -> None:
+    def _postpone_unprofitable(
+        self, jobs: list[Job], good: list[Job], price: Price, head: int
+    ) -> None:
         """Puts off those that are not ``good``, and says so the first time."""
         if len(good) == len(jobs):
             return
@@ -349,7 +351,7 @@ class Dispatcher:
         if len(priced) < len(batches):
             # What is left of a batch without an estimate may not pay.
             good = _flat(batch.jobs for batch, _ in priced)
-            self._shelve(_flat(batch.jobs for batch in batches), good, price, head)
+            self._postpone_unprofitable(_flat(batch.jobs for batch in batches), good, price, head)
         if not priced:
             return
         to = self._account.calls.address
