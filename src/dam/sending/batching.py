@@ -1,8 +1,8 @@
 """Which duties share a transaction, and its calldata.
 
-A batch is cheaper from two parts on: 21,000 gas and the deliverer's word are paid once (about
-47,200 gas for a part alone, 33,900 of two, 23,000 of ten, 21,700 of 24). But what shares a
-transaction shares its fate, so by rule (docs/decisions/0018):
+A batch is cheaper from two parts on: 21,000 gas and the deliverer's storage word are paid once (gas
+by part: 47,200 alone, 33,900 of two, 23,000 of ten, 21,700 of 24). But what shares a transaction
+shares its fate, so by rule (docs/decisions/0018):
 
 1. Each part is simulated alone before it may join others; one that would fail never does.
 2. At most `SendPolicy.batch` parts (24), of one kind: delivering, supplying. Settling goes alone.
@@ -11,9 +11,9 @@ transaction shares its fate, so by rule (docs/decisions/0018):
 4. A part with few blocks left (`SendPolicy.alone_blocks`) goes alone, at a price of its own: no
    other can hold it up. Where there are more of them than free places they are spread evenly, and
    one whose fee pays only a shared transaction shares one.
-5. A part of a batch that was mined and reverted, or was taken back for a revert, goes alone.
-6. A batch whose gas cannot be estimated falls apart into halves, down to the part that is at fault;
-   where others have an estimate, that one goes alone from then on.
+5. A part of a batch that was mined and reverted, or was cancelled for a revert, goes alone.
+6. A batch whose gas cannot be estimated is halved, down to the part that is at fault; where others
+   have an estimate, that one goes alone from then on.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from dam.ledger.sales import Sales
 from dam.sending.fee_policy import SendPolicy
 from dam.sending.transactions import Calls
 
-_DEEP = 32
+_DEEP_BLOCKS = 32
 
 
 def depth_class(job: Job, head: int) -> int:
-    """Of purchases that one reorganisation takes or spares together: 0 is the newest."""
-    return min(max(head - job.purchase_block, 0), _DEEP).bit_length()
+    """Class of purchases that one reorganisation takes or spares together: 0 is the newest."""
+    return min(max(head - job.purchase_block, 0), _DEEP_BLOCKS).bit_length()
 
 
 def group(
@@ -93,7 +93,7 @@ def halves(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
 
 
 def encode_job(calls: Calls, ledger: Ledger, job: Job) -> bytes:
-    """Calldata that does one job alone."""
+    """Calldata that does one job alone; see `encode_jobs`."""
     if job.kind == "deliver":
         return calls.encode("deliverFragment", job.body)
     return encode_jobs(calls, ledger, [job])

@@ -73,7 +73,7 @@ class SendPolicy:
 
 @dataclass(slots=True)
 class SendStats:
-    """What a sender did since it started; ``fees_paid`` in wei."""
+    """What a sender did since it started."""
 
     sent: int = 0
     """Transactions that a node took for the first time, replacements included."""
@@ -83,7 +83,7 @@ class SendStats:
     """Answers of nodes that would not take a transaction."""
     reverted: int = 0
     gas_used: int = 0
-    fees_paid: int = 0
+    """Of transactions that are final."""
 
 
 def urgency(left: int) -> int:

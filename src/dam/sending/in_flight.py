@@ -145,15 +145,13 @@ class InFlight:
         used = quantity(receipt.get("gasUsed"), "receipt gas")
         cost = Wei(used * quantity(receipt.get("effectiveGasPrice", "0x0"), "receipt price"))
         tx = bytes.fromhex(str(receipt["transactionHash"])[2:])
-        stats = self._account.stats
         if status == 0:
             self._outbox.unbatch(slot.id)
             self._outbox.back_off(slot.id, cursor.number, self._policy.alone_blocks)
-            stats.reverted += 1
+            self._account.stats.reverted += 1
             self._account.alert("transaction_reverted", tx=tx, nonce=slot.nonce, block=block)
         self._outbox.close_slot(slot, "mined", block=block, status=status, tx_hash=tx, cost=cost)
-        stats.gas_used += used
-        stats.fees_paid += cost
+        self._account.stats.gas_used += used
         self._missing.pop(slot.id, None)
         self._log.info("transaction_final", tx=tx, nonce=slot.nonce, block=block, gas=used)
 

@@ -1,15 +1,16 @@
 """Outbox to chain: one owner of the nonce, every transaction saved before a node sees it.
 
-The rule of every pass (`Sender.step`): first settle what the chain has decided about our nonces, at
-the depth that the reader confirmed; then look after what is not mined yet (send again, replace, or
-take back what became pointless: `in_flight`); then simulate, sign, save and send what is due
-(`dispatcher`, by the rules of `batching` and `fee_policy`). A duty is simulated before it is
-signed, so a duplicate is not mined; its end comes from the market's events, not from a receipt.
+Every pass (`Sender.step`) first settles what the chain has decided about our nonces, at the depth
+that the reader confirmed; then tracks what is not mined yet (`in_flight`: broadcast again, replace,
+or cancel what became pointless); then simulates, signs, saves and sends what is due (`dispatcher`,
+by the rules of `batching` and `fee_policy`). A duty is simulated before it is signed, so a
+duplicate is not mined; its end comes from the market's events, not from a receipt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from dam.errors import ContractReverted
 from dam.ethereum.node import Node
@@ -38,7 +39,7 @@ class Sender:
         calls: Encodes the market's calls and reads its reverts.
         signer: The account.
         ledger: Where everything is saved first.
-        log: Where to tell.
+        log: Logger.
         policy: Fees, waiting times and batch sizes.
         checkpoint: Called at F6 (saved, not sent), F7 (sent, mark unsaved) and F8 (mined,
             unrecorded).
@@ -94,7 +95,7 @@ class DrySender:
         calls: Encodes the market's calls.
         account: In whose name to ask the contract whether it would take a call.
         ledger: Of the dry run alone.
-        log: Where to tell.
+        log: Logger.
     """
 
     def __init__(
@@ -108,37 +109,39 @@ class DrySender:
         self._log = log
 
     async def step(self, head: int, cursor: BlockRef) -> None:  # noqa: ARG002 - as a Sender
-        """Tells once of each duty that is due, and again if nobody did it in time.
+        """Logs each duty once when it is due, and again if nobody did it in time.
 
         Raises:
-            RpcError: The node did not answer; what was not told will be.
+            RpcError: The node did not answer; what was not logged will be.
         """
         for job in self._outbox.due(head + 1):
             if job.deadline <= head:
-                self._missed(job)
+                self._fail(job)
             elif job.reason != _TOLD:
-                await self._tell(job, head)
+                await self._log_would_send(job, head)
 
-    async def _tell(self, job: Job, head: int) -> None:
+    async def _log_would_send(self, job: Job, head: int) -> None:
         call = self._calls.address, encode_job(self._calls, self._ledger, job), "latest"
         [answer] = await call_many(self._rpc, "eth_call", self._account, [call])
         if isinstance(answer, RpcRejectedError):
             raise answer
-        about = {"kind": job.kind, "sale": job.copy_id, "index": job.index}
         with self._ledger.transaction():
-            # It ends by the chain's events, whoever sends it; until then it has been told.
+            # It ends by the chain's events, whoever sends it; until then it is only logged.
             self._outbox.postpone(job, job.deadline, _TOLD)
-            self._ledger.note("would_send", **about)
+            self._ledger.note("would_send", **_named(job))
         self._log.info(
             "would_send",
-            **about,
+            **_named(job),
             blocks_left=blocks_until(job.deadline, head),
             contract=str(answer) if isinstance(answer, ContractReverted) else "takes it",
         )
 
-    def _missed(self, job: Job) -> None:
-        about = {"kind": job.kind, "sale": job.copy_id, "index": job.index}
+    def _fail(self, job: Job) -> None:
         with self._ledger.transaction():
             self._outbox.finish(job, "failed", "too-late")
-            self._ledger.note("nobody_sent", **about)
-        self._log.warning("nobody_sent", **about)
+            self._ledger.note("nobody_sent", **_named(job))
+        self._log.warning("nobody_sent", **_named(job))
+
+
+def _named(job: Job) -> dict[str, Any]:
+    return {"kind": job.kind, "sale": job.copy_id, "index": job.index}
