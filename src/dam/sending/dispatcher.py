@@ -26,6 +26,7 @@ _MAX_DOUBTS = 2
 """So often a permanent revert is not believed: the contract never changes its mind, nodes do."""
 _DOUBT_BLOCKS = 3
 _MAX_REVERT_COUNTS = 10_000
+"""Jobs whose reverts are counted."""
 _MIN_PART_GAS = 12_000
 """Storage and event of a part take more than this."""
 _MAX_NONCE_JUMP = 64
@@ -35,6 +36,7 @@ _MAX_PENDING = 10_000
 _UNKNOWN_NONCE_BLOCKS = 5
 """How long to wait for transactions of ours that the ledger does not know."""
 _MAX_SALES_LOGGED = 8
+"""In one line about many parts."""
 
 
 class _Batch(NamedTuple):
@@ -89,7 +91,7 @@ class Dispatcher:
             # If a node just said so, what is signed for its nonce waits there for ever.
             unknown.insert(0, known + 1)
         price = await next_price(self._account.rpc)
-        self._account.crowded = room <= 0 and bool(self._profitable(jobs, self._gas_price(price)))
+        self._account.crowded = room <= 0 and bool(self._profitable(jobs, price))
         if room <= 0 or self._wait_for(unknown, jobs, head):
             return
         if fee_policy.initial_fees(price, jobs[0].target(head) - head, self._policy) is None:
@@ -99,7 +101,7 @@ class Dispatcher:
         self._account.resolve_alert("fee_over_cap")
         while jobs:
             looked_at = jobs[: room * self._policy.batch]
-            good = self._profitable(looked_at, self._gas_price(price))
+            good = self._profitable(looked_at, price)
             self._postpone_unprofitable(looked_at, good, price, head)
             if good:
                 break
@@ -168,18 +170,14 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------------- profit
 
-    def _profitable(self, jobs: list[Job], gas_price: int) -> list[Job]:
+    def _profitable(self, jobs: list[Job], price: Price) -> list[Job]:
         """Those that would pay in the largest batch; saves simulating the others."""
         if self._policy.unprofitable == "send":
             return jobs
-        return fee_policy.profitable(jobs, gas_price, self._policy.batch)
-
-    def _gas_price(self, price: Price) -> int:
-        """What a unit of gas costs, as far as we pay it: a node may name any tip."""
-        return price.base + min(price.tip, self._policy.max_tip)
+        return fee_policy.profitable(jobs, self._policy.gas_price(price), self._policy.batch)
 
     def _grouped(self, jobs: list[Job], head: int, room: int, price: Price) -> list[list[Job]]:
-        policy, paid = self._policy, self._gas_price(price)
+        policy, paid = self._policy, self._policy.gas_price(price)
         if policy.unprofitable == "send":
             return group(jobs, head, room, policy)
         groups = group(jobs, head, room, policy, lambda job: fee_policy.is_profitable(job, paid, 1))
@@ -206,7 +204,7 @@ class Dispatcher:
                 self._account.alert(
                     UNPROFITABLE,
                     parts=len(fresh),
-                    gas_price=self._gas_price(price),
+                    gas_price=self._policy.gas_price(price),
                     least_fee=min(job.fee for job in fresh),
                     nearest_deadline=min(job.deadline for job in fresh),
                     sales=["0x" + job.copy_id.hex() for job in fresh[:_MAX_SALES_LOGGED]],

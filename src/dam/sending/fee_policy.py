@@ -70,6 +70,10 @@ class SendPolicy:
     unprofitable: Literal["skip", "send"] = "skip"
     """What becomes of a part whose fee does not pay its gas (`profitable_batch`)."""
 
+    def gas_price(self, price: Price) -> int:
+        """What the next block costs per gas, as far as we pay it: a node may name any tip."""
+        return price.base + min(price.tip, self.max_tip)
+
 
 @dataclass(slots=True)
 class SendStats:

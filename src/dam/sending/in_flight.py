@@ -24,7 +24,7 @@ _MAX_GAP = 64
 
 
 class InFlight:
-    """Looks after the nonces in use.
+    """Tracks the nonces in use: settles, broadcasts again, replaces or cancels.
 
     Args:
         account: Signs and sends.
@@ -60,7 +60,7 @@ class InFlight:
             for slot, error in zip(waiting, await self._pointless(waiting, head), strict=True):
                 behind = [other for other in open_slots if other.nonce > slot.nonce]
                 if error is not None:
-                    await self._take_back(slot, head, price, error, behind)
+                    await self._withdraw(slot, head, price, error, behind)
                 else:
                     await self._renew(slot, head, price, behind, is_next=slot.nonce == latest)
         await self._fill_gap(head, max(latest, pending))
@@ -240,7 +240,7 @@ class InFlight:
         if not replaced:
             await self._account.send([last], head)
 
-    async def _take_back(
+    async def _withdraw(
         self, slot: Slot, head: int, price: Price, error: ContractReverted, behind: list[Slot]
     ) -> None:
         """What the slot carries would revert by now; do not pay for that."""
@@ -290,7 +290,7 @@ class InFlight:
             UNPROFITABLE,
             nonce=slot.nonce,
             parts=len(jobs),
-            gas_price=price.base + min(price.tip, policy.max_tip),
+            gas_price=policy.gas_price(price),
             next_step="sent, and waits for cheaper gas",
         )
         return False
