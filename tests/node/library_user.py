@@ -139,7 +139,7 @@ class Place:
     async def purchase_of(self, bought: buying.Bought) -> Purchase:
         """The purchase as the chain has it."""
         history = await read_history(self.market, first=bought.receipt.block)
-        return history.book.sales[bought.record.copy_id].purchase
+        return history.state.sales[bought.record.copy_id].purchase
 
     async def deliver(self, purchase: Purchase, index: int, *, junk: bool = False) -> None:
         """A part, from the deliverer whom the leaf names."""
@@ -203,7 +203,7 @@ class Place:
         sale = sales.find_sale(history, name)
         await disputes.submit_evidence(market, blocks, self.seller, sale, text="They are new.")
         history = await read_history(market)
-        [case] = arbiter.find_cases(history.book, self.judge.address)
+        [case] = arbiter.find_cases(history.state, self.judge.address)
         file = await arbiter.read_case(market, blocks, history, case)
         assert file.words == "These words are old."
         assert [(e.who, e.words) for e in file.more] == [(self.seller.address, "They are new.")]
