@@ -27,7 +27,7 @@ from dam.market.client import Market
 from dam.market.connect import open_node
 from dam.market.log_history import read_history
 from dam.market.wallet import Wallet, send_call
-from dam.roles import accounts, arbiter, disputes, sales, storefront
+from dam.roles import accounts, arbiter, disputes, sales, staking, storefront
 from dam.roles.buyer import buying, opening
 from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.records import Records
@@ -86,7 +86,8 @@ class Place:
             wallet, ring = self.account(), KeyRing.generate()
             self.deliverers.append((wallet, ring))
             key = ring.current.public
-            await send_call(wallet, self.market, "stakeAsDeliverer", key, value=ETHER)
+            plan = await staking.plan_registration(self.market, wallet.address, key, ETHER)
+            await staking.register(self.market, wallet, plan)
         self.seller, self.payer, self.judge = (self.account() for _ in range(3))
         await send_call(self.seller, self.market, "stakeAsSeller", value=10 * ETHER)
         deployment, seed = self.market.deployment, SellerSeed(new_seed())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import click
 
@@ -47,7 +46,9 @@ from dam.errors import Permanent
 from dam.keystore.key_files import load_ring
 from dam.market.log_history import candidates, read_history
 from dam.market.reputation import PostedTerms, proposed_slashes
-from dam.types import ZERO_ADDRESS, Address, Wei
+from dam.roles import staking
+from dam.roles.staking import Registration
+from dam.types import Address, Wei
 from dam.units import format_amount
 
 
@@ -127,16 +128,18 @@ async def stake(
     signer = open_signer(settings, "deliverer", account)
     async with connect(settings) as session:
         found = await session.market.deliverer(signer.address)
-        if found.stake or found.owner != ZERO_ADDRESS or found.earned or found.delivered:
+        if staking.is_registered(found):
             if owner is not None and owner != found.owner:
                 raise Permanent("a deliverer's owner cannot be changed; leave --owner away")
-            confirm_or_abort(
-                f"Add {format_amount(amount)} to the stake of {signer.address}?", yes or as_json
-            )
-            receipt = await session.send(signer, "addDelivererStake", signer.address, value=amount)
+            question = f"Add {format_amount(amount)} to the stake of {signer.address}?"
+            confirm_or_abort(question, yes or as_json)
+            receipt = await staking.add_stake(session.market, session.wallet(signer), amount)
             what = "Added to the stake"
         else:
-            receipt = await _register(session, signer, amount, owner, yes or as_json)
+            plan = await _plan_registration(session, signer.address, amount, owner)
+            question = f"Register with a stake of {format_amount(amount)}?"
+            confirm_or_abort(question, yes or as_json)
+            receipt = await staking.register(session.market, session.wallet(signer), plan)
             what = "Registered as a deliverer"
         after = await session.market.deliverer(signer.address)
     print_result(
@@ -146,30 +149,17 @@ async def stake(
     )
 
 
-async def _register(
-    session: Session, signer: Any, amount: int, owner: Address | None, yes: bool
-) -> Any:
-    minimum = session.settings.deployment.windows.min_deliverer_stake
-    if amount < minimum:
-        raise Permanent(
-            f"a deliverer stakes at least {format_amount(minimum)}, and {format_amount(amount)} "
-            "is less"
-        )
+async def _plan_registration(
+    session: Session, operator: Address, amount: int, owner: Address | None
+) -> Registration:
+    """What would be registered, shown; the key file's passphrase is asked for only then."""
+    staking.check_stake(session.market, amount)
     key = load_ring(session.settings.keys.deliverer, key_passphrase()).current.public
-    taken = await candidates(session.market, (await read_history(session.market)).logs)
-    for other in taken.values():
-        if other.registration.key == key and other.operator != signer.address:
-            raise Permanent(
-                f"{other.operator} has registered this very key: `dam keys rotate` makes another"
-            )
-    holder = owner or signer.address
-    print_note(f"Account   {signer.address} delivers and signs (a hot key, if a daemon uses it)")
-    print_note(f"Owner     {holder} alone takes stake and earnings; this cannot be changed")
-    print_note(f"Key       {to_hex(key)}")
-    confirm_or_abort(f"Register with a stake of {format_amount(amount)}?", yes)
-    if owner is None or owner == signer.address:
-        return await session.send(signer, "stakeAsDeliverer", key, value=amount)
-    return await session.send(signer, "stakeAsDelivererFor", owner, key, value=amount)
+    plan = await staking.plan_registration(session.market, operator, key, amount, owner=owner)
+    print_note(f"Account   {plan.operator} delivers and signs (a hot key, if a daemon uses it)")
+    print_note(f"Owner     {plan.owner} alone takes stake and earnings; this cannot be changed")
+    print_note(f"Key       {to_hex(plan.key)}")
+    return plan
 
 
 @deliverer.command()
@@ -187,17 +177,9 @@ async def rotate(operator: Address | None, account: str | None, as_json: bool) -
     signer = open_signer(settings, "deliverer", account)
     who = operator or signer.address
     async with connect(settings) as session:
-        history = await read_history(session.market)
-        known = (await candidates(session.market, history.logs)).get(who)
-        if known is None:
-            raise Permanent(f"{who} is no deliverer yet: run `dam deliverer stake AMOUNT`")
-        if known.registration.key == ring.current.public:
-            raise Permanent(
-                "the newest key of the key file is announced already: run `dam keys rotate`, "
-                "restart the daemon, then this again"
-            )
-        receipt = await session.send(signer, "rotateDelivererKey", who, ring.current.public)
-    public = to_hex(ring.current.public)
+        key, wallet = ring.current.public, session.wallet(signer)
+        receipt = await staking.announce_key(session.market, wallet, key, operator=who)
+    public = to_hex(key)
     print_result(
         {**receipt_json(receipt), "publicKey": public},
         as_json,

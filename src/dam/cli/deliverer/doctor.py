@@ -51,7 +51,7 @@ def doctor_command(role: str) -> click.Command:
         is changed or signed. Passphrases come as for the daemon; that of the key file is asked for
         on a terminal.
         """
-        findings = _examined(role, deliveries, account, address)
+        findings = _examine(role, deliveries, account, address)
         worst = {finding.level for finding in findings}
         value = {
             "healthy": "fail" not in worst,
@@ -66,7 +66,7 @@ def doctor_command(role: str) -> click.Command:
     return command
 
 
-def _examined(
+def _examine(
     role: str, deliveries: int, account: str | None, address: Address | None
 ) -> list[Finding]:
     from dam.diagnostics import host_checks
@@ -88,10 +88,10 @@ def _examined(
     one = host_checks.Examination(
         settings, role, alias, who, binding, os.environ, passphrase_prompt()
     )
-    return asyncio.run(_all(one, deliveries))
+    return asyncio.run(_run_checks(one, deliveries))
 
 
-async def _all(one: Examination, deliveries: int) -> list[Finding]:
+async def _run_checks(one: Examination, deliveries: int) -> list[Finding]:
     from dam.diagnostics.chain_checks import ChainExamination, look_at_nodes
     from dam.diagnostics.host_checks import guarded
 
@@ -111,14 +111,14 @@ async def _all(one: Examination, deliveries: int) -> list[Finding]:
             for name, check in checks.items():
                 found += await guarded(name, check)
     else:
-        found.append(_unseen(one.role))
+        found.append(_no_node(one.role))
     if one.role == "deliverer":
         found += await guarded("ipfs", one.ipfs)
     found += await guarded("ledger", one.ledger)
     return found + await guarded("machine", one.machine)
 
 
-def _unseen(role: str) -> Finding:
+def _no_node(role: str) -> Finding:
     from dam.diagnostics.host_checks import warn
 
     what = "balance, stake and key" if role == "deliverer" else "balance and operator"

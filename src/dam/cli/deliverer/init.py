@@ -64,8 +64,8 @@ def init_command(
     from DAM_KEY_PASSPHRASE and APE_ACCOUNTS_<alias>_PASSPHRASE or systemd credentials. What is
     there already is checked and kept, never replaced: run it as often as you like.
     """
-    wishes = _Wishes(rpc, deployment, ipfs, account, min_fee, confirmations)
-    setup = _Setup(wishes, asking=sys.stdin.isatty() and not as_json)
+    options = _Options(rpc, deployment, ipfs, account, min_fee, confirmations)
+    setup = _Setup(options, asking=sys.stdin.isatty() and not as_json)
     setup.settings()
     setup.account()
     setup.ring()
@@ -76,7 +76,7 @@ def init_command(
 
 
 @dataclass(frozen=True, slots=True)
-class _Wishes:
+class _Options:
     """What the options say."""
 
     rpc: tuple[str, ...]
@@ -89,7 +89,7 @@ class _Wishes:
 
 @dataclass
 class _Setup:
-    wishes: _Wishes
+    options: _Options
     asking: bool
     home: Path = field(default_factory=home_folder)
     lines: list[tuple[str, str]] = field(default_factory=list)
@@ -108,7 +108,7 @@ class _Setup:
             self._write(path)
         self.loaded = Settings.load()
         self.lines.append(("Settings", f"{path}" + ("" if made else " (kept)")))
-        if not made and self.wishes != _Wishes((), None, None, None, None, None):
+        if not made and self.options != _Options((), None, None, None, None, None):
             print_note(f"{path} is there already and was kept: to change a setting, edit it")
         deployment = self.loaded.deployment
         self.lines.append(("Market", f"{deployment.market} on chain {deployment.chain_id}"))
@@ -124,18 +124,18 @@ class _Setup:
         from dam.cli.init import check_blocks
         from dam.market.deployment import save_deployment
 
-        wishes, environ = self.wishes, os.environ
-        rpc = list(wishes.rpc) or environ.get("DAM_RPC_URL")
+        options, environ = self.options, os.environ
+        rpc = list(options.rpc) or environ.get("DAM_RPC_URL")
 
         def nodes(value: str) -> tuple[str, ...]:
             checked = check_rpc_urls(value)
-            asyncio.run(_answer(checked))
+            asyncio.run(_check_answers(checked))
             return checked
 
         question = "Node of the chain (http address)"
         urls = check_rpc_urls(rpc) if rpc else self._ask(question, _LOCAL_NODE, nodes)
         record = asyncio.run(self._market(urls))
-        ipfs = wishes.ipfs or environ.get("DAM_IPFS")
+        ipfs = options.ipfs or environ.get("DAM_IPFS")
         blocks = f"dir:{self.home / 'blocks'}"
 
         def store(value: str) -> str:
@@ -146,10 +146,10 @@ class _Setup:
             return checked
 
         ipfs = store(ipfs) if ipfs else self._ask("IPFS (Kubo's API, or dir:/path)", blocks, store)
-        alias = wishes.account or environ.get("DAM_ACCOUNT")
+        alias = options.account or environ.get("DAM_ACCOUNT")
         alias = alias or self._ask("Ape account that signs", _ALIAS, str)
-        wanted = wishes.confirmations or environ.get("DAM_CONFIRMATIONS") or 2
-        min_fee = wishes.min_fee
+        wanted = options.confirmations or environ.get("DAM_CONFIRMATIONS") or 2
+        min_fee = options.min_fee
         if min_fee is None:
             question = "Least fee of a part, such as 0.0001 ether"
             min_fee = self._ask(question, "0", lambda value: AMOUNT.convert(value, None, None))
@@ -185,7 +185,7 @@ class _Setup:
     async def _market(self, urls: tuple[str, ...]) -> Deployment:
         from dam.cli.init import check_market
 
-        found = [await check_market(url, self.wishes.deployment) for url in urls]
+        found = [await check_market(url, self.options.deployment) for url in urls]
         return found[0]
 
     # ----------------------------------------------------------------------------------- account
@@ -195,7 +195,7 @@ class _Setup:
         from dam.cli.session import role_address
         from dam.keystore.ape_accounts import account_passphrase, keyfile_path, new_account
 
-        alias = self.wishes.account or self.loaded.account("deliverer")
+        alias = self.options.account or self.loaded.account("deliverer")
         if alias is None:
             raise ConfigError(
                 f"no account is set in {config_path(self.home)}: add [accounts] with "
@@ -207,7 +207,7 @@ class _Setup:
         if made:
             if self.asking:
                 click.confirm(f"There is no account {alias} yet. Make it?", abort=True, err=True)
-            passphrase = account_passphrase(alias, os.environ, _twice if self.asking else None)
+            passphrase = account_passphrase(alias, os.environ, _ask_twice if self.asking else None)
             self.address, words = new_account(alias, passphrase, os.environ)
             if self.asking:
                 print_note(
@@ -234,7 +234,7 @@ class _Setup:
         made = not path.exists()
         public = None
         if made:
-            ask = _twice if self.asking else None
+            ask = _ask_twice if self.asking else None
             public = new_ring(path, find_passphrase(os.environ, ask)).current.public
         else:
             try:
@@ -290,7 +290,7 @@ class _Setup:
         return {**self.value, "balance": str(balance), "staked": staked}, steps
 
 
-async def _answer(urls: tuple[str, ...]) -> None:
+async def _check_answers(urls: tuple[str, ...]) -> None:
     from dam.ethereum.node import chain_id_of
     from dam.market.connect import open_node
 
@@ -299,7 +299,7 @@ async def _answer(urls: tuple[str, ...]) -> None:
             await chain_id_of(rpc)
 
 
-def _twice(question: str) -> str:
+def _ask_twice(question: str) -> str:
     while True:
         first = ask_hidden(f"{question} (new)")
         if first == ask_hidden("Once more"):

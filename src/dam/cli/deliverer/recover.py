@@ -176,7 +176,7 @@ class _LedgerRecovery:
                         confirmations=settings.confirmations,
                         halt_depth=settings.halt_depth,
                     )
-                    await _follow(reader)
+                    await _read_on(reader)
             except (Retryable, ConfigError) as error:
                 return f"not read, the daemon does that when it starts ({error})"
             cursor = ledger.cursor()
@@ -189,7 +189,7 @@ class _LedgerRecovery:
         return f"read to block {block}: {purchases} purchases, {ours} parts delivered by us"
 
 
-async def _follow(reader: Any) -> None:
+async def _read_on(reader: Any) -> None:
     last_note = time.monotonic()
     while True:
         step = await reader.advance()

@@ -235,14 +235,18 @@ def _ledger_rows(found: Snapshot, ledger: DaemonStatus) -> list[Row]:
     )
     lines: list[Row] = [
         ("Read to", f"block {ledger.cursor}{lag}", color),
-        ("Sales", _counted(ledger.purchases) or "none yet", ""),
-        ("Duties", _counted(ledger.jobs) or "none yet", "red" if ledger.jobs.get("failed") else ""),
+        ("Sales", _counts_text(ledger.purchases) or "none yet", ""),
+        (
+            "Duties",
+            _counts_text(ledger.jobs) or "none yet",
+            "red" if ledger.jobs.get("failed") else "",
+        ),
         _deadline_row(found.deadline),
         ("Income", income, ""),
     ]
     if found.role == "deliverer":
         stores = (
-            f"{_counted(ledger.stores) or 'none yet'}; {ledger.parts} parts of ours, "
+            f"{_counts_text(ledger.stores) or 'none yet'}; {ledger.parts} parts of ours, "
             f"{ledger.pinned_bytes / 2**20:.1f} MiB pinned"
         )
         lines.append(("Stores", stores, ""))
@@ -268,18 +272,18 @@ def _duration(seconds: int) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
 
 
-def _counted(counts: Mapping[str, int]) -> str:
+def _counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in sorted(counts.items()) if number)
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     """Hashes by their beginning, which is enough to find them in --json or the log."""
     text = str(value)
     return f"{text[:12]}..." if text.startswith("0x") and len(text) == 66 else text
 
 
 def _event_text(entry: Mapping[str, Any]) -> str:
-    about = ", ".join(f"{k}={_short(v)}" for k, v in entry.items() if k not in ("at", "event"))
+    about = ", ".join(f"{k}={_shorten(v)}" for k, v in entry.items() if k not in ("at", "event"))
     return f"{str(entry['at'])[:19]}  {entry['event']}  {about}"
 
 

@@ -1,0 +1,109 @@
+"""Becoming a deliverer: registering with a stake and a key, adding to it, announcing a new key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dam.errors import Permanent
+from dam.market.client import DelivererInfo, Market
+from dam.market.log_history import candidates, read_history
+from dam.market.wallet import Receipt, Wallet, send_call
+from dam.types import ZERO_ADDRESS, Address, Wei
+from dam.units import format_amount
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A deliverer as it would be registered."""
+
+    operator: Address
+    """Signs and delivers."""
+    owner: Address
+    """Alone takes stake and earnings; this cannot be changed."""
+    key: bytes
+    """X25519 public key that sellers seal parts to, 32 bytes."""
+    stake: Wei
+
+
+def is_registered(info: DelivererInfo) -> bool:
+    """Whether the contract knows a deliverer, also one whose stake has left."""
+    return bool(info.stake or info.owner != ZERO_ADDRESS or info.earned or info.delivered)
+
+
+def check_stake(market: Market, amount: int) -> None:
+    """Refuses a first stake that is too small.
+
+    Raises:
+        Permanent: It is below the market's minimum.
+    """
+    minimum = market.deployment.windows.min_deliverer_stake
+    if amount < minimum:
+        raise Permanent(
+            f"a deliverer stakes at least {format_amount(minimum)}, and {format_amount(amount)} "
+            "is less"
+        )
+
+
+async def plan_registration(
+    market: Market, operator: Address, key: bytes, amount: int, *, owner: Address | None = None
+) -> Registration:
+    """What registering would say. Nothing is sent.
+
+    Args:
+        market: The market.
+        operator: Who signs and delivers.
+        key: X25519 public key, 32 bytes.
+        amount: The stake, in wei.
+        owner: Who takes stake and earnings; None: the operator.
+
+    Raises:
+        Permanent: The stake is too small, or another deliverer has registered this key.
+        RpcError: The node could not be asked.
+    """
+    check_stake(market, amount)
+    known = await candidates(market, (await read_history(market)).logs)
+    for other in known.values():
+        if other.registration.key == key and other.operator != operator:
+            raise Permanent(
+                f"{other.operator} has registered this very key: `dam keys rotate` makes another"
+            )
+    return Registration(operator, owner or operator, key, Wei(amount))
+
+
+async def register(market: Market, wallet: Wallet, plan: Registration) -> Receipt:
+    """Registers the wallet's account as a deliverer, with its stake; see `Wallet.send`."""
+    if plan.owner == wallet.address:
+        return await send_call(wallet, market, "stakeAsDeliverer", plan.key, value=plan.stake)
+    function = "stakeAsDelivererFor"
+    return await send_call(wallet, market, function, plan.owner, plan.key, value=plan.stake)
+
+
+async def add_stake(market: Market, wallet: Wallet, amount: int) -> Receipt:
+    """Adds ``amount`` wei to the stake of the wallet's account; see `Wallet.send`."""
+    return await send_call(wallet, market, "addDelivererStake", wallet.address, value=amount)
+
+
+async def announce_key(market: Market, wallet: Wallet, key: bytes, *, operator: Address) -> Receipt:
+    """Announces a new key, as the operator or its owner; sellers seal parts to it from now on.
+
+    Announce it once the daemon has it: a part could come before.
+
+    Args:
+        market: The market.
+        wallet: The operator's, or its owner's.
+        key: X25519 public key, 32 bytes.
+        operator: Whose key it is.
+
+    Raises:
+        Permanent: There is no such deliverer, or the key is announced already.
+    """
+    history = await read_history(market)
+    known = (await candidates(market, history.logs)).get(operator)
+    if known is None:
+        raise Permanent(f"{operator} is no deliverer yet: run `dam deliverer stake AMOUNT`")
+    if known.registration.key == key:
+        raise Permanent(
+            "the newest key of the key file is announced already: run `dam keys rotate`, "
+            "restart the daemon, then this again"
+        )
+    return await send_call(wallet, market, "rotateDelivererKey", operator, key)
