@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
@@ -40,12 +40,16 @@ def _kind(hint: Any) -> str:
     return _KINDS[hint] if hint in _KINDS else _kind(get_args(hint)[0]) + "[]"
 
 
-def uint_word(value: int, bits: int = 256) -> bytes:
+def uint_word(value: int) -> bytes:
     """A whole number as a word.
 
     Raises:
-        ValueError: It is none of so many bits.
+        OverflowError: It is negative or over 256 bits.
     """
+    return value.to_bytes(WORD_BYTES, "big")
+
+
+def _uint_word(bits: int, value: int) -> bytes:
     if type(value) is not int or value < 0 or value >> bits:
         raise ValueError(f"not a uint{bits}")
     return value.to_bytes(WORD_BYTES, "big")
@@ -87,8 +91,7 @@ _ENCODERS: dict[str, Callable[[Any], bytes]] = {
 def word_encoder(kind: str) -> Callable[[Any], bytes]:
     """The function that makes a word of a value of this static type."""
     if kind.startswith("uint"):
-        bits = int(kind[4:])
-        return lambda value: uint_word(value, bits)
+        return partial(_uint_word, int(kind[4:]))
     return _ENCODERS[kind]
 
 

@@ -124,7 +124,7 @@ def domain(
                 address_word(market),
                 address_word(seller),
                 item_id,
-                uint_word(int(stock)),
+                uint_word(stock),
                 uint_word(copy if stock else 0),
             )
         )

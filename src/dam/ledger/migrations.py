@@ -9,13 +9,19 @@ step the whole file is copied with SQLite's backup API and synced to the disk; t
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+from dam.crypto.abi_words import abi_fields, abi_type
 from dam.errors import LedgerError, LedgerUnusableError
+from dam.market.calldata import pack_delivery
+from dam.market.log_rows import split_words
+from dam.types import Delivery, Sale
 
 VERSION = 2
 KEPT_BACKUPS = 3
@@ -216,3 +222,20 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def packed_delivery(body: str) -> bytes:
+    """A job's body in a ledger of version 1: a delivery as JSON, in the order of its fields."""
+    return pack_delivery(Delivery(*_load_fields(Delivery, json.loads(body)))) if body else b""
+
+
+def _load_fields(struct: type, values: list[Any]) -> list[Any]:
+    return list(map(_load, abi_fields(struct).values(), values))
+
+
+def _load(kind: str, value: Any) -> Any:
+    if kind == abi_type(Sale):
+        return Sale(*_load_fields(Sale, value))
+    if kind == "bytes32[]":  # the steps of the proof, joined
+        return split_words(bytes.fromhex(value))
+    return bytes.fromhex(value) if kind.startswith("bytes") else value

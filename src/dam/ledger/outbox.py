@@ -14,9 +14,8 @@ from typing import Any, Literal, NamedTuple
 
 from dam.ethereum.eip1559 import calldata_of
 from dam.ledger.ledger import Ledger
+from dam.ledger.migrations import packed_delivery
 from dam.ledger.sql_params import plain_rows, value_lists
-from dam.market.calldata import pack_delivery
-from dam.market.log_rows import load_delivery
 from dam.types import FALLBACK_BLOCKS, Address, CopyId
 
 Kind = Literal["deliver", "supply", "settle"]
@@ -408,6 +407,5 @@ def _job(row: tuple[Any, ...]) -> Job:
     body = row[_BODY]
     if isinstance(body, str):
         # A settlement, which has none; or a ledger of the first version, as JSON.
-        packed = pack_delivery(load_delivery(body)) if body else b""
-        return Job._make((*row[:_BODY], packed, *row[_BODY + 1 :]))
+        return Job._make((*row[:_BODY], packed_delivery(body), *row[_BODY + 1 :]))
     return Job._make(row)

@@ -24,7 +24,7 @@ from dam.types import (
     Terms,
 )
 
-DELIVERY_HEAD_BYTES = WORD_BYTES * (1 + 10 + 5 + 2)
+_HEAD_BYTES = WORD_BYTES * (1 + 10 + 5 + 2)
 """copyId, sale, five words, and the places of proof and fragment."""
 FRAGMENT_SIZE_WORD = uint_word(FRAGMENT_BYTES)
 FRAGMENT_PADDING = bytes(-FRAGMENT_BYTES % WORD_BYTES)
@@ -40,19 +40,20 @@ def pack_delivery(delivery: Delivery) -> bytes:
         raise ValueError(f"a fragment is {FRAGMENT_BYTES} bytes")
     if any(len(step) != WORD_BYTES for step in delivery.proof):
         raise ValueError("a step of a proof is 32 bytes")
-    proof = b"".join(delivery.proof)
-    return b"".join(
-        (
-            encode_struct(delivery),
-            uint_word(DELIVERY_HEAD_BYTES),
-            uint_word(DELIVERY_HEAD_BYTES + WORD_BYTES + len(proof)),
-            uint_word(len(delivery.proof)),
-            proof,
-            FRAGMENT_SIZE_WORD,
-            delivery.fragment,
-            FRAGMENT_PADDING,
-        )
-    )
+    return _join((encode_struct(delivery),), b"".join(delivery.proof), delivery.fragment)
+
+
+def _join(words: Sequence[bytes], proof: bytes, fragment: bytes) -> bytes:
+    """A delivery of the words of its static fields, the joined steps of the proof, the fragment."""
+    offsets, steps = _proof_words(len(proof))
+    return b"".join((*words, offsets, steps, proof, FRAGMENT_SIZE_WORD, fragment, FRAGMENT_PADDING))
+
+
+@lru_cache(maxsize=64)
+def _proof_words(size: int) -> tuple[bytes, bytes]:
+    """Offset of the proof and of the fragment behind it; and the proof's length."""
+    offsets = uint_word(_HEAD_BYTES) + uint_word(_HEAD_BYTES + WORD_BYTES + size)
+    return offsets, uint_word(size // WORD_BYTES)
 
 
 def pack_one(delivery: Delivery | bytes) -> bytes:
@@ -80,14 +81,7 @@ _block_word = lru_cache(maxsize=64)(uint_word)  # sales next to each other share
 
 
 def _copy_word(copy: int) -> bytes:
-    return unsigned(copy).to_bytes(WORD_BYTES, "big")
-
-
-@lru_cache(maxsize=64)
-def _proof_words(size: int) -> tuple[bytes, bytes]:
-    """Offset of the proof and of the fragment behind it; and the proof's length."""
-    offsets = uint_word(DELIVERY_HEAD_BYTES), uint_word(DELIVERY_HEAD_BYTES + WORD_BYTES + size)
-    return b"".join(offsets), uint_word(size // WORD_BYTES)
+    return uint_word(unsigned(copy))
 
 
 class DeliveryEncoder:
@@ -137,26 +131,18 @@ class DeliveryEncoder:
         self, sale: SaleRow, part: Part, commitment: bytes, proof: bytes, fragment: bytes
     ) -> bytes:
         """As `pack_delivery`; ``proof`` has 32 bytes a step, ``fragment`` 80 bytes."""
-        offsets, steps = _proof_words(len(proof))
-        return b"".join(
-            (
-                sale.copy_id,
-                self._seller,
-                address_word(sale.buyer),
-                _block_word(sale.block),
-                _copy_word(sale.copy),
-                self._sale,
-                keccak(sale.store_digest + keccak(sale.keys) + self._escrow),
-                _BYTE_WORDS[part.index],
-                self._me,
-                commitment,
-                part.secret_hash,
-                part.salt,
-                offsets,
-                steps,
-                proof,
-                FRAGMENT_SIZE_WORD,
-                fragment,
-                FRAGMENT_PADDING,
-            )
+        words = (
+            sale.copy_id,
+            self._seller,
+            address_word(sale.buyer),
+            _block_word(sale.block),
+            _copy_word(sale.copy),
+            self._sale,
+            keccak(sale.store_digest + keccak(sale.keys) + self._escrow),
+            _BYTE_WORDS[part.index],
+            self._me,
+            commitment,
+            part.secret_hash,
+            part.salt,
         )
+        return _join(words, proof, fragment)

@@ -14,15 +14,13 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from dam.crypto.abi_words import abi_fields, abi_type
+from dam.crypto.abi_words import abi_fields
 from dam.types import (
     Address,
     BlockRef,
     CopyId,
-    Delivery,
     LogRef,
     Purchase,
-    Sale,
     Terms,
 )
 
@@ -63,24 +61,11 @@ def dump_terms(terms: Terms) -> str:
 @lru_cache(maxsize=64)
 def load_terms(text: str) -> Terms:
     """The inverse of `dump_terms`."""
-    return Terms(*_load_fields(Terms, json.loads(text)))
-
-
-def load_delivery(text: str) -> Delivery:
-    """A `Delivery` of a ledger of the first version; the steps of its proof are joined."""
-    return Delivery(*_load_fields(Delivery, json.loads(text)))
-
-
-def _load_fields(struct: type, values: list[Any]) -> list[Any]:
-    return list(map(_load, abi_fields(struct).values(), values))
-
-
-def _load(kind: str, value: Any) -> Any:
-    if kind == abi_type(Sale):
-        return Sale(*_load_fields(Sale, value))
-    if kind == "bytes32[]":
-        return split_words(bytes.fromhex(value))
-    return bytes.fromhex(value) if kind.startswith("bytes") else value
+    values: list[Any] = json.loads(text)
+    for place, kind in enumerate(abi_fields(Terms).values()):
+        if kind == "bytes32":
+            values[place] = bytes.fromhex(values[place])
+    return Terms(*values)
 
 
 def split_words(data: bytes) -> tuple[bytes, ...]:

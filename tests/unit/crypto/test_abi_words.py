@@ -12,7 +12,14 @@ from eth_abi.abi import encode as reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dam.crypto.abi_words import abi_fields, abi_type, address_word, encode_struct, uint_word
+from dam.crypto.abi_words import (
+    abi_fields,
+    abi_type,
+    address_word,
+    encode_struct,
+    uint_word,
+    word_encoder,
+)
 from dam.types import Delivery, Escrow, PartLeaf, Sale, Terms
 from tests.unit.helpers.structs import escrows, leaves, plain, sales, terms
 
@@ -55,8 +62,11 @@ def test_a_field_that_does_not_fit(leaf: PartLeaf, name: str, value: object) -> 
 
 def test_single_words() -> None:
     assert uint_word(2**256 - 1) == b"\xff" * 32
-    for value in (-1, 2**256, True, "1"):
+    for value in (-1, 2**256):
+        with pytest.raises(OverflowError):
+            uint_word(value)
+    for wrong in (-1, 2**256, True, "1"):
         with pytest.raises(ValueError, match="not a uint256"):
-            uint_word(value)  # type: ignore[arg-type]
+            word_encoder("uint256")(wrong)
     with pytest.raises(ValueError, match="not an address"):
         address_word("0x12")  # type: ignore[arg-type]
