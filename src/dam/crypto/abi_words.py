@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
@@ -19,11 +19,16 @@ WORD_BYTES = 32
 _KINDS = {Address: "address", CopyId: "bytes32", bool: "bool"}
 
 
+def _hints(struct: type) -> list[Any]:
+    hints = get_type_hints(struct, include_extras=True)
+    return [hints[field.name] for field in fields(struct)]
+
+
 @cache
 def abi_fields(struct: type) -> dict[str, str]:
     """Names and ABI types of the fields of a record, in the contract's order."""
-    hints = get_type_hints(struct, include_extras=True)
-    return {field.name: _kind(hints[field.name]) for field in fields(struct)}
+    names = [field.name for field in fields(struct)]
+    return dict(zip(names, map(_kind, _hints(struct)), strict=True))
 
 
 @cache
@@ -49,10 +54,15 @@ def uint_word(value: int) -> bytes:
     return value.to_bytes(WORD_BYTES, "big")
 
 
-def _uint_word(bits: int, value: int) -> bytes:
-    if type(value) is not int or value < 0 or value >> bits:
-        raise ValueError(f"not a uint{bits}")
-    return value.to_bytes(WORD_BYTES, "big")
+def _uint_encoder(bits: int) -> Callable[[int], bytes]:
+    limit = 1 << bits
+
+    def encode(value: int) -> bytes:
+        if type(value) is not int or not 0 <= value < limit:
+            raise ValueError(f"not a uint{bits}")
+        return value.to_bytes(WORD_BYTES, "big")
+
+    return encode
 
 
 @lru_cache(maxsize=512)
@@ -91,18 +101,27 @@ _ENCODERS: dict[str, Callable[[Any], bytes]] = {
 def word_encoder(kind: str) -> Callable[[Any], bytes]:
     """The function that makes a word of a value of this static type."""
     if kind.startswith("uint"):
-        return partial(_uint_word, int(kind[4:]))
+        return _uint_encoder(int(kind[4:]))
     return _ENCODERS[kind]
 
 
 @cache
 def _encoder(struct: type) -> Callable[[object], bytes]:
-    static = {n: k for n, k in abi_fields(struct).items() if k != "bytes" and "[" not in k}
-    encoders: list[Callable[[Any], bytes]] = [
-        encode_struct if kind[0] == "(" else word_encoder(kind) for kind in static.values()
-    ]
-    values = attrgetter(*static)
-    return lambda record: b"".join([encode(v) for encode, v in zip(encoders, values(record))])  # noqa: B905 - as many
+    words = _static_words(struct)
+    encoders = [word_encoder(kind) for kind in words.values()]
+    values = attrgetter(*words)
+    return lambda record: b"".join([encode(v) for encode, v in zip(encoders, values(record))])  # noqa: B905 - one each
+
+
+def _static_words(struct: type) -> dict[str, str]:
+    """Dotted name and ABI type of each static field, those of structs within it included."""
+    found: dict[str, str] = {}
+    for (name, kind), hint in zip(abi_fields(struct).items(), _hints(struct), strict=True):
+        if is_dataclass(hint) and isinstance(hint, type):
+            found |= {f"{name}.{inner}": k for inner, k in _static_words(hint).items()}
+        elif kind != "bytes" and not kind.endswith("[]"):
+            found[name] = kind
+    return found
 
 
 def encode_struct(record: object) -> bytes:
