@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -32,9 +32,19 @@ async def shop(own_world: World) -> AsyncIterator[Shop]:
     yield shop
 
 
-async def reorganise(world: World, depth: int) -> None:
-    """Replaces the newest blocks by empty ones; Anvil forgets their transactions."""
-    await world.rpc.call("anvil_reorg", depth, [])
+async def reorganise(
+    world: World, first: int, gone: Callable[[], Awaitable[bool]], tries: int = 5
+) -> None:
+    """Replaces block ``first`` and all after it by empty ones; Anvil forgets their transactions.
+
+    Anvil is told how many of the newest blocks to replace, and may mine one more in between: then
+    the oldest stays, and it is asked again until what must fall out is ``gone``.
+    """
+    for _ in range(tries):
+        await world.rpc.call("anvil_reorg", await world.block() - first + 1, [])
+        if await gone():
+            return
+    raise AssertionError(f"block {first} is still there")
 
 
 async def stop_all(daemons: list[Daemon]) -> None:
@@ -48,9 +58,11 @@ async def test_a_delivery_that_falls_out_is_put_back(own_world: World, shop: Sho
     first = await trade.deliveries(own_world, bought.sale.copy_id, 2)
     assert len(first) == 2
     await ledgers.passed(daemons, max(part.at.block.number for part in first))
-    depth = await own_world.block() - bought.sale.block
-    await reorganise(own_world, depth)
-    assert await trade.delivered(own_world, bought.sale.copy_id) == []
+
+    async def undelivered() -> bool:
+        return await trade.delivered(own_world, bought.sale.copy_id) == []
+
+    await reorganise(own_world, bought.sale.block + 1, undelivered)
     again = await trade.deliveries(own_world, bought.sale.copy_id, 2, seconds=40)
     assert sorted(part.index for part in again) == [0, 1]
     # The very bytes that were sealed the first time.
@@ -66,9 +78,11 @@ async def test_another_buyer_after_the_purchase_fell_out(own_world: World, shop:
     daemons = await shop.daemons()
     lost = await shop.buy(copy=7)
     await trade.deliveries(own_world, lost.sale.copy_id, 2)
-    await reorganise(own_world, await own_world.block() - lost.sale.block + 1)
-    state = await own_world.market.sale_state(lost.sale.copy_id)
-    assert state.count == 0
+
+    async def unsold() -> bool:
+        return (await own_world.market.sale_state(lost.sale.copy_id)).count == 0
+
+    await reorganise(own_world, lost.sale.block, unsold)
     bought = await shop.buy(copy=7)
     assert bought.sale.copy_id == lost.sale.copy_id
     assert bought.sale.buyer != lost.sale.buyer
@@ -93,7 +107,12 @@ async def test_a_purchase_that_comes_back_is_delivered_once(own_world: World, sh
     raw = await own_world.rpc.call("eth_getRawTransactionByHash", "0x" + receipt.tx_hash.hex())
     for daemon in daemons:
         await ledgers.passed([daemon], receipt.block)
-    await reorganise(own_world, await own_world.block() - receipt.block + 1)
+
+    async def unmined() -> bool:
+        tx_hash = "0x" + receipt.tx_hash.hex()
+        return await own_world.rpc.call("eth_getTransactionReceipt", tx_hash) is None
+
+    await reorganise(own_world, receipt.block, unmined)
     await own_world.mine(2)
     await own_world.rpc.call("eth_sendRawTransaction", raw)
     await own_world.mine(1)
