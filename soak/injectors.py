@@ -20,7 +20,7 @@ from soak.buyer import Buyer
 from soak.keeper import Keeper
 from soak.rules import IPFS_RULES, RPC_RULES, Rule
 from soak.stage import Stage
-from tests.faults.rpc_proxy import BadGateway, wrong_chain
+from tests.faults.rpc_faults import BadGateway, wrong_chain
 
 DEEPEST = 20
 """Blocks of the deepest reorganisation, as in the table of faults."""

@@ -270,7 +270,7 @@ async def _settle(stage: Stage, checker: Checker, buyer: Buyer) -> None:
     for keeper in stage.keepers:
         keeper.proxy.clear()
         keeper.ipfs.clear()
-        await keeper.proxy.stop_hanging()
+        keeper.proxy.release()
     await stage.pay_all()
     end = stage.seconds() + stage.deployment.windows.refund_blocks + 30
     while stage.seconds() < end:

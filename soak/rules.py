@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from soak.keeper import Keeper
-from tests.faults import ipfs_proxy as ipfs
-from tests.faults import rpc_proxy as rpc
+from tests.faults import ipfs_faults as ipfs
+from tests.faults import rpc_faults as rpc
 
 _SEND = "eth_sendRawTransaction"
 
@@ -56,13 +56,13 @@ class Rule:
         if rule.injected and isinstance(rule.fault, rpc.Hang):
             # Its client gives up after 20 s; the proxy need not hold on to it for ever.
             await asyncio.sleep(21)
-            await proxy.stop_hanging()
+            proxy.release()
         elif isinstance(rule.fault, ipfs.Fault):
             for _ in range(200):
                 if not proxy.held:
                     break
                 await asyncio.sleep(0.2)
-            proxy.let_go()
+            proxy.release()
         if outage is not None:
             outage.ended = keeper.now()
         return bool(rule.injected)

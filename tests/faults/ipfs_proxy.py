@@ -6,11 +6,12 @@
         await proxy.refuse()         # nobody listens any more
         daemon.run(ipfs=proxy.url)
 
-A rule is a `Fault`, the commands that it concerns (``block/get``; all, unless named), the CIDs
-(all, unless named), how often it may strike, and with what chance; its ``injected`` counts how
-often it did. Before a Kubo node whatever no rule strikes goes through as it is; before a directory
-the proxy itself speaks what DAM uses of Kubo's RPC (https://docs.ipfs.tech/reference/kubo/rpc):
-``block/get``, ``block/put``, ``block/stat``, ``pin/add``, ``pin/rm``, ``version`` and ``id``.
+A rule is a `Fault` (see `ipfs_faults`), the commands that it concerns (``block/get``; all, unless
+named), the CIDs (all, unless named), how often it may strike, and with what chance; its
+``injected`` counts how often it did. Before a Kubo node whatever no rule strikes goes through as it
+is; before a directory the proxy itself speaks what DAM uses of Kubo's RPC
+(https://docs.ipfs.tech/reference/kubo/rpc): ``block/get``, ``block/put``, ``block/stat``,
+``pin/add``, ``pin/rm``, ``version`` and ``id``.
 
 Nothing here knows DAM beyond that: it serves any test that wants a bad node.
 """
@@ -19,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import socket
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -33,9 +33,9 @@ from dam.errors import DamError, IpfsError
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.cid import Cid, Codec
 from dam.ipfs.open import open_store
+from tests.faults.proxy_rules import FaultyProxy, Rule
 
 _BYTES = 64 << 20
-_MISSING = "block was not found locally (offline): ipld: could not find "
 _HOP = {"transfer-encoding", "content-length", "connection", "trailer", "date", "server"}
 
 
@@ -77,59 +77,19 @@ class Fault:
         return None
 
 
-@dataclass
-class Rule:
-    """When a fault strikes."""
-
-    fault: Fault
-    commands: frozenset[str]
-    """Empty: all."""
-    cids: frozenset[str]
-    """Empty: all."""
-    times: int | None
-    chance: float
-    after: int
-    when: Callable[[Asked], bool]
-    injected: int = 0
-    met: int = 0
-    on: bool = True
-
-    def stop(self) -> None:
-        """Strikes no more."""
-        self.on = False
-
-    @property
-    def spent(self) -> bool:
-        """Whether it has struck as often as it may."""
-        return not self.on or (self.times is not None and self.injected >= self.times)
-
-    def concerns(self, asked: Asked) -> bool:
-        """Whether the request is of its commands and CIDs, and passes its condition."""
-        return (
-            (not self.commands or asked.command in self.commands)
-            and (not self.cids or asked.arg in self.cids)
-            and self.when(asked)
-        )
+IpfsRule = Rule[Fault, Asked]
 
 
-class IpfsProxy:
+class IpfsProxy(FaultyProxy[Fault, Asked]):
     """Use it as ``async with``; see the module.
 
-    Args:
-        upstream: ``http://...`` of a Kubo node's RPC API, or ``dir:/path`` of block files.
-        counted: Where every injected event is counted, by the fault's name.
-        seed: Of the chances, so that a run can be repeated.
+    Its upstream is ``http://...`` of a Kubo node's RPC API, or ``dir:/path`` of block files.
     """
 
     def __init__(
         self, upstream: str, *, counted: Counter[str] | None = None, seed: int = 0
     ) -> None:
-        self.upstream = upstream
-        """May be set anew while it runs: a node that was started again has another port."""
-        self.counted: Counter[str] = Counter() if counted is None else counted
-        self.random = random.Random(seed)
-        self.url = ""
-        self.rules: list[Rule] = []
+        super().__init__(upstream, counted=counted, seed=seed)
         self.asked: list[Asked] = []
         """Every request, in order."""
         self.sent_bytes = 0
@@ -143,7 +103,6 @@ class IpfsProxy:
         self._port = 0
         self._guard: socket.socket | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._closing = asyncio.Event()
 
     def inject(
         self,
@@ -154,7 +113,7 @@ class IpfsProxy:
         chance: float = 1.0,
         after: int = 0,
         when: Callable[[Asked], bool] = lambda _: True,
-    ) -> Rule:
+    ) -> IpfsRule:
         """Adds a rule.
 
         Args:
@@ -166,22 +125,21 @@ class IpfsProxy:
             after: So many requests that it concerns pass first.
             when: Looks at a request; False: not this one.
         """
-        names = frozenset(str(cid) for cid in cids)
-        rule = Rule(fault, frozenset(commands), names, times, chance, after, when)
-        self.rules.append(rule)
-        return rule
+        names, blocks = frozenset(commands), frozenset(map(str, cids))
+
+        def concerns(asked: Asked) -> bool:
+            return (
+                (not names or asked.command in names)
+                and (not blocks or asked.arg in blocks)
+                and when(asked)
+            )
+
+        return self.add(Rule(fault, concerns, times, chance, after=after))
 
     def clear(self) -> None:
-        """Takes all rules back, and lets go of what hangs: an honest node from here on."""
-        for rule in self.rules:
-            rule.stop()
-        self.rules.clear()
-        self.let_go()
-
-    def let_go(self) -> None:
-        """Ends what hangs or drips at this moment."""
-        closing, self._closing = self._closing, asyncio.Event()
-        closing.set()
+        """Takes all rules back, and releases what hangs: an honest node from here on."""
+        super().clear()
+        self.release()
 
     async def refuse(self) -> None:
         """Connections are refused from here on, and those that stand are closed."""
@@ -214,7 +172,7 @@ class IpfsProxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.let_go()
+        self.release()
         if self._guard is not None:
             self._guard.close()
         await self._close_server()
@@ -237,13 +195,13 @@ class IpfsProxy:
         await self._site.start()
 
     async def _close_server(self) -> None:
-        self.let_go()
+        self.release()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
 
     async def hold(self, seconds: float | None = None) -> bool:
-        """Waits so long, or until `let_go`, the end, or the client's; True if the time ran out."""
+        """Waits so long, or until `release`, the end, or the client's; True if the time ran out."""
         self.held += 1
         self.most_held = max(self.most_held, self.held)
         try:
@@ -263,10 +221,10 @@ class IpfsProxy:
         )
         self.asked.append(asked)
         body = await request.read()
-        rules = self._striking(asked)
+        rules = self._striking([asked])
         for rule in rules:
             # Counted before it begins, where it may never end; given back if it does nothing.
-            self._count(rule, 1)
+            self._count(rule)
             response = await rule.fault.instead(asked, request, self)
             if response is not None:
                 return response
@@ -274,29 +232,13 @@ class IpfsProxy:
         answer = await self._ask(asked, request, body)
         for rule in rules:
             before = (answer.status, answer.body, dict(answer.headers))
-            self._count(rule, 1)
+            self._count(rule)
             response = await rule.fault.send(asked, answer, request, self)
             if response is not None:
                 return response
             if (answer.status, answer.body, answer.headers) == before:
                 self._count(rule, -1)
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
-
-    def _striking(self, asked: Asked) -> list[Rule]:
-        striking = []
-        for rule in self.rules:
-            if rule.spent or not rule.concerns(asked):
-                continue
-            rule.met += 1
-            if rule.met > rule.after and self.random.random() < rule.chance:
-                striking.append(rule)
-        return striking
-
-    def _count(self, rule: Rule, by: int) -> None:
-        rule.injected += by
-        self.counted[rule.fault.name] += by
-        if not self.counted[rule.fault.name]:
-            del self.counted[rule.fault.name]
 
     async def _ask(self, asked: Asked, request: web.Request, body: bytes) -> Answer:
         if self.upstream.startswith("dir:"):
@@ -342,11 +284,9 @@ class IpfsProxy:
                 await store.unpin(cid)
                 return _json({"Pins": [str(cid)]})
         except IpfsError:
-            return _error(
-                "block was not found locally (offline): ipld: could not find " + asked.arg
-            )
+            return missing_block(asked)
         except DamError as error:
-            return _error(str(error))
+            return error_answer(str(error))
         return Answer(404, b"404 page not found")
 
 
@@ -354,8 +294,14 @@ def _json(value: Mapping[str, Any], status: int = 200) -> Answer:
     return Answer(status, json.dumps(value).encode() + b"\n", {"Content-Type": "application/json"})
 
 
-def _error(message: str) -> Answer:
+def error_answer(message: str) -> Answer:
+    """An error as Kubo's RPC reports it."""
     return _json({"Message": message, "Code": 0, "Type": "error"}, 500)
+
+
+def missing_block(asked: Asked) -> Answer:
+    """What an offline Kubo node says of a block that it has not."""
+    return error_answer(f"block was not found locally (offline): ipld: could not find {asked.arg}")
 
 
 def _file_of(request: web.Request, body: bytes) -> bytes:
@@ -363,240 +309,3 @@ def _file_of(request: web.Request, body: bytes) -> bytes:
     boundary = b"--" + request.headers["Content-Type"].partition("boundary=")[2].strip('"').encode()
     part = body.split(boundary)[1]
     return part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
-
-
-# --------------------------------------------------------------------------------- the faults
-
-
-class Hang(Fault):
-    """F56: no answer, ever."""
-
-    name = "hang"
-
-    async def instead(
-        self, asked: Asked, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse:
-        await proxy.hold()
-        return web.Response(status=503)
-
-
-class Late(Fault):
-    """The right answer, so many seconds late."""
-
-    name = "late"
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    async def send(
-        self, asked: Asked, answer: Answer, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse:
-        await proxy.hold(self.seconds)
-        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
-
-
-class Drip(Fault):
-    """F57: the right bytes, one at a time."""
-
-    name = "1 byte/s"
-
-    def __init__(self, seconds: float = 1.0) -> None:
-        self.seconds = seconds
-
-    async def send(
-        self, asked: Asked, answer: Answer, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse:
-        headers = {**answer.headers, "Content-Length": str(len(answer.body))}
-        response = web.StreamResponse(status=answer.status, headers=headers)
-        await response.prepare(request)
-        for place in range(len(answer.body)):
-            await response.write(answer.body[place : place + 1])
-            if not await proxy.hold(self.seconds):
-                break
-        _abort(request)
-        return response
-
-
-class Cut(Fault):
-    """F58: the connection breaks in the middle of the body.
-
-    Args:
-        clean: The answer ends as if it were whole, with an error in Kubo's own trailer.
-    """
-
-    name = "cut stream"
-
-    def __init__(self, *, clean: bool = False) -> None:
-        self.clean = clean
-
-    async def send(
-        self, asked: Asked, answer: Answer, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse:
-        half = answer.body[: len(answer.body) // 2]
-        if self.clean:
-            head = (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Stream-Error\r\n\r\n"
-            )
-            tail = "\r\n0\r\nX-Stream-Error: unexpected EOF\r\n\r\n"
-            raw = head.encode() + f"{len(half):x}\r\n".encode() + half + tail.encode()
-            assert request.transport is not None
-            request.transport.write(raw)
-            request.transport.close()
-            return web.Response()
-        response = web.StreamResponse(headers={"Content-Length": str(len(answer.body))})
-        await response.prepare(request)
-        await response.write(half)
-        _abort(request)
-        return response
-
-
-class Reset(Fault):
-    """F55: the connection is taken, and broken before a word."""
-
-    name = "reset"
-
-    async def instead(
-        self, asked: Asked, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse:
-        _abort(request)
-        return web.Response()
-
-
-class WrongBytes(Fault):
-    """F59: status 200 and other bytes: those given, or the block's own with one bit turned."""
-
-    name = "wrong bytes"
-
-    def __init__(self, data: bytes | None = None) -> None:
-        self.data = data
-
-    async def send(
-        self, asked: Asked, answer: Answer, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse | None:
-        if self.data is not None:
-            answer.body = self.data
-        elif answer.body:
-            answer.body = answer.body[:-1] + bytes([answer.body[-1] ^ 1])
-        return None
-
-
-class BadGateway(Fault):
-    """F60: a 5xx, or a 429, with a body: a page, or what the node would have said.
-
-    Args:
-        status: Of HTTP.
-        body: None: the node's own answer, which a careless client takes for good.
-    """
-
-    name = "502 with a body"
-
-    def __init__(self, status: int = 502, body: bytes | None = b"<h1>Bad Gateway</h1>") -> None:
-        self.status = status
-        self.body = body
-
-    async def instead(
-        self, asked: Asked, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse | None:
-        if self.body is None:
-            return None
-        return web.Response(status=self.status, body=self.body, content_type="text/html")
-
-    async def send(
-        self, asked: Asked, answer: Answer, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse | None:
-        answer.status = self.status
-        return None
-
-
-class Says(Fault):
-    """Another answer than the node's, which is not asked: a pin that is none, an error's text.
-
-    Args:
-        value: JSON, or made of the request.
-        status: Of HTTP.
-    """
-
-    name = "made up answer"
-
-    def __init__(self, value: Any, status: int = 200) -> None:
-        self.value = value
-        self.status = status
-
-    async def instead(
-        self, asked: Asked, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse:
-        value = self.value(asked) if callable(self.value) else self.value
-        return web.json_response(value, status=self.status)
-
-
-class Flood(Fault):
-    """F61: ten gigabytes, or what the client takes of them.
-
-    Args:
-        announced: As Content-Length; None: chunked, so that nobody can know.
-        patience: Most bytes that are really sent. A client with a cap is long gone by then; one
-            without would fill the machine's memory.
-    """
-
-    name = "10 GB"
-
-    def __init__(self, announced: int | None = 10 * 10**9, patience: int = 256 << 20) -> None:
-        self.announced = announced
-        self.patience = patience
-
-    async def instead(
-        self, asked: Asked, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse:
-        response = web.StreamResponse()
-        if self.announced is not None:
-            response.content_length = self.announced
-        await response.prepare(request)
-        chunk, sent = bytes(64 << 10), 0
-        try:
-            while sent < self.patience:
-                await response.write(chunk)
-                sent += len(chunk)
-                proxy.sent_bytes += len(chunk)
-                # The transport takes what fits its buffer without a pause of its own.
-                await asyncio.sleep(0)
-        except ConnectionError:
-            return response
-        _abort(request)
-        return response
-
-
-class Redirect(Fault):
-    """F62: see another place.
-
-    Args:
-        to: Its address; the path and query of the request are put behind it.
-    """
-
-    name = "redirect"
-
-    def __init__(self, to: str, status: int = 307) -> None:
-        self.to = to
-        self.status = status
-
-    async def instead(
-        self, asked: Asked, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse:
-        where = f"{self.to}{request.raw_path}"
-        return web.Response(status=self.status, headers={"Location": where}, body=b"moved")
-
-
-class Missing(Fault):
-    """The node does not have the block (yet)."""
-
-    name = "missing block"
-
-    async def instead(
-        self, asked: Asked, request: web.Request, proxy: IpfsProxy
-    ) -> web.StreamResponse:
-        told = _error(_MISSING + asked.arg)
-        return web.Response(status=told.status, body=told.body, headers=told.headers)
-
-
-def _abort(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()

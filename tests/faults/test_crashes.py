@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from tests.faults import rpc_proxy as bad
+from tests.faults import rpc_faults
 from tests.faults.ground import LAUNCHER, Deliverer, Ground, Process
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import RpcProxy
@@ -187,7 +187,7 @@ async def test_f9_sigterm_while_the_node_hangs(
 ) -> None:
     daemon = await ground.process(rpc=proxy.url).start()
     await daemon.event("store_read")
-    proxy.inject(bad.Hang(), "eth_getLogs")
+    proxy.inject(rpc_faults.Hang(), "eth_getLogs")
     await ground.buy()
     await ground.mine(2)
     await ground.wait(lambda: injected["hang"] > 0, "it waits for the node")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dam.crypto.hashing import keccak
-from tests.faults import ipfs_proxy, rpc_proxy
+from tests.faults import ipfs_faults, rpc_faults
 from tests.faults.ground import Ground
 from tests.faults.ipfs_proxy import IpfsProxy
 from tests.faults.oracle import oracle
@@ -27,7 +27,7 @@ async def test_a_store_version_left_out(
 ) -> None:
     """Purchases were refused for good, though the log was found later."""
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    rule = proxy.inject(rpc_proxy.omit(of=rpc_proxy.topic(_UPDATED)), "eth_getLogs")
+    rule = proxy.inject(rpc_faults.omit(of=rpc_faults.topic(_UPDATED)), "eth_getLogs")
     await _new_edition(ground, "An edition that the node keeps to itself")
     await ground.buy()
     await ground.until(lambda: bool(daemon.logged("purchase_refused")), "a refusal")
@@ -43,7 +43,7 @@ async def test_a_range_limit_below_the_overlap(
 ) -> None:
     """The page ended before the cursor, and so did the next one, for ever."""
     await ground.deliverer(rpc=proxy.url).start()
-    proxy.inject(rpc_proxy.RangeLimit(2), "eth_getLogs")
+    proxy.inject(rpc_faults.RangeLimit(2), "eth_getLogs")
     await ground.mine()
     await ground.buy()
     await ground.until_delivered()
@@ -56,7 +56,7 @@ async def test_a_node_that_floods_twice(ground: Ground, injected: Injected) -> N
     """One answer over the limit had a good document refused for good."""
     async with IpfsProxy(ground.ipfs, counted=injected) as store:
         await ground.deliverer(env={"DAM_IPFS": store.url}).start()
-        store.inject(ipfs_proxy.Flood(), "block/get", times=2)
+        store.inject(ipfs_faults.Flood(), "block/get", times=2)
         await _new_edition(ground, "An edition in ten gigabytes")
         await ground.buy()
         await ground.until_delivered()

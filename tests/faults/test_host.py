@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from demo.world import ROOT, python
-from tests.faults import rpc_proxy as bad
+from tests.faults import rpc_faults
 from tests.faults.ground import Ground, Process
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import RpcProxy
@@ -153,7 +153,7 @@ def allow_writes(daemon: Process) -> None:
     resource.prlimit(daemon.inner.pid, resource.RLIMIT_FSIZE, whole)
 
 
-class ComeBack(bad.TooMany):
+class ComeBack(rpc_faults.TooMany):
     """429, with a date in Retry-After."""
 
     name = "429 with a date"
@@ -227,7 +227,7 @@ async def test_f51_no_file_descriptors(ground: Ground, proxy: RpcProxy, injected
     refused = await daemon.event("pin_unavailable")
     assert "Too many open files" in refused["reason"]
     # The connections that it had still serve, until they break.
-    proxy.inject(bad.Dropped(), "eth_getLogs", times=1)
+    proxy.inject(rpc_faults.Dropped(), "eth_getLogs", times=1)
     await ground.buy(2)
     await ground.mine(2)
     await daemon.event("tick_failed", 3)

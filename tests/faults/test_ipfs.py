@@ -18,7 +18,7 @@ from dam.ipfs.cid import Cid
 from dam.ipfs.open import open_store
 from dam.testing.nodes import KuboNode, NodeMissingError
 from demo.trade import Bought
-from tests.faults import ipfs_proxy as bad
+from tests.faults import ipfs_faults
 from tests.faults.ground import Deliverer, Ground
 from tests.faults.ipfs_proxy import IpfsProxy
 from tests.faults.oracle import oracle
@@ -98,7 +98,7 @@ async def test_f55_the_node_refuses_connections(
     await ground.until_delivered(sales=ground.sold[1:])
     await ipfs.accept()
     # Once with a node that takes the connection and breaks it, which is as good as none.
-    ipfs.inject(bad.Reset(), times=1)
+    ipfs.inject(ipfs_faults.Reset(), times=1)
     await ground.until_delivered()
     await oracle(ground)
 
@@ -116,7 +116,7 @@ async def test_f56_the_node_never_answers(
     daemon, stranger = await begin(ground, ipfs)
     document = await stranger.document()
     first = await stranger.publish(document)
-    hanging = ipfs.inject(bad.Hang(), cids=[first.cid])
+    hanging = ipfs.inject(ipfs_faults.Hang(), cids=[first.cid])
     await stranger.buy()
     await ground.buy()
     await ground.until_delivered(sales=ground.sold[1:])
@@ -146,7 +146,7 @@ async def test_f57_one_byte_a_second(ground: Ground, ipfs: IpfsProxy, injected: 
         for number in range(3):
             block = json.dumps({**document, "storeName": f"Slow {number}"}).encode()
             slow.append(Cid.of("dag-json", block))
-            ipfs.inject(bad.Drip(), cids=[slow[-1]])
+            ipfs.inject(ipfs_faults.Drip(), cids=[slow[-1]])
             await one.publish(block, [one.terms(document)])
     await stranger.buy()
     await ground.wait(lambda: ipfs.held >= 8, "all places are taken by slow documents")
@@ -177,9 +177,9 @@ async def test_f58_the_stream_is_cut(ground: Ground, kubo: IpfsProxy, injected: 
     cid = await ground.blocks.put("dag-json", document)
     await mirror(ground, kubo.upstream)
     # In the middle of the block; at its end, as if it were whole; and in the answer to a pin.
-    kubo.inject(bad.Cut(), "block/get", cids=[cid], times=1)
-    kubo.inject(bad.Cut(clean=True), "block/get", cids=[cid], times=1, after=1)
-    pin = kubo.inject(bad.Cut(), "pin/add", cids=[cid], times=1)
+    kubo.inject(ipfs_faults.Cut(), "block/get", cids=[cid], times=1)
+    kubo.inject(ipfs_faults.Cut(clean=True), "block/get", cids=[cid], times=1, after=1)
+    pin = kubo.inject(ipfs_faults.Cut(), "pin/add", cids=[cid], times=1)
     await stranger.publish(document, [stranger.terms(json.loads(document))])
     await stranger.buy()
     await ground.buy()
@@ -206,9 +206,9 @@ async def test_f59_other_bytes(ground: Ground, ipfs: IpfsProxy, injected: Inject
     cid = Cid.of("dag-json", json.dumps(document).encode())
     bait = Cid.of("raw", b"nobody links to this")
     # The document with a bit turned; then, when its links are walked to pin it, another document.
-    turned = ipfs.inject(bad.WrongBytes(), "block/get", cids=[cid], times=2)
+    turned = ipfs.inject(ipfs_faults.WrongBytes(), "block/get", cids=[cid], times=2)
     lured = ipfs.inject(
-        bad.WrongBytes(json.dumps({"to": {"/": str(bait)}}).encode()),
+        ipfs_faults.WrongBytes(json.dumps({"to": {"/": str(bait)}}).encode()),
         "block/get",
         cids=[cid],
         times=1,
@@ -242,9 +242,9 @@ async def test_f60_the_body_of_an_error(
     document = json.dumps(await stranger.document()).encode()
     cid = Cid.of("dag-json", document)
     # A page; the block's own bytes, which are no answer either; and a pin that never was.
-    for times, fault_ in enumerate((bad.BadGateway(), bad.BadGateway(503, None))):
+    for times, fault_ in enumerate((ipfs_faults.BadGateway(), ipfs_faults.BadGateway(503, None))):
         ipfs.inject(fault_, "block/get", cids=[cid], times=1, after=times)
-    ipfs.inject(bad.Says({"Pins": [str(cid)]}, 502), "pin/add", cids=[cid], times=1)
+    ipfs.inject(ipfs_faults.Says({"Pins": [str(cid)]}, 502), "pin/add", cids=[cid], times=1)
     await stranger.publish(document, [stranger.terms(json.loads(document))])
     await stranger.buy()
     await ground.buy()
@@ -271,7 +271,7 @@ async def test_f61_ten_gigabytes(ground: Ground, ipfs: IpfsProxy, injected: Inje
     document = await stranger.document()
     for number, announced in enumerate((10 * 10**9, None)):
         block = json.dumps({**document, "storeName": f"Large {number}"}).encode()
-        ipfs.inject(bad.Flood(announced), "block/get", cids=[Cid.of("dag-json", block)])
+        ipfs.inject(ipfs_faults.Flood(announced), "block/get", cids=[Cid.of("dag-json", block)])
         await stranger.publish(block, [stranger.terms(document)])
         await stranger.buy()
     await ground.buy()
@@ -299,9 +299,9 @@ async def test_f62_a_redirect(ground: Ground, ipfs: IpfsProxy, injected: Injecte
     # The other place would give the very block: it is not asked all the same.
     async with IpfsProxy(ground.ipfs) as elsewhere:
         for number, status in enumerate((301, 307)):
-            to = bad.Redirect(elsewhere.url, status)
+            to = ipfs_faults.Redirect(elsewhere.url, status)
             ipfs.inject(to, "block/get", cids=[cid], times=1, after=number)
-        ipfs.inject(bad.Redirect(elsewhere.url), "pin/add", cids=[cid], times=1)
+        ipfs.inject(ipfs_faults.Redirect(elsewhere.url), "pin/add", cids=[cid], times=1)
         await stranger.publish(document, [stranger.terms(json.loads(document))])
         await stranger.buy()
         await ground.buy()

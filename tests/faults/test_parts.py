@@ -21,7 +21,7 @@ from dam.types import ZERO_ADDRESS, Terms, Wei
 from demo import byhand
 from demo.shop import ITEM
 from demo.trade import Bought, order
-from tests.faults import rpc_proxy
+from tests.faults import rpc_faults
 from tests.faults.ground import Ground
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import RpcProxy
@@ -278,7 +278,7 @@ async def test_f75_buyer_keys_that_nobody_should_seal_to(
             data = data.replace(old, new)
         return {**log, "data": data}
 
-    lie = proxy.inject(rpc_proxy.each("low-order key", swap), "eth_getLogs")
+    lie = proxy.inject(rpc_faults.each("low-order key", swap), "eth_getLogs")
     daemon = await ground.deliverer(rpc=proxy.url).start()
     await ground.until(
         lambda: len(daemon.logged("purchase_refused")) == len(bought), "all are refused"

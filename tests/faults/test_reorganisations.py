@@ -6,7 +6,7 @@ from dam.types import CopyId
 from demo import trade
 from demo.shop import ITEM
 from demo.trade import Bought
-from tests.faults import rpc_proxy as bad
+from tests.faults import rpc_faults
 from tests.faults.ground import Deliverer, Ground
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import RpcProxy
@@ -53,7 +53,7 @@ async def test_f11_the_purchase_moves_before_delivery(
     daemon = await ground.deliverer(rpc=proxy.url, env=HASTE).start()
     for depth in DEPTHS:
         # Nothing of ours is mined for as long as the node takes no transactions.
-        full = proxy.inject(bad.Refusal(-32000, "txpool is full"), "eth_sendRawTransaction")
+        full = proxy.inject(rpc_faults.Refusal(-32000, "txpool is full"), "eth_sendRawTransaction")
         [bought] = await ground.buy()
         raw = await ground.raw(bought.sale.at.tx_hash)
         await ground.mine(depth - 1) if depth > 1 else None
@@ -114,7 +114,7 @@ async def test_f13_a_longer_fork(ground: Ground, proxy: RpcProxy, injected: Inje
         depth = await ground.block() - bought.sale.block
         seen = len(daemon.logged("reorganisation"))
         # It sees the new branch when that is the longer one already.
-        away = proxy.inject(bad.BadGateway())
+        away = proxy.inject(rpc_faults.BadGateway())
         await ground.reorganise(depth)
         await ground.mine(longer)
         injected.add("blocks replaced", depth)

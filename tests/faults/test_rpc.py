@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dam.market.abi import market_abi
-from tests.faults import rpc_proxy as bad
+from tests.faults import rpc_faults
 from tests.faults.ground import Deliverer, Ground
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import RpcProxy
@@ -33,7 +33,7 @@ async def delivered_all_the_same(ground: Ground, daemon: Deliverer) -> None:
 )
 async def test_f17_a_node_that_hangs(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    proxy.inject(bad.Hang(), "eth_getLogs", times=1)
+    proxy.inject(rpc_faults.Hang(), "eth_getLogs", times=1)
     await delivered_all_the_same(ground, daemon)
 
 
@@ -46,7 +46,7 @@ async def test_f17_a_node_that_hangs(ground: Ground, proxy: RpcProxy, injected: 
 )
 async def test_f18_too_many_requests(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    proxy.inject(bad.TooMany(retry_after=1), times=3)
+    proxy.inject(rpc_faults.TooMany(retry_after=1), times=3)
     await delivered_all_the_same(ground, daemon)
     assert any("429" in str(line) for line in daemon.logged("tick_failed"))
 
@@ -63,7 +63,7 @@ async def test_f19_html_instead_of_json(
 ) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
     for status in (500, 502, 503):
-        proxy.inject(bad.BadGateway(status), times=1)
+        proxy.inject(rpc_faults.BadGateway(status), times=1)
     await delivered_all_the_same(ground, daemon)
 
 
@@ -76,9 +76,9 @@ async def test_f19_html_instead_of_json(
 )
 async def test_f20_half_an_answer(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    proxy.inject(bad.CutJson(), times=2)
-    proxy.inject(bad.Dropped(), "eth_getLogs", times=1)
-    proxy.inject(bad.CutJson(), "eth_sendRawTransaction", times=1)
+    proxy.inject(rpc_faults.CutJson(), times=2)
+    proxy.inject(rpc_faults.Dropped(), "eth_getLogs", times=1)
+    proxy.inject(rpc_faults.CutJson(), "eth_sendRawTransaction", times=1)
     await delivered_all_the_same(ground, daemon)
 
 
@@ -94,7 +94,7 @@ async def test_f21_a_node_that_stopped_and_one_without_logs(
     ground: Ground, proxy: RpcProxy, injected: Injected
 ) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    stale = proxy.inject(bad.Stale(await ground.block()))
+    stale = proxy.inject(rpc_faults.Stale(await ground.block()))
     await ground.buy()
     await ground.mine(3)
     await ground.looks(proxy, 20)
@@ -102,7 +102,7 @@ async def test_f21_a_node_that_stopped_and_one_without_logs(
     stale.stop()
     await ground.until_delivered()
     # Now one that has the blocks, and says that they hold nothing.
-    proxy.inject(bad.empty_logs(of=bad.topic(SOLD)), times=4)
+    proxy.inject(rpc_faults.empty_logs(of=rpc_faults.topic(SOLD)), times=4)
     await delivered_all_the_same(ground, daemon)
     assert not daemon.logged("reorganisation")
 
@@ -119,7 +119,7 @@ async def test_f22_a_fresh_node_and_a_stale_one_in_turn(
 ) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
     for lag in (1, 3, 30):
-        behind = bad.Stale(max(1, await ground.block() - lag))
+        behind = rpc_faults.Stale(max(1, await ground.block() - lag))
         turns = proxy.inject(behind, chance=0.3)
         await ground.buy()
         await ground.until_delivered()
@@ -146,7 +146,7 @@ async def test_f23_a_node_that_gives_ten_blocks_at_a_time(
 ) -> None:
     await ground.buy()
     await ground.mine(150)
-    proxy.inject(bad.RangeLimit(10))
+    proxy.inject(rpc_faults.RangeLimit(10))
     daemon = await ground.deliverer(rpc=proxy.url).start()
     await delivered_all_the_same(ground, daemon)
 
@@ -160,7 +160,7 @@ async def test_f23_a_node_that_gives_ten_blocks_at_a_time(
 )
 async def test_f24_every_log_twice(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    proxy.inject(bad.duplicates())
+    proxy.inject(rpc_faults.duplicates())
     await ground.buy(3)
     await delivered_all_the_same(ground, daemon)
     assert len(daemon.query("SELECT 1 FROM purchases")) == 4
@@ -176,8 +176,8 @@ async def test_f24_every_log_twice(ground: Ground, proxy: RpcProxy, injected: In
 async def test_f25_answers_in_another_order(
     ground: Ground, proxy: RpcProxy, injected: Injected
 ) -> None:
-    proxy.inject(bad.ShuffledBatch())
-    proxy.inject(bad.out_of_order())
+    proxy.inject(rpc_faults.ShuffledBatch())
+    proxy.inject(rpc_faults.out_of_order())
     daemon = await ground.deliverer(rpc=proxy.url).start()
     await ground.buy(3)
     await delivered_all_the_same(ground, daemon)
@@ -194,7 +194,7 @@ async def test_f25_answers_in_another_order(
 )
 async def test_f26_a_log_is_left_out(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    proxy.inject(bad.omit(of=bad.topic(SOLD)), times=3)
+    proxy.inject(rpc_faults.omit(of=rpc_faults.topic(SOLD)), times=3)
     await ground.buy(4)
     await delivered_all_the_same(ground, daemon)
     assert {line["kind"] for line in daemon.logged("log_was_missing")} == {"purchases"}
@@ -211,7 +211,7 @@ async def test_f27_a_removed_log_is_no_purchase(
     ground: Ground, proxy: RpcProxy, injected: Injected
 ) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    gone = proxy.inject(bad.removed(of=bad.topic(SOLD)))
+    gone = proxy.inject(rpc_faults.removed(of=rpc_faults.topic(SOLD)))
     await ground.buy()
     await ground.mine(3)
     await daemon.event("tick_failed", 2)
@@ -233,8 +233,8 @@ async def test_f28_a_node_of_another_chain(
 ) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
     # Another node answers at the address after a failure: that is looked at before all else.
-    proxy.inject(bad.BadGateway(), times=1)
-    proxy.inject(bad.wrong_chain(), "eth_chainId")
+    proxy.inject(rpc_faults.BadGateway(), times=1)
+    proxy.inject(rpc_faults.wrong_chain(), "eth_chainId")
     await ground.buy()
     assert await daemon.wait() == 2
     again = await ground.deliverer(rpc=proxy.url).start(ready=False)
@@ -257,12 +257,12 @@ async def test_f29_logs_that_are_not_the_markets(
     ground: Ground, proxy: RpcProxy, injected: Injected
 ) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    forged = proxy.inject(bad.forged_address(of=bad.topic(SOLD)))
+    forged = proxy.inject(rpc_faults.forged_address(of=rpc_faults.topic(SOLD)))
     await ground.buy()
     await ground.mine(3)
     await daemon.event("tick_failed", 2)
     forged.stop()
-    forged = proxy.inject(bad.forged_topic(of=bad.topic(SOLD)), times=2)
+    forged = proxy.inject(rpc_faults.forged_topic(of=rpc_faults.topic(SOLD)), times=2)
     failures = len(daemon.logged("tick_failed"))
     await daemon.event("tick_failed", failures + 1)
     assert not daemon.query("SELECT 1 FROM purchases")
@@ -279,7 +279,7 @@ async def test_f29_logs_that_are_not_the_markets(
 )
 async def test_f30_no_receipt_ever(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    proxy.inject(bad.no_receipt(), "eth_getTransactionReceipt")
+    proxy.inject(rpc_faults.no_receipt(), "eth_getTransactionReceipt")
     await ground.buy()
     await ground.until_delivered()
     await ground.settle_down(8)
@@ -298,7 +298,7 @@ async def test_f30_no_receipt_ever(ground: Ground, proxy: RpcProxy, injected: In
 )
 async def test_f31_the_reply_is_lost(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    lost = proxy.inject(bad.LostReply(), "eth_sendRawTransaction", times=1)
+    lost = proxy.inject(rpc_faults.LostReply(), "eth_sendRawTransaction", times=1)
     await ground.buy()
     await ground.mine()
     await ground.wait(lambda: lost.spent, "the part was sent")
@@ -323,7 +323,7 @@ async def test_f32_an_error_although_it_was_taken(
     ground: Ground, proxy: RpcProxy, injected: Injected
 ) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    proxy.inject(bad.ErrorThoughAccepted(), "eth_sendRawTransaction", times=2)
+    proxy.inject(rpc_faults.ErrorThoughAccepted(), "eth_sendRawTransaction", times=2)
     await ground.buy()
     await ground.until_delivered()
     await delivered_all_the_same(ground, daemon)
@@ -341,12 +341,12 @@ async def test_f33_an_absurd_gas_estimate(
     ground: Ground, proxy: RpcProxy, injected: Injected
 ) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    proxy.inject(bad.Answer("gas too high", hex(2**60)), "eth_estimateGas", times=1)
+    proxy.inject(rpc_faults.Answer("gas too high", hex(2**60)), "eth_estimateGas", times=1)
     await ground.buy()
     await ground.until_delivered()
     limits = [await gas_of(ground, log.at.tx_hash) for log in await ground.delivered()]
     assert max(limits) <= 500_000
-    proxy.inject(bad.Answer("gas too low", hex(1)), "eth_estimateGas", times=1)
+    proxy.inject(rpc_faults.Answer("gas too low", hex(1)), "eth_estimateGas", times=1)
     await delivered_all_the_same(ground, daemon)
 
 
@@ -362,8 +362,8 @@ async def test_f34_an_absurd_fee(ground: Ground, proxy: RpcProxy, injected: Inje
     # By default it would wait for better times before it comes to the caps.
     env = {"DAM_UNPROFITABLE": "send"}
     daemon = await ground.deliverer(rpc=proxy.url, env=env).start()
-    proxy.inject(bad.Answer("tip", hex(10**18)), "eth_maxPriorityFeePerGas")
-    base = proxy.inject(bad.base_fee_times(10**6), "eth_feeHistory")
+    proxy.inject(rpc_faults.Answer("tip", hex(10**18)), "eth_maxPriorityFeePerGas")
+    base = proxy.inject(rpc_faults.base_fee_times(10**6), "eth_feeHistory")
     await ground.buy()
     await ground.until(lambda: bool(daemon.logged("fee_over_cap")), "the fee was found absurd")
     assert not proxy.sent

@@ -27,8 +27,8 @@ from demo import trade
 from demo.actors import Actor
 from demo.shop import ETHER, ITEM
 from demo.trade import Bought, Order
-from tests.faults import ipfs_proxy as ipfs
-from tests.faults import rpc_proxy as rpc
+from tests.faults import ipfs_faults as ipfs
+from tests.faults import rpc_faults as rpc
 from tests.faults.ground import Deliverer, Ground
 from tests.faults.ipfs_proxy import IpfsProxy
 from tests.faults.oracle import oracle
@@ -302,7 +302,7 @@ class Schedule:
         self._tell("heal")
         for proxy in self.proxies:
             proxy.clear()
-            await proxy.stop_hanging()
+            proxy.release()
         for store in self.stores:
             store.clear()
         for daemon in self.daemons:

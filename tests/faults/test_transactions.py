@@ -8,7 +8,7 @@ from eth_account.typed_transactions import TypedTransaction
 from hexbytes import HexBytes
 
 from dam.market.abi import market_abi
-from tests.faults import rpc_proxy as bad
+from tests.faults import rpc_faults
 from tests.faults.ground import Deliverer, Ground, hash_of
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import Call, Fault, Reply, RpcProxy
@@ -56,7 +56,7 @@ async def everything_delivered(ground: Ground, daemon: Deliverer, **more: Any) -
 )
 async def test_f35_a_nonce_too_high(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
     daemon = await ground.deliverer(rpc=proxy.url).start()
-    ahead = bad.Answer("count too high", lambda count: hex(int(count, 16) + 2))
+    ahead = rpc_faults.Answer("count too high", lambda count: hex(int(count, 16) + 2))
     # The node counts two transactions that it forgets a moment later.
     high = proxy.inject(ahead, "eth_getTransactionCount")
     raw = await seen_and_sent(ground, proxy)
