@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from demo.actors import Actor
 from demo.processes import Daemon
-from demo.world import DAM, ROOT, python
+from demo.world import DAM
+from tests.faults.crash_launcher import LAUNCHER
 from tests.faults.ipfs_proxy import IpfsProxy
 from tests.faults.rpc_proxy import RpcProxy
 
 _READY_SECONDS = 120.0
-_LAUNCHER = python(ROOT / "tests" / "faults" / "crashing.py")
 DEAF = 2
 """Exit code of a daemon whose node is on another chain, among other settings."""
 
@@ -195,7 +195,7 @@ class Keeper:
             self.daemon.command = [*DAM, self.daemon.role, "run"]
             if place:
                 # The same daemon, but for a place to die at.
-                self.daemon.command = [*_LAUNCHER, self.daemon.role]
+                self.daemon.command = [*LAUNCHER, self.daemon.role]
                 self.daemon.env["DAM_CRASH_AT"] = place
             self.daemon.start()
             self.lives.append(Life(self.daemon.pid, self._clock()))

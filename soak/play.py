@@ -24,8 +24,8 @@ from soak.gauges import Gauge
 from soak.injectors import Theatre
 from soak.publisher import Publisher
 from soak.stage import Stage
-from tests.faults.ground import Part, parts_in
 from tests.faults.oracle import forms
+from tests.faults.transactions import Part, parts_in
 
 _SAMPLE_SECONDS = 5.0
 _PULSE_SECONDS = 15.0

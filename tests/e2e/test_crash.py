@@ -6,11 +6,9 @@ import pytest
 
 from demo import trade
 from demo.shop import open_shop
-from demo.world import ROOT, python
+from tests.faults.crash_launcher import LAUNCHER
 
 pytestmark = [pytest.mark.kubo, pytest.mark.asyncio(loop_scope="session")]
-
-LAUNCHER = python(ROOT / "tests" / "faults" / "crashing.py")
 
 
 @pytest.mark.parametrize("place", [f"F{number}" for number in range(1, 9)])

@@ -10,11 +10,10 @@ import pytest
 
 from demo import ledgers, trade
 from demo.shop import open_shop
-from demo.world import ROOT, python
+from tests.faults.crash_launcher import LAUNCHER
 
 pytestmark = [pytest.mark.kubo, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
-LAUNCHER = python(ROOT / "tests" / "faults" / "crashing.py")
 SALES = 50
 DEATHS = 5
 """Of each daemon at each place."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,10 @@ import pytest_asyncio
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.faults.ground import Ground  # noqa: E402
 from tests.faults.rpc_proxy import RpcProxy  # noqa: E402
+from tests.faults.supervision import Supervisor  # noqa: E402
 from tests.faults.table import Fault, Injected, record  # noqa: E402
+from tests.faults.world import FaultWorld  # noqa: E402
 
 _RESULT = pytest.StashKey[str]()
 
@@ -32,23 +33,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def whole_ground() -> AsyncIterator[Ground]:
-    async with Ground() as ground:
-        yield ground
+async def session_world() -> AsyncIterator[FaultWorld]:
+    async with FaultWorld() as world:
+        yield world
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def ground(whole_ground: Ground, tmp_path: Path) -> AsyncIterator[Ground]:
+async def world(session_world: FaultWorld, tmp_path: Path) -> AsyncIterator[FaultWorld]:
     """The market as at the start of the session; daemons of the test end with it."""
-    await whole_ground.reset(tmp_path)
-    yield whole_ground
-    await whole_ground.clear()
+    await session_world.reset(tmp_path)
+    yield session_world
+    await session_world.clear()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def proxy(ground: Ground, injected: Injected) -> RpcProxy:
+async def proxy(world: FaultWorld, injected: Injected) -> RpcProxy:
     """A node between the daemon and the chain that does as the test says, and counts it."""
-    return await ground.proxy(injected)
+    return await world.proxy(injected)
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    made = Supervisor(tmp_path / "notify")
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ from dam.crypto.hashing import keccak
 from dam.crypto.sealing import open_fragment
 from dam.types import FragmentDelivered
 from demo.trade import Bought
-from tests.faults.ground import Deliverer, Ground, Process, parts_in
+from tests.faults.daemons import Deliverer, Process
+from tests.faults.transactions import parts_in
+from tests.faults.world import FaultWorld
 
 PROCESS_BYTES = 256 << 20
 """Cap of a daemon's memory, resident."""
@@ -29,7 +31,7 @@ _ALERTS = ("warning", "error", "critical")
 
 
 async def oracle(
-    ground: Ground,
+    world: FaultWorld,
     *,
     daemons: Collection[Deliverer | Process] = (),
     sales: Collection[Bought] | None = None,
@@ -42,7 +44,7 @@ async def oracle(
     Call it while the daemons still run, or after they ended by themselves.
 
     Args:
-        ground: Chain, shop and log.
+        world: Chain, shop and log.
         daemons: Whose parts; all that the test made, unless named.
         sales: Which sales on the canonical chain are to be served; all that were bought.
         reasons: What may stand in the ledger as reason of a part that was not delivered; each has
@@ -53,23 +55,23 @@ async def oracle(
     Returns:
         Parts by ``delivered``, or by the reason why not.
     """
-    who = list(daemons or ground.daemons)
+    who = list(daemons or world.daemons)
     assert who, "the oracle was asked about nobody"
-    sold = list(ground.sold if sales is None else sales)
+    sold = list(world.sold if sales is None else sales)
     outcome: Counter[str] = Counter()
-    delivered = await ground.delivered()
+    delivered = await world.delivered()
     for daemon in {one.number: one for one in who}.values():
         for bought in sold:
-            outcome[_part(ground, daemon, who, bought, delivered, reasons)] += 1
+            outcome[_part(world, daemon, who, bought, delivered, reasons)] += 1
     ours = {daemon.actor.address for daemon in who}
     copies = {one.sale.copy_id for one in sold}
     strange = [log for log in delivered if log.by in ours and log.copy_id not in copies]
     assert not strange, "a part of no sale was delivered"
 
-    await ground.look_for_doubles()
-    assert not ground.doubles, f"parts in two waiting transactions: {ground.doubles}"
-    await _no_gas_for_nothing(ground, ours, reverted)
-    check_secrets(ground, who)
+    await world.look_for_doubles()
+    assert not world.doubles, f"parts in two waiting transactions: {world.doubles}"
+    await _no_gas_for_nothing(world, ours, reverted)
+    check_secrets(world, who)
     for daemon in who:
         code = daemon.code
         if not daemon.running:
@@ -83,7 +85,7 @@ async def oracle(
 
 
 def _part(
-    ground: Ground,
+    world: FaultWorld,
     daemon: Deliverer | Process,
     who: list[Deliverer | Process],
     bought: Bought,
@@ -99,7 +101,7 @@ def _part(
     ]
     if mine:
         [log] = mine
-        deadline = sale.block + ground.deployment.windows.refund_blocks
+        deadline = sale.block + world.deployment.windows.refund_blocks
         assert log.at.block.number <= deadline, "delivered, but too late"
         share = open_fragment(log.fragment, bought.secrets[index])
         assert keccak(share) == log.commitment, "what was delivered is not the share"
@@ -132,16 +134,16 @@ def _reasons(daemon: Deliverer | Process, bought: Bought) -> list[str]:
     return [str(reason) for _, reason in rows if told and noted]
 
 
-async def _no_gas_for_nothing(ground: Ground, ours: Collection[str], allowed: int) -> None:
+async def _no_gas_for_nothing(world: FaultWorld, ours: Collection[str], allowed: int) -> None:
     """No transaction of ours is mined twice for one part, and none fails."""
     failed, carried = [], Counter[Any]()
     addresses = {address.lower() for address in ours}
-    for number in range(ground.first, await ground.block() + 1):
-        block = await ground.rpc.call("eth_getBlockByNumber", hex(number), True)
+    for number in range(world.first, await world.block() + 1):
+        block = await world.rpc.call("eth_getBlockByNumber", hex(number), True)
         for tx in block["transactions"]:
             if tx["from"].lower() not in addresses:
                 continue
-            receipt = await ground.rpc.call("eth_getTransactionReceipt", tx["hash"])
+            receipt = await world.rpc.call("eth_getTransactionReceipt", tx["hash"])
             if receipt["status"] != "0x1":
                 failed.append(tx["hash"])
             elif len(parts_in(tx["input"])) == 1:
@@ -150,11 +152,11 @@ async def _no_gas_for_nothing(ground: Ground, ours: Collection[str], allowed: in
     assert all(times == 1 for times in carried.values()), "a part was mined twice"
 
 
-def check_secrets(ground: Ground, who: Collection[Deliverer | Process]) -> None:
+def check_secrets(world: FaultWorld, who: Collection[Deliverer | Process]) -> None:
     """No secret stands in a log, in any of the forms in which it might get there."""
-    texts = {"log of this process": ground.log.getvalue()}
+    texts = {"log of this process": world.log.getvalue()}
     texts |= {f"log of {one}": one.text() for one in who if isinstance(one, Process)}
-    for name, secret in ground.secrets.items():
+    for name, secret in world.secrets.items():
         for form in forms(secret):
             for where, text in texts.items():
                 assert form not in text, f"{name} stands in the {where}"
@@ -162,7 +164,7 @@ def check_secrets(ground: Ground, who: Collection[Deliverer | Process]) -> None:
     for one in who:
         for path in (one.ledger, Path(f"{one.ledger}-wal")):
             data = path.read_bytes() if path.exists() else b""
-            for name, secret in ground.secrets.items():
+            for name, secret in world.secrets.items():
                 # A good may be so short that its bytes stand anywhere by chance.
                 if len(secret) >= 16:
                     assert secret not in data, f"{name} stands in the ledger of {one}"

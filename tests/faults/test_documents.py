@@ -1,9 +1,9 @@
 """F65 to F71: documents that no parser should trust.
 
-Each bent document is a version of a stranger's store, with a sale under it that the chain took: the
-stranger commits to the very terms that a careless reader would have found, so that nothing but the
+Each bent document is a version of a rogue's store, with a sale under it that the chain took: the
+rogue commits to the very terms that a careless reader would have found, so that nothing but the
 fault itself speaks against the document. The daemon refuses that store by name and lives: it goes
-on with the shop's sales, and with the stranger's once he publishes a proper document.
+on with the shop's sales, and with the rogue's once he publishes a proper document.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 
 from dam.crypto.hashing import item_id
 from dam.types import Terms, Wei
-from tests.faults.ground import Deliverer, Ground
+from tests.faults.daemons import Deliverer
 from tests.faults.oracle import oracle
-from tests.faults.stranger import Document, Stranger, bent
+from tests.faults.rogue_seller import Document, RogueSeller, bent
 from tests.faults.table import Injected, fault
+from tests.faults.world import FaultWorld
 
 Case = tuple[bytes, Terms]
 """The document's bytes, and what the chain says that it sells."""
@@ -29,30 +30,30 @@ def text(document: Document) -> str:
 
 
 async def all_refused(
-    ground: Ground, stranger: Stranger, injected: Injected, cases: dict[str, Case]
+    world: FaultWorld, rogue: RogueSeller, injected: Injected, cases: dict[str, Case]
 ) -> tuple[Deliverer, dict[str, str]]:
     """Publishes and sells all of it before a daemon, and checks that it is refused, and no more.
 
     Returns:
         The daemon, and why each document was refused, by the case's name.
     """
-    daemon = await ground.deliverer().start()
+    daemon = await world.deliverer().start()
     digests = {}
     for name, (data, terms) in cases.items():
-        offer = await stranger.publish(data, [terms])
+        offer = await rogue.publish(data, [terms])
         digests["0x" + offer.digest.hex()] = name
-        await stranger.buy()
+        await rogue.buy()
         injected.add(name)
-    shop = await ground.buy(2)
-    await ground.until_delivered(sales=shop)
-    await ground.until(
+    shop = await world.buy(2)
+    await world.until_delivered(sales=shop)
+    await world.until(
         lambda: len(daemon.logged("purchase_refused")) == len(cases), "all are refused"
     )
     # He mends his ways: nothing of what came before is held against him.
-    await stranger.publish(await stranger.document())
-    mended = await stranger.buy()
-    await ground.until_delivered(sales=[mended])
-    outcome = await oracle(ground, reasons=["document-refused"])
+    await rogue.publish(await rogue.document())
+    mended = await rogue.buy()
+    await world.until_delivered(sales=[mended])
+    outcome = await oracle(world, reasons=["document-refused"])
     assert outcome == {"delivered": 3, "document-refused": len(cases)}
     # One line for each document and one for each sale, whatever stands in them.
     refused = daemon.logged("store_refused")
@@ -83,10 +84,10 @@ def field(document: Document, name: str, inner: str) -> bytes:
     breaks="src/dam/ipfs/dag_json.py:_check_depth(text, max_depth)\n    try:",
     instead="try:",
 )
-async def test_f65_nested_a_hundred_thousand_deep(ground: Ground, injected: Injected) -> None:
-    stranger = await Stranger.enter(ground)
-    document = await stranger.document()
-    terms = stranger.terms(document)
+async def test_f65_nested_a_hundred_thousand_deep(world: FaultWorld, injected: Injected) -> None:
+    rogue = await RogueSeller.enter(world)
+    document = await rogue.document()
+    terms = rogue.terms(document)
     deep = 100_000
     cases = {
         "arrays": (metadata(document, "[" * deep + "]" * deep), terms),
@@ -96,7 +97,7 @@ async def test_f65_nested_a_hundred_thousand_deep(ground: Ground, injected: Inje
         "closed too often": (b"[" * deep + b"]" * (deep + 1), terms),
         "just over the limit": (metadata(document, "[" * 30 + "]" * 30), terms),
     }
-    _, reasons = await all_refused(ground, stranger, injected, cases)
+    _, reasons = await all_refused(world, rogue, injected, cases)
     assert set(reasons.values()) == {"JSON nested deeper than 32 levels"}
 
 
@@ -107,10 +108,10 @@ async def test_f65_nested_a_hundred_thousand_deep(ground: Ground, injected: Inje
     breaks="src/dam/ipfs/dag_json.py:if len(digits) > 39 or int(digits) > MAX_AMOUNT:",
     instead="if int(digits) > MAX_AMOUNT:",
 )
-async def test_f66_integers_of_thousands_of_digits(ground: Ground, injected: Injected) -> None:
-    stranger = await Stranger.enter(ground)
-    document = await stranger.document()
-    terms = stranger.terms(document)
+async def test_f66_integers_of_thousands_of_digits(world: FaultWorld, injected: Injected) -> None:
+    rogue = await RogueSeller.enter(world)
+    document = await rogue.document()
+    terms = rogue.terms(document)
     long = "9" * 5000
     cases = {
         "price": (field(document, "price", long), terms),
@@ -121,7 +122,7 @@ async def test_f66_integers_of_thousands_of_digits(ground: Ground, injected: Inj
         "as a text": (field(document, "price", f'"{long}"'), terms),
         "negative": (field(document, "price", "-" + long), terms),
     }
-    _, reasons = await all_refused(ground, stranger, injected, cases)
+    _, reasons = await all_refused(world, rogue, injected, cases)
     assert reasons.pop("as a text") == "price is not a whole number"
     assert reasons.pop("negative") == "JSON with a negative number"
     assert set(reasons.values()) == {"JSON with a number over 2^128 - 1"}
@@ -161,16 +162,16 @@ PRICES = {
     breaks="src/dam/validation.py:if type(value) is not int or value < 0:",
     instead="if not isinstance(value, int) or value < 0:",
 )
-async def test_f67_prices_that_are_none(ground: Ground, injected: Injected) -> None:
-    stranger = await Stranger.enter(ground)
-    free = stranger.listing(commission=Wei(0), penalty=Wei(0))
-    document = await stranger.document(free)
-    terms = stranger.terms(document)
+async def test_f67_prices_that_are_none(world: FaultWorld, injected: Injected) -> None:
+    rogue = await RogueSeller.enter(world)
+    free = rogue.listing(commission=Wei(0), penalty=Wei(0))
+    document = await rogue.document(free)
+    terms = rogue.terms(document)
     cases = {
         name: (field(document, "price", shown), replace(terms, price=meant))
         for name, (shown, meant) in PRICES.items()
     }
-    _, reasons = await all_refused(ground, stranger, injected, cases)
+    _, reasons = await all_refused(world, rogue, injected, cases)
     of_json = {"JSON with a number that is not an integer", "JSON with a negative number"}
     assert set(reasons.values()) == of_json | {"price is not a whole number"}
 
@@ -182,10 +183,10 @@ async def test_f67_prices_that_are_none(ground: Ground, injected: Injected) -> N
     breaks="src/dam/ipfs/dag_json.py:if len(result) != len(pairs):",
     instead="if False:",
 )
-async def test_f68_ids_and_keys_that_come_twice(ground: Ground, injected: Injected) -> None:
-    stranger = await Stranger.enter(ground)
-    document = await stranger.document()
-    terms, whole = stranger.terms(document), text(document)
+async def test_f68_ids_and_keys_that_come_twice(world: FaultWorld, injected: Injected) -> None:
+    rogue = await RogueSeller.enter(world)
+    document = await rogue.document()
+    terms, whole = rogue.terms(document), text(document)
     price = f'"price": "{terms.price}"'
     assert whole.count(price) == 1
     cheap = whole.replace(price, f'"price": "1", {price}')
@@ -199,7 +200,7 @@ async def test_f68_ids_and_keys_that_come_twice(ground: Ground, injected: Inject
         "in the metadata": (metadata(document, '{"x": 1, "x": 1}'), terms),
         "id": (text({**document, "items": [entry, entry]}).encode(), terms),
     }
-    _, reasons = await all_refused(ground, stranger, injected, cases)
+    _, reasons = await all_refused(world, rogue, injected, cases)
     assert reasons.pop("id") == "two items of the store have the same id"
     assert set(reasons.values()) == {"JSON object with a key twice"}
 
@@ -211,10 +212,10 @@ async def test_f68_ids_and_keys_that_come_twice(ground: Ground, injected: Inject
     breaks='src/dam/ipfs/dag_json.py:if "\\\\u" in text:',
     instead="if False:",
 )
-async def test_f69_texts_that_are_none(ground: Ground, injected: Injected) -> None:
-    stranger = await Stranger.enter(ground)
-    document = await stranger.document()
-    terms, whole = stranger.terms(document), text(document)
+async def test_f69_texts_that_are_none(world: FaultWorld, injected: Injected) -> None:
+    rogue = await RogueSeller.enter(world)
+    document = await rogue.document()
+    terms, whole = rogue.terms(document), text(document)
     title = f'"title": "{document["items"][0]["title"]}"'
     assert whole.count(title) == 1
 
@@ -235,7 +236,7 @@ async def test_f69_texts_that_are_none(ground: Ground, injected: Injected) -> No
         "UTF-32": (whole.encode("utf-32"), terms),
         "UTF-8 with a mark": (whole.encode("utf-8-sig"), terms),
     }
-    _, reasons = await all_refused(ground, stranger, injected, cases)
+    _, reasons = await all_refused(world, rogue, injected, cases)
     for name in ("surrogate", "surrogates in the wrong order", "surrogate in a key"):
         assert reasons.pop(name) == "JSON string with a lone surrogate"
     for name in ("UTF-16 without a mark", "UTF-8 with a mark"):
@@ -269,10 +270,10 @@ IDS = {
     breaks="src/dam/validation.py:text = _printable(value, what, MAX_ID_BYTES)",
     instead="text = value",
 )
-async def test_f70_ids_that_play_with_the_terminal(ground: Ground, injected: Injected) -> None:
-    stranger = await Stranger.enter(ground)
-    document = await stranger.document()
-    terms = stranger.terms(document)
+async def test_f70_ids_that_play_with_the_terminal(world: FaultWorld, injected: Injected) -> None:
+    rogue = await RogueSeller.enter(world)
+    document = await rogue.document()
+    terms = rogue.terms(document)
 
     def called(name: str) -> Case:
         named = bent(document, itemId=name)
@@ -287,7 +288,7 @@ async def test_f70_ids_that_play_with_the_terminal(ground: Ground, injected: Inj
     }
     cases |= {name: (json.dumps(value).encode(), terms) for name, value in other.items()}
     cases["raw newline"] = (field(document, "title", '"a\nb"'), terms)
-    daemon, reasons = await all_refused(ground, stranger, injected, cases)
+    daemon, reasons = await all_refused(world, rogue, injected, cases)
     assert reasons.pop("nothing") == "itemId is not a text"
     assert reasons.pop("too long") == "itemId is longer than 128 bytes"
     assert reasons.pop("raw newline").startswith("not JSON: Invalid control character")
@@ -304,28 +305,28 @@ async def test_f70_ids_that_play_with_the_terminal(ground: Ground, injected: Inj
     breaks='src/dam/ledger/sales.py:"WHERE v.seller = ? AND (v.block, v.log_index) < (?, ?) "',
     instead='"WHERE v.seller = ? AND (0 * ?, 0 * ?) = (0, 0) "',
 )
-async def test_f71_the_version_at_the_purchase_wins(ground: Ground, injected: Injected) -> None:
-    stranger = await Stranger.enter(ground)
-    document = await stranger.document()
-    terms = stranger.terms(document)
-    first = await stranger.publish(document)
-    await stranger.buy()
+async def test_f71_the_version_at_the_purchase_wins(world: FaultWorld, injected: Injected) -> None:
+    rogue = await RogueSeller.enter(world)
+    document = await rogue.document()
+    terms = rogue.terms(document)
+    first = await rogue.publish(document)
+    await rogue.buy()
     # Dearer, sealed anew, and then gone: with one sale under each version, the deliverer down.
-    dearer = await stranger.document(stranger.listing(price=terms.price * 2))
-    await stranger.publish(dearer)
+    dearer = await rogue.document(rogue.listing(price=terms.price * 2))
+    await rogue.publish(dearer)
     injected.add("another price")
-    await stranger.buy()
-    await stranger.publish({**document, "items": []})
+    await rogue.buy()
+    await rogue.publish({**document, "items": []})
     injected.add("closed")
-    daemon = await ground.deliverer().start()
-    await ground.until_delivered()
+    daemon = await world.deliverer().start()
+    await world.until_delivered()
     # Once more before its eyes, the store changed in the block after the purchase.
-    await stranger.publish(document)
-    assert stranger.versions[-1].digest == first.digest
-    await stranger.buy()
-    await stranger.publish(b"no document at all", [terms])
+    await rogue.publish(document)
+    assert rogue.versions[-1].digest == first.digest
+    await rogue.buy()
+    await rogue.publish(b"no document at all", [terms])
     injected.add("spoilt")
-    await ground.buy()
-    await ground.until_delivered()
-    assert await oracle(ground) == {"delivered": 4}
+    await world.buy()
+    await world.until_delivered()
+    assert await oracle(world) == {"delivered": 4}
     assert len(daemon.logged("store_refused")) == 1

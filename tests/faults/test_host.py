@@ -20,18 +20,19 @@ import pytest
 
 from demo.world import ROOT, python
 from tests.faults import rpc_faults
-from tests.faults.ground import Ground, Process
+from tests.faults.daemons import Process
 from tests.faults.oracle import oracle
+from tests.faults.rogue_seller import RogueSeller
 from tests.faults.rpc_proxy import RpcProxy
-from tests.faults.stranger import Stranger
+from tests.faults.supervision import Supervisor, ask, port_of, until
 from tests.faults.table import Injected, fault
-from tests.faults.test_supervision import Supervisor, ask, port_of, until
+from tests.faults.world import FaultWorld
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 STORES = 8
 DAY = 86_400
 DELIVERER = python(ROOT / "daemons" / "deliverer.py")
-HOSTED = (*python(ROOT / "tests" / "faults" / "hosting.py"), "deliverer")
+HOSTED = (*python(ROOT / "tests" / "faults" / "host_launcher.py"), "deliverer")
 # A disk of its own under the state folder, which nobody needs to be root for.
 SMALL_DISK = ("unshare", "-Urm", "sh", "-ec")
 MOUNT = 'mkdir "$DAM_HOME/markets"; mount -t tmpfs -o size=4m dam "$DAM_HOME/markets"; exec "$@"'
@@ -62,30 +63,30 @@ class OnItsOwnDisk(Process):
     breaks="src/dam/daemon/service.py:sqlite3.SQLITE_FULL, ",
     instead="",
 )
-async def test_f46_a_full_disk_is_waited_out(ground: Ground, injected: Injected) -> None:
+async def test_f46_a_full_disk_is_waited_out(world: FaultWorld, injected: Injected) -> None:
     """Not a byte is left on the ledger's disk while there are sales; later there is room again."""
     if run(*SMALL_DISK, ":"):
         pytest.skip("a disk of our own takes user namespaces (unshare -Urm)")
-    plain = ground.process(command=[*SMALL_DISK, MOUNT, "sh", *DELIVERER])
+    plain = world.process(command=[*SMALL_DISK, MOUNT, "sh", *DELIVERER])
     daemon = OnItsOwnDisk(plain.actor, plain.number, plain.inner)
-    ground.daemons[:] = [daemon]
+    world.daemons[:] = [daemon]
     await daemon.start()
     await daemon.event("pinned")
     filler = daemon.home / "markets" / "filler"
     fill(filler)
-    await ground.buy(2)
-    await ground.mine(2)
+    await world.buy(2)
+    await world.mine(2)
     await daemon.event("tick_failed", 3)
     assert daemon.running
-    assert not await ground.delivered()
+    assert not await world.delivered()
     for line in daemon.logged("tick_failed"):
         assert "full" in line["error"]
         assert "df" in line["next_step"]
         injected.add("write without room")
     filler.unlink()
-    await ground.until_delivered()
-    await ground.settle_down()
-    assert await oracle(ground) == {"delivered": 2}
+    await world.until_delivered()
+    await world.settle_down()
+    assert await oracle(world) == {"delivered": 2}
     assert await daemon.stop() == 0
 
 
@@ -109,22 +110,22 @@ def run(*command: str) -> int:
     breaks="src/dam/daemon/service.py:MAX_FAILURES if kind in _RESTART_CODES else 1",
     instead="math.inf",
 )
-async def test_f47_a_disk_that_fails(ground: Ground, injected: Injected) -> None:
+async def test_f47_a_disk_that_fails(world: FaultWorld, injected: Injected) -> None:
     """A slip is outlived; a disk that goes on failing ends it, and a new start does the rest."""
-    daemon = await ground.process().start()
+    daemon = await world.process().start()
     await daemon.event("pinned")
     deny_writes(daemon)
-    await ground.buy()
-    await ground.mine(2)
+    await world.buy()
+    await world.mine(2)
     await daemon.event("tick_failed")
     allow_writes(daemon)
-    await ground.until_delivered()
+    await world.until_delivered()
     slips = len(daemon.logged("tick_failed"))
 
     deny_writes(daemon)
-    await ground.buy()
-    await ground.mine(2)
-    await ground.wait(lambda: not daemon.running, "it gives up")
+    await world.buy()
+    await world.mine(2)
+    await world.wait(lambda: not daemon.running, "it gives up")
     assert daemon.code == 1
     # Not at the first error of a disk, either.
     failed = daemon.logged("tick_failed")
@@ -134,9 +135,9 @@ async def test_f47_a_disk_that_fails(ground: Ground, injected: Injected) -> None
         assert "disk I/O error" in str(line.get("error") or line.get("reason"))
         injected.add("SQLITE_IOERR")
     await daemon.start()
-    await ground.until_delivered()
-    await ground.settle_down()
-    assert await oracle(ground) == {"delivered": 2}
+    await world.until_delivered()
+    await world.settle_down()
+    assert await oracle(world) == {"delivered": 2}
     assert await daemon.stop() == 0
 
 
@@ -172,29 +173,29 @@ class ComeBack(rpc_faults.TooMany):
     instead="pause = max(wish, 0.0)",
 )
 async def test_f50_the_clock_is_moved_a_day(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
     """On and back while it works, then at a start; the node says when to come back, by its own."""
-    clock = ground.scratch / "clock"
+    clock = world.scratch / "clock"
     set_clock(clock, 0)
     env = {"DAM_TEST_CLOCK": str(clock), "DAM_TEST_WISH": "2"}
-    daemon = await ground.process(rpc=proxy.url, command=HOSTED, env=env).start()
+    daemon = await world.process(rpc=proxy.url, command=HOSTED, env=env).start()
     await daemon.event("store_read")
     for days in (1, -1):
         set_clock(clock, days * DAY)
         injected.add("clock moved")
         proxy.inject(ComeBack(1.0), times=1)
-        await ground.buy()
-        await ground.until_delivered()
+        await world.buy()
+        await world.until_delivered()
         last = [*daemon.lines()][-1]
         wrong = datetime.fromisoformat(last["timestamp"]) - datetime.now(UTC)
         assert round(wrong / timedelta(days=1)) == days, "the daemon has the true time"
     assert await daemon.stop() == 0
     await daemon.start()
-    await ground.buy()
-    await ground.until_delivered()
-    await ground.settle_down()
-    assert await oracle(ground) == {"delivered": 3}
+    await world.buy()
+    await world.until_delivered()
+    await world.settle_down()
+    assert await oracle(world) == {"delivered": 3}
     assert await daemon.stop() == 0
 
 
@@ -213,12 +214,14 @@ def set_clock(path: Path, wrong_by: float) -> None:
     "        with os.fdopen",
     instead="raise\n        with os.fdopen",
 )
-async def test_f51_no_file_descriptors(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+async def test_f51_no_file_descriptors(
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
+) -> None:
     """From the moment at which a store was read on: no block, no new connection to the node."""
-    stop = ground.scratch / "stop"
+    stop = world.scratch / "stop"
     stop.touch()
     env = {"DAM_TEST_BLOCK": f"F3:{stop}"}
-    daemon = await ground.process(rpc=proxy.url, command=HOSTED, env=env).start(ready=False)
+    daemon = await world.process(rpc=proxy.url, command=HOSTED, env=env).start(ready=False)
     await daemon.event("standing_still")
     pid = daemon.inner.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -228,16 +231,16 @@ async def test_f51_no_file_descriptors(ground: Ground, proxy: RpcProxy, injected
     assert "Too many open files" in refused["reason"]
     # The connections that it had still serve, until they break.
     proxy.inject(rpc_faults.Dropped(), "eth_getLogs", times=1)
-    await ground.buy(2)
-    await ground.mine(2)
+    await world.buy(2)
+    await world.mine(2)
     await daemon.event("tick_failed", 3)
     assert daemon.running
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     injected.add("EMFILE", len(daemon.logged("pin_unavailable")))
-    await ground.until_delivered()
+    await world.until_delivered()
     await daemon.event("pinned")
-    await ground.settle_down()
-    assert await oracle(ground) == {"delivered": 2}
+    await world.settle_down()
+    assert await oracle(world) == {"delivered": 2}
     # One block that cannot be read ends neither the reading of stores nor anything else.
     assert not daemon.logged("background_failed")
     assert await daemon.stop() == 0
@@ -248,26 +251,26 @@ async def test_f51_no_file_descriptors(ground: Ground, proxy: RpcProxy, injected
     "memory cap: large hostile stores at once",
     breaks="src/dam/catalog/reader.py:await turn.take()",
 )
-async def test_f52_memory_is_capped(ground: Ground, injected: Injected) -> None:
+async def test_f52_memory_is_capped(world: FaultWorld, injected: Injected) -> None:
     """Eight stores of sixty megabytes each, from one block; the oracle looks at the peak."""
-    daemon = await ground.process().start()
+    daemon = await world.process().start()
     for _ in range(STORES // 2):
         # Two each: of one seller no more are read at once.
-        stranger = await Stranger.enter(ground)
-        document = await stranger.document()
-        terms = stranger.terms(document)
+        rogue = await RogueSeller.enter(world)
+        document = await rogue.document()
+        terms = rogue.terms(document)
         item = {**document["items"][0], "otherMetadata": {"a": "x" * 1_000_000}}
         page = {"sealingKey": document["sealingKey"], "items": [item]}
-        cid = await ground.blocks.put("dag-json", json.dumps(page, separators=(",", ":")).encode())
+        cid = await world.blocks.put("dag-json", json.dumps(page, separators=(",", ":")).encode())
         head = {key: document[key] for key in document if key not in ("items", "sealingKey")}
         for number in range(2):
             store = {**head, "storeName": f"Large {number}", "pages": [{"/": str(cid)}] * 62}
-            await stranger.publish(json.dumps(store).encode(), [terms])
+            await rogue.publish(json.dumps(store).encode(), [terms])
             injected.add("large store")
-    shop = await ground.buy(2)
-    await ground.until_delivered(sales=shop)
-    await ground.until(lambda: len(daemon.logged("store_refused")) == STORES, "all are refused")
-    assert await oracle(ground) == {"delivered": 2}
+    shop = await world.buy(2)
+    await world.until_delivered(sales=shop)
+    await world.until(lambda: len(daemon.logged("store_refused")) == STORES, "all are refused")
+    assert await oracle(world) == {"delivered": 2}
 
 
 @fault(
@@ -277,11 +280,11 @@ async def test_f52_memory_is_capped(ground: Ground, injected: Injected) -> None:
     breaks="src/dam/keystore/key_files.py:if not tighten:",
     instead="if False:",
 )
-async def test_f53_unsafe_key_files(ground: Ground, injected: Injected) -> None:
+async def test_f53_unsafe_key_files(world: FaultWorld, injected: Injected) -> None:
     """Refused with the way to mend it, which mends it; Ape's own file is just tightened."""
-    daemon = ground.process()
+    daemon = world.process()
     [keys] = [one for one in (daemon.home / "keys").iterdir() if "deliverer" in one.name]
-    [sold] = await ground.buy()
+    [sold] = await world.buy()
 
     keys.chmod(0o644)
     injected.add("mode 0644")
@@ -296,7 +299,7 @@ async def test_f53_unsafe_key_files(ground: Ground, injected: Injected) -> None:
     assert f"{keys} is a symbolic link; name the file itself" in await refused(daemon)
     kept.replace(keys)
 
-    starting = given_away(ground, daemon, keys)
+    starting = given_away(world, daemon, keys)
     said = await refused(starting)
     injected.add("another owner")
     assert "belongs to user" in said
@@ -311,9 +314,9 @@ async def test_f53_unsafe_key_files(ground: Ground, injected: Injected) -> None:
     assert account.stat().st_mode & 0o777 == 0o600
     [line] = daemon.logged("keyfile-tightened")
     assert line["path"] == str(account)
-    await ground.until_delivered(sales=[sold])
-    await ground.settle_down()
-    assert await oracle(ground, daemons=[daemon]) == {"delivered": 1}
+    await world.until_delivered(sales=[sold])
+    await world.settle_down()
+    assert await oracle(world, daemons=[daemon]) == {"delivered": 1}
     assert await daemon.stop() == 0
 
 
@@ -327,14 +330,14 @@ async def refused(daemon: Process) -> str:
     return str(lines[-1]["reason"])
 
 
-def given_away(ground: Ground, daemon: Process, keys: Path) -> Process:
+def given_away(world: FaultWorld, daemon: Process, keys: Path) -> Process:
     """The daemon to start, with its keys in another user's hands."""
     other = os.geteuid() + 4321
     try:
         os.chown(keys, other, -1)
     except PermissionError:
         # Only root gives files away; then it is somebody else who starts it.
-        return ground.process(command=HOSTED, env={"DAM_TEST_UID": str(other)})
+        return world.process(command=HOSTED, env={"DAM_TEST_UID": str(other)})
     return daemon
 
 
@@ -349,12 +352,12 @@ def after(mark: str, text: str) -> str:
     by="H",
     breaks="src/dam/daemon/heartbeat.py:self._silent += BEAT_SECONDS",
 )
-async def test_f54_a_blocked_loop(ground: Ground, injected: Injected) -> None:
+async def test_f54_a_blocked_loop(world: FaultWorld, injected: Injected) -> None:
     """It stands still with a part open: unhealthy, silent to its manager, who starts it anew."""
-    stop = ground.scratch / "stop"
-    with closing(Supervisor(ground.scratch / "notify")) as supervisor:
+    stop = world.scratch / "stop"
+    with closing(Supervisor(world.scratch / "notify")) as supervisor:
         env = {**supervisor.env, "DAM_HEALTH_PORT": "0", "DAM_TEST_BLOCK": f"F4:{stop}"}
-        daemon = ground.process(command=HOSTED, env=env)
+        daemon = world.process(command=HOSTED, env=env)
         await daemon.start(ready=False)
         await supervisor.until("READY=1")
         await supervisor.until("WATCHDOG=1")
@@ -363,8 +366,8 @@ async def test_f54_a_blocked_loop(ground: Ground, injected: Injected) -> None:
         assert await asyncio.to_thread(ask, port, "healthz") == (200, "ok\n")
 
         stop.touch()
-        await ground.buy()
-        await ground.mine(2)
+        await world.buy()
+        await world.mine(2)
         await daemon.event("standing_still")
         supervisor.hear()
         await until(lambda: ask(port, "healthz")[0] == 503, "it still says that it is well")
@@ -380,7 +383,7 @@ async def test_f54_a_blocked_loop(ground: Ground, injected: Injected) -> None:
         stop.unlink()
         await daemon.start(ready=False)
         await supervisor.until("READY=1")
-        await ground.until_delivered()
-        await ground.settle_down()
-        assert await oracle(ground) == {"delivered": 1}
+        await world.until_delivered()
+        await world.settle_down()
+        assert await oracle(world) == {"delivered": 1}
         assert await daemon.stop() == 0

@@ -1,7 +1,7 @@
 """F55 to F64: the IPFS node is down, slow, or lies; links lead where nobody should go.
 
 In each of them the shop's store is read before the fault begins, and its sales are delivered while
-the fault lasts; what the fault concerns is the store of a stranger.
+the fault lasts; what the fault concerns is the store of a rogue.
 """
 
 from __future__ import annotations
@@ -19,64 +19,67 @@ from dam.ipfs.open import open_store
 from dam.testing.nodes import KuboNode, NodeMissingError
 from demo.trade import Bought
 from tests.faults import ipfs_faults
-from tests.faults.ground import Deliverer, Ground
+from tests.faults.daemons import Deliverer
 from tests.faults.ipfs_proxy import IpfsProxy
 from tests.faults.oracle import oracle
-from tests.faults.stranger import Stranger
+from tests.faults.rogue_seller import RogueSeller
 from tests.faults.table import Injected, fault
+from tests.faults.world import FaultWorld
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def ipfs(ground: Ground, injected: Injected) -> AsyncIterator[IpfsProxy]:
-    """A node that does as the test says, over the ground's own blocks."""
-    async with IpfsProxy(ground.ipfs, counted=injected) as proxy:
+async def ipfs(world: FaultWorld, injected: Injected) -> AsyncIterator[IpfsProxy]:
+    """A node that does as the test says, over the world's own blocks."""
+    async with IpfsProxy(world.ipfs, counted=injected) as proxy:
         yield proxy
-        await ground.clear()
+        await world.clear()
 
 
-async def begin(ground: Ground, ipfs: IpfsProxy, number: int = 0) -> tuple[Deliverer, Stranger]:
-    """A deliverer that has the shop's store, and a stranger without one yet."""
-    daemon = await ground.deliverer(number, env={"DAM_IPFS": ipfs.url}).start()
+async def begin(
+    world: FaultWorld, ipfs: IpfsProxy, number: int = 0
+) -> tuple[Deliverer, RogueSeller]:
+    """A deliverer that has the shop's store, and a rogue without one yet."""
+    daemon = await world.deliverer(number, env={"DAM_IPFS": ipfs.url}).start()
     await daemon.event("pinned")
-    return daemon, await Stranger.enter(ground)
+    return daemon, await RogueSeller.enter(world)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def kubo_url(whole_ground: Ground) -> AsyncIterator[str]:
+async def kubo_url(session_world: FaultWorld) -> AsyncIterator[str]:
     """A real node where there is one; else the directory, which the same faults are put before."""
     try:
-        async with KuboNode(folder=whole_ground.folder / "kubo") as node:
-            whole_ground.reaper.watch(node.pid)
+        async with KuboNode(folder=session_world.folder / "kubo") as node:
+            session_world.reaper.watch(node.pid)
             yield node.url
-            whole_ground.reaper.forget(node.pid)
+            session_world.reaper.forget(node.pid)
     except NodeMissingError:
-        yield whole_ground.ipfs
+        yield session_world.ipfs
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def kubo(ground: Ground, kubo_url: str, injected: Injected) -> AsyncIterator[IpfsProxy]:
+async def kubo(world: FaultWorld, kubo_url: str, injected: Injected) -> AsyncIterator[IpfsProxy]:
     """The same before a real Kubo, which has the shop's blocks."""
-    await mirror(ground, kubo_url)
+    await mirror(world, kubo_url)
     async with IpfsProxy(kubo_url, counted=injected) as proxy:
         yield proxy
-        await ground.clear()
+        await world.clear()
 
 
-async def mirror(ground: Ground, url: str) -> None:
-    """Puts all blocks of the ground's directory into a node."""
-    if url == ground.ipfs:
+async def mirror(world: FaultWorld, url: str) -> None:
+    """Puts all blocks of the world's directory into a node."""
+    if url == world.ipfs:
         return
     node = open_store(url)
     try:
-        for path in (ground.folder / "blocks" / "blocks").glob("*/*"):
+        for path in (world.folder / "blocks" / "blocks").glob("*/*"):
             await node.put(Cid.parse(path.name).codec, path.read_bytes())
     finally:
         await node.close()
 
 
-def of_the_shop(ground: Ground, bought: Bought) -> bool:
-    """Whether it is an honest sale of the ground's own shop."""
-    return bought.sale.seller == ground.shop.seller.address
+def of_the_shop(world: FaultWorld, bought: Bought) -> bool:
+    """Whether it is an honest sale of the world's own shop."""
+    return bought.sale.seller == world.shop.seller.address
 
 
 @fault(
@@ -87,20 +90,20 @@ def of_the_shop(ground: Ground, bought: Bought) -> bool:
     instead="except UnicodeError as error:",
 )
 async def test_f55_the_node_refuses_connections(
-    ground: Ground, ipfs: IpfsProxy, injected: Injected
+    world: FaultWorld, ipfs: IpfsProxy, injected: Injected
 ) -> None:
-    daemon, stranger = await begin(ground, ipfs)
+    daemon, rogue = await begin(world, ipfs)
     await ipfs.refuse()
-    await stranger.publish(await stranger.document())
-    await stranger.buy()
-    await ground.buy(2)
+    await rogue.publish(await rogue.document())
+    await rogue.buy()
+    await world.buy(2)
     await daemon.event("store_unavailable")
-    await ground.until_delivered(sales=ground.sold[1:])
+    await world.until_delivered(sales=world.sold[1:])
     await ipfs.accept()
     # Once with a node that takes the connection and breaks it, which is as good as none.
     ipfs.inject(ipfs_faults.Reset(), times=1)
-    await ground.until_delivered()
-    await oracle(ground)
+    await world.until_delivered()
+    await oracle(world)
 
 
 @fault(
@@ -111,21 +114,21 @@ async def test_f55_the_node_refuses_connections(
     instead="async with asyncio.timeout(None) as clock:",
 )
 async def test_f56_the_node_never_answers(
-    ground: Ground, ipfs: IpfsProxy, injected: Injected
+    world: FaultWorld, ipfs: IpfsProxy, injected: Injected
 ) -> None:
-    daemon, stranger = await begin(ground, ipfs)
-    document = await stranger.document()
-    first = await stranger.publish(document)
+    daemon, rogue = await begin(world, ipfs)
+    document = await rogue.document()
+    first = await rogue.publish(document)
     hanging = ipfs.inject(ipfs_faults.Hang(), cids=[first.cid])
-    await stranger.buy()
-    await ground.buy()
-    await ground.until_delivered(sales=ground.sold[1:])
+    await rogue.buy()
+    await world.buy()
+    await world.until_delivered(sales=world.sold[1:])
     # What hangs is let go at the deadline of a first attempt, which is a short one.
     told = await daemon.event("store_unavailable")
     assert "did not arrive within 15 s" in told["reason"]
     hanging.stop()
-    await ground.until_delivered()
-    await oracle(ground)
+    await world.until_delivered()
+    await oracle(world)
 
 
 @fault(
@@ -136,31 +139,33 @@ async def test_f56_the_node_never_answers(
     "patience = self._policy.first_seconds * 2 ** min(document.attempts, 10)",
     instead="patience = self._policy.limits.seconds",
 )
-async def test_f57_one_byte_a_second(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
-    daemon, stranger = await begin(ground, ipfs)
-    honest = await Stranger.enter(ground)
+async def test_f57_one_byte_a_second(
+    world: FaultWorld, ipfs: IpfsProxy, injected: Injected
+) -> None:
+    daemon, rogue = await begin(world, ipfs)
+    honest = await RogueSeller.enter(world)
     # More slow documents than are read at once, three of a seller, and one for which a buyer waits.
     slow = []
-    for one in (stranger, *[await Stranger.enter(ground) for _ in range(3)]):
+    for one in (rogue, *[await RogueSeller.enter(world) for _ in range(3)]):
         document = await one.document()
         for number in range(3):
             block = json.dumps({**document, "storeName": f"Slow {number}"}).encode()
             slow.append(Cid.of("dag-json", block))
             ipfs.inject(ipfs_faults.Drip(), cids=[slow[-1]])
             await one.publish(block, [one.terms(document)])
-    await stranger.buy()
-    await ground.wait(lambda: ipfs.held >= 8, "all places are taken by slow documents")
+    await rogue.buy()
+    await world.wait(lambda: ipfs.held >= 8, "all places are taken by slow documents")
     await honest.publish(await honest.document())
     await honest.buy()
-    await ground.buy()
-    await ground.until_delivered(sales=ground.sold[2:])
-    await ground.until_delivered(sales=ground.sold[1:2])
+    await world.buy()
+    await world.until_delivered(sales=world.sold[2:])
+    await world.until_delivered(sales=world.sold[1:2])
     told = daemon.logged("store_unavailable")
     assert told
     assert all("did not arrive within 15 s" in line["reason"] for line in told[:8])
     ipfs.clear()
-    await ground.until_delivered()
-    await oracle(ground)
+    await world.until_delivered()
+    await oracle(world)
 
 
 @fault(
@@ -171,26 +176,28 @@ async def test_f57_one_byte_a_second(ground: Ground, ipfs: IpfsProxy, injected: 
     'f"{of}: {command}: {type(error).__name__}") from None',
     instead="return b''",
 )
-async def test_f58_the_stream_is_cut(ground: Ground, kubo: IpfsProxy, injected: Injected) -> None:
-    daemon, stranger = await begin(ground, kubo)
-    document = dag_json.dumps(await stranger.document())
-    cid = await ground.blocks.put("dag-json", document)
-    await mirror(ground, kubo.upstream)
+async def test_f58_the_stream_is_cut(
+    world: FaultWorld, kubo: IpfsProxy, injected: Injected
+) -> None:
+    daemon, rogue = await begin(world, kubo)
+    document = dag_json.dumps(await rogue.document())
+    cid = await world.blocks.put("dag-json", document)
+    await mirror(world, kubo.upstream)
     # In the middle of the block; at its end, as if it were whole; and in the answer to a pin.
     kubo.inject(ipfs_faults.Cut(), "block/get", cids=[cid], times=1)
     kubo.inject(ipfs_faults.Cut(clean=True), "block/get", cids=[cid], times=1, after=1)
     pin = kubo.inject(ipfs_faults.Cut(), "pin/add", cids=[cid], times=1)
-    await stranger.publish(document, [stranger.terms(json.loads(document))])
-    await stranger.buy()
-    await ground.buy()
+    await rogue.publish(document, [rogue.terms(json.loads(document))])
+    await rogue.buy()
+    await world.buy()
     told = await daemon.event("store_unavailable", 2)
     assert "ClientPayloadError" in daemon.logged("store_unavailable")[0]["reason"]
     assert str(cid) in told["reason"]
-    await ground.until_delivered()
+    await world.until_delivered()
     await daemon.event("pinned", 2)
     assert pin.injected == 1
     assert injected["cut stream"] == 3
-    await oracle(ground)
+    await oracle(world)
 
 
 @fault(
@@ -200,9 +207,9 @@ async def test_f58_the_stream_is_cut(ground: Ground, kubo: IpfsProxy, injected: 
     breaks="src/dam/ipfs/kubo.py:return cid.check(data)",
     instead="return data",
 )
-async def test_f59_other_bytes(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
-    daemon, stranger = await begin(ground, ipfs)
-    document = await stranger.document()
+async def test_f59_other_bytes(world: FaultWorld, ipfs: IpfsProxy, injected: Injected) -> None:
+    daemon, rogue = await begin(world, ipfs)
+    document = await rogue.document()
     cid = Cid.of("dag-json", json.dumps(document).encode())
     bait = Cid.of("raw", b"nobody links to this")
     # The document with a bit turned; then, when its links are walked to pin it, another document.
@@ -214,17 +221,17 @@ async def test_f59_other_bytes(ground: Ground, ipfs: IpfsProxy, injected: Inject
         times=1,
         after=3,
     )
-    await stranger.publish(json.dumps(document).encode(), [stranger.terms(document)])
-    await stranger.buy()
-    await ground.buy()
+    await rogue.publish(json.dumps(document).encode(), [rogue.terms(document)])
+    await rogue.buy()
+    await world.buy()
     told = await daemon.event("store_unavailable")
     assert "not this block" in told["reason"]
-    await ground.until_delivered()
+    await world.until_delivered()
     await daemon.event("pinned", 2)
     assert (turned.injected, lured.injected) == (2, 1)
     assert "not this block" in daemon.logged("pin_unavailable")[0]["reason"]
     assert not any(one.arg == str(bait) for one in ipfs.asked), "a link of wrong bytes was followed"
-    await oracle(ground)
+    await oracle(world)
 
 
 @fault(
@@ -236,27 +243,27 @@ async def test_f59_other_bytes(ground: Ground, ipfs: IpfsProxy, injected: Inject
     instead="if False:",
 )
 async def test_f60_the_body_of_an_error(
-    ground: Ground, ipfs: IpfsProxy, injected: Injected
+    world: FaultWorld, ipfs: IpfsProxy, injected: Injected
 ) -> None:
-    daemon, stranger = await begin(ground, ipfs)
-    document = json.dumps(await stranger.document()).encode()
+    daemon, rogue = await begin(world, ipfs)
+    document = json.dumps(await rogue.document()).encode()
     cid = Cid.of("dag-json", document)
     # A page; the block's own bytes, which are no answer either; and a pin that never was.
     for times, fault_ in enumerate((ipfs_faults.BadGateway(), ipfs_faults.BadGateway(503, None))):
         ipfs.inject(fault_, "block/get", cids=[cid], times=1, after=times)
     ipfs.inject(ipfs_faults.Says({"Pins": [str(cid)]}, 502), "pin/add", cids=[cid], times=1)
-    await stranger.publish(document, [stranger.terms(json.loads(document))])
-    await stranger.buy()
-    await ground.buy()
+    await rogue.publish(document, [rogue.terms(json.loads(document))])
+    await rogue.buy()
+    await world.buy()
     await daemon.event("store_unavailable", 2)
     told = [line["reason"] for line in daemon.logged("store_unavailable")]
     assert "HTTP 502" in told[0]
     assert "HTTP 503" in told[1]
-    await ground.until_delivered()
+    await world.until_delivered()
     await daemon.event("pinned", 2)
     assert "HTTP 502" in daemon.logged("pin_unavailable")[0]["reason"]
-    assert (ground.folder / "blocks" / "pins" / str(cid)).exists()
-    await oracle(ground)
+    assert (world.folder / "blocks" / "pins" / str(cid)).exists()
+    await oracle(world)
 
 
 @fault(
@@ -266,20 +273,20 @@ async def test_f60_the_body_of_an_error(
     breaks="src/dam/ipfs/kubo.py:if size > max_bytes:",
     instead="if False:",
 )
-async def test_f61_ten_gigabytes(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
-    daemon, stranger = await begin(ground, ipfs)
-    document = await stranger.document()
+async def test_f61_ten_gigabytes(world: FaultWorld, ipfs: IpfsProxy, injected: Injected) -> None:
+    daemon, rogue = await begin(world, ipfs)
+    document = await rogue.document()
     for number, announced in enumerate((10 * 10**9, None)):
         block = json.dumps({**document, "storeName": f"Large {number}"}).encode()
         ipfs.inject(ipfs_faults.Flood(announced), "block/get", cids=[Cid.of("dag-json", block)])
-        await stranger.publish(block, [stranger.terms(document)])
-        await stranger.buy()
-    await ground.buy()
+        await rogue.publish(block, [rogue.terms(document)])
+        await rogue.buy()
+    await world.buy()
     await daemon.event("purchase_refused", 2)
-    await ground.until_delivered(sales=ground.sold[2:])
+    await world.until_delivered(sales=world.sold[2:])
     # A block is 1 MiB at most; what is on its way beyond that stands in the sockets' buffers.
     assert ipfs.sent_bytes < 2 * (16 << 20)
-    assert await oracle(ground, reasons=["document-refused"]) == {
+    assert await oracle(world, reasons=["document-refused"]) == {
         "delivered": 1,
         "document-refused": 2,
     }
@@ -292,50 +299,50 @@ async def test_f61_ten_gigabytes(ground: Ground, ipfs: IpfsProxy, injected: Inje
     breaks="src/dam/ipfs/kubo.py:params=query, data=form, allow_redirects=False",
     instead="params=query, data=form, allow_redirects=True",
 )
-async def test_f62_a_redirect(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
-    daemon, stranger = await begin(ground, ipfs)
-    document = json.dumps(await stranger.document()).encode()
+async def test_f62_a_redirect(world: FaultWorld, ipfs: IpfsProxy, injected: Injected) -> None:
+    daemon, rogue = await begin(world, ipfs)
+    document = json.dumps(await rogue.document()).encode()
     cid = Cid.of("dag-json", document)
     # The other place would give the very block: it is not asked all the same.
-    async with IpfsProxy(ground.ipfs) as elsewhere:
+    async with IpfsProxy(world.ipfs) as elsewhere:
         for number, status in enumerate((301, 307)):
             to = ipfs_faults.Redirect(elsewhere.url, status)
             ipfs.inject(to, "block/get", cids=[cid], times=1, after=number)
         ipfs.inject(ipfs_faults.Redirect(elsewhere.url), "pin/add", cids=[cid], times=1)
-        await stranger.publish(document, [stranger.terms(json.loads(document))])
-        await stranger.buy()
-        await ground.buy()
-        await ground.until_delivered(sales=ground.sold[1:])
-        await ground.until_delivered()
+        await rogue.publish(document, [rogue.terms(json.loads(document))])
+        await rogue.buy()
+        await world.buy()
+        await world.until_delivered(sales=world.sold[1:])
+        await world.until_delivered()
         await daemon.event("pinned", 2)
         told = [line["reason"] for line in daemon.logged("store_unavailable")]
         assert ["HTTP 301" in told[0], "HTTP 307" in told[1]] == [True, True]
         assert injected["redirect"] == 3
         assert not elsewhere.asked, "a redirect was followed"
-    await oracle(ground)
+    await oracle(world)
 
 
 async def refuse_links(
-    ground: Ground,
+    world: FaultWorld,
     daemon: Deliverer,
-    stranger: Stranger,
+    rogue: RogueSeller,
     injected: Injected,
     links: dict[str, str],
 ) -> None:
-    """A version of the stranger's store for each link, and a sale under each: all refused."""
-    document = await stranger.document()
-    terms = stranger.terms(document)
+    """A version of the rogue's store for each link, and a sale under each: all refused."""
+    document = await rogue.document()
+    terms = rogue.terms(document)
     for name, text in links.items():
         whole = {key: document[key] for key in document if key not in ("items", "sealingKey")}
-        await stranger.publish(json.dumps({**whole, "pages": [{"/": text}]}).encode(), [terms])
-        await stranger.buy()
+        await rogue.publish(json.dumps({**whole, "pages": [{"/": text}]}).encode(), [terms])
+        await rogue.buy()
         injected.add(name)
-    await ground.buy()
+    await world.buy()
     await daemon.event("purchase_refused", len(links))
     told = [line["reason"] for line in daemon.logged("store_refused")]
     assert told == ["one of pages is not a link to a block that DAM reads"] * len(links)
-    await ground.until_delivered(sales=[one for one in ground.sold if of_the_shop(ground, one)])
-    outcome = await oracle(ground, reasons=["document-refused"])
+    await world.until_delivered(sales=[one for one in world.sold if of_the_shop(world, one)])
+    outcome = await oracle(world, reasons=["document-refused"])
     assert outcome == {"delivered": 1, "document-refused": len(links)}
 
 
@@ -361,10 +368,12 @@ PATHS = {
     breaks="src/dam/ipfs/cid.py:if isinstance(text, str) and _CID.fullmatch(text):",
     instead='if True:\n            return cls("dag-json", hashlib.sha256(text.encode()).digest())',
 )
-async def test_f63_links_that_are_none(ground: Ground, ipfs: IpfsProxy, injected: Injected) -> None:
-    daemon, stranger = await begin(ground, ipfs)
-    await refuse_links(ground, daemon, stranger, injected, PATHS)
-    there = {path.name for path in (ground.folder / "blocks" / "blocks").glob("*/*")}
+async def test_f63_links_that_are_none(
+    world: FaultWorld, ipfs: IpfsProxy, injected: Injected
+) -> None:
+    daemon, rogue = await begin(world, ipfs)
+    await refuse_links(world, daemon, rogue, injected, PATHS)
+    there = {path.name for path in (world.folder / "blocks" / "blocks").glob("*/*")}
     assert {one.arg for one in ipfs.asked} <= there, "a request was sent for a link that is none"
     assert all(set(one.query) <= {"arg", "recursive", "progress"} for one in ipfs.asked)
     assert {one.command for one in ipfs.asked} <= {"block/get", "block/stat", "pin/add"}
@@ -392,30 +401,30 @@ KINDS = {
     breaks="src/dam/catalog/reader.py:self.count_drafts(drafts)",
 )
 async def test_f64_links_to_what_is_no_document(
-    ground: Ground, ipfs: IpfsProxy, injected: Injected
+    world: FaultWorld, ipfs: IpfsProxy, injected: Injected
 ) -> None:
-    daemon, stranger = await begin(ground, ipfs)
-    await refuse_links(ground, daemon, stranger, injected, KINDS)
+    daemon, rogue = await begin(world, ipfs)
+    await refuse_links(world, daemon, rogue, injected, KINDS)
     # Two blocks make a million links: a page of many, and a document that names it often.
-    document = await stranger.document()
+    document = await rogue.document()
     entry = document["items"][0]
     for key in ("encryptedParts", "partLeaves", "payloads"):
         del entry[key]
     links = [{"/": str(Cid.of("dag-json", b"%d" % number))} for number in range(14_800)]
     page = json.dumps({"items": [{**entry, "partPages": links}]}, separators=(",", ":"))
-    block = await ground.blocks.put("dag-json", page.encode())
+    block = await world.blocks.put("dag-json", page.encode())
     whole = {key: document[key] for key in document if key not in ("items", "sealingKey")}
     many = {**whole, "pages": [{"/": str(block)}] * 70}
-    await stranger.publish(json.dumps(many).encode(), [stranger.terms(document)])
+    await rogue.publish(json.dumps(many).encode(), [rogue.terms(document)])
     injected.add("million-link DAG")
-    await stranger.buy()
+    await rogue.buy()
     told = await daemon.event("store_refused", len(KINDS) + 1)
     assert "pages of parts" in told["reason"]
-    await ground.mine()
+    await world.mine()
     await daemon.event("purchase_refused", len(KINDS) + 1)
     # Not one of those links was asked for, and the page no more often than one look takes.
     assert ipfs.asked_for(block) <= 8
     assert not any(ipfs.asked_for(link["/"]) for link in links[:50])
-    await ground.until_delivered(sales=[one for one in ground.sold if of_the_shop(ground, one)])
-    outcome = await oracle(ground, reasons=["document-refused"])
+    await world.until_delivered(sales=[one for one in world.sold if of_the_shop(world, one)])
+    outcome = await oracle(world, reasons=["document-refused"])
     assert outcome == {"delivered": 1, "document-refused": len(KINDS) + 1}

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from demo.world import DAM
-from tests.faults.ground import Ground, Process
+from tests.faults.daemons import Process
 from tests.faults.oracle import oracle
 from tests.faults.table import Injected, fault
+from tests.faults.world import FaultWorld
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 SPOILED = ("purchases", "delivered", "documents", "jobs")
@@ -27,10 +28,10 @@ RECOVER = (*DAM, "deliverer", "recover", "--yes")
     breaks="src/dam/ledger/migrations.py:check(db)\n",
     instead="pass\n",
 )
-async def test_f48_a_ledger_with_spoiled_pages(ground: Ground, injected: Injected) -> None:
+async def test_f48_a_ledger_with_spoiled_pages(world: FaultWorld, injected: Injected) -> None:
     """Spoiled while a delivery waits in the pool that only this ledger knew of."""
-    daemon = await ground.process().start()
-    await one_mined_and_one_in_the_pool(ground, daemon)
+    daemon = await world.process().start()
+    await one_mined_and_one_in_the_pool(world, daemon)
     path = daemon.ledger
     spoiled = spoil(path, injected)
 
@@ -43,14 +44,14 @@ async def test_f48_a_ledger_with_spoiled_pages(ground: Ground, injected: Injecte
         assert "run `dam deliverer recover`" in refusals[-1]["reason"]
     assert path.read_bytes() == spoiled
 
-    recovery = ground.process(command=RECOVER)
+    recovery = world.process(command=RECOVER)
     await recovery.start(ready=False)
     assert await recovery.wait() == 0, recovery.text()
     [aside] = path.parent.glob("*.aside-*Z")
     assert aside.read_bytes() == spoiled
 
     await daemon.start()
-    await the_rest_is_delivered_once(ground, daemon)
+    await the_rest_is_delivered_once(world, daemon)
 
 
 @fault(
@@ -60,52 +61,52 @@ async def test_f48_a_ledger_with_spoiled_pages(ground: Ground, injected: Injecte
     breaks="src/dam/sending/dispatcher.py:if room <= 0 or self._wait_for(unknown, jobs, head):",
     instead="if room <= 0:",
 )
-async def test_f49_an_old_copy_of_the_ledger(ground: Ground, injected: Injected) -> None:
+async def test_f49_an_old_copy_of_the_ledger(world: FaultWorld, injected: Injected) -> None:
     """Since the copy, one sale was delivered, and another's delivery waits in the pool."""
-    daemon = await ground.process().start()
-    await ground.buy()
-    await ground.until_delivered()
+    daemon = await world.process().start()
+    await world.buy()
+    await world.until_delivered()
     assert await daemon.stop() == 0
     path = daemon.ledger
-    old = ground.scratch / "yesterday.sqlite"
+    old = world.scratch / "yesterday.sqlite"
     shutil.copy(path, old)
 
     await daemon.start()
-    await one_mined_and_one_in_the_pool(ground, daemon)
+    await one_mined_and_one_in_the_pool(world, daemon)
     shutil.copy(old, path)
     injected.add("old ledger put back")
     assert len(daemon.query("SELECT 1 FROM purchases")) == 1
 
     await daemon.start()
     # Without a block, so that what it does about the sale in the pool shows there.
-    await ground.wait(
+    await world.wait(
         lambda: bool(daemon.logged("unknown_transactions")) or len(daemon.logged("sending")) > 3,
         "it decides about the sale that it does not know any more",
     )
-    await the_rest_is_delivered_once(ground, daemon)
+    await the_rest_is_delivered_once(world, daemon)
     assert not daemon.logged("foreign_transaction")
 
 
-async def one_mined_and_one_in_the_pool(ground: Ground, daemon: Process) -> None:
+async def one_mined_and_one_in_the_pool(world: FaultWorld, daemon: Process) -> None:
     """Two sales more: the first one's delivery is mined, the other's waits, the daemon is off."""
-    await ground.buy()
-    await ground.until_delivered()
-    await ground.settle_down()
+    await world.buy()
+    await world.until_delivered()
+    await world.settle_down()
     sent = len(daemon.logged("sent"))
-    await ground.buy()
-    await ground.mine(ground.confirmations)
+    await world.buy()
+    await world.mine(world.confirmations)
     await daemon.event("sent", sent + 1)
     assert await daemon.stop() == 0
 
 
-async def the_rest_is_delivered_once(ground: Ground, daemon: Process) -> None:
+async def the_rest_is_delivered_once(world: FaultWorld, daemon: Process) -> None:
     """And one sale more, which the ledger has never seen."""
-    before = len(ground.sold)
-    await ground.buy()
-    await ground.until_delivered(daemon)
-    await ground.settle_down()
-    assert await oracle(ground) == {"delivered": before + 1}
-    assert len(await ground.delivered()) == before + 1
+    before = len(world.sold)
+    await world.buy()
+    await world.until_delivered(daemon)
+    await world.settle_down()
+    assert await oracle(world) == {"delivered": before + 1}
+    assert len(await world.delivered()) == before + 1
     assert await daemon.stop() == 0
 
 

@@ -22,11 +22,11 @@ from demo import byhand
 from demo.shop import ITEM
 from demo.trade import Bought, order
 from tests.faults import rpc_faults
-from tests.faults.ground import Ground
 from tests.faults.oracle import oracle
+from tests.faults.rogue_seller import Document, RogueSeller, bent
 from tests.faults.rpc_proxy import RpcProxy
-from tests.faults.stranger import Document, Stranger, bent
 from tests.faults.table import Injected, fault
+from tests.faults.world import FaultWorld
 
 
 def state_of(daemon: Any, bought: Bought) -> list[tuple[str, str]]:
@@ -69,10 +69,10 @@ PARTS = {"a byte too many": "00", "ten thousand bytes": "00" * 10_000}
     breaks="src/dam/crypto/sealing.py:"
     'raise Malformed(f"the X25519 key 0x{key.hex()} is of low order")',
 )
-async def test_f72_keys_and_parts_of_the_wrong_kind(ground: Ground, injected: Injected) -> None:
-    daemon = await ground.deliverer().start()
-    stranger = await Stranger.enter(ground)
-    document = await stranger.document()
+async def test_f72_keys_and_parts_of_the_wrong_kind(world: FaultWorld, injected: Injected) -> None:
+    daemon = await world.deliverer().start()
+    rogue = await RogueSeller.enter(world)
+    document = await rogue.document()
     bad: dict[str, Document] = {
         name: {**document, "sealingKey": key} for name, key in PAGE_KEYS.items()
     }
@@ -82,19 +82,19 @@ async def test_f72_keys_and_parts_of_the_wrong_kind(ground: Ground, injected: In
     bad["a byte too few"] = bent(document, encryptedParts=[sealed[0][:-2], *sealed[1:]])
     names = {}
     for name, value in bad.items():
-        offer = await stranger.publish(value)
+        offer = await rogue.publish(value)
         names["0x" + offer.digest.hex()] = name
-        await stranger.buy()
+        await rogue.buy()
         injected.add(name)
     # On the curve's twist: X25519 is at home there, and the part is simply nobody's.
-    await stranger.publish({**document, "sealingKey": little(2)})
+    await rogue.publish({**document, "sealingKey": little(2)})
     injected.add("off the curve")
-    twist = await stranger.buy()
-    shop = await ground.buy(2)
-    await ground.until_delivered(sales=shop)
-    await ground.until(lambda: state_of(daemon, twist) == [("not-mine", "")], "it is nobody's")
-    others = [one for one in ground.sold if one is not twist]
-    outcome = await oracle(ground, sales=others, reasons=["document-refused"])
+    twist = await rogue.buy()
+    shop = await world.buy(2)
+    await world.until_delivered(sales=shop)
+    await world.until(lambda: state_of(daemon, twist) == [("not-mine", "")], "it is nobody's")
+    others = [one for one in world.sold if one is not twist]
+    outcome = await oracle(world, sales=others, reasons=["document-refused"])
     assert outcome == {"delivered": 2, "document-refused": len(bad)}
     refused = daemon.logged("store_refused")
     reasons = {names[line["digest"]]: line["reason"] for line in refused}
@@ -117,33 +117,33 @@ async def test_f72_keys_and_parts_of_the_wrong_kind(ground: Ground, injected: In
     breaks="src/dam/roles/deliverer/part_scan.py:if leaf_hash not in tree:",
     instead="if False:",
 )
-async def test_f73_parts_of_others_under_our_key(ground: Ground, injected: Injected) -> None:
-    first, third = await ground.deliverer(0).start(), await ground.deliverer(2).start()
-    stranger = await Stranger.enter(ground)
+async def test_f73_parts_of_others_under_our_key(world: FaultWorld, injected: Injected) -> None:
+    first, third = await world.deliverer(0).start(), await world.deliverer(2).start()
+    rogue = await RogueSeller.enter(world)
     # The leaf names the second deliverer, the ciphertext is for the first one, and vice versa.
-    keys = [await ground.deliverer_key(actor.address) for actor in ground.shop.deliverers]
-    crossed = await stranger.document(keys=[keys[1], keys[0], keys[2]])
-    await stranger.publish(crossed)
+    keys = [await world.deliverer_key(actor.address) for actor in world.shop.deliverers]
+    crossed = await rogue.document(keys=[keys[1], keys[0], keys[2]])
+    await rogue.publish(crossed)
     injected.add("leaf of another")
-    exchanged = await stranger.buy()
+    exchanged = await rogue.buy()
     # Our tag before what somebody else's key opens, made by a helper who knows K.
-    document = await stranger.document()
+    document = await rogue.document()
     page = bytes.fromhex(document["sealingKey"][2:])
     item = hashing.item_id(document["items"][0]["itemId"])
-    place = (ground.deployment.chain_id, ground.deployment.market, stranger.actor.address)
+    place = (world.deployment.chain_id, world.deployment.market, rogue.actor.address)
     domain = hashing.domain(*place, item, stock=False, copy=0)
     ours = sealing.part_tag(sealing.shared_key(first.ring.current.secret, page), domain).hex()
     sealed = document["items"][0]["encryptedParts"]
     [mine] = [one for one in sealed if one[2:34] == ours]
     other = next(one for one in sealed if one != mine)
     swapped = ["0x" + ours + other[34:] if one == mine else one for one in sealed]
-    await stranger.publish(bent(document, encryptedParts=swapped))
+    await rogue.publish(bent(document, encryptedParts=swapped))
     injected.add("tag of ours, part of another")
-    tagged = await stranger.buy()
-    await ground.buy()
-    await ground.until_delivered(third)
-    await ground.until_delivered(first, sales=ground.sold[2:])
-    outcome = await oracle(ground, reasons=["leaf-not-in-item", "part-unreadable"])
+    tagged = await rogue.buy()
+    await world.buy()
+    await world.until_delivered(third)
+    await world.until_delivered(first, sales=world.sold[2:])
+    outcome = await oracle(world, reasons=["leaf-not-in-item", "part-unreadable"])
     # The third deliverer has its part of both; the first one is served what it was promised.
     assert outcome == {"delivered": 4, "leaf-not-in-item": 1, "part-unreadable": 1}
     assert state_of(first, exchanged) == [("refused", "leaf-not-in-item")]
@@ -152,13 +152,13 @@ async def test_f73_parts_of_others_under_our_key(ground: Ground, injected: Injec
     assert sorted(told) == ["leaf-not-in-item", "part-unreadable"]
 
 
-def many_parts(stranger: Stranger, copies: int, *, page_key: bytes | None) -> tuple[Any, list[Any]]:
+def many_parts(rogue: RogueSeller, copies: int, *, page_key: bytes | None) -> tuple[Any, list[Any]]:
     """A stock item of 32 parts a copy that are noise: its terms, and pages that hold it."""
-    ground, parts = stranger.ground, 32
+    world, parts = rogue.world, 32
     size = sealing.PLAIN_SEALED_BYTES if page_key is None else sealing.SEALED_BYTES
     leaves = [secrets.token_bytes(32) for _ in range(copies * parts)]
     root = MerkleTree(leaves).root
-    item = stranger.listing("noise", parts=parts, threshold=2, stock=True, supply=0)
+    item = rogue.listing("noise", parts=parts, threshold=2, stock=True, supply=0)
     terms = replace(item.terms(root), supply=copies)
     box = payload_to_json(encrypt_inline(b"\x01" * 32, bytes(32), b"x"))
     pages, each = [], 40
@@ -174,13 +174,13 @@ def many_parts(stranger: Stranger, copies: int, *, page_key: bytes | None) -> tu
             "payloads": [box] * count,
         }
         pages.append(page if page_key is None else {**page, "sealingKey": "0x" + page_key.hex()})
-    assert ground.deployment.market == item.market
+    assert world.deployment.market == item.market
     return terms, pages
 
 
-async def publish_many(stranger: Stranger, terms: Terms, pages: list[Any], name: str) -> None:
+async def publish_many(rogue: RogueSeller, terms: Terms, pages: list[Any], name: str) -> None:
     """Publishes the pages as the parts of one item."""
-    blocks = stranger.ground.blocks
+    blocks = rogue.world.blocks
     links = [{"/": str(await blocks.put("dag-json", json.dumps(page).encode()))} for page in pages]
     entry = {
         "itemId": "noise",
@@ -196,16 +196,16 @@ async def publish_many(stranger: Stranger, terms: Terms, pages: list[Any], name:
         "otherMetadata": {},
         "partPages": links,
     }
-    deployment = stranger.ground.deployment
+    deployment = rogue.world.deployment
     document = {
         "version": 1,
         "storeName": name,
         "chainId": deployment.chain_id,
         "market": deployment.market,
-        "seller": stranger.actor.address,
+        "seller": rogue.actor.address,
         "items": [entry],
     }
-    await stranger.publish(json.dumps(document).encode(), [terms])
+    await rogue.publish(json.dumps(document).encode(), [terms])
 
 
 @fault(
@@ -215,28 +215,28 @@ async def publish_many(stranger: Stranger, terms: Terms, pages: list[Any], name:
     breaks="src/dam/catalog/reader.py:if self._plain_left < 0:",
     instead="if False:",
 )
-async def test_f74_ten_thousand_parts(ground: Ground, injected: Injected) -> None:
-    daemon = await ground.deliverer().start()
-    stranger = await Stranger.enter(ground)
+async def test_f74_ten_thousand_parts(world: FaultWorld, injected: Injected) -> None:
+    daemon = await world.deliverer().start()
+    rogue = await RogueSeller.enter(world)
     # Under a page key it is one multiplication a page, and read like any other store.
     key = sealing.public_key(secrets.token_bytes(32))
-    terms, pages = many_parts(stranger, 313, page_key=key)
-    await publish_many(stranger, terms, pages, "tagged")
+    terms, pages = many_parts(rogue, 313, page_key=key)
+    await publish_many(rogue, terms, pages, "tagged")
     injected.add("parts under a page key", 313 * 32)
-    tagged = await stranger.buy()
+    tagged = await rogue.buy()
     # Each in a box of its own, it would be a multiplication a part: over the budget.
-    terms, pages = many_parts(stranger, 313, page_key=None)
+    terms, pages = many_parts(rogue, 313, page_key=None)
     assert Limits().max_plain_parts < 313 * 32
-    await publish_many(stranger, terms, pages, "plain")
+    await publish_many(rogue, terms, pages, "plain")
     injected.add("parts to try one by one", 313 * 32)
-    plain = await stranger.buy()
-    shop = await ground.buy(3)
-    await ground.until_delivered(sales=shop)
-    await ground.until(lambda: len(daemon.logged("purchase_refused")) == 1, "it is refused")
-    await ground.until(lambda: state_of(daemon, tagged) == [("not-mine", "")], "it is nobody's")
+    plain = await rogue.buy()
+    shop = await world.buy(3)
+    await world.until_delivered(sales=shop)
+    await world.until(lambda: len(daemon.logged("purchase_refused")) == 1, "it is refused")
+    await world.until(lambda: state_of(daemon, tagged) == [("not-mine", "")], "it is nobody's")
     [line] = daemon.logged("store_refused")
     assert "sealed parts without a page key" in line["reason"]
-    outcome = await oracle(ground, sales=[*shop, plain], reasons=["document-refused"])
+    outcome = await oracle(world, sales=[*shop, plain], reasons=["document-refused"])
     assert outcome == {"delivered": 3, "document-refused": 1}
 
 
@@ -247,17 +247,17 @@ async def test_f74_ten_thousand_parts(ground: Ground, injected: Injected) -> Non
     breaks="src/dam/crypto/sealing.py:check_public_key(buyer_key)",
 )
 async def test_f75_buyer_keys_that_nobody_should_seal_to(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
     bad_keys = [*sealing.LOW_ORDER_KEYS, P.to_bytes(32, "little"), b"\xff" * 32]
     # The contract takes no such key ...
-    ready = await order(ground, ground.shop.seller, ITEM, 900)
+    ready = await order(world, world.shop.seller, ITEM, 900)
     good = sealing.public_key(secrets.token_bytes(32))
     for key in bad_keys:
-        proof = (await shop_proof(ground))[1]
-        data = ground.market.encode(
+        proof = (await shop_proof(world))[1]
+        data = world.market.encode(
             "buyItem",
-            ground.shop.seller.address,
+            world.shop.seller.address,
             ready.terms,
             proof,
             ready.digest,
@@ -265,11 +265,11 @@ async def test_f75_buyer_keys_that_nobody_should_seal_to(
             [key, good, good],
         )
         with pytest.raises(ContractReverted, match="InvalidKey"):
-            await ground.market.simulate(
-                data, sender=ground.people[0].address, value=ready.terms.price
+            await world.market.simulate(
+                data, sender=world.people[0].address, value=ready.terms.price
             )
     # ... so a node has to lie about it.
-    bought = await ground.buy(len(bad_keys))
+    bought = await world.buy(len(bad_keys))
     keys = {one.sale.keys[0].hex(): key.hex() for one, key in zip(bought, bad_keys, strict=True)}
 
     def swap(log: Any) -> Any:
@@ -279,23 +279,23 @@ async def test_f75_buyer_keys_that_nobody_should_seal_to(
         return {**log, "data": data}
 
     lie = proxy.inject(rpc_faults.each("low-order key", swap), "eth_getLogs")
-    daemon = await ground.deliverer(rpc=proxy.url).start()
-    await ground.until(
+    daemon = await world.deliverer(rpc=proxy.url).start()
+    await world.until(
         lambda: len(daemon.logged("purchase_refused")) == len(bought), "all are refused"
     )
     lie.stop()
-    beside = await ground.buy(2)
-    await ground.until_delivered(sales=beside)
-    outcome = await oracle(ground, reasons=["bad-buyer-key"])
+    beside = await world.buy(2)
+    await world.until_delivered(sales=beside)
+    outcome = await oracle(world, reasons=["bad-buyer-key"])
     assert outcome == {"delivered": 2, "bad-buyer-key": len(bought)}
     assert not daemon.logged("internal_error")
 
 
-async def shop_proof(ground: Ground) -> tuple[Terms, tuple[bytes, ...]]:
+async def shop_proof(world: FaultWorld) -> tuple[Terms, tuple[bytes, ...]]:
     """Terms of the shop's item, and their proof."""
-    version = await ground.store_version(ground.shop.seller.address)
+    version = await world.store_version(world.shop.seller.address)
     store = await byhand.checked(
-        ground.blocks, ground.deployment, version.seller, version.digest, version.root
+        world.blocks, world.deployment, version.seller, version.digest, version.root
     )
     [item] = store.items
     return item.terms, store.terms_proof(item)
@@ -308,11 +308,11 @@ async def shop_proof(ground: Ground) -> tuple[Terms, tuple[bytes, ...]]:
     breaks="src/dam/roles/deliverer/part_scan.py:if found.copy is None or part.domain != domain:",
     instead="if found.copy is None:",
 )
-async def test_f76_ciphertext_of_another_item(ground: Ground, injected: Injected) -> None:
-    daemon = await ground.deliverer().start()
-    thief = await Stranger.enter(ground)
-    version = await ground.store_version(ground.shop.seller.address)
-    victim = await byhand.read_document(ground.blocks, version.digest)
+async def test_f76_ciphertext_of_another_item(world: FaultWorld, injected: Injected) -> None:
+    daemon = await world.deliverer().start()
+    thief = await RogueSeller.enter(world)
+    version = await world.store_version(world.shop.seller.address)
+    victim = await byhand.read_document(world.blocks, version.digest)
     # As it is, it bears the tags of the shop's own domain.
     copied = byhand.stolen(victim, ITEM, thief.actor.address, "Copied")
     await thief.publish(copied)
@@ -320,10 +320,10 @@ async def test_f76_ciphertext_of_another_item(ground: Ground, injected: Injected
     first = await thief.buy()
     # With tags for his own, which take a helper who knows K of page and deliverer.
     page = bytes.fromhex(victim["sealingKey"][2:])
-    rings = [ground.deliverer(number).ring for number in range(3)]
+    rings = [world.deliverer(number).ring for number in range(3)]
     shared = [sealing.shared_key(ring.current.secret, page) for ring in rings]
     loot = byhand.stolen(victim, ITEM, thief.actor.address, "Tagged anew")
-    await thief.publish(byhand.retagged(loot, version.seller, shared, ground.deployment))
+    await thief.publish(byhand.retagged(loot, version.seller, shared, world.deployment))
     injected.add("tagged anew")
     second = await thief.buy()
     # And from one item of his into another: here it is the share that would be given away.
@@ -339,11 +339,11 @@ async def test_f76_ciphertext_of_another_item(ground: Ground, injected: Injected
     injected.add("from item to item")
     number = [terms.price for terms in offer.terms].index(1)
     third = await thief.buy(number=number)
-    await ground.buy(2)
-    await ground.until_delivered(daemon, sales=ground.sold[3:])
-    await ground.until(lambda: len(daemon.logged("purchase_refused")) >= 1, "it is refused")
-    await ground.settle_down()
-    given = {log.copy_id for log in await ground.delivered()}
+    await world.buy(2)
+    await world.until_delivered(daemon, sales=world.sold[3:])
+    await world.until(lambda: len(daemon.logged("purchase_refused")) >= 1, "it is refused")
+    await world.settle_down()
+    given = {log.copy_id for log in await world.delivered()}
     assert not given & {one.sale.copy_id for one in (first, second, third)}
     assert state_of(daemon, first) == [("refused", "copied-ciphertext")]
     assert state_of(daemon, second) == [("refused", "domain-mismatch")]
@@ -351,7 +351,7 @@ async def test_f76_ciphertext_of_another_item(ground: Ground, injected: Injected
     assert "domain-mismatch" in told
     # Its tags are those of the dear item, so in the cheap one nothing bears ours.
     assert state_of(daemon, third) == [("not-mine", "")]
-    ours = [one for one in ground.sold if one is not third]
+    ours = [one for one in world.sold if one is not third]
     reasons = ["copied-ciphertext", "domain-mismatch"]
-    outcome = await oracle(ground, daemons=[daemon], sales=ours, reasons=reasons)
+    outcome = await oracle(world, daemons=[daemon], sales=ours, reasons=reasons)
     assert outcome == {"delivered": 2, "copied-ciphertext": 1, "domain-mismatch": 1}

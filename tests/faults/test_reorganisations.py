@@ -7,24 +7,25 @@ from demo import trade
 from demo.shop import ITEM
 from demo.trade import Bought
 from tests.faults import rpc_faults
-from tests.faults.ground import Deliverer, Ground
+from tests.faults.daemons import Deliverer
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import RpcProxy
 from tests.faults.table import Injected, fault
+from tests.faults.world import FaultWorld
 
 DEPTHS = range(1, 21)
 # Blocks are mined at once here: what is to be had at their pace is not a question of fees.
 HASTE = {"DAM_CONFIRMATIONS": "0"}
 
 
-async def read(ground: Ground, daemon: Deliverer) -> None:
+async def read(world: FaultWorld, daemon: Deliverer) -> None:
     """Waits until the daemon has read the newest block."""
-    newest = await ground.block()
-    await ground.wait(lambda: daemon.cursor() >= newest, f"block {newest} was read")
+    newest = await world.block()
+    await world.wait(lambda: daemon.cursor() >= newest, f"block {newest} was read")
 
 
 async def reorganised(
-    ground: Ground,
+    world: FaultWorld,
     daemon: Deliverer,
     injected: Injected,
     depth: int,
@@ -32,10 +33,10 @@ async def reorganised(
 ) -> None:
     """Replaces blocks, and waits until the daemon has noticed."""
     seen = len(daemon.logged("reorganisation"))
-    await ground.reorganise(depth, again)
+    await world.reorganise(depth, again)
     injected.add("blocks replaced", depth)
-    await ground.recount()
-    await ground.wait(
+    await world.recount()
+    await world.wait(
         lambda: len(daemon.logged("reorganisation")) > seen, "the reorganisation was seen"
     )
 
@@ -48,22 +49,22 @@ async def reorganised(
     instead="return None",
 )
 async def test_f11_the_purchase_moves_before_delivery(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url, env=HASTE).start()
+    daemon = await world.deliverer(rpc=proxy.url, env=HASTE).start()
     for depth in DEPTHS:
         # Nothing of ours is mined for as long as the node takes no transactions.
         full = proxy.inject(rpc_faults.Refusal(-32000, "txpool is full"), "eth_sendRawTransaction")
-        [bought] = await ground.buy()
-        raw = await ground.raw(bought.sale.at.tx_hash)
-        await ground.mine(depth - 1) if depth > 1 else None
-        await read(ground, daemon)
-        await reorganised(ground, daemon, injected, depth, ((raw, 0),))
-        assert len(ground.sold) == depth, "the purchase is on the new branch, too"
+        [bought] = await world.buy()
+        raw = await world.raw(bought.sale.at.tx_hash)
+        await world.mine(depth - 1) if depth > 1 else None
+        await read(world, daemon)
+        await reorganised(world, daemon, injected, depth, ((raw, 0),))
+        assert len(world.sold) == depth, "the purchase is on the new branch, too"
         full.stop()
-        await ground.until_delivered(sales=ground.sold[-1:])
-    await ground.settle_down()
-    assert (await oracle(ground))["delivered"] == len(DEPTHS)
+        await world.until_delivered(sales=world.sold[-1:])
+    await world.settle_down()
+    assert (await oracle(world))["delivered"] == len(DEPTHS)
     assert await daemon.stop() == 0
 
 
@@ -74,27 +75,27 @@ async def test_f11_the_purchase_moves_before_delivery(
     instead="anew = False",
 )
 async def test_f12_the_delivery_falls_out(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url, env=HASTE).start()
+    daemon = await world.deliverer(rpc=proxy.url, env=HASTE).start()
     for depth in DEPTHS:
-        [bought] = await ground.buy()
-        await ground.until_delivered(sales=[bought])
-        [first] = [log for log in await ground.delivered() if log.copy_id == bought.sale.copy_id]
-        missing = depth - 1 - (await ground.block() - first.at.block.number)
+        [bought] = await world.buy()
+        await world.until_delivered(sales=[bought])
+        [first] = [log for log in await world.delivered() if log.copy_id == bought.sale.copy_id]
+        missing = depth - 1 - (await world.block() - first.at.block.number)
         if missing > 0:
-            await ground.mine(missing)
-        await read(ground, daemon)
-        depth = await ground.block() - first.at.block.number + 1
+            await world.mine(missing)
+        await read(world, daemon)
+        depth = await world.block() - first.at.block.number + 1
         count = len(proxy.sent)
-        await reorganised(ground, daemon, injected, depth)
+        await reorganised(world, daemon, injected, depth)
         # At once, and not with the next block only.
-        await ground.wait(lambda n=count: len(proxy.sent) > n, "it was sent again")
-        await ground.until_delivered(sales=[bought])
-        [again] = [log for log in await ground.delivered() if log.copy_id == bought.sale.copy_id]
+        await world.wait(lambda n=count: len(proxy.sent) > n, "it was sent again")
+        await world.until_delivered(sales=[bought])
+        [again] = [log for log in await world.delivered() if log.copy_id == bought.sale.copy_id]
         assert again.fragment == first.fragment, "the bytes that were sealed the first time"
-    await ground.settle_down()
-    assert (await oracle(ground))["delivered"] == len(DEPTHS)
+    await world.settle_down()
+    assert (await oracle(world))["delivered"] == len(DEPTHS)
     assert await daemon.stop() == 0
 
 
@@ -104,26 +105,26 @@ async def test_f12_the_delivery_falls_out(
     breaks="src/dam/ledger/ledger.py:"
     'self.db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", blocks.items())',
 )
-async def test_f13_a_longer_fork(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url, env=HASTE).start()
+async def test_f13_a_longer_fork(world: FaultWorld, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await world.deliverer(rpc=proxy.url, env=HASTE).start()
     for longer in (1, 7, 40):
-        [bought] = await ground.buy()
-        await ground.until_delivered(sales=[bought])
-        await ground.mine(3)
-        await read(ground, daemon)
-        depth = await ground.block() - bought.sale.block
+        [bought] = await world.buy()
+        await world.until_delivered(sales=[bought])
+        await world.mine(3)
+        await read(world, daemon)
+        depth = await world.block() - bought.sale.block
         seen = len(daemon.logged("reorganisation"))
         # It sees the new branch when that is the longer one already.
         away = proxy.inject(rpc_faults.BadGateway())
-        await ground.reorganise(depth)
-        await ground.mine(longer)
+        await world.reorganise(depth)
+        await world.mine(longer)
         injected.add("blocks replaced", depth)
         injected.add("blocks longer", longer)
         away.stop()
-        await ground.until_delivered(sales=[bought])
+        await world.until_delivered(sales=[bought])
         assert len(daemon.logged("reorganisation")) == seen + 1
-    await ground.settle_down()
-    await oracle(ground)
+    await world.settle_down()
+    await oracle(world)
     assert await daemon.stop() == 0
 
 
@@ -133,24 +134,24 @@ async def test_f13_a_longer_fork(ground: Ground, proxy: RpcProxy, injected: Inje
     breaks='src/dam/ledger/reorgs.py:"UPDATE sealed SET orphaned = 1 WHERE purchase IN "',
     instead='"UPDATE sealed SET orphaned = 0 WHERE purchase IN "',
 )
-async def test_f14_the_purchase_comes_back_elsewhere(ground: Ground, injected: Injected) -> None:
-    daemon = await ground.deliverer(env=HASTE).start()
-    both = await ground.buy(2)
-    raws = [await ground.raw(one.sale.at.tx_hash) for one in both]
-    await ground.until_delivered()
-    await read(ground, daemon)
-    depth = await ground.block() - both[0].sale.block + 1
+async def test_f14_the_purchase_comes_back_elsewhere(world: FaultWorld, injected: Injected) -> None:
+    daemon = await world.deliverer(env=HASTE).start()
+    both = await world.buy(2)
+    raws = [await world.raw(one.sale.at.tx_hash) for one in both]
+    await world.until_delivered()
+    await read(world, daemon)
+    depth = await world.block() - both[0].sale.block + 1
     # The other way round, and a block later.
     again = tuple((raw, 1) for raw in reversed(raws))
-    await reorganised(ground, daemon, injected, depth, again)
-    after = {one.sale.copy: one.sale for one in ground.sold}
+    await reorganised(world, daemon, injected, depth, again)
+    after = {one.sale.copy: one.sale for one in world.sold}
     for one in both:
         moved = after[one.sale.copy].at
         assert moved.block.number == one.sale.block + 1
         assert moved.log_index != one.sale.at.log_index
-    await ground.until_delivered()
-    await ground.settle_down()
-    assert (await oracle(ground))["delivered"] == 2
+    await world.until_delivered()
+    await world.settle_down()
+    assert (await oracle(world))["delivered"] == 2
     assert await daemon.stop() == 0
 
 
@@ -160,19 +161,19 @@ async def test_f14_the_purchase_comes_back_elsewhere(ground: Ground, injected: I
     breaks="src/dam/ledger/sales.py:if found == index and to == key and fragment:",
     instead="if found == index and fragment:",
 )
-async def test_f15_another_buyer_gets_the_copy(ground: Ground, injected: Injected) -> None:
-    daemon = await ground.deliverer(env=HASTE).start()
-    [lost] = await ground.buy(buyer=ground.people[0])
-    await ground.until_delivered()
-    await read(ground, daemon)
-    depth = await ground.block() - lost.sale.block + 1
-    await reorganised(ground, daemon, injected, depth)
-    assert not ground.sold
-    bought = await buy_copy(ground, lost.sale.copy_id, ground.people[1])
+async def test_f15_another_buyer_gets_the_copy(world: FaultWorld, injected: Injected) -> None:
+    daemon = await world.deliverer(env=HASTE).start()
+    [lost] = await world.buy(buyer=world.people[0])
+    await world.until_delivered()
+    await read(world, daemon)
+    depth = await world.block() - lost.sale.block + 1
+    await reorganised(world, daemon, injected, depth)
+    assert not world.sold
+    bought = await buy_copy(world, lost.sale.copy_id, world.people[1])
     assert bought.sale.buyer != lost.sale.buyer
-    await ground.until_delivered()
-    await ground.settle_down()
-    assert (await oracle(ground))["delivered"] == 1
+    await world.until_delivered()
+    await world.settle_down()
+    assert (await oracle(world))["delivered"] == 1
     assert await daemon.stop() == 0
 
 
@@ -182,35 +183,35 @@ async def test_f15_another_buyer_gets_the_copy(ground: Ground, injected: Injecte
     breaks="src/dam/daemon/chain_reader.py:if depth > self._halt_depth and acted:",
     instead="if False:",
 )
-async def test_f16_deeper_than_what_was_final(ground: Ground, injected: Injected) -> None:
-    daemon = await ground.deliverer(env=HASTE).start()
-    [bought] = await ground.buy()
-    await ground.until_delivered()
-    await ground.mine(70)
-    await read(ground, daemon)
-    depth = await ground.block() - bought.sale.block + 1
-    await ground.reorganise(depth)
+async def test_f16_deeper_than_what_was_final(world: FaultWorld, injected: Injected) -> None:
+    daemon = await world.deliverer(env=HASTE).start()
+    [bought] = await world.buy()
+    await world.until_delivered()
+    await world.mine(70)
+    await read(world, daemon)
+    depth = await world.block() - bought.sale.block + 1
+    await world.reorganise(depth)
     injected.add("blocks replaced", depth)
-    await ground.recount()
-    assert not ground.sold
-    await ground.mine()
+    await world.recount()
+    assert not world.sold
+    await world.mine()
     assert await daemon.wait() == 1
     [told] = daemon.logged("deep_reorganisation")
     assert told["level"] == "critical"
     # What it knew is left as it was, for a person to look at.
     assert daemon.query("SELECT orphaned FROM purchases") == [(0,)]
-    await oracle(ground, exits=(1,))
+    await oracle(world, exits=(1,))
 
 
-async def buy_copy(ground: Ground, copy_id: CopyId, buyer) -> Bought:
+async def buy_copy(world: FaultWorld, copy_id: CopyId, buyer) -> Bought:
     """The very copy, by somebody else."""
-    order = await trade.order(ground, ground.shop.seller, ITEM, 0)
-    receipt = await ground.send_data(buyer, order.data, value=order.terms.price)
+    order = await trade.order(world, world.shop.seller, ITEM, 0)
+    receipt = await world.send_data(buyer, order.data, value=order.terms.price)
     [log] = [
         log
-        for log in await ground.market.logs(receipt.block, receipt.block)
+        for log in await world.market.logs(receipt.block, receipt.block)
         if getattr(log, "copy_id", None) == copy_id
     ]
     bought = Bought(log, order.secrets)
-    ground.sold.append(bought)
+    world.sold.append(bought)
     return bought

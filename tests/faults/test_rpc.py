@@ -6,22 +6,23 @@ from typing import Any
 
 from dam.market.abi import market_abi
 from tests.faults import rpc_faults
-from tests.faults.ground import Deliverer, Ground
+from tests.faults.daemons import Deliverer
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import RpcProxy
 from tests.faults.table import Injected, fault
+from tests.faults.world import FaultWorld
 
 SOLD = "0x" + market_abi().topic("ItemPurchased").hex()
 
 
-async def delivered_all_the_same(ground: Ground, daemon: Deliverer) -> None:
+async def delivered_all_the_same(world: FaultWorld, daemon: Deliverer) -> None:
     """The end of most tests here: one purchase more, everything delivered, a clean exit."""
-    await ground.buy()
-    await ground.until_delivered()
-    await ground.settle_down()
-    assert set(await oracle(ground)) == {"delivered"}
+    await world.buy()
+    await world.until_delivered()
+    await world.settle_down()
+    assert set(await oracle(world)) == {"delivered"}
     assert await daemon.stop() == 0
-    await oracle(ground)
+    await oracle(world)
 
 
 @fault(
@@ -31,10 +32,12 @@ async def delivered_all_the_same(ground: Ground, daemon: Deliverer) -> None:
     breaks="src/dam/ethereum/rpc.py:async with asyncio.timeout(seconds):",
     instead="async with asyncio.timeout(None):",
 )
-async def test_f17_a_node_that_hangs(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+async def test_f17_a_node_that_hangs(
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await world.deliverer(rpc=proxy.url).start()
     proxy.inject(rpc_faults.Hang(), "eth_getLogs", times=1)
-    await delivered_all_the_same(ground, daemon)
+    await delivered_all_the_same(world, daemon)
 
 
 @fault(
@@ -44,10 +47,12 @@ async def test_f17_a_node_that_hangs(ground: Ground, proxy: RpcProxy, injected: 
     breaks="src/dam/ethereum/rpc.py:if response.status != 200 and not _is_answer(data):",
     instead="if False:",
 )
-async def test_f18_too_many_requests(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+async def test_f18_too_many_requests(
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await world.deliverer(rpc=proxy.url).start()
     proxy.inject(rpc_faults.TooMany(retry_after=1), times=3)
-    await delivered_all_the_same(ground, daemon)
+    await delivered_all_the_same(world, daemon)
     assert any("429" in str(line) for line in daemon.logged("tick_failed"))
 
 
@@ -59,12 +64,12 @@ async def test_f18_too_many_requests(ground: Ground, proxy: RpcProxy, injected: 
     instead="class RpcError(Permanent):",
 )
 async def test_f19_html_instead_of_json(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+    daemon = await world.deliverer(rpc=proxy.url).start()
     for status in (500, 502, 503):
         proxy.inject(rpc_faults.BadGateway(status), times=1)
-    await delivered_all_the_same(ground, daemon)
+    await delivered_all_the_same(world, daemon)
 
 
 @fault(
@@ -74,12 +79,12 @@ async def test_f19_html_instead_of_json(
     breaks='src/dam/ethereum/rpc.py:error = RpcBadReplyError(f"{label}: {self.host} gave no JSON")',
     instead="raise",
 )
-async def test_f20_half_an_answer(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+async def test_f20_half_an_answer(world: FaultWorld, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await world.deliverer(rpc=proxy.url).start()
     proxy.inject(rpc_faults.CutJson(), times=2)
     proxy.inject(rpc_faults.Dropped(), "eth_getLogs", times=1)
     proxy.inject(rpc_faults.CutJson(), "eth_sendRawTransaction", times=1)
-    await delivered_all_the_same(ground, daemon)
+    await delivered_all_the_same(world, daemon)
 
 
 @fault(
@@ -91,19 +96,19 @@ async def test_f20_half_an_answer(ground: Ground, proxy: RpcProxy, injected: Inj
     instead="first = max(self._first, cursor.number + 1)",
 )
 async def test_f21_a_node_that_stopped_and_one_without_logs(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
-    stale = proxy.inject(rpc_faults.Stale(await ground.block()))
-    await ground.buy()
-    await ground.mine(3)
-    await ground.looks(proxy, 20)
+    daemon = await world.deliverer(rpc=proxy.url).start()
+    stale = proxy.inject(rpc_faults.Stale(await world.block()))
+    await world.buy()
+    await world.mine(3)
+    await world.looks(proxy, 20)
     assert not daemon.logged("serving")
     stale.stop()
-    await ground.until_delivered()
+    await world.until_delivered()
     # Now one that has the blocks, and says that they hold nothing.
     proxy.inject(rpc_faults.empty_logs(of=rpc_faults.topic(SOLD)), times=4)
-    await delivered_all_the_same(ground, daemon)
+    await delivered_all_the_same(world, daemon)
     assert not daemon.logged("reorganisation")
 
 
@@ -115,21 +120,21 @@ async def test_f21_a_node_that_stopped_and_one_without_logs(
     instead="if head == self._idle_at:",
 )
 async def test_f22_a_fresh_node_and_a_stale_one_in_turn(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+    daemon = await world.deliverer(rpc=proxy.url).start()
     for lag in (1, 3, 30):
-        behind = rpc_faults.Stale(max(1, await ground.block() - lag))
+        behind = rpc_faults.Stale(max(1, await world.block() - lag))
         turns = proxy.inject(behind, chance=0.3)
-        await ground.buy()
-        await ground.until_delivered()
+        await world.buy()
+        await world.until_delivered()
         turns.stop()
     # Strictly in turn, which a daemon that asks in an even rhythm might meet at the same foot.
     turns = proxy.inject(behind, "eth_getBlockByNumber", "eth_getLogs", every=2)
-    await ground.buy()
-    await ground.until_delivered()
+    await world.buy()
+    await world.until_delivered()
     turns.stop()
-    await delivered_all_the_same(ground, daemon)
+    await delivered_all_the_same(world, daemon)
     # Blocks that come and go with the node's mood are no reorganisation.
     assert not daemon.logged("reorganisation")
 
@@ -142,13 +147,13 @@ async def test_f22_a_fresh_node_and_a_stale_one_in_turn(
     instead="except RpcTooLargeError:",
 )
 async def test_f23_a_node_that_gives_ten_blocks_at_a_time(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    await ground.buy()
-    await ground.mine(150)
+    await world.buy()
+    await world.mine(150)
     proxy.inject(rpc_faults.RangeLimit(10))
-    daemon = await ground.deliverer(rpc=proxy.url).start()
-    await delivered_all_the_same(ground, daemon)
+    daemon = await world.deliverer(rpc=proxy.url).start()
+    await delivered_all_the_same(world, daemon)
 
 
 @fault(
@@ -158,11 +163,11 @@ async def test_f23_a_node_that_gives_ten_blocks_at_a_time(
     breaks='src/dam/ledger/ledger.py:f"INSERT INTO {target} ON CONFLICT DO NOTHING"',
     instead='f"INSERT INTO {target}"',
 )
-async def test_f24_every_log_twice(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+async def test_f24_every_log_twice(world: FaultWorld, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await world.deliverer(rpc=proxy.url).start()
     proxy.inject(rpc_faults.duplicates())
-    await ground.buy(3)
-    await delivered_all_the_same(ground, daemon)
+    await world.buy(3)
+    await delivered_all_the_same(world, daemon)
     assert len(daemon.query("SELECT 1 FROM purchases")) == 4
 
 
@@ -174,13 +179,13 @@ async def test_f24_every_log_twice(ground: Ground, proxy: RpcProxy, injected: In
     instead="self._result(request, replies[requests.index(request)])",
 )
 async def test_f25_answers_in_another_order(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
     proxy.inject(rpc_faults.ShuffledBatch())
     proxy.inject(rpc_faults.out_of_order())
-    daemon = await ground.deliverer(rpc=proxy.url).start()
-    await ground.buy(3)
-    await delivered_all_the_same(ground, daemon)
+    daemon = await world.deliverer(rpc=proxy.url).start()
+    await world.buy(3)
+    await delivered_all_the_same(world, daemon)
     assert injected["out of order"]
     assert injected["batch out of order"]
 
@@ -192,11 +197,13 @@ async def test_f25_answers_in_another_order(
     breaks="src/dam/daemon/chain_reader.py:late = self._late(rows, cursor)",
     instead="late = []",
 )
-async def test_f26_a_log_is_left_out(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+async def test_f26_a_log_is_left_out(
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await world.deliverer(rpc=proxy.url).start()
     proxy.inject(rpc_faults.omit(of=rpc_faults.topic(SOLD)), times=3)
-    await ground.buy(4)
-    await delivered_all_the_same(ground, daemon)
+    await world.buy(4)
+    await delivered_all_the_same(world, daemon)
     assert {line["kind"] for line in daemon.logged("log_was_missing")} == {"purchases"}
 
 
@@ -208,16 +215,16 @@ async def test_f26_a_log_is_left_out(ground: Ground, proxy: RpcProxy, injected: 
     instead="if False:",
 )
 async def test_f27_a_removed_log_is_no_purchase(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+    daemon = await world.deliverer(rpc=proxy.url).start()
     gone = proxy.inject(rpc_faults.removed(of=rpc_faults.topic(SOLD)))
-    await ground.buy()
-    await ground.mine(3)
+    await world.buy()
+    await world.mine(3)
     await daemon.event("tick_failed", 2)
     assert not daemon.logged("serving")
     gone.stop()
-    await delivered_all_the_same(ground, daemon)
+    await delivered_all_the_same(world, daemon)
 
 
 @fault(
@@ -229,20 +236,20 @@ async def test_f27_a_removed_log_is_no_purchase(
     instead="if False:",
 )
 async def test_f28_a_node_of_another_chain(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+    daemon = await world.deliverer(rpc=proxy.url).start()
     # Another node answers at the address after a failure: that is looked at before all else.
     proxy.inject(rpc_faults.BadGateway(), times=1)
     proxy.inject(rpc_faults.wrong_chain(), "eth_chainId")
-    await ground.buy()
+    await world.buy()
     assert await daemon.wait() == 2
-    again = await ground.deliverer(rpc=proxy.url).start(ready=False)
+    again = await world.deliverer(rpc=proxy.url).start(ready=False)
     assert await again.wait() == 2
     assert "on chain 1" in str(again.logged("cannot_run"))
     assert not proxy.sent
-    assert not await ground.delivered()
-    await oracle(ground, sales=(), exits=(2,))
+    assert not await world.delivered()
+    await oracle(world, sales=(), exits=(2,))
 
 
 @fault(
@@ -254,12 +261,12 @@ async def test_f28_a_node_of_another_chain(
     instead="if False:",
 )
 async def test_f29_logs_that_are_not_the_markets(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+    daemon = await world.deliverer(rpc=proxy.url).start()
     forged = proxy.inject(rpc_faults.forged_address(of=rpc_faults.topic(SOLD)))
-    await ground.buy()
-    await ground.mine(3)
+    await world.buy()
+    await world.mine(3)
     await daemon.event("tick_failed", 2)
     forged.stop()
     forged = proxy.inject(rpc_faults.forged_topic(of=rpc_faults.topic(SOLD)), times=2)
@@ -267,7 +274,7 @@ async def test_f29_logs_that_are_not_the_markets(
     await daemon.event("tick_failed", failures + 1)
     assert not daemon.query("SELECT 1 FROM purchases")
     forged.stop()
-    await delivered_all_the_same(ground, daemon)
+    await delivered_all_the_same(world, daemon)
 
 
 @fault(
@@ -277,13 +284,13 @@ async def test_f29_logs_that_are_not_the_markets(
     breaks="src/dam/sending/in_flight.py:return high, not ours.isdisjoint(",
     instead="return high, ours is None and bool(",
 )
-async def test_f30_no_receipt_ever(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+async def test_f30_no_receipt_ever(world: FaultWorld, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await world.deliverer(rpc=proxy.url).start()
     proxy.inject(rpc_faults.no_receipt(), "eth_getTransactionReceipt")
-    await ground.buy()
-    await ground.until_delivered()
-    await ground.settle_down(8)
-    await delivered_all_the_same(ground, daemon)
+    await world.buy()
+    await world.until_delivered()
+    await world.settle_down(8)
+    await delivered_all_the_same(world, daemon)
     # It was ours: no receipt is no reason to alarm anybody about a stolen key.
     assert not daemon.logged("foreign_transaction")
     assert daemon.query("SELECT count(*) FROM slots WHERE state = 'live'") == [(0,)]
@@ -296,19 +303,21 @@ async def test_f30_no_receipt_ever(ground: Ground, proxy: RpcProxy, injected: In
     breaks="src/dam/sending/transactions.py:if not node_errors.is_already_known(error):",
     instead="if True:",
 )
-async def test_f31_the_reply_is_lost(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+async def test_f31_the_reply_is_lost(
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
+) -> None:
+    daemon = await world.deliverer(rpc=proxy.url).start()
     lost = proxy.inject(rpc_faults.LostReply(), "eth_sendRawTransaction", times=1)
-    await ground.buy()
-    await ground.mine()
-    await ground.wait(lambda: lost.spent, "the part was sent")
+    await world.buy()
+    await world.mine()
+    await world.wait(lambda: lost.spent, "the part was sent")
     # Started again before the next block, it does not know that the node has it.
     await daemon.kill()
     await daemon.start()
-    await ground.wait(lambda: len(proxy.sent) == 2, "it was sent again")
+    await world.wait(lambda: len(proxy.sent) == 2, "it was sent again")
     assert proxy.sent[0].raw == proxy.sent[1].raw, "the same bytes, and no other transaction"
     assert "already" in str(proxy.sent[1].reply["error"])
-    await delivered_all_the_same(ground, daemon)
+    await delivered_all_the_same(world, daemon)
     assert not daemon.logged("node_refused")
 
 
@@ -320,13 +329,13 @@ async def test_f31_the_reply_is_lost(ground: Ground, proxy: RpcProxy, injected: 
     instead="ended = 0",
 )
 async def test_f32_an_error_although_it_was_taken(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+    daemon = await world.deliverer(rpc=proxy.url).start()
     proxy.inject(rpc_faults.ErrorThoughAccepted(), "eth_sendRawTransaction", times=2)
-    await ground.buy()
-    await ground.until_delivered()
-    await delivered_all_the_same(ground, daemon)
+    await world.buy()
+    await world.until_delivered()
+    await delivered_all_the_same(world, daemon)
     assert daemon.query("SELECT count(*) FROM jobs WHERE state <> 'done'") == [(0,)]
 
 
@@ -338,16 +347,16 @@ async def test_f32_an_error_although_it_was_taken(
     instead="0) + 20_000, 2**62)",
 )
 async def test_f33_an_absurd_gas_estimate(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+    daemon = await world.deliverer(rpc=proxy.url).start()
     proxy.inject(rpc_faults.Answer("gas too high", hex(2**60)), "eth_estimateGas", times=1)
-    await ground.buy()
-    await ground.until_delivered()
-    limits = [await gas_of(ground, log.at.tx_hash) for log in await ground.delivered()]
+    await world.buy()
+    await world.until_delivered()
+    limits = [await gas_of(world, log.at.tx_hash) for log in await world.delivered()]
     assert max(limits) <= 500_000
     proxy.inject(rpc_faults.Answer("gas too low", hex(1)), "eth_estimateGas", times=1)
-    await delivered_all_the_same(ground, daemon)
+    await delivered_all_the_same(world, daemon)
 
 
 @fault(
@@ -358,30 +367,30 @@ async def test_f33_an_absurd_gas_estimate(
     "tip = min(price.tip * (RAMP_BLOCKS + 4 * urgency(left)) // RAMP_BLOCKS, policy.max_tip)",
     instead="tip = price.tip * (RAMP_BLOCKS + 4 * urgency(left)) // RAMP_BLOCKS",
 )
-async def test_f34_an_absurd_fee(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
+async def test_f34_an_absurd_fee(world: FaultWorld, proxy: RpcProxy, injected: Injected) -> None:
     # By default it would wait for better times before it comes to the caps.
     env = {"DAM_UNPROFITABLE": "send"}
-    daemon = await ground.deliverer(rpc=proxy.url, env=env).start()
+    daemon = await world.deliverer(rpc=proxy.url, env=env).start()
     proxy.inject(rpc_faults.Answer("tip", hex(10**18)), "eth_maxPriorityFeePerGas")
     base = proxy.inject(rpc_faults.base_fee_times(10**6), "eth_feeHistory")
-    await ground.buy()
-    await ground.until(lambda: bool(daemon.logged("fee_over_cap")), "the fee was found absurd")
+    await world.buy()
+    await world.until(lambda: bool(daemon.logged("fee_over_cap")), "the fee was found absurd")
     assert not proxy.sent
     base.stop()
-    await ground.until_delivered()
-    for log in await ground.delivered():
-        tx = await transaction(ground, log.at.tx_hash)
+    await world.until_delivered()
+    for log in await world.delivered():
+        tx = await transaction(world, log.at.tx_hash)
         assert int(tx["maxFeePerGas"], 16) <= 500 * 10**9
         assert int(tx["maxPriorityFeePerGas"], 16) <= 20 * 10**9
-    await delivered_all_the_same(ground, daemon)
+    await delivered_all_the_same(world, daemon)
 
 
-async def transaction(ground: Ground, tx_hash: bytes) -> dict[str, Any]:
+async def transaction(world: FaultWorld, tx_hash: bytes) -> dict[str, Any]:
     """A transaction as the chain has it."""
-    found: dict[str, Any] = await ground.rpc.call("eth_getTransactionByHash", "0x" + tx_hash.hex())
+    found: dict[str, Any] = await world.rpc.call("eth_getTransactionByHash", "0x" + tx_hash.hex())
     return found
 
 
-async def gas_of(ground: Ground, tx_hash: bytes) -> int:
+async def gas_of(world: FaultWorld, tx_hash: bytes) -> int:
     """Its gas limit."""
-    return int((await transaction(ground, tx_hash))["gas"], 16)
+    return int((await transaction(world, tx_hash))["gas"], 16)

@@ -29,11 +29,12 @@ from demo.shop import ETHER, ITEM
 from demo.trade import Bought, Order
 from tests.faults import ipfs_faults as ipfs
 from tests.faults import rpc_faults as rpc
-from tests.faults.ground import Deliverer, Ground
+from tests.faults.daemons import Deliverer
 from tests.faults.ipfs_proxy import IpfsProxy
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import RpcProxy
 from tests.faults.table import Injected
+from tests.faults.world import FaultWorld
 
 _SEND = "eth_sendRawTransaction"
 _STEPS = (8, 16)
@@ -61,7 +62,7 @@ class _Order:
 class Schedule:
     """One run; ``told`` is what was done, in order."""
 
-    ground: Ground
+    world: FaultWorld
     chance: random.Random
     injected: Injected
     told: list[str] = field(default_factory=list)
@@ -84,11 +85,11 @@ class Schedule:
         await self._heal()
         sales = await self._sales()
         self._tell(f"{len(sales)} purchases are on the chain")
-        await self.ground.until_delivered(*self.daemons, sales=sales)
-        await self.ground.settle_down()
+        await self.world.until_delivered(*self.daemons, sales=sales)
+        await self.world.settle_down()
         # A part that was sent for a block that is gone reverts in another: nothing can be done.
         gone = self.injected["reorganisation"] * len(self.orders) * len(self.daemons)
-        outcome = await oracle(self.ground, sales=sales, reverted=gone)
+        outcome = await oracle(self.world, sales=sales, reverted=gone)
         assert outcome["delivered"] == len(sales) * len(self.daemons)
         for daemon in self.daemons:
             assert await daemon.stop() == 0
@@ -96,12 +97,12 @@ class Schedule:
 
     async def _begin(self) -> None:
         for number in sorted(self.chance.sample(range(3), self.chance.randint(2, 3))):
-            proxy = await self.ground.proxy(self.injected, seed=self.chance.getrandbits(32))
-            store = IpfsProxy(self.ground.ipfs, counted=self.injected)
+            proxy = await self.world.proxy(self.injected, seed=self.chance.getrandbits(32))
+            store = IpfsProxy(self.world.ipfs, counted=self.injected)
             await self.ends.enter_async_context(store)
             confirmations = str(self.chance.randint(0, 2))
             env = {"DAM_CONFIRMATIONS": confirmations, "DAM_IPFS": store.url}
-            daemon = self.ground.deliverer(number, rpc=proxy.url, env=env)
+            daemon = self.world.deliverer(number, rpc=proxy.url, env=env)
             self.proxies.append(proxy)
             self.stores.append(store)
             self.daemons.append(daemon)
@@ -132,13 +133,13 @@ class Schedule:
 
     async def _buy(self) -> None:
         """One to three purchases, not always mined at once."""
-        ground, copies = self.ground, self.chance.randint(1, 3)
+        world, copies = self.world, self.chance.randint(1, 3)
         for _ in range(copies):
-            buyer = self.chance.choice(ground.people)
-            order = await trade.order(ground, ground.shop.seller, ITEM, self.copies)
+            buyer = self.chance.choice(world.people)
+            order = await trade.order(world, world.shop.seller, ITEM, self.copies)
             self.copies += 1
-            raw = await ground.signed(buyer, order.data, value=order.terms.price)
-            await ground.rpc.call(_SEND, raw)
+            raw = await world.signed(buyer, order.data, value=order.terms.price)
+            await world.rpc.call(_SEND, raw)
             self.orders.append(_Order(buyer, order, raw))
         self._tell(f"buy {copies}")
         if self.chance.random() < 0.7:
@@ -146,9 +147,9 @@ class Schedule:
 
     async def _sales(self) -> list[Bought]:
         """What is sold on the canonical chain, with the keys that open it."""
-        ground = self.ground
-        head = await ground.block()
-        logs = await ground.market.logs(min(ground.first, head), head)
+        world = self.world
+        head = await world.block()
+        logs = await world.market.logs(min(world.first, head), head)
         by_digest = {(one.buyer.address, one.order.copy): one.order.secrets for one in self.orders}
         return [
             Bought(log, by_digest[log.buyer, log.copy]) for log in logs if isinstance(log, Purchase)
@@ -157,7 +158,7 @@ class Schedule:
     # -------------------------------------------------------------------------------------- chain
 
     async def _block(self) -> None:
-        await self.ground.mine()
+        await self.world.mine()
         await asyncio.sleep(_BLOCK_SECONDS)
 
     async def _mine(self) -> None:
@@ -170,17 +171,17 @@ class Schedule:
         """Blocks that nobody had the time to look at one by one."""
         blocks = self.chance.randint(5, 40)
         self._tell(f"mine {blocks} at once")
-        await self.ground.mine(blocks)
+        await self.world.mine(blocks)
         await asyncio.sleep(_BLOCK_SECONDS)
 
     async def _reorganise(self) -> None:
         """Other blocks in the place of the newest; purchases come back, move, or are gone."""
-        ground = self.ground
-        room = await ground.block() - ground.first
+        world = self.world
+        room = await world.block() - world.first
         if room < 1:
             return
         depth = self.chance.randint(1, min(_DEEPEST, room))
-        await ground.reorganise(depth)
+        await world.reorganise(depth)
         self.injected.add("reorganisation")
         back = [one for one in self.orders if self.chance.random() < 0.8]
         self._tell(f"reorganise {depth}, {len(back)} of {len(self.orders)} purchases sent again")
@@ -191,7 +192,7 @@ class Schedule:
     async def _send_again(self, orders: list[_Order]) -> None:
         for one in orders:
             try:
-                await self.ground.rpc.call(_SEND, one.raw)
+                await self.world.rpc.call(_SEND, one.raw)
             except RpcError:
                 # On the chain still, or a nonce before it is free now: it is gone for good then.
                 continue
@@ -199,14 +200,14 @@ class Schedule:
     async def _jump(self) -> None:
         gwei = self.chance.choice((5, 50, 400))
         self._tell(f"base fee {gwei} gwei")
-        await self.ground.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(gwei * 10**9))
+        await self.world.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(gwei * 10**9))
         self.injected.add("base fee")
         await self._block()
 
     async def _drop(self) -> None:
         """A waiting transaction of a daemon is forgotten."""
         ours = {daemon.actor.address.lower() for daemon in self.daemons}
-        pool = (await self.ground.rpc.call("txpool_content"))["pending"]
+        pool = (await self.world.rpc.call("txpool_content"))["pending"]
         waiting = sorted(
             tx["hash"]
             for account, queue in pool.items()
@@ -214,7 +215,7 @@ class Schedule:
             for tx in queue.values()
         )
         if waiting:
-            await self.ground.rpc.call("anvil_dropTransaction", self.chance.choice(waiting))
+            await self.world.rpc.call("anvil_dropTransaction", self.chance.choice(waiting))
             self.injected.add("dropped")
             self._tell("drop a transaction")
 
@@ -229,7 +230,7 @@ class Schedule:
         await self._give(daemon, ETHER)
 
     async def _give(self, daemon: Deliverer, wei: int) -> None:
-        await self.ground.rpc.call("anvil_setBalance", daemon.actor.address, hex(wei))
+        await self.world.rpc.call("anvil_setBalance", daemon.actor.address, hex(wei))
 
     # ------------------------------------------------------------------------------------- daemons
 
@@ -276,7 +277,7 @@ class Schedule:
         """A fault of the node, for a few requests of one daemon."""
         number = self.chance.randrange(len(self.daemons))
         proxy, daemon = self.proxies[number], self.daemons[number]
-        name, fault, methods, times = self.chance.choice(_faults(await self.ground.block()))
+        name, fault, methods, times = self.chance.choice(_faults(await self.world.block()))
         times = self.chance.randint(1, times)
         self._tell(f"{name}, {times} times, for {daemon}")
         proxy.inject(fault, *methods, times=times)
@@ -290,7 +291,7 @@ class Schedule:
         times = self.chance.randint(1, 3)
         self._tell(f"a new document; {name}, {times} times, for {self.daemons[number]}")
         self.stores[number].inject(fault, times=times)
-        shop = self.ground.shop
+        shop = self.world.shop
         title = f"A thing, edition {self.chance.getrandbits(64)}"
         shop.listing = replace(shop.listing, title=title)
         shop.catalogue.save(shop.listing)
@@ -308,12 +309,12 @@ class Schedule:
         for daemon in self.daemons:
             await self._give(daemon, ETHER)
             daemon.kill_at = None
-        await self.ground.mine(2)
+        await self.world.mine(2)
         for daemon in self.daemons:
             if not daemon.running:
                 await self._start(daemon, ready=True)
         await self._send_again(self.orders)
-        await self.ground.mine(2)
+        await self.world.mine(2)
 
 
 def _faults(head: int) -> list[tuple[str, rpc.Fault, tuple[str, ...], int]]:
@@ -359,8 +360,8 @@ def _ipfs_faults() -> list[tuple[str, ipfs.Fault]]:
 
 
 @pytest.mark.parametrize("seed", _seeds())
-async def test_a_random_schedule(ground: Ground, injected: Injected, seed: int) -> None:
-    schedule = Schedule(ground, random.Random(seed), injected)
+async def test_a_random_schedule(world: FaultWorld, injected: Injected, seed: int) -> None:
+    schedule = Schedule(world, random.Random(seed), injected)
     try:
         await schedule.play()
     except BaseException:
@@ -369,5 +370,5 @@ async def test_a_random_schedule(ground: Ground, injected: Injected, seed: int) 
         raise
     finally:
         # The daemons first: they would wait for their store.
-        await ground.clear()
+        await world.clear()
         await schedule.ends.aclose()

@@ -1,7 +1,7 @@
 """The real process under a supervisor that plays systemd: READY, WATCHDOG, kill, start again.
 
 Nothing here stands in for the daemon: it is `dam deliverer run` with a notify socket, a health port
-and a chain. The supervisor does as systemd does for ``Type=notify`` with ``WatchdogSec=``.
+and a chain.
 """
 
 from __future__ import annotations
@@ -13,96 +13,17 @@ import resource
 import signal
 import socket
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
-
-import pytest
 
 from demo.world import DAM
-from tests.faults.ground import Ground, Process
-
-WATCHDOG_SECONDS = 3.0
-
-
-class Supervisor:
-    """systemd's side of the protocol for one service."""
-
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        self._socket.setblocking(False)
-        self.env = {
-            "NOTIFY_SOCKET": str(path),
-            "WATCHDOG_USEC": str(round(WATCHDOG_SECONDS * 1e6)),
-        }
-        self.heard: list[str] = []
-        self.alive_at = 0.0
-
-    def hear(self) -> list[str]:
-        """What came since the last call."""
-        new: list[str] = []
-        with suppress(BlockingIOError):
-            while True:
-                new += self._socket.recv(4096).decode().splitlines()
-        if {"READY=1", "WATCHDOG=1"} & set(new):
-            self.alive_at = time.monotonic()
-        self.heard += new
-        return new
-
-    async def until(self, what: str, seconds: float = 90) -> None:
-        """Waits for a line."""
-        deadline = time.monotonic() + seconds
-        while what not in self.hear():
-            assert time.monotonic() < deadline, f"no {what}: {self.heard[-5:]}"
-            await asyncio.sleep(0.02)
-
-    async def missed(self, seconds: float = 90) -> None:
-        """Waits until the daemon has said nothing for as long as systemd would wait."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < self.alive_at + WATCHDOG_SECONDS:
-            assert time.monotonic() < deadline, "it never fell silent"
-            self.hear()
-            await asyncio.sleep(0.05)
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-@pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
-    made = Supervisor(tmp_path / "notify")
-    yield made
-    made.close()
-
-
-def ask(port: int, page: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=20) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-async def until(true: Callable[[], object], what: str, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not await asyncio.to_thread(true):
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.1)
-
-
-async def port_of(daemon: Process) -> int:
-    line = await daemon.event("health", len(daemon.logged("health")))
-    return int(re.findall(r":(\d+)/metrics", line["url"])[0])
+from tests.faults.supervision import Supervisor, ask, port_of, until
+from tests.faults.world import FaultWorld
 
 
 async def test_a_daemon_that_falls_silent_is_killed_started_again_and_delivers(
-    ground: Ground, supervisor: Supervisor
+    world: FaultWorld, supervisor: Supervisor
 ) -> None:
     """SIGSTOP stands for whatever keeps the loop from turning: no line, kill, start, READY."""
-    daemon = ground.process(0, env=supervisor.env)
+    daemon = world.process(0, env=supervisor.env)
     await daemon.start(ready=False)
     await supervisor.until("READY=1")
     # The start may take its time, as long as it says so; and it is no watchdog's business.
@@ -111,17 +32,17 @@ async def test_a_daemon_that_falls_silent_is_killed_started_again_and_delivers(
     assert "WATCHDOG=1" not in supervisor.heard[:first]
     for _ in range(3):
         await supervisor.until("WATCHDOG=1")
-    head = await ground.block()
-    told = f"STATUS=at work, block {head - ground.confirmations} of {head}"
+    head = await world.block()
+    told = f"STATUS=at work, block {head - world.confirmations} of {head}"
     await until(lambda: told in (*supervisor.hear(), *supervisor.heard), f"never said {told}")
-    [sold] = await ground.buy()
+    [sold] = await world.buy()
     daemon.signal(signal.SIGSTOP)
     await supervisor.missed()
     await daemon.kill()
     assert daemon.code == -signal.SIGKILL
     await daemon.start(ready=False)
     await supervisor.until("READY=1")
-    await ground.until_delivered(daemon, sales=[sold])
+    await world.until_delivered(daemon, sales=[sold])
     supervisor.hear()
     assert await daemon.stop() == 0
     supervisor.hear()
@@ -129,17 +50,17 @@ async def test_a_daemon_that_falls_silent_is_killed_started_again_and_delivers(
     assert supervisor.heard.index("STOPPING=1") > first
 
 
-async def test_health_readiness_and_metrics_of_a_real_process(ground: Ground) -> None:
-    daemon = ground.process(0, env={"DAM_HEALTH_PORT": "0"})
+async def test_health_readiness_and_metrics_of_a_real_process(world: FaultWorld) -> None:
+    daemon = world.process(0, env={"DAM_HEALTH_PORT": "0"})
     await daemon.start()
     port = await port_of(daemon)
     await until(lambda: ask(port, "readyz")[0] == 200, "never ready")
     assert ask(port, "healthz") == (200, "ok\n")
     # An abort would write keys to the disk.
     assert resource.prlimit(daemon.inner.pid, resource.RLIMIT_CORE) == (0, 0)
-    [sold] = await ground.buy()
-    await ground.until_delivered(daemon, sales=[sold])
-    await ground.mine(4)
+    [sold] = await world.buy()
+    await world.until_delivered(daemon, sales=[sold])
+    await world.mine(4)
 
     def value(name: str) -> float:
         [found] = re.findall(rf"^{re.escape(name)} (\S+)$", ask(port, "metrics")[1], re.MULTILINE)
@@ -151,7 +72,7 @@ async def test_health_readiness_and_metrics_of_a_real_process(ground: Ground) ->
     assert value("dam_eligible") == 1
     assert value("dam_balance_gwei") > 10**9
     assert value("process_open_fds") > 5
-    host = ground.chain.url.removeprefix("http://")
+    host = world.chain.url.removeprefix("http://")
     assert value(f'dam_rpc_requests_total{{host="{host}"}}') > 5
     assert value("dam_ipfs_requests_total") > 0
     # Stopped, it answers nobody; going on, it has missed no beat.
@@ -162,12 +83,12 @@ async def test_health_readiness_and_metrics_of_a_real_process(ground: Ground) ->
     assert await daemon.stop() == 0
 
 
-async def test_a_port_that_is_taken_ends_it_with_a_clear_line(ground: Ground) -> None:
+async def test_a_port_that_is_taken_ends_it_with_a_clear_line(world: FaultWorld) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        daemon = ground.process(0, env={"DAM_HEALTH_PORT": str(port)})
+        daemon = world.process(0, env={"DAM_HEALTH_PORT": str(port)})
         await daemon.start(ready=False)
         assert await daemon.wait() == 2
     [line] = daemon.logged("cannot_run")
@@ -175,42 +96,42 @@ async def test_a_port_that_is_taken_ends_it_with_a_clear_line(ground: Ground) ->
     assert line["next_step"]
 
 
-async def test_a_single_run_of_a_real_process(ground: Ground) -> None:
-    [sold] = await ground.buy()
-    await ground.mine(3)
-    daemon = ground.process(0, command=[*DAM, "deliverer", "run", "--once"])
+async def test_a_single_run_of_a_real_process(world: FaultWorld) -> None:
+    [sold] = await world.buy()
+    await world.mine(3)
+    daemon = world.process(0, command=[*DAM, "deliverer", "run", "--once"])
     await daemon.start(ready=False)
-    await ground.until_delivered(daemon, sales=[sold])
+    await world.until_delivered(daemon, sales=[sold])
     deadline = time.monotonic() + 90
     while daemon.running:
         assert time.monotonic() < deadline
-        await ground.mine()
+        await world.mine()
         await asyncio.sleep(0.2)
     assert await daemon.wait() == 0
     [done] = daemon.logged("once_done")
     assert (done["live"], done["due"]) == (0, 0)
 
 
-async def test_a_dry_run_needs_no_signer_and_sends_nothing(ground: Ground) -> None:
+async def test_a_dry_run_needs_no_signer_and_sends_nothing(world: FaultWorld) -> None:
     """Beside a real one, without its lock; without the account's passphrase or file."""
-    [sold] = await ground.buy()
-    await ground.mine(3)
-    actor = ground.shop.deliverers[0]
-    dry = ground.process(
+    [sold] = await world.buy()
+    await world.mine(3)
+    actor = world.shop.deliverers[0]
+    dry = world.process(
         0,
         command=[*DAM, "deliverer", "run", "--dry-run", "--address", actor.address],
-        env={"APE_DATA_FOLDER": str(ground.scratch / "no accounts"), "DAM_ACCOUNT": "nobody"},
+        env={"APE_DATA_FOLDER": str(world.scratch / "no accounts"), "DAM_ACCOUNT": "nobody"},
     )
-    nonce = await ground.rpc.call("eth_getTransactionCount", actor.address, "pending")
+    nonce = await world.rpc.call("eth_getTransactionCount", actor.address, "pending")
     await dry.start()
     told = await dry.event("would_send")
     assert told["sale"] == "0x" + sold.sale.copy_id.hex()
     assert told["contract"] == "takes it"
-    assert await ground.rpc.call("eth_getTransactionCount", actor.address, "pending") == nonce
+    assert await world.rpc.call("eth_getTransactionCount", actor.address, "pending") == nonce
     names = [path.name for path in dry.home.rglob("*.sqlite")]
     assert names == ["deliverer-dry-run.sqlite"]
-    real = await ground.deliverer(0).start()
-    await ground.until_delivered(real, sales=[sold])
+    real = await world.deliverer(0).start()
+    await world.until_delivered(real, sales=[sold])
     assert await dry.stop() == 0
     [line] = [json.loads(text) for text in dry.text().splitlines() if '"starting"' in text]
     assert line["dry_run"] is True

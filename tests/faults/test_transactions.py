@@ -9,10 +9,12 @@ from hexbytes import HexBytes
 
 from dam.market.abi import market_abi
 from tests.faults import rpc_faults
-from tests.faults.ground import Deliverer, Ground, hash_of
+from tests.faults.daemons import Deliverer
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import Call, Fault, Reply, RpcProxy
 from tests.faults.table import Injected, fault
+from tests.faults.transactions import hash_of
+from tests.faults.world import FaultWorld
 
 GWEI = 10**9
 # What is shown here is that a part comes, not that it pays.
@@ -25,25 +27,25 @@ def fields(raw: str) -> dict[str, Any]:
     return dict(TypedTransaction.from_bytes(HexBytes(raw)).as_dict())
 
 
-async def sent(ground: Ground, proxy: RpcProxy, times: int = 1) -> list[str]:
+async def sent(world: FaultWorld, proxy: RpcProxy, times: int = 1) -> list[str]:
     """Waits, without a block, until so many transactions reached the node."""
-    await ground.wait(lambda: len(proxy.sent) >= times, f"{times} transactions were sent")
+    await world.wait(lambda: len(proxy.sent) >= times, f"{times} transactions were sent")
     return [one.raw for one in proxy.sent]
 
 
-async def seen_and_sent(ground: Ground, proxy: RpcProxy) -> str:
+async def seen_and_sent(world: FaultWorld, proxy: RpcProxy) -> str:
     """A purchase, and the transaction that delivers it: in the pool, in no block yet."""
     before = len(proxy.sent)
-    await ground.buy()
-    await ground.mine()
-    return (await sent(ground, proxy, before + 1))[before]
+    await world.buy()
+    await world.mine()
+    return (await sent(world, proxy, before + 1))[before]
 
 
-async def everything_delivered(ground: Ground, daemon: Deliverer, **more: Any) -> None:
+async def everything_delivered(world: FaultWorld, daemon: Deliverer, **more: Any) -> None:
     """The end of most tests here."""
-    await ground.until_delivered()
-    await ground.settle_down()
-    assert set(await oracle(ground, **more)) == {"delivered"}
+    await world.until_delivered()
+    await world.settle_down()
+    assert set(await oracle(world, **more)) == {"delivered"}
     assert daemon.query("SELECT count(*) FROM jobs WHERE state IN ('due', 'live')") == [(0,)]
     assert await daemon.stop() == 0
 
@@ -54,15 +56,15 @@ async def everything_delivered(ground: Ground, daemon: Deliverer, **more: Any) -
     by="P",
     breaks="src/dam/sending/in_flight.py:await self._fill_gap(head, max(latest, pending))",
 )
-async def test_f35_a_nonce_too_high(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+async def test_f35_a_nonce_too_high(world: FaultWorld, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await world.deliverer(rpc=proxy.url).start()
     ahead = rpc_faults.Answer("count too high", lambda count: hex(int(count, 16) + 2))
     # The node counts two transactions that it forgets a moment later.
     high = proxy.inject(ahead, "eth_getTransactionCount")
-    raw = await seen_and_sent(ground, proxy)
+    raw = await seen_and_sent(world, proxy)
     high.stop()
     assert fields(raw)["nonce"] == 3
-    await everything_delivered(ground, daemon)
+    await everything_delivered(world, daemon)
 
 
 @fault(
@@ -71,17 +73,17 @@ async def test_f35_a_nonce_too_high(ground: Ground, proxy: RpcProxy, injected: I
     breaks='src/dam/sending/in_flight.py:self._outbox.close_slot(slot, "lost")',
 )
 async def test_f36_somebody_else_uses_the_nonce(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
-    raw = await seen_and_sent(ground, proxy)
-    await ground.rpc.call("anvil_dropTransaction", hash_of(raw))
+    daemon = await world.deliverer(rpc=proxy.url).start()
+    raw = await seen_and_sent(world, proxy)
+    await world.rpc.call("anvil_dropTransaction", hash_of(raw))
     nonce = fields(raw)["nonce"]
-    thief = await ground.signed(daemon.actor, b"", to=daemon.actor.address, nonce=nonce)
-    await ground.rpc.call("eth_sendRawTransaction", thief)
+    thief = await world.signed(daemon.actor, b"", to=daemon.actor.address, nonce=nonce)
+    await world.rpc.call("eth_sendRawTransaction", thief)
     injected.add("foreign transaction")
-    await ground.mine()
-    await everything_delivered(ground, daemon)
+    await world.mine()
+    await everything_delivered(world, daemon)
     # It tells its operator, who knows whether that was he.
     assert daemon.logged("foreign_transaction")
     assert daemon.journal("foreign_transaction")
@@ -93,16 +95,18 @@ async def test_f36_somebody_else_uses_the_nonce(
     breaks="src/dam/sending/in_flight.py:"
     "replaced = await self._raise_fees(slot, head, price, left, behind)",
 )
-async def test_f37_the_base_fee_jumps(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    ground.base_fee = 2 * GWEI
-    daemon = await ground.deliverer(rpc=proxy.url, env=AT_A_LOSS).start()
-    await seen_and_sent(ground, proxy)
-    ground.base_fee *= 10
+async def test_f37_the_base_fee_jumps(
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
+) -> None:
+    world.base_fee = 2 * GWEI
+    daemon = await world.deliverer(rpc=proxy.url, env=AT_A_LOSS).start()
+    await seen_and_sent(world, proxy)
+    world.base_fee *= 10
     injected.add("base fee x10")
-    await everything_delivered(ground, daemon)
+    await everything_delivered(world, daemon)
     first, last = fields(proxy.sent[0].raw), fields(proxy.sent[-1].raw)
     assert first["nonce"] == last["nonce"], "replaced, and not sent beside it"
-    assert first["maxFeePerGas"] < ground.base_fee <= last["maxFeePerGas"] <= 500 * GWEI
+    assert first["maxFeePerGas"] < world.base_fee <= last["maxFeePerGas"] <= 500 * GWEI
 
 
 class Underpriced(Fault):
@@ -137,15 +141,15 @@ class Underpriced(Fault):
     instead="tip = fresh.tip",
 )
 async def test_f38_a_replacement_is_refused(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    ground.base_fee = 2 * GWEI
-    daemon = await ground.deliverer(rpc=proxy.url, env=AT_A_LOSS).start()
+    world.base_fee = 2 * GWEI
+    daemon = await world.deliverer(rpc=proxy.url, env=AT_A_LOSS).start()
     rule = Underpriced()
     proxy.inject(rule, "eth_sendRawTransaction")
-    await seen_and_sent(ground, proxy)
-    ground.base_fee *= 10
-    await everything_delivered(ground, daemon)
+    await seen_and_sent(world, proxy)
+    world.base_fee *= 10
+    await everything_delivered(world, daemon)
     assert injected["replacement refused"] == 1, "the second offer is a tenth above the first"
 
 
@@ -154,16 +158,16 @@ async def test_f38_a_replacement_is_refused(
     "dropped from the pool",
     breaks="src/dam/sending/in_flight.py:await self._account.send([last], head)",
 )
-async def test_f39_the_pool_forgets(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+async def test_f39_the_pool_forgets(world: FaultWorld, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await world.deliverer(rpc=proxy.url).start()
     for _ in range(3):
-        raw = await seen_and_sent(ground, proxy)
-        assert await ground.rpc.call("anvil_dropTransaction", hash_of(raw)) == hash_of(raw)
+        raw = await seen_and_sent(world, proxy)
+        assert await world.rpc.call("anvil_dropTransaction", hash_of(raw)) == hash_of(raw)
         injected.add("dropped")
-        await ground.until_delivered()
-        log = (await ground.delivered())[-1]
+        await world.until_delivered()
+        log = (await world.delivered())[-1]
         assert "0x" + log.at.tx_hash.hex() == hash_of(raw), "the very bytes, sent again"
-    await everything_delivered(ground, daemon)
+    await everything_delivered(world, daemon)
 
 
 @fault(
@@ -172,19 +176,19 @@ async def test_f39_the_pool_forgets(ground: Ground, proxy: RpcProxy, injected: I
     breaks='src/dam/sending/account.py:self.alert_once("no_balance", account=self.address, '
     'next_step="top it up")',
 )
-async def test_f40_an_empty_account(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
-    await ground.rpc.call("anvil_setBalance", daemon.actor.address, "0x0")
+async def test_f40_an_empty_account(world: FaultWorld, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await world.deliverer(rpc=proxy.url).start()
+    await world.rpc.call("anvil_setBalance", daemon.actor.address, "0x0")
     injected.add("balance taken")
-    await ground.buy(2)
-    await ground.until(lambda: bool(daemon.logged("no_balance")), "the operator is told")
+    await world.buy(2)
+    await world.until(lambda: bool(daemon.logged("no_balance")), "the operator is told")
     assert daemon.journal("no_balance")
-    await ground.settle_down(10)
+    await world.settle_down(10)
     # Told once, not with every block.
     assert len(daemon.logged("no_balance")) == 1
-    assert not await ground.delivered()
-    await ground.rpc.call("anvil_setBalance", daemon.actor.address, hex(10**18))
-    await everything_delivered(ground, daemon)
+    assert not await world.delivered()
+    await world.rpc.call("anvil_setBalance", daemon.actor.address, hex(10**18))
+    await everything_delivered(world, daemon)
 
 
 @fault(
@@ -194,26 +198,26 @@ async def test_f40_an_empty_account(ground: Ground, proxy: RpcProxy, injected: I
     instead="if False:",
 )
 async def test_f41_the_part_is_there_already(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    first = await ground.deliverer(rpc=proxy.url).start()
-    raw = await seen_and_sent(ground, proxy)
+    first = await world.deliverer(rpc=proxy.url).start()
+    raw = await seen_and_sent(world, proxy)
     await first.kill()
     # Another machine with the same key and no memory, one block behind the delivery.
-    again = await ground.deliverer(
-        rpc=proxy.url, home=ground.scratch / "new", env={"DAM_CONFIRMATIONS": "5"}
+    again = await world.deliverer(
+        rpc=proxy.url, home=world.scratch / "new", env={"DAM_CONFIRMATIONS": "5"}
     ).start()
-    await ground.rpc.call("anvil_dropTransaction", hash_of(raw))
-    await ground.mine(4)
-    await ground.rpc.call("eth_sendRawTransaction", raw)
+    await world.rpc.call("anvil_dropTransaction", hash_of(raw))
+    await world.mine(4)
+    await world.rpc.call("eth_sendRawTransaction", raw)
     injected.add("delivered by another run")
-    await ground.mine()
+    await world.mine()
     await again.event("serving")
-    await ground.settle_down(12)
+    await world.settle_down(12)
     assert not again.logged("refused_by_contract")
     assert again.query("SELECT state FROM jobs") == [("done",)]
     assert len({one.raw for one in proxy.sent}) == 1, "nothing was sent a second time"
-    assert (await oracle(ground, exits=(0, 1)))["delivered"] == 1
+    assert (await oracle(world, exits=(0, 1)))["delivered"] == 1
 
 
 @fault(
@@ -222,9 +226,9 @@ async def test_f41_the_part_is_there_already(
     by="P",
     breaks='src/dam/sending/dispatcher.py:self._outbox.finish(job, "failed", str(error))',
 )
-async def test_f42_refused_for_good(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
-    [bought] = await ground.buy()
+async def test_f42_refused_for_good(world: FaultWorld, proxy: RpcProxy, injected: Injected) -> None:
+    daemon = await world.deliverer(rpc=proxy.url).start()
+    [bought] = await world.buy()
     index = daemon.number.to_bytes(32, "big").hex()
     data = revert("PartNotInItem")
     proxy.inject(
@@ -233,19 +237,19 @@ async def test_f42_refused_for_good(ground: Ground, proxy: RpcProxy, injected: I
         "eth_estimateGas",
         when=lambda call: str(call.params[0].get("data", "")).startswith(DELIVER),
     )
-    await ground.until(lambda: bool(daemon.logged("refused_by_contract")), "the operator is told")
+    await world.until(lambda: bool(daemon.logged("refused_by_contract")), "the operator is told")
     asked = injected["reverts"]
-    await ground.settle_down(20)
+    await world.settle_down(20)
     assert injected["reverts"] == asked, "it is not asked again and again"
     assert len(daemon.logged("refused_by_contract")) == 1
-    outcome = await oracle(ground, reasons=("PartNotInItem",))
+    outcome = await oracle(world, reasons=("PartNotInItem",))
     assert sum(outcome.values()) == 1
     assert not proxy.sent
     proxy.clear()
     # The others are served as ever.
-    later = await ground.buy()
-    await ground.until_delivered(sales=later)
-    await oracle(ground, sales=later)
+    later = await world.buy()
+    await world.until_delivered(sales=later)
+    await oracle(world, sales=later)
     assert await daemon.stop() == 0
 
 
@@ -268,27 +272,27 @@ class RevertedWith(Fault):
     breaks="src/dam/daemon/locks.py:fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
 )
 async def test_f43_the_second_of_one_key_refuses(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemon = await ground.deliverer(rpc=proxy.url).start()
+    daemon = await world.deliverer(rpc=proxy.url).start()
     # In the same state folder, and in another one; and as a process of its own.
-    for home in (daemon.home, ground.scratch / "elsewhere"):
-        second = await ground.deliverer(rpc=proxy.url, home=home).start(ready=False)
+    for home in (daemon.home, world.scratch / "elsewhere"):
+        second = await world.deliverer(rpc=proxy.url, home=home).start(ready=False)
         assert await second.wait() == 2
         injected.add("second daemon")
         [line] = second.logged("cannot_run")
         assert "already runs with account" in line["reason"]
-    other = ground.process(env={"XDG_STATE_HOME": str(ground.folder / "state")})
+    other = world.process(env={"XDG_STATE_HOME": str(world.folder / "state")})
     await other.start(ready=False)
     assert await other.wait() == 2
     injected.add("second daemon")
-    await ground.buy()
-    await ground.until_delivered(daemon)
-    await ground.settle_down()
-    assert (await oracle(ground, exits=(2, 0)))["delivered"] == 1
+    await world.buy()
+    await world.until_delivered(daemon)
+    await world.settle_down()
+    assert (await oracle(world, exits=(2, 0)))["delivered"] == 1
     assert await daemon.stop() == 0
     # The first one's end is the lock's end.
-    third = await ground.deliverer(home=ground.scratch / "elsewhere").start()
+    third = await world.deliverer(home=world.scratch / "elsewhere").start()
     assert await third.stop() == 0
 
 
@@ -299,15 +303,15 @@ async def test_f43_the_second_of_one_key_refuses(
     instead="    batch: int = 1 or ",
 )
 async def test_f44_a_hundred_purchases_in_one_block(
-    ground: Ground, proxy: RpcProxy, injected: Injected
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
-    daemons = [await ground.deliverer(number, rpc=proxy.url).start() for number in range(3)]
-    bought = await ground.buy(100)
+    daemons = [await world.deliverer(number, rpc=proxy.url).start() for number in range(3)]
+    bought = await world.buy(100)
     assert len({one.sale.block for one in bought}) == 1
     injected.add("purchases", len(bought))
-    await ground.until_delivered()
-    await ground.settle_down()
-    assert (await oracle(ground))["delivered"] == 300
+    await world.until_delivered()
+    await world.settle_down()
+    assert (await oracle(world))["delivered"] == 300
     assert len(proxy.sent) <= 3 * 10, "in batches"
     for daemon in daemons:
         assert await daemon.stop() == 0
@@ -320,35 +324,37 @@ async def test_f44_a_hundred_purchases_in_one_block(
     "policy.stuck_blocks * urgency(left) // RAMP_BLOCKS)",
     instead="return policy.stuck_blocks",
 )
-async def test_f45_three_blocks_left(ground: Ground, proxy: RpcProxy, injected: Injected) -> None:
-    ground.base_fee = 2 * GWEI
-    [lost] = await ground.buy()
-    await ground.mine()
-    [bought] = await ground.buy()
-    window = ground.deployment.windows.refund_blocks
-    await ground.mine(bought.sale.block + window - 3 - await ground.block())
-    left = bought.sale.block + window - await ground.block()
+async def test_f45_three_blocks_left(
+    world: FaultWorld, proxy: RpcProxy, injected: Injected
+) -> None:
+    world.base_fee = 2 * GWEI
+    [lost] = await world.buy()
+    await world.mine()
+    [bought] = await world.buy()
+    window = world.deployment.windows.refund_blocks
+    await world.mine(bought.sale.block + window - 3 - await world.block())
+    left = bought.sale.block + window - await world.block()
     assert left == 3
     injected.add("blocks missed", window - left)
-    daemon = await ground.deliverer(
+    daemon = await world.deliverer(
         rpc=proxy.url, env={**AT_A_LOSS, "DAM_CONFIRMATIONS": "0"}
     ).start()
-    await sent(ground, proxy)
+    await sent(world, proxy)
     # And the next block costs ten times as much: no time to wait three blocks for a better one.
-    ground.base_fee *= 10
+    world.base_fee *= 10
     injected.add("base fee x10")
     for _ in range(left):
         count = len(proxy.sent)
-        await ground.mine()
-        if await ground.delivered():
+        await world.mine()
+        if await world.delivered():
             break
-        await sent(ground, proxy, count + 1)
-    await ground.settle_down()
-    outcome = await oracle(ground, reasons=("deadline-passed", "too-late"))
+        await sent(world, proxy, count + 1)
+    await world.settle_down()
+    outcome = await oracle(world, reasons=("deadline-passed", "too-late"))
     assert outcome["delivered"] == 1
     assert sum(outcome.values()) == 2
     # The other one had a single block left, which was dear: lost, and said so.
-    assert (await ground.delivered())[0].copy_id == bought.sale.copy_id
+    assert (await world.delivered())[0].copy_id == bought.sale.copy_id
     assert lost.sale.copy_id != bought.sale.copy_id
     assert await daemon.stop() == 0
 

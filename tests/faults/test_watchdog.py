@@ -6,10 +6,16 @@ The contract takes a fallback from block purchase + 101 on, and not a block soon
 from __future__ import annotations
 
 from dam.types import FALLBACK_BLOCKS
-from tests.faults.ground import Ground
 from tests.faults.oracle import oracle
 from tests.faults.table import Injected, fault
-from tests.faults.watching import seen, until_pool, waiting, watchdog, watched
+from tests.faults.watchdog import (
+    make_watchdog,
+    parts_in_pool,
+    until_read,
+    until_sent,
+    watchdog_oracle,
+)
+from tests.faults.world import FaultWorld
 
 
 @fault(
@@ -19,32 +25,32 @@ from tests.faults.watching import seen, until_pool, waiting, watchdog, watched
     breaks="src/dam/roles/watchdog.py:if not missing or head + 1 < first:",
     instead="if not missing or head - 1 < first:",
 )
-async def test_f77_the_blocks_around_the_hundredth(ground: Ground, injected: Injected) -> None:
-    daemon = await watchdog(ground).start()
-    operator = ground.shop.operator.address
+async def test_f77_the_blocks_around_the_hundredth(world: FaultWorld, injected: Injected) -> None:
+    daemon = await make_watchdog(world).start()
+    operator = world.shop.operator.address
     # Three purchases, a block apart: in one block they are 101, 100 and 99 blocks old.
-    sales = [(await ground.buy())[0] for _ in range(3)]
+    sales = [(await world.buy())[0] for _ in range(3)]
     assert [one.sale.block - sales[0].sale.block for one in sales] == [0, 1, 2]
-    await ground.mine(sales[0].sale.block + FALLBACK_BLOCKS - 1 - await ground.block())
-    await seen(ground, daemon)
-    assert await waiting(ground, operator) == [], "sent while the next block is the hundredth"
+    await world.mine(sales[0].sale.block + FALLBACK_BLOCKS - 1 - await world.block())
+    await until_read(world, daemon)
+    assert await parts_in_pool(world, operator) == [], "sent while the next block is the hundredth"
     injected.add("block 99")
     for number in range(3):
-        head = await ground.mine()
+        head = await world.mine()
         # Now the next block is the first that counts for one sale more, and that one alone.
         assert head == sales[number].sale.block + FALLBACK_BLOCKS
-        await ground.wait(
+        await world.wait(
             lambda n=number: len(daemon.logged("falling_back")) == n + 1, "it falls back"
         )
         injected.add(f"block {FALLBACK_BLOCKS + number}")
-        await until_pool(ground, operator, 3)
-        parts = await waiting(ground, operator)
+        await until_sent(world, operator, 3)
+        parts = await parts_in_pool(world, operator)
         assert {part for _, part in parts} == {
             (sales[number].sale.copy_id, index) for index in range(3)
         }
-    await ground.mine()
-    await ground.settle_down()
-    assert set((await watched(ground, daemon)).values()) == {FALLBACK_BLOCKS + 1}
+    await world.mine()
+    await world.settle_down()
+    assert set((await watchdog_oracle(world, daemon)).values()) == {FALLBACK_BLOCKS + 1}
     assert not daemon.logged("purchase_late")
 
 
@@ -55,32 +61,32 @@ async def test_f77_the_blocks_around_the_hundredth(ground: Ground, injected: Inj
     breaks="src/dam/daemon/service.py:ended = self._outbox.finish_by_events()",
     instead="ended = 0",
 )
-async def test_f78_a_delivery_in_the_same_block(ground: Ground, injected: Injected) -> None:
-    dog, operator = await watchdog(ground).start(), ground.shop.operator.address
-    sales = await ground.buy(2)
-    head = await ground.mine(sales[0].sale.block + FALLBACK_BLOCKS - await ground.block())
+async def test_f78_a_delivery_in_the_same_block(world: FaultWorld, injected: Injected) -> None:
+    dog, operator = await make_watchdog(world).start(), world.shop.operator.address
+    sales = await world.buy(2)
+    head = await world.mine(sales[0].sale.block + FALLBACK_BLOCKS - await world.block())
     assert head == sales[0].sale.block + FALLBACK_BLOCKS
     # Two of three deliverers wake up with the very block in which the watchdog steps in. It asks
     # what the block to come would say, pool and all, and they what the last one says: it is first.
-    await until_pool(ground, operator, 6)
-    late = [await ground.deliverer(number).start() for number in (0, 1)]
+    await until_sent(world, operator, 6)
+    late = [await world.deliverer(number).start() for number in (0, 1)]
     addresses = [one.actor.address for one in late]
-    await until_pool(ground, addresses[0], 2)
-    await until_pool(ground, addresses[1], 2)
-    pool = await waiting(ground, operator, *addresses)
+    await until_sent(world, addresses[0], 2)
+    await until_sent(world, addresses[1], 2)
+    pool = await parts_in_pool(world, operator, *addresses)
     raced = [part for _, part in pool]
     injected.add("race", len(raced) - len(set(raced)))
     assert injected["race"] == 4
-    await ground.mine()
-    await ground.settle_down(8)
+    await world.mine()
+    await world.settle_down(8)
     # Whoever came second has nothing left to do, and does not try again.
-    assert set((await watched(ground, dog, reverted=6)).values()) == {FALLBACK_BLOCKS + 1}
-    await oracle(ground, daemons=late, reverted=4)
+    assert set((await watchdog_oracle(world, dog, reverted=6)).values()) == {FALLBACK_BLOCKS + 1}
+    await oracle(world, daemons=late, reverted=4)
     for daemon in (dog, *late):
         left = "kind = 'deliver' AND state IN ('due', 'live')"
         assert daemon.query(f"SELECT count(*) FROM jobs WHERE {left}") == [(0,)]
         assert daemon.query("SELECT count(*) FROM slots WHERE state = 'live'") == [(0,)]
-    assert await waiting(ground, operator, *addresses) == []
+    assert await parts_in_pool(world, operator, *addresses) == []
 
 
 @fault(
@@ -92,35 +98,35 @@ async def test_f78_a_delivery_in_the_same_block(ground: Ground, injected: Inject
     instead='"UPDATE jobs SET state = CASE WHEN 0 * id = (SELECT o.id FROM jobs AS o JOIN slots "',
 )
 async def test_f79_a_reorganisation_across_the_hundredth_block(
-    ground: Ground, injected: Injected
+    world: FaultWorld, injected: Injected
 ) -> None:
-    daemon = await watchdog(ground).start()
-    operator = ground.shop.operator.address
-    [bought] = await ground.buy()
-    await ground.mine(bought.sale.block + FALLBACK_BLOCKS - await ground.block())
-    await until_pool(ground, operator, 3)
-    head = await ground.mine()
+    daemon = await make_watchdog(world).start()
+    operator = world.shop.operator.address
+    [bought] = await world.buy()
+    await world.mine(bought.sale.block + FALLBACK_BLOCKS - await world.block())
+    await until_sent(world, operator, 3)
+    head = await world.mine()
     assert head == bought.sale.block + FALLBACK_BLOCKS + 1
-    assert len(await ground.delivered()) == 3
-    await ground.settle_down(2)
+    assert len(await world.delivered()) == 3
+    await world.settle_down(2)
     # The blocks from 98 on are others now, and without what was in them.
-    await ground.reorganise(await ground.block() - (bought.sale.block + 97))
+    await world.reorganise(await world.block() - (bought.sale.block + 97))
     injected.add("fallback lost")
-    assert await ground.delivered() == []
-    await ground.settle_down(2)
-    assert set(await watched(ground, daemon)) == {(bought.sale.copy, n) for n in range(3)}
+    assert await world.delivered() == []
+    await world.settle_down(2)
+    assert set(await watchdog_oracle(world, daemon)) == {(bought.sale.copy, n) for n in range(3)}
     # A chain that is shorter for a while: the next block is the 99th once more.
-    [second] = await ground.buy()
-    await ground.mine(second.sale.block + FALLBACK_BLOCKS - await ground.block())
-    await until_pool(ground, operator, 3)
-    await ground.mine(2)
-    await seen(ground, daemon)
-    await ground.rpc.call("anvil_rollback", await ground.block() - (second.sale.block + 98))
+    [second] = await world.buy()
+    await world.mine(second.sale.block + FALLBACK_BLOCKS - await world.block())
+    await until_sent(world, operator, 3)
+    await world.mine(2)
+    await until_read(world, daemon)
+    await world.rpc.call("anvil_rollback", await world.block() - (second.sale.block + 98))
     injected.add("head before the hundredth")
-    assert await ground.block() == second.sale.block + 98
+    assert await world.block() == second.sale.block + 98
     for _ in range(8):
-        await ground.settle_down(1)
-    found = await watched(ground, daemon)
+        await world.settle_down(1)
+    found = await watchdog_oracle(world, daemon)
     assert all(FALLBACK_BLOCKS < after <= FALLBACK_BLOCKS + 8 for after in found.values())
     assert len(daemon.logged("reorganisation")) == 2
 
@@ -132,28 +138,28 @@ async def test_f79_a_reorganisation_across_the_hundredth_block(
     breaks="src/dam/roles/watchdog.py:"
     'raise Refused("deadline-passed", f"parts {missing} were never delivered")',
 )
-async def test_f80_down_for_five_hundred_blocks(ground: Ground, injected: Injected) -> None:
-    daemon = await watchdog(ground).start()
-    assert ground.deployment.windows.refund_blocks == 300
-    [served] = await ground.buy()
-    deliverers = [await ground.deliverer(number).start() for number in range(3)]
-    await ground.until_delivered(*deliverers)
+async def test_f80_down_for_five_hundred_blocks(world: FaultWorld, injected: Injected) -> None:
+    daemon = await make_watchdog(world).start()
+    assert world.deployment.windows.refund_blocks == 300
+    [served] = await world.buy()
+    deliverers = [await world.deliverer(number).start() for number in range(3)]
+    await world.until_delivered(*deliverers)
     for one in deliverers:
         await one.stop()
-    await ground.settle_down()
+    await world.settle_down()
     assert await daemon.stop() == 0
-    began = await ground.block()
+    began = await world.block()
     injected.add("block without it", 500)
-    [lost] = await ground.buy()
-    await ground.mine(250)
-    [saved] = await ground.buy()
-    await ground.mine(200)
-    [young] = await ground.buy()
-    await ground.mine(began + 500 - await ground.block())
+    [lost] = await world.buy()
+    await world.mine(250)
+    [saved] = await world.buy()
+    await world.mine(200)
+    [young] = await world.buy()
+    await world.mine(began + 500 - await world.block())
     await daemon.start()
-    operator = ground.shop.operator.address
-    await until_pool(ground, operator, 3)
-    await ground.settle_down(4)
+    operator = world.shop.operator.address
+    await until_sent(world, operator, 3)
+    await world.settle_down(4)
     # Late is late, once and aloud; what can be saved is saved at once; what is young waits.
     told = [line for line in daemon.logged("purchase_late") if line["reason"] == "deadline-passed"]
     assert [line["sale"] for line in told] == ["0x" + lost.sale.copy_id.hex()]
@@ -161,16 +167,16 @@ async def test_f80_down_for_five_hundred_blocks(ground: Ground, injected: Inject
     assert [detail["reason"] for _, detail in daemon.journal("purchase_late")] == [
         "deadline-passed"
     ]
-    found = await watched(ground, daemon, sales=[saved])
+    found = await watchdog_oracle(world, daemon, sales=[saved])
     assert len(set(found.values())) == 1
-    head = await ground.mine(young.sale.block + FALLBACK_BLOCKS - await ground.block())
+    head = await world.mine(young.sale.block + FALLBACK_BLOCKS - await world.block())
     assert head == young.sale.block + FALLBACK_BLOCKS
-    await until_pool(ground, operator, 3)
-    await ground.settle_down(4)
-    found = await watched(ground, daemon, sales=[young])
+    await until_sent(world, operator, 3)
+    await world.settle_down(4)
+    found = await watchdog_oracle(world, daemon, sales=[young])
     assert set(found.values()) == {FALLBACK_BLOCKS + 1}
     # What was complete before it went is settled, if nobody did that meanwhile.
-    await ground.until(
+    await world.until(
         lambda: bool(
             daemon.query(
                 "SELECT 1 FROM jobs WHERE kind = 'settle' AND state = 'done' AND copy_id = ?",
@@ -179,4 +185,4 @@ async def test_f80_down_for_five_hundred_blocks(ground: Ground, injected: Inject
         ),
         "the sale from before is settled",
     )
-    assert lost.sale.copy_id not in {log.copy_id for log in await ground.delivered()}
+    assert lost.sale.copy_id not in {log.copy_id for log in await world.delivered()}

@@ -1,58 +1,42 @@
-"""The ground of the fault tests: one chain for the session, blocks mined by hand, daemons in here.
+"""The market of the fault tests: one chain for the session, whose blocks are mined on demand.
 
-    async def test_f18_...(ground, injected):
-        async with ground.proxy(injected) as proxy:
-            daemon = await ground.deliverer(0, rpc=proxy.url).start()
-            proxy.inject(TooMany(), times=3)
-            [bought] = await ground.buy()
-            await ground.until_delivered(daemon)
-            await oracle(ground)
+    async def test_f18_...(world, injected):
+        proxy = await world.proxy(injected)
+        daemon = await world.deliverer(0, rpc=proxy.url).start()
+        proxy.inject(TooMany(), times=3)
+        [bought] = await world.buy()
+        await world.until_delivered(daemon)
+        await oracle(world)
 
-`Ground` is a `demo.world.World` whose Anvil mines only when told to, with one shop of three
+`FaultWorld` is a `demo.world.World` whose Anvil mines only when told to, with one shop of three
 deliverers, and directories for blocks. Every test begins at the same snapshot of the chain, with
-new ledgers. Before each block the pool is looked through: a part that stands in two waiting
-transactions of its deliverer goes on record, and the oracle fails the test for it.
+new ledgers. Before each block the pool is searched: a part that stands in two waiting transactions
+of its deliverer is recorded, and the oracle fails the test for it.
 
-`Deliverer` runs the daemon's own code in this process (`wiring.run_deliverer`), which is quick to
-start and can be "killed" at a checkpoint; `Ground.process` is the daemon as it is delivered, for
-signals, limits and real kills. A fixture named ``ground`` stands in conftest.py; without pytest:
-``async with Ground() as ground: await ground.reset(tmp)``.
+Without pytest: ``async with FaultWorld() as world: await world.reset(tmp)``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
-import json
 import logging
 import os
 import shutil
-import signal
-import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 
 import dam
 from dam.config.settings import Settings
-from dam.crypto.hashing import checksum, keccak
-from dam.daemon.exit import report_exit
-from dam.daemon.run import run_deliverer
-from dam.daemon.service import Stop
 from dam.ethereum.rpc import JsonRpc
 from dam.keystore.ape_accounts import Signer, load_account
 from dam.keystore.key_files import KeyRing, load_ring
-from dam.log import configure_logging, get_logger
-from dam.market.abi import market_abi
+from dam.log import configure_logging
 from dam.market.client import Market
 from dam.market.deployment import save_deployment
 from dam.market.wallet import Receipt
@@ -60,19 +44,17 @@ from dam.roles.seller.listings import copy_parts
 from dam.sending.transactions import Fees, suggest_fees, transaction
 from dam.testing.market import deploy_market, market_code
 from dam.testing.nodes import AnvilNode
-from dam.types import Address, BlockRef, CopyId, FragmentDelivered, Purchase
+from dam.types import Address, FragmentDelivered, Purchase
 from demo import trade
 from demo.actors import Actor
-from demo.processes import Daemon, Reaper
+from demo.processes import Reaper
 from demo.shop import ITEM, Shop, open_shop
 from demo.trade import Bought
 from demo.world import ROOT, World, python
+from tests.faults.daemons import SECONDS, Deliverer, LogCapture, Process
 from tests.faults.rpc_proxy import RpcProxy
+from tests.faults.transactions import Part, parts_in
 
-Part = tuple[CopyId, int]
-LAUNCHER = python(ROOT / "tests" / "faults" / "crashing.py")
-"""Starts a daemon that kills itself at a named place; see that file."""
-_SECONDS = float(os.environ.get("DAM_FAULT_SECONDS", "60"))
 _BLOCK_SECONDS = 0.15
 """Between two blocks: three looks of a daemon that polls as often as it may."""
 _PEOPLE = 12
@@ -81,18 +63,7 @@ _ANVIL = ("--hardfork", "cancun", "--prune-history", "1000000")
 _GAS = 1_500_000
 
 
-class Killed(BaseException):
-    """A daemon in this process died at a checkpoint; no code of ours catches it."""
-
-
-class Sink(io.StringIO):
-    """Takes all that is logged in this process, as it would stand in a file."""
-
-    def isatty(self) -> bool:
-        return False
-
-
-class Ground(World):
+class FaultWorld(World):
     """See the module. ``shop`` is open, ``sold`` holds what was bought since the last `reset`."""
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -104,7 +75,7 @@ class Ground(World):
         self.proxies: list[RpcProxy] = []
         self.doubles: list[tuple[Part, list[int]]] = []
         """Parts that stood in more than one waiting transaction, with their nonces."""
-        self.log = Sink()
+        self.log = LogCapture()
         self.secrets: dict[str, bytes] = {}
         """What must stand in no log: name to bytes. `remember` adds to it."""
         self._next_copy = 0
@@ -229,7 +200,15 @@ class Ground(World):
         home = home or self.scratch / f"home {number}"
         values = self.env(actor) | {"DAM_RPC_URL": rpc or self.chain.url, "DAM_HOME": str(home)}
         signer, ring = self._keys[actor.address]
-        daemon = Deliverer(self, actor, number, {**values, **(env or {})}, signer, ring)
+        daemon = Deliverer(
+            actor,
+            number,
+            {**values, **(env or {})},
+            signer,
+            ring,
+            self.log,
+            run=len(self.daemons),
+        )
         self.daemons.append(daemon)
         return daemon
 
@@ -294,10 +273,10 @@ class Ground(World):
             again: Raw transactions (0x-hex) of the new blocks, and each one's place, from 0.
         """
         # A transfer that the old branch lacks: Anvil could make the very same blocks again.
-        stranger = self._spare[-1]
+        sender = self._spare[-1]
         fork = hex(await self.block() - depth)
-        nonce = int(await self.rpc.call("eth_getTransactionCount", stranger.address, fork), 16)
-        other = await self.signed(stranger, b"", value=depth, to=stranger.address, nonce=nonce)
+        nonce = int(await self.rpc.call("eth_getTransactionCount", sender.address, fork), 16)
+        other = await self.signed(sender, b"", value=depth, to=sender.address, nonce=nonce)
         await self.rpc.call("anvil_reorg", depth, [list(pair) for pair in (*again, (other, 0))])
 
     async def send_data(self, actor: Actor, data: bytes, *, value: int = 0) -> Receipt:
@@ -385,7 +364,7 @@ class Ground(World):
         what: str,
         *,
         blocks: int = 60,
-        seconds: float = _SECONDS,
+        seconds: float = SECONDS,
     ) -> None:
         """Mines a block now and then until something is true.
 
@@ -409,7 +388,7 @@ class Ground(World):
             await asyncio.sleep(_BLOCK_SECONDS if mined < blocks else 1.0)
 
     async def wait(
-        self, condition: Callable[[], bool], what: str, seconds: float = _SECONDS
+        self, condition: Callable[[], bool], what: str, seconds: float = SECONDS
     ) -> None:
         """Waits until something is true, without a new block."""
         deadline = time.monotonic() + seconds
@@ -437,7 +416,7 @@ class Ground(World):
     async def looks(self, proxy: RpcProxy, requests: int = 8) -> None:
         """Waits until a daemon has asked its node so often more, without a new block."""
         wanted = proxy.requests + requests
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + SECONDS
         while proxy.requests < wanted:
             assert time.monotonic() < deadline, "the daemon asks its node nothing any more"
             await asyncio.sleep(0.02)
@@ -447,265 +426,6 @@ class Ground(World):
         for _ in range(blocks):
             await self.mine()
             await asyncio.sleep(_BLOCK_SECONDS)
-
-
-@dataclass(eq=False)
-class _Runner:
-    """What daemons in this process and those in their own have in common."""
-
-    actor: Actor
-    number: int
-
-    def __str__(self) -> str:
-        return f"deliverer {self.number + 1}"
-
-    @property
-    def home(self) -> Path:
-        """Its ``DAM_HOME``."""
-        raise NotImplementedError
-
-    @property
-    def running(self) -> bool:
-        raise NotImplementedError
-
-    @property
-    def code(self) -> int | None:
-        raise NotImplementedError
-
-    def text(self) -> str:
-        """Its whole log."""
-        raise NotImplementedError
-
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """The lines of its log that are JSON objects, the oldest first."""
-        for line in self.text().splitlines():
-            with contextlib.suppress(ValueError):
-                value = json.loads(line)
-                if isinstance(value, dict):
-                    yield value
-
-    def logged(self, event: str) -> list[dict[str, Any]]:
-        """Its log lines of one event."""
-        return [line for line in self.lines() if line.get("event") == event]
-
-    async def event(self, name: str, times: int = 1, seconds: float = _SECONDS) -> dict[str, Any]:
-        """Waits until an event was logged so often; its last line. Mines nothing."""
-        deadline = time.monotonic() + seconds
-        while len(found := self.logged(name)) < times:
-            if time.monotonic() > deadline or (not self.running and not self.logged(name)):
-                raise AssertionError(f"{self} logged {name} {len(found)} times; {self.tail()}")
-            await asyncio.sleep(0.02)
-        return found[-1]
-
-    def tail(self, characters: int = 1500) -> str:
-        """How its log ends."""
-        jobs = self.query("SELECT kind, idx, state, reason, not_before, tries, slot FROM jobs")
-        slots = self.query("SELECT id, nonce, state FROM slots")
-        state = f"running: {self.running}, code {self.code}, jobs {jobs[-5:]}, slots {slots[-5:]}"
-        return f"{state}, log: ...{self.text()[-characters:]}"
-
-    @property
-    def ledger(self) -> Path:
-        """Its ledger file; it may not be there yet."""
-        found = list(self.home.glob("markets/*/deliverer.sqlite"))
-        return found[0] if found else self.home / "markets" / "none" / "deliverer.sqlite"
-
-    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of its ledger, read-only; none while it has none."""
-        if not self.ledger.exists():
-            return []
-        with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True)) as db:
-            try:
-                return db.execute(sql, values).fetchall()
-            except sqlite3.OperationalError:
-                # No table yet, or the file is being made.
-                return []
-
-    def cursor(self) -> int:
-        """The last block that it has read; -1 before the first."""
-        rows = self.query("SELECT number FROM cursor")
-        return int(rows[0][0]) if rows else -1
-
-    def journal(self, *events: str) -> list[tuple[str, dict[str, Any]]]:
-        """What it wrote down for its operator."""
-        rows = self.query("SELECT event, detail FROM journal ORDER BY id")
-        return [(row[0], json.loads(row[1])) for row in rows if not events or row[0] in events]
-
-
-class Deliverer(_Runner):
-    """The daemon in this process. Make one with `Ground.deliverer`."""
-
-    def __init__(
-        self,
-        ground: Ground,
-        actor: Actor,
-        number: int,
-        env: Mapping[str, str],
-        signer: Signer,
-        ring: KeyRing,
-    ) -> None:
-        super().__init__(actor, number)
-        self._ground = ground
-        self.env = dict(env)
-        self.signer, self.ring = signer, ring
-        self.hits: Counter[str] = Counter()
-        """How often it came by each checkpoint."""
-        self.kill_at: tuple[str, int] | None = None
-        """Where the next run dies: a place, and which visit of it."""
-        self._task: asyncio.Task[None] | None = None
-        self._stop = Stop()
-        self._code: int | None = None
-        # Two of one name in one test would mix their lines.
-        self._name = f"{self}#{len(ground.daemons)}"
-
-    @property
-    def home(self) -> Path:
-        return Path(self.env["DAM_HOME"])
-
-    @property
-    def running(self) -> bool:
-        return self._task is not None and not self._task.done()
-
-    @property
-    def code(self) -> int | None:
-        """As a process would exit: None while it runs, -9 after a kill."""
-        return self._code
-
-    async def start(self, *, ready: bool = True) -> Deliverer:
-        """Starts it, and waits until it has caught up unless told not to."""
-        assert not self.running
-        before = len(self.logged("ready"))
-        self._stop, self._code = Stop(), None
-        self.hits.clear()
-        self._task = asyncio.create_task(self._run())
-        if ready:
-            await self.event("ready", before + 1)
-        return self
-
-    async def _run(self) -> None:
-        log = get_logger("deliverer").bind(daemon=self._name)
-        try:
-            with report_exit(log) as result:
-                await run_deliverer(
-                    Settings.load(self.env),
-                    self.signer,
-                    self.ring,
-                    log=log,
-                    checkpoint=self._checkpoint,
-                    stop=self._stop,
-                )
-            self._code = result.code
-        except Killed as death:
-            self._code = -signal.SIGKILL
-            log.critical("crash", place=str(death))
-
-    def _checkpoint(self, place: str) -> None:
-        self.hits[place] += 1
-        if self.kill_at == (place, self.hits[place]):
-            self.kill_at = None
-            raise Killed(place)
-
-    async def stop(self, seconds: float = 30) -> int:
-        """Has it drain; its exit code."""
-        self._stop.request()
-        return await self.wait(seconds)
-
-    async def wait(self, seconds: float = _SECONDS) -> int:
-        """Waits for its end; its exit code."""
-        assert self._task is not None
-        await asyncio.wait_for(asyncio.shield(self._task), seconds)
-        assert self._code is not None
-        return self._code
-
-    async def kill(self) -> None:
-        """Ends it wherever it is; what was not committed is gone."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    def text(self) -> str:
-        mark = json.dumps(self._name)
-        return "\n".join(line for line in self._ground.log.getvalue().splitlines() if mark in line)
-
-
-@dataclass(eq=False)
-class Process(_Runner):
-    """The daemon as a process. Make one with `Ground.process`."""
-
-    inner: Daemon
-
-    @property
-    def home(self) -> Path:
-        return Path(self.inner.env["DAM_HOME"])
-
-    @property
-    def running(self) -> bool:
-        return self.inner.running
-
-    @property
-    def code(self) -> int | None:
-        return self.inner.code
-
-    async def start(self, *, ready: bool = True) -> Process:
-        """Starts it, and waits until it has caught up unless told not to."""
-        before = len(self.logged("ready"))
-        self.inner.start()
-        if ready:
-            await self.event("ready", before + 1)
-        return self
-
-    async def stop(self, seconds: float = 20) -> int:
-        """SIGTERM; its exit code."""
-        return await self.inner.stop(seconds)
-
-    async def wait(self, seconds: float = _SECONDS) -> int:
-        """Waits for its end; its exit code."""
-        return await self.inner.wait(seconds)
-
-    async def kill(self) -> None:
-        """SIGKILL."""
-        if self.inner.running:
-            await self.inner.kill()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Sends exactly this process a signal."""
-        self.inner.send(number)
-
-    def peak_bytes(self) -> int:
-        """The most memory that it ever had resident."""
-        status = Path(f"/proc/{self.inner.pid}/status").read_text("ascii")
-        [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) * 1024
-
-    def text(self) -> str:
-        return self.inner.log.read_text("utf-8", "replace") if self.inner.log.exists() else ""
-
-
-def parts_in(data: str) -> list[Part]:
-    """Which parts a transaction delivers or supplies, by its calldata (0x-hex)."""
-    raw = bytes.fromhex(data[2:])
-    names = ("deliverFragment", "deliverFragments", "supplyFragments")
-    for entry in market_abi().functions.values():
-        if entry.id == raw[:4] and entry.name in names:
-            [given] = abi_decode([p.type for p in entry.inputs], raw[4:])
-            deliveries = [given] if entry.name == "deliverFragment" else given
-            return [(CopyId(one[0]), int(one[2])) for one in deliveries]
-    return []
-
-
-def block_ref(number: int, block_hash: str) -> BlockRef:
-    """A block by number and 0x-hex hash."""
-    return BlockRef(number, bytes.fromhex(block_hash[2:]))
-
-
-def hash_of(raw: str) -> str:
-    """Hash of a raw transaction, both 0x-hex."""
-    return "0x" + keccak(bytes.fromhex(raw[2:])).hex()
-
-
-def sender_of(raw: str) -> Address:
-    """Who signed a raw transaction (0x-hex)."""
-    return checksum(bytes.fromhex(Account.recover_transaction(raw)[2:]))
 
 
 def _is_sale(log: object) -> bool:

@@ -1,6 +1,6 @@
 """Starts a daemon that kills itself with SIGKILL at a named place: for tests alone.
 
-    DAM_CRASH_AT=F5:2 python tests/faults/crashing.py deliverer
+    DAM_CRASH_AT=F5:2 python tests/faults/crash_launcher.py deliverer
 
 runs the deliverer until its second fragment is sealed and not yet saved. The places are those of
 the fault table (F1 to F8); without the variable nothing is different from ``dam deliverer run``.
@@ -21,6 +21,8 @@ from dam.daemon.run import deliverer_main, watchdog_main
 from dam.log import configure_logging
 
 VARIABLE = "DAM_CRASH_AT"
+LAUNCHER = (sys.executable, __file__)
+"""The command that runs this file; behind it stands ``deliverer`` or ``watchdog``."""
 
 
 class Crash:

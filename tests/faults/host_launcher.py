@@ -1,12 +1,12 @@
 """Starts a daemon on a machine that misbehaves as files say: for tests alone.
 
-    DAM_TEST_CLOCK=seconds DAM_TEST_BLOCK=F4:stop python tests/faults/hosting.py deliverer
+    DAM_TEST_CLOCK=seconds DAM_TEST_BLOCK=F4:stop python tests/faults/host_launcher.py deliverer
 
 * ``DAM_TEST_CLOCK``: a file with the seconds by which the wall clock is wrong, which may change
   while the daemon runs. The monotonic clock goes on, as it does when somebody sets a machine's
   time.
-* ``DAM_TEST_BLOCK``: a place (see `crashing`) and a file: as long as the file is there, the event
-  loop stands still at that place.
+* ``DAM_TEST_BLOCK``: a place (see `crash_launcher`) and a file: as long as the file is there, the
+  event loop stands still at that place.
 * ``DAM_TEST_UID``: who runs it, for a test that may not give files away.
 * ``DAM_TEST_WISH``: how long a node's wish to be left alone counts at most, in seconds: a test has
   no five minutes.

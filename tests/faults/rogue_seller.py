@@ -1,10 +1,10 @@
 """Another seller, who publishes whatever he likes: honest documents, and those of the fault table.
 
-    stranger = await Stranger.enter(ground)
-    document = await stranger.document()              # honest, all of it in one block
+    rogue = await RogueSeller.enter(world)
+    document = await rogue.document()              # honest, all of it in one block
     document["items"][0]["price"] = True
-    offer = await stranger.publish(document, [replace(stranger.terms(document), price=1)])
-    bought = await stranger.buy(offer)                # the chain takes it; the deliverers need not
+    offer = await rogue.publish(document, [replace(rogue.terms(document), price=1)])
+    bought = await rogue.buy(offer)                # the chain takes it; the deliverers need not
 
 The parts of his items are sealed to the shop's own deliverers. What a sale is worth is decided by
 the terms that he commits to on chain, whatever his document says: the tests choose both, so that a
@@ -33,7 +33,7 @@ from dam.types import ZERO_ADDRESS, Purchase, Terms, Wei
 from demo import byhand
 from demo.actors import Actor
 from demo.trade import Bought
-from tests.faults.ground import Ground
+from tests.faults.world import FaultWorld
 
 Document = dict[str, Any]
 WARE = "ware"
@@ -60,28 +60,28 @@ class Offer:
 
 
 @dataclass
-class Stranger:
+class RogueSeller:
     """Make one with `enter`; he is gone with the test."""
 
-    ground: Ground
+    world: FaultWorld
     actor: Actor
     seed: SellerSeed = field(default_factory=lambda: SellerSeed(new_seed()), repr=False)
     versions: list[Offer] = field(default_factory=list)
     _copies: dict[bytes, int] = field(default_factory=dict)
 
     @classmethod
-    async def enter(cls, ground: Ground) -> Stranger:
+    async def enter(cls, world: FaultWorld) -> RogueSeller:
         """One of the people who would buy else; he stakes as a seller."""
-        stranger = cls(ground, ground.people.pop())
-        await ground.send_data(stranger.actor, ground.market.encode("stakeAsSeller"), value=_STAKE)
-        ground.remember("seed of a stranger", stranger.seed.seed)
-        return stranger
+        rogue = cls(world, world.people.pop())
+        await world.send_data(rogue.actor, world.market.encode("stakeAsSeller"), value=_STAKE)
+        world.remember("seed of a rogue", rogue.seed.seed)
+        return rogue
 
     def listing(self, name: str = WARE, **changes: Any) -> Listing:
         """An item of three parts without its good."""
         values: dict[str, Any] = {
-            "chain_id": self.ground.deployment.chain_id,
-            "market": self.ground.deployment.market,
+            "chain_id": self.world.deployment.chain_id,
+            "market": self.world.deployment.market,
             "seller": self.actor.address,
             "name": name,
             "title": f"A {name}",
@@ -102,27 +102,25 @@ class Stranger:
             listings: Its items; one of its own unless given.
             keys: X25519 keys that the deliverers' parts are sealed to; their own unless given.
         """
-        operators = [actor.address for actor in self.ground.shop.deliverers]
-        keys = keys or [await self.ground.deliverer_key(one) for one in operators]
+        operators = [actor.address for actor in self.world.shop.deliverers]
+        keys = keys or [await self.world.deliverer_key(one) for one in operators]
         known = [Deliverer(one, key) for one, key in zip(operators, keys, strict=True)]
-        with tempfile.TemporaryDirectory(dir=self.ground.scratch) as folder:
+        with tempfile.TemporaryDirectory(dir=self.world.scratch) as folder:
             catalogue = Catalogue(Path(folder))
             for listing in listings or [self.listing()]:
                 goods = [b"good %d" % n for n in range(3 if listing.stock else 1)]
-                catalogue.save(
-                    await add_goods(self.ground.blocks, self.seed, listing, goods, known)
-                )
+                catalogue.save(await add_goods(self.world.blocks, self.seed, listing, goods, known))
             built = build_store(
                 self.seed,
                 catalogue,
-                name="A stranger's",
-                chain_id=self.ground.deployment.chain_id,
-                market=self.ground.deployment.market,
+                name="A rogue's",
+                chain_id=self.world.deployment.chain_id,
+                market=self.world.deployment.market,
                 seller=self.actor.address,
             )
         for _, data in built.blocks:
-            await self.ground.blocks.put("dag-json", data)
-        return await byhand.read_document(self.ground.blocks, built.digest)
+            await self.world.blocks.put("dag-json", data)
+        return await byhand.read_document(self.world.blocks, built.digest)
 
     def terms(self, document: Document, number: int = 0) -> Terms:
         """What an honest document sells an item for."""
@@ -140,31 +138,31 @@ class Stranger:
         else:
             data = dag_json.dumps(document)
             terms = terms or [terms_of(entry) for entry in document["items"]]
-        cid = await self.ground.blocks.put("dag-json", data)
+        cid = await self.world.blocks.put("dag-json", data)
         return await self.point_to(cid, terms)
 
     async def point_to(self, cid: Cid, terms: Sequence[Terms]) -> Offer:
         """Has the chain name a document, wherever that is; mines a block."""
         offer = Offer(cid.digest, tuple(terms))
         function = "updateStore" if self.versions else "createStore"
-        data = self.ground.market.encode(function, offer.digest, offer.tree.root)
-        await self.ground.send_data(self.actor, data)
+        data = self.world.market.encode(function, offer.digest, offer.tree.root)
+        await self.world.send_data(self.actor, data)
         self.versions.append(offer)
         return offer
 
     async def buy(self, offer: Offer | None = None, number: int = 0) -> Bought:
-        """Sells a copy to the next buyer, and puts it among ``ground.sold``.
+        """Sells a copy to the next buyer, and puts it among ``world.sold``.
 
         Args:
             offer: The version in force; the newest unless given.
             number: Which of its terms.
         """
-        ground, offer = self.ground, offer or self.versions[-1]
+        world, offer = self.world, offer or self.versions[-1]
         terms = offer.terms[number]
         copy_number = self._copies.get(terms.item_id, 0)
         self._copies[terms.item_id] = copy_number + 1
         secrets, keys = byhand.one_time_keys(terms.parts)
-        data = ground.market.encode(
+        data = world.market.encode(
             "buyItem",
             self.actor.address,
             terms,
@@ -173,17 +171,17 @@ class Stranger:
             copy_number,
             keys,
         )
-        buyer = ground.people[len(ground.sold) % len(ground.people)]
-        receipt = await ground.send_data(buyer, data, value=terms.price)
+        buyer = world.people[len(world.sold) % len(world.people)]
+        receipt = await world.send_data(buyer, data, value=terms.price)
         [sale] = [
             log
-            for log in await ground.market.logs(receipt.block, receipt.block)
+            for log in await world.market.logs(receipt.block, receipt.block)
             if isinstance(log, Purchase) and log.seller == self.actor.address
         ]
         bought = Bought(sale, tuple(secrets))
-        ground.sold.append(bought)
+        world.sold.append(bought)
         for index, secret in enumerate(secrets):
-            ground.remember(f"one-time key {index} of a stranger's buyer", secret)
+            world.remember(f"one-time key {index} of a rogue's buyer", secret)
         return bought
 
 

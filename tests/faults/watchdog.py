@@ -18,13 +18,18 @@ from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
 from dam.log import get_logger
 from dam.types import FALLBACK_BLOCKS
+from demo.shop import Shop
 from demo.trade import Bought
-from tests.faults.ground import Deliverer, Ground, Killed, parts_in
+from tests.faults.daemons import Deliverer, Killed
 from tests.faults.oracle import check_secrets
+from tests.faults.transactions import parts_in
+from tests.faults.world import FaultWorld
 
 
-class Watcher(Deliverer):
-    """The seller's watchdog, signing as his operator. Make one with `watchdog`."""
+class Watchdog(Deliverer):
+    """The seller's watchdog, signing as the seller's operator. Make one with `make_watchdog`."""
+
+    shop: Shop
 
     def __str__(self) -> str:
         return "watchdog"
@@ -35,7 +40,7 @@ class Watcher(Deliverer):
         return found[0] if found else self.home / "markets" / "none" / "watchdog.sqlite"
 
     async def _run(self) -> None:
-        shop = self._ground.shop
+        shop = self.shop
         log = get_logger("watchdog").bind(daemon=self._name)
         try:
             with report_exit(log) as result:
@@ -54,30 +59,32 @@ class Watcher(Deliverer):
             self._code = -9
 
 
-def watchdog(ground: Ground, *, rpc: str | None = None) -> Watcher:
+def make_watchdog(world: FaultWorld, *, rpc: str | None = None) -> Watchdog:
     """The shop's watchdog, not started yet; it ends with the test."""
-    actor = ground.shop.operator
-    env = ground.env(actor) | {
-        "DAM_RPC_URL": rpc or ground.chain.url,
-        "DAM_HOME": str(ground.scratch / "home of the watchdog"),
+    actor = world.shop.operator
+    env = world.env(actor) | {
+        "DAM_RPC_URL": rpc or world.chain.url,
+        "DAM_HOME": str(world.scratch / "home of the watchdog"),
     }
     signer = Signer(actor.address, Account.from_key(actor.private_key))
     # It opens nobody's parts: its number is none of theirs.
-    daemon = Watcher(ground, actor, -1, env, signer, KeyRing(()))
-    ground.daemons.append(daemon)
+    run = len(world.daemons)
+    daemon = Watchdog(actor, -1, env, signer, KeyRing(()), world.log, run=run)
+    daemon.shop = world.shop
+    world.daemons.append(daemon)
     return daemon
 
 
-async def seen(ground: Ground, *daemons: Deliverer) -> None:
+async def until_read(world: FaultWorld, *daemons: Deliverer) -> None:
     """Waits until the daemons have read the newest block that is deep enough, and acted on it."""
-    wanted = await ground.block() - ground.confirmations
+    wanted = await world.block() - world.confirmations
     for daemon in daemons:
-        await ground.wait(lambda one=daemon: one.cursor() >= wanted, f"{daemon} reads on")
+        await world.wait(lambda one=daemon: one.cursor() >= wanted, f"{daemon} reads on")
 
 
-async def waiting(ground: Ground, *actors: str) -> list[tuple[str, tuple[bytes, int]]]:
+async def parts_in_pool(world: FaultWorld, *actors: str) -> list[tuple[str, tuple[bytes, int]]]:
     """Parts in the pool's transactions of these accounts, each with who sent it."""
-    pool = await ground.rpc.call("txpool_content")
+    pool = await world.rpc.call("txpool_content")
     ours = {address.lower(): address for address in actors}
     return [
         (ours[account.lower()], (bytes(part[0]), part[1]))
@@ -89,18 +96,18 @@ async def waiting(ground: Ground, *actors: str) -> list[tuple[str, tuple[bytes, 
     ]
 
 
-async def until_pool(ground: Ground, actor: str, parts: int, seconds: float = 60) -> None:
+async def until_sent(world: FaultWorld, actor: str, parts: int, seconds: float = 60) -> None:
     """Waits, without a new block, until so many parts of an account stand in the pool."""
     deadline = time.monotonic() + seconds
-    while len(found := await waiting(ground, actor)) < parts:
-        tails = "\n".join(f"{daemon}: {daemon.tail()}" for daemon in ground.daemons)
+    while len(found := await parts_in_pool(world, actor)) < parts:
+        tails = "\n".join(f"{daemon}: {daemon.tail()}" for daemon in world.daemons)
         assert time.monotonic() < deadline, f"{len(found)} of {parts} parts are sent\n{tails}"
         await asyncio.sleep(0.02)
 
 
-async def watched(
-    ground: Ground,
-    daemon: Watcher,
+async def watchdog_oracle(
+    world: FaultWorld,
+    daemon: Watchdog,
     *,
     sales: Sequence[Bought] | None = None,
     reverted: int = 0,
@@ -109,7 +116,7 @@ async def watched(
     """The oracle for a watchdog: every part of these sales (all) is there once, and in time.
 
     Args:
-        ground: Chain, shop and log.
+        world: Chain, shop and log.
         daemon: The watchdog.
         sales: Which; all that were bought unless given.
         reverted: How many of its transactions may be mined and have failed.
@@ -119,8 +126,8 @@ async def watched(
         By copy and part: how many blocks after the purchase it came.
     """
     found: dict[tuple[int, int], int] = {}
-    delivered = await ground.delivered()
-    for bought in ground.sold if sales is None else sales:
+    delivered = await world.delivered()
+    for bought in world.sold if sales is None else sales:
         sale = bought.sale
         for index in range(sale.terms.parts):
             there = [
@@ -134,21 +141,21 @@ async def watched(
             share = open_fragment(log.fragment, bought.secrets[index])
             assert keccak(share) == log.commitment, "what was delivered is not the share"
             after = log.at.block.number - sale.block
-            assert after <= ground.deployment.windows.refund_blocks, "delivered, but too late"
-            if log.by not in {actor.address for actor in ground.shop.deliverers}:
+            assert after <= world.deployment.windows.refund_blocks, "delivered, but too late"
+            if log.by not in {actor.address for actor in world.shop.deliverers}:
                 assert after > FALLBACK_BLOCKS, "before the fallback begins"
             found[sale.copy, index] = after
-    await ground.look_for_doubles()
-    assert not ground.doubles, f"parts in two waiting transactions: {ground.doubles}"
+    await world.look_for_doubles()
+    assert not world.doubles, f"parts in two waiting transactions: {world.doubles}"
     failed = [
         tx["hash"]
-        for number in range(ground.first, await ground.block() + 1)
-        for tx in (await ground.rpc.call("eth_getBlockByNumber", hex(number), True))["transactions"]
+        for number in range(world.first, await world.block() + 1)
+        for tx in (await world.rpc.call("eth_getBlockByNumber", hex(number), True))["transactions"]
         if tx["from"].lower() == daemon.actor.address.lower()
-        and (await ground.rpc.call("eth_getTransactionReceipt", tx["hash"]))["status"] != "0x1"
+        and (await world.rpc.call("eth_getTransactionReceipt", tx["hash"]))["status"] != "0x1"
     ]
     assert len(failed) <= reverted, f"mined and reverted: {failed}"
-    check_secrets(ground, [daemon])
+    check_secrets(world, [daemon])
     assert daemon.running or daemon.code in exits, f"{daemon} ended: {daemon.tail()}"
     assert not daemon.logged("internal_error")
     return found
