@@ -29,10 +29,11 @@ from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import Signer
 from dam.market.client import Market
-from dam.market.deployment import load_deployment
+from dam.market.deployment import load_deployment, save_deployment
 from dam.market.wallet import Receipt
 from dam.sending.transactions import broadcast, suggest_fees, transaction
 from dam.sending.wallet import KeyWallet, wait_receipt
+from dam.testing.market import deploy_market
 from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError
 from dam.types import (
     Address,
@@ -134,6 +135,15 @@ class World:
         await self._stack.aclose()
 
     async def _start(self) -> None:
+        # A block per transaction, and one a second besides: time passes without anybody's doing.
+        await self._start_nodes("--mixed-mining", "--block-time", "1")
+        self._stack.push_async_callback(self._stop_daemons)
+        self.deployment = await self._deploy()
+        self.market = Market(self.rpc, self.deployment)
+        await self.market.check_deployment()
+
+    async def _start_nodes(self, *anvil: str) -> None:
+        """Makes the folder, and starts the chain with these options and the block store."""
         stack = self._stack
         self.folder = self._given or Path(tempfile.mkdtemp(prefix="dam-world-"))
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -143,18 +153,11 @@ class World:
         stack.callback(self.reaper.close)
         if self._given is None:
             self.reaper.remove(self.folder)
-        # A block per transaction, and one a second besides: time passes without anybody's doing.
-        chain = AnvilNode(
-            args=("--mixed-mining", "--block-time", "1"), folder=self.folder / "anvil"
-        )
+        chain = AnvilNode(args=anvil, folder=self.folder / "anvil")
         self.chain = await stack.enter_async_context(chain)
         self._guard(chain.pid)
         await self._start_blocks()
         self.rpc = await stack.enter_async_context(JsonRpc(self.chain.url))
-        stack.push_async_callback(self._stop_daemons)
-        self.deployment = await self._deploy()
-        self.market = Market(self.rpc, self.deployment)
-        await self.market.check_deployment()
 
     def _guard(self, pid: int) -> None:
         """The reaper kills it if we cannot; forgotten before it is stopped, as ids are reused."""
@@ -184,6 +187,12 @@ class World:
             env["SOLCX_BINARY_PATH"] = os.environ["SOLCX_BINARY_PATH"]
         await run(command, env, cwd=ROOT)
         return load_deployment(self.record)
+
+    async def _deploy_directly(self, code: bytes | None = None) -> None:
+        """Deploys without the script, which takes seconds; ``code`` unless the sources' own."""
+        self.deployment = await asyncio.to_thread(deploy_market, self.chain, code=code)
+        save_deployment(self.deployment, self.record)
+        self.market = Market(self.rpc, self.deployment)
 
     async def _stop_daemons(self) -> None:
         await asyncio.gather(*(daemon.stop() for daemon in self._daemons if daemon.running))

@@ -11,6 +11,7 @@ from typing import Any
 from soak.keeper import Keeper
 from tests.faults import ipfs_faults as ipfs
 from tests.faults import rpc_faults as rpc
+from tests.faults.ipfs_proxy import Fault as IpfsFault
 
 _SEND = "eth_sendRawTransaction"
 
@@ -57,7 +58,7 @@ class Rule:
             # Its client gives up after 20 s; the proxy need not hold on to it for ever.
             await asyncio.sleep(21)
             proxy.release()
-        elif isinstance(rule.fault, ipfs.Fault):
+        elif isinstance(rule.fault, IpfsFault):
             for _ in range(200):
                 if not proxy.held:
                     break
@@ -110,7 +111,7 @@ RPC_RULES = {
 _GET = ("block/get",)
 
 
-def _ipfs(make: Callable[[], ipfs.Fault], commands: tuple[str, ...] = _GET, times: int = 3) -> Rule:
+def _ipfs(make: Callable[[], IpfsFault], commands: tuple[str, ...] = _GET, times: int = 3) -> Rule:
     # A document is read when it is published: a rule waits for the next one.
     return Rule(_same(make), commands, times=times, seconds=40.0)
 

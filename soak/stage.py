@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from dam.ethereum.rpc import JsonRpc
-from dam.market.client import Market
-from dam.market.deployment import save_deployment
-from dam.testing.market import deploy_market
-from dam.testing.nodes import AnvilNode
 from demo.actors import Actor
-from demo.processes import Reaper
 from demo.shop import ETHER, Shop, open_shop
 from demo.world import ROOT, World
 from soak.keeper import Keeper
@@ -70,28 +63,11 @@ class Stage(World):
         """The same of the IPFS proxies."""
 
     async def _start(self) -> None:
-        stack = self._stack
-        self.folder = self._given or Path(tempfile.mkdtemp(prefix="dam-soak-"))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self._given is None:
-            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        self.reaper = Reaper()
-        stack.callback(self.reaper.close)
-        if self._given is None:
-            self.reaper.remove(self.folder)
         # Under Cancun, and with old states pruned, a block costs the same however many there are.
-        args = ("--hardfork", "cancun", "--prune-history", str(KEPT_STATES))
-        self.chain = await stack.enter_async_context(
-            AnvilNode(args=args, folder=self.folder / "anvil")
-        )
-        self._guard(self.chain.pid)
+        await self._start_nodes("--hardfork", "cancun", "--prune-history", str(KEPT_STATES))
         # Daemons that start again in an hour run the same code, whatever is edited meanwhile.
         shutil.copytree(ROOT / "src", self.folder / "src", ignore=_CACHES, dirs_exist_ok=True)
-        await self._start_blocks()
-        self.rpc = await stack.enter_async_context(JsonRpc(self.chain.url))
-        self.deployment = await asyncio.to_thread(deploy_market, self.chain)
-        save_deployment(self.deployment, self.record)
-        self.market = Market(self.rpc, self.deployment)
+        await self._deploy_directly()
         self.shop = await open_shop(
             self, stake=1000 * ETHER, supply=10**6, commission=3 * FEE, price=ETHER // 10
         )
@@ -101,7 +77,7 @@ class Stage(World):
         self.began = time.monotonic()
         for keeper in self.keepers:
             keeper.begin()
-        stack.push_async_callback(self.end)
+        self._stack.push_async_callback(self.end)
         await asyncio.gather(*(keeper.ready() for keeper in self.keepers))
 
     async def _make_keepers(self) -> None:

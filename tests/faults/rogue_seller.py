@@ -1,4 +1,4 @@
-"""Another seller, who publishes whatever he likes: honest documents, and those of the fault table.
+"""Another seller, who publishes anything: honest documents, and those of the fault table.
 
     rogue = await RogueSeller.enter(world)
     document = await rogue.document()              # honest, all of it in one block
@@ -6,9 +6,9 @@
     offer = await rogue.publish(document, [replace(rogue.terms(document), price=1)])
     bought = await rogue.buy(offer)                # the chain takes it; the deliverers need not
 
-The parts of his items are sealed to the shop's own deliverers. What a sale is worth is decided by
-the terms that he commits to on chain, whatever his document says: the tests choose both, so that a
-document is refused for its own fault, and not because a root does not match.
+The parts of a rogue's items are sealed to the shop's own deliverers. What a sale is worth is
+decided by the terms committed to on chain, whatever the document says: the tests choose both, so
+that a document is refused for its own fault, and not because a root does not match.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _STAKE = 2 * 10**18
 
 @dataclass(frozen=True)
 class Offer:
-    """A version of his store, as the chain has it."""
+    """A version of a rogue's store, as the chain has it."""
 
     digest: bytes
     terms: tuple[Terms, ...]
@@ -61,7 +61,7 @@ class Offer:
 
 @dataclass
 class RogueSeller:
-    """Make one with `enter`; he is gone with the test."""
+    """Make one with `enter`; it ends with the test."""
 
     world: FaultWorld
     actor: Actor
@@ -71,7 +71,7 @@ class RogueSeller:
 
     @classmethod
     async def enter(cls, world: FaultWorld) -> RogueSeller:
-        """One of the people who would buy else; he stakes as a seller."""
+        """Turns one of the spare buyers into a seller with a stake."""
         rogue = cls(world, world.people.pop())
         await world.send_data(rogue.actor, world.market.encode("stakeAsSeller"), value=_STAKE)
         world.remember("seed of a rogue", rogue.seed.seed)

@@ -3,7 +3,7 @@
 Each bent document is a version of a rogue's store, with a sale under it that the chain took: the
 rogue commits to the very terms that a careless reader would have found, so that nothing but the
 fault itself speaks against the document. The daemon refuses that store by name and lives: it goes
-on with the shop's sales, and with the rogue's once he publishes a proper document.
+on with the shop's sales, and with the rogue's once a proper document is published.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ async def all_refused(
     await world.until(
         lambda: len(daemon.logged("purchase_refused")) == len(cases), "all are refused"
     )
-    # He mends his ways: nothing of what came before is held against him.
+    # An honest document at last: nothing of what came before counts against its seller.
     await rogue.publish(await rogue.document())
     mended = await rogue.buy()
     await world.until_delivered(sales=[mended])

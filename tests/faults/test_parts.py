@@ -318,7 +318,7 @@ async def test_f76_ciphertext_of_another_item(world: FaultWorld, injected: Injec
     await thief.publish(copied)
     injected.add("copied")
     first = await thief.buy()
-    # With tags for his own, which take a helper who knows K of page and deliverer.
+    # With tags for the thief's own, which take a helper who knows K of page and deliverer.
     page = bytes.fromhex(victim["sealingKey"][2:])
     rings = [world.deliverer(number).ring for number in range(3)]
     shared = [sealing.shared_key(ring.current.secret, page) for ring in rings]
@@ -326,7 +326,7 @@ async def test_f76_ciphertext_of_another_item(world: FaultWorld, injected: Injec
     await thief.publish(byhand.retagged(loot, version.seller, shared, world.deployment))
     injected.add("tagged anew")
     second = await thief.buy()
-    # And from one item of his into another: here it is the share that would be given away.
+    # And from one of the seller's items into another: here the share would be given away.
     own = await thief.document(
         thief.listing("dear"), thief.listing("cheap", price=1, commission=Wei(0))
     )

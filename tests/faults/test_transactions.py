@@ -84,7 +84,7 @@ async def test_f36_somebody_else_uses_the_nonce(
     injected.add("foreign transaction")
     await world.mine()
     await everything_delivered(world, daemon)
-    # It tells its operator, who knows whether that was he.
+    # It tells its operators, who know whether they sent it.
     assert daemon.logged("foreign_transaction")
     assert daemon.journal("foreign_transaction")
 

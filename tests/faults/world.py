@@ -22,7 +22,6 @@ import asyncio
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,21 +32,16 @@ from eth_account import Account
 
 import dam
 from dam.config.settings import Settings
-from dam.ethereum.rpc import JsonRpc
 from dam.keystore.ape_accounts import Signer, load_account
 from dam.keystore.key_files import KeyRing, load_ring
 from dam.log import configure_logging
-from dam.market.client import Market
-from dam.market.deployment import save_deployment
 from dam.market.wallet import Receipt
 from dam.roles.seller.listings import copy_parts
 from dam.sending.transactions import Fees, suggest_fees, transaction
-from dam.testing.market import deploy_market, market_code
-from dam.testing.nodes import AnvilNode
+from dam.testing.market import market_code
 from dam.types import Address, FragmentDelivered, Purchase
 from demo import trade
 from demo.actors import Actor
-from demo.processes import Reaper
 from demo.shop import ITEM, Shop, open_shop
 from demo.trade import Bought
 from demo.world import ROOT, World, python
@@ -58,7 +52,8 @@ from tests.faults.transactions import Part, parts_in
 _BLOCK_SECONDS = 0.15
 """Between two blocks: three looks of a daemon that polls as often as it may."""
 _PEOPLE = 12
-# All states stay in memory: those that Anvil puts on disk come back without any contract's code.
+# Under Cancun, blocks stay cheap however many there are. All states stay in memory: those that
+# Anvil puts on disk come back without any contract's code.
 _ANVIL = ("--hardfork", "cancun", "--prune-history", "1000000")
 _GAS = 1_500_000
 
@@ -91,25 +86,10 @@ class FaultWorld(World):
 
     async def _start(self) -> None:
         stack = self._stack
-        self.folder = self._given or Path(tempfile.mkdtemp(prefix="dam-faults-"))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self._given is None:
-            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        self.reaper = Reaper()
-        stack.callback(self.reaper.close)
-        # Under Cancun, Anvil's blocks stay cheap however many there are.
-        self.chain = await stack.enter_async_context(
-            AnvilNode(args=_ANVIL, folder=self.folder / "anvil")
-        )
-        self._guard(self.chain.pid)
-        await self._start_blocks()
-        self.rpc = await stack.enter_async_context(JsonRpc(self.chain.url))
+        await self._start_nodes(*_ANVIL)
         stack.push_async_callback(self.clear)
         # The checkout's contract, also where the sources are a copy with a line taken out.
-        code = await asyncio.to_thread(market_code, ROOT)
-        self.deployment = await asyncio.to_thread(deploy_market, self.chain, code=code)
-        save_deployment(self.deployment, self.record)
-        self.market = Market(self.rpc, self.deployment)
+        await self._deploy_directly(await asyncio.to_thread(market_code, ROOT))
         logging.getLogger().addHandler(self._handler)
         stack.callback(logging.getLogger().removeHandler, self._handler)
         self.shop = await open_shop(self)
@@ -323,7 +303,8 @@ class FaultWorld(World):
             await self.post(actor, order.data, value=order.terms.price)
             ready.append(order)
         block = await self.mine()
-        found = {log.copy: log for log in await self.market.logs(block, block) if _is_sale(log)}
+        logs = await self.market.logs(block, block)
+        found = {log.copy: log for log in logs if isinstance(log, Purchase)}
         bought = [Bought(found[order.copy], order.secrets) for order in ready]
         self.sold += bought
         for one in bought:
@@ -428,16 +409,12 @@ class FaultWorld(World):
             await asyncio.sleep(_BLOCK_SECONDS)
 
 
-def _is_sale(log: object) -> bool:
-    return isinstance(log, Purchase)
-
-
 def _environ(actor: Actor) -> dict[str, str]:
     return {**actor.env(), "APE_DATA_FOLDER": str(actor.home / ".ape")}
 
 
 def _secrets_of(shop: Shop) -> dict[str, bytes]:
-    """The seller's seed, and every content key and share of his goods."""
+    """The seller's seed, and every content key and share of the goods."""
     found: dict[str, bytes] = {"seed of the seller": shop.seed.seed}
     for lot in shop.listing.lots:
         for copy in range(lot.first_copy, lot.first_copy + lot.copies):
