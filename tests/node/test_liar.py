@@ -23,8 +23,7 @@ from dam.testing.market import deploy_market, transact
 from dam.testing.nodes import AnvilNode
 from dam.testing.pages import rows_of
 from dam.types import Deployment
-
-from .conftest import Server
+from tests.node.servers import Server
 
 SOLD = "0x" + market_abi().topic("ItemPurchased").hex()
 

@@ -1,0 +1,16 @@
+"""A maker of node pools, whose logs must never name a secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.node.node_pool.nodes import Pool
+
+
+@pytest.fixture
+async def pool(serve):
+    made = Pool(serve)
+    yield made
+    for endpoints in made.opened:
+        await endpoints.close()
+    assert "SECRETKEY" not in repr(made.events)
