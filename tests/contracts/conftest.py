@@ -1,7 +1,7 @@
 """Named actors, a market of their own, and `create_*` factories for the contract's tests.
 
 The market is deployed once; Ape takes every test's changes back. Whatever a test did, the market's
-balance must at its end be what the views say it owes, to the wei: see `books_balance`.
+balance must at its end be what the views say it owes, to the wei: see `books`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,35 +28,24 @@ from dam.crypto.hashing import (
     terms_leaf,
 )
 from dam.crypto.merkle import MerkleTree
-from dam.types import (
-    ZERO_ADDRESS,
-    Address,
-    CopyId,
-    Delivery,
-    Escrow,
-    PartLeaf,
-    Sale,
-    SaleState,
-    Status,
-    Terms,
-    Wei,
-)
+from dam.types import ZERO_ADDRESS, Address, Escrow, PartLeaf, Sale, Terms, Wei
+from tests.contracts.sales import ETHER, Books, Clock, Holdings, Item, Order, key_of, plain
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-
 from scripts._contracts import load_fresh  # noqa: E402
 
 # Before Ape starts its chain; see that script.
 os.environ["PATH"] = f"{ROOT / 'tools' / 'small_anvil'}{os.pathsep}{os.environ['PATH']}"
 
-ETHER = 10**18
+
 # All different, so that no window can stand in for another unseen.
 REFUND, DISPUTE, ARBITRATION, SLASH_DELAY, SLASH_LAPSE, EXIT = 300, 110, 120, 105, 130, 640
 MIN_DELIVERER_STAKE = ETHER // 10
 MIN_SELLER_STAKE = 2 * ETHER
 
-# -------------------------------------------------------------------------------------- actors
+
+# ------------------------------------------------------------------------------------------ actors
 
 
 @pytest.fixture(scope="session")
@@ -128,12 +117,7 @@ def newcomer(accounts: Any) -> Any:
     return accounts[11]
 
 
-# -------------------------------------------------------------------------------------- market
-
-
-def key_of(number: int) -> bytes:
-    """A good X25519 public key, another for each number."""
-    return keccak(b"key%d" % number)[:31] + b"\x42"
+# ------------------------------------------------------------------------------------------ market
 
 
 @pytest.fixture(scope="session")
@@ -189,31 +173,7 @@ def market(
     return market
 
 
-# --------------------------------------------------------------------------------------- chain
-
-
-class Clock:
-    """Block numbers, asked and moved by plain JSON-RPC: Ape's way is ten times as slow."""
-
-    def __init__(self, provider: Any) -> None:
-        self._provider = provider
-
-    def rpc(self, method: str, *params: Any) -> Any:
-        return self._provider.make_request(method, list(params))
-
-    @property
-    def head(self) -> int:
-        return int(self.rpc("eth_blockNumber"), 16)
-
-    def mine(self, blocks: int) -> None:
-        if blocks:
-            self.rpc("anvil_mine", hex(blocks))
-
-    def reach(self, block: int) -> None:
-        """The next transaction will be in `block`."""
-        missing = block - 1 - self.head
-        assert missing >= 0, f"block {block} has passed: the head is {self.head}"
-        self.mine(missing)
+# ------------------------------------------------------------------------------------------- chain
 
 
 @pytest.fixture(scope="session")
@@ -231,19 +191,7 @@ def fund(clock: Clock) -> Callable[[Any, int], None]:
     return give
 
 
-# ------------------------------------------------------------------------------- expectations
-
-
-def plain(value: Any) -> Any:
-    """Accounts as addresses, addresses in lower case, so that both sides of a comparison agree."""
-    value = getattr(value, "address", value)
-    if isinstance(value, str):
-        return value.lower()
-    if isinstance(value, bytes):
-        return bytes(value)
-    if isinstance(value, list | tuple):
-        return tuple(plain(one) for one in value)
-    return value
+# ------------------------------------------------------------------------------------ expectations
 
 
 @pytest.fixture(scope="session")
@@ -300,94 +248,7 @@ def event() -> Callable[..., tuple[str, dict[str, Any]]]:
     return expect
 
 
-# ----------------------------------------------------------------------------------- factories
-
-
-@dataclass(frozen=True)
-class Item:
-    """An item on sale: its terms, the leaves of its parts, and its place in the catalogue."""
-
-    seller: Any
-    terms: Terms
-    leaves: tuple[PartLeaf, ...]
-    parts: MerkleTree
-    root: bytes
-    digest: bytes
-    proof: tuple[bytes, ...]
-
-    def leaf(self, copy: int, index: int) -> PartLeaf:
-        wanted = copy if self.terms.stock else 0
-        return next(x for x in self.leaves if (x.copy, x.index) == (wanted, index))
-
-
-@dataclass(frozen=True)
-class Order:
-    """A purchase: what later calls bring along, and shorthands for those calls."""
-
-    market: Any
-    clock: Clock
-    item: Item
-    buyer: Any
-    copy_id: CopyId
-    sale: Sale
-    escrow: Escrow
-    receipt: Any
-    people: dict[str, Any]
-
-    @property
-    def block(self) -> int:
-        return self.sale.purchase_block
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """The first three arguments of whatever closes a sale."""
-        return self.copy_id, astuple(self.sale), astuple(self.escrow)
-
-    @property
-    def state(self) -> SaleState:
-        status, delivered, by_deliverers, since, commitment = self.market.sales(self.copy_id)
-        return SaleState(Status(status), delivered, by_deliverers, since, bytes(commitment))
-
-    @property
-    def status(self) -> Status:
-        return self.state.status
-
-    def reach(self, offset: int) -> None:
-        """The next transaction will be `offset` blocks after the purchase."""
-        self.clock.reach(self.block + offset)
-
-    def delivery(self, index: int, **changes: Any) -> Delivery:
-        """A good delivery of this part, or one with some fields changed."""
-        leaf = self.item.leaf(self.sale.copy, index)
-        good = Delivery(
-            copy_id=self.copy_id,
-            sale=self.sale,
-            index=index,
-            deliverer=leaf.deliverer,
-            commitment=leaf.commitment,
-            secret_hash=leaf.secret_hash,
-            salt=leaf.salt,
-            proof=self.item.parts.proof(part_leaf(leaf)),
-            fragment=keccak(b"fragment%d" % index) * 2 + bytes(16),
-        )
-        return replace(good, **changes)
-
-    def deliver(self, *indexes: int, sender: Any = None) -> Any:
-        """Delivers parts one by one, each by the deliverer whom its leaf names."""
-        receipt = None
-        for index in indexes:
-            delivery = self.delivery(index)
-            by = sender or self.people[delivery.deliverer]
-            receipt = self.market.deliverFragment(astuple(delivery), sender=by)
-        return receipt
-
-    def deliver_all(self) -> Any:
-        return self.deliver(*range(self.sale.parts))
-
-    def dispute(self, evidence: bytes = bytes(32), sender: Any = None) -> Any:
-        return self.market.openDispute(
-            *self.args, evidence, sender=sender or self.buyer, value=self.escrow.bond
-        )
+# --------------------------------------------------------------------------------------- factories
 
 
 @pytest.fixture(scope="session")
@@ -537,16 +398,7 @@ def create_disputed_sale(create_complete_sale: Any) -> Callable[..., Order]:
     return create
 
 
-# ---------------------------------------------------------------------------------- the books
-
-
-@dataclass(frozen=True)
-class Holdings:
-    """What a party has in the market, in wei."""
-
-    credit: int
-    stake: int
-    earned: int
+# --------------------------------------------------------------------------------------- the books
 
 
 @pytest.fixture
@@ -561,66 +413,6 @@ def holdings(market: Any) -> Callable[[Any], Holdings]:
         )
 
     return read
-
-
-class Books:
-    """What the market owes, by its views and by its events alone."""
-
-    PURCHASED = "(bytes32,uint64,(bytes32,address,uint128,uint128,uint128,uint128,uint64,bool,uint8,uint8,address,bytes32),bytes32[])"  # noqa: E501
-
-    def __init__(self, market: Any, clock: Clock) -> None:
-        self._market, self._clock = market, clock
-        self.forced = 0
-        """Wei that came in by no call of the market's."""
-
-    def _view(self, name: str, *args: bytes) -> bytes:
-        method = getattr(self._market, name).abis[0]
-        data = keccak(method.selector.encode())[:4] + b"".join(args)
-        call = {"to": self._market.address, "data": "0x" + data.hex()}
-        return bytes.fromhex(self._clock.rpc("eth_call", call, "latest")[2:])
-
-    def _amounts(self, name: str, *args: bytes) -> list[int]:
-        raw = self._view(name, *args)
-        return [int.from_bytes(raw[i : i + 32], "big") for i in range(0, len(raw), 32)]
-
-    def owed(self) -> int:
-        """Stakes, earnings, credits, bonds and what open sales hold, in wei."""
-        logs = self._clock.rpc("eth_getLogs", {"address": self._market.address, "fromBlock": "0x0"})
-        purchased = keccak(self._market.ItemPurchased.abi.selector.encode()).hex()
-        accounts: set[bytes] = set()
-        total = 0
-        for log in logs:
-            topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
-            accounts |= {topic for topic in topics[1:] if not any(topic[:12])}
-            if topics[0].hex() == purchased:
-                raw = bytes.fromhex(log["data"][2:])
-                _, _, terms, _ = decode([self.PURCHASED], bytes.fromhex("20".zfill(64)) + raw)[0]
-                arbitrator = bytes(12) + bytes.fromhex(terms[10][2:])
-                accounts.add(arbitrator)
-                total += self._open(topics[1], terms)
-        for account in accounts:
-            total += self._amounts("sellerStakes", account)[0]
-            total += sum(self._amounts("deliverers", account)[1:3])
-            total += self._amounts("credits", account, bytes(32))[0]
-        return total
-
-    def _open(self, key: bytes, terms: Any) -> int:
-        price, commission, penalty, bond, parts = (terms[i] for i in (2, 3, 4, 5, 8))
-        status, delivered, *_ = self._amounts("sales", key)
-        if status not in (Status.PURCHASED, Status.COMPLETE, Status.DISPUTED):
-            return 0
-        if int(terms[10], 16) == 0:
-            bond = 0
-        reserve = (parts - delivered.bit_count()) * (commission // parts) + penalty + bond
-        return int(price + reserve + (bond if status == Status.DISPUTED else 0))
-
-    @property
-    def balance(self) -> int:
-        return int(self._clock.rpc("eth_getBalance", self._market.address, "latest"), 16)
-
-    def check(self) -> None:
-        """Conservation: every wei in the market belongs to somebody, and none twice."""
-        assert self.balance == self.owed() + self.forced
 
 
 @pytest.fixture(autouse=True)
