@@ -68,7 +68,7 @@ REASONS = {
     "deliverFragment, last": "the same",
     "deliverFragments of 10, a part": "the deliverer's word is written once, 21,000 shared",
     "deliverFragments of 50, a part": "the same; calldata is what stays",
-    "confirm": "the sale's word, the seller's stake freed and his credit raised",
+    "confirm": "the sale's word, the seller's stake freed and credit raised",
     "settle": "the same where the credit was empty: a new word",
     "refund": "the sale's word, the stake freed less the penalty, the buyer's credit",
     "openDispute": "the sale's word alone: the bond is in the escrow's hash",

@@ -4,8 +4,8 @@ One deliverer waits at the head of the chain, with everything that a daemon does
 decides, seals, simulates, estimates, signs, saves and sends. The baseline is the other part of the
 same sale: a `deliverFragment` that was encoded and signed beforehand for each block that the
 purchase could be in, and is sent the moment that an observer, who looks every 5 ms, sees its block.
-For both the clock runs from that moment to his first sight of the block with the delivery. With
-``confirmations = 0``; each confirmation more is a block more, whoever sends.
+For both the clock runs from that moment to the observer's first sight of the block with the
+delivery. With ``confirmations = 0``; each confirmation more is a block more, whoever sends.
 
 Blocks come every ``--block-time`` seconds (2 by default, so that 40 sales take minutes), and the
 daemon polls at most every sixth of that: at mainnet's 12 seconds and ``poll_seconds = 2``, the

@@ -64,7 +64,7 @@ class Goods:
 
 def draw(seed: str) -> Goods:
     """Draws prices and goods; the same seed gives the same ones."""
-    # Reproducible on purpose: these are goods of a play, not keys.
+    # Reproducible on purpose: these are sample goods, not keys.
     dice = random.Random(seed)
     code = _code(dice)
     return Goods(

@@ -1,4 +1,4 @@
-"""A seller, his deliverers and their daemons, set up without commands: where tests start."""
+"""A seller, deliverers and their daemons, set up without commands: where tests start."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Shop:
     world: World
     seller: Actor
     operator: Actor
-    """His watchdog's account."""
+    """Account of the seller's watchdog."""
     deliverers: list[Actor]
     seed: SellerSeed = field(repr=False)
     catalogue: Catalogue
@@ -82,7 +82,7 @@ class Shop:
     def watchdog(
         self, *, command: Sequence[str] = (), env: Mapping[str, str] | None = None
     ) -> Daemon:
-        """The seller's watchdog, signing as his operator; not started yet."""
+        """The seller's watchdog, signing as the seller's operator; not started yet."""
         script = python(ROOT / "daemons" / "watchdog.py")
         home = {
             "DAM_HOME": str(self.seller.dam_home),

@@ -1,4 +1,4 @@
-"""Tokens of tests/forge/tokens on the play's chain: an honest one with permits, and odd ones."""
+"""Tokens of tests/forge/tokens on the demo's chain: an honest one with permits, and odd ones."""
 
 from __future__ import annotations
 

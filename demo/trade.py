@@ -14,7 +14,7 @@ from dam.catalog.reader import Store, read_store
 from dam.crypto import hashing, sealing, shamir
 from dam.crypto.hashing import copy_id, item_id, keccak
 from dam.types import CopyId, FragmentDelivered, Purchase, Status, Terms
-from demo import byhand
+from demo import documents
 from demo.actors import Actor
 from demo.world import World
 
@@ -45,7 +45,7 @@ class Bought:
 async def store_of(world: World, seller: Actor) -> Store:
     """A seller's store, checked."""
     version = await world.store_version(seller.address)
-    return await byhand.checked(
+    return await documents.checked(
         world.blocks, world.deployment, seller.address, version.digest, version.root
     )
 
@@ -57,7 +57,7 @@ async def order(world: World, seller: Actor, item: str, copy: int | None = None)
     assert found is not None, f"the store has no {item}"
     if copy is None:
         copy = await _free_copy(world, seller, found.terms)
-    secrets, keys = byhand.one_time_keys(found.terms.parts)
+    secrets, keys = documents.one_time_keys(found.terms.parts)
     data = world.market.encode(
         "buyItem",
         seller.address,

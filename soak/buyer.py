@@ -15,7 +15,7 @@ from dam.errors import RpcError
 from dam.keystore.ape_accounts import Signer
 from dam.sending.transactions import Fees, transaction
 from dam.types import Address
-from demo import byhand
+from demo import documents
 from demo.shop import ITEM
 from soak.publisher import Publisher, Version
 from soak.stage import Stage
@@ -141,7 +141,7 @@ class Buyer:
     def _sign(
         self, account: _Account, nonce: int, version: Version, item: Item, copy: int
     ) -> Order:
-        secrets, keys = byhand.one_time_keys(item.terms.parts)
+        secrets, keys = documents.one_time_keys(item.terms.parts)
         self.secrets.update(zip(keys, secrets, strict=True))
         store, stage = version.store, self._stage
         data = stage.market.encode(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demo.play import main
+from demo.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

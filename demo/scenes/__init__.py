@@ -1,1 +1,1 @@
-"""The five scenes, one module each; each has one coroutine that plays it."""
+"""The scenes, one module each; each has one coroutine that plays it."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dam.crypto.hashing import copy_id
 from dam.errors import ContractReverted
 from dam.types import Status
-from demo import byhand, trade
+from demo import documents, trade
 from demo.actors import Actor
-from demo.cast import Cast
+from demo.participants import Participants
 from demo.report import Report, Scene, coins, said
 from demo.trade import Order
 
 
-async def play(cast: Cast, report: Report, scene: Scene) -> None:
+async def run(people: Participants, report: Report, scene: Scene) -> None:
     """Plays the scene."""
-    world, deal = cast.world, cast.goods.silent_deal
+    world, deal = people.world, people.goods.silent_deal
     customer = await world.actor("sly customer")
-    order = await trade.order(world, cast.seller, deal.item)
+    order = await trade.order(world, people.seller, deal.item)
 
-    error, block = await _try(cast, customer, order, deal.price - 1)
+    error, block = await _try(people, customer, order, deal.price - 1)
     report.step(f"a customer pays 1 wei less than {coins(deal.price)}: the chain reverts it", block)
     report.check(
         error.error == "Underpaid"
@@ -27,13 +27,13 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
         "expected Underpaid",
     )
 
-    document = await byhand.read_document(world.blocks, order.digest)
+    document = await documents.read_document(world.blocks, order.digest)
     document["items"][0]["title"] = "Something else, sorry"
-    digest, root = await byhand.put_document(world.blocks, document)
-    receipt = await world.send(cast.seller, "updateStore", digest, root)
+    digest, root = await documents.put_document(world.blocks, document)
+    receipt = await world.send(people.seller, "updateStore", digest, root)
     report.step("the seller swaps the document after the customer has read it", receipt.block)
-    error, block = await _try(cast, customer, order, deal.price)
-    report.step("the customer's purchase names the document that he read: reverted", block)
+    error, block = await _try(people, customer, order, deal.price)
+    report.step("the customer's purchase names the document that was read: reverted", block)
     report.check(
         error.error == "StoreChanged"
         and error.arguments.get("read") == "0x" + order.digest.hex()
@@ -42,19 +42,23 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
         "expected StoreChanged",
     )
     state = await world.market.sale_state(
-        copy_id(cast.seller.address, order.terms.item_id, order.copy)
+        copy_id(people.seller.address, order.terms.item_id, order.copy)
     )
     report.equal(state.status, Status.NONE, "no copy was sold")
-    report.equal(await world.market.credits(customer.address), 0, "no coin of his stayed behind")
+    report.equal(
+        await world.market.credits(customer.address),
+        0,
+        "none of the customer's coins stayed behind",
+    )
     scene.outcome = "both reverted"
 
 
 async def _try(
-    cast: Cast, customer: Actor, order: Order, value: int
+    people: Participants, customer: Actor, order: Order, value: int
 ) -> tuple[ContractReverted, int]:
     """What the contract says, and the block in which the transaction, sent anyway, reverted."""
     try:
-        await cast.world.market.simulate(order.data, sender=customer.address, value=value)
+        await people.world.market.simulate(order.data, sender=customer.address, value=value)
     except ContractReverted as error:
-        return error, await cast.world.send_anyway(customer, order.data, value=value)
+        return error, await people.world.send_anyway(customer, order.data, value=value)
     return ContractReverted("nothing"), 0

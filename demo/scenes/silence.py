@@ -8,29 +8,29 @@ from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import ContractReverted
 from dam.types import Purchase, Status
 from demo import trade
-from demo.cast import Cast
-from demo.money import Till
+from demo.balances import BalanceTracker
+from demo.participants import Participants
 from demo.report import Report, Scene, coins, said
 
 
-async def play(cast: Cast, report: Report, scene: Scene) -> None:
+async def run(people: Participants, report: Report, scene: Scene) -> None:
     """Plays the scene."""
-    world, deal = cast.world, cast.goods.silent_deal
-    daemons = [*await cast.daemons_up(report), cast.watchdog]
+    world, deal = people.world, people.goods.silent_deal
+    daemons = [*await people.daemons_up(report), people.watchdog]
     codes = await asyncio.gather(*(daemon.stop() for daemon in daemons))
     report.step("all daemons stop (SIGTERM)", await world.block())
     report.equal(codes, [0] * len(daemons), "each of them drained and ended with code 0")
 
-    stake = await world.market.seller_stake(cast.seller.address)
-    till = Till(world.rpc, cast.accounts())
-    await till.open()
-    sale = await cast.buy(cast.buyer, cast.seller, deal.item)
+    stake = await world.market.seller_stake(people.seller.address)
+    tracker = BalanceTracker(world.rpc, people.accounts())
+    await tracker.open()
+    sale = await people.buy(people.buyer, people.seller, deal.item)
     report.step(f"the buyer pays {coins(deal.price)} for '{deal.title}'", sale.block)
-    bound = stake - await world.market.seller_stake(cast.seller.address)
+    bound = stake - await world.market.seller_stake(people.seller.address)
     report.equal(bound, deal.reserve, f"the sale bound {coins(deal.reserve)} of the seller's stake")
 
     opens = sale.block + world.deployment.windows.refund_blocks + 1
-    refused = await _refusal(cast, sale)
+    refused = await _refusal(people, sale)
     report.check(
         refused.error == "TooEarly" and refused.arguments.get("firstBlock") == opens,
         f"a refund now is refused: {said(refused)}",
@@ -39,22 +39,22 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     await world.mine_to(opens)
     report.step(f"{opens - sale.block} blocks pass; not one part came", await world.block())
     report.equal(len(await trade.delivered(world, sale.copy_id)), 0, "nobody delivered")
-    report.step("the buyer takes his refund", await cast.refund(cast.buyer, sale))
+    report.step("the buyer takes the refund", await people.refund(people.buyer, sale))
     state = await world.market.sale_state(sale.copy_id)
     report.equal(state.status, Status.REFUNDED, "the sale is refunded")
-    [(_, block)] = await cast.withdraw(cast.buyer)
+    [(_, block)] = await people.withdraw(people.buyer)
     report.step("the buyer withdraws", block)
 
-    count = await till.count()
+    count = await tracker.count()
     penalty = deal.refund_penalty(by_deliverers=0)
-    row = count.row(cast.buyer.name)
+    row = count.row(people.buyer.name)
     report.check(
         row.earned == penalty,
-        f"beside gas the buyer has his price back and {coins(penalty)} more, to the wei",
+        f"beside gas the buyer has the price back and {coins(penalty)} more, to the wei",
         f"{row.earned} wei, by the rules {penalty} wei",
     )
     report.equal(
-        stake - await world.market.seller_stake(cast.seller.address),
+        stake - await world.market.seller_stake(people.seller.address),
         penalty,
         "the seller's stake is short by the same",
     )
@@ -62,11 +62,11 @@ async def play(cast: Cast, report: Report, scene: Scene) -> None:
     scene.outcome = f"refunded with {coins(penalty)}"
 
 
-async def _refusal(cast: Cast, sale: Purchase) -> ContractReverted:
-    market = cast.world.market
+async def _refusal(people: Participants, sale: Purchase) -> ContractReverted:
+    market = people.world.market
     data = market.encode("refund", sale.copy_id, sale_of(sale), escrow_of(sale))
     try:
-        await market.simulate(data, sender=cast.buyer.address)
+        await market.simulate(data, sender=people.buyer.address)
     except ContractReverted as error:
         return error
     return ContractReverted("nothing")

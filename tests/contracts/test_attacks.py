@@ -62,7 +62,7 @@ def test_attack_buyer_and_one_silent_deliverer(
 
 
 def test_attack_last_share_ransom(create_sale, market, carol, seller, reverts):
-    """Who waits for more than the fee finds his part delivered by the seller."""
+    """Who waits for more than the fee finds the part delivered by the seller."""
     order = create_sale(threshold=3)
     order.deliver(0, 1)
     order.reach(101)
@@ -241,7 +241,7 @@ def test_attack_buying_from_oneself(create_sale, market, seller, holdings):
 
 
 def test_attack_buyer_who_delivers_to_himself(create_sale, market, alice, holdings):
-    """He has read the part before he paid, and is paid its fee, and no more."""
+    """A buyer who read the part before paying is paid its fee, and no more."""
     order = create_sale(by=alice)
     order.deliver_all()
     market.confirm(*order.args, sender=alice)

@@ -102,7 +102,7 @@ def test_attack_conceding_late_to_dodge_the_penalty(
 def test_attack_dispute_opened_only_to_stall(
     create_disputed_sale, market, seller, buyer, holdings, logged, event
 ):
-    """Whoever takes a dispute back leaves his bond to the seller."""
+    """Whoever takes a dispute back leaves the bond to the seller."""
     order = create_disputed_sale()
     receipt = market.concede(*order.args, sender=buyer)
     assert order.status == Status.SETTLED

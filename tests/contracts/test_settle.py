@@ -59,7 +59,7 @@ def test_completed_late(create_sale, market, stranger, reverts, offset):
 
 
 def test_attack_silent_arbitrator(create_disputed_sale, market, buyer, seller, holdings, reverts):
-    """Nobody won: each keeps his bond, the seller has the price, and nothing is stuck."""
+    """Nobody won: each keeps their bond, the seller has the price, and nothing is stuck."""
     order = create_disputed_sale()
     since = order.state.since
     settle_at(order, since + ARBITRATION + 1, market, seller, reverts)

@@ -62,7 +62,7 @@ def test_owner_must_be_somebody(market, dave, reverts):
 
 
 def test_attack_nobody_registers_anothers_operator(market, dave, stranger):
-    """A thief who names dave as anything registers himself alone."""
+    """A thief who names dave as anything registers only the thief."""
     market.stakeAsDelivererFor(dave, KEY, sender=stranger, value=MIN)
     assert tuple(market.deliverers(dave)) == (ZERO_ADDRESS, 0, 0, 0, 0)
     market.stakeAsDeliverer(KEY, sender=dave, value=MIN)

@@ -46,7 +46,7 @@ def test_needs_a_taker(create_sale, market, buyer, reverts):
 
 
 def test_attack_payee_that_reverts(create_sale, market, buyer, stranger, clock, reverts):
-    """Only his own call fails; the credit stays, and goes elsewhere."""
+    """Only the call of that payee fails; the credit stays, and goes elsewhere."""
     create_sale(value=ETHER + 9)
     clock.rpc("anvil_setCode", stranger.address, REVERTING)
     with reverts("TransferFailed", to=stranger, amount=9):

@@ -11,7 +11,7 @@ import pytest
 from dam.errors import ContractReverted
 from dam.types import ZERO_ADDRESS
 from demo.world import CommandFailed, World
-from tests.e2e.hands import Market
+from tests.e2e.manual_market import ManualMarket
 
 pytestmark = [pytest.mark.kubo, pytest.mark.asyncio(loop_scope="session")]
 CODE = 'id = "code"\nprice = "0.01 ether"\ncodes = ["ALPHA-1", "BETA-2"]\n'
@@ -38,7 +38,7 @@ async def test_init_checks_and_writes_settings_once(world: World) -> None:
 
 
 async def test_a_sale_from_shelf_to_settlement_with_a_junk_part(world: World) -> None:
-    market = await Market(world).open()
+    market = await ManualMarket(world).open()
     published = await market.publish(
         f'arbitrator = "{market.judge.address}"\n[[items]]\n{CODE}[[items]]\n'
         'id = "note"\nprice = 7\ntext = "hello"\n'
@@ -91,7 +91,7 @@ async def test_a_sale_from_shelf_to_settlement_with_a_junk_part(world: World) ->
 
 
 async def test_a_dispute_is_ruled_on_conceded_or_settled(world: World) -> None:
-    market = await Market(world).open()
+    market = await ManualMarket(world).open()
     head = f'parts = 3\narbitrator = "{market.judge.address}"\npenalty = "0.001 ether"\n[[items]]\n'
     await market.publish(head + 'id = "note"\nprice = "0.01 ether"\ntext = "hello"\n')
     sales = [await market.buy("note") for _ in range(4)]
@@ -134,7 +134,7 @@ async def test_a_dispute_is_ruled_on_conceded_or_settled(world: World) -> None:
 
 
 async def test_a_refund_and_lost_records_come_back(world: World) -> None:
-    market = await Market(world).open()
+    market = await ManualMarket(world).open()
     await market.publish(f'penalty = "0.002 ether"\n[[items]]\n{CODE}')
     needs = await market.fails(
         market.buyer, "buyer", "buy", market.seller.address, "code", "--yes", "--json"
@@ -172,7 +172,7 @@ async def test_a_refund_and_lost_records_come_back(world: World) -> None:
 
 
 async def test_buying_refuses_what_the_market_would(world: World) -> None:
-    market = await Market(world).open()
+    market = await ManualMarket(world).open()
     await market.publish(f"[[items]]\n{CODE}")
     buy = ("buyer", "buy", market.seller.address, "code", "--no-arbitrator", "--yes")
     await world.dam(market.seller, "seller", "unstake", "0.9999 ether", "--yes")
@@ -187,7 +187,7 @@ async def test_buying_refuses_what_the_market_would(world: World) -> None:
 
 
 async def test_an_update_adds_codes_and_takes_items_off_sale(world: World) -> None:
-    market = await Market(world).open()
+    market = await ManualMarket(world).open()
     assert "no store yet" in await market.fails(
         market.seller, "seller", "update", str(_write(market, f"[[items]]\n{CODE}"))
     )
@@ -211,14 +211,14 @@ async def test_an_update_adds_codes_and_takes_items_off_sale(world: World) -> No
     assert opened.json["text"] == "ALPHA-1"
 
 
-def _write(market: Market, items: str) -> str:
+def _write(market: ManualMarket, items: str) -> str:
     path = market.seller.home / "other.toml"
     path.write_text(f'[store]\nname = "Here"\n[defaults]\n{market.named}\n{items}', "utf-8")
     return str(path)
 
 
 async def test_a_deliverer_rotates_exits_and_stays(world: World) -> None:
-    market = await Market(world).open()
+    market = await ManualMarket(world).open()
     one = market.deliverers[0]
     announced = await market.fails(one, "deliverer", "rotate")
     assert "dam keys rotate" in announced
@@ -253,7 +253,7 @@ async def test_a_deliverer_rotates_exits_and_stays(world: World) -> None:
 
 
 async def test_an_operator_is_named_and_removed(world: World) -> None:
-    market = await Market(world).open()
+    market = await ManualMarket(world).open()
     await world.dam(market.seller, "seller", "operator", market.judge.address)
     assert await world.market.seller_operator(market.seller.address) == market.judge.address
     await world.dam(market.seller, "seller", "operator", "none")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.cast import BREAKS
+from demo.participants import BREAKS
 from demo.world import ROOT
 
 WHY = {
@@ -18,7 +18,7 @@ WHY = {
     "key": r"`dam buyer wait 0x\w+` ended with 1: Error: .* junk",
     "price": r"`dam buyer buy .*` ended with 1: Error: .*catalogue root",
     "daemon": r"all 3 deliverers delivered.*: only 2 of 3 parts came",
-    "domain": r"thief 3 got nothing.*: [23] parts came; he holds the key to the good",
+    "domain": r"thief 3 got nothing.*: [23] parts came; the thief holds the key to the good",
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 from dam.errors import ContractReverted, Malformed
 from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
-from demo import byhand, ledgers, trade
+from demo import documents, ledgers, trade
 from demo.shop import ITEM, open_shop
 
 pytestmark = [pytest.mark.kubo, pytest.mark.asyncio(loop_scope="session")]
@@ -18,15 +18,15 @@ async def test_a_document_with_another_price_than_the_root_is_ignored(world):
     [daemon] = await shop.daemons()
     order = await trade.order(world, shop.seller, ITEM)
     version = await world.store_version(shop.seller.address)
-    document = await byhand.read_document(world.blocks, version.digest)
+    document = await documents.read_document(world.blocks, version.digest)
     document["items"][0]["price"] = str(order.terms.price - 1)
-    cheap, _ = await byhand.put_document(world.blocks, document)
+    cheap, _ = await documents.put_document(world.blocks, document)
     await world.send(shop.seller, "updateStore", cheap, version.root)
 
     refused = await daemon.event("store_refused")
     assert "catalogue root" in refused["reason"]
     with pytest.raises(Malformed, match="catalogue root"):
-        await byhand.checked(
+        await documents.checked(
             world.blocks, world.deployment, shop.seller.address, cheap, version.root
         )
     # Whoever buys all the same names the new document: the deliverer does not serve that sale.
@@ -38,7 +38,7 @@ async def test_a_document_with_another_price_than_the_root_is_ignored(world):
         [],
         cheap,
         order.copy,
-        byhand.one_time_keys(1)[1],
+        documents.one_time_keys(1)[1],
     )
     receipt = await world.send_data(buyer, data, value=order.terms.price)
     [sale] = await world.market.logs(receipt.block, receipt.block)

@@ -8,7 +8,7 @@ import pytest
 
 from demo.token import TestToken, deploy_token
 from demo.world import World
-from tests.e2e.hands import Market
+from tests.e2e.manual_market import ManualMarket
 
 pytestmark = [pytest.mark.kubo, pytest.mark.asyncio(loop_scope="session")]
 UNIT = 10**6
@@ -32,7 +32,7 @@ async def impersonated(
 
 async def test_a_token_that_wants_zero_first_and_blocks_who_withdraws(world: World) -> None:
     market, token = await asyncio.gather(
-        Market(world).open(), deploy_token(world, "OddTokens", "StubbornToken")
+        ManualMarket(world).open(), deploy_token(world, "OddTokens", "StubbornToken")
     )
     await market.publish(
         f'[[items]]\nid = "code"\ntoken = "{token.address}"\nprice = "5.25"\n'
@@ -67,7 +67,7 @@ async def test_a_token_that_wants_zero_first_and_blocks_who_withdraws(world: Wor
 
 async def test_a_deed_is_no_price(world: World) -> None:
     market, deed = await asyncio.gather(
-        Market(world).open(), deploy_token(world, "OddTokens", "UniqueToken")
+        ManualMarket(world).open(), deploy_token(world, "OddTokens", "UniqueToken")
     )
     path = market.seller.home / "store.toml"
     path.write_text(

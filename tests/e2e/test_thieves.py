@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from demo.cast import Cast
 from demo.goods import draw
+from demo.participants import Participants
 from demo.report import Report
 from demo.scenes import thieves
 
@@ -13,15 +13,15 @@ pytestmark = [pytest.mark.kubo, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_no_deliverer_serves_a_thief(world):
-    cast = Cast(world, draw("thieves"), named=True)
-    await cast.enter()
-    await cast.publish()
-    cast.raise_daemons()
-    await cast.ready(*cast.daemons, cast.watchdog)
+    people = Participants(world, draw("thieves"), named=True)
+    await people.enter()
+    await people.publish()
+    people.raise_daemons()
+    await people.ready(*people.daemons, people.watchdog)
     told = io.StringIO()
     report = Report(told)
     with report.scene("d", "three thieves") as scene:
-        await thieves.play(cast, report, scene)
+        await thieves.run(people, report, scene)
     assert scene.good, told.getvalue()
     # Two honest sales; three thieves who got nothing, and three deliverers who refused each.
     assert scene.checks == 2 + 3 + 3 * 3

@@ -11,14 +11,14 @@ from dam.types import CopyId
 from demo import trade
 from demo.token import deploy_token
 from demo.world import CommandFailed, World
-from tests.e2e.hands import Market
+from tests.e2e.manual_market import ManualMarket
 
 pytestmark = [pytest.mark.kubo, pytest.mark.asyncio(loop_scope="session")]
 UNIT = 10**18
 
 
 async def test_a_token_sale_by_approval_and_by_permit(world: World) -> None:
-    market, token = await asyncio.gather(Market(world).open(), deploy_token(world))
+    market, token = await asyncio.gather(ManualMarket(world).open(), deploy_token(world))
     await market.publish(
         f'[[items]]\nid = "code"\ntoken = "{token.address}"\nprice = "5.25"\n'
         f'commission = "0.003 ether"\npenalty = "0.002 ether"\nbond = "0.001 ether"\n'
@@ -69,7 +69,7 @@ async def test_a_token_sale_by_approval_and_by_permit(world: World) -> None:
 
 
 async def test_closing_an_item_and_the_store_and_opening_it_again(world: World) -> None:
-    market = await Market(world).open()
+    market = await ManualMarket(world).open()
     items = (
         '[[items]]\nid = "one"\nprice = 1000\ntext = "a"\n'
         '[[items]]\nid = "two"\nprice = 1000\ntext = "b"\n'
@@ -91,7 +91,7 @@ async def test_closing_an_item_and_the_store_and_opening_it_again(world: World) 
 
 
 async def test_posted_terms_are_respected(world: World) -> None:
-    market = await Market(world).open()
+    market = await ManualMarket(world).open()
     first = market.deliverers[0]
     await world.dam(first, "deliverer", "terms", "--min-fee", "1 ether", "--closed", "--json")
     listed = (await world.dam(market.buyer, "deliverers", "--json")).json["deliverers"]
@@ -104,7 +104,7 @@ async def test_posted_terms_are_respected(world: World) -> None:
 
 
 async def test_evidence_of_all_parties_reaches_the_arbiter(world: World) -> None:
-    market = await Market(world).open()
+    market = await ManualMarket(world).open()
     word = secrets.token_hex(4)
     await market.publish(
         f'arbitrator = "{market.judge.address}"\n[[items]]\nid = "code"\n'

@@ -30,7 +30,7 @@ from dam.roles.seller.goods import add_goods
 from dam.roles.seller.listings import Catalogue, Listing
 from dam.roles.seller.store_builder import build_store
 from dam.types import ZERO_ADDRESS, Purchase, Terms, Wei
-from demo import byhand
+from demo import documents
 from demo.actors import Actor
 from demo.trade import Bought
 from tests.faults.world import FaultWorld
@@ -120,7 +120,7 @@ class RogueSeller:
             )
         for _, data in built.blocks:
             await self.world.blocks.put("dag-json", data)
-        return await byhand.read_document(self.world.blocks, built.digest)
+        return await documents.read_document(self.world.blocks, built.digest)
 
     def terms(self, document: Document, number: int = 0) -> Terms:
         """What an honest document sells an item for."""
@@ -161,7 +161,7 @@ class RogueSeller:
         terms = offer.terms[number]
         copy_number = self._copies.get(terms.item_id, 0)
         self._copies[terms.item_id] = copy_number + 1
-        secrets, keys = byhand.one_time_keys(terms.parts)
+        secrets, keys = documents.one_time_keys(terms.parts)
         data = world.market.encode(
             "buyItem",
             self.actor.address,

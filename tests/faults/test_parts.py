@@ -18,7 +18,7 @@ from dam.crypto import hashing, sealing
 from dam.crypto.merkle import MerkleTree
 from dam.errors import ContractReverted
 from dam.types import ZERO_ADDRESS, Terms, Wei
-from demo import byhand
+from demo import documents
 from demo.shop import ITEM
 from demo.trade import Bought, order
 from tests.faults import rpc_faults
@@ -294,7 +294,7 @@ async def test_f75_buyer_keys_that_nobody_should_seal_to(
 async def shop_proof(world: FaultWorld) -> tuple[Terms, tuple[bytes, ...]]:
     """Terms of the shop's item, and their proof."""
     version = await world.store_version(world.shop.seller.address)
-    store = await byhand.checked(
+    store = await documents.checked(
         world.blocks, world.deployment, version.seller, version.digest, version.root
     )
     [item] = store.items
@@ -312,9 +312,9 @@ async def test_f76_ciphertext_of_another_item(world: FaultWorld, injected: Injec
     daemon = await world.deliverer().start()
     thief = await RogueSeller.enter(world)
     version = await world.store_version(world.shop.seller.address)
-    victim = await byhand.read_document(world.blocks, version.digest)
+    victim = await documents.read_document(world.blocks, version.digest)
     # As it is, it bears the tags of the shop's own domain.
-    copied = byhand.stolen(victim, ITEM, thief.actor.address, "Copied")
+    copied = documents.stolen(victim, ITEM, thief.actor.address, "Copied")
     await thief.publish(copied)
     injected.add("copied")
     first = await thief.buy()
@@ -322,8 +322,8 @@ async def test_f76_ciphertext_of_another_item(world: FaultWorld, injected: Injec
     page = bytes.fromhex(victim["sealingKey"][2:])
     rings = [world.deliverer(number).ring for number in range(3)]
     shared = [sealing.shared_key(ring.current.secret, page) for ring in rings]
-    loot = byhand.stolen(victim, ITEM, thief.actor.address, "Tagged anew")
-    await thief.publish(byhand.retagged(loot, version.seller, shared, world.deployment))
+    loot = documents.stolen(victim, ITEM, thief.actor.address, "Tagged anew")
+    await thief.publish(documents.retagged(loot, version.seller, shared, world.deployment))
     injected.add("tagged anew")
     second = await thief.buy()
     # And from one of the seller's items into another: here the share would be given away.

@@ -4,7 +4,7 @@ pragma solidity 0.8.30;
 import {Status} from "../../contracts/interfaces/IMarketplace.sol";
 import {MarketTest} from "./MarketTest.sol";
 
-/// @notice On a chain whose coin has more than 2^96 units a seller could fill his stake to the brim
+/// @notice On a chain whose coin has more than 2^96 units a seller could fill the stake to the brim
 /// while a sale is open; what comes back then becomes a credit, and the sale closes all the same.
 contract FullStakeTest is MarketTest {
     uint256 private constant BRIM = type(uint96).max;

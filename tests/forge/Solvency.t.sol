@@ -66,7 +66,7 @@ contract Crowd is Base {
     function buy(uint256 seed, uint128 price, uint128 penalty, uint128 bond) external {
         if (_orders.length == MAX_ORDERS) return;
         address seller = _sellers[seed % 2];
-        // A seller may buy from himself.
+        // A seller may buy from itself.
         address buyer = seed % 11 == 0 ? seller : _buyers[(seed >> 8) % 2];
         address[] memory deliverers = new address[](1 + (seed >> 16) % 5);
         for (uint256 i; i < deliverers.length; ++i) {

@@ -51,7 +51,7 @@ contract SupplyTest is MarketTest {
     }
 
     /// @dev No leaf and no proof makes a root of zero: a closed store sells nothing, not even to
-    /// one who brings terms of his own.
+    /// one who brings own terms.
     function test_nothingProvesAClosedStore() external {
         vm.prank(seller);
         market.createStore("document", 0);

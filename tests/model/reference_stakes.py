@@ -27,7 +27,7 @@ class Stakes:
         self.held = Counter()  # token: balance
         self.credits = Counter()  # (account, token)
         self.free = Counter()  # seller: free stake
-        self.agent = {}  # seller: his operator
+        self.agent = {}  # seller: its operator
         self.store = {}  # seller: (digest, items)
         self.stake, self.earned, self.record, self.exits = (Counter() for _ in range(4))
         self.owners, self.slashes, self.sales = {}, {}, {}

@@ -261,7 +261,7 @@ class Differential(Comparison):
     @precondition(lambda self: self.sales)
     @rule(number=numbers)
     def deliver(self, number: int) -> None:
-        """One part, mostly by whom it is for; or all parts of several sales that are his."""
+        """One part, mostly by whom it is for; or all parts of several sales that are theirs."""
         dice = self.dice(number)
         sale = self.sale(dice)
         index = dice.randrange(sale.item.n + dice.one_in(16))

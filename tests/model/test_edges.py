@@ -105,7 +105,7 @@ def test_enough_parts_begin_the_buyers_time_from_block_101(
 
 
 def test_a_part_that_an_item_has_not_is_none_though_its_tree_has_it(world: World) -> None:
-    """A seller may put leaves into his tree that his terms do not count."""
+    """A seller may put leaves into the tree that the terms do not count."""
     case = sell(world, leaves=("dan", "dee", "dan"))
     assert case.said("dan", case.part(2), case.bought_at + 2) == "PartNotInItem"
     assert case.said("dan", case.part(0), case.bought_at + 2) is None

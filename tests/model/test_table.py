@@ -94,7 +94,7 @@ def table(c: Case) -> Split:
         ),
     }
     buyer_price, buyer_coins, seller_price, seller_coins, stake, arbitrator = rows[c.end]
-    # Whatever the end: a part by the seller pays the buyer, one by a deliverer pays him.
+    # Whatever the end: a part by the seller pays the buyer, one by a deliverer pays the deliverer.
     buyer_coins, deliverers = buyer_coins + c.f * fee, c.d * fee
     return Split(
         buyer_price, buyer_coins, seller_price, seller_coins, stake, arbitrator, deliverers

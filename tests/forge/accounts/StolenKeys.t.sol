@@ -4,8 +4,8 @@ pragma solidity 0.8.30;
 import {IMarketplace, Status, Terms} from "../../../contracts/interfaces/IMarketplace.sol";
 import {MarketTest} from "../MarketTest.sol";
 
-/// @notice A thief holds the key of a daemon. He may do its work, and takes neither stake nor
-/// earnings: whatever he calls, nothing that belongs to the owner moves to another.
+/// @notice A thief holds the key of a daemon, may do its work, and takes neither stake nor
+/// earnings: whatever is called, nothing that belongs to the owner moves to another.
 contract StolenKeysTest is MarketTest {
     address private _owner;
     address private _operator;
@@ -62,7 +62,7 @@ contract StolenKeysTest is MarketTest {
         _balanced();
     }
 
-    /// @dev He cannot name another owner, by registering anew or after an exit with a record left.
+    /// @dev No other owner can be named, by registering anew or after an exit with a record left.
     function test_operatorNamesNoOtherOwner() external {
         bytes memory taken =
             abi.encodeWithSelector(IMarketplace.AlreadyRegistered.selector, _operator);
@@ -109,7 +109,7 @@ contract StolenKeysTest is MarketTest {
         vm.assertEq(market.sellerStakes(seller), SELLER_STAKE);
     }
 
-    /// @dev He publishes nothing in the seller's name: a worthless item with a fat commission would
+    /// @dev Nothing is published in the seller's name: a worthless item with a fat commission would
     /// drain the stake through fees or a penalty.
     function test_watchdogPublishesNothing() external {
         Terms memory terms = _terms(_one(_operator), 1, address(0));
@@ -126,7 +126,7 @@ contract StolenKeysTest is MarketTest {
         vm.assertEq(market.sellerOperator(seller), _watchdog);
     }
 
-    /// @dev He neither concedes nor rules nor disputes nor confirms.
+    /// @dev The thief neither concedes nor rules nor disputes nor confirms.
     function test_watchdogConcedesNothing() external {
         Order memory order = _complete();
         _refusedTo(
@@ -161,7 +161,7 @@ contract StolenKeysTest is MarketTest {
         _is(order, Status.Disputed);
     }
 
-    /// @dev What he may do costs the seller nothing but the fee of a part that he delivers, which
+    /// @dev What the thief may do costs the seller nothing but the fee of a part delivered, which
     /// goes to the buyer as it would have gone to the deliverer.
     function test_watchdogEarnsNothing() external {
         Order memory order = _sold();

@@ -13,7 +13,7 @@ import {EntryPoints} from "../EntryPoints.sol";
 import {LyingToken, RebasingToken} from "../tokens/OddTokens.sol";
 import {Handler} from "./Handler.sol";
 
-/// @notice Everybody does what he likes: at any time, in anybody's name, with anything in hand.
+/// @notice Everybody does anything: at any time, in anybody's name, with anything in hand.
 /// What the model forbids the market refuses, and what it allows the market does; tokens that lie
 /// and rebase are among those sold for.
 contract Chaos is Handler {
@@ -408,7 +408,7 @@ contract Chaos is Handler {
     function noise(uint256 seed, bytes calldata data) external {
         address who = _anybody(seed);
         for (uint256 i; i < sellers.length; ++i) {
-            // A seller's own store and operator are his to break.
+            // A seller's own store and operator are theirs to break.
             if (who == sellers[i]) return;
         }
         bytes[] memory entries = EntryPoints.all(who);

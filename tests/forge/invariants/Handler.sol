@@ -265,7 +265,7 @@ contract Handler is World {
         }
     }
 
-    /// @notice The seller or his operator delivers what is missing.
+    /// @notice The seller or the operator delivers what is missing.
     function deliverMissing(uint256 seed) external {
         uint256 who = 1 + _random(seed, "who", 2);
         (bool found, uint256 id, uint256 index, address by) = _deliverable(seed, who);

@@ -58,7 +58,7 @@ abstract contract Section9 {
     }
 }
 
-/// @notice Everybody does what he may.
+/// @notice Everybody does what they may.
 contract InvariantsTest is Section9 {
     function setUp() external {
         handler = new Handler();
@@ -101,7 +101,7 @@ contract InvariantsTest is Section9 {
     }
 }
 
-/// @notice Everybody does what he likes.
+/// @notice Everybody does anything.
 contract ChaosTest is Section9 {
     function setUp() external {
         handler = new Chaos();

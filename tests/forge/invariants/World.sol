@@ -169,7 +169,7 @@ abstract contract World {
         buyers.push(_account("buyer 1"));
         buyers.push(_party(true));
         buyers.push(_party(false));
-        // A seller may buy, even from himself.
+        // A seller may buy, even from itself.
         buyers.push(sellers[0]);
         arbitrators.push(_account("arbitrator"));
         arbitrators.push(_party(false));
@@ -260,7 +260,7 @@ abstract contract World {
         terms.supply = uint64(1 + _random(seed, "supply", 3));
         for (uint256 i; i < parts; ++i) {
             uint256 who = _random(seed, string(abi.encode("deliverer", i)), 20);
-            // Now and then the leaf names the seller himself, or somebody without stake.
+            // Now and then the leaf names the seller, or somebody without stake.
             address named = who == 0 ? seller : who == 1 ? stranger : deliverers[who % 4];
             item.deliverers.push(named);
         }
@@ -820,7 +820,7 @@ abstract contract World {
         }
     }
 
-    /// @notice Nobody entered the market while it was paying him.
+    /// @notice Nobody entered the market while it was paying them.
     function neverEntered() public view {
         for (uint256 i; i < cast.length; ++i) {
             if (_isParty(cast[i]) && Party(payable(cast[i])).entered()) revert Reentered(cast[i]);
@@ -828,7 +828,7 @@ abstract contract World {
     }
 
     /// @notice Every state can be left after a known block, by a stranger; then everybody takes
-    /// what is his, without anybody's help, and only what was forced in stays.
+    /// what is theirs, without anybody's help, and only what was forced in stays.
     function everythingLeaves() public {
         statesAgree();
         vm.roll(_block() + REFUND + DISPUTE + ARBITRATION + EXIT + DELAY + LAPSE);

@@ -191,7 +191,7 @@ contract HostileTokensTest is MarketTest {
         vm.assertEq(token.balanceOf(address(market)), PRICE);
     }
 
-    /// @dev Whoever comes first is paid; the other keeps his credit until there is something again.
+    /// @dev Whoever comes first is paid; the other keeps the credit until there is something again.
     function test_rebasedDown() external harmless {
         RebasingToken token = new RebasingToken();
         Terms memory terms = _ready(token);

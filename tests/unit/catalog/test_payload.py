@@ -176,7 +176,7 @@ async def test_a_cut_stream_whose_size_was_cut_too() -> None:
 
 
 def crafted(*chunks: tuple[bytes, int]) -> tuple[StreamPayload, list[bytes]]:
-    """A stream by somebody who has the key, and puts tags where he likes."""
+    """A stream by somebody who has the key, and puts tags anywhere."""
     state = bindings.crypto_secretstream_xchacha20poly1305_state()
     header = bindings.crypto_secretstream_xchacha20poly1305_init_push(state, KEY)
     made = [

@@ -266,7 +266,7 @@ async def test_hostile_blocks(documents: Documents, where: str, data: bytes) -> 
 
 
 def root_of(documents: Documents) -> bytes:
-    """The catalogue root as a seller gives it to the chain who means what his document says."""
+    """The catalogue root as a seller gives it to the chain who means what the document says."""
     leaves = []
     for item in (item for page in documents.pages for item in page["items"]):
         terms = Terms(

@@ -79,7 +79,7 @@ async def let_it_be_archived(world: World) -> None:
 async def test_parts_of_an_archived_version_are_not_filed_under_another_sellers(
     world: World, gated: Gated
 ) -> None:
-    """He keeps a read going until its document is gone and its row's number another's."""
+    """A seller keeps a read going until its document is gone and its row's number another's."""
     daemon = world.daemon
     gate = gated.shut((await replaced(world)).digest)
     await look(daemon)
@@ -87,7 +87,7 @@ async def test_parts_of_an_archived_version_are_not_filed_under_another_sellers(
     async def play() -> None:
         await until(lambda: len(daemon.sync._busy) == 1)
         await let_it_be_archived(world)
-        await world.shop.add("coupon")  # of the very name that his item has
+        await world.shop.add("coupon")  # of the very name that the other item has
         honest = await world.shop.publish()
         world.chain.mine(4)
         await look(daemon)
@@ -185,7 +185,7 @@ async def test_fifty_thousand_refusals_are_told_in_a_few_lines(
 
 
 async def test_one_seller_cannot_take_all_the_places(world: World, gated: Gated) -> None:
-    """Versions cost him little, and a purchase of his own makes each of them urgent."""
+    """Versions cost a seller little, and one purchase makes each of them urgent."""
     daemon = world.daemon
     for number in range(30):
         digest = Cid.of("dag-json", b"slow %d" % number).digest
@@ -216,7 +216,7 @@ async def test_nobodys_documents_are_too_many_to_be_looked_through(world: World)
             daemon.ledger.want_document(THIEF, digest, bytes(32), urgent=True)
         daemon.ledger.want_document(SELLER, bytes(32), bytes(32), urgent=True)
     assert SELLER in [document.seller for document in daemon.documents.wanted(())[:2]]
-    # Nor is it work for every second: his next ones come when these were tried.
+    # Nor is it work for every second: the next ones come when these were tried.
     assert len(daemon.documents.wanted(())) < 20
     # Of those that failed, who was tried least comes first, however old the others are.
     daemon.ledger.db.execute("UPDATE documents SET attempts = 2")

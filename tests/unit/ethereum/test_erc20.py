@@ -339,7 +339,7 @@ def test_an_item_priced_in_a_token(tmp_path: Path, token: Address) -> None:
     known = Tokens({token: Token(token, "USDX", 6)})
     [item] = read_store_file(written(tmp_path, more), tokens=known).items
     assert (item.token, item.price, item.commission) == (token, 5_250_000, 30 * 10**9)
-    # Without a node the seller says the decimals himself.
+    # Without a node the seller says the decimals.
     [item] = read_store_file(written(tmp_path, more + "decimals = 2\n")).items
     assert item.price == 525
 

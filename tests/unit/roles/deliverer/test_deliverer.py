@@ -197,7 +197,7 @@ async def test_a_sale_that_cannot_be_read_stops_no_other(
 
 
 async def test_refuses_ciphertext_copied_with_its_page_key(world: World, built: BuiltStore) -> None:
-    """The thief's page opens for us with no tag of his domain: refused aloud, and not served."""
+    """The thief's page opens, but has no tag of its domain: refused aloud, and not served."""
     await world.ticks(blocks=3)
     stolen = await steal(world, built, "copied")
     sold = world.buy(stolen, "coupon")
@@ -208,7 +208,7 @@ async def test_refuses_ciphertext_copied_with_its_page_key(world: World, built: 
 
 
 async def test_refuses_tags_made_over_stolen_ciphertext(world: World, built: BuiltStore) -> None:
-    """Whoever knows K makes tags for any domain; the domain inside the plaintext gives him away."""
+    """Whoever knows K makes tags for any domain; the one inside the plaintext gives that away."""
     stolen = await steal(world, built, "tagged")
     sold = world.buy(stolen, "coupon")
     await world.ticks()

@@ -24,7 +24,7 @@ async def listed(shop: Any, name: str = "coupon", **changes: Any) -> Item:
 
 
 def relist(item: Item, sections: tuple[Section, ...], leaves: list[bytes] | None = None) -> Item:
-    """A thief's item: the parts of others under terms of his own for 1 wei, all else in order."""
+    """A thief's item: the parts of others under the thief's terms for 1 wei, all else in order."""
     if leaves is not None:
         sections = (replace(sections[0], part_leaves=tuple(leaves)), *sections[1:])
     root = MerkleTree([leaf for s in sections for leaf in s.part_leaves]).root

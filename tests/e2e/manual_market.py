@@ -1,4 +1,4 @@
-"""A market whose people have no daemons: what a test does with its own hands."""
+"""A market whose people have no daemons: a test does by hand what they would do."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from demo.world import CommandFailed, World
 _PEOPLE = ("seller", "buyer", "judge", "one", "two", "three")
 
 
-class Market:
-    """A seller with a store of his own, three deliverers without daemons, and a buyer."""
+class ManualMarket:
+    """A seller with a store, three deliverers without daemons, and a buyer."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.deliverers: list[Actor] = []
 
-    async def open(self) -> Market:
+    async def open(self) -> ManualMarket:
         world = self.world
         self.seller, self.buyer, self.judge, *self.deliverers = await asyncio.gather(
             *(world.actor(f"{who} {secrets.token_hex(3)}") for who in _PEOPLE)
@@ -73,7 +73,7 @@ class Market:
         return done.json
 
     async def deliver(self, sale: dict, index: int, *, junk: bool = False) -> None:
-        """A part, from the deliverer whom the leaf names: his share, or noise."""
+        """A part, from the deliverer whom the leaf names: the share, or noise."""
         copy = CopyId(bytes.fromhex(sale["id"][2:]))
         purchase = await trade.purchase(self.world, copy)
         seed_file = key_paths(self.seller.dam_home).seller

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from demo.cast import Cast
+from demo.participants import Participants
 from demo.report import Report
 from demo.world import ROOT
 
@@ -52,26 +52,26 @@ def fixed_folder() -> Iterator[Path]:
             shutil.rmtree(FOLDER, ignore_errors=True)
 
 
-async def open_house(cast: Cast, report: Report) -> None:
+async def open_house(people: Participants, report: Report) -> None:
     """Says what to try, and waits for ever: Ctrl-C cancels it."""
-    down = [daemon for daemon in (*cast.daemons, cast.watchdog) if not daemon.running]
+    down = [daemon for daemon in (*people.daemons, people.watchdog) if not daemon.running]
     for daemon in down:
         daemon.start()
-    await cast.ready(*down)
-    await _write_visit(cast)
+    await people.ready(*down)
+    await _write_visit(people)
     report.text(
         _COMMANDS.format(
-            seller=cast.seller.address,
-            item=cast.goods.loot_deal.item,
+            seller=people.seller.address,
+            item=people.goods.loot_deal.item,
             logs=FOLDER.relative_to(ROOT) / "people" / "*" / "*.log",
         )
     )
     await asyncio.Event().wait()
 
 
-async def _write_visit(cast: Cast) -> None:
+async def _write_visit(people: Participants) -> None:
     """A file for the shell: nodes, market, and two accounts that Ape and `dam` find."""
-    world = cast.world
+    world = people.world
     home = world.folder / "you"
     accounts = home / "ape" / "accounts"
     accounts.mkdir(parents=True, mode=0o700)

@@ -30,7 +30,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Count:
+class BalanceChanges:
     """What happened to all accounts between two blocks."""
 
     first: int
@@ -51,7 +51,7 @@ class Count:
         return next(row for row in self.rows if row.name == name)
 
 
-class Till:
+class BalanceTracker:
     """Opened before a sale and counted after it.
 
     Args:
@@ -73,7 +73,7 @@ class Till:
         self._before = await self._balances(self._first)
         return self._first
 
-    async def count(self) -> Count:
+    async def count(self) -> BalanceChanges:
         """Takes the balances again, and reads every receipt since `open`."""
         last = int(await self._rpc.call("eth_blockNumber"), 16)
         after = await self._balances(last)
@@ -99,7 +99,7 @@ class Till:
             for name, address in self._accounts.items()
         )
         strangers = tuple(Address(sender) for sender in gas if sender not in known)
-        return Count(self._first, last, rows, burnt, tips, strangers)
+        return BalanceChanges(self._first, last, rows, burnt, tips, strangers)
 
     async def _balances(self, block: int) -> dict[str, int]:
         answers = await self._rpc.batch(

@@ -41,6 +41,6 @@ def _switch_off() -> None:
 
 if __name__ == "__main__":
     _switch_off()
-    # The thief pays no fee: the profit rule, too, would keep him from the part.
+    # The thief pays no fee: the profit rule, too, would keep the part from the thief.
     os.environ["DAM_UNPROFITABLE"] = "send"
     runpy.run_path(str(ROOT / "daemons" / "deliverer.py"), run_name="__main__")

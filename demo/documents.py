@@ -1,7 +1,7 @@
 """Store documents made by hand, as thieves make them: nobody's tool would publish these.
 
-A thief reads another seller's store, as anybody can, and lists what he found under his own name for
-1 wei, hoping that the deliverers hand his buyer what is not his. `plain_store` is honest: it makes
+A thief reads another seller's store, as anybody can, and lists its items under the thief's own name
+for 1 wei, hoping that the deliverers serve the thief's buyer. `plain_document` is honest: it makes
 a page in the old form without a page key, so that the second thief has something to copy.
 """
 

@@ -1,4 +1,4 @@
-"""Who plays in the demo, and what each can do: people by their commands, daemons as processes."""
+"""Who takes part in the demo: people, who act by their commands, and daemons as processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from dam.types import Address, CopyId, Purchase
-from demo import byhand, trade
+from demo import documents, trade
 from demo.actors import Actor
 from demo.goods import Deal, Goods
 from demo.processes import Daemon
@@ -17,21 +17,21 @@ from demo.world import ROOT, World
 
 BREAKS = {
     "fee": "the seller lists the coupon with a commission that is 1 wei a part too high",
-    "key": "the buyer's seed is swapped for another before he opens the coupon",
+    "key": "the buyer's seed is swapped for another before the coupon is opened",
     "price": "the document names a price that the catalogue root on chain does not",
     "daemon": "a deliverer is killed before the coupon is sold",
     "domain": "the deliverers' check of the domain is switched off",
 }
 
 
-class Cast:
-    """The people of the play and their daemons.
+class Participants:
+    """The people of the demo and their daemons.
 
     Args:
         world: Where they live.
         goods: What is sold.
         broken: One of `BREAKS`, or empty.
-        named: Whether the seller names his deliverers; else he takes who is there, at random.
+        named: Whether the seller names the deliverers; else they are taken at random from all.
     """
 
     KEY_FILE = Path("keys") / "deliverer.json"
@@ -52,7 +52,7 @@ class Cast:
         self.daemons: list[Daemon] = []
         self.watchdog: Daemon
 
-    # -------------------------------------------------------------------------------- curtain
+    # ----------------------------------------------------------------------- set-up, daemons
 
     async def enter(self) -> None:
         """Makes everybody, with stakes and keys; the store is published; daemons run."""
@@ -82,7 +82,7 @@ class Cast:
         await self.world.dam(self.seller, "seller", "operator", self.operator.address)
 
     async def publish(self) -> int:
-        """The seller writes his listings and publishes them; returns the block."""
+        """The seller writes and publishes listings; returns the block."""
         folder = self.seller.home / "store"
         folder.mkdir()
         goods = self.goods
@@ -116,16 +116,16 @@ class Cast:
         """The document now says 1 wei less than the catalogue root, which stays as it is."""
         world = self.world
         digest = (await self.world.market.store(self.seller.address))[0]
-        document = await byhand.read_document(world.blocks, digest)
+        document = await documents.read_document(world.blocks, digest)
         [coupon] = [e for e in document["items"] if e["itemId"] == self.goods.coupon_deal.item]
         coupon["price"] = str(int(coupon["price"]) - 1)
-        swapped, _ = await byhand.put_document(world.blocks, document)
+        swapped, _ = await documents.put_document(world.blocks, document)
         root = (await self.world.store_version(self.seller.address)).root
         await world.send(self.seller, "updateStore", swapped, root)
 
     def raise_daemons(self) -> None:
         """Makes the four daemons; the watchdog needs the catalogue, so publish first."""
-        careless = [sys.executable, "-m", "demo.careless"]
+        careless = [sys.executable, "-m", "demo.unchecked_deliverer"]
         self.daemons = [
             self.world.daemon(
                 actor,
@@ -201,7 +201,7 @@ class Cast:
         return int(done.json["block"])
 
     async def withdraw(self, *actors: Actor) -> list[tuple[Actor, int]]:
-        """Everybody takes what he is owed; who did, and in which block."""
+        """Everybody takes what they are owed; who did, and in which block."""
         done = await asyncio.gather(
             *(self.world.dam(actor, "withdraw", "--yes", "--json") for actor in actors)
         )
@@ -218,8 +218,8 @@ class Cast:
 
     def accounts(self) -> dict[str, Address]:
         """Every account that may gain or lose in a sale, by name."""
-        people = [self.buyer, self.seller, *self.deliverers, self.operator, self.arbitrator]
-        return {actor.name: actor.address for actor in people} | {
+        actors = [self.buyer, self.seller, *self.deliverers, self.operator, self.arbitrator]
+        return {actor.name: actor.address for actor in actors} | {
             "market": self.world.deployment.market
         }
 

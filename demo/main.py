@@ -1,4 +1,4 @@
-"""The demo from curtain to curtain: a world, six scenes, a summary, and no orphans."""
+"""The demo from start to end: a world, six scenes, a summary, and no orphans."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import secrets
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 
-from demo import keep
-from demo.cast import BREAKS, Cast
+from demo import interactive
 from demo.goods import draw
+from demo.participants import BREAKS, Participants
 from demo.report import Report, Scene, coins
 from demo.scenes import album, coupon, refused, silence, thieves, tokens
 from demo.world import World
 
-Play = Callable[[Cast, Report, Scene], Awaitable[None]]
-SCENES: dict[str, tuple[str, Play]] = {
-    "a": ("a coupon code, 2-of-3; all deliver, everybody is paid", coupon.play),
-    "b": ("a 5 MB file, 3-of-3; one deliverer is dead", album.play),
-    "c": ("nobody delivers, the seller is silent", silence.play),
-    "d": ("three thieves, each with a store for 1 wei", thieves.play),
-    "e": ("an underpaid purchase, and a swapped document", refused.play),
-    "f": ("three tickets of a stock, paid in an ERC-20 token", tokens.play),
+SceneFunction = Callable[[Participants, Report, Scene], Awaitable[None]]
+SCENES: dict[str, tuple[str, SceneFunction]] = {
+    "a": ("a coupon code, 2-of-3; all deliver, everybody is paid", coupon.run),
+    "b": ("a 5 MB file, 3-of-3; one deliverer is dead", album.run),
+    "c": ("nobody delivers, the seller is silent", silence.run),
+    "d": ("three thieves, each with a store for 1 wei", thieves.run),
+    "e": ("an underpaid purchase, and a swapped document", refused.run),
+    "f": ("three tickets of a stock, paid in an ERC-20 token", tokens.run),
 }
 
 
@@ -31,8 +31,8 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     """Runs the demo; returns the exit code: 0 only if everything was as the rules say.
 
     Variables: ``DEMO_SEED`` replays a run, ``DEMO_SCENES`` (such as ``ad``) plays some scenes only,
-    ``DEMO_BREAK`` breaks one thing (see `demo.cast.BREAKS`), ``DEMO_IPFS=dir`` takes a directory of
-    blocks even where Kubo is, ``KEEP=1`` leaves all running after.
+    ``DEMO_BREAK`` breaks one thing (see `demo.participants.BREAKS`), ``DEMO_IPFS=dir`` takes a
+    directory of blocks even where Kubo is, ``KEEP=1`` leaves all running after.
     """
     broken = environ.get("DEMO_BREAK", "")
     letters = environ.get("DEMO_SCENES", "") or "".join(SCENES)
@@ -44,16 +44,16 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         return 2
     seed = environ.get("DEMO_SEED") or secrets.token_hex(4)
     kubo = False if environ.get("DEMO_IPFS") == "dir" else None
-    play = _play(seed, letters, broken, kubo, keep_running=bool(environ.get("KEEP")))
+    demo = _demo(seed, letters, broken, kubo, keep_running=bool(environ.get("KEEP")))
     try:
-        return asyncio.run(_until_signal(play))
+        return asyncio.run(_until_signal(demo))
     except KeyboardInterrupt:
         return 130
 
 
-async def _until_signal(play: Awaitable[int]) -> int:
-    """Runs the play; SIGINT or SIGTERM end it as any error would: everything is stopped."""
-    task = asyncio.ensure_future(play)
+async def _until_signal(demo: Awaitable[int]) -> int:
+    """Runs the demo; SIGINT or SIGTERM end it as any error would: everything is stopped."""
+    task = asyncio.ensure_future(demo)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
@@ -64,43 +64,43 @@ async def _until_signal(play: Awaitable[int]) -> int:
         return 130
 
 
-async def _play(seed: str, letters: str, broken: str, kubo: bool | None, keep_running: bool) -> int:
+async def _demo(seed: str, letters: str, broken: str, kubo: bool | None, keep_running: bool) -> int:
     report = Report()
     report.text(f"DAM demo, seed {seed} (DEMO_SEED={seed} plays the same goods and prices again)")
     if broken:
         report.text(f"DEMO_BREAK={broken}: {BREAKS[broken]}")
     with contextlib.ExitStack() as stack:
         try:
-            folder = stack.enter_context(keep.fixed_folder()) if keep_running else None
+            folder = stack.enter_context(interactive.fixed_folder()) if keep_running else None
         except BlockingIOError:
             report.text("another demo with KEEP=1 runs in this checkout: stop that one first")
             return 2
         report.text("\nA chain and a block store start; the market is compiled and deployed ...")
         async with World(folder=folder, kubo=kubo) as world:
-            cast = Cast(world, draw(seed), broken)
-            await _scenes(cast, report, letters)
+            people = Participants(world, draw(seed), broken)
+            await _scenes(people, report, letters)
             good = report.summary()
             if keep_running:
                 with contextlib.suppress(asyncio.CancelledError):
-                    await keep.open_house(cast, report)
+                    await interactive.open_house(people, report)
                 report.text("\nstopped; nothing is left running")
     return 0 if good else 1
 
 
-async def _scenes(cast: Cast, report: Report, letters: str) -> None:
-    if not await _set_up(cast, report):
+async def _scenes(people: Participants, report: Report, letters: str) -> None:
+    if not await _set_up(people, report):
         return
     for letter in letters:
-        title, play = SCENES[letter]
+        title, run = SCENES[letter]
         with report.scene(letter, title) as scene:
             if letter == letters[0]:
-                await cast.before_selling(report)
-            await play(cast, report, scene)
+                await people.before_selling(report)
+            await run(people, report, scene)
 
 
-async def _set_up(cast: Cast, report: Report) -> bool:
+async def _set_up(people: Participants, report: Report) -> bool:
     """Brings up nodes, market, people and daemons; false if that already fails."""
-    world = cast.world
+    world = people.world
     with report.scene("0", "a chain, a block store, a market, and people") as scene:
         report.step(f"Anvil: chain {world.deployment.chain_id} at {world.chain.url}")
         if world.kubo_node:
@@ -108,16 +108,16 @@ async def _set_up(cast: Cast, report: Report) -> bool:
         else:
             report.step("IPFS: a directory of blocks, without Kubo (`make kubo` builds that)")
         report.step(f"market {world.deployment.market}", world.deployment.first_block)
-        await cast.enter()
+        await people.enter()
         report.step("three deliverers and a seller have staked", await world.block())
-        block = await cast.publish()
+        block = await people.publish()
         report.step("the seller published four items", block)
-        cast.raise_daemons()
-        await cast.ready(*cast.daemons, cast.watchdog)
-        for daemon in (*cast.daemons, cast.watchdog):
+        people.raise_daemons()
+        await people.ready(*people.daemons, people.watchdog)
+        for daemon in (*people.daemons, people.watchdog):
             report.step(f"{daemon.name} runs as process {daemon.pid}")
         report.check(True, "all four daemons have caught up with the chain")
-        deal = cast.goods.coupon_deal
+        deal = people.goods.coupon_deal
         report.detail(f"coupon: price {coins(deal.price)}, fee of a part {coins(deal.fee)}")
         scene.outcome = "up"
     return report.scenes[-1].good
