@@ -1,7 +1,7 @@
-"""The soak: three deliverers, a watchdog, Kubo and Anvil for an hour, with every fault at random.
+"""The soak: three deliverers, a watchdog, Kubo and Anvil for an hour, under random faults.
 
-``tools/soak.py`` runs it; `stage` sets the scene, `buyer` and `publisher` trade, `injectors` and
-`director` make trouble, `gauges` measure, `checker` reads the chain by itself, `report` tells.
+``tools/soak.py`` runs it; `world` starts everything, `buyer` and `publisher` trade, `injectors` and
+`scheduler` inject faults, `gauges` measure, `checker` reads the chain by itself, `report` tells.
 """
 
 import sys

@@ -18,7 +18,7 @@ from dam.types import Address
 from demo import documents
 from demo.shop import ITEM
 from soak.publisher import Publisher, Version
-from soak.stage import Stage
+from soak.world import SoakWorld
 
 ACCOUNTS = 20
 _GAS = 700_000
@@ -52,16 +52,16 @@ class Buyer:
     """Twenty accounts that buy from one shop.
 
     Args:
-        stage: Where.
+        world: Where.
         publisher: Whose store.
         chance: Decides what is bought, and when.
         rate: Purchases a second, on average; they come at random moments.
     """
 
     def __init__(
-        self, stage: Stage, publisher: Publisher, chance: random.Random, *, rate: float
+        self, world: SoakWorld, publisher: Publisher, chance: random.Random, *, rate: float
     ) -> None:
-        self._stage = stage
+        self._world = world
         self._publisher = publisher
         self._chance = chance
         self._rate = rate
@@ -77,26 +77,26 @@ class Buyer:
     async def open(self) -> None:
         """Makes the accounts."""
         for number in range(ACCOUNTS):
-            actor = await self._stage.actor(f"buyer {number}")
+            actor = await self._world.actor(f"buyer {number}")
             account = Account.from_key(actor.private_key)
             self._accounts.append(_Account(Signer(Address(actor.address), account)))
 
     async def run(self, enough: asyncio.Event) -> None:
         """Buys until it is told that it is enough."""
-        stage = self._stage
-        due = stage.seconds()
+        world = self._world
+        due = world.seconds()
         looked = due
         while not enough.is_set():
             version = await self._version()
-            while version and (due <= stage.seconds() or self._burst):
+            while version and (due <= world.seconds() or self._burst):
                 if self._burst:
                     self._burst -= 1
                 else:
                     due += self._chance.expovariate(self._rate)
                 await self._buy(version)
-            if stage.seconds() > looked + 2:
+            if world.seconds() > looked + 2:
                 await self.remind()
-                looked = stage.seconds()
+                looked = world.seconds()
             await asyncio.sleep(0.2)
 
     def burst(self, purchases: int) -> None:
@@ -143,8 +143,8 @@ class Buyer:
     ) -> Order:
         secrets, keys = documents.one_time_keys(item.terms.parts)
         self.secrets.update(zip(keys, secrets, strict=True))
-        store, stage = version.store, self._stage
-        data = stage.market.encode(
+        store, world = version.store, self._world
+        data = world.market.encode(
             "buyItem",
             store.seller,
             item.terms,
@@ -153,23 +153,23 @@ class Buyer:
             copy,
             keys,
         )
-        chain_id, market = stage.deployment.chain_id, stage.deployment.market
+        chain_id, market = world.deployment.chain_id, world.deployment.market
         fields = transaction(chain_id, nonce, market, data, _GAS, _FEES, item.terms.price)
         raw = "0x" + account.signer.sign(fields).hex()
-        return Order(raw, nonce, item, copy, stage.seconds())
+        return Order(raw, nonce, item, copy, world.seconds())
 
     async def _send(self, orders: list[Order]) -> None:
         # An answer such as "already known" or "nonce too low" is fine, and so is none.
         calls = [("eth_sendRawTransaction", [order.raw]) for order in orders]
         try:
-            await self._stage.rpc.batch(calls, errors=True)
+            await self._world.rpc.batch(calls, errors=True)
         except RpcError:
             return
 
     async def remind(self) -> None:
         """Sends again what was signed and is on no block: reorganisations forget it."""
         again: list[Order] = []
-        now = self._stage.seconds()
+        now = self._world.seconds()
         for account, mined in zip(self._accounts, await self._mined(), strict=True):
             waiting = [order for nonce, order in account.open.items() if nonce >= mined]
             if waiting and now - min(order.at for order in waiting) > _PATIENCE:
@@ -210,4 +210,4 @@ class Buyer:
             ("eth_getTransactionCount", [account.signer.address, "latest"])
             for account in self._accounts
         ]
-        return [int(count, 16) for count in await self._stage.rpc.batch(calls)]
+        return [int(count, 16) for count in await self._world.rpc.batch(calls)]

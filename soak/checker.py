@@ -187,10 +187,10 @@ class Checker:
             verdict.delivered += 1
             verdict.waits[wait] += 1
 
-    async def transactions(self, accounts: Iterable[str]) -> Ledgers:
+    async def transactions(self, accounts: Iterable[str]) -> MinedTransactions:
         """Everything that some accounts have on the canonical chain."""
         ours = {account.lower() for account in accounts}
-        found = Ledgers()
+        found = MinedTransactions()
         end = await self.head()
         for number in range(self._first, end + 1, 50):
             blocks = await self.batch(
@@ -212,7 +212,7 @@ class Checker:
 
 
 @dataclass
-class Ledgers:
+class MinedTransactions:
     """Transactions of the daemons."""
 
     mined: Counter[str] = field(default_factory=Counter)

@@ -15,7 +15,7 @@ from dam.roles.seller.listings import Listing
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.types import Address
 from demo.shop import ITEM
-from soak.stage import Stage
+from soak.world import SoakWorld
 
 LISTED = 3
 """Editions on sale at a time: documents do not grow with the hours."""
@@ -36,14 +36,16 @@ class Publisher:
     """Publishes editions, and keeps the chain pointing at the newest document.
 
     Args:
-        stage: Where.
+        world: Where.
         chance: What decides about the goods.
         copies: Of each edition; each copy has parts of its own.
         every: Seconds between two editions.
     """
 
-    def __init__(self, stage: Stage, chance: random.Random, *, copies: int, every: float) -> None:
-        self._stage = stage
+    def __init__(
+        self, world: SoakWorld, chance: random.Random, *, copies: int, every: float
+    ) -> None:
+        self._world = world
         self._chance = chance
         self._copies = copies
         self._every = every
@@ -52,7 +54,7 @@ class Publisher:
         self.versions: dict[bytes, Version] = {}
         """By digest."""
         self.published = 0
-        self.goods: dict[str, list[bytes]] = {ITEM: stage.shop.goods}
+        self.goods: dict[str, list[bytes]] = {ITEM: world.shop.goods}
         """What every buyer should get: by item id, then by copy of the leaf."""
 
     async def run(self) -> None:
@@ -66,10 +68,10 @@ class Publisher:
 
     async def publish(self) -> None:
         """One edition more, the oldest one out, and the chain told."""
-        shop, stage = self._stage.shop, self._stage
+        shop, world = self._world.shop, self._world
         goods = [self._good() for _ in range(self._copies)]
         holders = [
-            Deliverer(Address(actor.address), await stage.deliverer_key(actor.address))
+            Deliverer(Address(actor.address), await world.deliverer_key(actor.address))
             for actor in shop.deliverers
         ]
         name = f"edition-{self.published:05}"
@@ -81,13 +83,13 @@ class Publisher:
             supply=0,
             lots=(),
         )
-        listing = await add_goods(stage.blocks, shop.seed, listing, goods, holders)
+        listing = await add_goods(world.blocks, shop.seed, listing, goods, holders)
         shop.catalogue.save(listing)
         self.goods[name] = goods
         self._editions.append(listing)
         while len(self._editions) > LISTED:
             shop.catalogue.save(self._editions.pop(0).withdrawn())
-        deployment = stage.deployment
+        deployment = world.deployment
         built = await asyncio.to_thread(
             build_store,
             shop.seed,
@@ -97,9 +99,9 @@ class Publisher:
             market=deployment.market,
             seller=shop.seller.address,
         )
-        await publish_store(stage.blocks, built)
+        await publish_store(world.blocks, built)
         store = await read_store(
-            stage.blocks,
+            world.blocks,
             built.digest,
             chain_id=deployment.chain_id,
             market=deployment.market,
@@ -119,14 +121,14 @@ class Publisher:
 
     async def _announce(self) -> None:
         """Points the chain at the newest document, again where a reorganisation took that back."""
-        built, stage = self._built, self._stage
+        built, world = self._built, self._world
         if built is None:
             return
         try:
-            digest, _ = await stage.market.store(stage.shop.seller.address)
+            digest, _ = await world.market.store(world.shop.seller.address)
             if digest != built.digest:
                 await asyncio.wait_for(
-                    stage.send(stage.shop.seller, "updateStore", built.digest, built.root), 30
+                    world.send(world.shop.seller, "updateStore", built.digest, built.root), 30
                 )
         except (DamError, TimeoutError):
             # Dropped with its block, or priced out by a jump of the base fee: at the next look.
@@ -134,5 +136,5 @@ class Publisher:
 
     async def current(self) -> Version | None:
         """The version that the chain names now, if it is one of ours."""
-        digest, _ = await self._stage.market.store(self._stage.shop.seller.address)
+        digest, _ = await self._world.market.store(self._world.shop.seller.address)
         return self.versions.get(digest)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 from soak.gauges import Gauge, Sample, slope
-from soak.play import Result
 from soak.plot import Panel, svg
+from soak.run import Result
 
 SLOPE = 1.0
 """MB an hour: what a daemon may grow."""
@@ -20,7 +20,7 @@ _DAEMONS = 4
 
 
 def required(minutes: float) -> int:
-    """How often every kind of trouble has to have struck: ten times an hour."""
+    """How often every kind of fault has to have been injected: ten times an hour."""
     return int(minutes / 6)
 
 
@@ -28,7 +28,7 @@ def verdicts(result: Result) -> list[tuple[str, bool]]:
     """Everything that must hold, and whether it does."""
     verdict = result.verdict
     least = required(result.options.minutes)
-    rare = [kind for kind in result.groups if result.struck[kind] < least]
+    rare = [kind for kind in result.groups if result.injected[kind] < least]
     checks = [
         ("every part of every purchase is there: none lost", not verdict.lost),
         ("none doubled, and none of no purchase", not verdict.doubled and not verdict.stray),
@@ -40,11 +40,11 @@ def verdicts(result: Result) -> list[tuple[str, bool]]:
             result.goods[0] == result.goods[1] > 0,
         ),
         (
-            f"every kind of trouble struck at least {least} times"
+            f"every kind of fault was injected at least {least} times"
             + (f" (not: {', '.join(rare)})" if rare else ""),
             not rare,
         ),
-        ("no daemon ended unasked, no internal error", not result.troubles),
+        ("no daemon ended unasked, no internal error", not result.failures),
         ("no secret in a log", not result.leaks),
         (
             f"at least {result.options.rate:g} purchases a second",
@@ -67,9 +67,9 @@ def verdicts(result: Result) -> list[tuple[str, bool]]:
 def summary(result: Result) -> str:
     """The whole table, in Markdown."""
     verdict, options = result.verdict, result.options
-    sent, failed = result.ledgers.mined.total(), len(result.ledgers.reverted)
+    sent, failed = result.transactions.mined.total(), len(result.transactions.reverted)
     rows = {
-        "time": f"{options.minutes:g} minutes of purchases and troubles, {result.seconds / 60:.1f} "
+        "time": f"{options.minutes:g} minutes of purchases and faults, {result.seconds / 60:.1f} "
         f"in all; {result.blocks} blocks of one second",
         "seed": str(options.seed),
         "purchases on the chain": f"{verdict.purchases} ({result.signed} signed; "
@@ -86,15 +86,16 @@ def summary(result: Result) -> str:
         "goods rebuilt by their buyers": f"{result.goods[0]} of {result.goods[1]} tried",
         "sales settled by the watchdog": str(verdict.settled),
         "transactions of the daemons": f"{sent}, of which {failed} reverted; "
-        f"{result.ledgers.gas / 1e6:.0f} M gas",
+        f"{result.transactions.gas / 1e6:.0f} M gas",
         "parts in two waiting transactions of ours": str(len(result.twice)),
         "parts carried by a second mined transaction (gas lost)": str(result.carried_again),
     }
     sections = [
         _table(("", ""), rows.items()),
         "### What must hold\n\n" + _table(("", "holds"), _verdict_rows(result)),
-        "### Troubles\n\n" + _table(("kind", "struck", "found nothing"), _trouble_rows(result)),
-        "Single strikes of the proxies' rules: "
+        "### Injected faults\n\n"
+        + _table(("kind", "injected", "found nothing"), _fault_rows(result)),
+        "Single faults injected by the proxies: "
         + (", ".join(f"{name} {n}" for name, n in sorted(result.events.items())) or "none")
         + ".",
         "### Processes\n\n" + _processes(result),
@@ -123,7 +124,7 @@ def faults(result: Result) -> str:
         *(f"late: {text}" for text in result.unexcused),
         *result.twice,
         *result.leaks,
-        *result.troubles,
+        *result.failures,
     ]
     return "\n".join(lines)
 
@@ -225,9 +226,9 @@ def _verdict_rows(result: Result) -> list[tuple[str, str]]:
     return [(text, "yes" if holds else "**no**") for text, holds in verdicts(result)]
 
 
-def _trouble_rows(result: Result) -> list[tuple[str, str, str]]:
+def _fault_rows(result: Result) -> list[tuple[str, str, str]]:
     return [
-        (kind, str(result.struck[kind]), str(result.missed[kind] or "")) for kind in result.groups
+        (kind, str(result.injected[kind]), str(result.missed[kind] or "")) for kind in result.groups
     ]
 
 

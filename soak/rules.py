@@ -1,4 +1,4 @@
-"""The rules of the two proxies, as the soak uses them: how often each may strike, and how long."""
+"""The rules that the soak gives the two proxies: how often each may strike, and how long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from soak.keeper import Keeper
+from soak.supervisor import Supervisor
 from tests.faults import ipfs_faults as ipfs
 from tests.faults import rpc_faults as rpc
 from tests.faults.ipfs_proxy import Fault as IpfsFault
@@ -23,8 +23,8 @@ class Rule:
     Args:
         make: The fault, from the chain's head.
         methods: What it concerns; empty: all.
-        times: Most strikes.
-        seconds: How long it waits for something to strike at most.
+        times: How often it changes something at most.
+        seconds: How long it waits for something to change at most.
         more: Further arguments of the proxy's ``inject``.
     """
 
@@ -34,13 +34,15 @@ class Rule:
     seconds: float = 30.0
     more: Mapping[str, Any] = field(default_factory=dict)
 
-    async def strike(self, keeper: Keeper, proxy: Any, chance: random.Random, head: int) -> bool:
+    async def follow(
+        self, supervisor: Supervisor, proxy: Any, chance: random.Random, head: int
+    ) -> bool:
         """Has the proxy follow the rule until it is spent or its time is over; True if it struck.
 
         Args:
-            keeper: Whose proxy it is.
+            supervisor: Whose proxy it is.
             proxy: `RpcProxy` or `IpfsProxy`.
-            chance: How many strikes there will be.
+            chance: How often it will change something.
             head: Newest block.
         """
         times = None if self.times is None else chance.randint(1, self.times)
@@ -50,7 +52,7 @@ class Rule:
         end = clock() + self.seconds
         while clock() < end and not rule.spent:
             if rule.injected and outage is None:
-                outage = keeper.hurt(f"rule {rule.fault.name}")
+                outage = supervisor.begin_outage(f"rule {rule.fault.name}")
             await asyncio.sleep(0.1)
         rule.stop()
         proxy.rules.remove(rule)
@@ -65,7 +67,7 @@ class Rule:
                 await asyncio.sleep(0.2)
             proxy.release()
         if outage is not None:
-            outage.ended = keeper.now()
+            outage.ended = supervisor.now()
         return bool(rule.injected)
 
 

@@ -16,7 +16,7 @@ from tests.faults.ipfs_proxy import IpfsProxy
 from tests.faults.rpc_proxy import RpcProxy
 
 _READY_SECONDS = 120.0
-DEAF = 2
+WRONG_SETTINGS = 2
 """Exit code of a daemon whose node is on another chain, among other settings."""
 
 
@@ -49,7 +49,7 @@ class Outage:
         return self.ended + min(30.0, 1.0 + self.ended - self.began)
 
 
-class Keeper:
+class Supervisor:
     """Starts a daemon again after each of its deaths.
 
     Args:
@@ -58,8 +58,8 @@ class Keeper:
         proxy: Its node.
         ipfs: Its IPFS node.
         clock: Seconds since the start of the soak.
-        mortal: False: this one is never killed, so that its memory can be watched for the whole
-            time. It suffers all else.
+        killable: False: this one is never killed, so that its memory can be watched for the whole
+            time. All other faults are injected.
     """
 
     def __init__(
@@ -70,24 +70,24 @@ class Keeper:
         ipfs: IpfsProxy,
         clock: Callable[[], float],
         *,
-        mortal: bool,
+        killable: bool,
     ) -> None:
         self.daemon = daemon
         self.actor = actor
         self.proxy = proxy
         self.ipfs = ipfs
-        self.mortal = mortal
+        self.killable = killable
         self.lives: list[Life] = []
         self.outages: list[Outage] = []
         self.deaths: Counter[str] = Counter()
         """By cause."""
-        self.troubles: list[str] = []
+        self.failures: list[str] = []
         """What should never have happened."""
-        self.hand = asyncio.Lock()
+        self.lock = asyncio.Lock()
         """Whoever signals the process or takes its money holds it: one at a time."""
-        self.may_leave = False
+        self.may_exit = False
         """Whether exit code 2 is right now: its node says that it is on another chain."""
-        self.poor = False
+        self.drained = False
         """Whether its coins were taken."""
         self._clock = clock
         self._places: deque[str] = deque()
@@ -170,7 +170,7 @@ class Keeper:
         """SIGSTOP, and SIGCONT after so many seconds."""
         if not self.daemon.running:
             return False
-        outage = self.hurt(f"SIGSTOP for {seconds:.0f} s")
+        outage = self.begin_outage(f"SIGSTOP for {seconds:.0f} s")
         self.daemon.send(signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
@@ -179,8 +179,8 @@ class Keeper:
             outage.ended = self._clock()
         return True
 
-    def hurt(self, cause: str) -> Outage:
-        """Notes that the daemon is not itself from now on; set ``ended`` when it is again."""
+    def begin_outage(self, cause: str) -> Outage:
+        """Notes that the daemon is held up from now on; set ``ended`` when it is over."""
         outage = Outage(self._clock(), None, cause)
         self.outages.append(outage)
         return outage
@@ -200,7 +200,7 @@ class Keeper:
             self.daemon.start()
             self.lives.append(Life(self.daemon.pid, self._clock()))
             await self._run(place, outage)
-            outage = self.hurt(f"down after {self.lives[-1].why}")
+            outage = self.begin_outage(f"down after {self.lives[-1].why}")
             await asyncio.sleep(0.2)
 
     async def _run(self, place: str, outage: Outage | None) -> None:
@@ -232,9 +232,9 @@ class Keeper:
             return "SIGKILL"
         if self._wanted in ("SIGTERM", "end") and code == 0:
             return self._wanted
-        if code == DEAF and self.may_leave:
+        if code == WRONG_SETTINGS and self.may_exit:
             return "wrong chain"
-        self.troubles.append(
+        self.failures.append(
             f"{self.name} ended with {code} at {self._clock():.0f} s; {self.daemon.tail()}"
         )
         return f"code {code}"

@@ -18,12 +18,12 @@ from dam.crypto import hashing, shamir
 from dam.errors import DamError
 from dam.ethereum.rpc import JsonRpc
 from soak.buyer import Buyer
-from soak.checker import Arrived, Checker, Ledgers, Sold, Verdict
-from soak.director import Director
+from soak.checker import Arrived, Checker, MinedTransactions, Sold, Verdict
 from soak.gauges import Gauge
-from soak.injectors import Theatre
+from soak.injectors import Targets
 from soak.publisher import Publisher
-from soak.stage import Stage
+from soak.scheduler import FaultScheduler
+from soak.world import SoakWorld
 from tests.faults.oracle import forms
 from tests.faults.transactions import Part, parts_in
 
@@ -46,8 +46,8 @@ class Options:
     seed: int
     folder: Path | None = None
     edition_seconds: float = 30.0
-    troubles: float = 15.0
-    """How often each kind of trouble is to strike in an hour."""
+    faults_per_hour: float = 15.0
+    """How often each kind of fault is to be injected."""
     warm_minutes: float = 10.0
     """Slopes are measured after these."""
 
@@ -59,19 +59,19 @@ class Result:
     options: Options
     seconds: float
     verdict: Verdict
-    ledgers: Ledgers
+    transactions: MinedTransactions
     signed: int
     sent_again: int
     swapped: int
     editions: int
     goods: tuple[int, int]
     """Rebuilt and right, and tried."""
-    struck: Counter[str]
+    injected: Counter[str]
     missed: Counter[str]
     groups: dict[str, str]
     """Group of each kind, in the order of the table."""
     events: Counter[str]
-    """Single strikes of the proxies' rules, by proxy and rule."""
+    """What the proxies injected, by proxy and rule."""
     gauges: list[Gauge]
     deaths: dict[str, Counter[str]]
     excuses: Counter[str]
@@ -84,7 +84,8 @@ class Result:
     logged: Counter[str]
     """Log lines at warning or above, by event."""
     leaks: list[str]
-    troubles: list[str]
+    failures: list[str]
+    """What should never have happened."""
     blocks: int = 0
     machine: str = ""
 
@@ -93,33 +94,33 @@ class Result:
 class _Watch:
     """What is looked at all the time."""
 
-    stage: Stage
+    world: SoakWorld
     checker: Checker
     gauges: list[Gauge] = field(default_factory=list)
     twice: dict[tuple[str, Part], set[int]] = field(default_factory=dict)
 
     async def sample(self) -> None:
         """Samples processes until cancelled."""
-        stage = self.stage
-        nodes = {"anvil": stage.chain.pid, "self": 0}
-        if stage.kubo_node is not None:
-            nodes["kubo"] = stage.kubo_node.pid
-        gauges = {name: Gauge(name) for name in [k.name for k in stage.keepers] + list(nodes)}
+        world = self.world
+        nodes = {"anvil": world.chain.pid, "self": 0}
+        if world.kubo_node is not None:
+            nodes["kubo"] = world.kubo_node.pid
+        gauges = {name: Gauge(name) for name in [k.name for k in world.supervisors] + list(nodes)}
         self.gauges = list(gauges.values())
         own = os.getpid()
         while True:
-            at = stage.seconds()
-            for keeper in stage.keepers:
-                if keeper.daemon.running:
-                    gauges[keeper.name].take(keeper.daemon.pid, at)
+            at = world.seconds()
+            for supervisor in world.supervisors:
+                if supervisor.daemon.running:
+                    gauges[supervisor.name].take(supervisor.daemon.pid, at)
             for name, pid in nodes.items():
                 gauges[name].take(pid or own, at)
             await asyncio.sleep(_SAMPLE_SECONDS)
 
     async def pool(self) -> None:
         """Looks for parts in two waiting transactions of one account, until cancelled."""
-        ours = {keeper.actor.address.lower() for keeper in self.stage.keepers}
-        async with JsonRpc(self.stage.chain.url) as rpc:
+        ours = {supervisor.actor.address.lower() for supervisor in self.world.supervisors}
+        async with JsonRpc(self.world.chain.url) as rpc:
             while True:
                 with suppress(DamError):
                     content = await rpc.call("txpool_content")
@@ -138,142 +139,147 @@ class _Watch:
             if len(nonces) > 1:
                 self.twice.setdefault((account, part), set()).update(nonces)
 
-    async def pulse(self, director: Director, say: Callable[[str], None]) -> None:
+    async def pulse(self, scheduler: FaultScheduler, say: Callable[[str], None]) -> None:
         """A line now and then, until cancelled."""
         while True:
             await asyncio.sleep(_PULSE_SECONDS)
             with suppress(OSError, KeyError):
-                say(await self._line(director))
+                say(await self._line(scheduler))
 
-    async def _line(self, director: Director) -> str:
+    async def _line(self, scheduler: FaultScheduler) -> str:
         head = await self.checker.head()
         sold, arrived, _ = await self.checker.events(head - 250, head)
         there = Counter(part.copy_id for part in arrived)
         missing = [sale for sale in sold if there[sale.copy_id] < sale.parts]
         oldest = max((head - sale.block for sale in missing), default=0)
-        if not sold and self.stage.seconds() > _NO_SALE_SECONDS:
+        if not sold and self.world.seconds() > _NO_SALE_SECONDS:
             raise RuntimeError("nobody has bought anything for so long: this is no soak")
         sizes = " ".join(f"{g.samples[-1].rss / 1e6:.0f}" for g in self.gauges if g.samples)
         return (
-            f"{self.stage.seconds():6.0f} s  block {head}  new {len(sold)}, open {len(missing)}, "
-            f"the oldest {oldest} blocks  troubles {director.struck.total()}  RSS {sizes} MB"
+            f"{self.world.seconds():6.0f} s  block {head}  new {len(sold)}, open {len(missing)}, "
+            f"the oldest {oldest} blocks  faults {scheduler.injected.total()}  RSS {sizes} MB"
         )
 
 
-async def play(options: Options, say: Callable[[str], None] = print) -> Result:
+async def run_soak(options: Options, say: Callable[[str], None] = print) -> Result:
     """Runs a soak; see `Options`. Says how it goes, a line at a time."""
     chance = random.Random(options.seed)
 
     def fork() -> random.Random:
         return random.Random(chance.getrandbits(64))
 
-    async with Stage(seed=options.seed, folder=options.folder) as stage:
-        say(f"four daemons are ready; seed {options.seed}; files in {stage.folder.name}")
+    async with SoakWorld(seed=options.seed, folder=options.folder) as world:
+        say(f"four daemons are ready; seed {options.seed}; files in {world.folder.name}")
         seconds = options.minutes * 60
         publisher = Publisher(
-            stage,
+            world,
             fork(),
             copies=max(4, int(options.rate * options.edition_seconds)),
             every=options.edition_seconds,
         )
         await publisher.publish()
-        buyer = Buyer(stage, publisher, fork(), rate=options.rate)
+        buyer = Buyer(world, publisher, fork(), rate=options.rate)
         await buyer.open()
-        director = Director(Theatre(stage, buyer, fork()), fork(), per_hour=options.troubles)
-        deployment = stage.deployment
+        scheduler = FaultScheduler(
+            Targets(world, buyer, fork()), fork(), per_hour=options.faults_per_hour
+        )
+        deployment = world.deployment
         checker = Checker(
-            stage.chain.url,
+            world.chain.url,
             deployment.market,
             deployment.first_block,
             deployment.windows.refund_blocks,
         )
-        watch = _Watch(stage, checker)
-        aside = [
+        watch = _Watch(world, checker)
+        background = [
             asyncio.create_task(work)
             for work in (
                 publisher.run(),
                 watch.sample(),
                 watch.pool(),
-                watch.pulse(director, say),
+                watch.pulse(scheduler, say),
             )
         ]
-        blocks = _Blocks(stage, checker)
-        aside.append(asyncio.create_task(blocks.run()))
+        blocks = _Blocks(world, checker)
+        background.append(asyncio.create_task(blocks.run()))
         try:
-            await _act(buyer, director, seconds, aside)
-            say("no more troubles; waiting for the last parts")
-            await _settle(stage, checker, buyer)
+            await _buy_and_inject(buyer, scheduler, seconds, background)
+            say("no more faults; waiting for the last parts")
+            await _settle(world, checker, buyer)
         finally:
-            for task in aside:
+            for task in background:
                 task.cancel()
-            await asyncio.gather(*aside, return_exceptions=True)
-        took = stage.seconds()
-        await stage.end()
+            await asyncio.gather(*background, return_exceptions=True)
+        took = world.seconds()
+        await world.end()
         say("the daemons have drained; reading the whole chain")
-        accounts = [keeper.actor.address for keeper in stage.keepers]
+        accounts = [supervisor.actor.address for supervisor in world.supervisors]
         verdict = await checker.judge(accounts[:-1], buyer.secrets)
-        ledgers = await checker.transactions(accounts)
+        transactions = await checker.transactions(accounts)
         result = Result(
             options=options,
             seconds=took,
             verdict=verdict,
-            ledgers=ledgers,
+            transactions=transactions,
             signed=buyer.signed,
             sent_again=buyer.sent_again,
             swapped=buyer.swapped,
             editions=publisher.published,
-            goods=await _rebuild(stage, publisher, buyer, verdict, fork()),
-            struck=director.struck,
-            missed=director.missed,
-            groups={kind.name: kind.group for kind in director.kinds},
+            goods=await _rebuild(world, publisher, buyer, verdict, fork()),
+            injected=scheduler.injected,
+            missed=scheduler.missed,
+            groups={kind.name: kind.group for kind in scheduler.kinds},
             events=Counter(
-                {f"rpc {name}": n for name, n in stage.struck.items()}
-                | {f"ipfs {name}": n for name, n in stage.struck_ipfs.items()}
+                {f"rpc {name}": n for name, n in world.rpc_injected.items()}
+                | {f"ipfs {name}": n for name, n in world.ipfs_injected.items()}
             ),
             gauges=watch.gauges,
-            deaths={keeper.name: keeper.deaths for keeper in stage.keepers},
+            deaths={supervisor.name: supervisor.deaths for supervisor in world.supervisors},
             excuses=Counter(),
             unexcused=[],
             twice=_twice(watch),
-            carried_again=_carried_again(ledgers),
+            carried_again=_carried_again(transactions),
             logged=Counter(),
-            leaks=_leaks(stage),
-            troubles=[*director.troubles, *(t for k in stage.keepers for t in k.troubles)],
+            leaks=_leaks(world),
+            failures=[
+                *scheduler.failures,
+                *(failure for one in world.supervisors for failure in one.failures),
+            ],
             blocks=await checker.head(),
         )
-        _excuse(result, stage, blocks)
-        _read_logs(result, stage)
+        _excuse(result, world, blocks)
+        _read_logs(result, world)
         return result
 
 
-async def _act(
-    buyer: Buyer, director: Director, seconds: float, aside: list[asyncio.Task[None]]
+async def _buy_and_inject(
+    buyer: Buyer, scheduler: FaultScheduler, seconds: float, background: list[asyncio.Task[None]]
 ) -> None:
-    """Buys and troubles. What runs aside ends only by failing, and then so does this."""
+    """Buys, and injects faults; fails when a task in the background does."""
     enough = asyncio.Event()
 
     async def direct() -> None:
-        await director.run(seconds)
-        # Until the last trouble has ended: a crash point is passed by working.
+        await scheduler.run(seconds)
+        # Until the last fault is over: a crash point is passed by working.
         enough.set()
 
     both = [asyncio.create_task(buyer.run(enough)), asyncio.create_task(direct())]
-    left: set[asyncio.Task[None]] = {*both, *aside}
+    left: set[asyncio.Task[None]] = {*both, *background}
     while not all(task.done() for task in both):
         done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
 
 
-async def _settle(stage: Stage, checker: Checker, buyer: Buyer) -> None:
+async def _settle(world: SoakWorld, checker: Checker, buyer: Buyer) -> None:
     """Honest nodes from here on, until every part is there or too late, and final."""
-    for keeper in stage.keepers:
-        keeper.proxy.clear()
-        keeper.ipfs.clear()
-        keeper.proxy.release()
-    await stage.pay_all()
-    end = stage.seconds() + stage.deployment.windows.refund_blocks + 30
-    while stage.seconds() < end:
+    for supervisor in world.supervisors:
+        supervisor.proxy.clear()
+        supervisor.ipfs.clear()
+        supervisor.proxy.release()
+    await world.pay_all()
+    end = world.seconds() + world.deployment.windows.refund_blocks + 30
+    while world.seconds() < end:
         await buyer.remind()
         head = await checker.head()
         sold, arrived, _ = await checker.events(head - 330, head)
@@ -287,14 +293,14 @@ async def _settle(stage: Stage, checker: Checker, buyer: Buyer) -> None:
 class _Blocks:
     """When each block was mined: outages are in seconds of the soak, sales in blocks."""
 
-    def __init__(self, stage: Stage, checker: Checker) -> None:
-        self._stage, self._checker = stage, checker
+    def __init__(self, world: SoakWorld, checker: Checker) -> None:
+        self._world, self._checker = world, checker
         self._seen: dict[int, float] = {}
 
     async def run(self) -> None:
         while True:
             with suppress(OSError, KeyError):
-                self._seen[await self._checker.head()] = self._stage.seconds()
+                self._seen[await self._checker.head()] = self._world.seconds()
             await asyncio.sleep(0.5)
 
     def time_of(self, block: int) -> float:
@@ -303,28 +309,28 @@ class _Blocks:
         return self._seen[max(known)] if known else 0.0
 
 
-def _excuse(result: Result, stage: Stage, blocks: _Blocks) -> None:
+def _excuse(result: Result, world: SoakWorld, blocks: _Blocks) -> None:
     """Finds the reason of every late part: an outage of its deliverer that left no time.
 
-    Of the 100 blocks (seconds) after the purchase it must have been hurt in more than half, or the
+    Of the 100 blocks (seconds) after the purchase it must have been down in more than half, or the
     part is late without a reason.
     """
     for sale, part in result.verdict.late:
-        keeper = stage.keepers[part.index]
+        supervisor = world.supervisors[part.index]
         first = blocks.time_of(sale.block)
         last = first + 100
         spans = [
             (max(first, o.began), min(last, o.until), o.cause)
-            for o in keeper.outages
+            for o in supervisor.outages
             if o.began < last and o.until > first
         ]
-        hurt = _covered([(start, end) for start, end, _ in spans])
+        down = _covered([(start, end) for start, end, _ in spans])
         where = f"part {part.index} of a sale in block {sale.block}, there in block {part.block}"
-        if hurt < 50:
-            result.unexcused.append(f"{where}: {keeper.name} was hurt for {hurt:.0f} s only")
+        if down < 50:
+            result.unexcused.append(f"{where}: {supervisor.name} was down for {down:.0f} s only")
         else:
             cause = max(spans, key=lambda span: span[1] - span[0])[2]
-            result.excuses[f"{keeper.name}: {cause.split(' for ')[0]}"] += 1
+            result.excuses[f"{supervisor.name}: {cause.split(' for ')[0]}"] += 1
 
 
 def _covered(spans: list[tuple[float, float]]) -> float:
@@ -344,18 +350,18 @@ def _twice(watch: _Watch) -> list[str]:
     ]
 
 
-def _carried_again(ledgers: Ledgers) -> int:
+def _carried_again(transactions: MinedTransactions) -> int:
     """Parts in more than one mined transaction.
 
     The contract passes over what it cannot take in a batch: parts whose purchase was moved to
     another block by a reorganisation, say, or that the watchdog brought first.
     """
-    mined = Counter(part for data in ledgers.calls for part in parts_in(data))
+    mined = Counter(part for data in transactions.calls for part in parts_in(data))
     return sum(times > 1 for times in mined.values())
 
 
 async def _rebuild(
-    stage: Stage, publisher: Publisher, buyer: Buyer, verdict: Verdict, chance: random.Random
+    world: SoakWorld, publisher: Publisher, buyer: Buyer, verdict: Verdict, chance: random.Random
 ) -> tuple[int, int]:
     """Rebuilds some goods as their buyers would; how many came out right, and how many were tried.
 
@@ -367,12 +373,12 @@ async def _rebuild(
     for sale in chosen:
         parts = list(verdict.shares[sale.copy_id, sale.block].values())
         chance.shuffle(parts)
-        right += await _good(stage, publisher, buyer, sale, parts)
+        right += await _good(world, publisher, buyer, sale, parts)
     return right, len(chosen)
 
 
 async def _good(
-    stage: Stage, publisher: Publisher, buyer: Buyer, sale: Sold, parts: list[Arrived]
+    world: SoakWorld, publisher: Publisher, buyer: Buyer, sale: Sold, parts: list[Arrived]
 ) -> bool:
     from dam.crypto.sealing import open_fragment
 
@@ -385,43 +391,45 @@ async def _good(
     key = shamir.join(shares, sale.threshold)
     copy = sale.copy if sale.stock else 0
     domain = hashing.domain(
-        stage.deployment.chain_id,
-        stage.deployment.market,
-        stage.shop.seller.address,
+        world.deployment.chain_id,
+        world.deployment.market,
+        world.shop.seller.address,
         sale.item_id,
         sale.stock,
         copy,
     )
-    pieces = open_payload(stage.blocks, item.payload(sale.copy), key, domain)
+    pieces = open_payload(world.blocks, item.payload(sale.copy), key, domain)
     good = b"".join([piece async for piece in pieces])
     return good == publisher.goods[item.name][copy]
 
 
-def _leaks(stage: Stage) -> list[str]:
+def _leaks(world: SoakWorld) -> list[str]:
     """Secrets that stand in a daemon's log."""
-    secrets = {"the seller's seed": stage.shop.seed.seed}
-    for keeper in stage.keepers:
-        secrets[f"key of {keeper.name}"] = bytes.fromhex(keeper.actor.private_key[2:])
-        secrets[f"passphrase of {keeper.name}"] = keeper.actor.passphrase.encode()
-        secrets[f"key in the node's address of {keeper.name}"] = keeper.proxy.secret.encode()
+    secrets = {"the seller's seed": world.shop.seed.seed}
+    for supervisor in world.supervisors:
+        secrets[f"key of {supervisor.name}"] = bytes.fromhex(supervisor.actor.private_key[2:])
+        secrets[f"passphrase of {supervisor.name}"] = supervisor.actor.passphrase.encode()
+        secrets[f"key in the node's address of {supervisor.name}"] = (
+            supervisor.proxy.secret.encode()
+        )
     found = []
-    for keeper in stage.keepers:
-        text = keeper.daemon.log.read_text("utf-8", "replace")
+    for supervisor in world.supervisors:
+        text = supervisor.daemon.log.read_text("utf-8", "replace")
         for name, secret in secrets.items():
             if any(form in text for form in forms(secret)):
-                found.append(f"{name} stands in the log of {keeper.name}")
+                found.append(f"{name} stands in the log of {supervisor.name}")
     return found
 
 
-def _read_logs(result: Result, stage: Stage) -> None:
-    """Counts what the daemons warned of; what must never be said is a trouble."""
-    for keeper in stage.keepers:
-        for line in keeper.daemon.lines():
+def _read_logs(result: Result, world: SoakWorld) -> None:
+    """Counts what the daemons warned of; what must never be said is a failure."""
+    for supervisor in world.supervisors:
+        for line in supervisor.daemon.lines():
             event = str(line.get("event"))
             if line.get("level") in ("warning", "error", "critical"):
                 result.logged[event] += 1
             if event in _BAD_EVENTS:
-                result.troubles.append(f"{keeper.name}: {json.dumps(line)[:1500]}")
+                result.failures.append(f"{supervisor.name}: {json.dumps(line)[:1500]}")
 
 
 def say_now(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Where the soak plays: a chain of one-second blocks, a real IPFS node, a shop, four daemons."""
+"""Where the soak runs: a chain of one-second blocks, a real IPFS node, a shop, four daemons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from demo.actors import Actor
 from demo.shop import ETHER, Shop, open_shop
 from demo.world import ROOT, World
-from soak.keeper import Keeper
+from soak.supervisor import Supervisor
 from tests.faults.ipfs_proxy import IpfsProxy
 from tests.faults.rpc_proxy import RpcProxy
 
@@ -27,8 +27,8 @@ FEE = 10**16
 """Wei a part: it pays for gas of a hundred gwei, so that only a jump of the base fee is above."""
 
 
-class Stage(World):
-    """A `demo.world.World` for an hour. ``shop`` is open and ``keepers`` are made once entered.
+class SoakWorld(World):
+    """A `demo.world.World` for an hour. ``shop`` is open and ``supervisors`` are made once entered.
 
     Args:
         seed: Of the proxies' chances.
@@ -52,14 +52,14 @@ class Stage(World):
         self.opened = 0
         """Block in which all was set up."""
         self.shop: Shop
-        self.keepers: list[Keeper] = []
+        self.supervisors: list[Supervisor] = []
         """Three deliverers, then the watchdog. The first deliverer is never killed."""
         self._paid: list[str] = []
         """Everybody who got coins by the node's own call, which a reorganisation takes back."""
         self._mining = asyncio.Lock()
-        self.struck: Counter[str] = Counter()
+        self.rpc_injected: Counter[str] = Counter()
         """Every single event that an RPC proxy injected, by its own name."""
-        self.struck_ipfs: Counter[str] = Counter()
+        self.ipfs_injected: Counter[str] = Counter()
         """The same of the IPFS proxies."""
 
     async def _start(self) -> None:
@@ -71,23 +71,23 @@ class Stage(World):
         self.shop = await open_shop(
             self, stake=1000 * ETHER, supply=10**6, commission=3 * FEE, price=ETHER // 10
         )
-        await self._make_keepers()
+        await self._make_supervisors()
         self.opened = await self.block()
         await self.rpc.call("evm_setIntervalMining", BLOCK_SECONDS)
         self.began = time.monotonic()
-        for keeper in self.keepers:
-            keeper.begin()
+        for supervisor in self.supervisors:
+            supervisor.begin()
         self._stack.push_async_callback(self.end)
-        await asyncio.gather(*(keeper.ready() for keeper in self.keepers))
+        await asyncio.gather(*(supervisor.ready() for supervisor in self.supervisors))
 
-    async def _make_keepers(self) -> None:
+    async def _make_supervisors(self) -> None:
         for number in range(len(self.shop.deliverers) + 1):
             seed = self._seed * 100 + number
             proxy = await self._stack.enter_async_context(
-                RpcProxy(self.chain.url, counted=self.struck, seed=seed)
+                RpcProxy(self.chain.url, counted=self.rpc_injected, seed=seed)
             )
             ipfs = await self._stack.enter_async_context(
-                IpfsProxy(self.ipfs, counted=self.struck_ipfs, seed=seed)
+                IpfsProxy(self.ipfs, counted=self.ipfs_injected, seed=seed)
             )
             watchdog = number == len(self.shop.deliverers)
             actor = self.shop.operator if watchdog else self.shop.deliverers[number]
@@ -99,7 +99,9 @@ class Stage(World):
                 "DAM_CONFIRMATIONS": str(self.confirmations),
             }
             make = self.shop.watchdog(env=env) if watchdog else self.shop.deliverer(number, env=env)
-            self.keepers.append(Keeper(make, actor, proxy, ipfs, self.seconds, mortal=number > 0))
+            self.supervisors.append(
+                Supervisor(make, actor, proxy, ipfs, self.seconds, killable=number > 0)
+            )
 
     @asynccontextmanager
     async def no_mining(self) -> AsyncIterator[None]:
@@ -125,11 +127,13 @@ class Stage(World):
 
     async def pay_all(self) -> None:
         """Gives everybody coins, but for daemons whose coins were taken on purpose."""
-        poor = {keeper.actor.address for keeper in self.keepers if keeper.poor}
+        drained = {
+            supervisor.actor.address for supervisor in self.supervisors if supervisor.drained
+        }
         for address in self._paid:
-            if address not in poor:
+            if address not in drained:
                 await self.rpc.call("anvil_setBalance", address, hex(COINS))
 
     async def end(self) -> None:
         """Stops all daemons in good order."""
-        await asyncio.gather(*(keeper.end() for keeper in self.keepers))
+        await asyncio.gather(*(supervisor.end() for supervisor in self.supervisors))

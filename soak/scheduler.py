@@ -1,4 +1,4 @@
-"""Who suffers what, and when: the kind of trouble that came least often is next."""
+"""Which fault is injected when: the kind that came least often is next."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ import traceback
 from collections import Counter
 
 from dam.errors import RpcError
-from soak.injectors import Kind, Theatre, kinds
+from soak.injectors import FaultKind, Targets, kinds
 
 
-class Director:
-    """Starts troubles at an even pace until its time is over.
+class FaultScheduler:
+    """Injects faults at an even pace until its time is over.
 
     Args:
-        theatre: What they act on.
+        targets: What they act on.
         chance: Decides among kinds that came equally often.
-        per_hour: How often each kind is to strike in an hour.
+        per_hour: How often each kind is to be injected in an hour.
     """
 
-    def __init__(self, theatre: Theatre, chance: random.Random, *, per_hour: float) -> None:
+    def __init__(self, targets: Targets, chance: random.Random, *, per_hour: float) -> None:
         self._per_hour = per_hour
-        self._theatre = theatre
+        self._theatre = targets
         self._chance = chance
-        self._running: dict[asyncio.Task[bool], Kind] = {}
+        self._running: dict[asyncio.Task[bool], FaultKind] = {}
         self.kinds = kinds()
-        self.struck: Counter[str] = Counter()
+        self.injected: Counter[str] = Counter()
         self.missed: Counter[str] = Counter()
-        """Tried, and found nothing to strike."""
-        self.troubles: list[str] = []
+        """Tried, and found nothing to act on."""
+        self.failures: list[str] = []
+        """Injectors that failed themselves."""
 
     async def run(self, seconds: float) -> None:
-        """Makes trouble for so long, and then waits for the last of it to end."""
+        """Injects for so long, and then waits for the last fault to be over."""
         gap = 3600 / self._per_hour / len(self.kinds)
-        clock = self._theatre.stage.seconds
+        clock = self._theatre.world.seconds
         end = clock() + seconds
         following = clock()
         while clock() < end:
@@ -49,7 +50,7 @@ class Director:
         running = Counter(kind.name for kind in self._running.values())
         # What is under way counts as done, and what often finds nothing has to wait a little.
         free = [kind for kind in self.kinds if not running[kind.name]]
-        weight = {k.name: self.struck[k.name] + self.missed[k.name] / 4 for k in free}
+        weight = {k.name: self.injected[k.name] + self.missed[k.name] / 4 for k in free}
         least = min(weight.values(), default=0.0)
         ripe = [kind for kind in free if weight[kind.name] < least + 1]
         if ripe:
@@ -66,11 +67,11 @@ class Director:
         for task in done:
             kind = self._running.pop(task)
             try:
-                struck = task.result()
+                injected = task.result()
             except (RpcError, TimeoutError, OSError) as error:
-                self.troubles.append(f"{kind.name}: {type(error).__name__}: {error}")
-                struck = False
+                self.failures.append(f"{kind.name}: {type(error).__name__}: {error}")
+                injected = False
             except Exception:  # noqa: BLE001 - the others go on; the run fails for it at the end
-                self.troubles.append(f"{kind.name}: {traceback.format_exc()}")
-                struck = False
-            (self.struck if struck else self.missed)[kind.name] += 1
+                self.failures.append(f"{kind.name}: {traceback.format_exc()}")
+                injected = False
+            (self.injected if injected else self.missed)[kind.name] += 1
