@@ -8,12 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from eth_account import Account
 
 from dam.testing.market import SHORT_WINDOWS, deploy_market
 from dam.testing.nodes import AnvilNode
 from dam.types import Address, Deployment
 from tests.node.operator.commands import PASSPHRASE, Operator
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """A command configures logging for the whole process: not for the tests that follow."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
