@@ -28,7 +28,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from _ground import Town
+from _local_market import LocalMarket
 
 from dam.crypto.hashing import keccak
 from dam.daemon.service import Stop
@@ -52,26 +52,26 @@ class Block:
 
 async def run(arguments: argparse.Namespace, folder: Path) -> list[str]:
     """All of it; returns the lines that are under their bar."""
-    async with Town(arguments.deliverers, arguments.gas_limit) as town:
-        await town.by_hand()
+    async with LocalMarket(arguments.deliverers, arguments.gas_limit) as local:
+        await local.by_hand()
         sales = -(-arguments.parts // arguments.deliverers)
         parts = sales * arguments.deliverers
-        await town.buy(0, sales)
-        await town.mine(2)
-        snapshot = await town.rpc.call("evm_snapshot")
+        await local.buy(0, sales)
+        await local.mine(2)
+        snapshot = await local.rpc.call("evm_snapshot")
         ours, theirs = [], []
         fills: list[float] = []
         counts: list[int] = []
         for number in range(arguments.rounds):
-            seconds, raw, blocks = await daemons(town, arguments, folder / str(number), parts)
+            seconds, raw, blocks = await daemons(local, arguments, folder / str(number), parts)
             ours.append(seconds)
             pairs = list(itertools.pairwise(blocks))
             full = [one for one, then in pairs if one.delivered and one.waiting and then.delivered]
             fills += [block.gas / arguments.gas_limit for block in full]
             counts += [block.delivered for block in full]
-            snapshot = await back(town, snapshot)
-            theirs.append(await blast(town, arguments, raw, parts))
-            snapshot = await back(town, snapshot)
+            snapshot = await back(local, snapshot)
+            theirs.append(await blast(local, arguments, raw, parts))
+            snapshot = await back(local, snapshot)
             print(
                 f"round {number + 1}: daemons {ours[-1]:.1f} s, blast {theirs[-1]:.1f} s, "
                 f"{len(raw)} transactions; deliveries of blocks {[b.delivered for b in blocks]}"
@@ -105,12 +105,12 @@ def report(
 
 
 async def daemons(
-    town: Town, arguments: argparse.Namespace, folder: Path, parts: int
+    local: LocalMarket, arguments: argparse.Namespace, folder: Path, parts: int
 ) -> tuple[float, list[bytes], list[Block]]:
     """Seconds, the transactions that were mined, and the blocks."""
     stop = Stop()
-    first = await town.height() + 1
-    ready = [asyncio.Event() for _ in town.daemons]
+    first = await local.height() + 1
+    ready = [asyncio.Event() for _ in local.daemons]
     tasks = [
         asyncio.create_task(
             daemon.run(
@@ -121,58 +121,60 @@ async def daemons(
                 ready=ready[i],
             )
         )
-        for i, daemon in enumerate(town.daemons)
+        for i, daemon in enumerate(local.daemons)
     ]
     start = time.monotonic()
-    await town.interval(arguments.block_time)
-    blocks = await watch(town, first, parts, tasks)
+    await local.interval(arguments.block_time)
+    blocks = await watch(local, first, parts, tasks)
     seconds = time.monotonic() - start
-    await town.interval(0)
+    await local.interval(0)
     stop.request()
     signed = await asyncio.gather(*tasks)
     # As they went out: a batch of each in turn.
     longest = max(map(len, signed))
     raw = [one[i] for i in range(longest) for one in signed if i < len(one)]
     calls = [("eth_getTransactionReceipt", ("0x" + keccak(one).hex(),)) for one in raw]
-    found = await town.rpc.batch(calls)
+    found = await local.rpc.batch(calls)
     return seconds, [r for r, receipt in zip(raw, found, strict=True) if receipt], blocks
 
 
-async def blast(town: Town, arguments: argparse.Namespace, raw: list[bytes], parts: int) -> float:
+async def blast(
+    local: LocalMarket, arguments: argparse.Namespace, raw: list[bytes], parts: int
+) -> float:
     """Seconds until all of it is mined, sent as fast as the node takes it."""
-    first = await town.height() + 1
+    first = await local.height() + 1
     start = time.monotonic()
-    await town.interval(arguments.block_time)
+    await local.interval(arguments.block_time)
 
     async def send() -> None:
         left = list(raw)
         while left:
             for one in left:
                 with contextlib.suppress(RpcRejectedError):  # known, or mined meanwhile
-                    await town.rpc.call("eth_sendRawTransaction", "0x" + one.hex())
+                    await local.rpc.call("eth_sendRawTransaction", "0x" + one.hex())
             # Anvil drops what did not fit into a block, and whatever came behind it: again.
             await asyncio.sleep(arguments.block_time)
             calls = [("eth_getTransactionReceipt", ("0x" + keccak(one).hex(),)) for one in left]
-            found = await town.rpc.batch(calls)
+            found = await local.rpc.batch(calls)
             left = [one for one, receipt in zip(left, found, strict=True) if receipt is None]
 
     task = asyncio.create_task(send())
-    await watch(town, first, parts, [task])
+    await watch(local, first, parts, [task])
     seconds = time.monotonic() - start
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    await town.interval(0)
+    await local.interval(0)
     return seconds
 
 
 async def watch(
-    town: Town, first: int, parts: int, tasks: list[asyncio.Task[object]]
+    local: LocalMarket, first: int, parts: int, tasks: list[asyncio.Task[object]]
 ) -> list[Block]:
     """Every block until all parts are there."""
     blocks: list[Block] = []
     while sum(block.delivered for block in blocks) < parts:
         number = first + len(blocks)
-        block, pool = await town.rpc.batch(
+        block, pool = await local.rpc.batch(
             [("eth_getBlockByNumber", (hex(number), False)), ("txpool_status", ())]
         )
         for task in tasks:
@@ -183,15 +185,15 @@ async def watch(
             continue
         waiting = int(pool["pending"], 16) + int(pool["queued"], 16)
         used = int(block["gasUsed"], 16)
-        blocks.append(Block(used, await town.delivered(number), waiting))
+        blocks.append(Block(used, await local.delivered(number), waiting))
     return blocks
 
 
-async def back(town: Town, snapshot: str) -> str:
+async def back(local: LocalMarket, snapshot: str) -> str:
     """The chain as it was, with an empty pool."""
-    await town.rpc.call("anvil_dropAllTransactions")
-    assert await town.rpc.call("evm_revert", snapshot)
-    again: str = await town.rpc.call("evm_snapshot")
+    await local.rpc.call("anvil_dropAllTransactions")
+    assert await local.rpc.call("evm_revert", snapshot)
+    again: str = await local.rpc.call("evm_snapshot")
     return again
 
 

@@ -24,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _ground import Daemon, Town
+from _local_market import Daemon, LocalMarket
 
 from dam.crypto.sealing import new_secret_key, public_key
 from dam.daemon.service import Stop
@@ -39,9 +39,9 @@ _LOOK = 0.005
 
 async def run(arguments: argparse.Namespace, folder: Path) -> int:
     """All of it; 1 over the bar."""
-    async with Town(2) as town:
-        await town.by_hand()
-        daemon, rival = town.daemons
+    async with LocalMarket(2) as local:
+        await local.by_hand()
+        daemon, rival = local.daemons
         stop, ready = Stop(), asyncio.Event()
         task = asyncio.create_task(
             daemon.run(
@@ -50,11 +50,11 @@ async def run(arguments: argparse.Namespace, folder: Path) -> int:
             )
         )  # fmt: skip
         await ready.wait()
-        await town.interval(arguments.block_time)
+        await local.interval(arguments.block_time)
         ours: list[float] = []
         theirs: list[float] = []
         for copy in range(arguments.sales):
-            mine, raw = await one_sale(town, daemon, rival, copy)
+            mine, raw = await one_sale(local, daemon, rival, copy)
             ours.append(mine)
             theirs.append(raw)
             if task.done():
@@ -72,27 +72,29 @@ async def run(arguments: argparse.Namespace, folder: Path) -> int:
     return 1 if ratio > arguments.bar else 0
 
 
-async def one_sale(town: Town, daemon: Daemon, rival: Daemon, copy: int) -> tuple[float, float]:
+async def one_sale(
+    local: LocalMarket, daemon: Daemon, rival: Daemon, copy: int
+) -> tuple[float, float]:
     """Seconds of the daemon's and of the raw delivery."""
     # Anywhere between two blocks.
-    height = await town.height()
-    await _block_after(town, height)
-    await asyncio.sleep(town.dice.random())
-    keys = [public_key(new_secret_key()) for _ in range(town.terms.parts)]
-    height = await town.height()
-    signed = _signed(town, rival, copy, height, keys)
-    bought = await town.buy_one(copy, keys)
-    receipt = await _receipt(town, bought)
+    height = await local.height()
+    await _block_after(local, height)
+    await asyncio.sleep(local.dice.random())
+    keys = [public_key(new_secret_key()) for _ in range(local.terms.parts)]
+    height = await local.height()
+    signed = _signed(local, rival, copy, height, keys)
+    bought = await local.buy_one(copy, keys)
+    receipt = await _receipt(local, bought)
     seen = time.monotonic()
     assert receipt["status"] == "0x1"
     block = int(receipt["blockNumber"], 16)
-    await town.rpc.call("eth_sendRawTransaction", "0x" + signed[block].hex())
+    await local.rpc.call("eth_sendRawTransaction", "0x" + signed[block].hex())
     taken: dict[int, float] = {}
-    sold = "0x" + town.purchase(copy, block, keys).copy_id.hex()
+    sold = "0x" + local.purchase(copy, block, keys).copy_id.hex()
     while len(taken) < 2:
-        block = await _block_after(town, block)
+        block = await _block_after(local, block)
         now = time.monotonic()
-        for log in await town.deliveries(block):
+        for log in await local.deliveries(block):
             if log["topics"][1] == sold:
                 by = "0x" + log["topics"][2][-40:]
                 taken[by == daemon.address.lower()] = now - seen
@@ -100,28 +102,28 @@ async def one_sale(town: Town, daemon: Daemon, rival: Daemon, copy: int) -> tupl
 
 
 def _signed(
-    town: Town, rival: Daemon, copy: int, height: int, keys: list[bytes]
+    local: LocalMarket, rival: Daemon, copy: int, height: int, keys: list[bytes]
 ) -> dict[int, bytes]:
     signer = Signer(rival.address, rival.account)
-    nonce = int(town.node.request("eth_getTransactionCount", rival.address, "latest"), 16)
+    nonce = int(local.node.request("eth_getTransactionCount", rival.address, "latest"), 16)
     fees = Fees(10**11, 10**9)
-    market, found = town.deployment.market, {}
+    market, found = local.deployment.market, {}
     for block in range(height + 1, height + 4):
-        data = encode("deliverFragment", town.delivery(town.purchase(copy, block, keys), 1))
+        data = encode("deliverFragment", local.delivery(local.purchase(copy, block, keys), 1))
         found[block] = signer.sign(transaction(31337, nonce, market, data, 200_000, fees))
     return found
 
 
-async def _receipt(town: Town, tx: str) -> dict[str, str]:
+async def _receipt(local: LocalMarket, tx: str) -> dict[str, str]:
     while True:
-        found: dict[str, str] | None = await town.rpc.call("eth_getTransactionReceipt", tx)
+        found: dict[str, str] | None = await local.rpc.call("eth_getTransactionReceipt", tx)
         if found is not None:
             return found
         await asyncio.sleep(_LOOK)
 
 
-async def _block_after(town: Town, block: int) -> int:
-    while await town.height() <= block:  # noqa: ASYNC110 - the chain tells nobody
+async def _block_after(local: LocalMarket, block: int) -> int:
+    while await local.height() <= block:  # noqa: ASYNC110 - the chain tells nobody
         await asyncio.sleep(_LOOK)
     return block + 1
 

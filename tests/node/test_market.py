@@ -58,7 +58,7 @@ def x25519() -> bytes:
 
 
 @dataclass
-class Town:
+class LiveMarket:
     """A market with a seller, a buyer and three deliverers, before the first sale."""
 
     anvil: AnvilNode
@@ -104,97 +104,97 @@ class Town:
 
 
 @pytest.fixture
-def town(anvil: AnvilNode, code: bytes) -> Town:
+def live(anvil: AnvilNode, code: bytes) -> LiveMarket:
     deployment = deploy_market(anvil, code=code)
     accounts = [parse_address(a) for a in anvil.request("eth_accounts")]
-    return Town(anvil, deployment, accounts)
+    return LiveMarket(anvil, deployment, accounts)
 
 
 @pytest.fixture
-async def market(town: Town):
-    async with JsonRpc(town.anvil.url, timeout=10) as rpc:
-        yield Market(rpc, town.deployment)
+async def market(live: LiveMarket):
+    async with JsonRpc(live.anvil.url, timeout=10) as rpc:
+        yield Market(rpc, live.deployment)
 
 
-def head(town: Town) -> int:
-    return int(town.anvil.request("eth_blockNumber"), 16)
+def head(live: LiveMarket) -> int:
+    return int(live.anvil.request("eth_blockNumber"), 16)
 
 
-async def test_deployment(market: Market, town: Town) -> None:
+async def test_deployment(market: Market, live: LiveMarket) -> None:
     await market.check_deployment()
-    assert await market.windows() == town.deployment.windows
+    assert await market.windows() == live.deployment.windows
     for wrong in (
         {"chain_id": 1},
         {"code_hash": bytes(32)},
-        {"market": town.seller},
+        {"market": live.seller},
     ):
         with pytest.raises(ConfigError):
             await Market(
-                market.rpc, dataclasses.replace(town.deployment, **wrong)
+                market.rpc, dataclasses.replace(live.deployment, **wrong)
             ).check_deployment()
 
 
-async def test_one_sale(market: Market, town: Town) -> None:
-    first = town.deployment.first_block
+async def test_one_sale(market: Market, live: LiveMarket) -> None:
+    first = live.deployment.first_block
     assert await market.logs(first, first) == []
-    owner, operator, key = town.accounts[8], town.accounts[9], x25519()
-    town.send(operator, "stakeAsDelivererFor", owner, key, value=ETHER)
+    owner, operator, key = live.accounts[8], live.accounts[9], x25519()
+    live.send(operator, "stakeAsDelivererFor", owner, key, value=ETHER)
     new_key = x25519()
-    town.send(operator, "rotateDelivererKey", operator, new_key)
-    town.open()
-    opened = head(town)
+    live.send(operator, "rotateDelivererKey", operator, new_key)
+    live.open()
+    opened = head(live)
     logs = await market.logs(0, opened, canonical=True)
     registered = [log for log in logs if isinstance(log, DelivererRegistered)]
     assert [(r.operator, r.owner, r.stake) for r in registered] == [
         (operator, owner, ETHER),
-        *((d, d, ETHER) for d in town.deliverers),
+        *((d, d, ETHER) for d in live.deliverers),
     ]
     assert registered[0].key == key
     assert [log.key for log in logs if isinstance(log, DelivererKeyRotated)] == [new_key]
     (store,) = [log for log in logs if isinstance(log, StoreVersion)]
-    assert (store.seller, store.digest, store.root) == (town.seller, DIGEST, town.catalogue.root)
-    assert await market.store(town.seller) == (
+    assert (store.seller, store.digest, store.root) == (live.seller, DIGEST, live.catalogue.root)
+    assert await market.store(live.seller) == (
         DIGEST,
-        catalogue_commitment(DIGEST, town.catalogue.root),
+        catalogue_commitment(DIGEST, live.catalogue.root),
     )
     (staked,) = [log for log in logs if isinstance(log, OtherLog) and log.name == "SellerStaked"]
-    assert staked.args == {"seller": town.seller, "amount": 5 * ETHER, "free": 5 * ETHER}
+    assert staked.args == {"seller": live.seller, "amount": 5 * ETHER, "free": 5 * ETHER}
     assert (await market.deliverer(operator)).owner == owner
 
-    town.buy(copy=4)
-    (purchase,) = await market.logs(opened + 1, head(town), canonical=True)
+    live.buy(copy=4)
+    (purchase,) = await market.logs(opened + 1, head(live), canonical=True)
     assert isinstance(purchase, Purchase)
-    assert purchase.terms == town.terms
+    assert purchase.terms == live.terms
     assert (purchase.copy, purchase.block, len(purchase.keys)) == (4, opened + 1, 3)
     assert purchase.at.block == dataclasses.replace(await market.block(opened + 1), timestamp=0)
-    assert purchase.copy_id == copy_id(town.seller, town.terms.item_id, 4)
+    assert purchase.copy_id == copy_id(live.seller, live.terms.item_id, 4)
     commitment = sale_hash(sale_of(purchase))[:24]
     state = await market.sale_state(purchase.copy_id)
     assert state == SaleState(Status.PURCHASED, 0, 0, 0, commitment)
-    assert await market.seller_stake(town.seller) == 5 * ETHER - town.terms.reserve
+    assert await market.seller_stake(live.seller) == 5 * ETHER - live.terms.reserve
 
-    batch = [town.delivery(purchase, i) for i in range(3)]
+    batch = [live.delivery(purchase, i) for i in range(3)]
     data = market.encode("deliverFragment", batch[0])
-    await market.simulate(data, sender=town.deliverers[0])
+    await market.simulate(data, sender=live.deliverers[0])
     with pytest.raises(ContractReverted) as caught:
-        await market.simulate(data, sender=town.deliverers[1])
+        await market.simulate(data, sender=live.deliverers[1])
     assert caught.value.error == "NotYourPart"
     assert caught.value.arguments == {
-        "deliverer": town.deliverers[0],
-        "caller": town.deliverers[1],
+        "deliverer": live.deliverers[0],
+        "caller": live.deliverers[1],
     }
     for i in range(3):
         # One by hand as a batch: the same calldata codec, from the same deliverer.
         function, argument = (
             ("deliverFragment", batch[i]) if i < 2 else ("deliverFragments", [batch[i]])
         )
-        town.send(town.deliverers[i], function, argument)
-    delivered = await market.logs(opened + 2, head(town))
+        live.send(live.deliverers[i], function, argument)
+    delivered = await market.logs(opened + 2, head(live))
     assert all(isinstance(log, FragmentDelivered) for log in delivered)
     for i, log in enumerate(delivered):
         assert isinstance(log, FragmentDelivered)
-        leaf = town.leaves[i]
-        assert (log.index, log.by, log.fragment) == (i, town.deliverers[i], bytes([i]) * 80)
+        leaf = live.leaves[i]
+        assert (log.index, log.by, log.fragment) == (i, live.deliverers[i], bytes([i]) * 80)
         assert (log.commitment, log.secret_hash, log.supplied) == (
             leaf.commitment,
             leaf.secret_hash,
@@ -202,43 +202,43 @@ async def test_one_sale(market: Market, town: Town) -> None:
         )
     state = await market.sale_state(purchase.copy_id)
     assert (state.status, state.delivered, state.by_deliverers) == (Status.COMPLETE, 0b111, 3)
-    assert (await market.deliverer(town.deliverers[1])).earned == town.terms.fee
+    assert (await market.deliverer(live.deliverers[1])).earned == live.terms.fee
 
     with pytest.raises(ContractReverted) as caught:
-        await market.simulate(data, sender=town.deliverers[0])
+        await market.simulate(data, sender=live.deliverers[0])
     assert caught.value.error == "AlreadyDelivered"
     assert caught.value.arguments["index"] == 0
 
 
-async def test_settled_and_refunded(market: Market, town: Town) -> None:
-    town.open()
-    town.buy(0)
-    town.buy(1)
-    sold = [log for log in await market.logs(0, head(town)) if isinstance(log, Purchase)]
+async def test_settled_and_refunded(market: Market, live: LiveMarket) -> None:
+    live.open()
+    live.buy(0)
+    live.buy(1)
+    sold = [log for log in await market.logs(0, head(live)) if isinstance(log, Purchase)]
     for i in range(3):
-        town.send(town.deliverers[i], "deliverFragment", town.delivery(sold[0], i))
-    start = head(town) + 1
+        live.send(live.deliverers[i], "deliverFragment", live.delivery(sold[0], i))
+    start = head(live) + 1
     first, second = ((p.copy_id, sale_of(p), escrow_of(p)) for p in sold)
-    town.send(town.buyer, "confirm", *first)
+    live.send(live.buyer, "confirm", *first)
     with pytest.raises(ContractReverted) as caught:
-        await market.simulate(encode("refund", *second), sender=town.buyer)
+        await market.simulate(encode("refund", *second), sender=live.buyer)
     assert caught.value.error == "TooEarly"
-    town.anvil.mine(300)
-    town.send(town.accounts[9], "refund", *second)
-    logs = await market.logs(start, head(town))
+    live.anvil.mine(300)
+    live.send(live.accounts[9], "refund", *second)
+    logs = await market.logs(start, head(live))
     closed = [log for log in logs if isinstance(log, SaleClosed)]
     assert [(c.copy_id, c.status, c.by, c.penalty) for c in closed] == [
-        (first[0], Status.SETTLED, town.buyer, 0),
-        (second[0], Status.REFUNDED, town.accounts[9], town.terms.penalty),
+        (first[0], Status.SETTLED, live.buyer, 0),
+        (second[0], Status.REFUNDED, live.accounts[9], live.terms.penalty),
     ]
-    assert await market.credits(town.buyer) == ETHER + town.terms.penalty
+    assert await market.credits(live.buyer) == ETHER + live.terms.penalty
     states = await market.sale_states([first[0], second[0], bytes(32)])
     assert [s.status for s in states] == [Status.SETTLED, Status.REFUNDED, Status.NONE]
 
 
-async def test_blocks(market: Market, town: Town) -> None:
-    town.anvil.mine(5)
-    newest = head(town)
+async def test_blocks(market: Market, live: LiveMarket) -> None:
+    live.anvil.mine(5)
+    newest = head(live)
     assert (await market.head()).number == newest
     assert (await market.head(2)) == await market.block(newest - 2)
     assert (await market.head(newest + 50)).number == 0
@@ -247,31 +247,31 @@ async def test_blocks(market: Market, town: Town) -> None:
         await market.block(newest + 1)
 
 
-async def test_lagging_node_is_not_an_empty_range(market: Market, town: Town) -> None:
+async def test_lagging_node_is_not_an_empty_range(market: Market, live: LiveMarket) -> None:
     with pytest.raises(BlockUnknownError):
-        await market.logs(0, head(town) + 1)
+        await market.logs(0, head(live) + 1)
 
 
-async def test_reorganisation_shows_in_the_hashes(market: Market, town: Town) -> None:
-    town.open()
-    before = await market.page(0, head(town))
-    town.anvil.request("anvil_reorg", 2, [])
+async def test_reorganisation_shows_in_the_hashes(market: Market, live: LiveMarket) -> None:
+    live.open()
+    before = await market.page(0, head(live))
+    live.anvil.request("anvil_reorg", 2, [])
     after = await market.page(0, before.end.number)
     assert after.end.number == before.end.number
     assert after.end.hash != before.end.hash
     assert len(after.logs) < len(before.logs)
 
 
-async def test_reverted_transactions_are_told(town: Town) -> None:
+async def test_reverted_transactions_are_told(live: LiveMarket) -> None:
     with pytest.raises(NodeFailedError):
-        town.send(town.seller, "createStore", DIGEST, DIGEST)
+        live.send(live.seller, "createStore", DIGEST, DIGEST)
 
 
 # ------------------------------------------------------------------------------ lies, by a proxy
 
 
 @pytest.fixture
-def through(proxy, town: Town):
+def through(proxy, live: LiveMarket):
     """Logs as read through a proxy that changes what eth_getLogs gives."""
     rpcs: list[JsonRpc] = []
 
@@ -282,8 +282,8 @@ def through(proxy, town: Town):
         server = await proxy(only_logs)
         rpc = JsonRpc(server.url, timeout=10)
         try:
-            market = Market(rpc, town.deployment)
-            return await market.logs(0, head(town) if last is None else last, canonical=canonical)
+            market = Market(rpc, live.deployment)
+            return await market.logs(0, head(live) if last is None else last, canonical=canonical)
         finally:
             await rpc.close()
             rpcs.append(rpc)
@@ -332,16 +332,16 @@ TOPICS = [market_abi().topic("ItemPurchased"), bytes(32), bytes(32), bytes(32)]
         lambda params, logs: [*logs, {**logs[-1], "transactionHash": "0x" + "44" * 32}],
     ],
 )
-async def test_forged_logs(through, town: Town, change) -> None:
-    town.open()
-    town.buy()
+async def test_forged_logs(through, live: LiveMarket, change) -> None:
+    live.open()
+    live.buy()
     with pytest.raises(RpcBadReplyError):
         await through(change, canonical=True)
 
 
-async def test_copy_id_must_be_its_hash(through, town: Town) -> None:
-    town.open()
-    town.buy()
+async def test_copy_id_must_be_its_hash(through, live: LiveMarket) -> None:
+    live.open()
+    live.buy()
 
     def change(params: list[Any], logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         topics = logs[-1]["topics"]
@@ -351,19 +351,19 @@ async def test_copy_id_must_be_its_hash(through, town: Town) -> None:
         await through(change)
 
 
-async def test_duplicates_and_disorder(through, market: Market, town: Town) -> None:
-    town.open()
-    town.buy(0)
-    town.buy(1)
-    honest = await market.logs(0, head(town))
+async def test_duplicates_and_disorder(through, market: Market, live: LiveMarket) -> None:
+    live.open()
+    live.buy(0)
+    live.buy(1)
+    honest = await market.logs(0, head(live))
     assert len(honest) == 7
     assert await through(lambda params, logs: logs[::-1] + logs) == honest
 
 
-async def test_range_limit_is_bisected(through, market: Market, town: Town) -> None:
-    town.open()
-    town.anvil.mine(300)
-    town.buy()
+async def test_range_limit_is_bisected(through, market: Market, live: LiveMarket) -> None:
+    live.open()
+    live.anvil.mine(300)
+    live.buy()
     asked: list[tuple[int, int]] = []
 
     def limited(params: list[Any], logs: list[Any]) -> Any:
@@ -373,19 +373,19 @@ async def test_range_limit_is_bisected(through, market: Market, town: Town) -> N
         asked.append((first, last))
         return logs
 
-    assert await through(limited) == await market.logs(0, head(town))
+    assert await through(limited) == await market.logs(0, head(live))
     assert asked[0][0] == 0
     assert all(b[0] == a[1] + 1 for a, b in itertools.pairwise(asked))
-    assert asked[-1][1] == head(town)
+    assert asked[-1][1] == head(live)
     assert len(asked) < 20
 
 
-async def test_range_limit_of_one_block_is_told(through, town: Town) -> None:
+async def test_range_limit_of_one_block_is_told(through, live: LiveMarket) -> None:
     with pytest.raises(RpcRangeError):
         await through(lambda params, logs: {"code": -32005, "message": "limit exceeded"})
 
 
-async def test_other_errors_are_not_bisected(through, town: Town) -> None:
+async def test_other_errors_are_not_bisected(through, live: LiveMarket) -> None:
     asked = 0
 
     def refuse(params: list[Any], logs: list[Any]) -> Any:
@@ -398,17 +398,17 @@ async def test_other_errors_are_not_bisected(through, town: Town) -> None:
     assert asked == 1
 
 
-async def test_views_that_lie(proxy, town: Town) -> None:
+async def test_views_that_lie(proxy, live: LiveMarket) -> None:
     for answer in ("0x", "0x00", None, "0x" + "ff" * 160, {"x": 1}):
         server = await proxy(
             lambda method, params, result, a=answer: a if method == "eth_call" else result
         )
         async with JsonRpc(server.url) as rpc:
-            market = Market(rpc, town.deployment)
+            market = Market(rpc, live.deployment)
             with pytest.raises(RpcBadReplyError):
                 await market.sale_state(bytes(32))
             with pytest.raises(RpcBadReplyError):
-                await market.deliverer(town.seller)
+                await market.deliverer(live.seller)
 
 
 @pytest.mark.parametrize(
@@ -422,17 +422,17 @@ async def test_views_that_lie(proxy, town: Town) -> None:
         ({"code": 3, "message": "execution reverted", "data": "0x12345678"}, "unknown"),
     ],
 )
-async def test_reverts_as_nodes_tell_them(proxy, town: Town, error, expected: str) -> None:
+async def test_reverts_as_nodes_tell_them(proxy, live: LiveMarket, error, expected: str) -> None:
     server = await proxy(lambda method, params, result: error)
     async with JsonRpc(server.url) as rpc:
         with pytest.raises(ContractReverted) as caught:
-            await Market(rpc, town.deployment).simulate(encode("stakeAsSeller"), sender=town.seller)
+            await Market(rpc, live.deployment).simulate(encode("stakeAsSeller"), sender=live.seller)
     assert caught.value.error == expected
 
 
-async def test_a_node_s_own_refusal_is_no_revert(proxy, town: Town) -> None:
+async def test_a_node_s_own_refusal_is_no_revert(proxy, live: LiveMarket) -> None:
     error = {"code": -32000, "message": "insufficient funds for gas * price + value"}
     server = await proxy(lambda method, params, result: error)
     async with JsonRpc(server.url) as rpc:
         with pytest.raises(RpcError):
-            await Market(rpc, town.deployment).simulate(encode("stakeAsSeller"), sender=town.seller)
+            await Market(rpc, live.deployment).simulate(encode("stakeAsSeller"), sender=live.seller)

@@ -56,7 +56,7 @@ ANVIL = ("--hardfork", "cancun", "--prune-history", "1000000", "--no-request-siz
 
 
 @dataclass
-class Town:
+class LocalMarket:
     """One item with a part for each deliverer, on a chain whose blocks come when told.
 
     Args:
@@ -216,9 +216,9 @@ class Town:
 
 @dataclass
 class Daemon:
-    """A deliverer of the town."""
+    """A deliverer of this market."""
 
-    town: Town
+    local: LocalMarket
     account: Any
     ring: KeyRing
     kept: KeptPart
@@ -242,10 +242,10 @@ class Daemon:
 
         ``ready`` is set once the chain was read up to its head, and before anything is decided.
         """
-        town, log = self.town, get_logger("deliverer")
-        deployment = town.deployment
+        local, log = self.local, get_logger("deliverer")
+        deployment = local.deployment
         ledger = Ledger.open(path, Binding(CHAIN, deployment.market, self.address, "deliverer"))
-        async with NodePool([town.node.url], log=log) as rpc:
+        async with NodePool([local.node.url], log=log) as rpc:
             market = Market(rpc, deployment)
             role = Deliverer(market, ledger, self.ring, self.address, log=log)
             sender = Sender(
