@@ -5,7 +5,7 @@
 The quick form takes less than twenty minutes on two cores, --full a night. Every stage runs, and
 prints what it does to .build/audit/STAGE.log; one that fails fails the audit. --write also
 writes the table to .build/audit/audit-quick.md, or audit-full.md with --full. --again keeps the
-kills of the last run over all made faults on the same contract, and tries the others.
+kills of the last run over all mutants of the same contract, and tries the others.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def finding(one: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def mutants(run: Run) -> str:
-    """Faults made by rule: some of those on changed lines; all of them at night."""
+    """Mutants made by rule: some of those on changed lines; all of them at night."""
     command = [sys.executable, "tools/mutate_money.py", "--jobs", str(run.jobs)]
     if run.full:
         command += ["--write", *(["--again"] if run.again else [])]
@@ -185,7 +185,7 @@ def mutants(run: Run) -> str:
 
 
 def rules(run: Run) -> str:
-    """Faults written by hand, one for each rule, and the test that is to notice each."""
+    """Mutants written by hand, one for each rule, and the test that is to notice each."""
     script = ROOT / "tools" / "mutate_contract.py"
     command = [sys.executable, str(script), "--jobs", str(run.jobs)]
     said = call("rules", command, 6 * HOURS)
@@ -221,7 +221,7 @@ STAGES: dict[str, Callable[[Run], str]] = {
     "mutants": mutants,
     "rules": rules,
 }
-# The hand-written faults run the whole of tests/contracts: half an hour.
+# The hand-written mutants run the whole of tests/contracts: half an hour.
 ONLY_FULL = {"rules"}
 
 

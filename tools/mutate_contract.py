@@ -3,8 +3,8 @@
     tools/mutate_contract.py [--jobs 2] [NAME ...]
 
 Reads tests/contracts/mutants.toml. Each mutant is compiled apart and meets the one test that names
-its rule; that test must turn red. As a control the same tests run on the contract as it is, and all
-must pass. A run of all mutants writes .build/audit/mutants.md. The sources are never
+its rule; that test must turn red. As the baseline the same tests run on the contract as it is, and
+all must pass. A run of all mutants writes .build/audit/mutants.md. The sources are never
 touched.
 
 This file is also the pytest plugin that runs many builds in one session of `ape test`.
@@ -36,7 +36,7 @@ LIST = ROOT / "tests" / "contracts" / "mutants.toml"
 REPORT = ROOT / ".build" / "audit" / "mutants.md"
 COMPILED = ROOT / ".build" / "rules-compiled"  # by the hash of what was compiled: minutes saved
 CODE_BYTES = 24_576  # EIP-170
-CONTROL = "control"
+BASELINE = "baseline"
 KILLED, SURVIVED = "killed", "SURVIVED"
 SECONDS = 4 * 3600
 Document = dict[str, Any]  # a standard input of the compiler
@@ -110,7 +110,7 @@ def compile_all(mutants: list[Mutant], folder: Path, jobs: int) -> dict[str, Pat
     documents: dict[str, Document] = {}
     for mutant in mutants:
         changed = dict(sources)
-        if mutant.name != CONTROL:
+        if mutant.name != BASELINE:
             name = f"contracts/{mutant.file}"
             changed[name] = mutant.apply(changed[name])
         documents[mutant.name] = {
@@ -126,7 +126,7 @@ def compile_all(mutants: list[Mutant], folder: Path, jobs: int) -> dict[str, Pat
     only_types = {"*": {"Marketplace": ["abi"]}}
     _compile({n: _with(d, outputSelection=only_types) for n, d in missing.items()}, folder, jobs)
     artifacts = _artifacts(missing, folder, jobs)
-    around = _around(documents[CONTROL], folder)
+    around = _around(documents[BASELINE], folder)
     # What is larger than a chain takes is compiled as the contract is shipped.
     large = [
         name
@@ -164,7 +164,7 @@ def _artifacts(documents: dict[str, Document], folder: Path, jobs: int) -> dict[
 def _around(document: Document, folder: Path) -> int:
     """Bytes of what deploys a contract, which are as many for each mutant."""
     wanted = {"*": {"Marketplace": ["evm.bytecode.object", "evm.deployedBytecode.object"]}}
-    [contract] = _compile({CONTROL: _with(document, outputSelection=wanted)}, folder, 1).values()
+    [contract] = _compile({BASELINE: _with(document, outputSelection=wanted)}, folder, 1).values()
     code = contract["evm"]
     return (len(code["bytecode"]["object"]) - len(code["deployedBytecode"]["object"])) // 2
 
@@ -204,7 +204,6 @@ class Session:
         self.out = Path(plan["out"])
         self.builds: dict[str, list[tuple[str, str]]] = plan["builds"]
         self.results: dict[str, str] = {}
-        self.control_broke = False
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         from ape.contracts import ContractContainer
@@ -231,14 +230,14 @@ class Session:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         name = self.name_of(item.nodeid)
-        if name != CONTROL and self.results.get(name or "") == KILLED:
+        if name != BASELINE and self.results.get(name or "") == KILLED:
             pytest.skip("noticed already")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = self.name_of(report.nodeid)
         if name is None or report.skipped:
             return
-        if report.failed and name == CONTROL:
+        if report.failed and name == BASELINE:
             self.results[name] = f"BROKEN: {report.nodeid}: {report.longreprtext[-500:]}"
         elif report.failed:
             # In its set-up a test says nothing of the rule.
@@ -257,12 +256,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def run_ape(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]:
-    """All mutants that a test of tests/contracts must notice, and the control."""
-    control = Mutant(CONTROL, "", "", "", "")
-    artifacts = compile_all([control, *mutants], scratch, jobs)
+    """All mutants that a test of tests/contracts must notice, and the baseline."""
+    baseline = Mutant(BASELINE, "", "", "", "")
+    artifacts = compile_all([baseline, *mutants], scratch, jobs)
     builds: dict[str, list[tuple[str, str]]] = {}
     for mutant in mutants:
-        known = builds.setdefault(mutant.killer, [(CONTROL, str(artifacts[CONTROL]))])
+        known = builds.setdefault(mutant.killer, [(BASELINE, str(artifacts[BASELINE]))])
         known.append((mutant.name, str(artifacts[mutant.name])))
     plan = scratch / "plan.json"
     results = scratch / "results.json"
@@ -319,7 +318,7 @@ def judge_forge(folder: Path, prefix: str) -> str:
 
 
 def run_forge(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]:
-    """All mutants that a test of tests/forge must notice, and the control."""
+    """All mutants that a test of tests/forge must notice, and the baseline."""
     folders: Queue[Path] = Queue()
     for number in range(jobs):
         folders.put(make_copy(scratch / f"forge-{number}"))
@@ -340,7 +339,7 @@ def run_forge(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]
     for killer in sorted({mutant.killer for mutant in mutants}):
         result = judge_forge(folder, killer.removeprefix("forge:"))
         if result != SURVIVED:
-            results[CONTROL] = f"BROKEN: {killer}: {result}"
+            results[BASELINE] = f"BROKEN: {killer}: {result}"
     folders.put(folder)
     with ThreadPoolExecutor(jobs) as pool:
         for mutant, result in zip(mutants, pool.map(judge, mutants), strict=True):
@@ -400,9 +399,9 @@ def main() -> int:
         ):
             if part:
                 found = run(part, Path(scratch), options.jobs)
-                control = found.pop(CONTROL, SURVIVED)
-                if control != SURVIVED:
-                    broken.append(f"without a mutant: {control}")
+                baseline = found.pop(BASELINE, SURVIVED)
+                if baseline != SURVIVED:
+                    broken.append(f"without a mutant: {baseline}")
                 results |= found
                 killed = sum(result == KILLED for result in found.values())
                 print(f"{run.__name__}: {killed} of {len(part)} killed", flush=True)

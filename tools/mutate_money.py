@@ -1,15 +1,15 @@
-"""Break the contract everywhere, by rule, and see that the model's tests notice.
+"""Mutate the contract everywhere, by rule, and see that the model's tests kill the mutants.
 
     tools/mutate_money.py [--changed BASE] [--jobs 2] [--limit N] [--again] [--write]
 
-Where tools/mutate_contract.py has its faults written by hand, this one makes them: each
+Where the mutants of tools/mutate_contract.py are written by hand, this one generates them: each
 comparison one off, each condition turned, always true or never, each check, statement, lock and
 guard left out, each run of statements reverting: what slither-mutate calls severe, and most of its
 operators (docs/decisions/0019). Each mutant is deployed in place of the contract and meets
 tests/model (views, who may call what, the money table, the model compared call by call); what
 survives that meets tests/forge, invariants left out: they find by chance, and slowly, what the
 others find for certain. A mutant is killed when a test fails, not when the time is up: time-outs
-survive. The same run on the contract as it is must catch nothing. Survivors need a reason in
+survive. The baseline, the same run on the contract as it is, must pass. Survivors need a reason in
 tests/model/survivors.toml, or the run fails.
 
 --changed BASE takes only lines that differ from that commit. --write writes the table of
@@ -44,7 +44,7 @@ REASONS = ROOT / "tests" / "model" / "survivors.toml"
 REPORT = ROOT / ".build" / "audit" / "mutants-made.md"
 KEPT = ROOT / ".build" / "mutants-made.json"
 FILES = ("Marketplace.sol", "Sales.sol", "Slashing.sol", "Stakes.sol", "libraries/SaleWord.sol")
-COMPILED = ROOT / ".build" / "made-faults"  # by the hash of what was compiled: minutes saved
+COMPILED = ROOT / ".build" / "mutants"  # by the hash of what was compiled: minutes saved
 SECONDS = 900  # far more than the clean run takes: a time-out would be a survivor
 FORGE_SECONDS = 1800
 KILLED, SURVIVED, TIMEOUT = "killed", "SURVIVED", "TIME-OUT"
@@ -129,7 +129,7 @@ class Mutant:
 
 
 def mutants_of(file: str, source: str) -> list[Mutant]:
-    """Every fault that the rules make of a file, in the order of its lines."""
+    """Every mutant that the rules make of a file, in the order of its lines."""
     found = []
     inside, depth, before = False, 0, ""
     for number, line in enumerate(source.split("\n"), 1):
@@ -151,7 +151,7 @@ def mutants_of(file: str, source: str) -> list[Mutant]:
 
 
 def changes(line: str, code: str) -> list[tuple[str, str, str, int]]:
-    """Kind, old line, new line and column of every fault that a line can have."""
+    """Kind, old line, new line and column of every mutation of a line."""
     made: list[tuple[str, str, str, int]] = []
     indent = code[: len(code) - len(code.lstrip())]
     body = code.strip()
@@ -411,9 +411,9 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
         anew = [one for one in mutants if one.name not in results]
         artifacts, dropped = compile_all(anew, folder, options.jobs)
         living = [one for one in mutants if one.name in artifacts or one.name in results]
-        control = judge_model(artifacts[""])
-        if control[0] != SURVIVED:
-            print(f"CONTROL: the contract as it is was caught: {control}")
+        baseline = judge_model(artifacts[""])
+        if baseline[0] != SURVIVED:
+            print(f"BASELINE: the tests fail on the contract as it is: {baseline}")
             return 1
         places: Queue[Mutant] = Queue()
         for one in living:
@@ -439,7 +439,7 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
         if unexcused and not options.no_forge:
             second = second_opinion(unexcused, folder)
             if second[""][0] != SURVIVED:
-                print(f"CONTROL: tests/forge fail on the contract as it is: {second['']}")
+                print(f"BASELINE: tests/forge fail on the contract as it is: {second['']}")
                 return 1
             results |= {name: verdict for name, verdict in second.items() if name}
             for one in unexcused:
@@ -450,7 +450,7 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
     summary = (
         f"{made} made, {len(mutants)} tried, {len(dropped)} no mutants (no code, or the same), "
         f"{killed} of {len(living)} killed, {len(survivors) - len(bad)} excused, "
-        f"{len(bad)} survived; the control caught nothing"
+        f"{len(bad)} survived; the baseline passes"
     )
     for one in bad:
         print(f"SURVIVOR {one.name}: {results[one.name]}")
@@ -484,12 +484,14 @@ def write_report(
         )
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(
-        "# Faults made by rule\n\n"
-        "Made by `tools/mutate_money.py --write`: each fault was put into the contract alone,\n"
+        "# Generated mutants\n\n"
+        "Made by `tools/mutate_money.py --write`: each mutant was put into the contract alone,\n"
         "and the test named failed. The same tests pass on the contract as it is; a time-out is\n"
         "no kill. Those excused are explained in `tests/model/survivors.toml`.\n\n"
         f"{summary}.\n\n"
-        "| place | fault | stood | verdict | by |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        "| place | mutation | original | verdict | by |\n|---|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Single runs, dry runs, and a host that fails: what goes by is waited out, the rest ends it."""
+"""Single runs, dry runs, and a host that fails: transient errors are waited out, others end it."""
 
 from __future__ import annotations
 

@@ -39,7 +39,6 @@ class Schedule:
         self.random = random.Random(seed)
         self.reorganise = reorganise
         self.faults = 0.0
-        self.kills = 0
         call = world.chain.call
 
         async def faulty(method: str, *params: Any) -> Any:
@@ -78,7 +77,6 @@ class Schedule:
         except RpcError:
             pass  # the service asks again with its next tick
         except Killed:
-            self.kills += 1
             daemon.restart()
 
     async def buy(self) -> None:

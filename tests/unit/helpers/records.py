@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dam.crypto.hashing import checksum, copy_id, keccak
 from dam.types import (
     ZERO_ADDRESS,
@@ -15,8 +13,6 @@ from dam.types import (
     Terms,
     Wei,
 )
-
-Deliver = Callable[..., FragmentDelivered]
 
 
 def person(number: int) -> Address:
