@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.node.node_pool.nodes import Pool
+from tests.node.node_pool.nodes import Pools
 
 
 @pytest.fixture
-async def pool(serve):
-    made = Pool(serve)
+async def pools(serve):
+    made = Pools(serve)
     yield made
     for endpoints in made.opened:
         await endpoints.close()

@@ -1,4 +1,4 @@
-"""Nodes that a test plays, and a pool that asks them."""
+"""Nodes that a test plays, and a pools that asks them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from tests.node.servers import Server, http
 
 from dam.ethereum.node_pool import NodePool
+from tests.node.servers import Server, http
 
 ADDRESS = "0x" + "da" * 20
 REJECTION = {"code": -32000, "message": "nonce too low"}
@@ -92,7 +92,7 @@ class Clock:
         return self.now
 
 
-class Pool:
+class Pools:
     """Makes pools of played nodes, and notes what they log."""
 
     def __init__(self, serve: Callable[..., Awaitable[Server]]) -> None:
@@ -102,7 +102,7 @@ class Pool:
         self.opened: list[NodePool] = []
         self.log = structlog.wrap_logger(None, processors=[self._note])
 
-    async def endpoints(self, *nodes: Node, **options: Any) -> NodePool:
+    async def open(self, *nodes: Node, **options: Any) -> NodePool:
         urls = [(await self._serve(node.handle)).url + "/v3/SECRETKEY" for node in nodes]
         options = {"timeout": 5.0, **options}
         made = NodePool(urls, log=self.log, clock=self.clock, **options)

@@ -10,13 +10,13 @@ from dam.errors import ConfigError
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRangeError, RpcUnavailableError
 from dam.ethereum.node_pool import DisagreementError, NodePool
 from dam.testing.nodes import AnvilNode
-from tests.node.node_pool.nodes import ADDRESS, Node, Pool, changed, until, with_one, without_one
+from tests.node.node_pool.nodes import ADDRESS, Node, Pools, changed, until, with_one, without_one
 
 
-async def test_logs_that_all_tell_are_believed(pool: Pool) -> None:
+async def test_logs_that_all_tell_are_believed(pools: Pools) -> None:
     a, b, c = (Node(name) for name in "abc")
     b.logs = lambda logs: [*logs[::-1], logs[0]]
-    rpc = await pool.endpoints(a, b, c)
+    rpc = await pools.open(a, b, c)
     logs, end = await rpc.logs(ADDRESS, 3, 7)
     assert [int(log.block_number, 16) for log in logs] == [3, 4, 5, 6, 7]
     assert end is not None
@@ -39,53 +39,53 @@ async def test_logs_that_all_tell_are_believed(pool: Pool) -> None:
         lambda logs: [],
     ],
 )
-async def test_a_lie_is_not_believed(pool: Pool, lie: Any, liar: int) -> None:
+async def test_a_lie_is_not_believed(pools: Pools, lie: Any, liar: int) -> None:
     nodes = [Node("a"), Node("b")]
     nodes[liar].logs = lie
-    rpc = await pool.endpoints(*nodes)
+    rpc = await pools.open(*nodes)
     with pytest.raises(DisagreementError) as caught:
         await rpc.logs(ADDRESS, 3, 7)
     hosts = rpc.host.split(", ")
     assert all(host in str(caught.value) for host in hosts)
-    [line] = pool.told("endpoints_disagree")
+    [line] = pools.told("endpoints_disagree")
     assert (line["level"], line["hosts"], line["block"]) == ("error", hosts, 7)
     assert rpc.disagreement
     assert rpc.stats.disagreements == 1
     nodes[liar].logs = lambda logs: logs
     await rpc.logs(ADDRESS, 3, 7)
     assert not rpc.disagreement
-    assert pool.told("endpoints_agree_again")
+    assert pools.told("endpoints_agree_again")
 
 
-async def test_another_branch_is_a_disagreement(pool: Pool) -> None:
-    rpc = await pool.endpoints(Node("a"), Node("b", fork="b"))
+async def test_another_branch_is_a_disagreement(pools: Pools) -> None:
+    rpc = await pools.open(Node("a"), Node("b", fork="b"))
     for ask in (rpc.logs(ADDRESS, 3, 7), rpc.block("0x7")):
         with pytest.raises(DisagreementError):
             await ask
 
 
-async def test_a_difference_is_looked_at_twice(pool: Pool) -> None:
+async def test_a_difference_is_looked_at_twice(pools: Pools) -> None:
     """A new branch reaches two nodes at two moments."""
     a, b = Node("a"), Node("b")
     answers = iter([without_one, lambda logs: logs])
     b.logs = lambda logs: next(answers)(logs)
-    rpc = await pool.endpoints(a, b)
+    rpc = await pools.open(a, b)
     logs, _ = await rpc.logs(ADDRESS, 3, 7)
     assert len(logs) == 5
-    assert pool.events == []
+    assert pools.events == []
 
 
-async def test_two_liars_of_three_do_not_win(pool: Pool) -> None:
+async def test_two_liars_of_three_do_not_win(pools: Pools) -> None:
     """They agree with each other; the third is enough to be noticed."""
     nodes = [Node("a", logs=with_one), Node("b", logs=with_one), Node("c")]
-    rpc = await pool.endpoints(*nodes)
+    rpc = await pools.open(*nodes)
     with pytest.raises(DisagreementError):
         await rpc.logs(ADDRESS, 3, 7)
 
 
-async def test_one_alone_is_not_believed(pool: Pool) -> None:
+async def test_one_alone_is_not_believed(pools: Pools) -> None:
     a, b = Node("a", logs=with_one), Node("b", mode="down")
-    rpc = await pool.endpoints(a, b)
+    rpc = await pools.open(a, b)
     with pytest.raises(RpcUnavailableError, match="rpc_agree is 2"):
         await rpc.logs(ADDRESS, 3, 7)
     with pytest.raises(RpcUnavailableError):
@@ -94,88 +94,88 @@ async def test_one_alone_is_not_believed(pool: Pool) -> None:
         await rpc.block("latest")
 
 
-async def test_one_alone_is_believed_where_the_operator_says_so(pool: Pool) -> None:
+async def test_one_alone_is_believed_where_the_operator_says_so(pools: Pools) -> None:
     a, b = Node("a", mode="down"), Node("b")
-    rpc = await pool.endpoints(a, b, agree=1)
+    rpc = await pools.open(a, b, agree=1)
     logs, _ = await rpc.logs(ADDRESS, 3, 7)
     assert len(logs) == 5
     b.logs = with_one
     a.mode = "well"
-    pool.clock.now += 2
+    pools.clock.now += 2
     await rpc.block("latest")
-    await until(lambda: bool(pool.told("endpoint_back")))
+    await until(lambda: bool(pools.told("endpoint_back")))
     with pytest.raises(DisagreementError):
         await rpc.logs(ADDRESS, 3, 7)
 
 
-async def test_one_that_lags_does_not_disagree(pool: Pool) -> None:
+async def test_one_that_lags_does_not_disagree(pools: Pools) -> None:
     a, b, c = Node("a"), Node("b", head=6), Node("c")
-    rpc = await pool.endpoints(a, b, c)
+    rpc = await pools.open(a, b, c)
     logs, _ = await rpc.logs(ADDRESS, 3, 7)
     assert len(logs) == 5
     assert (await rpc.block("0x7"))["hash"] == a.hash(7)
-    assert pool.events == []
-    two = await pool.endpoints(a, b)
+    assert pools.events == []
+    two = await pools.open(a, b)
     with pytest.raises(RpcUnavailableError):
         await two.logs(ADDRESS, 3, 7)
     assert (await two.logs(ADDRESS, 3, 6))[1] is not None
 
 
-async def test_a_block_that_nobody_has_is_none(pool: Pool) -> None:
-    rpc = await pool.endpoints(Node("a"), Node("b"))
+async def test_a_block_that_nobody_has_is_none(pools: Pools) -> None:
+    rpc = await pools.open(Node("a"), Node("b"))
     assert await rpc.block(hex(11)) is None
     assert (await rpc.logs(ADDRESS, 3, 11))[1] is None
 
 
-async def test_no_node_can_send_us_ahead(pool: Pool) -> None:
+async def test_no_node_can_send_us_ahead(pools: Pools) -> None:
     """The head is one that two nodes have reached."""
-    rpc = await pool.endpoints(Node("a", head=10**9), Node("b", head=9), Node("c", head=10))
+    rpc = await pools.open(Node("a", head=10**9), Node("b", head=9), Node("c", head=10))
     assert (await rpc.block("latest"))["number"] == hex(10)
     assert await rpc.call("web3_clientVersion") == "a", "and the others do not lag for that"
     assert not any(node.lags for node in rpc._all)
 
 
-async def test_a_head_that_is_none_counts_as_a_failure(pool: Pool) -> None:
+async def test_a_head_that_is_none_counts_as_a_failure(pools: Pools) -> None:
     bad = {"eth_getBlockByNumber": {"number": "ten"}}
-    rpc = await pool.endpoints(Node("a", answers=bad), Node("b"), Node("c"))
+    rpc = await pools.open(Node("a", answers=bad), Node("b"), Node("c"))
     assert (await rpc.block("latest"))["number"] == hex(10)
-    assert pool.told("endpoint_set_aside")
+    assert pools.told("endpoint_set_aside")
 
 
-async def test_a_range_that_one_refuses_is_made_smaller(pool: Pool) -> None:
+async def test_a_range_that_one_refuses_is_made_smaller(pools: Pools) -> None:
     refusal = {"code": -32005, "message": "query exceeds max block range 3"}
-    rpc = await pool.endpoints(Node("a"), Node("b", answers={"eth_getLogs": refusal}))
+    rpc = await pools.open(Node("a"), Node("b", answers={"eth_getLogs": refusal}))
     with pytest.raises(RpcRangeError):
         await rpc.logs(ADDRESS, 3, 7)
     assert all(rpc.health.values()), "it is no fault of the node's"
 
 
-async def test_garbage_is_a_failure_of_its_node(pool: Pool) -> None:
-    rpc = await pool.endpoints(Node("a", logs=lambda logs: {"no": 1}), Node("b"), Node("c"))
+async def test_garbage_is_a_failure_of_its_node(pools: Pools) -> None:
+    rpc = await pools.open(Node("a", logs=lambda logs: {"no": 1}), Node("b"), Node("c"))
     logs, _ = await rpc.logs(ADDRESS, 3, 7)
     assert len(logs) == 5
-    assert pool.told("endpoint_set_aside")
-    alone = await pool.endpoints(Node("a", logs=lambda logs: [*logs, 5]))
+    assert pools.told("endpoint_set_aside")
+    alone = await pools.open(Node("a", logs=lambda logs: [*logs, 5]))
     with pytest.raises(RpcBadReplyError):
         await alone.logs(ADDRESS, 3, 7)
 
 
 @pytest.mark.parametrize("wrong", [0, 1])
-async def test_a_wrong_chain_of_any_node_is_a_wrong_setting(pool: Pool, wrong: int) -> None:
+async def test_a_wrong_chain_of_any_node_is_a_wrong_setting(pools: Pools, wrong: int) -> None:
     nodes = [Node("a"), Node("b")]
-    rpc = await pool.endpoints(*nodes)
+    rpc = await pools.open(*nodes)
     await rpc.check_chain(1)
     nodes[wrong].chain_id = 5
     with pytest.raises(ConfigError, match="on chain 5"):
         await rpc.check_chain(1)
 
 
-async def test_a_node_that_is_down_is_checked_when_it_comes_back(pool: Pool) -> None:
+async def test_a_node_that_is_down_is_checked_when_it_comes_back(pools: Pools) -> None:
     a, b, c = Node("a"), Node("b"), Node("c", mode="down", chain_id=5)
-    rpc = await pool.endpoints(c, a, b)
+    rpc = await pools.open(c, a, b)
     await rpc.check_chain(1)
     c.mode = "well"
-    pool.clock.now += 2
+    pools.clock.now += 2
     await rpc.call("web3_clientVersion")
     await until(lambda: c.asked.count("eth_chainId") == 2)
     await until(lambda: rpc._all[0].chain_id == 5)
@@ -186,8 +186,8 @@ async def test_a_node_that_is_down_is_checked_when_it_comes_back(pool: Pool) -> 
         await rpc.check_chain(1)
 
 
-async def test_too_few_to_check_is_no_wrong_setting(pool: Pool) -> None:
-    rpc = await pool.endpoints(Node("a"), Node("b", mode="down"))
+async def test_too_few_to_check_is_no_wrong_setting(pools: Pools) -> None:
+    rpc = await pools.open(Node("a"), Node("b", mode="down"))
     with pytest.raises(RpcUnavailableError):
         await rpc.check_chain(1)
 

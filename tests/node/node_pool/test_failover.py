@@ -9,12 +9,12 @@ import pytest
 
 from dam.errors import RpcError
 from dam.ethereum.node_errors import RpcRejectedError, RpcTimeoutError, RpcUnavailableError
-from tests.node.node_pool.nodes import REJECTION, Node, Pool, until
+from tests.node.node_pool.nodes import REJECTION, Node, Pools, until
 
 
-async def test_the_first_node_answers(pool: Pool) -> None:
+async def test_the_first_node_answers(pools: Pools) -> None:
     a, b = Node("a"), Node("b")
-    rpc = await pool.endpoints(a, b)
+    rpc = await pools.open(a, b)
     assert await rpc.call("web3_clientVersion") == "a"
     assert await rpc.batch([("web3_clientVersion", ()), ("net_version", ())]) == ["a", "a"]
     assert b.asked == []
@@ -22,56 +22,56 @@ async def test_the_first_node_answers(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("mode", ["down", "busy", "hang", "cut"])
-async def test_the_next_one_answers_where_one_fails(pool: Pool, mode: str) -> None:
+async def test_the_next_one_answers_where_one_fails(pools: Pools, mode: str) -> None:
     a, b = Node("a", mode=mode), Node("b")
-    rpc = await pool.endpoints(a, b, timeout=0.5)
+    rpc = await pools.open(a, b, timeout=0.5)
     assert await rpc.call("web3_clientVersion") == "b"
     asked = len(a.asked)
     assert await rpc.batch([("web3_clientVersion", ())]) == ["b"]
     assert len(a.asked) == asked, "it is set aside, and delays no second call"
     assert rpc.stats.failures == 1
-    [line] = pool.told("endpoint_set_aside")
+    [line] = pools.told("endpoint_set_aside")
     assert line["level"] == "warning"
     assert rpc.health == dict(zip(rpc.host.split(", "), (False, True), strict=True))
 
 
-async def test_a_node_comes_back_once_it_answers_a_probe(pool: Pool) -> None:
+async def test_a_node_comes_back_once_it_answers_a_probe(pools: Pools) -> None:
     a, b = Node("a", mode="down"), Node("b")
-    rpc = await pool.endpoints(a, b)
+    rpc = await pools.open(a, b)
     assert await rpc.call("web3_clientVersion") == "b"
-    pool.clock.now += 1.1
+    pools.clock.now += 1.1
     assert await rpc.call("web3_clientVersion") == "b", "nobody waits for a probe"
     await until(lambda: a.asked.count("eth_chainId") == 1)
     await until(lambda: not rpc._all[0].probe or rpc._all[0].probe.done())
     a.mode = "well"
-    pool.clock.now += 1.1
+    pools.clock.now += 1.1
     assert await rpc.call("web3_clientVersion") == "b", "twice as long after the second failure"
     assert a.asked.count("eth_chainId") == 1
-    pool.clock.now += 1.1
+    pools.clock.now += 1.1
     await rpc.call("web3_clientVersion")
-    await until(lambda: bool(pool.told("endpoint_back")))
+    await until(lambda: bool(pools.told("endpoint_back")))
     assert await rpc.call("web3_clientVersion") == "a"
 
 
-async def test_a_wish_to_wait_is_granted(pool: Pool) -> None:
+async def test_a_wish_to_wait_is_granted(pools: Pools) -> None:
     a, b = Node("a", mode="busy", retry_after="60"), Node("b")
-    rpc = await pool.endpoints(a, b)
+    rpc = await pools.open(a, b)
     assert await rpc.call("web3_clientVersion") == "b"
     asked = list(a.asked)
     for _ in range(3):
-        pool.clock.now += 19
+        pools.clock.now += 19
         assert await rpc.call("web3_clientVersion") == "b"
         assert await rpc.call("eth_sendRawTransaction", "0x00") == "b"
     assert a.asked == asked
-    pool.clock.now += 4
+    pools.clock.now += 4
     a.mode = "well"
     await rpc.call("web3_clientVersion")
-    await until(lambda: bool(pool.told("endpoint_back")))
+    await until(lambda: bool(pools.told("endpoint_back")))
 
 
-async def test_a_single_node_s_wish_is_granted_without_asking_it(pool: Pool) -> None:
+async def test_a_single_node_s_wish_is_granted_without_asking_it(pools: Pools) -> None:
     a = Node("a", mode="busy", retry_after="20")
-    rpc = await pool.endpoints(a)
+    rpc = await pools.open(a)
     with pytest.raises(RpcUnavailableError):
         await rpc.call("eth_chainId")
     asked = len(a.asked)
@@ -79,45 +79,45 @@ async def test_a_single_node_s_wish_is_granted_without_asking_it(pool: Pool) -> 
         await rpc.call("eth_chainId")
     assert (len(a.asked), caught.value.status, caught.value.retry_after) == (asked, 429, 20.0)
     a.mode = "well"
-    pool.clock.now += 20.1
+    pools.clock.now += 20.1
     assert await rpc.call("web3_clientVersion") == "a"
 
 
-async def test_a_wish_for_a_day_is_cut(pool: Pool) -> None:
+async def test_a_wish_for_a_day_is_cut(pools: Pools) -> None:
     a = Node("a", mode="busy", retry_after="86400")
-    rpc = await pool.endpoints(a)
+    rpc = await pools.open(a)
     with pytest.raises(RpcUnavailableError):
         await rpc.call("eth_chainId")
     a.mode = "well"
-    pool.clock.now += 301
+    pools.clock.now += 301
     assert await rpc.call("web3_clientVersion") == "a"
 
 
-async def test_a_single_node_is_asked_again_at_once(pool: Pool) -> None:
+async def test_a_single_node_is_asked_again_at_once(pools: Pools) -> None:
     """As `JsonRpc`: who asks has a pause of its own."""
     a = Node("a", mode="down")
-    rpc = await pool.endpoints(a)
+    rpc = await pools.open(a)
     with pytest.raises(RpcUnavailableError):
         await rpc.call("web3_clientVersion")
     a.mode = "well"
     assert await rpc.call("web3_clientVersion") == "a"
-    assert pool.events == []
+    assert pools.events == []
 
 
-async def test_all_down_is_the_first_one_s_error(pool: Pool) -> None:
-    rpc = await pool.endpoints(Node("a", mode="hang"), Node("b", mode="down"), timeout=0.3)
+async def test_all_down_is_the_first_one_s_error(pools: Pools) -> None:
+    rpc = await pools.open(Node("a", mode="hang"), Node("b", mode="down"), timeout=0.3)
     with pytest.raises(RpcTimeoutError):
         await rpc.call("web3_clientVersion")
     with pytest.raises(RpcError):
         await rpc.call("web3_clientVersion")
 
 
-async def test_a_refusal_is_an_answer(pool: Pool) -> None:
+async def test_a_refusal_is_an_answer(pools: Pools) -> None:
     a, b = Node("a", answers={"eth_call": {"code": 3, "message": "reverted"}}), Node("b")
-    rpc = await pool.endpoints(a, b)
+    rpc = await pools.open(a, b)
     with pytest.raises(RpcRejectedError):
         await rpc.call("eth_call")
-    assert (b.asked, pool.events) == ([], [])
+    assert (b.asked, pools.events) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -129,15 +129,15 @@ async def test_a_refusal_is_an_answer(pool: Pool) -> None:
         {"code": -32000, "message": "header not found"},
     ],
 )
-async def test_what_speaks_of_the_node_is_asked_of_another(pool: Pool, error: Any) -> None:
+async def test_what_speaks_of_the_node_is_asked_of_another(pools: Pools, error: Any) -> None:
     a, b = Node("a", answers={"eth_call": error}), Node("b")
-    rpc = await pool.endpoints(a, b)
+    rpc = await pools.open(a, b)
     assert await rpc.call("eth_call") == "b"
 
 
-async def test_a_node_that_lags_is_asked_last(pool: Pool) -> None:
+async def test_a_node_that_lags_is_asked_last(pools: Pools) -> None:
     a, b, c = Node("a", head=5), Node("b", head=10), Node("c", head=9)
-    rpc = await pool.endpoints(a, b, c)
+    rpc = await pools.open(a, b, c)
     assert (await rpc.block("latest"))["number"] == hex(9)
     assert await rpc.call("web3_clientVersion") == "b"
     a.head = 10
@@ -145,9 +145,9 @@ async def test_a_node_that_lags_is_asked_last(pool: Pool) -> None:
     assert await rpc.call("web3_clientVersion") == "a"
 
 
-async def test_blocks_that_a_node_lacks_are_asked_of_another(pool: Pool) -> None:
+async def test_blocks_that_a_node_lacks_are_asked_of_another(pools: Pools) -> None:
     a, b = Node("a", head=9), Node("b")
-    rpc = await pool.endpoints(a, b)
+    rpc = await pools.open(a, b)
     await rpc.block("latest")
     asked = [("eth_getBlockByNumber", (hex(n), False)) for n in (9, 10)]
     assert [block["hash"] for block in await rpc.batch(asked)] == [b.hash(9), b.hash(10)]
@@ -156,31 +156,31 @@ async def test_blocks_that_a_node_lacks_are_asked_of_another(pool: Pool) -> None
     assert await rpc.call("web3_clientVersion") == "a"
 
 
-async def test_a_transaction_goes_to_all(pool: Pool) -> None:
+async def test_a_transaction_goes_to_all(pools: Pools) -> None:
     nodes = [Node("a"), Node("b"), Node("c")]
-    rpc = await pool.endpoints(*nodes)
+    rpc = await pools.open(*nodes)
     await rpc.call("eth_sendRawTransaction", "0x00")
     await until(lambda: all(node.asked == ["eth_sendRawTransaction"] for node in nodes))
 
 
-async def test_one_that_took_it_is_enough(pool: Pool) -> None:
+async def test_one_that_took_it_is_enough(pools: Pools) -> None:
     a = Node("a", answers={"eth_sendRawTransaction": REJECTION})
     b, c = Node("b", mode="down"), Node("c")
-    rpc = await pool.endpoints(a, b, c)
+    rpc = await pools.open(a, b, c)
     assert await rpc.call("eth_sendRawTransaction", "0x00") == "c"
 
 
-async def test_nobody_waits_for_one_that_hangs(pool: Pool) -> None:
+async def test_nobody_waits_for_one_that_hangs(pools: Pools) -> None:
     a, b = Node("a", mode="hang"), Node("b")
-    rpc = await pool.endpoints(a, b, timeout=60)
+    rpc = await pools.open(a, b, timeout=60)
     async with asyncio.timeout(20):
         assert await rpc.call("eth_sendRawTransaction", "0x00") == "b"
 
 
-async def test_nobody_waits_for_one_that_is_set_aside(pool: Pool) -> None:
+async def test_nobody_waits_for_one_that_is_set_aside(pools: Pools) -> None:
     """Not even for a better answer than a refusal."""
     a, b = Node("a", mode="down"), Node("b", answers={"eth_sendRawTransaction": REJECTION})
-    rpc = await pool.endpoints(a, b, timeout=60)
+    rpc = await pools.open(a, b, timeout=60)
     await rpc.call("web3_clientVersion")
     a.mode = "hang"
     async with asyncio.timeout(20):
@@ -188,24 +188,24 @@ async def test_nobody_waits_for_one_that_is_set_aside(pool: Pool) -> None:
             await rpc.call("eth_sendRawTransaction", "0x00")
 
 
-async def test_a_node_s_own_words_go_before_a_silence(pool: Pool) -> None:
+async def test_a_node_s_own_words_go_before_a_silence(pools: Pools) -> None:
     a, b = Node("a", mode="down"), Node("b", answers={"eth_sendRawTransaction": REJECTION})
-    rpc = await pool.endpoints(a, b)
+    rpc = await pools.open(a, b)
     with pytest.raises(RpcRejectedError, match="nonce too low"):
         await rpc.call("eth_sendRawTransaction", "0x00")
 
 
-async def test_that_one_has_it_goes_before_what_others_say(pool: Pool) -> None:
+async def test_that_one_has_it_goes_before_what_others_say(pools: Pools) -> None:
     known = {"code": -32000, "message": "already known"}
     a = Node("a", answers={"eth_sendRawTransaction": REJECTION})
-    rpc = await pool.endpoints(a, Node("b", answers={"eth_sendRawTransaction": known}))
+    rpc = await pools.open(a, Node("b", answers={"eth_sendRawTransaction": known}))
     with pytest.raises(RpcRejectedError, match="already known"):
         await rpc.call("eth_sendRawTransaction", "0x00")
 
 
-async def test_a_node_set_aside_gets_it_too(pool: Pool) -> None:
+async def test_a_node_set_aside_gets_it_too(pools: Pools) -> None:
     a, b = Node("a", mode="down"), Node("b")
-    rpc = await pool.endpoints(a, b)
+    rpc = await pools.open(a, b)
     await rpc.call("web3_clientVersion")
     assert await rpc.call("eth_sendRawTransaction", "0x00") == "b"
     await until(lambda: "eth_sendRawTransaction" in a.asked)
