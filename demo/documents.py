@@ -94,7 +94,8 @@ def _unhex(text: str) -> bytes:
     return bytes.fromhex(text[2:])
 
 
-def _terms(entry: Document) -> Terms:
+def terms_of(entry: Document) -> Terms:
+    """The terms that an item of a well-formed document says."""
     return Terms(
         item_id=hashing.item_id(entry["itemId"]),
         token=entry["token"],
@@ -106,14 +107,14 @@ def _terms(entry: Document) -> Terms:
         stock=entry["stock"],
         parts=entry["parts"],
         threshold=entry["threshold"],
-        arbitrator=entry["arbitrator"],
+        arbitrator=entry.get("arbitrator", ZERO_ADDRESS),
         parts_root=_unhex(entry["partsRoot"]),
     )
 
 
 async def put_document(blocks: BlockStore, document: Document) -> tuple[bytes, bytes]:
     """Puts and pins a document of one block; returns its digest and catalogue root."""
-    root = MerkleTree([hashing.terms_leaf(_terms(entry)) for entry in document["items"]]).root
+    root = MerkleTree([hashing.terms_leaf(terms_of(entry)) for entry in document["items"]]).root
     cid = await blocks.put("dag-json", dag_json.dumps(document))
     await blocks.pin(cid)
     return cid.digest, root

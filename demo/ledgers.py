@@ -16,29 +16,42 @@ from demo.processes import Daemon
 _SECONDS = 30.0
 
 
-def query(daemon: Daemon, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Rows of the daemon's ledger; none while it has no ledger yet."""
-    paths = list(Path(daemon.env["DAM_HOME"]).glob(f"markets/*/{daemon.role}.sqlite"))
-    if not paths:
+def ledger_of(home: Path, role: str) -> Path:
+    """The ledger of the one daemon of this role with this home; it may not be there yet."""
+    found = list(home.glob(f"markets/*/{role}.sqlite"))
+    return found[0] if found else home / "markets" / "none" / f"{role}.sqlite"
+
+
+def rows(path: Path, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Rows of a ledger; none while it is not there, or has no table yet."""
+    if not path.exists():
         return []
-    with closing(sqlite3.connect(f"file:{paths[0]}?mode=ro", uri=True)) as db:
-        return db.execute(sql, values).fetchall()
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        try:
+            return db.execute(sql, values).fetchall()
+        except sqlite3.OperationalError:
+            return []
+
+
+def query(daemon: Daemon, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Rows of the daemon's ledger."""
+    return rows(ledger_of(Path(daemon.env["DAM_HOME"]), daemon.role), sql, *values)
 
 
 def decision(daemon: Daemon, sale: Purchase) -> tuple[str, str]:
     """State and reason of a sale; empty while the daemon has not seen it."""
-    rows = query(
+    found = query(
         daemon,
         "SELECT state, reason FROM purchases WHERE copy_id = ? AND orphaned = 0",
         sale.copy_id,
     )
-    return (str(rows[0][0]), str(rows[0][1])) if rows else ("", "")
+    return (str(found[0][0]), str(found[0][1])) if found else ("", "")
 
 
 def cursor(daemon: Daemon) -> int:
     """The last block that it has read, -1 before the first."""
-    rows = query(daemon, "SELECT number FROM cursor")
-    return int(rows[0][0]) if rows else -1
+    found = query(daemon, "SELECT number FROM cursor")
+    return int(found[0][0]) if found else -1
 
 
 async def decided(daemon: Daemon, sale: Purchase, seconds: float = _SECONDS) -> str:

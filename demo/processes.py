@@ -171,11 +171,7 @@ class Daemon:
         if not self.log.exists():
             return
         data = self.log.read_bytes()[self._began_at if since_start else 0 :]
-        for line in data.decode("utf-8", "replace").splitlines():
-            with contextlib.suppress(ValueError):
-                value = json.loads(line)
-                if isinstance(value, dict):
-                    yield value
+        yield from json_lines(data.decode("utf-8", "replace"))
 
     async def event(self, name: str, seconds: float = 60) -> dict[str, Any]:
         """Waits for a log line of this run by its event.
@@ -198,6 +194,15 @@ class Daemon:
         """How the log ends."""
         text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
         return f"its log ends:\n{text[-characters:]}"
+
+
+def json_lines(text: str) -> Iterator[dict[str, Any]]:
+    """The lines of a log that are JSON objects, the oldest first."""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            value = json.loads(line)
+            if isinstance(value, dict):
+                yield value
 
 
 def base_env() -> dict[str, str]:

@@ -15,7 +15,7 @@ from dam.market.deliverers import Deliverer
 from dam.roles.seller.goods import add_goods
 from dam.roles.seller.listings import Catalogue, Listing
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
-from dam.types import ZERO_ADDRESS, Address, Wei
+from dam.types import ZERO_ADDRESS, Wei
 from demo import trade
 from demo.actors import Actor
 from demo.processes import Daemon
@@ -40,10 +40,10 @@ class Shop:
     listing: Listing
     goods: list[bytes]
 
-    async def publish(self) -> BuiltStore:
-        """Builds and publishes the store from the catalogue, and points the chain to it."""
-        world, deployment = self.world, self.world.deployment
-        built = build_store(
+    def build(self) -> BuiltStore:
+        """Builds the store from the catalogue."""
+        deployment = self.world.deployment
+        return build_store(
             self.seed,
             self.catalogue,
             name="A shop",
@@ -51,6 +51,10 @@ class Shop:
             market=deployment.market,
             seller=self.seller.address,
         )
+
+    async def publish(self) -> BuiltStore:
+        """Builds and publishes the store, and points the chain to it."""
+        world, built = self.world, self.build()
         await publish_store(world.blocks, built)
         first = not await world.store_versions(self.seller.address)
         function = "createStore" if first else "updateStore"
@@ -156,10 +160,7 @@ async def open_shop(
         supply=0 if stock else supply,
         arbitrator=ZERO_ADDRESS,
     )
-    holders = [
-        Deliverer(Address(actor.address), await world.deliverer_key(actor.address))
-        for actor in deliverers
-    ]
+    holders = await known_deliverers(world, deliverers)
     listing = await add_goods(world.blocks, seed, listing, goods, holders)
     catalogue.save(listing)
     await world.send(seller, "stakeAsSeller", value=stake)
@@ -167,6 +168,11 @@ async def open_shop(
     shop = Shop(world, seller, operator, list(deliverers), seed, catalogue, listing, goods)
     await shop.publish()
     return shop
+
+
+async def known_deliverers(world: World, actors: Sequence[Actor]) -> list[Deliverer]:
+    """Deliverers as a seller knows them: operators with their X25519 keys."""
+    return [Deliverer(actor.address, await world.deliverer_key(actor.address)) for actor in actors]
 
 
 async def _new_deliverer(world: World, name: str) -> Actor:

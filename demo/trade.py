@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from dam.catalog.payload import open_payload
-from dam.catalog.reader import Store, read_store
+from dam.catalog.reader import Store
 from dam.crypto import hashing, sealing, shamir
 from dam.crypto.hashing import copy_id, item_id, keccak
 from dam.types import CopyId, FragmentDelivered, Purchase, Status, Terms
@@ -147,13 +147,8 @@ async def recover(world: World, seller: Actor, bought: Bought) -> bytes:
     version = next(
         log for log in await world.store_versions(seller.address) if log.digest == sale.store_digest
     )
-    store = await read_store(
-        world.blocks,
-        version.digest,
-        chain_id=world.deployment.chain_id,
-        market=world.deployment.market,
-        seller=seller.address,
-        root=version.root,
+    store = await documents.checked(
+        world.blocks, world.deployment, seller.address, version.digest, version.root
     )
     item = store.item(sale.terms.item_id)
     assert item is not None

@@ -21,6 +21,7 @@ from soak.rules import IPFS_RULES, RPC_RULES, Rule
 from soak.supervisor import Supervisor
 from soak.world import SoakWorld
 from tests.faults.rpc_faults import BadGateway, wrong_chain
+from tests.faults.transactions import pool_transactions
 
 DEEPEST = 20
 """Blocks of the deepest reorganisation, as in the table of faults."""
@@ -196,15 +197,10 @@ async def _drop(targets: Targets) -> bool:
     ours = {supervisor.actor.address.lower() for supervisor in world.supervisors}
     end = world.seconds() + _POOL_SECONDS
     while world.seconds() < end:
-        pool = (await world.rpc.call("txpool_content")).get("pending", {})
-        waiting = [
-            tx["hash"]
-            for account, queue in sorted(pool.items())
-            if account.lower() in ours
-            for tx in queue.values()
-        ]
+        pool = await world.rpc.call("txpool_content")
+        waiting = pool_transactions(pool, ours, ["pending"])
         if waiting:
-            chosen = targets.chance.choice(waiting)
+            chosen = targets.chance.choice(waiting)["hash"]
             return bool(await world.rpc.call("anvil_dropTransaction", chosen))
         await asyncio.sleep(0.05)
     return False

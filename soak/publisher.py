@@ -7,14 +7,13 @@ import random
 import secrets
 from dataclasses import dataclass, replace
 
-from dam.catalog.reader import Store, read_store
+from dam.catalog.reader import Store
 from dam.errors import DamError
-from dam.market.deliverers import Deliverer
 from dam.roles.seller.goods import add_goods
 from dam.roles.seller.listings import Listing
-from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
-from dam.types import Address
-from demo.shop import ITEM
+from dam.roles.seller.store_builder import BuiltStore, publish_store
+from demo.documents import checked
+from demo.shop import ITEM, known_deliverers
 from soak.world import SoakWorld
 
 LISTED = 3
@@ -70,10 +69,7 @@ class Publisher:
         """One edition more, the oldest one out, and the chain told."""
         shop, world = self._world.shop, self._world
         goods = [self._good() for _ in range(self._copies)]
-        holders = [
-            Deliverer(Address(actor.address), await world.deliverer_key(actor.address))
-            for actor in shop.deliverers
-        ]
+        holders = await known_deliverers(world, shop.deliverers)
         name = f"edition-{self.published:05}"
         listing = replace(
             shop.listing,
@@ -89,24 +85,10 @@ class Publisher:
         self._editions.append(listing)
         while len(self._editions) > LISTED:
             shop.catalogue.save(self._editions.pop(0).withdrawn())
-        deployment = world.deployment
-        built = await asyncio.to_thread(
-            build_store,
-            shop.seed,
-            shop.catalogue,
-            name="A shop",
-            chain_id=deployment.chain_id,
-            market=deployment.market,
-            seller=shop.seller.address,
-        )
+        built = await asyncio.to_thread(shop.build)
         await publish_store(world.blocks, built)
-        store = await read_store(
-            world.blocks,
-            built.digest,
-            chain_id=deployment.chain_id,
-            market=deployment.market,
-            seller=shop.seller.address,
-            root=built.root,
+        store = await checked(
+            world.blocks, world.deployment, shop.seller.address, built.digest, built.root
         )
         items = (ITEM, *(edition.name for edition in self._editions))
         self.versions[built.digest] = Version(store, items)

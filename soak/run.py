@@ -25,7 +25,7 @@ from soak.publisher import Publisher
 from soak.scheduler import FaultScheduler
 from soak.world import SoakWorld
 from tests.faults.oracle import forms
-from tests.faults.transactions import Part, parts_in
+from tests.faults.transactions import Part, parts_in, pool_transactions
 
 _SAMPLE_SECONDS = 5.0
 _PULSE_SECONDS = 15.0
@@ -123,21 +123,18 @@ class _Watch:
         async with JsonRpc(self.world.chain.url) as rpc:
             while True:
                 with suppress(DamError):
-                    content = await rpc.call("txpool_content")
-                    for kind in ("pending", "queued"):
-                        for account, queue in content.get(kind, {}).items():
-                            if account.lower() in ours:
-                                self._carried(account.lower(), queue)
+                    self._carried(pool_transactions(await rpc.call("txpool_content"), ours))
                 await asyncio.sleep(_POOL_SECONDS)
 
-    def _carried(self, account: str, queue: dict[str, dict[str, str]]) -> None:
-        carried: dict[Part, set[int]] = {}
-        for nonce, tx in queue.items():
+    def _carried(self, waiting: list[dict[str, str]]) -> None:
+        carried: dict[tuple[str, Part], set[int]] = {}
+        for tx in waiting:
             for part in parts_in(tx["input"]):
-                carried.setdefault(part, set()).add(int(nonce))
-        for part, nonces in carried.items():
+                key = tx["from"].lower(), part
+                carried.setdefault(key, set()).add(int(tx["nonce"], 16))
+        for key, nonces in carried.items():
             if len(nonces) > 1:
-                self.twice.setdefault((account, part), set()).update(nonces)
+                self.twice.setdefault(key, set()).update(nonces)
 
     async def pulse(self, scheduler: FaultScheduler, say: Callable[[str], None]) -> None:
         """A line now and then, until cancelled."""

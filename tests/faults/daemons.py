@@ -8,16 +8,13 @@ by `tests.faults.world.FaultWorld`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import json
 import os
 import signal
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +26,9 @@ from dam.daemon.service import Stop
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
 from dam.log import get_logger
+from demo import ledgers
 from demo.actors import Actor
-from demo.processes import Daemon
+from demo.processes import Daemon, json_lines
 
 SECONDS = float(os.environ.get("DAM_FAULT_SECONDS", "60"))
 """How long a test waits for something before it fails."""
@@ -76,11 +74,7 @@ class Runner:
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """The lines of its log that are JSON objects, the oldest first."""
-        for line in self.text().splitlines():
-            with contextlib.suppress(ValueError):
-                value = json.loads(line)
-                if isinstance(value, dict):
-                    yield value
+        return json_lines(self.text())
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Its log lines of one event."""
@@ -105,19 +99,11 @@ class Runner:
     @property
     def ledger(self) -> Path:
         """Its ledger file; it may not be there yet."""
-        found = list(self.home.glob("markets/*/deliverer.sqlite"))
-        return found[0] if found else self.home / "markets" / "none" / "deliverer.sqlite"
+        return ledgers.ledger_of(self.home, "deliverer")
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of its ledger, read-only; none while it has none."""
-        if not self.ledger.exists():
-            return []
-        with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True)) as db:
-            try:
-                return db.execute(sql, values).fetchall()
-            except sqlite3.OperationalError:
-                # No table yet, or the file is being made.
-                return []
+        return ledgers.rows(self.ledger, sql, *values)
 
     def cursor(self) -> int:
         """The last block that it has read; -1 before the first."""

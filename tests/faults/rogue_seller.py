@@ -29,13 +29,13 @@ from dam.market.deliverers import Deliverer
 from dam.roles.seller.goods import add_goods
 from dam.roles.seller.listings import Catalogue, Listing
 from dam.roles.seller.store_builder import build_store
-from dam.types import ZERO_ADDRESS, Purchase, Terms, Wei
+from dam.types import Purchase, Terms, Wei
 from demo import documents
 from demo.actors import Actor
+from demo.documents import Document, terms_of
 from demo.trade import Bought
 from tests.faults.world import FaultWorld
 
-Document = dict[str, Any]
 WARE = "ware"
 _STAKE = 2 * 10**18
 
@@ -183,24 +183,6 @@ class RogueSeller:
         for index, secret in enumerate(secrets):
             world.remember(f"one-time key {index} of a rogue's buyer", secret)
         return bought
-
-
-def terms_of(entry: Document) -> Terms:
-    """The terms that an item of a well-formed document says."""
-    return Terms(
-        item_id=hashing.item_id(entry["itemId"]),
-        token=entry["token"],
-        price=int(entry["price"]),
-        commission=Wei(int(entry["commission"])),
-        penalty=Wei(int(entry["penalty"])),
-        bond=Wei(int(entry["bond"])),
-        supply=int(entry["supply"]),
-        stock=entry["stock"],
-        parts=entry["parts"],
-        threshold=entry["threshold"],
-        arbitrator=entry.get("arbitrator", ZERO_ADDRESS),
-        parts_root=bytes.fromhex(entry["partsRoot"][2:]),
-    )
 
 
 def bent(document: Document, number: int = 0, **changes: Any) -> Document:

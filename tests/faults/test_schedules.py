@@ -34,6 +34,7 @@ from tests.faults.ipfs_proxy import IpfsProxy
 from tests.faults.oracle import oracle
 from tests.faults.rpc_proxy import RpcProxy
 from tests.faults.table import Injected
+from tests.faults.transactions import pool_transactions
 from tests.faults.world import FaultWorld
 
 _SEND = "eth_sendRawTransaction"
@@ -207,13 +208,8 @@ class Schedule:
     async def _drop(self) -> None:
         """A waiting transaction of a daemon is forgotten."""
         ours = {daemon.actor.address.lower() for daemon in self.daemons}
-        pool = (await self.world.rpc.call("txpool_content"))["pending"]
-        waiting = sorted(
-            tx["hash"]
-            for account, queue in pool.items()
-            if account.lower() in ours
-            for tx in queue.values()
-        )
+        pool = await self.world.rpc.call("txpool_content")
+        waiting = sorted(tx["hash"] for tx in pool_transactions(pool, ours, ["pending"]))
         if waiting:
             await self.world.rpc.call("anvil_dropTransaction", self.chance.choice(waiting))
             self.injected.add("dropped")

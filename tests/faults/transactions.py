@@ -1,6 +1,9 @@
-"""What raw transactions say: the parts that they carry, and their hash."""
+"""What transactions say: the parts that they carry, their hash, and which of them wait."""
 
 from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 
@@ -22,6 +25,19 @@ def parts_in(data: str) -> list[Part]:
             deliveries = [given] if entry.name == "deliverFragment" else given
             return [(CopyId(one[0]), int(one[2])) for one in deliveries]
     return []
+
+
+def pool_transactions(
+    pool: Mapping[str, Any], accounts: Collection[str], kinds: Sequence[str] = ("pending", "queued")
+) -> list[dict[str, Any]]:
+    """Waiting transactions of these accounts (lower case), of what ``txpool_content`` says."""
+    return [
+        tx
+        for kind in kinds
+        for account, queue in sorted(pool.get(kind, {}).items())
+        if account.lower() in accounts
+        for tx in queue.values()
+    ]
 
 
 def hash_of(raw: str) -> str:

@@ -18,11 +18,12 @@ from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
 from dam.log import get_logger
 from dam.types import FALLBACK_BLOCKS
+from demo import ledgers
 from demo.shop import Shop
 from demo.trade import Bought
 from tests.faults.daemons import Deliverer, Killed
 from tests.faults.oracle import check_secrets
-from tests.faults.transactions import parts_in
+from tests.faults.transactions import parts_in, pool_transactions
 from tests.faults.world import FaultWorld
 
 
@@ -36,8 +37,7 @@ class Watchdog(Deliverer):
 
     @property
     def ledger(self) -> Path:
-        found = list(self.home.glob("markets/*/watchdog.sqlite"))
-        return found[0] if found else self.home / "markets" / "none" / "watchdog.sqlite"
+        return ledgers.ledger_of(self.home, "watchdog")
 
     async def _run(self) -> None:
         shop = self.shop
@@ -84,14 +84,11 @@ async def until_read(world: FaultWorld, *daemons: Deliverer) -> None:
 
 async def parts_in_pool(world: FaultWorld, *actors: str) -> list[tuple[str, tuple[bytes, int]]]:
     """Parts in the pool's transactions of these accounts, each with who sent it."""
-    pool = await world.rpc.call("txpool_content")
     ours = {address.lower(): address for address in actors}
+    pool = await world.rpc.call("txpool_content")
     return [
-        (ours[account.lower()], (bytes(part[0]), part[1]))
-        for kind in ("pending", "queued")
-        for account, queue in pool.get(kind, {}).items()
-        if account.lower() in ours
-        for tx in queue.values()
+        (ours[tx["from"].lower()], (bytes(part[0]), part[1]))
+        for tx in pool_transactions(pool, ours)
         for part in parts_in(tx["input"])
     ]
 

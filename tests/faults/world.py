@@ -47,7 +47,7 @@ from demo.trade import Bought
 from demo.world import ROOT, World, python
 from tests.faults.daemons import SECONDS, Deliverer, LogCapture, Process
 from tests.faults.rpc_proxy import RpcProxy
-from tests.faults.transactions import Part, parts_in
+from tests.faults.transactions import Part, parts_in, pool_transactions
 
 _BLOCK_SECONDS = 0.15
 """Between two blocks: three looks of a daemon that polls as often as it may."""
@@ -234,15 +234,11 @@ class FaultWorld(World):
 
     async def look_for_doubles(self) -> None:
         """Puts on record what part stands in two transactions of the pool."""
-        pool = await self.rpc.call("txpool_content")
         ours = {actor.address.lower() for actor in self.shop.deliverers}
         carried: dict[Part, list[int]] = {}
-        for kind in ("pending", "queued"):
-            for account, queue in pool.get(kind, {}).items():
-                if account.lower() in ours:
-                    for nonce, tx in queue.items():
-                        for part in parts_in(tx["input"]):
-                            carried.setdefault(part, []).append(int(nonce))
+        for tx in pool_transactions(await self.rpc.call("txpool_content"), ours):
+            for part in parts_in(tx["input"]):
+                carried.setdefault(part, []).append(int(tx["nonce"], 16))
         self.doubles += [(part, nonces) for part, nonces in carried.items() if len(nonces) > 1]
 
     async def reorganise(self, depth: int, again: Sequence[tuple[str, int]] = ()) -> None:
