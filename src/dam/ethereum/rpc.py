@@ -118,10 +118,7 @@ class JsonRpc:
             raise RpcBadReplyError(f"{method}: {self.host} gave no JSON-RPC object")
         if reply.get("id") is None and reply.get("error") is not None:
             reply["id"] = request["id"]  # the node could not read the request
-        result = self._result(request, reply)
-        if isinstance(result, RpcRejectedError):
-            raise result
-        return result
+        return _unless_rejected([self._result(request, reply)])[0]
 
     async def batch(
         self,
@@ -144,11 +141,7 @@ class JsonRpc:
             requests = [self._request(method, params) for method, params in part]
             replies = await self._post(requests, requests, "batch", timeout)
             results += self._results(requests, replies, "batch")
-        if not errors:
-            for result in results:
-                if isinstance(result, RpcRejectedError):
-                    raise result
-        return results
+        return results if errors else _unless_rejected(results)
 
     async def block(self, tag: str) -> Any:
         """The header of a block by hex number or tag as the node writes it; None: it has none."""
@@ -187,23 +180,14 @@ class JsonRpc:
             self._request("eth_getBlockByNumber", [query["toBlock"], False]),
             self._request("eth_getLogs", [query]),
         ]
-        no_logs = f"eth_getLogs: {self.host} gave no list of logs"
         replies = await self._post(requests, requests, "eth_getLogs", None, _read_logs)
-        if not (isinstance(replies, list) and all(type(r) is _LogsReply for r in replies)):
-            self._results(requests, replies, "eth_getLogs")  # says what is wrong with the envelope
-            raise RpcBadReplyError(no_logs)
-        by_id = {reply.id: reply for reply in replies}
-        if by_id.keys() != {request["id"] for request in requests} or len(replies) != len(requests):
-            raise RpcBadReplyError(f"eth_getLogs: {self.host} did not answer every call")
-        results = []
-        for request in requests:
-            reply = by_id[request["id"]]
-            if reply.error is not None:
-                raise rejection(request["method"], reply.error)
-            results.append(reply.result)
-        block, logs = results
-        if isinstance(block, list) or not isinstance(logs, list):
-            raise RpcBadReplyError(no_logs)
+        block, logs = _unless_rejected(self._results(requests, replies, "eth_getLogs"))
+        if (
+            not isinstance(block, RawBlock | None)
+            or not isinstance(logs, list)
+            or (logs and type(logs[0]) is not RawLog)
+        ):
+            raise RpcBadReplyError(f"eth_getLogs: {self.host} gave no list of logs")
         return logs, block
 
     async def check_chain(self, chain_id: int) -> None:
@@ -238,7 +222,7 @@ class JsonRpc:
             if isinstance(reply, dict) and type(reply.get("id")) is int
         }
         if by_id.keys() != {request["id"] for request in requests} or len(replies) != len(requests):
-            raise RpcBadReplyError(f"batch: {self.host} did not answer every call")
+            raise RpcBadReplyError(f"{label}: {self.host} did not answer every call")
         return [self._result(request, by_id[request["id"]]) for request in requests]
 
     def _result(self, request: dict[str, Any], reply: dict[str, Any]) -> Any:
@@ -301,7 +285,7 @@ class JsonRpc:
                 raise RpcUnavailableError(
                     f"{label}: {self.host} gave HTTP {response.status}",
                     status=response.status,
-                    retry_after=_seconds(response.headers.get("Retry-After")),
+                    retry_after=_seconds(response.headers.get("Retry-After", "")),
                 )
             return data
 
@@ -332,10 +316,8 @@ def _is_answer(data: bytes) -> bool:
     return isinstance(error, dict) and type(error.get("code")) is int
 
 
-def _seconds(header: str | None) -> float | None:
+def _seconds(header: str) -> float | None:
     """Seconds that a Retry-After asks for; it holds seconds or a date (RFC 9110, 10.2.3)."""
-    if header is None:
-        return None
     if re.fullmatch(r"[0-9]{1,5}", header):
         return float(header)
     try:
@@ -346,7 +328,16 @@ def _seconds(header: str | None) -> float | None:
 
 
 def _read_logs(data: bytes) -> Any:
+    """The replies of `JsonRpc.logs` with logs and block as structs, if they have that shape."""
     try:
-        return _LOGS_REPLIES.decode(data)
+        return [msgspec.structs.asdict(reply) for reply in _LOGS_REPLIES.decode(data)]
     except (ValueError, RecursionError):
         return json.loads(data)
+
+
+def _unless_rejected(results: list[Any]) -> list[Any]:
+    """The results; raises the first that is a refusal."""
+    for result in results:
+        if isinstance(result, RpcRejectedError):
+            raise result
+    return results

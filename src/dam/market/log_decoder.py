@@ -198,7 +198,7 @@ class LogDecoder:
     # ------------------------------------------------------------------------------------- records
 
     def records(self, placed: Sequence[Placed]) -> list[MarketLog]:
-        """The logs as records. A deliverer's owner, if another, stands in a log of its own.
+        """The logs as records. A deliverer's owner, if another, is set by a log before its stake's.
 
         Raises:
             RpcBadReplyError: One of them is no log that the contract can have written.
@@ -209,17 +209,14 @@ class LogDecoder:
             for number, block_hash, index, raw in placed:
                 tx_hash = hex_data(raw.transaction_hash, "log's transaction", 32)
                 log = self._record(raw, LogRef(BlockRef(number, block_hash), tx_hash, index))
-                found.append(log)
                 if isinstance(log, OtherLog) and log.name == "DelivererOwnerSet":
                     owners[tx_hash, log.args["operator"]] = log.args["owner"]
+                elif isinstance(log, DelivererRegistered):
+                    log = replace(log, owner=owners.get((tx_hash, log.operator), log.operator))
+                found.append(log)
         except (Malformed, ValueError) as error:
             raise RpcBadReplyError(f"forged log: {error}") from None
-        return [
-            replace(log, owner=owners.get((log.at.tx_hash, log.operator), log.operator))
-            if isinstance(log, DelivererRegistered)
-            else log
-            for log in found
-        ]
+        return found
 
     def _record(self, raw: RawLog, at: LogRef) -> MarketLog:
         topics = raw.topics
