@@ -33,21 +33,9 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 _TERMS_KEYS = (
-    "itemId",
-    "title",
-    "price",
-    "token",
-    "commission",
-    "penalty",
-    "bond",
-    "supply",
-    "stock",
-    "parts",
-    "threshold",
-    "arbitrator",
-    "partsRoot",
-    "otherMetadata",
-)
+    "itemId", "title", "price", "token", "commission", "penalty", "bond", "supply", "stock",
+    "parts", "threshold", "arbitrator", "partsRoot", "otherMetadata",
+)  # fmt: skip
 _PART_KEYS = ("encryptedParts", "partLeaves", "payloads")
 _STORE_KEYS = ("version", "storeName", "chainId", "market", "seller")
 

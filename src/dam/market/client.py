@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from dam.crypto.hashing import keccak
 from dam.errors import ConfigError, ContractReverted, Malformed
-from dam.ethereum.node import ReadStats, hex_data, quantity
+from dam.ethereum.node import Node, ReadStats, hex_data, quantity
 from dam.ethereum.node_errors import (
     RpcBadReplyError,
     RpcRangeError,
@@ -48,7 +48,7 @@ class BlockUnknownError(RpcBadReplyError):
     """The node does not have this block: it lags, or the chain is shorter than thought."""
 
 
-class Rpc(Protocol):
+class Rpc(Node, Protocol):
     """What the market asks of a node (`JsonRpc`), or of several as one (`node_pool.NodePool`)."""
 
     @property
@@ -59,20 +59,6 @@ class Rpc(Protocol):
     @property
     def stats(self) -> ReadStats:
         """Counters."""
-        ...
-
-    async def call(self, method: str, *params: Any, timeout: float | None = None) -> Any:
-        """See `JsonRpc.call`."""
-        ...
-
-    async def batch(
-        self,
-        calls: Sequence[tuple[str, Sequence[Any]]],
-        *,
-        errors: bool = False,
-        timeout: float | None = None,
-    ) -> list[Any]:
-        """See `JsonRpc.batch`."""
         ...
 
     async def block(self, tag: str) -> Any:
