@@ -21,6 +21,7 @@ Bytes32 = Annotated[bytes, "bytes32"]
 Uint8 = Annotated[int, "uint8"]
 Uint64 = Annotated[int, "uint64"]
 Uint128 = Annotated[int, "uint128"]
+Uint256 = Annotated[int, "uint256"]
 Wei128 = Annotated[Wei, "uint128"]
 CopyId = NewType("CopyId", bytes)
 """keccak256(abi.encode(seller, itemId, copy)), 32 bytes."""

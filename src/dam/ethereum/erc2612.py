@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from dam.crypto.hashing import checksum, keccak
 from dam.ethereum.erc20 import decode_text, selector, views
 from dam.ethereum.node import Node
-from dam.types import Address
+from dam.types import Address, Bytes32, Uint8, Uint256
 
 _DOMAIN = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 _ALL_FIELDS = b"\x0f"
@@ -23,11 +23,11 @@ _MAX_TEXT = 256
 class Permit:
     """The argument of ``buyItemByPermit`` (see ``IMarketplace.Permit``)."""
 
-    value: int
-    deadline: int
-    v: int
-    r: bytes
-    s: bytes
+    value: Uint256
+    deadline: Uint256
+    v: Uint8
+    r: Bytes32
+    s: Bytes32
 
 
 class NoPermit(Exception):

@@ -20,6 +20,7 @@ from dam.crypto.abi_words import (
     uint_word,
     word_encoder,
 )
+from dam.ethereum.erc2612 import Permit
 from dam.types import Delivery, Escrow, PartLeaf, Sale, Terms
 from tests.unit.helpers.structs import escrows, leaves, plain, sales, terms
 
@@ -36,7 +37,13 @@ def compiled(name: str, place: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("struct", "argument"),
-    [(Terms, "terms"), (Sale, "sale"), (Escrow, "escrow"), (Delivery, "delivery")],
+    [
+        (Terms, "terms"),
+        (Sale, "sale"),
+        (Escrow, "escrow"),
+        (Delivery, "delivery"),
+        (Permit, "permit"),
+    ],
 )
 def test_the_table_is_the_compiler_s(struct: type, argument: str) -> None:
     abi = json.loads(files("dam").joinpath("abi", "Marketplace.json").read_bytes())

@@ -6,7 +6,7 @@ ERC-2612 permits and the buyer asks for it, by a signature in the purchase itsel
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from dam.errors import ContractReverted, Permanent
@@ -109,7 +109,7 @@ def purchase_call(arguments: list[Any], permit: Permit | None) -> tuple[str, lis
     """Function and arguments of a purchase: those of ``buyItem``, and a permit if there is one."""
     if permit is None:
         return "buyItem", arguments
-    return "buyItemByPermit", [*arguments, astuple(permit)]
+    return "buyItemByPermit", [*arguments, permit]
 
 
 async def _permit(market: Market, wallet: Wallet, payment: Payment) -> Permit:
