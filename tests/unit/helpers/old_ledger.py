@@ -11,9 +11,10 @@ from typing import Any
 
 from eth_abi.abi import decode as abi_decode
 
+from dam.ledger.ledger import Binding
 from dam.market.abi import market_abi
 from dam.testing.rules import read_struct
-from dam.types import Delivery
+from dam.types import Address, Delivery
 
 FIRST_SCHEMA = Path(__file__).parents[1] / "ledger" / "schemas" / "ledger-1.sql"
 
@@ -63,3 +64,6 @@ def make_old(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     old.replace(path)
+
+
+BINDING = Binding(31337, Address("0x" + "11" * 20), Address("0x" + "22" * 20), "deliverer")

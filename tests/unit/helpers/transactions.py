@@ -8,6 +8,7 @@ from dam.ethereum.node_errors import RpcRejectedError
 from dam.ledger.outbox import Attempt
 from dam.market.abi import market_abi
 from dam.roles.seller.store_builder import BuiltStore
+from dam.sending.sender import SendPolicy
 from tests.unit.helpers.world import Daemon, World
 
 
@@ -43,3 +44,8 @@ MANY = market_abi().functions["deliverFragments"].id
 def parts_of(data: bytes) -> int:
     """Parts in a transaction's calldata."""
     return int.from_bytes(data[36:68], "big") if data[:4] == MANY else 1
+
+
+def policy_of(daemon: Daemon, **changes: Any) -> None:
+    daemon.policy = SendPolicy(**{"confirmations": 2, "unprofitable": "send", **changes})
+    daemon.restart()

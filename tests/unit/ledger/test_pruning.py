@@ -1,0 +1,268 @@
+"""What a ledger forgets: what is final and nobody needs, and nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from dam.ledger import pruning
+from dam.ledger.status import read_status
+from dam.roles.seller.store_builder import BuiltStore
+from dam.testing.rules import NOWHERE
+from dam.types import DelivererKeyRotated
+from tests.unit.helpers.ledger import root_in_force
+from tests.unit.helpers.world import OTHER_BUYER, Daemon, World, assert_delivered_once
+
+KEPT = 40
+
+
+@pytest.fixture
+def few_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer kept hashes, so that fewer blocks make a long time."""
+    monkeypatch.setattr("dam.ledger.ledger.KEPT_BLOCKS", KEPT)
+
+
+async def age(
+    world: World, *daemons: Daemon, blocks: int = 300 + pruning.MARGIN_BLOCKS + 60
+) -> None:
+    """Lets so many empty blocks go by, a few at a time, so that the kept hashes move on."""
+    for _ in range(blocks // 2):
+        world.chain.mine(2)
+        for daemon in daemons:
+            await daemon.tick()
+
+
+def sizes(daemon: Daemon) -> dict[str, int]:
+    names = ("purchases", "delivered", "jobs", "slots", "attempts", "sealed", "parts", "versions")
+    count = daemon.ledger.db.execute
+    return {name: count(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}
+
+
+@pytest.mark.usefixtures("few_hashes")
+async def test_a_year_leaves_little(world: World, built: BuiltStore) -> None:
+    """What is over goes; what a status shows, and who got which part, stay."""
+    daemon = world.daemon
+    foreign = [world.buy(built, "coupon", copy, keys=(bytes(32),) * 3) for copy in range(20, 25)]
+    sold = []
+    for copy in range(3):
+        sold.append(world.buy(built, "code", copy))
+        await world.ticks()
+    assert sizes(daemon)["slots"] == 3
+    before = read_status(daemon.path)
+    assert sizes(daemon)["sealed"] == 3
+    kept = {
+        (row["copy_id"], row["idx"]): row["buyer_key"]
+        for row in daemon.ledger.db.execute(
+            "SELECT copy_id, idx, buyer_key FROM sealed JOIN purchases ON id = purchase"
+        )
+    }
+    await age(world, daemon)
+    left = sizes(daemon)
+    # The newest row of each stays, so that its number is never given again.
+    assert left["purchases"] <= 1
+    assert left["jobs"] == left["sealed"] <= 1
+    assert left["slots"] <= 1
+    assert left["delivered"] <= 3
+    after = read_status(daemon.path)
+    assert (after.purchases, after.delivered) == (before.purchases, before.delivered)
+    assert (after.earned, after.gas_paid) == (before.earned, before.gas_paid)
+    assert (after.transactions, before.delivered) == (before.transactions, 3)
+    assert sum(before.purchases.values()) == len(foreign) + len(sold)
+    still = {
+        (row["copy_id"], row["idx"]): row["buyer_key"]
+        for row in daemon.ledger.db.execute(
+            "SELECT copy_id, idx, buyer_key FROM spent UNION SELECT copy_id, idx, buyer_key "
+            "FROM sealed JOIN purchases ON id = purchase"
+        )
+    }
+    assert still == kept
+
+
+@pytest.mark.usefixtures("few_hashes")
+async def test_one_buyer_for_good(world: World, built: BuiltStore) -> None:
+    """A part of a pruned sale is never sealed to a second buyer, who only a lying node shows."""
+    daemon = world.daemon
+    world.buy(built, "code", 1)
+    world.buy(built, "code", 2)
+    await world.ticks()
+    await age(world, daemon)
+    assert {sale.purchase.copy for sale in daemon.sales.in_state("done")} == {2}
+    again = world.buy(built, "code", 1, buyer=OTHER_BUYER)
+    await world.ticks(daemon)
+    [note] = daemon.journal("purchase_refused")
+    assert note["reason"] == "sealed-to-another"
+    assert len(world.chain.delivered(again)) == 3
+    # Should that check ever be forgotten, the database itself refuses.
+    [sale] = daemon.sales.in_state("refused")
+    place = (sale.purchase.seller, sale.purchase.terms.item_id, 1)
+    index = daemon.ledger.db.execute(
+        "SELECT idx FROM spent WHERE copy_id = ?", (again,)
+    ).fetchone()[0]
+    with pytest.raises(sqlite3.IntegrityError, match="another buyer"):
+        daemon.sales.keep_sealed([(*place, index, sale.id, b"k" * 32, b"f" * 80)])
+
+
+async def test_remembers_the_last_key_that_we_announced(world: World) -> None:
+    """Whatever is read twice or in another order; a rollback forgets what it takes away."""
+    daemon, chain = world.daemon, world.chain
+    for number in (1, 2):
+        chain.queued.append(DelivererKeyRotated(daemon.address, bytes([number]) * 32, NOWHERE))
+        chain.queued.append(DelivererKeyRotated(OTHER_BUYER, b"\x03" * 32, NOWHERE))
+        chain.mine()
+    await world.ticks(daemon)
+    assert daemon.ledger.announced() == b"\x02" * 32
+    cursor = daemon.ledger.cursor()
+    assert cursor is not None
+    first = await chain.page(1, 1)
+    with daemon.ledger.transaction():
+        daemon.ledger.save_range(first.rows, cursor, refund_blocks=300)
+    assert daemon.ledger.announced() == b"\x02" * 32
+    daemon.ledger.rollback(await chain.block(2))
+    assert daemon.ledger.announced() == b"\x02" * 32
+    daemon.ledger.rollback(await chain.block(1))
+    assert daemon.ledger.announced() is None
+
+
+@pytest.mark.usefixtures("few_hashes")
+async def test_nothing_goes_that_a_reorganisation_could_reach(
+    world: World, built: BuiltStore
+) -> None:
+    """Until no kept hash is below the last block of its deliveries, everything stays."""
+    daemon = world.daemon
+    world.buy(built, "code", 0)
+    world.buy(built, "code", 1)
+    await world.ticks()
+    full = sizes(daemon)
+    deadline = daemon.sales.in_state("done")[0].deadline
+    while world.chain.height - 2 - pruning.MARGIN_BLOCKS <= deadline:
+        assert {**sizes(daemon), "versions": 1} == {**full, "versions": 1}
+        world.chain.mine()
+        await daemon.tick()
+    assert daemon.ledger.known_blocks()[0].number > deadline + pruning.MARGIN_BLOCKS - 8
+    await age(world, daemon, blocks=40)
+    assert sizes(daemon)["purchases"] == 1
+
+
+@pytest.mark.usefixtures("few_hashes")
+async def test_what_is_under_way_stays(world: World, built: BuiltStore) -> None:
+    """A transaction that may yet be mined keeps its sale, however old."""
+    daemon = world.daemon
+    world.chain.accepts = lambda _: False
+    world.buy(built, "code", 0)
+    await world.ticks(daemon)
+    assert daemon.outbox.live()
+    world.buy(built, "code", 1)
+    await world.ticks(daemon)
+    with daemon.ledger.transaction() as db:
+        db.execute("UPDATE purchases SET state = 'late', deadline = 1")
+    await age(world, daemon)
+    assert {sale.purchase.copy for sale in daemon.sales.in_state("late")} == {0, 1}
+    assert len(daemon.outbox.live()) == 2
+
+
+@pytest.mark.usefixtures("few_hashes")
+async def test_replaced_store_versions_go(world: World, built: BuiltStore) -> None:
+    """With their parts, unless they are pinned or a sale was made under them."""
+    daemon = world.daemon
+    for number in range(3):
+        await world.shop.add(f"more {number}")
+        built = await world.shop.publish()
+        await world.ticks(daemon, blocks=4)
+    assert sizes(daemon)["versions"] == 4
+    parts = sizes(daemon)["parts"]
+    with daemon.ledger.transaction() as db:
+        db.execute("UPDATE documents SET pin = '', pin_bytes = 0 WHERE id <= 2")
+    await age(world, daemon)
+    assert sizes(daemon)["versions"] == 1
+    ids = [row["id"] for row in daemon.ledger.db.execute("SELECT id FROM documents ORDER BY id")]
+    assert ids == [3, 4]
+    assert 0 < sizes(daemon)["parts"] < parts
+    # The one in force serves as before.
+    sold = world.buy(built, "code", 0)
+    await world.ticks()
+    assert_delivered_once(world, sold)
+
+
+@pytest.mark.usefixtures("few_hashes")
+async def test_a_version_with_a_sale_stays(world: World, built: BuiltStore) -> None:
+    """As long as the sale does: it is decided by the document that it was made under."""
+    daemon = world.daemon
+    world.buy(built, "code", 0)
+    await world.ticks(daemon)
+    await world.shop.add("more")
+    await world.shop.publish()
+    await world.ticks(daemon, blocks=4)
+    with daemon.ledger.transaction() as db:
+        db.execute("UPDATE documents SET pin = ''")
+        db.execute("UPDATE purchases SET deadline = 1000000")
+    await age(world, daemon)
+    [sale] = daemon.sales.in_state("done")
+    assert sizes(daemon)["versions"] == 2
+    root = root_in_force(daemon.ledger, sale.purchase)
+    assert root == built.root
+    assert daemon.document(built.seller, built.digest, built.root) is not None
+
+
+@pytest.mark.usefixtures("few_hashes")
+async def test_a_version_that_comes_back_is_read_again(world: World, built: BuiltStore) -> None:
+    """A seller who returns to an old document, long after it was let go."""
+    daemon = world.daemon
+    first = built
+    await world.shop.add("more")
+    await world.shop.publish()
+    await world.ticks()
+    with daemon.ledger.transaction() as db:
+        db.execute("UPDATE documents SET pin = ''")
+    await age(world, *world.deliverers)
+    assert daemon.document(first.seller, first.digest, first.root) is None
+    world.chain.publish(first.seller, first.digest, first.root)
+    await world.ticks(blocks=4)
+    sold = world.buy(first, "code", 2)
+    await world.ticks()
+    assert_delivered_once(world, sold)
+
+
+@pytest.mark.usefixtures("few_hashes")
+async def test_others_sales_go_too(world: World, built: BuiltStore) -> None:
+    """A market's other sales, and those whose document nobody gives, do not pile up."""
+    stranger = world.deliverers[0]
+    stranger.ring = type(stranger.ring).generate()
+    stranger.restart()
+    for copy in range(10):
+        world.buy(built, "coupon", copy)
+    await world.ticks()
+    assert len(stranger.sales.in_state("not-mine")) == 10
+    await age(world, stranger)
+    assert sizes(stranger)["purchases"] == 1
+    assert sizes(stranger)["delivered"] <= 3
+    assert read_status(stranger.path).purchases["not-mine"] == 10
+
+
+@pytest.mark.usefixtures("few_hashes")
+async def test_an_archived_number_is_never_given_again(world: World, built: BuiltStore) -> None:
+    """Row ids name sales in memory and in `sealed`: the newest row stays, and counts on."""
+    daemon = world.daemon
+    world.buy(built, "code", 0)
+    await world.ticks()
+    await age(world, daemon)
+    [first] = daemon.sales.in_state("done")
+    world.buy(built, "code", 1)
+    await world.ticks()
+    assert daemon.sales.in_state("done")[-1].id == first.id + 1
+
+
+async def test_what_is_over_is_no_deadline(world: World, built: BuiltStore) -> None:
+    """After a rebuild old sales are undecided for a while: nobody is woken for them."""
+    daemon = world.daemon
+    world.buy(built, "code", 0)
+    await world.ticks()
+    world.buy(built, "code", 1)
+    await world.ticks(blocks=3)
+    with daemon.ledger.transaction() as db:
+        db.execute("UPDATE purchases SET state = 'new'")
+        db.execute("UPDATE purchases SET deadline = 5 WHERE copy = 0")
+    found = read_status(daemon.path).next_deadline
+    assert found is not None
+    [_, second] = daemon.sales.in_state("new")
+    assert found.block == second.deadline
