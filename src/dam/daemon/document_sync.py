@@ -121,13 +121,6 @@ class DocumentSync:
             # It may be run again, after a transient error.
             self._busy.clear()
 
-    async def drain(self) -> None:
-        """Reads what is wanted, once, and pins it: for tests and single runs."""
-        for document in self._documents.wanted(()):
-            await self._read(document)
-        for document in self._documents.to_pin():
-            await self._pin(document)
-
     # ------------------------------------------------------------------------------------ reading
 
     async def _read_all(self) -> None:

@@ -146,7 +146,7 @@ async def test_each_attempt_is_more_patient_and_later(world: World, built: Built
         await asyncio.sleep(wait)
         assert [one.id for one in sync._choose()] == [document.id]
     world.blocks.blocks[Cid("dag-json", built.digest)] = hidden
-    await sync.drain()
+    await daemon.drain()
     assert not daemon.documents.wanted(())
 
 

@@ -171,7 +171,7 @@ async def step(daemon: Daemon, service: Service) -> None:
     for _ in range(2):
         while not await service.tick():
             pass
-        await daemon.sync.drain()
+        await daemon.drain()
     while not await service.tick():
         pass
 

@@ -205,12 +205,20 @@ class Daemon:
         self.ledger.close()
         self.build()
 
+    async def drain(self) -> None:
+        """Reads the documents that are wanted, once, and pins them."""
+        documents = self.sync._documents
+        for document in documents.wanted(()):
+            await self.sync._read(document)
+        for document in documents.to_pin():
+            await self.sync._pin(document)
+
     async def tick(self) -> None:
         """Reads what there is, keeps up with stores, decides and sends."""
         assert self.service is not None
         while not await self.service.tick():
             pass
-        await self.sync.drain()
+        await self.drain()
         while not await self.service.tick():
             pass
 
