@@ -14,16 +14,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from dam.errors import Retryable, RpcError
 from dam.ethereum.node import ReadStats
 from dam.gc_pause import paused
 from dam.ledger.ledger import DeepReorganisation, Ledger, Rollback
 from dam.log import Log
-from dam.market.client import Page
+from dam.market.client import Market, Page
 from dam.market.log_rows import Rows
-from dam.types import BlockRef, Deployment
+from dam.types import BlockRef
 
 _FINE_BLOCKS = 64
 """So close to the head, ranges are short, so that a reorganisation finds a near ancestor."""
@@ -43,22 +43,6 @@ _REOPEN_REFUSED = (
     "WHERE state = 'refused' AND reason = 'store-not-in-force' AND orphaned = 0"
 )
 Finality = Literal["safe", "finalized"]
-
-
-class ChainSource(Protocol):
-    """What the reader asks of `market.Market` (or of the in-memory one)."""
-
-    deployment: Deployment
-    """Its first block, before which there is nothing, and its windows, for purchases' deadlines."""
-
-    async def head(self, depth: int | str = 0, /) -> BlockRef:
-        """The newest block, or the one that a tag names."""
-
-    async def block(self, number: int, /) -> BlockRef:
-        """A canonical block; `RpcError` if the node has none of this number."""
-
-    async def page(self, first: int, last: int, *, canonical: bool = False) -> Page:
-        """Logs from ``first`` on, to ``last`` if that fits; ``canonical``: block hashes checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +71,7 @@ class ChainReader:
 
     def __init__(
         self,
-        source: ChainSource,
+        source: Market,
         ledger: Ledger,
         *,
         log: Log,

@@ -68,8 +68,6 @@ class Documents:
         self._ledger = ledger
         self._db = ledger.db
 
-    # --------------------------------------------------------------------------------- documents
-
     def wanted(self, busy: Collection[int]) -> list[Document]:
         """Documents to read, without those in ``busy``: the urgent first; then those that were
         tried least; of these every seller's oldest, then everyone's next.
@@ -168,8 +166,6 @@ class Documents:
                     )
         return True
 
-    # ------------------------------------------------------------------------------------- parts
-
     def refusals(self, document: int, item_id: bytes, copy: int) -> list[PartRefusal]:
         """What was refused of one copy under one document, given by its row id."""
         sql = (
@@ -187,8 +183,6 @@ class Documents:
             (sealed, seller),
         ).fetchone()
         return row is not None
-
-    # -------------------------------------------------------------------------------------- pins
 
     def to_pin(self) -> list[Document]:
         """Documents with our parts that are not pinned yet, the newest first."""

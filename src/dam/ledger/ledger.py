@@ -168,11 +168,8 @@ class Ledger:
             "(SELECT number FROM blocks ORDER BY number DESC LIMIT ?))",
             (KEPT_BLOCKS,),
         )
-        self.db.execute(
-            "INSERT INTO cursor VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE "
-            "SET number = excluded.number, hash = excluded.hash",
-            (cursor.number, cursor.hash),
-        )
+        place = (cursor.number, cursor.hash)
+        self.db.execute("INSERT OR REPLACE INTO cursor VALUES (1, ?, ?)", place)
         return new
 
     def begin_bulk_load(self) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from typing import Protocol
 
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import part_leaf, sale_of
@@ -23,23 +22,15 @@ from dam.ledger.outbox import NO_DEADLINE, NO_INDEX, Kind, NewJob, Outbox
 from dam.ledger.sales import SaleEvents, Sales, SealedRow
 from dam.log import Log
 from dam.market.calldata import pack_delivery
+from dam.market.client import Market
 from dam.market.log_rows import SaleRow, load_terms
 from dam.market.sale_history import last_dispute_block
 from dam.roles.seller.listings import Catalogue, Listing, copy_parts, parts_tree
-from dam.types import FALLBACK_BLOCKS, Address, BlockRef, CopyId, Delivery, Deployment
+from dam.types import FALLBACK_BLOCKS, Address, BlockRef, CopyId, Delivery
 
 _CACHED_TREES = 32
 _SLICE_SALES = 64
 """Sales after which something else may run: some ten milliseconds."""
-
-
-class Chain(Protocol):
-    """What the role asks of the market."""
-
-    deployment: Deployment
-
-    async def seller_operator(self, seller: Address) -> Address:
-        """The seller's operator, or zero."""
 
 
 class Watchdog:
@@ -57,7 +48,7 @@ class Watchdog:
 
     def __init__(
         self,
-        chain: Chain,
+        chain: Market,
         ledger: Ledger,
         seed: SellerSeed,
         catalogue: Catalogue,
@@ -80,7 +71,6 @@ class Watchdog:
         self._settlements: list[tuple[int, CopyId, int]] = []
         """Purchase, copyId and first block of settlements that are not saved yet."""
         self._seen: tuple[int, int] | None = None
-        self._events = -1
 
     async def check(self) -> None:
         """Warns if the contract would not take our calls."""

@@ -13,7 +13,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from dam.catalog.reader import Store
 from dam.crypto.hashing import keccak
@@ -37,10 +37,10 @@ from dam.ledger.sales import (
 )
 from dam.log import Log
 from dam.market.calldata import DeliveryEncoder
-from dam.market.client import DelivererInfo
+from dam.market.client import Market
 from dam.market.log_rows import SaleRow, load_terms
 from dam.roles.deliverer.part_scan import reopen, scan_store
-from dam.types import Address, BlockRef, Deployment
+from dam.types import Address, BlockRef
 
 _GROUP_SALES = 512
 """Sales decided on together, and saved in one transaction."""
@@ -55,15 +55,6 @@ _STATUS_BLOCKS = 20
 """How often our own stake is looked up."""
 
 
-class Chain(Protocol):
-    """What the role asks of the market."""
-
-    deployment: Deployment
-
-    async def deliverer(self, operator: Address) -> DelivererInfo:
-        """See `Market.deliverer`."""
-
-
 class Deliverer:
     """Decides what to deliver.
 
@@ -76,7 +67,7 @@ class Deliverer:
 
     def __init__(
         self,
-        chain: Chain,
+        chain: Market,
         ledger: Ledger,
         ring: KeyRing,
         me: Address,
