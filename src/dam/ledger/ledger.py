@@ -131,8 +131,6 @@ class Ledger:
             self._pruned_at = cursor.number
         return gone
 
-    # ---------------------------------------------------------------------- following the chain
-
     def cursor(self) -> BlockRef | None:
         """The last block that is read, or None before the first."""
         row = self.db.execute("SELECT number, hash FROM cursor").fetchone()
@@ -292,8 +290,6 @@ class Ledger:
             "ON CONFLICT (seller, digest, root) DO UPDATE SET urgent = urgent OR excluded.urgent",
             (seller, digest, root, urgent),
         )
-
-    # ---------------------------------------------------------------------------------- journal
 
     def note(self, event: str, **detail: Any) -> None:
         """Adds an event to the journal, for the operator. Never a secret."""

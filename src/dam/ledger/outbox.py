@@ -138,8 +138,6 @@ class Outbox:
     def __init__(self, ledger: Ledger) -> None:
         self._db = ledger.db
 
-    # -------------------------------------------------------------------------------------- jobs
-
     def add(self, jobs: Sequence[NewJob]) -> int:
         """Saves jobs; returns how many are new."""
         self._db.executemany(
@@ -258,8 +256,6 @@ class Outbox:
             "AND delivered.block >= purchases.block) END"
         )
         return done.rowcount
-
-    # ------------------------------------------------------------------------------------- slots
 
     def live(self) -> list[Slot]:
         """Nonces in use, the lowest first."""

@@ -35,27 +35,25 @@ _COLUMNS = (
 
 
 class KeptPart(NamedTuple):
-    """One of our parts, as the ledger keeps it."""
+    """One of our parts, as the ledger keeps it: ``terms`` as `log_rows.dump_terms` writes those of
+    the document, ``page_key`` empty for a plain sealed box, ``proof`` with 32 bytes a step.
+    """
 
     item_id: bytes
     copy: int
     index: int  # type: ignore[assignment] # as everywhere; nobody looks a value up in a part
     terms: str
-    """As `log_rows.dump_terms`; what the document had."""
     page_key: bytes
-    """Empty: a plain sealed box."""
     sealed: bytes
     proof: bytes
-    """32 bytes a step."""
 
 
 class VersionInForce(NamedTuple):
-    """A store version, and its document."""
+    """A store version, and the row id of its document, if that was ever asked for."""
 
     digest: bytes
     root: bytes
     document: int | None
-    """Row id; None: it was never asked for."""
     state: str | None
     reason: str | None
 
@@ -167,9 +165,7 @@ class SaleEvents:
 
     def turns(self, sale: SaleRow) -> dict[str, int]:
         """What else happened: ``disputed``, ``settled``, ``refunded`` or ``resolved``, to block."""
-        if not sale.touched:
-            return {}
-        rows = self._turns.get(sale.copy_id, ())
+        rows = self._turns.get(sale.copy_id, ()) if sale.touched else ()
         return {kind: block for kind, block in rows if block >= sale.block}
 
     def closed(self, sale: SaleRow) -> bool:

@@ -46,7 +46,7 @@ class FoundPart:
     key: KeyPair
     """Which of our keys."""
     shared: bytes | None = field(default=None, repr=False)
-    """K of page and key, where it is known: one X25519 serves a whole page."""
+    """K of page and key: one X25519 serves a whole page; None for a plain sealed box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +129,10 @@ def _find_plain(
             break
 
 
-def _unseal(sealed: bytes, sealing_key: bytes | None, key: KeyPair, shared: Shared) -> Part:
-    if sealing_key is None:
+def _unseal(sealed: bytes, key: KeyPair, shared: bytes | None) -> Part:
+    if shared is None:
         return sealing.open_plain(key.secret, sealed, public=key.public)
-    return sealing.open_part(shared(key.secret, sealing_key), sealed)
+    return sealing.open_part(shared, sealed)
 
 
 def open_found(found: FoundPart, origin: Origin, me: Address) -> OpenedPart:
@@ -147,10 +147,7 @@ def open_found(found: FoundPart, origin: Origin, me: Address) -> OpenedPart:
     terms = found.item.terms
     where = f"item 0x{terms.item_id.hex()} of seller {origin.seller}"
     try:
-        if found.shared is not None:
-            part = sealing.open_part(found.shared, found.sealed)
-        else:
-            part = _unseal(found.sealed, found.sealing_key, found.key, sealing.shared_key)
+        part = _unseal(found.sealed, found.key, found.shared)
     except (NotForMe, Malformed) as error:
         raise Refused("part-unreadable", f"{where}: {error}") from None
     domain = hashing.domain(*origin, terms.item_id, terms.stock, found.copy or 0)
@@ -160,14 +157,8 @@ def open_found(found: FoundPart, origin: Origin, me: Address) -> OpenedPart:
         raise Refused("index-beyond-parts", f"{where}: index {part.index} of {terms.parts}")
     if not shamir.is_element(part.share):
         raise Refused("share-out-of-range", f"{where}: the share is not below 2^256 - 189")
-    leaf = PartLeaf(
-        copy=found.copy,
-        index=part.index,
-        deliverer=me,
-        commitment=hashing.keccak(part.share),
-        secret_hash=part.secret_hash,
-        salt=part.salt,
-    )
+    commitment = hashing.keccak(part.share)
+    leaf = PartLeaf(found.copy, part.index, me, commitment, part.secret_hash, part.salt)
     tree, leaf_hash = found.item.parts_tree(), hashing.part_leaf(leaf)
     if leaf_hash not in tree:
         raise Refused("leaf-not-in-item", f"{where}: copy {found.copy}, index {part.index}")
@@ -186,7 +177,8 @@ def reopen(
     """
     for key in ring.keys:
         try:
-            return _unseal(sealed, sealing_key, key, shared)
+            known = None if sealing_key is None else shared(key.secret, sealing_key)
+            return _unseal(sealed, key, known)
         except NotForMe:
             continue
     raise NotForMe("the part is sealed to none of the keys in the key file")
