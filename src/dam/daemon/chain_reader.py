@@ -65,7 +65,6 @@ class ChainReader:
             with them a purchase that was acted on, halts the daemon. At ``finalized``: any such.
         range_blocks: Most blocks of one request.
         overlap: Blocks behind the cursor that are read again, near the head.
-        stats: Where to count; None: a record of its own.
         checkpoint: Called at F1 (logs read, cursor unsaved) and F2 (cursor saved).
     """
 
@@ -122,8 +121,6 @@ class ChainReader:
             return await self._idle(head, cursor)
         with paused(target - cursor.number > _FINE_BLOCKS):
             return await self._read(head, target, cursor)
-
-    # --------------------------------------------------------------------------------- the steps
 
     async def _ends(self) -> tuple[BlockRef, int]:
         """The newest block, and the number of the last one to read."""
@@ -207,8 +204,6 @@ class ChainReader:
         most = wanted if logs > _PAGE_LOGS // 10 else _GROWTH * max(blocks, self._span)
         self._span = max(1, min(most, wanted))
 
-    # ------------------------------------------------------------------------------------- saving
-
     def _save(self, rows: Rows, cursor: BlockRef, end: BlockRef) -> int:
         known = {block.number: block.hash for block in self._ledger.known_blocks()}
         for number, block_hash in rows.blocks.items():
@@ -216,7 +211,7 @@ class ChainReader:
                 raise RpcError(f"a log stands in a block {number} of another branch")
         late = self._late(rows, cursor)
         self._checkpoint("F1")
-        # A power cut may take it back: then it is read again.
+        # If a power cut takes it back, it is read again.
         with self._ledger.transaction(durable=False):
             new = self._ledger.save_range(rows, end, refund_blocks=self._refund_blocks)
             for table, number, index in late:
@@ -261,8 +256,6 @@ class ChainReader:
             return 0
         self._rechecked = cursor.number
         return new
-
-    # ----------------------------------------------------------------------------- reorganisations
 
     async def _checked(self, cursor: BlockRef) -> Rollback | None:
         """Compares the cursor with the chain, and rolls back if it is not on it."""

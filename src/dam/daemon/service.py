@@ -140,7 +140,6 @@ class Pulse:
     cursor: int = -1
     """Last block that was read."""
     ready: bool = False
-    """The first whole round is done."""
     draining: bool = False
     rounds: int = 0
     failures: int = 0

@@ -61,7 +61,6 @@ class Ledger:
 
     Args:
         db: An open connection with the schema of this version.
-        binding: What the file is bound to.
         documents: Whether every store version's document is wanted.
     """
 
@@ -188,16 +187,10 @@ class Ledger:
 
     def missing(self, rows: Rows) -> list[tuple[str, int, int]]:
         """Which of the logs are not there yet: table, block and log index of each."""
-        tables: dict[str, Sequence[tuple[Any, ...]]] = {
-            "purchases": rows.purchases,
-            "versions": rows.versions,
-            "delivered": rows.delivered,
-            "turns": rows.turns,
-        }
         return [
             (table, row[0], row[2])
-            for table, found in tables.items()
-            for row in found
+            for table in ("purchases", "versions", "delivered", "turns")
+            for row in getattr(rows, table)
             if self.db.execute(
                 f"SELECT 1 FROM {table} WHERE block = ? AND block_hash = ? AND log_index = ?",  # noqa: S608
                 row[:3],

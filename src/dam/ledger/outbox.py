@@ -140,18 +140,13 @@ class Outbox:
 
     def add(self, jobs: Sequence[NewJob]) -> int:
         """Saves jobs; returns how many are new."""
-        self._db.executemany(
-            "INSERT OR IGNORE INTO bodies VALUES (?, ?)",
-            [
-                (purchase * 64 + index * 2 + (kind == "supply"), packed)
-                for purchase, _, kind, index, packed, _, _ in jobs
-                if packed
-            ],
-        )
-        rows = [
-            (purchase, copy_id, kind, index, "", not_before, deadline)
-            for purchase, copy_id, kind, index, _, not_before, deadline in jobs
+        bodies = [
+            (purchase * 64 + index * 2 + (kind == "supply"), packed)
+            for purchase, _, kind, index, packed, *_ in jobs
+            if packed
         ]
+        self._db.executemany("INSERT OR IGNORE INTO bodies VALUES (?, ?)", bodies)
+        rows = [(*job[:4], "", *job[5:]) for job in jobs]
         return sum(
             self._db.execute(
                 "INSERT INTO jobs (purchase, copy_id, kind, idx, body, not_before, deadline) "  # noqa: S608

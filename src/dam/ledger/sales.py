@@ -158,9 +158,7 @@ class SaleEvents:
 
     def delivered(self, sale: SaleRow) -> dict[int, int]:
         """Parts that are there: index to the block of the first delivery."""
-        if not sale.touched:
-            return {}
-        rows = self._delivered.get(sale.copy_id, ())
+        rows = self._delivered.get(sale.copy_id, ()) if sale.touched else ()
         return {index: block for index, block in sorted(rows, reverse=True) if block >= sale.block}
 
     def turns(self, sale: SaleRow) -> dict[str, int]:

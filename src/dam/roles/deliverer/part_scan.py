@@ -44,7 +44,6 @@ class FoundPart:
     sealing_key: bytes | None
     """Of the page; None for a plain sealed box."""
     key: KeyPair
-    """Which of our keys."""
     shared: bytes | None = field(default=None, repr=False)
     """K of page and key: one X25519 serves a whole page; None for a plain sealed box."""
 
