@@ -41,7 +41,7 @@ schedules: setup  ## two hundred random schedules of faults (DAM_SCHEDULES=, eac
 	  tests/faults/test_schedules.py
 
 lint: setup  ## ruff, formatting, types, layers
-	@$(ENV) ruff check . && ruff format --check . && mypy && lint-imports --no-cache && forge fmt --check $(SOLIDITY)
+	@$(ENV) ruff check . && ruff format --check . && mypy && lint-imports --no-cache && python tools/path_size.py && forge fmt --check $(SOLIDITY)
 
 format: setup  ## format everything in place
 	@$(ENV) ruff check --fix --exit-zero . && ruff format . && forge fmt $(SOLIDITY)
