@@ -209,10 +209,9 @@ def sync(path: Path, wanted: Path) -> None:
         new_venv(path, pip=False)
     # One package comes as source: what builds it is held to our hashes too.
     pinned: list[str | Path] = ["--require-hashes", "--build-constraints", requirements("dev")]
-    run(
-        f"installing {wanted.name}",
-        uv("pip", "sync", *pinned, "--python", path / "bin" / "python", wanted),
-    )
+    # Compiled now: where Python may write no bytecode, each command would compile its imports.
+    flags: list[str | Path] = ["--compile-bytecode", "--python", path / "bin" / "python"]
+    run(f"installing {wanted.name}", uv("pip", "sync", *pinned, *flags, wanted))
 
 
 def requirements(name: str) -> Path:
