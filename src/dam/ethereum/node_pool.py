@@ -131,11 +131,7 @@ class NodePool:
         return await self._first(lambda rpc: rpc.call(method, *params, timeout=timeout))
 
     async def batch(
-        self,
-        calls: Sequence[tuple[str, Sequence[Any]]],
-        *,
-        errors: bool = False,
-        timeout: float | None = None,
+        self, calls: Sequence[tuple[str, Sequence[Any]]], *, errors: bool = False
     ) -> list[Any]:
         """As `JsonRpc.batch`, of the first node that answers, and has the blocks asked for."""
         methods = {method for method, _ in calls}
@@ -143,7 +139,7 @@ class NodePool:
             raise ValueError("signed transactions are sent one by one")
         blocks = methods == {_BLOCK}
         return await self._first(
-            lambda rpc: rpc.batch(calls, errors=errors, timeout=timeout),
+            lambda rpc: rpc.batch(calls, errors=errors),
             whole=lambda found: not blocks or None not in found,
         )
 

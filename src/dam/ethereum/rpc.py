@@ -113,7 +113,7 @@ class JsonRpc:
                 RpcBadReplyError, RpcTooLargeError, RpcRejectedError, RpcRangeError; see each.
         """
         request = self._request(method, params)
-        reply = await self._post([request], request, method, timeout)
+        reply = await self._post(request, method, timeout)
         if not isinstance(reply, dict):
             raise RpcBadReplyError(f"{method}: {self.host} gave no JSON-RPC object")
         if reply.get("id") is None and reply.get("error") is not None:
@@ -121,11 +121,7 @@ class JsonRpc:
         return _unless_rejected([self._result(request, reply)])[0]
 
     async def batch(
-        self,
-        calls: Sequence[tuple[str, Sequence[Any]]],
-        *,
-        errors: bool = False,
-        timeout: float | None = None,
+        self, calls: Sequence[tuple[str, Sequence[Any]]], *, errors: bool = False
     ) -> list[Any]:
         """Makes several calls in as few requests as a node takes, and returns results in order.
 
@@ -133,13 +129,12 @@ class JsonRpc:
             calls: Method and parameters of each.
             errors: True: a call that the node rejects gives its `RpcRejectedError` as result.
                 False: the first one is raised.
-            timeout: Seconds for each request of up to 100 calls.
         """
         results: list[Any] = []
         for start in range(0, len(calls), _MAX_BATCH_CALLS):
             part = calls[start : start + _MAX_BATCH_CALLS]
             requests = [self._request(method, params) for method, params in part]
-            replies = await self._post(requests, requests, "batch", timeout)
+            replies = await self._post(requests, "batch")
             results += self._results(requests, replies, "batch")
         return results if errors else _unless_rejected(results)
 
@@ -180,7 +175,7 @@ class JsonRpc:
             self._request("eth_getBlockByNumber", [query["toBlock"], False]),
             self._request("eth_getLogs", [query]),
         ]
-        replies = await self._post(requests, requests, "eth_getLogs", None, _read_logs)
+        replies = await self._post(requests, "eth_getLogs", parse=_read_logs)
         block, logs = _unless_rejected(self._results(requests, replies, "eth_getLogs"))
         if (
             not isinstance(block, RawBlock | None)
@@ -237,17 +232,16 @@ class JsonRpc:
 
     async def _post(
         self,
-        requests: Sequence[dict[str, Any]],
         body: Any,
         label: str,
-        timeout: float | None,
+        timeout: float | None = None,
+        *,
         parse: Callable[[bytes], Any] = json.loads,
     ) -> Any:
-        """Sends the requests as ``body`` and parses what comes back; counts both."""
+        """Sends one request, or several, and parses the answer. ``label`` stands in messages."""
         self.stats.requests += 1
         seconds = self._timeout if timeout is None else timeout
-        heavy = any(request["method"] == "eth_getLogs" for request in requests)
-        cap = _MAX_LOGS_BYTES if heavy else _MAX_REPLY_BYTES
+        cap = _MAX_LOGS_BYTES if label == "eth_getLogs" else _MAX_REPLY_BYTES
         error: RpcError
         try:
             async with asyncio.timeout(seconds):
