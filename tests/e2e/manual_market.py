@@ -19,7 +19,7 @@ from demo import trade
 from demo.actors import Actor
 from demo.world import CommandFailed, World
 
-_PEOPLE = ("seller", "buyer", "judge", "one", "two", "three")
+_PEOPLE = ("seller", "buyer", "arbitrator", "one", "two", "three")
 
 
 class ManualMarket:
@@ -31,7 +31,7 @@ class ManualMarket:
 
     async def open(self) -> ManualMarket:
         world = self.world
-        self.seller, self.buyer, self.judge, *self.deliverers = await asyncio.gather(
+        self.seller, self.buyer, self.arbitrator, *self.deliverers = await asyncio.gather(
             *(world.actor(f"{who} {secrets.token_hex(3)}") for who in _PEOPLE)
         )
         await asyncio.gather(

@@ -40,7 +40,7 @@ async def test_init_checks_and_writes_settings_once(world: World) -> None:
 async def test_a_sale_from_shelf_to_settlement_with_a_junk_part(world: World) -> None:
     market = await ManualMarket(world).open()
     published = await market.publish(
-        f'arbitrator = "{market.judge.address}"\n[[items]]\n{CODE}[[items]]\n'
+        f'arbitrator = "{market.arbitrator.address}"\n[[items]]\n{CODE}[[items]]\n'
         'id = "note"\nprice = 7\ntext = "hello"\n'
     )
     assert [item["what"] for item in published["items"]] == ["new", "new"]
@@ -92,7 +92,8 @@ async def test_a_sale_from_shelf_to_settlement_with_a_junk_part(world: World) ->
 
 async def test_a_dispute_is_ruled_on_conceded_or_settled(world: World) -> None:
     market = await ManualMarket(world).open()
-    head = f'parts = 3\narbitrator = "{market.judge.address}"\npenalty = "0.001 ether"\n[[items]]\n'
+    head = f'parts = 3\narbitrator = "{market.arbitrator.address}"\n'
+    head += 'penalty = "0.001 ether"\n[[items]]\n'
     await market.publish(head + 'id = "note"\nprice = "0.01 ether"\ntext = "hello"\n')
     sales = [await market.buy("note") for _ in range(4)]
     for sale in sales:
@@ -102,22 +103,29 @@ async def test_a_dispute_is_ruled_on_conceded_or_settled(world: World) -> None:
         await world.dam(
             market.buyer, "buyer", "dispute", sale["id"], "--text", "It is blank.", "--json"
         )
-    shown = await world.dam(market.judge, "arbiter", "cases", "--json")
+    shown = await world.dam(market.arbitrator, "arbiter", "cases", "--json")
     assert [case["evidence"] for case in shown.json["cases"]] == ["It is blank."] * 4
     assert {case["item"] for case in shown.json["cases"]} == {"note"}
 
     ruled, given, taken, silent = sales
     options = ("--to-buyer", "25%", "--penalty", "--json")
-    done = await world.dam(market.judge, "arbiter", "rule", ruled["id"], *options)
+    done = await world.dam(market.arbitrator, "arbiter", "rule", ruled["id"], *options)
     assert (done.json["toBuyer"], done.json["penalty"]) == (str(10**16 // 4), str(10**15))
     assert "is not disputed" in await market.fails(
-        market.judge, "arbiter", "rule", ruled["id"], "--to-buyer", "0", "--no-penalty", "--yes"
+        market.arbitrator,
+        "arbiter",
+        "rule",
+        ruled["id"],
+        "--to-buyer",
+        "0",
+        "--no-penalty",
+        "--yes",
     )
     await world.dam(market.seller, "seller", "concede", given["id"], "--yes")
     await world.dam(market.buyer, "buyer", "concede", taken["id"], "--yes")
-    assert "from block" in await market.fails(market.judge, "settle", silent["id"])
+    assert "from block" in await market.fails(market.arbitrator, "settle", silent["id"])
     await world.mine(101)
-    await world.dam(market.judge, "settle", silent["id"])
+    await world.dam(market.arbitrator, "settle", silent["id"])
     listed = await world.dam(market.buyer, "buyer", "purchases", "--json")
     states = {p["id"]: p["status"] for p in listed.json["purchases"]}
     assert [states[sale["id"]] for sale in sales] == [
@@ -254,9 +262,9 @@ async def test_a_deliverer_rotates_exits_and_stays(world: World) -> None:
 
 async def test_an_operator_is_named_and_removed(world: World) -> None:
     market = await ManualMarket(world).open()
-    await world.dam(market.seller, "seller", "operator", market.judge.address)
-    assert await world.market.seller_operator(market.seller.address) == market.judge.address
+    await world.dam(market.seller, "seller", "operator", market.arbitrator.address)
+    assert await world.market.seller_operator(market.seller.address) == market.arbitrator.address
     await world.dam(market.seller, "seller", "operator", "none")
     assert await world.market.seller_operator(market.seller.address) == ZERO_ADDRESS
     with pytest.raises(ContractReverted):
-        await world.send(market.judge, "withdrawSellerStake", 1, market.judge.address)
+        await world.send(market.arbitrator, "withdrawSellerStake", 1, market.arbitrator.address)

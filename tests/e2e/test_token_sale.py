@@ -22,7 +22,7 @@ async def test_a_token_sale_by_approval_and_by_permit(world: World) -> None:
     await market.publish(
         f'[[items]]\nid = "code"\ntoken = "{token.address}"\nprice = "5.25"\n'
         f'commission = "0.003 ether"\npenalty = "0.002 ether"\nbond = "0.001 ether"\n'
-        f'arbitrator = "{market.judge.address}"\ncodes = ["ALPHA-1", "BETA-2"]\n'
+        f'arbitrator = "{market.arbitrator.address}"\ncodes = ["ALPHA-1", "BETA-2"]\n'
     )
     shown = await world.dam(market.buyer, "buyer", "browse", "--seller", market.seller.address)
     assert "5.25 PLN (" in shown.stdout
@@ -107,7 +107,7 @@ async def test_evidence_of_all_parties_reaches_the_arbiter(world: World) -> None
     market = await ManualMarket(world).open()
     word = secrets.token_hex(4)
     await market.publish(
-        f'arbitrator = "{market.judge.address}"\n[[items]]\nid = "code"\n'
+        f'arbitrator = "{market.arbitrator.address}"\n[[items]]\nid = "code"\n'
         'price = "0.01 ether"\ncodes = ["ALPHA-1"]\n'
     )
     sale = await market.buy("code")
@@ -115,7 +115,7 @@ async def test_evidence_of_all_parties_reaches_the_arbiter(world: World) -> None
     await asyncio.gather(*(market.deliver(sale, index) for index in range(3)))
     await world.dam(market.buyer, "buyer", "dispute", name, "--text", "used", "--yes", "--json")
     await world.dam(market.seller, "seller", "evidence", name, "--text", word, "--yes", "--json")
-    cases = (await world.dam(market.judge, "arbiter", "cases", "--json")).json
+    cases = (await world.dam(market.arbitrator, "arbiter", "cases", "--json")).json
     [case] = [c for c in cases["cases"] if c["id"] == sale["id"]]
     [more] = case["moreEvidence"]
     assert (more["who"], more["words"]) == (market.seller.address, word)
