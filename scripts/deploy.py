@@ -242,14 +242,17 @@ def cli(
         _check_free(out, force)
     path = out or _record_file(provider, force)
     account = _account(account, yes)
-    # Ape misses a change of a file that Marketplace.sol imports: never deploy what it cached.
-    load_fresh(project)
+    # Ape misses a change of a file that Marketplace.sol imports: never deploy what it cached, and
+    # on a chain that lasts not even what we did.
+    load_fresh(project, anew=not _is_development(provider))
     judge = _governor(account, governor, proposers, timelock_seconds)
     deployment = _deploy(provider, account, windows, judge)
     save_deployment(deployment, path)
     size = len(bytes(provider.get_code(deployment.market)))
     click.echo(f"Market {deployment.market}: block {deployment.first_block}, {size} bytes of code")
     click.echo(f"Record {path}")
+    if _is_development(provider):
+        click.echo(f"A chain that goes: for it, dam init --deployment {path}")
 
 
 def _deploy(provider: Any, account: Any, windows: Windows, governor: Address) -> Deployment:

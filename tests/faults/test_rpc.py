@@ -76,7 +76,8 @@ async def test_f19_html_instead_of_json(
     20,
     "cut JSON, cut connection",
     by="P",
-    breaks='src/dam/ethereum/rpc.py:error = RpcBadReplyError(f"{label}: {self.host} gave no JSON")',
+    breaks="src/dam/ethereum/rpc.py:"
+    'raise RpcBadReplyError(f"{label}: {self.host} gave no JSON") from None',
     instead="raise",
 )
 async def test_f20_half_an_answer(world: FaultWorld, proxy: RpcProxy, injected: Injected) -> None:

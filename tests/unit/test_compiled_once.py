@@ -64,6 +64,20 @@ def test_a_lost_manifest_is_made_again(project: Project) -> None:
     assert project.compiled == 2
 
 
+def test_a_manifest_that_another_command_rewrote_is_made_again(project: Project) -> None:
+    """A branch was tried and compiled, and left again: the sources are those of before."""
+    load_fresh(project)
+    project.manifest_path.write_text('{"of": "another branch"}')
+    load_fresh(project)
+    assert project.compiled == 2
+
+
+def test_compiles_anew_for_a_chain_that_lasts(project: Project) -> None:
+    load_fresh(project)
+    load_fresh(project, anew=True)
+    assert project.compiled == 2
+
+
 def test_what_did_not_compile_is_not_taken_for_compiled(project: Project) -> None:
     load_fresh(project)
     source = project.path / "contracts" / "A.sol"

@@ -96,7 +96,7 @@ SETTINGS = (
         variable="DAM_DEPLOYMENT",
         section="Chain",
         parse=lambda value, context: parse_record_path(
-            value, Path.cwd() if context.from_variable else context.home
+            value, None if context.from_variable else context.home
         ),
         default=Path(),
         required="the file of the market's deployment record",

@@ -134,15 +134,16 @@ def parse_unprofitable(value: Any) -> Unprofitable:
     raise ConfigError("not 'skip' nor 'send'")
 
 
-def parse_record_path(value: Any, folder: Path) -> Path:
-    """The path of the deployment record; a relative one is taken from ``folder``.
+def parse_record_path(value: Any, folder: Path | None) -> Path:
+    """The path of the deployment record; a relative one starts at ``folder``, or where we stand.
 
     Raises:
         ConfigError: It is no text, or empty.
     """
     if not isinstance(value, str) or not value:
         raise ConfigError("not the path of a file")
-    return folder / Path(value).expanduser()
+    path = Path(value).expanduser()
+    return path.absolute() if folder is None else folder / path
 
 
 def parse_accounts(value: Any, faults: list[str], *, from_variable: bool) -> dict[str, str]:

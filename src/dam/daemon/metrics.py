@@ -39,7 +39,7 @@ SALE_STATES = ("new", "waiting", "serving", "done", "not-mine", "refused", "late
 JOB_STATES = ("due", "live", "done", "failed", "cancelled")
 STORE_STATES = ("wanted", "read", "refused")
 OUTCOMES = ("sent", "replaced", "refused", "reverted")
-"""Fields of `fees.SendStats`."""
+"""Fields of `fee_policy.SendStats`."""
 _LAG_BUCKETS_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0)
 
 
@@ -54,7 +54,7 @@ class StoreStats:
 
 
 class CountedStore:
-    """A block store whose calls are counted; see `ipfs.BlockStore`."""
+    """A block store whose calls are counted; see `ipfs.blocks.BlockStore`."""
 
     def __init__(self, store: BlockStore) -> None:
         self._store = store

@@ -216,7 +216,7 @@ class Service:
                 sent now is reported and left.
 
         Raises:
-            Permanent: See `reader.DeepReorganisation`, `errors.ConfigError`.
+            Permanent: See `ledger.DeepReorganisation`, `errors.ConfigError`.
             sqlite3.DatabaseError, OSError: The disk fails, time and again.
         """
         ticking = asyncio.create_task(self._tick_until(stop, once))
@@ -336,7 +336,9 @@ class Service:
             await asyncio.sleep(0)
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            # Not wait_for: in Python 3.11 it swallows a cancel that comes just after the wake.
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
 
 _NEXT_STEP = {

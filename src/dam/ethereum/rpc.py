@@ -246,14 +246,15 @@ class JsonRpc:
         try:
             async with asyncio.timeout(seconds):
                 data = await self._exchange(json.dumps(body).encode(), cap, label)
-            return parse(data)
+            try:
+                return parse(data)
+            except (ValueError, RecursionError):
+                raise RpcBadReplyError(f"{label}: {self.host} gave no JSON") from None
         except TimeoutError:
             error = RpcTimeoutError(f"{label}: {self.host} took over {seconds:g} s")
         except (aiohttp.ClientError, OSError) as failure:
             # The error's own text can hold the URL, and with it a key.
             error = RpcUnavailableError(f"{label}: {self.host}: {type(failure).__name__}")
-        except (ValueError, RecursionError):
-            error = RpcBadReplyError(f"{label}: {self.host} gave no JSON")
         except RpcError as failure:
             error = failure
         self.stats.failures += 1

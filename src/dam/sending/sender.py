@@ -12,20 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dam.errors import ContractReverted
 from dam.ethereum.node import Node
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.gc_pause import paused
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Job, Outbox, blocks_until
 from dam.log import Log
+from dam.market.client import revert_of
 from dam.sending.account import Account
 from dam.sending.batching import encode_job
 from dam.sending.dispatcher import Dispatcher
 from dam.sending.fee_policy import SendPolicy as SendPolicy
 from dam.sending.fee_policy import SendStats as SendStats
 from dam.sending.in_flight import InFlight
-from dam.sending.transactions import Calls, Signer, call_many
+from dam.sending.transactions import Calls, Signer
 from dam.types import Address, BlockRef
 
 _TOLD = "told"
@@ -121,10 +121,16 @@ class DrySender:
                 await self._log_would_send(job, head)
 
     async def _log_would_send(self, job: Job, head: int) -> None:
-        call = self._calls.address, encode_job(self._calls, self._ledger, job), "latest"
-        [answer] = await call_many(self._rpc, "eth_call", self._account, [call])
-        if isinstance(answer, RpcRejectedError):
-            raise answer
+        data = encode_job(self._calls, self._ledger, job)
+        call = {"from": self._account, "to": self._calls.address, "data": "0x" + data.hex()}
+        verdict = "takes it"
+        try:
+            await self._rpc.call("eth_call", call, "latest")
+        except RpcRejectedError as error:
+            reverted = revert_of(error)
+            if reverted is None:
+                raise
+            verdict = str(reverted)
         with self._ledger.transaction():
             # It ends by the chain's events, whoever sends it; until then it is only logged.
             self._outbox.postpone(job, job.deadline, _TOLD)
@@ -133,7 +139,7 @@ class DrySender:
             "would_send",
             **_named(job),
             blocks_left=blocks_until(job.deadline, head),
-            contract=str(answer) if isinstance(answer, ContractReverted) else "takes it",
+            contract=verdict,
         )
 
     def _fail(self, job: Job) -> None:

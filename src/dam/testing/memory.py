@@ -1,8 +1,8 @@
 """A chain and a market in memory: for tests without sockets, ours and users' own.
 
 `MemoryChain` answers as a node does (`call`, `batch`: fees, nonces, simulation, raw transactions,
-receipts) and as `market.Market` does (`head`, `block`, `page`, `sale_state`, ...). It takes the
-same calldata and the same signed bytes as the real ones, and follows the contract's rules of
+receipts) and as `market.client.Market` does (`head`, `block`, `page`, `sale_state`, ...). It takes
+the same calldata and the same signed bytes as the real ones, and follows the contract's rules of
 delivering, supplying and settling; money it does not count. Blocks come only with `mine`;
 `reorganise` replaces the newest ones by empty ones and puts their transactions back into the pool.
 """

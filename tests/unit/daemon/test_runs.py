@@ -16,7 +16,8 @@ import structlog
 from dam.daemon import service as services
 from dam.daemon.document_sync import DocumentSync, SyncPolicy
 from dam.daemon.service import MAX_FAILURES, Polling, Service, Stop
-from dam.errors import IpfsError, RpcError
+from dam.errors import IpfsError, Permanent, RpcError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.ledger.ledger import Binding, Ledger
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.sender import DrySender
@@ -29,7 +30,7 @@ def logger(daemon: Daemon) -> Any:
 
 
 def live(daemon: Daemon, sender: Any = None) -> Service:
-    """The daemon's service as `wiring` builds it, with the store sync beside it."""
+    """The daemon's service as `daemon.run` builds it, with the store sync beside it."""
     world = daemon.world
     daemon.sync = DocumentSync(
         world.blocks,
@@ -151,6 +152,35 @@ async def test_a_single_run_tries_a_store_that_is_away_and_ends(
     assert len(world.daemon.sales.in_state("waiting")) == 1
 
 
+async def test_a_background_that_wakes_the_service_and_dies_ends_the_daemon(
+    world: World, built: BuiltStore
+) -> None:
+    """The wake must not swallow the cancel that follows it, or nothing would be read any more."""
+    daemon = world.daemon
+
+    async def work() -> None:
+        await asyncio.sleep(1)  # by then the service has caught up, and sleeps
+        assert service.pulse.ready
+        service.wake()
+        raise Permanent("no disk any more")
+
+    service = Service(
+        daemon.ledger,
+        daemon.reader,
+        daemon.role,
+        daemon.sender,
+        log=logger(daemon),
+        check=world.chain.check_deployment,
+        background=[work],
+        poll=5.0,
+    )
+    task = asyncio.create_task(service.run(Stop()))
+    done, _ = await asyncio.wait({task}, timeout=30)
+    assert done, "the daemon goes on without its background"
+    with pytest.raises(Permanent):
+        task.result()
+
+
 # --------------------------------------------------------------------------------------- dry runs
 
 
@@ -196,6 +226,23 @@ async def test_a_dry_run_says_what_it_would_send_and_sends_nothing(
     assert dry.ledger.db.execute("SELECT count(*) FROM attempts").fetchone()[0] == 0
     assert "eth_sendRawTransaction" not in world.chain.calls
     assert [note["event"] for note in dry.journal("would_send")] == ["would_send"]
+
+
+async def test_a_dry_run_asks_call_by_call(
+    world: World, built: BuiltStore, dry: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool of nodes takes a refusal within a batch for the answer, and asks no other node."""
+
+    async def batch(*_: Any, **__: Any) -> Any:
+        raise RpcRejectedError("eth_call", -32005, "rate limit exceeded")
+
+    service = play(dry)
+    monkeypatch.setattr(world.chain, "batch", batch)
+    world.buy(built, "coupon")
+    for _ in range(6):
+        world.chain.mine()
+        await step(dry, service)
+    assert dry.events("would_send")
 
 
 async def test_what_a_dry_run_told_is_done_when_the_real_daemon_does_it(

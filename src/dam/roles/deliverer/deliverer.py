@@ -177,9 +177,9 @@ class Deliverer:
         cases = []
         versions = Versions(self._ledger)
         for sale in group:
+            version = versions.of(sale)  # a ledger that is damaged is no fault of the sale
             try:
                 encoder = self._encoder(sale.seller, sale.terms)
-                version = versions.of(sale)
                 document = version.document if version else None
                 copy = sale.copy if encoder.terms.stock else 0
                 place = (document or 0, encoder.terms.item_id, copy)

@@ -13,6 +13,7 @@ from dam.crypto.hashing import domain, item_id, keccak, terms_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import open_fragment, part_tag, shared_key
 from dam.ipfs.cid import Cid
+from dam.ledger.sales import Versions
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
 from dam.types import DelivererKeyRotated, DelivererRegistered, Wei
@@ -391,3 +392,17 @@ def in_order(world: World, page: dict[str, Any], item: dict[str, Any]) -> list[s
         for d in world.deliverers
     ]
     return [next(text for text in item["encryptedParts"] if text.startswith(tag)) for tag in tags]
+
+
+async def test_a_damaged_ledger_stops_the_daemon_and_refuses_no_sale(
+    world: World, built: BuiltStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def malformed(*_: Any) -> Any:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    await world.ticks(blocks=3)
+    world.buy(built, "coupon")
+    monkeypatch.setattr(Versions, "_span", malformed)
+    with pytest.raises(sqlite3.DatabaseError):
+        await world.ticks(world.daemon, blocks=4)
+    assert not world.daemon.sales.in_state("refused")
