@@ -141,11 +141,11 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
     """
     home = home_folder(environ)
     faults: list[str] = []
-    values, origins = _collect(home, environ, faults)
+    values, origins, in_file = _collect(home, environ, faults)
     found: dict[str, Any] = {}
     for setting in SETTINGS:
         from_variable = origins.get(setting.key) == setting.variable
-        context = Context(home, from_variable, found, faults)
+        context = Context(home, from_variable, in_file.get(setting.key), found, faults)
         default = setting.default
         found[setting.field] = default(context) if callable(default) else default
         if setting.key in values:
@@ -179,10 +179,11 @@ def origins(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _collect(
     home: Path, environ: Mapping[str, str], faults: list[str]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values by key, and where each one was said."""
+) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
+    """Values by key, where each one was said, and the values that the file has."""
     path = config_path(home)
-    values = _read_file(path, faults)
+    in_file = _read_file(path, faults)
+    values = dict(in_file)
     origins = {key: f"{key} in {path}" for key in values}
     unknown = sorted(set(values) - {setting.key for setting in SETTINGS})
     faults += [f"{ascii(key)[:60]} in {path} is not a setting" for key in unknown]
@@ -190,7 +191,7 @@ def _collect(
         if environ.get(setting.variable):
             values[setting.key] = environ[setting.variable]
             origins[setting.key] = setting.variable
-    return values, origins
+    return values, origins, in_file
 
 
 def _read_file(path: Path, faults: list[str]) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Context:
     home: Path
     from_variable: bool
     """Set by its environment variable, not by the file."""
+    in_file: Any
+    """What the file says, if anything, replaced or not."""
     found: Mapping[str, Any]
     """Settings above it in the table, parsed, by field."""
     faults: list[str]
@@ -231,7 +233,7 @@ SETTINGS = (
         variable="DAM_ACCOUNT",
         section="Accounts",
         parse=lambda value, context: parse_accounts(
-            value, context.faults, from_variable=context.from_variable
+            value, context.faults, from_variable=context.from_variable, in_file=context.in_file
         ),
         default={},
         doc="table of Ape aliases: `default`, or one each for "

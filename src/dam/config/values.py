@@ -146,15 +146,20 @@ def parse_record_path(value: Any, folder: Path | None) -> Path:
     return path.absolute() if folder is None else folder / path
 
 
-def parse_accounts(value: Any, faults: list[str], *, from_variable: bool) -> dict[str, str]:
+def parse_accounts(
+    value: Any, faults: list[str], *, from_variable: bool, in_file: Any = None
+) -> dict[str, str]:
     """Ape aliases by role: a table, or for the variable one alias that all roles take.
 
     Args:
         value: From the file or the variable.
         faults: Takes one line for each wrong row.
         from_variable: Which of the two.
+        in_file: The table that the variable replaces: what is wrong in it is said all the same.
     """
     if from_variable:
+        if in_file is not None:
+            parse_accounts(in_file, faults, from_variable=False)
         if not _ALIAS.fullmatch(value):
             faults.append("DAM_ACCOUNT is not the alias of an Ape account")
         return dict.fromkeys((*ROLES, "default"), value)

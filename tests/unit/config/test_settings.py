@@ -172,6 +172,25 @@ def test_all_faults_come_together(home: Path) -> None:
     assert "APIKEY123" not in text
 
 
+def test_a_table_that_the_variable_replaces_is_checked_all_the_same(home: Path) -> None:
+    """Else it would fail on the day that the variable is gone."""
+    (home / "config.toml").write_text('[accounts]\nking = "a"\n')
+    with pytest.raises(ConfigError, match="'king' is no role"):
+        from_env_and_file(environment(home, DAM_ACCOUNT="ada"))
+
+
+def test_the_folder_where_we_stand_may_be_gone(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    record = home / "deployment.json"
+    found = from_env_and_file(environment(home, DAM_RPC_URL="http://x", DAM_DEPLOYMENT=str(record)))
+    assert found.deployment_path == record
+
+
 def test_nothing_at_all_names_init(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="dam init"):
         from_env_and_file(environment(tmp_path))
