@@ -203,17 +203,18 @@ async def test_f41_the_part_is_there_already(
     first = await world.deliverer(rpc=proxy.url).start()
     raw = await seen_and_sent(world, proxy)
     await first.kill()
-    # Another machine with the same key and no memory, one block behind the delivery.
+    # Another machine with the same key and no memory, one block behind the delivery; its event is
+    # final only long after a refusal for good would have been believed.
     again = await world.deliverer(
-        rpc=proxy.url, home=world.scratch / "new", env={"DAM_CONFIRMATIONS": "5"}
+        rpc=proxy.url, home=world.scratch / "new", env={"DAM_CONFIRMATIONS": "14"}
     ).start()
     await world.rpc.call("anvil_dropTransaction", hash_of(raw))
-    await world.mine(4)
+    await world.mine(13)
     await world.rpc.call("eth_sendRawTransaction", raw)
     injected.add("delivered by another run")
     await world.mine()
     await again.event("serving")
-    await world.settle_down(12)
+    await world.settle_down(20)
     assert not again.logged("refused_by_contract")
     assert again.query("SELECT state FROM jobs") == [("done",)]
     assert len({one.raw for one in proxy.sent}) == 1, "nothing was sent a second time"
