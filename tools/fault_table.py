@@ -129,7 +129,9 @@ def proofs() -> dict[str, str]:
 
 
 def write_page(found: dict[int, Row]) -> None:
-    """Renews docs/faults.md."""
+    """Renews docs/faults.md, unless there is no run to tell of."""
+    if not found:
+        return
     letters = "; ".join(f"**{letter}** {words}" for letter, words in INJECTORS.items())
     red = proofs()
     lines = [_HEAD.format(letters=letters)]
