@@ -22,7 +22,7 @@ import aiohttp
 import msgspec
 
 from dam.errors import ConfigError, RpcError
-from dam.ethereum.node import ReadStats, quantity
+from dam.ethereum.node import ReadStats, chain_id_of
 from dam.ethereum.node_errors import (
     RpcBadReplyError,
     RpcRejectedError,
@@ -187,7 +187,7 @@ class JsonRpc:
 
     async def check_chain(self, chain_id: int) -> None:
         """Raises `ConfigError` unless the node is on this chain."""
-        found = quantity(await self.call("eth_chainId"), "eth_chainId")
+        found = await chain_id_of(self)
         if found != chain_id:
             raise wrong_chain(self.host, found, chain_id)
 
