@@ -24,6 +24,14 @@ _NODE = re.compile(
     r"|(block|header).*(not found|unknown)|still syncing|internal error",
     re.IGNORECASE,
 )
+# How a node says that the account cannot pay, in lower case without spaces. In this order: geth,
+# Erigon, Reth, Anvil and Nethermind; Hardhat, Ganache, Arbitrum and OpenEthereum; Besu; Nethermind
+# in calls; revm; geth and OpenEthereum on transfers; geth with pooled debts; Hedera.
+_NO_FUNDS = re.compile(
+    r"insufficientfunds|gasrequiredexceedsallowance|enoughfunds"
+    r"|up-?frontcost.*exceeds.*balance|insufficient(maxfeepergasfor)?senderbalance|lackoffunds"
+    r"|insufficientbalancefor|wouldcauseoverdraft|insufficient_payer_balance"
+)
 
 
 class RpcTimeoutError(RpcError):
@@ -98,7 +106,7 @@ def is_already_known(error: RpcRejectedError) -> bool:
 
 def is_insufficient_funds(error: RpcRejectedError) -> bool:
     """Whether the account cannot pay for the transaction."""
-    return _says(error, "insufficientfunds", "gasrequiredexceedsallowance")
+    return _NO_FUNDS.search(_joined(error)) is not None
 
 
 def is_nonce_used(error: RpcRejectedError) -> bool:
@@ -112,5 +120,8 @@ def is_underpriced(error: RpcRejectedError) -> bool:
 
 
 def _says(error: RpcRejectedError, *words: str) -> bool:
-    text = "".join(error.message.lower().split())
-    return any(word in text for word in words)
+    return any(word in _joined(error) for word in words)
+
+
+def _joined(error: RpcRejectedError) -> str:
+    return "".join(error.message.lower().split())

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Permanent, RpcError
 from dam.ethereum.node import Node, balance_of, quantity
-from dam.ethereum.node_errors import RpcRejectedError
+from dam.ethereum.node_errors import RpcRejectedError, is_insufficient_funds
 from dam.market.client import revert_of
 from dam.market.wallet import Receipt
 from dam.sending.transactions import Fees, Signer, broadcast, suggest_fees, transaction
@@ -110,7 +110,7 @@ class KeyWallet:
 
     async def _explained(self, error: RpcRejectedError, value: int) -> Exception:
         """The node's refusal, or what the account lacks if that is the reason."""
-        if "insufficient funds" not in error.message.lower():
+        if not is_insufficient_funds(error):
             return error
         return self._too_poor(await balance_of(self._rpc, self.address), value)
 

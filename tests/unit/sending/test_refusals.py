@@ -42,7 +42,31 @@ class TestRefusals:
         "text",
         [
             "insufficient funds for gas * price + value: balance 0",
+            "insufficient funds for gas * price + value: have 0 want 90000",
+            "Insufficient funds for gas * price + value",
+            "transaction would cause overdraft: balance 0, queued cost 0, tx cost 1",
+            "insufficient balance for transfer",
             "InsufficientFunds, Account balance: 0, cumulative cost: 90000",
+            "insufficient sender balance",
+            "err: insufficient MaxFeePerGas for sender balance (supplied gas 0)",
+            "Upfront cost exceeds account balance",
+            "transaction up-front cost 0x5af3 exceeds transaction sender account balance 0x0",
+            (
+                "Sender doesn't have enough funds to send tx. The max upfront cost is: 90000 "
+                "and the sender's balance is: 0."
+            ),
+            (
+                "sender doesn't have enough funds to send tx. The max upfront cost is: 1 and the "
+                "sender's account only has: 0"
+            ),
+            "lack of funds (0) for max fee (90000)",
+            "not enough funds for gas",
+            (
+                "Insufficient funds. The account you tried to send transaction from does not have "
+                "enough funds. Required 90000 and got: 0."
+            ),
+            "Insufficient balance for transaction. Balance=0, Cost=90000",
+            "failed precheck with status INSUFFICIENT_PAYER_BALANCE",
         ],
     )
     async def test_poor(self, world: World, built: BuiltStore, text: str) -> None:
