@@ -12,7 +12,8 @@ import pytest
 
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import checksum
-from dam.errors import IpfsError
+from dam.errors import IpfsError, Malformed
+from dam.ipfs import dag_json
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keystore.key_files import KeyRing
@@ -96,3 +97,15 @@ async def test_a_store_is_pinned_whole_or_not_at_all(blocks: BlockStore) -> None
         await blocks.pin(cid, deadline=2)
     assert str(await blocks.put("dag-json", page["text"].encode())) == page["cid"]
     assert (await blocks.pin(cid)).blocks == 2
+
+
+@pytest.mark.parametrize("price", ["%d", '[{"x": %d}]'])
+async def test_our_integers_end_where_kubos_do(blocks: BlockStore, price: str) -> None:
+    """A deliverer pins the stores it serves: what no node pins, no reader takes."""
+    good, bad = ((f'{{"price":{price}}}' % n).encode() for n in (2**63 - 1, 2**63))
+    dag_json.loads(good)
+    await blocks.pin(await blocks.put("dag-json", good))
+    with pytest.raises(Malformed):
+        dag_json.loads(bad)
+    with pytest.raises(IpfsError):
+        await blocks.pin(await blocks.put("dag-json", bad))

@@ -13,10 +13,11 @@ import re
 from typing import Any, NoReturn
 
 from dam.errors import Malformed
-from dam.types import MAX_AMOUNT
 
 MAX_DEPTH = 32
 """Levels of arrays and objects within each other."""
+MAX_INTEGER = 2**63 - 1
+"""What IPLD's integers hold: Kubo pins no document with a larger one, wherever it stands."""
 
 # A string is matched whole, even one that never ends: no byte is looked at twice.
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -46,9 +47,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _integer(digits: str) -> int:
     if digits.startswith("-"):
         raise Malformed("JSON with a negative number")
-    # 39 digits are those of 2^128; beyond, int() would only burn time.
-    if len(digits) > 39 or int(digits) > MAX_AMOUNT:
-        raise Malformed("JSON with a number over 2^128 - 1")
+    # 19 digits are those of 2^63; beyond, int() would only burn time.
+    if len(digits) > 19 or int(digits) > MAX_INTEGER:
+        raise Malformed("JSON with a number over 2^63 - 1")
     return int(digits)
 
 
@@ -100,9 +101,24 @@ def loads(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     return value
 
 
+def _check_integers(value: Any) -> None:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for element in value:
+            _check_integers(element)
+    elif isinstance(value, int) and not 0 <= value <= MAX_INTEGER:
+        raise Malformed("an integer in JSON is from 0 to 2^63 - 1: write a larger one as a text")
+
+
 def dumps(value: Any) -> bytes:
-    """The canonical bytes of a value made of dicts, lists, strings, integers, booleans and None."""
+    """The canonical bytes of a value made of dicts, lists, strings, integers, booleans and None.
+
+    Raises:
+        Malformed: It holds something else, or an integer that `loads` refuses.
+    """
     try:
+        _check_integers(value)
         return json.dumps(
             value,
             sort_keys=True,
