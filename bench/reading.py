@@ -34,7 +34,7 @@ from dam.crypto.abi_words import encode_struct
 from dam.crypto.hashing import checksum, copy_id
 from dam.daemon.chain_reader import ChainReader
 from dam.ethereum.node_pool import NodePool
-from dam.ethereum.rpc import RawBlock, RawLog
+from dam.ethereum.rpc import RawBlock, RawLog, Topics
 from dam.ledger.ledger import Binding, Ledger
 from dam.market.abi import market_abi
 from dam.market.client import Market
@@ -184,9 +184,9 @@ class Watched(NodePool):
         self.ranges: list[tuple[int, int]] = []
 
     async def logs(
-        self, address: str, first: int, last: int
+        self, address: str, first: int, last: int, *, topics: Topics | None = None
     ) -> tuple[list[RawLog], RawBlock | None]:
-        found = await super().logs(address, first, last)
+        found = await super().logs(address, first, last, topics=topics)
         self.ranges.append((first, last))
         return found
 

@@ -312,7 +312,7 @@ async def connect(settings: Settings | None = None) -> AsyncIterator[Session]:
     """Opens a session, once node and market are what the settings say."""
     settings = settings or Settings.load()
     blocks = open_store(settings.ipfs)
-    async with open_node(settings.rpc_url) as rpc:
+    async with open_node(settings.rpc_url, max_logs_bytes=settings.max_logs_bytes) as rpc:
         try:
             market = Market(rpc, settings.deployment)
             await market.check_deployment()

@@ -81,6 +81,8 @@ class Settings:
     unprofitable: Unprofitable
     pin_bytes: int
     rpc_agree: int
+    max_logs_bytes: int
+    """Of one answer of a node."""
     halt_depth: int
     """Blocks."""
     health_port: int | None

@@ -204,6 +204,19 @@ SETTINGS = (
         sample="2",
     ),
     Setting(
+        field="max_logs_bytes",
+        key="max_logs_mib",
+        variable="DAM_MAX_LOGS_MIB",
+        section="Chain",
+        parse=lambda value, _: whole(1, 1024)(value) << 20,
+        default=24 << 20,
+        doc="most MiB that a node's answer with logs may have, 1 to 1,024. A range of blocks with "
+        "more is read in smaller ones, a block with more by its receipts, of which each must fit",
+        show=lambda size: str(size >> 20),
+        remark="most MiB of a node's answer with logs",
+        sample="24",
+    ),
+    Setting(
         field="halt_depth",
         key="halt_depth",
         variable="DAM_HALT_DEPTH",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -30,7 +30,14 @@ from dam.ethereum.node_errors import (
     RpcUnavailableError,
     is_node_fault,
 )
-from dam.ethereum.rpc import JsonRpc, RawBlock, RawLog, wrong_chain
+from dam.ethereum.rpc import (
+    MAX_LOGS_BYTES,
+    JsonRpc,
+    RawBlock,
+    RawLog,
+    Topics,
+    wrong_chain,
+)
 from dam.log import Log, silent_logger
 
 _FIRST_PAUSE_SECONDS = 1.0
@@ -75,6 +82,7 @@ class NodePool:
         urls: One to five addresses, the preferred one first. They may hold API keys.
         agree: How many nodes must say the same; default 1 for one address, else 2.
         timeout: Seconds for one call of one node.
+        max_logs_bytes: Most bytes of an answer with logs.
         log: For nodes set aside, taken back, or in disagreement; None: nowhere.
         clock: Seconds, from any start.
     """
@@ -85,6 +93,7 @@ class NodePool:
         *,
         agree: int | None = None,
         timeout: float = 20.0,
+        max_logs_bytes: int = MAX_LOGS_BYTES,
         log: Log | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -95,7 +104,9 @@ class NodePool:
         """Of all together."""
         self.disagreement = ""
         """What the nodes disagree about; empty: nothing. A daemon is not ready while it is set."""
-        self._all = [_Node(JsonRpc(url, timeout=timeout)) for url in urls]
+        self._all = [
+            _Node(JsonRpc(url, timeout=timeout, max_logs_bytes=max_logs_bytes)) for url in urls
+        ]
         self.host = ", ".join(node.rpc.host for node in self._all)
         """Hosts and ports, for messages."""
         self._log = log or silent_logger()
@@ -192,7 +203,7 @@ class NodePool:
     # ------------------------------------------------------------------------ asking all of them
 
     async def logs(
-        self, address: str, first: int, last: int, *, topic: str | None = None
+        self, address: str, first: int, last: int, *, topics: Topics | None = None
     ) -> tuple[list[RawLog], RawBlock | None]:
         """As `JsonRpc.logs`, if all nodes tell the same.
 
@@ -201,14 +212,42 @@ class NodePool:
             RpcUnavailableError: Fewer than ``agree`` have answered and know block ``last``.
         """
         if len(self._all) == 1:
-            return await self._first(lambda rpc: rpc.logs(address, first, last, topic=topic))
+            return await self._first(lambda rpc: rpc.logs(address, first, last, topics=topics))
         return await self._agreed(
-            lambda rpc: rpc.logs(address, first, last, topic=topic),
+            lambda rpc: rpc.logs(address, first, last, topics=topics),
             known=lambda answer: answer[1] is not None,
             fingerprint=lambda answer: fingerprint(*answer),
             differ=lambda a, b: difference(a[0], b[0]),
             what=f"the logs of blocks {first} to {last}",
             last=last,
+        )
+
+    async def block_transactions(self, number: int) -> tuple[RawBlock, tuple[str, ...]] | None:
+        """As `JsonRpc.block_transactions`, if all nodes tell the same. See `logs`."""
+        if len(self._all) == 1:
+            return await self._first(lambda rpc: rpc.block_transactions(number))
+        return await self._agreed(
+            lambda rpc: rpc.block_transactions(number),
+            known=lambda answer: answer is not None,
+            fingerprint=lambda answer: answer and (answer[0].hash.lower(), answer[1]),
+            differ=lambda _a, _b: "another hash, or other transactions",
+            what=f"block {number}",
+            last=number,
+        )
+
+    async def receipt_logs(
+        self, hashes: Sequence[str], address: str, events: Collection[str] | None
+    ) -> list[RawLog] | None:
+        """As `JsonRpc.receipt_logs`, if all nodes tell the same. See `logs`."""
+        if len(self._all) == 1:
+            return await self._first(lambda rpc: rpc.receipt_logs(hashes, address, events))
+        return await self._agreed(
+            lambda rpc: rpc.receipt_logs(hashes, address, events),
+            known=lambda answer: answer is not None,
+            fingerprint=lambda answer: fingerprint(answer or (), None),
+            differ=lambda a, b: difference(a or (), b or ()),
+            what=f"the logs in the receipt of {hashes[0]}, and {len(hashes) - 1} more",
+            last=-1,
         )
 
     async def block(self, tag: str) -> Any:

@@ -12,10 +12,10 @@ import asyncio
 import itertools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -33,8 +33,10 @@ from dam.ethereum.node_errors import (
 )
 
 _MAX_REPLY_BYTES = 4 << 20
-_MAX_LOGS_BYTES = 24 << 20
-"""About 12,000 purchases; parsed, they take twice as much memory."""
+MAX_LOGS_BYTES = 24 << 20
+"""Of an answer with logs, unless it is set: about 12,000 purchases. Parsed, they take twice as much
+memory. A receipt of the most gas that Ethereum allows a transaction (EIP-7825) has less."""
+_LOGS, _RECEIPTS = "eth_getLogs", "eth_getTransactionReceipt"
 _MAX_BATCH_CALLS = 100
 _MAX_CONNECTIONS = 16
 
@@ -72,15 +74,41 @@ _LOGS_REPLIES = msgspec.json.Decoder(list[_LogsReply])
 """Structs instead of dicts take half the time and a third of the memory, and check the shape."""
 
 
+class _Receipt(msgspec.Struct, gc=False, rename="camel"):
+    transaction_hash: str
+    logs: list[msgspec.Raw]
+    """Not parsed yet: most may be of no interest."""
+
+
+class _ReceiptReply(msgspec.Struct, gc=False):
+    id: int | None = None
+    result: _Receipt | None = None
+    error: Any = None
+
+
+class _LogHead(msgspec.Struct, gc=False):
+    address: str
+    topics: list[str]
+
+
+_RECEIPT_REPLIES = msgspec.json.Decoder(list[_ReceiptReply])
+_LOG_HEAD, _LOG = msgspec.json.Decoder(_LogHead), msgspec.json.Decoder(RawLog)
+Topics: TypeAlias = Sequence[Sequence[str]]
+"""Filter of eth_getLogs: for each place, from the first on, the topics of which a log has one."""
+
+
 class JsonRpc:
     """A node's HTTP JSON-RPC endpoint. Close it, or use it as ``async with``.
 
     Args:
         url: ``http://`` or ``https://``, with an API key in it if need be.
         timeout: Seconds for one call (or one batch), connecting and reading included.
+        max_logs_bytes: Most bytes of an answer with logs.
     """
 
-    def __init__(self, url: str, *, timeout: float = 20.0) -> None:
+    def __init__(
+        self, url: str, *, timeout: float = 20.0, max_logs_bytes: int = MAX_LOGS_BYTES
+    ) -> None:
         try:
             parts = urlsplit(url)
             valid = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -94,6 +122,7 @@ class JsonRpc:
         """Host and port, for messages."""
         self.stats = ReadStats()
         self._timeout = timeout
+        self._max_logs_bytes = max_logs_bytes
         self._ids = itertools.count(1)
         self._session: aiohttp.ClientSession | None = None
 
@@ -147,7 +176,7 @@ class JsonRpc:
         return found
 
     async def logs(
-        self, address: str, first: int, last: int, *, topic: str | None = None
+        self, address: str, first: int, last: int, *, topics: Topics | None = None
     ) -> tuple[list[RawLog], RawBlock | None]:
         """Logs of a contract in a range of blocks, and the block that ends it, in one request.
 
@@ -158,15 +187,15 @@ class JsonRpc:
             address: The contract's.
             first: First block.
             last: Last block.
-            topic: Only those of one event; None: all.
+            topics: Only those with such topics; None: all.
 
         Raises:
             RpcRangeError, RpcTooLargeError: ask for fewer blocks.
             RpcError: see `call`.
         """
         query: dict[str, Any] = {"address": address, "fromBlock": hex(first), "toBlock": hex(last)}
-        if topic is not None:
-            query["topics"] = [topic]
+        if topics is not None:
+            query["topics"] = topics
         logs, block = await self._logs(query)
         return (logs, block) if block is not None else await self._logs(query)
 
@@ -184,6 +213,54 @@ class JsonRpc:
         ):
             raise RpcBadReplyError(f"eth_getLogs: {self.host} gave no list of logs")
         return logs, block
+
+    async def block_transactions(self, number: int) -> tuple[RawBlock, tuple[str, ...]] | None:
+        """A block and the hashes of its transactions; None: the node does not have it."""
+        found = await self.block(hex(number))
+        if found is None:
+            return None
+        try:
+            return (
+                msgspec.convert(found, RawBlock),
+                msgspec.convert(found.get("transactions"), tuple[str, ...]),
+            )
+        except (msgspec.ValidationError, AttributeError):
+            raise RpcBadReplyError(f"block {number}: {self.host} gave no block") from None
+
+    async def receipt_logs(
+        self, hashes: Sequence[str], address: str, events: Collection[str] | None
+    ) -> list[RawLog] | None:
+        """A contract's logs in the receipts of some transactions; None: one is not there (yet).
+
+        For a block whose logs are too many for one answer: a receipt is bounded by the gas that a
+        transaction may have. What is not asked for is never parsed.
+
+        Args:
+            hashes: Of the transactions: few, for their receipts are one answer.
+            address: The contract's, in lower case.
+            events: Only logs whose first topic is one of these (lower case); None: all.
+
+        Raises:
+            RpcTooLargeError, RpcRangeError: ask for fewer.
+            RpcError: see `call`.
+        """
+        requests = [self._request(_RECEIPTS, [tx_hash]) for tx_hash in hashes]
+        replies = await self._post(requests, _RECEIPTS, parse=_read_receipts)
+        found: list[RawLog] = []
+        receipts = _unless_rejected(self._results(requests, replies, _RECEIPTS))
+        for tx_hash, receipt in zip(hashes, receipts, strict=True):
+            if receipt is None:
+                return None
+            if (
+                not isinstance(receipt, _Receipt)
+                or receipt.transaction_hash.lower() != tx_hash.lower()
+            ):
+                raise RpcBadReplyError(f"{_RECEIPTS}: {self.host} gave another or no receipt")
+            try:
+                found += _wanted_logs(receipt, address, events)
+            except (msgspec.DecodeError, RecursionError):
+                raise RpcBadReplyError(f"{_RECEIPTS}: {self.host} gave no logs") from None
+        return found
 
     async def check_chain(self, chain_id: int) -> None:
         """Raises `ConfigError` unless the node is on this chain."""
@@ -236,12 +313,12 @@ class JsonRpc:
         label: str,
         timeout: float | None = None,
         *,
-        parse: Callable[[bytes], Any] = json.loads,
+        parse: Callable[[bytearray], Any] = json.loads,
     ) -> Any:
         """Sends one request, or several, and parses the answer. ``label`` stands in messages."""
         self.stats.requests += 1
         seconds = self._timeout if timeout is None else timeout
-        cap = _MAX_LOGS_BYTES if label == "eth_getLogs" else _MAX_REPLY_BYTES
+        cap = self._max_logs_bytes if label in (_LOGS, _RECEIPTS) else _MAX_REPLY_BYTES
         error: RpcError
         try:
             async with asyncio.timeout(seconds):
@@ -260,21 +337,19 @@ class JsonRpc:
         self.stats.failures += 1
         raise error from None
 
-    async def _exchange(self, body: bytes, cap: int, label: str) -> bytes:
+    async def _exchange(self, body: bytes, cap: int, label: str) -> bytearray:
         session = self._open()
         headers = {"Content-Type": "application/json"}
         async with session.post(
             self._url, data=body, headers=headers, allow_redirects=False
         ) as response:
-            chunks: list[bytes] = []
-            size = 0
+            # One buffer: joined at the end, chunks of an answer would be there twice.
+            data = bytearray()
             async for chunk in response.content.iter_any():
-                size += len(chunk)
-                if size > cap:
+                if len(data) + len(chunk) > cap:
                     response.close()
                     raise RpcTooLargeError(f"{label}: {self.host} gave over {cap} bytes")
-                chunks.append(chunk)
-            data = b"".join(chunks)
+                data += chunk
             # Some nodes put a proper JSON-RPC error under status 400 or 500.
             if response.status != 200 and not _is_answer(data):
                 raise RpcUnavailableError(
@@ -302,7 +377,7 @@ def wrong_chain(host: str, found: int, expected: int) -> ConfigError:
     )
 
 
-def _is_answer(data: bytes) -> bool:
+def _is_answer(data: bytearray) -> bool:
     try:
         reply = json.loads(data)
     except (ValueError, RecursionError):
@@ -322,12 +397,31 @@ def _seconds(header: str) -> float | None:
     return max(0.0, (until - datetime.now(UTC)).total_seconds()) if until.tzinfo else None
 
 
-def _read_logs(data: bytes) -> Any:
+def _read_logs(data: bytearray) -> Any:
     """The replies of `JsonRpc.logs` with logs and block as structs, if they have that shape."""
     try:
         return [msgspec.structs.asdict(reply) for reply in _LOGS_REPLIES.decode(data)]
     except (ValueError, RecursionError):
         return json.loads(data)
+
+
+def _read_receipts(data: bytearray) -> Any:
+    """The replies of `JsonRpc.receipt_logs`, if they have that shape."""
+    try:
+        return [msgspec.structs.asdict(reply) for reply in _RECEIPT_REPLIES.decode(data)]
+    except (ValueError, RecursionError):
+        return json.loads(data)
+
+
+def _wanted_logs(
+    receipt: _Receipt, address: str, events: Collection[str] | None
+) -> Iterator[RawLog]:
+    for raw in receipt.logs:
+        head = _LOG_HEAD.decode(raw)
+        if head.address.lower() != address:
+            continue
+        if events is None or (head.topics and head.topics[0].lower() in events):
+            yield _LOG.decode(raw)
 
 
 def _unless_rejected(results: list[Any]) -> list[Any]:

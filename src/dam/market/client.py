@@ -7,7 +7,7 @@ log that a node leaves out cannot be noticed here; whoever reads the range again
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from dam.ethereum.node_errors import (
     RpcRejectedError,
     RpcTooLargeError,
 )
-from dam.ethereum.rpc import RawBlock, RawLog
+from dam.ethereum.rpc import RawBlock, RawLog, Topics
 from dam.market.abi import decode_result, decode_revert, encode
 from dam.market.log_decoder import KEPT_TOPICS, LogDecoder, Placed, place
 from dam.market.log_rows import Rows
@@ -66,9 +66,19 @@ class Rpc(Node, Protocol):
         ...
 
     async def logs(
-        self, address: str, first: int, last: int, *, topic: str | None = None
+        self, address: str, first: int, last: int, *, topics: Topics | None = None
     ) -> tuple[list[RawLog], RawBlock | None]:
         """See `JsonRpc.logs`."""
+        ...
+
+    async def block_transactions(self, number: int) -> tuple[RawBlock, tuple[str, ...]] | None:
+        """See `JsonRpc.block_transactions`."""
+        ...
+
+    async def receipt_logs(
+        self, hashes: Sequence[str], address: str, events: Collection[str] | None
+    ) -> list[RawLog] | None:
+        """See `JsonRpc.receipt_logs`."""
         ...
 
     async def check_chain(self, chain_id: int) -> None:
@@ -327,7 +337,7 @@ class Market:
         found: list[RawLog] = []
         end: RawBlock | None = None
         for topic in KEPT_TOPICS:
-            raws, here = await self.rpc.logs(self.address.lower(), number, number, topic=topic)
+            raws, here = await self.rpc.logs(self.address.lower(), number, number, topics=[[topic]])
             if here is None or (end is not None and end.hash != here.hash):
                 raise BlockUnknownError(f"{self.rpc.host} has no block {number} that stays")
             end = here

@@ -5,23 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dam.ethereum.node_pool import NodePool
-from dam.ethereum.rpc import JsonRpc
+from dam.ethereum.rpc import MAX_LOGS_BYTES, JsonRpc
 from dam.log import Log
 
 
-def open_node(url: str) -> JsonRpc:
+def open_node(url: str, *, max_logs_bytes: int = MAX_LOGS_BYTES) -> JsonRpc:
     """One node, for a command typed by hand. Nothing is asked yet.
+
+    Args:
+        url: Its address.
+        max_logs_bytes: Most bytes of an answer with logs.
 
     Raises:
         ConfigError: The address is no http:// or https:// URL.
     """
-    return JsonRpc(url)
+    return JsonRpc(url, max_logs_bytes=max_logs_bytes)
 
 
-def open_nodes(urls: Sequence[str], *, agree: int, log: Log | None = None) -> NodePool:
+def open_nodes(
+    urls: Sequence[str],
+    *,
+    agree: int,
+    max_logs_bytes: int = MAX_LOGS_BYTES,
+    log: Log | None = None,
+) -> NodePool:
     """Several nodes as one, of which ``agree`` must say the same. Nothing is asked yet.
 
     Raises:
         ConfigError: One of them is no http:// or https:// URL, or ``agree`` is out of range.
     """
-    return NodePool(urls, agree=agree, log=log)
+    return NodePool(urls, agree=agree, max_logs_bytes=max_logs_bytes, log=log)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dam.crypto.abi_words import abi_type
 from dam.crypto.hashing import checksum, copy_id
 from dam.ethereum.node_errors import RpcBadReplyError, RpcTooLargeError
-from dam.ethereum.rpc import RawBlock, RawLog
+from dam.ethereum.rpc import RawBlock, RawLog, Topics
 from dam.market import log_decoder
 from dam.market.abi import Entry, market_abi
 from dam.market.client import Market
@@ -373,12 +373,12 @@ class Flooded:
         self.asked = 0
 
     async def logs(
-        self, address: str, first: int, last: int, *, topic: str | None = None
+        self, address: str, first: int, last: int, *, topics: Topics | None = None
     ) -> tuple[list[RawLog], RawBlock | None]:
         self.asked += 1
         found = [raw for raw in self._raws if first <= int(raw.block_number, 16) <= last]
-        if topic is not None:
-            found = [raw for raw in found if raw.topics[0] == topic]
+        if topics is not None:
+            found = [raw for raw in found if raw.topics[0] in topics[0]]
         if any(raw.topics == self._raws[0].topics for raw in found):
             raise RpcTooLargeError("over 24 megabytes")
         return found, RawBlock(hex(last), "0x" + bytes([last]).hex() * 32, "0x1")
