@@ -72,12 +72,13 @@ def _publish_options(command: Any) -> Any:
 async def publish(
     path: Path, account: str | None, yes: bool, as_json: bool, **options: Any
 ) -> None:
-    r"""Publishes a store from a TOML file, or from a folder in which each file is an item.
+    """Publishes a store from a TOML file, or from a folder in which each file is an item.
 
     \b
       [store]
       name = "Ada's codes"
 
+    \b
       [[items]]
       id = "game-key"
       title = "A key for the game"
@@ -86,11 +87,10 @@ async def publish(
       # or  file = "book.pdf"      # the same file for everybody
       # or  text = "..."
 
-    \b
-    Also known: parts, threshold, commission, penalty, bond, arbitrator, supply,
-    deliverers, metadata; in [defaults], for all items. With token = "0x..." the price
-    is in that ERC-20 token, as in "5.25"; all else stays in the native coin.
-    """
+    Also known: parts, threshold, commission, penalty, bond, arbitrator, supply, deliverers,
+    metadata; in [defaults], for all items. With token = "0x..." the price is in that ERC-20
+    token, as in "5.25"; all else stays in the native coin.
+    """  # noqa: D301 - click reads the backspace itself, not its escape
     await _publish(path, account, yes or as_json, as_json, options, must_exist=False)
 
 
