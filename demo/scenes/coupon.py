@@ -18,7 +18,7 @@ async def run(people: Participants, report: Report, scene: Scene) -> None:
 
     sale = await people.buy(people.buyer, people.seller, deal.item)
     report.step(
-        f"the buyer pays {coins(deal.price)} for '{deal.title}', copy {sale.copy}", sale.block
+        f"the buyer pays {coins(deal.price)} for '{deal.title}', copy {sale.copy + 1}", sale.block
     )
     report.require(sale.terms.price == deal.price, "the price is the announced one")
     bound = await _bound_at(people, sale.block)

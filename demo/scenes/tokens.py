@@ -38,7 +38,9 @@ async def run(people: Participants, report: Report, scene: Scene) -> None:
     )
     for buyer, sale, way in zip(buyers, sales, ways, strict=True):
         how = "by a signed permit" if way else "by an approval"
-        report.step(f"{buyer.name} pays {_text(deal.price)} {how}, copy {sale.copy}", sale.block)
+        report.step(
+            f"{buyer.name} pays {_text(deal.price)} {how}, copy {sale.copy + 1}", sale.block
+        )
     bound = stake - await world.market.seller_stake(seller.address)
     held = await token.balance(world.deployment.market)
     report.equal(held, 3 * deal.price, "the market holds three prices, to the unit")
@@ -74,7 +76,7 @@ async def run(people: Participants, report: Report, scene: Scene) -> None:
 
 async def _buy(people: Participants, buyer: Actor, seller: Actor, way: tuple[str, ...]) -> Purchase:
     """Each names a copy: two clients at once could pick the same one at random."""
-    copy = str(_PEOPLE.index(buyer.name) - 1)
+    copy = str(_PEOPLE.index(buyer.name))
     item = people.goods.stock_deal.item
     return await people.buy(buyer, seller, item, "--copy", copy, *way)
 

@@ -94,7 +94,9 @@ def configure_logging(*, level: str = "INFO", stream: TextIO | None = None) -> N
         _add_next_step,
         _report_alert,
     ]
-    if not pretty:
+    if pretty:
+        processors.append(_count_from_one)
+    else:
         processors.append(structlog.processors.format_exc_info)
     structlog.configure(
         processors=[*processors, renderer],
@@ -126,6 +128,17 @@ def _hex_bytes(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappi
     for key, value in event.items():
         if isinstance(value, bytes):
             event[key] = "0x" + value.hex()
+    return event
+
+
+def _count_from_one(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Parts and copies as people count them. In JSON they keep the protocol's indexes, from 0."""
+    if isinstance(event.get("index"), int):
+        event["part"] = event.pop("index") + 1
+    if isinstance(copy := event.get("copy"), int):
+        event["copy"] = copy + 1
+    if isinstance(parts := event.get("parts"), list):
+        event["parts"] = [index + 1 for index in parts]
     return event
 
 

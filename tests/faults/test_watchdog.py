@@ -136,7 +136,7 @@ async def test_f79_a_reorganisation_across_the_hundredth_block(
     "down for 500 blocks",
     by="A",
     breaks="src/dam/roles/watchdog.py:"
-    'raise Refused("deadline-passed", f"parts {missing} were never delivered")',
+    'raise Refused("deadline-passed", f"parts {lost} were never delivered")',
 )
 async def test_f80_down_for_five_hundred_blocks(world: FaultWorld, injected: Injected) -> None:
     daemon = await make_watchdog(world).start()

@@ -113,7 +113,7 @@ class Item:
             Malformed: The item has no such copy.
         """
         if not 0 <= copy < self.terms.supply:
-            raise Malformed(f"item {self.name!r} has no copy {copy}")
+            raise Malformed(f"item {self.name!r} has no copy {copy + 1}")
         wanted = self.leaf_copy(copy)
         section = next(s for s in self.sections if wanted in s)
         return section.payloads[wanted - section.first_copy]

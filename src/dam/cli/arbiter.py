@@ -101,7 +101,7 @@ def _case_text(file: CaseFile, windows: Windows, newest: int, tokens: Tokens) ->
     late = " (too late: anyone settles it)" if newest + 1 > last else ""
     lines = [
         f"Case        {to_hex(case.sale.copy_id)}",
-        f"  item      {name}, copy {purchase.copy}",
+        f"  item      {name}, copy {purchase.copy + 1}",
         f"  document  {Cid('dag-json', purchase.store_digest)}",
         f"  seller    {purchase.seller}",
         f"  buyer     {purchase.buyer}",

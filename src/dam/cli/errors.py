@@ -24,12 +24,12 @@ _TEXTS = {
     "TokenTransferFailed": "the token {token} did not move: too little of it, too little allowed "
     "to the market, or an odd token",
     "AlreadyRegistered": "{operator} is a deliverer already; `dam deliverer stake` adds to it",
-    "AlreadyDelivered": "part {index} is there already",
+    "AlreadyDelivered": "part {index:nth} is there already",
     "AmountTooLarge": "{amount:wei} is more than the market can hold",
     "BeforeGate": "parts are still missing: this is possible from block {gateBlock} on, or as "
     "soon as all of them are there",
-    "CopyBeyondSupply": "the store sells {supply} copies only; copy {copy} is beyond them",
-    "CopyTaken": "somebody else was faster: copy {copy} is sold. Buy again, another one is taken",
+    "CopyBeyondSupply": "the store sells {supply} copies only; copy {copy:nth} is beyond them",
+    "CopyTaken": "somebody else was faster: copy {copy:nth} is sold. Buy again, another is taken",
     "DeliveryClosed": "deliveries counted until block {lastBlock}",
     "EmptyStore": "a store needs a document",
     "ExitNotRequested": "{operator} did not ask to exit: run `dam deliverer exit` first",
@@ -43,8 +43,8 @@ _TEXTS = {
     "InvalidTerms": "the item's terms are impossible: its parts, its threshold or its commission",
     "NoArbitrator": "the item names no arbitrator, so nobody could rule on a dispute",
     "NotAllowed": "{caller} may not do this; use the account of the one who may (--account)",
-    "NotDelivered": "part {index} was never delivered, so there is nothing to supply once more: "
-    "deliver it",
+    "NotDelivered": "part {index:nth} was never delivered, so there is nothing to supply once "
+    "more: deliver it",
     "NotEligible": "{operator} does not deliver: its stake is too low, or it asked to exit",
     "NotRegistered": "{operator} is no deliverer: run `dam deliverer stake` first",
     "NoStore": "{seller} has no store yet: `dam seller publish` opens one",
@@ -53,7 +53,7 @@ _TEXTS = {
     "NothingToWithdraw": "there is nothing to withdraw",
     "NotPlainAccount": "{caller} is a contract; this takes a plain account",
     "NotYourPart": "this part is the one of {deliverer}, not of {caller}",
-    "PartNotInItem": "the item's root does not commit to part {index} as it was given: another "
+    "PartNotInItem": "the item's root does not commit to part {index:nth} as it was given: another "
     "item's, share, salt or deliverer",
     "Reentered": "the market was called from within one of its own calls, by a token or by a "
     "payee: such a one cannot be used here",
@@ -103,7 +103,7 @@ class _Arguments(dict[str, Any]):
 
 
 class _Argument:
-    """A value that knows how ``wei`` and ``status`` are written."""
+    """A value that knows how ``wei`` and ``status`` are written, and that people count from 1."""
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -112,6 +112,8 @@ class _Argument:
         value = self._value
         if spec == "wei" and isinstance(value, int):
             return format_amount(value)
+        if spec == "nth" and isinstance(value, int):
+            return str(value + 1)
         if spec == "status" and isinstance(value, int):
             return Status(value).name.lower()
         return "0x" + value.hex() if isinstance(value, bytes) else str(value)

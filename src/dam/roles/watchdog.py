@@ -145,7 +145,8 @@ class Watchdog:
         if not missing or head + 1 < first:
             return
         if head >= sale.deadline:
-            raise Refused("deadline-passed", f"parts {missing} were never delivered")
+            lost = ", ".join(str(index + 1) for index in missing)
+            raise Refused("deadline-passed", f"parts {lost} were never delivered")
         deliveries = await self._seal(sale, known, missing)
         with self._ledger.transaction():
             self._sales.keep_sealed(_sealed_row(sale, delivery) for delivery in deliveries)

@@ -149,7 +149,11 @@ def _store_text(front: Storefront) -> str:
 @click.command()
 @click.argument("seller", type=ADDRESS)
 @click.argument("item")
-@click.option("--copy", type=click.IntRange(0), help="This copy. [default: a free one at random]")
+@click.option(
+    "--copy",
+    type=click.IntRange(1),
+    help="This copy, from 1 on. [default: a free one at random]",
+)
 @click.option("--again", is_flag=True, help="Buy although an earlier attempt is undecided.")
 @click.option("--permit", is_flag=True, help="Allow a token by a signature, where it can.")
 @click.option("--no-arbitrator", is_flag=True, help="Buy although nobody could rule on a dispute.")
@@ -183,7 +187,7 @@ async def buy(
             wallet,
             seller,
             item,
-            copy=copy,
+            copy=None if copy is None else copy - 1,
             without_arbitrator=no_arbitrator,
             again=again,
         )
@@ -194,7 +198,7 @@ async def buy(
     print_result(
         _bought_json(bought, settings.deployment.windows),
         as_json,
-        f"Bought copy {quote.copy} of {quote.item.name} {bought.receipt}.\nSale {name}\n"
+        f"Bought copy {quote.copy + 1} of {quote.item.name} {bought.receipt}.\nSale {name}\n"
         f"Next: dam buyer wait {name[:18]}",
     )
 
@@ -231,7 +235,7 @@ def _show(quote: Quote, buyer: Buyer, *, by_permit: bool) -> None:
     gas = f"about {format_about(quote.gas_cost)} of gas" if quote.gas_cost else "the gas"
     rows = [
         ("Item", f"{quote.item.name}: {quote.item.title}"),
-        ("Copy", f"{quote.copy} of {terms.supply}"),
+        ("Copy", f"{quote.copy + 1} of {terms.supply}"),
         ("Seller", f"{quote.store.seller} ({quote.store.name}; {quote.rating})"),
         ("You pay", f"{quote.payment.token.text(terms.price)}, and {gas}"),
         *payment_rows(quote.payment, buyer.deployment.market, by_permit=by_permit),

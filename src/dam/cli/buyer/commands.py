@@ -142,7 +142,7 @@ def _purchase_row(
     return (
         to_hex(sale.copy_id)[:18],
         record.item if record else to_hex(sale.purchase.terms.item_id)[:10],
-        sale.purchase.copy,
+        sale.purchase.copy + 1,
         tokens.text(sale.purchase.terms.token, sale.purchase.terms.price),
         f"block {sale.purchase.block}",
         state_text(sale, tokens),

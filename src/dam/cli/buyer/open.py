@@ -91,7 +91,8 @@ class _News:
             verdict = f"JUNK: {reasons[id(fragment)]}" if id(fragment) in reasons else "good"
             what = "supplied" if fragment.supplied else "delivered"
             by = "the seller" if fragment.by == sale.purchase.seller else fragment.by
-            print_note(f"block {place[0]}: part {fragment.index} {what} by {by}: {verdict}")
+            number = fragment.index + 1
+            print_note(f"block {place[0]}: part {number} {what} by {by}: {verdict}")
         if fresh:
             terms = sale.purchase.terms
             print_note(
@@ -122,7 +123,8 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
         buyer = open_buyer(session, seed)
         arrived = await opening.read_parts(buyer, sale_id, notice=print_note)
         for junk in arrived.parts.junk:
-            print_note(f"Part {junk.fragment.index} by {junk.fragment.by} is junk: {junk.reason}")
+            part = junk.fragment
+            print_note(f"Part {part.index + 1} by {part.by} is junk: {junk.reason}")
         good = await opening.open_good(buyer, arrived, notice=print_note)
         target = _target(output, good)
         if target is not None and target.exists() and not force:

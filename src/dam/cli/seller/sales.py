@@ -76,7 +76,7 @@ async def sales(
         (
             to_hex(s.copy_id)[:18],
             names.get(s.purchase.terms.item_id, to_hex(s.purchase.terms.item_id)[:10]),
-            s.purchase.copy,
+            s.purchase.copy + 1,
             tokens.text(s.purchase.terms.token, s.purchase.terms.price),
             f"block {s.purchase.block}",
             state_text(s, tokens),

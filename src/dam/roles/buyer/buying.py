@@ -286,10 +286,10 @@ async def _choose_copy(
         taken = history.state.taken(seller, terms.item_id)
         copy = choose_copy(item, taken, random.SystemRandom())
     elif copy >= terms.supply:
-        raise Permanent(f"there are {terms.supply} copies, so no copy {copy}")
+        raise Permanent(f"there are {terms.supply} copies, so no copy {copy + 1}")
     state = await market.sale_state(hash_copy(seller, terms.item_id, copy))
     if state.status != Status.NONE:
-        raise Permanent(f"copy {copy} is sold, or was just now: leave --copy away")
+        raise Permanent(f"copy {copy + 1} is sold, or was just now: leave --copy away")
     return copy
 
 

@@ -272,7 +272,7 @@ class Deliverer:
             raise Refused("leaf-not-in-item", "the terms do not commit to this part")
         buyer_key = sale.keys[32 * index : 32 * index + 32]
         if not buyer_key:
-            raise Refused("index-beyond-parts", f"index {index}")
+            raise Refused("index-beyond-parts", f"there is no part {index + 1}")
         if events.sealed_to_another(sale, index, buyer_key):
             raise Refused("sealed-to-another", "this copy's part went to another purchase")
         fragment = events.sealed_before(sale, index, buyer_key)

@@ -153,14 +153,15 @@ def open_found(found: FoundPart, origin: Origin, me: Address) -> OpenedPart:
     if found.copy is None or part.domain != domain:
         raise Refused("domain-mismatch", f"{where} lists a part that was sealed for another")
     if part.index >= terms.parts:
-        raise Refused("index-beyond-parts", f"{where}: index {part.index} of {terms.parts}")
+        raise Refused("index-beyond-parts", f"{where}: part {part.index + 1} of {terms.parts}")
     if not shamir.is_element(part.share):
         raise Refused("share-out-of-range", f"{where}: the share is not below 2^256 - 189")
     commitment = hashing.keccak(part.share)
     leaf = PartLeaf(found.copy, part.index, me, commitment, part.secret_hash, part.salt)
     tree, leaf_hash = found.item.parts_tree(), hashing.part_leaf(leaf)
     if leaf_hash not in tree:
-        raise Refused("leaf-not-in-item", f"{where}: copy {found.copy}, index {part.index}")
+        place = f"copy {found.copy + 1}, part {part.index + 1}"
+        raise Refused("leaf-not-in-item", f"{where}: {place}")
     return OpenedPart(part, leaf, tree.proof(leaf_hash))
 
 

@@ -148,7 +148,7 @@ class Listing:
         for lot in self.lots:
             if lot.first_copy <= wanted < lot.first_copy + lot.copies:
                 return lot
-        raise Malformed(f"item {self.name!r} has no copy {copy}")
+        raise Malformed(f"item {self.name!r} has no copy {copy + 1}")
 
     def place(self, copy: int) -> Place:
         """Where in the seed's derivations a copy stands."""
@@ -195,7 +195,7 @@ def leaf_and_share(
         Malformed: The listing has no such copy or index.
     """
     if not 0 <= index < listing.parts:
-        raise Malformed(f"item {listing.name!r} has no part {index}")
+        raise Malformed(f"item {listing.name!r} has no part {index + 1}")
     return copy_parts(seed, listing, copy)[index]
 
 

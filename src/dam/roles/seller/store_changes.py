@@ -231,7 +231,7 @@ def _new_codes(
     there = set(wanted)
     missing = [copy for copy, code in enumerate(have) if code is not None and code not in there]
     if missing:
-        copies = [f"{copy} ({'sold' if copy in sold else 'for sale'})" for copy in missing[:5]]
+        copies = [f"{copy + 1} ({'sold' if copy in sold else 'for sale'})" for copy in missing[:5]]
         listed = ", ".join(copies) + (" ..." if len(missing) > 5 else "")
         raise _Impossible(
             f"no code of yours is that of copy {listed} any more, and a code once listed stays: "

@@ -162,7 +162,7 @@ async def test_a_code_cannot_be_taken_off(
     )
     with pytest.raises(Permanent) as caught:
         await publish(shop, blocks, known, draft(codes=("CCC",)), history=SaleHistory([sold]))
-    assert "copy 0 (sold), 1 (for sale)" in str(caught.value)
+    assert "copy 1 (sold), 2 (for sale)" in str(caught.value)
     assert "line 4" in str(caught.value)
     for code in ("AAA", "BBB", "CCC"):
         assert code not in str(caught.value)

@@ -1,0 +1,117 @@
+"""People count copies and parts from 1, wherever they read or type them; programs from 0."""
+
+from __future__ import annotations
+
+import io
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from dam.cli import arbiter, sale_views
+from dam.cli.buyer import commands
+from dam.cli.buyer import open as opened
+from dam.cli.errors import refusal_text
+from dam.cli.main import main
+from dam.errors import ContractReverted, Malformed, Permanent
+from dam.ethereum.erc20 import Tokens
+from dam.log import configure_logging, get_logger
+from dam.market.sale_history import SaleHistory
+from dam.roles.arbiter import Case, CaseFile
+from dam.roles.buyer.buying import _choose_copy
+from dam.roles.buyer.opening import ArrivedParts, Junk, Sifted
+from dam.roles.seller.listings import leaf_and_share
+from dam.types import Deployment, DisputeOpened, Status, Windows
+from tests.unit.helpers.shop import Shop
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["pipe", "terminal"])
+def test_the_daemons_console_counts_from_one_and_json_keeps_indexes(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    log = get_logger("test")
+    log.info("confirmed", index=0)
+    log.info("serving", parts=[0, 2], copy=4)
+    log.info("sending", parts=2)
+    first, second, third = stream.getvalue().splitlines()
+    if stream.isatty():
+        for line, words in ((first, "part"), (second, "parts"), (second, "copy"), (third, "parts")):
+            assert words in line
+        assert "index" not in first
+        assert "1" in first.rpartition("part")[2]
+        assert "[1, 3]" in second
+        assert "5" in second.rpartition("copy")[2]
+        assert "2" in third.rpartition("parts")[2]
+    else:
+        assert json.loads(first)["index"] == 0
+        assert (json.loads(second)["parts"], json.loads(second)["copy"]) == ([0, 2], 4)
+        assert json.loads(third)["parts"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("AlreadyDelivered", {"index": 0}, "part 1 is"),
+        ("NotDelivered", {"index": 2}, "part 3 was"),
+        ("PartNotInItem", {"index": 1}, "part 2 as"),
+        ("CopyTaken", {"copy": 0}, "copy 1 is"),
+        ("CopyBeyondSupply", {"supply": 3, "copy": 3}, "3 copies only; copy 4 is"),
+    ],
+)
+def test_refusals_count_from_one(name: str, arguments: dict[str, Any], words: str) -> None:
+    assert words in refusal_text(ContractReverted(name, arguments))
+
+
+def test_there_is_no_copy_zero_to_buy() -> None:
+    seller = "0x" + "11" * 20
+    result = CliRunner().invoke(main, ["buyer", "buy", seller, "thing", "--copy", "0"])
+    assert result.exit_code == 2
+
+
+def test_lists_of_sales_count_from_one_and_json_keeps_indexes(make: Any, windows: Windows) -> None:
+    [sale] = SaleHistory([make.purchase(10, copy=0)]).sales.values()
+    assert commands._purchase_row(sale, None, windows, 20, Tokens())[2] == 1
+    assert sale_views.sale_json(sale, windows, 20)["copy"] == 0
+    sale.completed_at = sale.whole_at = 12
+    for index in range(3):
+        sale.delivered[index] = make.delivery(sale.purchase, index, 12)
+    sale.dispute = DisputeOpened(sale.copy_id, make.buyer, make.arbiter, bytes(32), make.at(13))
+    file = CaseFile(Case(sale, None), "", (), None)
+    assert "copy 1\n" in arbiter._case_text(file, windows, 20, Tokens())
+
+
+def test_parts_that_arrive_count_from_one(
+    make: Any, windows: Windows, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [sale] = SaleHistory([make.purchase(10)]).sales.values()
+    sale.delivered[0] = make.delivery(sale.purchase, 0, 12)
+    own: Any = SimpleNamespace(sale=sale)
+    opened._News().show(ArrivedParts(own, Sifted((), (Junk(sale.delivered[0], "noise"),))))
+    assert "block 12: part 1 delivered by" in capsys.readouterr().err
+
+
+async def test_errors_count_from_one(make: Any, deployment: Deployment, shop: Shop) -> None:
+    class Sold:
+        async def sale_state(self, _: bytes) -> Any:
+            return SimpleNamespace(status=Status.PURCHASED)
+
+    market: Any = Sold()
+    thing: Any = SimpleNamespace(terms=make.terms(supply=3))
+    with pytest.raises(Permanent, match="3 copies, so no copy 4"):
+        await _choose_copy(market, None, make.seller, thing, 3)  # type: ignore[arg-type]
+    with pytest.raises(Permanent, match="copy 1 is sold"):
+        await _choose_copy(market, None, make.seller, thing, 0)  # type: ignore[arg-type]
+    listing = await shop.stock("code", [b"a", b"b"])
+    with pytest.raises(Malformed, match="no copy 3"):
+        listing.payload(2)
+    with pytest.raises(Malformed, match="no part 4"):
+        leaf_and_share(shop.seed, listing, 0, 3)
+    _, store = await shop.publish()
+    with pytest.raises(Malformed, match="no copy 3"):
+        store.items[0].payload(2)
