@@ -1,13 +1,55 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and files that are read only if they are files."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
+
+_UNSUPPORTED = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+"""What FAT, exFAT and network file systems say to links, modes or syncs that they do not have."""
+
+
+@contextlib.contextmanager
+def _where_supported() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Opens a file to read it. A pipe or a device in its place would hang, or never end.
+
+    Raises:
+        OSError: It cannot be opened, or is something else than a file; `strerror` says what.
+    """
+    try:
+        _check_regular(path, path.stat().st_mode)
+        # Looked at first, since opening alone moves some devices; and then again.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except ValueError:
+        raise OSError(errno.EINVAL, "No file has such a name", str(path)) from None
+    try:
+        _check_regular(path, os.fstat(descriptor).st_mode)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "It is a device, a pipe or a socket, not a file", str(path))
 
 
 @contextlib.contextmanager
@@ -18,30 +60,60 @@ def atomic(path: Path, *, mode: int = 0o600, overwrite: bool = True) -> Iterator
 
     Args:
         path: Where the file will be; its folder exists.
-        mode: Permissions, whatever the umask is.
-        overwrite: False: raise ``FileExistsError`` at the end if the name is taken.
+        mode: Permissions, whatever the umask is; where the file system has none, its own.
+        overwrite: False: raise ``FileExistsError`` if the name is taken, at the end too.
+
+    Raises:
+        OSError: What has the name is no file (a device, a pipe, a folder): it always stays.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with contextlib.suppress(FileNotFoundError):
+        _check_regular(path, path.stat().st_mode)
+        if not overwrite:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    # A name of its own: with the target's in it, it could be longer than names can be.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".dam-")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
+            with _where_supported():
+                os.fchmod(file.fileno(), mode)
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            with _where_supported():
+                os.fsync(file.fileno())
         if overwrite:
             temporary.replace(path)
         else:
-            path.hardlink_to(temporary)  # fails if the name is taken, in one step
-            temporary.unlink()
+            _take_name(path, temporary)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        with _where_supported():
+            os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _take_name(path: Path, temporary: Path) -> None:
+    """Renames a file; ``FileExistsError`` if the name is taken, in one step."""
+    try:
+        path.hardlink_to(temporary)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+    else:
+        temporary.unlink()
+        return
+    # Without hard links: an empty file of ours takes the name first, which only one process can,
+    # and then gives it to the whole one. A power cut between the two leaves the empty one.
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        temporary.replace(path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, overwrite: bool = True) -> None:

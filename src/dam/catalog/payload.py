@@ -201,7 +201,7 @@ class StreamDecryptor:
 
 async def read_pieces(path: Path) -> AsyncIterator[bytes]:
     """A file in pieces of one chunk, read in a thread."""
-    with await asyncio.to_thread(path.open, "rb") as file:
+    with await asyncio.to_thread(atomic_file.open_regular, path) as file:
         while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
             yield piece
 

@@ -25,7 +25,7 @@ from nacl.exceptions import CryptoError
 from nacl.utils import random
 
 from dam import validation
-from dam.atomic_file import write_atomic
+from dam.atomic_file import open_regular, write_atomic
 from dam.crypto.derivation import new_seed
 from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import KeyFileError, Malformed
@@ -82,7 +82,13 @@ def read_private(path: Path, *, tighten: bool = False) -> tuple[bytes, bool]:
                 raise KeyFileError(
                     f"{path} is open to other users (mode {mode:04o}); run: chmod 600 {quoted}"
                 )
-            os.fchmod(descriptor, 0o600)
+            try:
+                os.fchmod(descriptor, 0o600)
+            except OSError as error:
+                raise KeyFileError(
+                    f"{path} is open to other users, and cannot be closed to them "
+                    f"({error.strerror}): move it to a file system that has permissions"
+                ) from None
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(MAX_FILE_BYTES + 1)
     finally:
@@ -324,7 +330,7 @@ def restore(source: Path, path: Path, passphrase: str) -> None:
     The backup may lie on a medium without permissions: it is only ciphertext.
     """
     try:
-        with source.open("rb") as file:
+        with open_regular(source) as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise KeyFileError(f"{source} cannot be read: {error.strerror}") from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dam.atomic_file import open_regular
 from dam.crypto.hashing import escrow_of, sale_of
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens
@@ -136,7 +137,7 @@ async def publish_evidence(
         "description": title(text or "See the file.", "--text"),
     }
     if attachment is not None:
-        with attachment.open("rb") as file:
+        with open_regular(attachment) as file:
             data = file.read(MAX_BLOCK_BYTES + 1)
         if len(data) > MAX_BLOCK_BYTES:
             raise Permanent(f"{attachment} is over 1 MiB: the evidence is one file of at most that")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import re
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +18,7 @@ from dam.cli.session import asynchronous, connect, json_option, print_note, prin
 from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.roles.buyer import opening
+from dam.roles.buyer.file_names import file_name
 from dam.roles.buyer.opening import ArrivedParts, Junk, OpenedGood, SavedGood
 from dam.types import ZERO_ADDRESS, FragmentDelivered, Status
 
@@ -127,8 +128,8 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
             print_note(f"Part {part.index + 1} by {part.by} is junk: {junk.reason}")
         good = await opening.open_good(buyer, arrived, notice=print_note)
         target = _target(output, good)
-        if target is not None and target.exists() and not force:
-            raise Permanent(f"{target} is there already: use -o, or --force to replace it")
+        if target is not None:
+            _check_target(target, force)
         saved, content = await _write(good, target, force=force, keep=as_json)
     sale = arrived.purchase.sale
     value = {
@@ -159,9 +160,21 @@ def _target(output: Path | None, good: OpenedGood) -> Path | None:
         return None if str(output) == "-" else output
     if good.is_short:
         return None
-    # A seller's text never names a path: no slashes, no leading dot, nothing odd.
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", good.purchase.record.item).lstrip(".") or "good"
-    return Path(safe[:100])
+    return Path(file_name(good.purchase.record.item))
+
+
+def _check_target(target: Path, force: bool) -> None:
+    """Refuses before the good is fetched what would be refused after it."""
+    if not os.path.lexists(target):
+        if not target.parent.is_dir():
+            raise Permanent(f"there is no folder {target.parent} to write {target.name} into")
+    elif target.exists() and not target.is_file():
+        raise Permanent(
+            f"{target} is a folder or a device, which is never written over: name a file with -o, "
+            "or - for standard output"
+        )
+    elif not force:
+        raise Permanent(f"{target} is there already: use -o, or --force to replace it")
 
 
 async def _write(

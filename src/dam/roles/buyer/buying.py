@@ -32,6 +32,13 @@ from dam.roles.storefront import find_item, free_copies, read_version
 from dam.types import ZERO32, ZERO_ADDRESS, Address, Status, StoreVersion, Terms, Wei
 from dam.units import format_amount
 
+SAMPLED_CHUNKS = 16
+"""Blocks of a file (1 MiB each) that are fetched before it is paid for, or all where it has fewer.
+
+A seller who holds back a share s of them gets by with a probability below (1 - s)^16: 0.002 % with
+a half, 1 % with a quarter, 19 % with a tenth.
+"""
+
 
 @dataclass(frozen=True)
 class Quote:
@@ -238,14 +245,15 @@ def check_offer(item: Item, *, seller: Address, buyer: Address, without_arbitrat
 async def check_payload(blocks: BlockStore, payload: Payload) -> None:
     """Looks whether the encrypted good is to be had, before anybody pays for its key.
 
-    Of a file the first and the last block are fetched.
+    Of a file `SAMPLED_CHUNKS` blocks are fetched that nobody can foresee.
 
     Raises:
         Permanent: It is not.
     """
     if not isinstance(payload, StreamPayload):
         return
-    for cid in {payload.chunks[0], payload.chunks[-1]}:
+    chunks = list(dict.fromkeys(payload.chunks))
+    for cid in random.SystemRandom().sample(chunks, min(SAMPLED_CHUNKS, len(chunks))):
         try:
             await blocks.get(cid)
         except (IpfsError, BlockRefused) as error:

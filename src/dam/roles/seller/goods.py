@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dam.atomic_file import open_regular
 from dam.catalog import payload
 from dam.catalog.payload import Payload
 from dam.crypto.derivation import Place, SellerSeed, new_generation
@@ -127,5 +128,5 @@ async def _encrypt(blocks: BlockStore, key: bytes, domain: bytes, good: Good) ->
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(payload.MAX_INLINE_BYTES)

@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dam.atomic_file import open_regular
 from dam.catalog.payload import MAX_INLINE_BYTES, InlinePayload, decrypt_inline
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import item_id
@@ -205,7 +206,7 @@ async def _fingerprint(path: Path) -> str:
     """
 
     def look() -> str:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if file.seek(0, 2) < MAX_INLINE_BYTES:
                 return ""
             file.seek(0)
