@@ -50,6 +50,7 @@ NEXT_STEP: Mapping[str, str] = {
     # -- goes by itself, unless it stays
     "tick_failed": "nothing once; repeated: look at node and disk",
     "background_failed": "nothing once; repeated: look at IPFS node and disk",
+    "node_behind": "nothing if it catches up; else look at that node, or use another: setting rpc",
     "node_unreachable": "start the node, or mend its address: setting rpc",
     "endpoint_set_aside": "nothing, the others answer; look at that node when there is time",
     "recheck_failed": "nothing, the last blocks are read once more with the next one",

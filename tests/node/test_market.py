@@ -134,6 +134,19 @@ async def test_deployment(market: Market, live: LiveMarket) -> None:
             ).check_deployment()
 
 
+async def test_a_node_before_the_deployment_is_behind_and_not_wrong(
+    market: Market, live: LiveMarket
+) -> None:
+    """A node that syncs, or whose state was put back: it is waited for, and nothing ends."""
+    first = live.deployment.first_block
+    live.anvil.request("anvil_rollback", head(live) - first + 1)
+    with pytest.raises(BlockUnknownError, match=f"at block {first - 1}, .* in block {first}"):
+        await market.check_deployment()
+    live.anvil.request("anvil_mine", hex(3))
+    with pytest.raises(ConfigError, match="no code"):
+        await market.check_deployment()
+
+
 async def test_one_sale(market: Market, live: LiveMarket) -> None:
     first = live.deployment.first_block
     assert await market.logs(first, first) == []

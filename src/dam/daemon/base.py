@@ -13,13 +13,13 @@ from dam.config.settings import Settings
 from dam.daemon import locks
 from dam.daemon.chain_reader import ChainReader
 from dam.daemon.monitoring import Monitoring
-from dam.daemon.service import AnySender, Role, Service, Stop
+from dam.daemon.service import AnySender, Role, Service, Stop, log_node_behind
 from dam.errors import LedgerUnusableError, Retryable
 from dam.ethereum.node import balance_of
 from dam.ledger import recovery
 from dam.ledger.ledger import Binding, Ledger
 from dam.log import Log, with_alerts
-from dam.market.client import Market
+from dam.market.client import BlockUnknownError, Market
 from dam.market.connect import open_nodes
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.sending.sender import DrySender, Sender, SendPolicy
@@ -210,12 +210,16 @@ class DaemonBase:
 
 async def _reach(market: Market, stop: Stop, log: Log, monitoring: Monitoring) -> bytes | None:
     """Hash of the genesis block, once the right node answers; None: stopped before."""
-    pause = 0.5
+    pause, tries = 0.5, 0
     while not stop.draining.is_set():
+        tries += 1
         try:
             await market.check_deployment()
             return (await market.block(0)).hash
+        except BlockUnknownError as error:
+            log_node_behind(log, error, tries)
         except Retryable as error:
+            tries = 0
             log.warning("node_unreachable", error=str(error), retry_seconds=pause)
         monitoring.beats.round_ended()
         with contextlib.suppress(TimeoutError):

@@ -21,7 +21,7 @@ from dam.ethereum.node import ReadStats
 from dam.gc_pause import paused
 from dam.ledger.ledger import DeepReorganisation, Ledger, Rollback
 from dam.log import Log
-from dam.market.client import Market, Page
+from dam.market.client import BlockUnknownError, Market, Page
 from dam.market.log_rows import Rows
 from dam.types import BlockRef
 
@@ -109,10 +109,16 @@ class ChainReader:
                 may be where something was acted on.
             RpcError: The node did not answer as it should; nothing more was saved.
             DisagreementError: Nodes answer differently; nothing of it was saved.
+            BlockUnknownError: The node is behind the cursor, or was put back to an older state.
         """
         head, target = await self._ends()
         cursor = self._ledger.cursor() or await self._begin()
-        # A node behind us, or a chain that got shorter: only a longer one decides.
+        if head.number < cursor.number:
+            raise BlockUnknownError(
+                f"the node is at block {head.number}, and block {cursor.number} was read before: "
+                "it lags, or was put back to an older state"
+            )
+        # A chain that got shorter by less than the confirmations: only a longer one decides.
         if target < cursor.number or head == self._idle_at:
             newest = self._newest if self._newest and self._newest.number > head.number else head
             return Step(newest, cursor, 0, caught_up=True)

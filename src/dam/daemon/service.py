@@ -27,6 +27,7 @@ from dam.ledger.ledger import Ledger
 from dam.ledger.migrations import shrink_cache
 from dam.ledger.outbox import Outbox
 from dam.log import Log
+from dam.market.client import BlockUnknownError
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
 from dam.sending.sender import DrySender, Sender
@@ -327,6 +328,9 @@ class Service:
         self.pulse.failures += 1
         text = str(error) or type(error).__name__
         self.pulse.failing = f"{what}: {text}"
+        if isinstance(error, BlockUnknownError):
+            log_node_behind(self._log, error, failures)
+            return pause
         level = self._log.error if failures >= MAX_FAILURES else self._log.warning
         level(event, error=text, failures=failures, retry_seconds=pause, next_step=_NEXT_STEP[what])
         return pause
@@ -347,6 +351,14 @@ _NEXT_STEP = {
     "disk": "look at the disk of the state folder: room, mount, health (df, dmesg)",
     "host": "look at the machine: free memory, open files (LimitNOFILE), disk",
 }
+
+
+def log_node_behind(log: Log, error: BlockUnknownError, failures: int) -> None:
+    """Says that the node is behind: at the first look, and as an alert when that lasts."""
+    if failures == 1:
+        log.warning("node_behind", error=str(error))
+    elif failures == MAX_FAILURES:
+        log.error("node_behind", error=str(error), failures=failures)
 
 
 def _judge(error: Exception) -> tuple[str, float]:

@@ -190,9 +190,23 @@ class Market:
         self._decoder = LogDecoder()
 
     async def check_deployment(self) -> None:
-        """Raises `ConfigError` unless the node has this very contract on this very chain."""
+        """Looks whether the node has this very contract on this very chain.
+
+        Raises:
+            ConfigError: It has not: another chain, or other code at the address.
+            BlockUnknownError: It has not come to the block of the deployment yet.
+        """
         await self.rpc.check_chain(self.deployment.chain_id)
-        code = hex_data(await self.rpc.call("eth_getCode", self.address, "latest"), "eth_getCode")
+        code = await self._code()
+        if not code:
+            head, first = await self.head(), self.deployment.first_block
+            if head.number < first:
+                raise BlockUnknownError(
+                    f"the node {self.rpc.host} is at block {head.number}, and the market was "
+                    f"deployed in block {first}: wait until the node has caught up, or use "
+                    "another; if its chain was begun anew, deploy the market again"
+                )
+            code = await self._code()
         if keccak(code) != self.deployment.code_hash:
             what = "other code than" if code else "no code, unlike"
             raise ConfigError(
@@ -200,6 +214,9 @@ class Market:
                 f"{self.deployment.chain_id}, node {self.rpc.host}): use the record of this "
                 "market, or a node that has caught up"
             )
+
+    async def _code(self) -> bytes:
+        return hex_data(await self.rpc.call("eth_getCode", self.address, "latest"), "eth_getCode")
 
     # --------------------------------------------------------------------------------- blocks
 

@@ -173,6 +173,8 @@ def test_the_wrong_chain_and_the_wrong_market(operator: Operator, code: bytes) -
     with AnvilNode(chain_id=5) as other:
         assert "is on chain 5" in bad(operator.doctor(DAM_RPC_URL=other.url))[0]
     with AnvilNode() as empty:
+        assert "was deployed in block" in bad(operator.doctor(DAM_RPC_URL=empty.url))[0]
+        empty.request("anvil_mine", hex(operator.deployment.first_block))
         assert "no code, unlike" in bad(operator.doctor(DAM_RPC_URL=empty.url))[0]
     record = operator.home / "deployment.json"
     windows = replace(operator.deployment.windows, refund_blocks=400)

@@ -222,6 +222,7 @@ async def test_a_node_behind_changes_nothing(world: World, built: BuiltStore) ->
     world.chain.mine(10)
     await read(daemon)
     before = daemon.ledger.cursor()
+    assert before is not None
     stale = await world.chain.block(4)
     fresh = world.chain.head
 
@@ -235,8 +236,8 @@ async def test_a_node_behind_changes_nothing(world: World, built: BuiltStore) ->
 
     known, world.chain.block = world.chain.block, old_block  # type: ignore[method-assign]
     world.chain.head = old_head  # type: ignore[method-assign]
-    step = await daemon.reader.advance()
-    assert step.rollback is None
+    with pytest.raises(BlockUnknownError, match=f"at block 4, and block {before.number} was read"):
+        await daemon.reader.advance()
     assert daemon.ledger.cursor() == before
     world.chain.block = known  # type: ignore[method-assign]
     world.chain.head = fresh  # type: ignore[method-assign]
