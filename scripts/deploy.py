@@ -36,6 +36,7 @@ from dam.errors import KeyFileError, Malformed
 from dam.keystore.ape_accounts import account_passphrase
 from dam.market.deployment import record_path, save_deployment
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
+from scripts import _sending
 from scripts._contracts import load_fresh
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,7 +101,9 @@ def _ask_passphrase(text: str) -> str:
     return str(click.prompt(text, hide_input=True))
 
 
-def _governor(account, choice: str, proposers: tuple[str, ...], seconds: int) -> Address:
+def _governor(
+    provider: Any, account: Any, choice: str, proposers: tuple[str, ...], seconds: int
+) -> Address:
     """Address of the governor: nobody's, the one named, or a timelock deployed for it."""
     if choice != "timelock" and proposers:
         raise click.UsageError("--timelock-proposer goes with --governor timelock")
@@ -114,7 +117,7 @@ def _governor(account, choice: str, proposers: tuple[str, ...], seconds: int) ->
         raise click.UsageError(str(error)) from None
     if not checked:
         raise click.UsageError("a timelock needs at least one --timelock-proposer")
-    timelock = account.deploy(project.Timelock, seconds, checked)
+    timelock = _sending.deploy(provider, account, project.Timelock, seconds, checked)
     click.echo(f"Timelock {timelock.address}: {seconds} seconds")
     return Address(str(timelock.address))
 
@@ -245,7 +248,7 @@ def cli(
     # Ape misses a change of a file that Marketplace.sol imports: never deploy what it cached, and
     # on a chain that lasts not even what we did.
     load_fresh(project, anew=not _is_development(provider))
-    judge = _governor(account, governor, proposers, timelock_seconds)
+    judge = _governor(provider, account, governor, proposers, timelock_seconds)
     deployment = _deploy(provider, account, windows, judge)
     save_deployment(deployment, path)
     size = len(bytes(provider.get_code(deployment.market)))
@@ -264,7 +267,9 @@ def _deploy(provider: Any, account: Any, windows: Windows, governor: Address) ->
         windows.slash_delay_blocks,
         windows.slash_lapse_blocks,
     )
-    market = account.deploy(
+    market = _sending.deploy(
+        provider,
+        account,
         project.Marketplace,
         blocks,
         governor,

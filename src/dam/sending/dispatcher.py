@@ -12,7 +12,7 @@ from dam.ledger.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, bl
 from dam.sending import fee_policy
 from dam.sending.account import MAX_LINES, Account, log_fields
 from dam.sending.batching import encode_job, encode_jobs, group, halves
-from dam.sending.transactions import Price, call_many, next_price
+from dam.sending.transactions import MAX_GAS, Price, call_many, next_price
 
 _RETRY_BLOCKS = {"NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "": 5}
 """Reverts that the next blocks may cure: after how many blocks to look again."""
@@ -326,11 +326,11 @@ class Dispatcher:
     def _gas_limit(self, estimate: int, parts: int, data: bytes) -> int:
         """The node's estimate and a sixteenth, for state that changes before it is mined.
 
-        Never more than the policy's cap; and never less than no call of this size could do with,
-        or one bad answer would make a transaction that no node takes.
+        Never more than the policy's cap or `MAX_GAS`; and never less than no call of this size
+        could do with, or one bad answer would make a transaction that no node takes.
         """
         least = 21_000 + 16 * len(data) - 12 * data.count(0) + _MIN_PART_GAS * parts
-        most = 100_000 + self._policy.part_gas * parts
+        most = min(100_000 + self._policy.part_gas * parts, MAX_GAS)
         return min(max(estimate * 17 // 16, least) + 20_000, most)
 
     # ----------------------------------------------------------------------------------- sending

@@ -19,6 +19,9 @@ _RECEIPT_LOOKUPS = 3
 _REORG_BLOCKS = 64
 """How far below the first attempt a reorganisation may have moved it."""
 _EMPTY_GAS = 21_000
+_EMPTY_GAS_LIMIT = 60_000
+"""Where gas is dearer, or a rollup charges for data, an empty one takes more; what is left over is
+not paid."""
 _MAX_GAP = 64
 """So many empty transactions are paid for to reach what is signed above them, and no more."""
 
@@ -354,7 +357,7 @@ class InFlight:
 
     def _save_empty(self, slot: int, nonce: int, head: int, fees: Fees) -> Attempt:
         to = self._account.address
-        return self._account.sign_and_save(slot, nonce, head, to, b"", _EMPTY_GAS, fees)
+        return self._account.sign_and_save(slot, nonce, head, to, b"", _EMPTY_GAS_LIMIT, fees)
 
     # ---------------------------------------------------------------------------- unused nonces
 

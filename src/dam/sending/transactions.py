@@ -13,6 +13,8 @@ from dam.ethereum.node_errors import RpcRejectedError
 from dam.market.client import revert_of
 from dam.types import Address
 
+MAX_GAS = 1 << 24
+"""Most gas of one transaction (EIP-7825), however much a block may have."""
 _REQUEST_BYTES = 500_000
 """Nodes and providers refuse requests of a few megabytes; hex doubles the calldata."""
 

@@ -12,7 +12,7 @@ from dam.ethereum.node import Node, balance_of, quantity
 from dam.ethereum.node_errors import RpcRejectedError, is_insufficient_funds
 from dam.market.client import revert_of
 from dam.market.wallet import Receipt
-from dam.sending.transactions import Fees, Signer, broadcast, suggest_fees, transaction
+from dam.sending.transactions import MAX_GAS, Fees, Signer, broadcast, suggest_fees, transaction
 from dam.types import Address, Wei
 from dam.units import format_amount
 
@@ -81,7 +81,7 @@ class KeyWallet:
     async def send(self, to: Address, data: bytes, value: int = 0) -> Receipt:
         """See `Wallet.send`."""
         try:
-            gas = await self._gas_limit(to, data, value, 30_000_000)
+            gas = await self._gas_limit(to, data, value, MAX_GAS)
             fees = await suggest_fees(self._rpc, _MAX_TIP_WEI)
             price = fees.base + fees.tip
             if price > self._max_fee:

@@ -230,6 +230,8 @@ async def test_our_own_empty_transaction_is_not_a_strangers(
     await world.ticks(daemon, blocks=1)
     [slot] = daemon.outbox.live()
     assert slot.last.data == b""
+    # A rollup charges for its data, too: one of 21,000 would never free the nonce.
+    assert slot.last.gas >= 2 * 21_000
     world.chain._eth_getTransactionReceipt = no_receipt  # type: ignore[method-assign]
     count = world.chain._eth_getTransactionCount
 

@@ -1,0 +1,102 @@
+"""Fees and gas of `ape run deploy`: by rules of ours, whatever a node or Ape would take."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scripts._sending import deploy, fee_fields, gas_limit
+
+GWEI = 10**9
+
+
+class Provider:
+    """A node, as Ape hands it out; ``None`` is a method that it does not have."""
+
+    chain_id = 1337
+    network = SimpleNamespace(auto_gas_multiplier=1.0)
+
+    def __init__(self, estimate: int = 5_000_000, **answers: Any) -> None:
+        self.estimate = estimate
+        block = {"gasLimit": hex(60_000_000), "baseFeePerGas": hex(7 * GWEI)}
+        self.answers = {
+            "eth_getBlockByNumber": block,
+            "eth_maxPriorityFeePerGas": hex(GWEI),
+            "eth_gasPrice": hex(9 * GWEI),
+            **answers,
+        }
+        self.estimated: Any = None
+
+    def make_request(self, method: str, parameters: list[Any]) -> Any:
+        if self.answers[method] is None:
+            raise NotImplementedError(method)
+        return self.answers[method]
+
+    def estimate_gas_cost(self, transaction: Any) -> int:
+        self.estimated = transaction
+        return self.estimate
+
+
+class Account:
+    def deploy(self, contract: Any, *arguments: Any, **fields: Any) -> Any:
+        return arguments, fields
+
+
+def contract(*arguments: Any, **fields: Any) -> Any:
+    return SimpleNamespace(arguments=arguments, **fields)
+
+
+def test_fees_have_room_for_six_full_blocks() -> None:
+    """The next base fee may be an eighth higher; Ape's own fee would be refused then."""
+    fees = fee_fields(Provider())
+    assert fees == {"type": 2, "max_fee": 15 * GWEI, "max_priority_fee": GWEI}
+
+
+def test_a_base_fee_of_nothing_is_one() -> None:
+    block = {"baseFeePerGas": "0x0"}
+    fees = fee_fields(Provider(eth_getBlockByNumber=block))
+    assert fees == {"type": 2, "max_fee": GWEI, "max_priority_fee": GWEI}
+
+
+def test_a_node_without_a_tip_has_it_in_its_price() -> None:
+    fees = fee_fields(Provider(eth_maxPriorityFeePerGas=None))
+    assert fees == {"type": 2, "max_fee": 16 * GWEI, "max_priority_fee": 2 * GWEI}
+
+
+def test_a_tip_is_capped() -> None:
+    fees = fee_fields(Provider(eth_maxPriorityFeePerGas=hex(10**18)))
+    assert fees["max_priority_fee"] == 20 * GWEI
+
+
+def test_a_chain_without_base_fees_takes_a_price() -> None:
+    fees = fee_fields(Provider(eth_getBlockByNumber={"gasLimit": "0x1"}))
+    assert fees == {"type": 0, "gas_price": 9 * GWEI}
+
+
+@pytest.mark.parametrize(
+    ("estimate", "multiplier", "limit"),
+    [
+        (5_000_000, 1.0, 6_250_000),
+        (5_000_000, 1.5, 7_500_000),
+        # Room is no reason to be refused: a transaction has 2^24 at most (EIP-7825) ...
+        (15_000_000, 1.25, 2**24),
+        (2**24, 2.0, 2**24),
+        # ... unless the node says that it may have more, as for state under EIP-8037.
+        (34_000_000, 1.25, 42_500_000),
+    ],
+)
+def test_the_limit_leaves_room_below_the_cap(estimate: int, multiplier: float, limit: int) -> None:
+    assert gas_limit(estimate, multiplier) == limit
+
+
+def test_a_deployment_takes_these_fees_and_this_gas() -> None:
+    """Even where a block has 60 million gas, which Ape would take on a local chain."""
+    provider = Provider(15_000_000)
+    arguments, fields = deploy(provider, Account(), contract, 1, 2)
+    assert arguments == (1, 2)
+    assert fields == {"gas_limit": 2**24, **fee_fields(provider)}
+    # Without fees of its own, an estimate is made with Ape's, and refused for them.
+    assert provider.estimated.max_fee == 15 * GWEI
+    assert provider.estimated.chain_id == 1337
