@@ -42,6 +42,7 @@ NEXT_STEP: Mapping[str, str] = {
     "too_late": "find what held it up: look above for tick_failed, no_balance, fee_over_cap",
     "purchase_late": "find what held it up: was the daemon down, or the node behind?",
     "endpoints_disagree": "find the node that is wrong; take it out of `rpc` and restart",
+    "endpoints_too_few": "mend the nodes that `error` names, or add one to `rpc` and restart",
     "internal_error": "report it with the trace; restart if the sale matters",
     "nonce_gap": "nothing, it is filled; repeated: somebody else sends with this key",
     "nonces_too_high": "look at your node: it miscounted this account's transactions",

@@ -169,7 +169,7 @@ class ComeBack(rpc_faults.TooMany):
     50,
     "clock moved a day",
     by="HP",
-    breaks="src/dam/ethereum/node_pool.py:pause = min(_MAX_RETRY_AFTER_SECONDS, max(wish, 0.0))",
+    breaks="src/dam/ethereum/endpoint.py:pause = min(_MAX_RETRY_AFTER_SECONDS, max(wish, 0.0))",
     instead="pause = max(wish, 0.0)",
 )
 async def test_f50_the_clock_is_moved_a_day(

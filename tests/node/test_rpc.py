@@ -55,7 +55,8 @@ HTML = b"<html>502 Bad Gateway</html>"
         (http("200 OK", b"[]"), RpcBadReplyError),
         (reply(id=1, error={"code": -32000, "message": "nonce too low"}), RpcRejectedError),
         (reply(id=None, error={"code": -32600, "message": "bad"}), RpcRejectedError),
-        (reply(id=1, error="quota"), RpcRejectedError),
+        (reply(id=1, error="no"), RpcRejectedError),
+        (reply(id=1, error="quota"), RpcUnavailableError),
     ],
 )
 async def test_faults(serve, answer: bytes, kind: type[RpcError]) -> None:
@@ -110,13 +111,59 @@ async def test_retry_after_a_date(serve) -> None:
     assert 3000 < caught.value.retry_after <= 3600
 
 
-async def test_error_object_under_http_500(serve) -> None:
-    body = json.dumps({"id": 1, "error": {"code": 3, "message": "reverted", "data": "0x01"}})
-    server = await serve(http("500 Internal Server Error", body.encode()))
+REVERTED = json.dumps({"id": 1, "error": {"code": 3, "message": "reverted", "data": "0x01"}})
+THROTTLED = {"id": 1, "error": {"code": -32005, "message": "query exceeds max block range 3"}}
+
+
+async def test_error_object_under_http_400(serve) -> None:
+    server = await serve(http("400 Bad Request", REVERTED.encode()))
     async with JsonRpc(server.url) as rpc:
         with pytest.raises(RpcRejectedError) as caught:
             await rpc.call("eth_call")
     assert caught.value.data == "0x01"
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 429, 500, 502, 503, 599])
+@pytest.mark.parametrize("body", [REVERTED, json.dumps(THROTTLED), json.dumps([THROTTLED])])
+async def test_a_status_of_the_node_s_own_goes_before_its_words(serve, status, body) -> None:
+    server = await serve(http(f"{status} Any", body.encode(), "Retry-After: 30"))
+    async with JsonRpc(server.url) as rpc:
+        for ask in (rpc.call("eth_call"), rpc.logs("0xda", 3, 7), rpc.batch([("a", [])])):
+            with pytest.raises(RpcUnavailableError) as caught:
+                await ask
+            assert (caught.value.status, caught.value.retry_after) == (status, 30.0)
+
+
+async def test_a_body_that_is_too_large_is_one_of_size(serve) -> None:
+    server = await serve(http("413 Payload Too Large", HTML))
+    async with JsonRpc(server.url) as rpc:
+        with pytest.raises(RpcTooLargeError):
+            await rpc.logs("0xda", 3, 7)
+
+
+async def test_a_quota_in_json_says_how_long(serve) -> None:
+    data = {"rate": {"allowed_rps": 1, "backoff_seconds": 24, "current_rps": 4.2}, "see": "x"}
+    error = {"code": -32005, "message": "project ID request rate exceeded", "data": data}
+    server = await serve(reply(id=1, error=error))
+    async with JsonRpc(server.url) as rpc:
+        with pytest.raises(RpcUnavailableError) as caught:
+            await rpc.call("eth_blockNumber")
+    assert caught.value.retry_after == 24.0
+
+
+async def test_one_fault_among_answers_is_about_its_call(serve) -> None:
+    """And not about the node: the rest of the batch counts."""
+    error = {"error": {"code": -32000, "message": "rate limit"}}
+    server = await answering(serve, [{"result": 1}, error])
+    async with JsonRpc(server.url) as rpc:
+        one, two = await rpc.batch([("a", []), ("b", [])], errors=True)
+        assert (one, type(two)) == (1, RpcRejectedError)
+        with pytest.raises(RpcUnavailableError):
+            await rpc.batch([("a", []), ("b", [])])
+    server = await answering(serve, [error, error])
+    async with JsonRpc(server.url) as rpc:
+        with pytest.raises(RpcUnavailableError):
+            await rpc.batch([("a", []), ("b", [])], errors=True)
 
 
 async def test_hang_ends_at_the_deadline(serve) -> None:
@@ -263,7 +310,6 @@ RANGE_ERRORS = """
 """
 OTHER_ERRORS = """
 -32701 Please specify an address in your request or order a dedicated full node
--32000 header not found
 -32601 the method eth_getLogs does not exist
 """
 
@@ -361,6 +407,44 @@ async def test_logs_of_a_node_that_lacks_the_block(serve) -> None:
     async with JsonRpc(server.url) as rpc:
         assert await rpc.logs("0xda", 3, 7) == ([], None)
     assert len(server.requests) == 2
+
+
+BEYOND = [
+    {"code": -32602, "message": "block range extends beyond current head block"},
+    {"code": -32000, "message": "requested block range [3, 7] is beyond latest executed block 5"},
+    {"code": -32005, "message": "query exceeds max block range 3"},
+    {"code": 429, "message": "too many requests"},
+]
+
+
+@pytest.mark.parametrize("error", BEYOND)
+async def test_no_block_goes_before_any_error_of_its_logs(serve, error) -> None:
+    """Nodes of 2026 refuse a range beyond their head; older ones give what logs they have."""
+    server = await answering(serve, [{"result": None}, {"error": error}])
+    async with JsonRpc(server.url) as rpc:
+        assert await rpc.logs("0xda", 3, 7) == ([], None)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("error", BEYOND[:2])
+async def test_logs_beyond_the_head_of_another_node_behind_the_address(serve, error) -> None:
+    server = await answering(serve, [{"result": BLOCK}, {"error": error}])
+    async with JsonRpc(server.url) as rpc:
+        assert await rpc.logs("0xda", 3, 7) == ([], None)
+
+
+async def test_a_block_that_is_unknown_in_words(serve) -> None:
+    error = {"code": -32001, "message": "Unknown block"}
+    server = await answering(serve, [{"error": error}, {"result": [LOG]}])
+    async with JsonRpc(server.url) as rpc:
+        assert await rpc.logs("0xda", 3, 7) == ([], None)
+
+    async def one(path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(id=json.loads(body)["id"], error=error))
+
+    server = await serve(one)
+    async with JsonRpc(server.url) as rpc:
+        assert await rpc.block("0x7") is None
 
 
 async def test_logs_in_the_other_order(serve) -> None:

@@ -264,7 +264,7 @@ class _Reader(Collector):
             for host, stats in nodes.by_host.items():
                 asked.add_metric((host,), stats.requests)
                 failed.add_metric((host,), stats.failures)
-            up = GaugeMetricFamily("dam_rpc_up", "0: set aside for now.", labels=("host",))
+            up = GaugeMetricFamily("dam_rpc_up", "0: set aside or behind.", labels=("host",))
             for host, fit in nodes.health.items():
                 up.add_metric((host,), fit)
             yield from (asked, failed, up)

@@ -1,27 +1,56 @@
 """Errors of nodes, and what a refusal means. There are no common codes, only words.
 
+A refusal is judged in this order: it is about the node (quota, pruned state, still syncing), so
+that another node may do better; about the size of the request, so that less should be asked for;
+or about the request. The order matters: a quota speaks of limits, too.
+
 geth and most others write sentences ("already known"), older Nethermind the names of its results
 ("AlreadyKnown"): for refused transactions both are compared in lower case without spaces.
 """
 
 from __future__ import annotations
 
+import json
 import re
 
 from dam.errors import RpcError
 
-# How nodes and providers say that eth_getLogs asked for too much. There is no common code.
-_RANGE = re.compile(
-    r"(block|query|log|result|response)s?[ \w-]*\b(range|limit|size|too (large|big|many|wide))"
-    r"|range (is )?(too|exceed|limit)|too many (blocks|logs|results)|more than \d+ (results|logs)"
-    r"|query timeout|limited to|limit exceeded|exceeds? (the )?(max|limit)|10,?000 results",
+# Quota and rate. Only what cannot be the reason of a range: providers advertise plans in both.
+_QUOTA = re.compile(
+    r"rate.?limit|too many (request|connection|call)s?|requests? (limit|rate|count|quota)"
+    r"|(requests|calls|credits) per|(per.|/)(sec|second|minute|day|month)\b"
+    r"|\b(daily|monthly)\b|\brps\b|quota|throttl|capacity|compute units|out of (cu|credits)\b"
+    r"|unauthori[sz]ed|forbidden|api.?key|project.?id|payment required|usage limit",
     re.IGNORECASE,
 )
-# How a node says in JSON that another may do better: quota, pruned state, no such block.
-_NODE = re.compile(
-    r"rate.?limit|too many requests|quota|capacity|compute units|unauthori[sz]ed|api key"
-    r"|header not found|missing trie node|state .*(not available|unavailable|pruned)"
-    r"|(block|header).*(not found|unknown)|still syncing|internal error",
+# What a node lacks, or cannot do now: an old state, a new block, its peers, its upstream.
+_STATE = re.compile(
+    r"missing trie node|state .*(not available|unavailable|pruned)|pruned|pruning"
+    r"|histor\w+ .*(not available|unavailable)|(still|is|not) sync(ing|ed)|no peers"
+    r"|overloaded|server.*busy|service unavailable|temporar(y|ily)|upstream|cannot fulfill"
+    r"|suitable provider|bad gateway",
+    re.IGNORECASE,
+)
+_INTERNAL = re.compile(r"internal (server )?error", re.IGNORECASE)
+# A block that the node does not have, or not yet.
+_NO_BLOCK = re.compile(
+    r"(block|header)\b.*\b(not found|unknown)|unknown (block|header)|unfinalized|future block"
+    r"|(beyond|exceeds?|ahead of|above|after) (the )?(current |latest |last |chain )*"
+    r"(head|tip|current block|latest block|last block|executed block)\b",
+    re.IGNORECASE,
+)
+# How nodes and providers say that eth_getLogs asked for too much.
+_RANGE = re.compile(
+    r"(block|query|log|result|response)s?[ \w-]*\b(range|limit|size|too (large|big|many|wide|long))"
+    r"|\branges?\b.*(too|exceed|limit|over|maximum|greater|larger|wide|not supported)"
+    r"|(exceed|maximum|max|limit|greater|larger|more than).*\b(range|blocks|results|logs)\b"
+    r"|too many (blocks|logs|results|events)|\d (block|blocks|results|logs|events)\b"
+    r"|timed?.?out|deadline exceeded|limited to|too (large|big)|exceeds? (the )?(max|limit)",
+    re.IGNORECASE,
+)
+_NO_METHOD = re.compile(
+    r"method.*(not (found|supported|available|allowed|exist)|unsupported|does not exist|disabled)"
+    r"|(unsupported|unknown) method",
     re.IGNORECASE,
 )
 # How a node says that the account cannot pay, in lower case without spaces. In this order: geth,
@@ -32,6 +61,12 @@ _NO_FUNDS = re.compile(
     r"|up-?frontcost.*exceeds.*balance|insufficient(maxfeepergasfor)?senderbalance|lackoffunds"
     r"|insufficientbalancefor|wouldcauseoverdraft|insufficient_payer_balance"
 )
+_PAUSE = re.compile(
+    r"(?:retry|try again|wait)\D{0,20}?(\d{1,5}(?:\.\d+)?) ?s(?:ec|\b)"
+    r"|backoff_seconds\W+(\d{1,5}(?:\.\d+)?)",
+    re.IGNORECASE,
+)
+_TEXT_CHARS = 300
 
 
 class RpcTimeoutError(RpcError):
@@ -39,7 +74,7 @@ class RpcTimeoutError(RpcError):
 
 
 class RpcUnavailableError(RpcError):
-    """The node cannot be reached, or answered with an HTTP error: 429 and 5xx among them."""
+    """The node cannot be reached, or cannot do it now: HTTP errors, quota, pruned state."""
 
     def __init__(
         self, text: str, *, status: int | None = None, retry_after: float | None = None
@@ -75,6 +110,10 @@ class RpcRangeError(RpcRejectedError):
     """``eth_getLogs`` was refused for the size of its range or result; ask for fewer blocks."""
 
 
+class RpcMethodError(RpcRejectedError):
+    """The node does not have this method. It is well for all that, and another may have it."""
+
+
 def rejection(method: str, error: object) -> RpcRejectedError:
     """The error that a node gave for ``method``, its message made printable and cut."""
     code, message, data = 0, "", None
@@ -84,16 +123,65 @@ def rejection(method: str, error: object) -> RpcRejectedError:
         data = error.get("data")
     elif isinstance(error, str):
         message = error
-    message = ascii(message[:300])[1:-1][:300]
-    ranged = method == "eth_getLogs" and (code == -32005 or _RANGE.search(message) is not None)
-    return (RpcRangeError if ranged else RpcRejectedError)(method, code, message, data)
+    refusal = RpcRejectedError(method, code, _printable(message), data)
+    if is_node_fault(refusal):
+        return refusal
+    kind = RpcRejectedError
+    if code == -32601:
+        kind = RpcMethodError
+    elif method == "eth_getLogs" and _RANGE.search(_words(refusal)):
+        kind = RpcRangeError
+    elif not _is_revert(refusal) and _NO_METHOD.search(_words(refusal)):
+        kind = RpcMethodError
+    return kind(method, code, refusal.message, data)
 
 
 def is_node_fault(error: RpcRejectedError) -> bool:
     """Whether the refusal is about the node and not the call: another one may do better."""
-    return not isinstance(error, RpcRangeError) and (
-        error.code in (-32005, -32601) or _NODE.search(error.message) is not None
+    if _is_revert(error):
+        return False  # the words are a contract's, which may choose them to have us avoid nodes
+    if error.code in (401, 402, 403, 429) or 500 <= error.code < 600:
+        return True
+    words = _words(error)
+    if any(rule.search(words) for rule in (_QUOTA, _STATE, _NO_BLOCK)):
+        return True
+    # For eth_getLogs these two can mean its size as well: that is for the caller to find out.
+    return error.method != "eth_getLogs" and (
+        error.code == -32005 or _INTERNAL.search(words) is not None
     )
+
+
+def is_block_unknown(error: RpcRejectedError) -> bool:
+    """Whether the node lacks the block asked for: it lags, or the block was replaced."""
+    return not _is_revert(error) and _NO_BLOCK.search(_words(error)) is not None
+
+
+def unavailable(error: RpcRejectedError, host: str) -> RpcUnavailableError:
+    """A refusal that is about the node, as what it is; with the pause that the node asks for."""
+    found = _PAUSE.search(_words(error))
+    pause = float(found[1] or found[2]) if found else None
+    return RpcUnavailableError(f"{host}: {error}", retry_after=pause)
+
+
+def _is_revert(error: RpcRejectedError) -> bool:
+    return error.code == 3 or "revert" in error.message.lower()
+
+
+def _words(error: RpcRejectedError) -> str:
+    """What an error says: some nodes put the reason into its data alone."""
+    data = error.data
+    if isinstance(data, dict | list):
+        try:
+            data = json.dumps(data)
+        except RecursionError:
+            data = None
+    if not isinstance(data, str) or data.startswith("0x"):
+        return error.message
+    return f"{error.message} {_printable(data)}"
+
+
+def _printable(text: str) -> str:
+    return ascii(text[:_TEXT_CHARS])[1:-1][:_TEXT_CHARS]
 
 
 def is_already_known(error: RpcRejectedError) -> bool:

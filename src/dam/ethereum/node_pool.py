@@ -2,25 +2,27 @@
 
 A node that forges a purchase could read a share out of a deliverer's answer, and one that leaves a
 log out makes it miss its duty. So the logs of a range and the hash of a block are asked of all
-nodes that answer, and count only if all of these agree and are at least ``agree``. Any one of them
-can so stop us, and none can deceive us: a stop is alerted, a lie would be for ever. Everything else
-is answered by the first healthy node; signed transactions go to all. A node that lags behind does
-not disagree: it just does not count.
+nodes that are well, and count only if all that answer agree and are at least ``agree``. Any one of
+them can so stop us, and none can deceive us: a stop is alerted, a lie would be for ever. Who is
+silent, refuses or lags behind is absent: it stops nobody, and does not count. Once ``agree`` nodes
+have answered, the others have as long again, and two seconds at least (docs/decisions/0024).
 
-With one address, this behaves as that node's `JsonRpc`, but observes the pause it may ask for.
+Everything else is answered by the first healthy node, or the next one if that takes long; signed
+transactions go to all. With one address, this behaves as that node's `JsonRpc`, but observes the
+pause it may ask for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from typing import Any, Self, TypeVar
 
 from dam.errors import ConfigError, Retryable, RpcError
 from dam.ethereum import node_errors
+from dam.ethereum.endpoint import Endpoint, is_about_request, outcome
 from dam.ethereum.node import ReadStats, quantity
 from dam.ethereum.node_errors import (
     RpcBadReplyError,
@@ -28,7 +30,6 @@ from dam.ethereum.node_errors import (
     RpcRejectedError,
     RpcTooLargeError,
     RpcUnavailableError,
-    is_node_fault,
 )
 from dam.ethereum.rpc import (
     MAX_LOGS_BYTES,
@@ -40,39 +41,19 @@ from dam.ethereum.rpc import (
 )
 from dam.log import Log, silent_logger
 
-_FIRST_PAUSE_SECONDS = 1.0
-_MAX_PAUSE_SECONDS = 120.0
-_MAX_RETRY_AFTER_SECONDS = 300.0
-"""A longer Retry-After is cut: a deliverer has 20 minutes for a part."""
 _PROBE_SECONDS = 5.0
 _RECHECK_SECONDS = 0.5
 """Nodes learn of a block within a second of each other: a difference is looked at twice."""
-_LAG_BLOCKS = 3
-"""A node so far behind the others is asked last."""
+_PATIENCE_SECONDS = 2.0
+"""A node that takes longer is left behind where others have answered, or can."""
+_ALERT_ROUNDS = 3
+"""Too few nodes so often in a row are alerted: one may just be a moment behind."""
 _SEND, _BLOCK = "eth_sendRawTransaction", "eth_getBlockByNumber"
 T = TypeVar("T")
 
 
 class DisagreementError(Retryable):
     """Nodes say different things about the same blocks; none of it was believed."""
-
-
-@dataclass(slots=True)
-class _Node:
-    """One node, and how it has behaved."""
-
-    rpc: JsonRpc
-    failures: int = 0
-    """In a row."""
-    until: float = 0.0
-    """Time on the clock before which it is not asked."""
-    asked_to_wait: bool = False
-    """``until`` is its own wish (Retry-After)."""
-    lags: bool = False
-    """Behind the others: asked last."""
-    chain_id: int | None = None
-    """As it said last."""
-    probe: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
 class NodePool:
@@ -104,15 +85,24 @@ class NodePool:
         """Of all together."""
         self.disagreement = ""
         """What the nodes disagree about; empty: nothing. A daemon is not ready while it is set."""
+        self._log = log or silent_logger()
+        alone = len(urls) == 1
         self._all = [
-            _Node(JsonRpc(url, timeout=timeout, max_logs_bytes=max_logs_bytes)) for url in urls
+            Endpoint(
+                JsonRpc(url, timeout=timeout, max_logs_bytes=max_logs_bytes),
+                alone,
+                self._log,
+                clock,
+                self.stats,
+            )
+            for url in urls
         ]
         self.host = ", ".join(node.rpc.host for node in self._all)
         """Hosts and ports, for messages."""
-        self._log = log or silent_logger()
         self._clock = clock
-        self._chain_id: int | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._short = 0
+        """Rounds in a row in which too few could tell."""
 
     def __repr__(self) -> str:
         return f"NodePool({self.host})"
@@ -129,9 +119,13 @@ class NodePool:
 
     @property
     def health(self) -> dict[str, bool]:
-        """Hosts, and whether they are asked at present."""
-        now = self._clock()
-        return {node.rpc.host: self._fit(node, now) for node in self._all}
+        """Hosts, and whether they are well: asked at present, and not behind the others."""
+        return {node.rpc.host: not node.trouble for node in self._all}
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """Hosts that are not well, and why."""
+        return {node.rpc.host: node.trouble for node in self._all if node.trouble}
 
     # ------------------------------------------------------------------------- asking one of them
 
@@ -157,34 +151,61 @@ class NodePool:
     async def _first(
         self, ask: Callable[[JsonRpc], Awaitable[T]], whole: Callable[[T], bool] = lambda _: True
     ) -> T:
-        failed: RpcError | None = None
+        failed: list[RpcError] = []
         parts: list[T] = []
-        for node in self._ready():
-            try:
-                answer = await self._ask(node, ask)
-            except RpcError as error:
-                if not _is_failure(error):
-                    raise
-                failed = failed or error
-            else:
-                if whole(answer):
-                    return answer
-                parts.append(answer)
+        left = self._ready()
+        waiting: set[asyncio.Task[T]] = set()
+        with self._asking() as tasks:
+            while left or waiting:
+                if left:
+                    node = left.pop(0)
+                    task = self._start(node.ask(ask))
+                    tasks[task] = node
+                    waiting.add(task)
+                done, waiting = await asyncio.wait(
+                    waiting,
+                    timeout=_PATIENCE_SECONDS if left else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for task in done:
+                    answer = outcome(task)
+                    if not isinstance(answer, RpcError):
+                        if whole(answer):
+                            return answer
+                        parts.append(answer)
+                    elif is_about_request(answer):
+                        raise answer
+                    else:
+                        failed.append(answer)
         if parts:
             return parts[0]
-        raise failed or self._all_wait()
+        raise failed[0] if failed else self._all_wait()
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[dict[asyncio.Task[Any], Endpoint]]:
+        """Questions under way; what has no answer at the end is left to itself, its node late."""
+        tasks: dict[asyncio.Task[Any], Endpoint] = {}
+        try:
+            yield tasks
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            raise
+        finally:
+            for task, node in tasks.items():
+                if not task.done():
+                    node.late = task
 
     async def _send(self, ask: Callable[[JsonRpc], Coroutine[Any, Any, T]]) -> T:
         """To all that may be asked; returns with the first that took it, else the best refusal.
 
         Those that are set aside get it, too, but nobody waits for them.
         """
-        now = self._clock()
-        nodes = self._willing(now)
+        nodes = self._willing()
         if not nodes:
             raise self._all_wait()
-        tasks = {self._start(self._ask(node, ask)): node for node in nodes}
-        fit = {task for task, node in tasks.items() if self._fit(node, now)}
+        tasks = {self._start(node.ask(ask)): node for node in nodes}
+        fit = {task for task, node in tasks.items() if node.fit}
         waiting = fit or set(tasks)
         failed: list[RpcError] = []
         while waiting:
@@ -210,9 +231,9 @@ class NodePool:
         Raises:
             DisagreementError: They do not, looked at twice.
             RpcUnavailableError: Fewer than ``agree`` have answered and know block ``last``.
+            RpcRangeError, RpcTooLargeError, RpcRejectedError: ... since too many refused: with
+                fewer blocks, they may answer.
         """
-        if len(self._all) == 1:
-            return await self._first(lambda rpc: rpc.logs(address, first, last, topics=topics))
         return await self._agreed(
             lambda rpc: rpc.logs(address, first, last, topics=topics),
             known=lambda answer: answer[1] is not None,
@@ -224,8 +245,6 @@ class NodePool:
 
     async def block_transactions(self, number: int) -> tuple[RawBlock, tuple[str, ...]] | None:
         """As `JsonRpc.block_transactions`, if all nodes tell the same. See `logs`."""
-        if len(self._all) == 1:
-            return await self._first(lambda rpc: rpc.block_transactions(number))
         return await self._agreed(
             lambda rpc: rpc.block_transactions(number),
             known=lambda answer: answer is not None,
@@ -239,8 +258,6 @@ class NodePool:
         self, hashes: Sequence[str], address: str, events: Collection[str] | None
     ) -> list[RawLog] | None:
         """As `JsonRpc.receipt_logs`, if all nodes tell the same. See `logs`."""
-        if len(self._all) == 1:
-            return await self._first(lambda rpc: rpc.receipt_logs(hashes, address, events))
         return await self._agreed(
             lambda rpc: rpc.receipt_logs(hashes, address, events),
             known=lambda answer: answer is not None,
@@ -259,17 +276,16 @@ class NodePool:
         Raises:
             DisagreementError, RpcUnavailableError: see `logs`.
         """
-        if len(self._all) == 1:
-            return await self._first(lambda rpc: rpc.block(tag))
-        if not tag.startswith("0x"):
+        if not tag.startswith("0x") and len(self._all) > 1:
             return await self._newest(tag)
+        number = int(tag, 16) if tag.startswith("0x") else -1
         return await self._agreed(
             lambda rpc: rpc.block(tag),
             known=lambda block: block is not None,
             fingerprint=lambda block: block.get("hash") if isinstance(block, dict) else "",
             differ=lambda _a, _b: "other hashes",
-            what=f"block {int(tag, 16)}",
-            last=int(tag, 16),
+            what=f"block {number}",
+            last=number,
         )
 
     async def check_chain(self, chain_id: int) -> None:
@@ -278,15 +294,14 @@ class NodePool:
         Raises:
             RpcError: Fewer than ``agree`` nodes have answered.
         """
-        self._chain_id = chain_id
-        answers = await self._every(_chain_id, self._ready())
-        for node, answer in answers:
-            if not isinstance(answer, RpcError):
-                node.chain_id = answer
+        for node in self._all:
+            node.wanted_chain_id = chain_id
+        answers = await self._every(Endpoint.ask_chain_id, lambda _: True, self._ready())
         for node in self._all:
             if node.chain_id is not None and node.chain_id != chain_id:
                 raise wrong_chain(node.rpc.host, node.chain_id, chain_id)
-        self._enough([node for node, a in answers if not isinstance(a, RpcError)], answers)
+        if sum(not isinstance(answer, RpcError) for _, answer in answers) < self.agree:
+            raise self._too_few(answers)
 
     async def _newest(self, tag: str) -> Any:
         async def numbered(rpc: JsonRpc) -> tuple[int, Any] | None:
@@ -295,16 +310,17 @@ class NodePool:
                 return None
             return quantity(block.get("number") if isinstance(block, dict) else None, tag), block
 
-        answers = await self._every(numbered, self._ready(probing=False))
+        answers = await self._every(lambda node: node.ask(numbered), lambda a: a is not None)
         told = [(node, a) for node, a in answers if a is not None and not isinstance(a, RpcError)]
         if not told and any(answer is None for _, answer in answers):
             return None
-        self._enough(told, answers)
+        if len(told) < self.agree:
+            raise self._too_few(answers)
         # Not the highest number of all: a node may say any.
         number, block = sorted((a for _, a in told), key=lambda a: -a[0])[self.agree - 1]
         if tag == "latest":
             for node, (head, _) in told:
-                node.lags = head < number - _LAG_BLOCKS
+                node.behind = max(0, number - head)
         return block
 
     async def _agreed(
@@ -317,52 +333,74 @@ class NodePool:
         what: str,
         last: int,
     ) -> T:
+        if len(self._all) == 1:
+            return await self._first(ask)
         for again in (True, False):
-            answers = await self._every(ask, self._ready(probing=False))
-            for _, answer in answers:
-                if isinstance(answer, RpcRangeError | RpcTooLargeError):
-                    raise answer
+            answers = await self._every(lambda node: node.ask(ask), known)
             given = [(node, a) for node, a in answers if not isinstance(a, RpcError)]
             told = [(node, answer) for node, answer in given if known(answer)]
-            if given and not told:
-                return given[0][1]  # nobody has this block
             prints = [fingerprint(answer) for _, answer in told]
             others = [one for one, p in zip(told, prints, strict=True) if p != prints[0]]
             if not others:
-                self._enough(told, answers)
-                self._agree_again(what)
-                return told[0][1]
+                if len(told) >= self.agree:
+                    self._agree_again(what)
+                    return told[0][1]
+                if not told and len(given) >= self.agree:
+                    return given[0][1]  # nobody has this block
+                raise self._too_few(answers, len(told))
             if again:
                 await asyncio.sleep(_RECHECK_SECONDS)
         node, answer = others[0]
         raise self._disagree(what, last, (told[0][0], node), differ(told[0][1], answer))
 
     async def _every(
-        self, ask: Callable[[JsonRpc], Awaitable[T]], nodes: Sequence[_Node]
-    ) -> list[tuple[_Node, T | RpcError]]:
-        """What each node answered, in the order of preference; errors as they are."""
+        self,
+        ask: Callable[[Endpoint], Coroutine[Any, Any, T]],
+        known: Callable[[T], bool],
+        nodes: Sequence[Endpoint] | None = None,
+    ) -> list[tuple[Endpoint, T | RpcError]]:
+        """What each node answered, in the order of preference; errors as they are.
 
-        async def one(node: _Node) -> T | RpcError:
-            try:
-                return await self._ask(node, ask)
-            except RpcError as error:
-                return error
+        Once ``agree`` nodes have told something ``known``, nobody waits for ever for the others.
+        """
+        nodes = self._ready(probing=False) if nodes is None else nodes
+        began = time.monotonic()
+        with self._asking() as tasks:
+            tasks.update((self._start(ask(node)), node) for node in nodes)
+            waiting, told = set(tasks), 0
+            while waiting and told < self.agree:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                answers = map(outcome, done)
+                told += sum(not isinstance(one, RpcError) and known(one) for one in answers)
+            if waiting:
+                await asyncio.wait(
+                    waiting, timeout=max(_PATIENCE_SECONDS, time.monotonic() - began)
+                )
+        return [(node, outcome(task)) for task, node in tasks.items()]
 
-        return list(zip(nodes, await asyncio.gather(*map(one, nodes)), strict=True))
-
-    def _enough(self, told: Sequence[object], answers: Sequence[tuple[_Node, object]]) -> None:
-        if len(told) < self.agree:
-            errors = [str(answer) for _, answer in answers if isinstance(answer, RpcError)]
-            if len(self._all) == 1 and errors:
-                raise RpcUnavailableError(errors[0])
-            why = "; ".join(errors) or "the others lag or are set aside"
-            raise RpcUnavailableError(
-                f"{len(told)} of {len(self._all)} nodes could tell, and rpc_agree is "
-                f"{self.agree}: {why}"
-            )
+    def _too_few(self, answers: Sequence[tuple[Endpoint, object]], told: int = 0) -> RpcError:
+        """The error of a round in which fewer than ``agree`` nodes could tell."""
+        errors = [answer for _, answer in answers if isinstance(answer, RpcError)]
+        sized = [e for e in errors if isinstance(e, RpcRangeError | RpcTooLargeError)]
+        refused = [e for e in errors if is_about_request(e) and e not in sized]
+        if sized and told + len(sized) >= self.agree:
+            return sized[0]  # if less is asked for, there are enough
+        if refused and told + len(sized) + len(refused) >= self.agree:
+            return refused[0]
+        if len(self._all) == 1 and errors:
+            return errors[0]
+        told_of = [str(error) for error in errors]
+        told_of += [f"{host}: {why}" for host, why in self.troubles.items()]
+        why = "; ".join(dict.fromkeys(told_of)) or "the others lag"
+        self._short += 1
+        if self._short == _ALERT_ROUNDS:
+            self._log.error("endpoints_too_few", told=told, needed=self.agree, error=why)
+        return RpcUnavailableError(
+            f"{told} of {len(self._all)} nodes could tell, and rpc_agree is {self.agree}: {why}"
+        )
 
     def _disagree(
-        self, what: str, block: int, nodes: Sequence[_Node], how: str
+        self, what: str, block: int, nodes: Sequence[Endpoint], how: str
     ) -> DisagreementError:
         self.stats.disagreements += 1
         self.disagreement = what
@@ -372,6 +410,9 @@ class NodePool:
 
     def _agree_again(self, what: str) -> None:
         """Agreement about logs ends a disagreement about logs, one about a block that of blocks."""
+        if self._short >= _ALERT_ROUNDS:
+            self._log.info("endpoints_enough_again", about=what)
+        self._short = 0
         logs = "the logs"
         if self.disagreement and self.disagreement.startswith(logs) == what.startswith(logs):
             self.disagreement = ""
@@ -379,76 +420,24 @@ class NodePool:
 
     # ------------------------------------------------------------------------------------- health
 
-    async def _ask(self, node: _Node, ask: Callable[[JsonRpc], Awaitable[T]]) -> T:
-        self.stats.requests += 1
-        try:
-            answer = await ask(node.rpc)
-        except RpcError as error:
-            if _is_failure(error):
-                self.stats.failures += 1
-                self._failed(node, error)
-            raise
-        self._well(node)
-        return answer
-
-    def _fit(self, node: _Node, now: float) -> bool:
-        if now < node.until or self._astray(node):
-            return False
-        return len(self._all) == 1 or node.failures == 0
-
-    def _ready(self, *, probing: bool = True) -> list[_Node]:
+    def _ready(self, *, probing: bool = True) -> list[Endpoint]:
         """Nodes to ask, the best first; all that may be asked, if none is well."""
-        now = self._clock()
         for node in self._all:
-            if node.failures and now >= node.until and len(self._all) > 1:
-                self._probe(node)
-        fit = [node for node in self._all if self._fit(node, now)]
-        fit.sort(key=lambda node: node.lags)
-        return fit if fit or not probing else self._willing(now)
+            if node.due and (node.probe is None or node.probe.done()):
+                # While the others work: it may hang.
+                node.probe = self._start(node.ask_chain_id(timeout=_PROBE_SECONDS))
+        fit = sorted((node for node in self._all if node.fit), key=lambda node: node.lags)
+        return fit if fit or not probing else self._willing()
 
-    def _willing(self, now: float) -> list[_Node]:
-        """All nodes of our chain that did not ask to be left alone."""
-        return [
-            node
-            for node in self._all
-            if (now >= node.until or not node.asked_to_wait) and not self._astray(node)
-        ]
-
-    def _astray(self, node: _Node) -> bool:
-        return node.chain_id is not None and self._chain_id not in (None, node.chain_id)
+    def _willing(self) -> list[Endpoint]:
+        return [node for node in self._all if node.willing]
 
     def _all_wait(self) -> RpcUnavailableError:
-        pause = max(0.0, min(node.until for node in self._all) - self._clock())
-        return RpcUnavailableError(
-            f"{self.host}: asked to wait {pause:.0f} s more", status=429, retry_after=pause
-        )
-
-    def _failed(self, node: _Node, error: RpcError) -> None:
-        node.failures += 1
-        pause = min(_MAX_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(node.failures - 1, 10))
-        wish = getattr(error, "retry_after", None)
-        node.asked_to_wait = wish is not None
-        if wish is not None:
-            pause = min(_MAX_RETRY_AFTER_SECONDS, max(wish, 0.0))
-        node.until = self._clock() + pause
-        if node.failures == 1 and len(self._all) > 1:
-            self._log.warning(
-                "endpoint_set_aside", host=node.rpc.host, error=str(error), retry_seconds=pause
-            )
-
-    def _well(self, node: _Node) -> None:
-        if node.failures and len(self._all) > 1:
-            self._log.info("endpoint_back", host=node.rpc.host, failures=node.failures)
-        node.failures, node.until, node.asked_to_wait = 0, 0.0, False
-
-    def _probe(self, node: _Node) -> None:
-        """Asks a node that failed whether it is back, while the others work: it may hang."""
-
-        async def ask() -> None:
-            node.chain_id = await self._ask(node, partial(_chain_id, timeout=_PROBE_SECONDS))
-
-        if node.probe is None or node.probe.done():
-            node.probe = self._start(ask())
+        node = min(self._all, key=lambda node: node.until)
+        pause = max(0.0, node.until - self._clock())
+        status = getattr(node.error, "status", None)
+        text = f"{node.error}; asked again in {pause:.0f} s"
+        return RpcUnavailableError(text, status=status, retry_after=pause)
 
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
@@ -474,17 +463,6 @@ class NodePool:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
-
-
-async def _chain_id(rpc: JsonRpc, timeout: float | None = None) -> int:
-    return quantity(await rpc.call("eth_chainId", timeout=timeout), "eth_chainId")
-
-
-def _is_failure(error: RpcError) -> bool:
-    """Whether the node is to blame, so that another may do better."""
-    if isinstance(error, RpcRejectedError):
-        return is_node_fault(error)
-    return not isinstance(error, RpcTooLargeError)
 
 
 def fingerprint(logs: Sequence[RawLog], end: RawBlock | None) -> object:

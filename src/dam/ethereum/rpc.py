@@ -12,9 +12,10 @@ import asyncio
 import itertools
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Self, TypeAlias
 from urllib.parse import urlsplit
 
@@ -29,7 +30,10 @@ from dam.ethereum.node_errors import (
     RpcTimeoutError,
     RpcTooLargeError,
     RpcUnavailableError,
+    is_block_unknown,
+    is_node_fault,
     rejection,
+    unavailable,
 )
 
 _MAX_REPLY_BYTES = 4 << 20
@@ -141,13 +145,17 @@ class JsonRpc:
             RpcError: As one of its kinds: RpcTimeoutError, RpcUnavailableError,
                 RpcBadReplyError, RpcTooLargeError, RpcRejectedError, RpcRangeError; see each.
         """
-        request = self._request(method, params)
+        return self._unless_rejected([await self._one(self._request(method, params), timeout)])[0]
+
+    async def _one(self, request: dict[str, Any], timeout: float | None = None) -> Any:
+        """The result of a call, or the node's refusal."""
+        method = request["method"]
         reply = await self._post(request, method, timeout)
         if not isinstance(reply, dict):
             raise RpcBadReplyError(f"{method}: {self.host} gave no JSON-RPC object")
         if reply.get("id") is None and reply.get("error") is not None:
             reply["id"] = request["id"]  # the node could not read the request
-        return _unless_rejected([self._result(request, reply)])[0]
+        return self._result(request, reply)
 
     async def batch(
         self, calls: Sequence[tuple[str, Sequence[Any]]], *, errors: bool = False
@@ -156,8 +164,9 @@ class JsonRpc:
 
         Args:
             calls: Method and parameters of each.
-            errors: True: a call that the node rejects gives its `RpcRejectedError` as result.
-                False: the first one is raised.
+            errors: True: a call that the node rejects gives its `RpcRejectedError` as result; so
+                does a fault of the node that strikes only some of the calls. False: the first
+                error is raised.
         """
         results: list[Any] = []
         for start in range(0, len(calls), _MAX_BATCH_CALLS):
@@ -165,15 +174,22 @@ class JsonRpc:
             requests = [self._request(method, params) for method, params in part]
             replies = await self._post(requests, "batch")
             results += self._results(requests, replies, "batch")
-        return results if errors else _unless_rejected(results)
+        faults = [r for r in results if isinstance(r, RpcRejectedError) and is_node_fault(r)]
+        if errors and len(faults) < len(results):
+            return results
+        return self._unless_rejected(results)
 
     async def block(self, tag: str) -> Any:
         """The header of a block by hex number or tag as the node writes it; None: it has none."""
-        found = await self.call("eth_getBlockByNumber", tag, False)
-        if found is None:
-            # Several nodes may stand behind one address, and one of them lag: ask the next.
-            found = await self.call("eth_getBlockByNumber", tag, False)
-        return found
+        # Several nodes may stand behind one address, and one of them lag: then ask the next.
+        return await self._block(tag) or await self._block(tag)
+
+    async def _block(self, tag: str) -> Any:
+        request = self._request("eth_getBlockByNumber", [tag, False])
+        found = await self._one(request)
+        if isinstance(found, RpcRejectedError) and tag.startswith("0x") and is_block_unknown(found):
+            return None
+        return self._unless_rejected([found])[0]
 
     async def logs(
         self, address: str, first: int, last: int, *, topics: Topics | None = None
@@ -205,9 +221,14 @@ class JsonRpc:
             self._request("eth_getLogs", [query]),
         ]
         replies = await self._post(requests, "eth_getLogs", parse=_read_logs)
-        block, logs = _unless_rejected(self._results(requests, replies, "eth_getLogs"))
+        block, logs = self._results(requests, replies, "eth_getLogs")
+        # Without the block its logs say nothing; nor does an error about a range that ends there.
+        lacks = [isinstance(r, RpcRejectedError) and is_block_unknown(r) for r in (block, logs)]
+        if block is None or any(lacks):
+            return [], None
+        self._unless_rejected([block, logs])
         if (
-            not isinstance(block, RawBlock | None)
+            not isinstance(block, RawBlock)
             or not isinstance(logs, list)
             or (logs and type(logs[0]) is not RawLog)
         ):
@@ -247,7 +268,7 @@ class JsonRpc:
         requests = [self._request(_RECEIPTS, [tx_hash]) for tx_hash in hashes]
         replies = await self._post(requests, _RECEIPTS, parse=_read_receipts)
         found: list[RawLog] = []
-        receipts = _unless_rejected(self._results(requests, replies, _RECEIPTS))
+        receipts = self._unless_rejected(self._results(requests, replies, _RECEIPTS))
         for tx_hash, receipt in zip(hashes, receipts, strict=True):
             if receipt is None:
                 return None
@@ -287,7 +308,7 @@ class JsonRpc:
     def _results(self, requests: Sequence[dict[str, Any]], replies: Any, label: str) -> list[Any]:
         """The result, or the error, of each request of a batch."""
         if isinstance(replies, dict) and isinstance(replies.get("error"), dict):
-            raise rejection(label, replies["error"])
+            self._unless_rejected([rejection(label, replies["error"])])
         by_id = {
             reply["id"]: reply
             for reply in (replies if isinstance(replies, list) else ())
@@ -296,6 +317,13 @@ class JsonRpc:
         if by_id.keys() != {request["id"] for request in requests} or len(replies) != len(requests):
             raise RpcBadReplyError(f"{label}: {self.host} did not answer every call")
         return [self._result(request, by_id[request["id"]]) for request in requests]
+
+    def _unless_rejected(self, results: list[Any]) -> list[Any]:
+        """The results; raises the first that is a refusal."""
+        for result in results:
+            if isinstance(result, RpcRejectedError):
+                raise unavailable(result, self.host) if is_node_fault(result) else result
+        return results
 
     def _result(self, request: dict[str, Any], reply: dict[str, Any]) -> Any:
         method = request["method"]
@@ -331,7 +359,7 @@ class JsonRpc:
             error = RpcTimeoutError(f"{label}: {self.host} took over {seconds:g} s")
         except (aiohttp.ClientError, OSError) as failure:
             # The error's own text can hold the URL, and with it a key.
-            error = RpcUnavailableError(f"{label}: {self.host}: {type(failure).__name__}")
+            error = RpcUnavailableError(f"{label}: {_why(failure, self.host)}")
         except RpcError as failure:
             error = failure
         self.stats.failures += 1
@@ -350,14 +378,24 @@ class JsonRpc:
                     response.close()
                     raise RpcTooLargeError(f"{label}: {self.host} gave over {cap} bytes")
                 data += chunk
-            # Some nodes put a proper JSON-RPC error under status 400 or 500.
-            if response.status != 200 and not _is_answer(data):
-                raise RpcUnavailableError(
-                    f"{label}: {self.host} gave HTTP {response.status}",
-                    status=response.status,
-                    retry_after=_seconds(response.headers.get("Retry-After", "")),
-                )
+            self._check_status(label, response.status, response.headers, data)
             return data
+
+    def _check_status(
+        self, label: str, status: int, headers: Mapping[str, str], data: bytearray
+    ) -> None:
+        """Raises what an HTTP status other than 200 means, whatever a node at fault says."""
+        # Some nodes put a proper JSON-RPC error under status 400; under 429 or 5xx it is theirs.
+        its_own = status in (401, 402, 403, 429) or status >= 500
+        if status == 200 or (status >= 400 and not its_own and _is_answer(data)):
+            return
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise RpcTooLargeError(f"{label}: {self.host} gave {_named(status)}")
+        wish = _seconds(headers.get("Retry-After", ""))
+        asks = "" if wish is None else f", asks to wait {wish:.0f} s"
+        raise RpcUnavailableError(
+            f"{label}: {self.host} gave {_named(status)}{asks}", status=status, retry_after=wish
+        )
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -378,12 +416,36 @@ def wrong_chain(host: str, found: int, expected: int) -> ConfigError:
 
 
 def _is_answer(data: bytearray) -> bool:
+    """Whether a body is a JSON-RPC error, or several."""
     try:
         reply = json.loads(data)
     except (ValueError, RecursionError):
         return False
-    error = reply.get("error") if isinstance(reply, dict) else None
-    return isinstance(error, dict) and type(error.get("code")) is int
+    errors = [
+        one.get("error") if isinstance(one, dict) else None
+        for one in (reply if isinstance(reply, list) else [reply])
+    ]
+    return bool(errors) and any(isinstance(e, dict) and type(e.get("code")) is int for e in errors)
+
+
+def _why(failure: BaseException, host: str) -> str:
+    """A failed exchange in words."""
+    if isinstance(failure, aiohttp.ClientConnectorDNSError):
+        return f"no address is known of {host}"
+    if isinstance(failure, aiohttp.ClientSSLError):
+        return f"no TLS with {host} ({type(failure).__name__})"
+    if isinstance(failure, aiohttp.ClientConnectorError):
+        return f"nothing answers at {host}"
+    if isinstance(failure, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | OSError):
+        return f"{host} broke the connection off"
+    return f"{host} answers no HTTP ({type(failure).__name__})"
+
+
+def _named(status: int) -> str:
+    try:
+        return f"HTTP {status} ({HTTPStatus(status).phrase})"
+    except ValueError:
+        return f"HTTP {status}"
 
 
 def _seconds(header: str) -> float | None:
@@ -422,11 +484,3 @@ def _wanted_logs(
             continue
         if events is None or (head.topics and head.topics[0].lower() in events):
             yield _LOG.decode(raw)
-
-
-def _unless_rejected(results: list[Any]) -> list[Any]:
-    """The results; raises the first that is a refusal."""
-    for result in results:
-        if isinstance(result, RpcRejectedError):
-            raise result
-    return results

@@ -27,6 +27,8 @@ class Node:
     fork: str = "a"
     mode: str = "well"
     """``well``, ``down`` (503), ``busy`` (429), ``hang`` or ``cut``."""
+    delay: float = 0.0
+    """Seconds before each answer."""
     retry_after: str = "7"
     logs: Callable[[list[Any]], Any] = field(default=lambda logs: logs)
     answers: dict[str, Any] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Node:
         self.asked += [call["method"] for call in calls]
         if self.mode == "hang":
             await asyncio.sleep(60)
+        await asyncio.sleep(self.delay)
         if self.mode == "down":
             writer.write(http("503 Service Unavailable", b"<html>"))
         elif self.mode == "busy":

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from dam.errors import ConfigError
-from dam.ethereum.node_errors import RpcBadReplyError, RpcRangeError, RpcUnavailableError
+from dam.ethereum.node_errors import (
+    RpcBadReplyError,
+    RpcRangeError,
+    RpcRejectedError,
+    RpcUnavailableError,
+)
 from dam.ethereum.node_pool import DisagreementError, NodePool
 from dam.testing.nodes import AnvilNode
 from tests.node.node_pool.nodes import ADDRESS, Node, Pools, changed, until, with_one, without_one
@@ -132,7 +138,7 @@ async def test_no_node_can_send_us_ahead(pools: Pools) -> None:
     rpc = await pools.open(Node("a", head=10**9), Node("b", head=9), Node("c", head=10))
     assert (await rpc.block("latest"))["number"] == hex(10)
     assert await rpc.call("web3_clientVersion") == "a", "and the others do not lag for that"
-    assert not any(node.lags for node in rpc._all)
+    assert all(rpc.health.values())
 
 
 async def test_a_head_that_is_none_counts_as_a_failure(pools: Pools) -> None:
@@ -148,6 +154,76 @@ async def test_a_range_that_one_refuses_is_made_smaller(pools: Pools) -> None:
     with pytest.raises(RpcRangeError):
         await rpc.logs(ADDRESS, 3, 7)
     assert all(rpc.health.values()), "it is no fault of the node's"
+
+
+SIZE = {"code": -32005, "message": "query exceeds max block range 3"}
+PARAMS = {"code": -32602, "message": "invalid params"}
+
+
+@pytest.mark.parametrize("refusal", [SIZE, PARAMS, {"code": -32000, "message": "rate limit"}])
+async def test_one_refusal_never_stops_the_round(pools: Pools, refusal: Any) -> None:
+    rpc = await pools.open(Node("a", answers={"eth_getLogs": refusal}), Node("b"), Node("c"))
+    for _ in range(3):
+        logs, _ = await rpc.logs(ADDRESS, 3, 7)
+        assert len(logs) == 5
+
+
+@pytest.mark.parametrize("refusal", [SIZE, PARAMS])
+async def test_too_few_for_refusals_is_the_refusal(pools: Pools, refusal: Any) -> None:
+    """So that the caller asks for less; but not where that would not be enough."""
+    refusing = {"eth_getLogs": refusal}
+    b = Node("b", mode="down")
+    rpc = await pools.open(Node("a"), b, Node("c", answers=refusing))
+    with pytest.raises(RpcRangeError if refusal is SIZE else RpcRejectedError):
+        await rpc.logs(ADDRESS, 3, 7)
+    rpc = await pools.open(b, Node("d", mode="down"), Node("c", answers=refusing))
+    with pytest.raises(RpcUnavailableError):
+        await rpc.logs(ADDRESS, 3, 7)
+
+
+async def test_too_few_is_alerted_once_and_so_is_its_end(pools: Pools) -> None:
+    a, b, c = Node("a"), Node("b", mode="down"), Node("c", head=6)
+    rpc = await pools.open(a, b, c)
+    for _ in range(5):
+        with pytest.raises(RpcUnavailableError, match="rpc_agree is 2"):
+            await rpc.logs(ADDRESS, 3, 7)
+    [line] = pools.told("endpoints_too_few")
+    assert (line["level"], line["told"], line["needed"]) == ("error", 1, 2)
+    assert "HTTP 503" in line["error"]
+    c.head = 10
+    await rpc.logs(ADDRESS, 3, 7)
+    await rpc.logs(ADDRESS, 3, 7)
+    assert len(pools.told("endpoints_enough_again")) == 1
+
+
+async def test_nobody_waits_long_for_one_that_hangs(pools: Pools) -> None:
+    """Not even once for as long as a call may take."""
+    a, b, c = Node("a", mode="hang"), Node("b"), Node("c")
+    rpc = await pools.open(a, b, c, timeout=60)
+    async with asyncio.timeout(20):
+        assert len((await rpc.logs(ADDRESS, 3, 7))[0]) == 5
+    assert list(rpc.troubles.values()) == ["no answer yet"]
+    async with asyncio.timeout(1.5):
+        assert len((await rpc.logs(ADDRESS, 3, 7))[0]) == 5
+        assert await rpc.call("web3_clientVersion") == "b"
+    assert len(a.asked) == 2, "one question at a time"
+
+
+async def test_one_that_is_a_little_slower_counts(pools: Pools) -> None:
+    """A contradiction that comes a second after the others' word is heard."""
+    a, b, c = Node("a", logs=with_one, delay=0.8), Node("b"), Node("c")
+    rpc = await pools.open(a, b, c)
+    with pytest.raises(DisagreementError):
+        await rpc.logs(ADDRESS, 3, 7)
+
+
+async def test_one_that_lags_shows_in_health(pools: Pools) -> None:
+    a, b, c = Node("a", head=4), Node("b"), Node("c")
+    rpc = await pools.open(a, b, c)
+    await rpc.block("latest")
+    hosts = rpc.host.split(", ")
+    assert rpc.health == dict(zip(hosts, (False, True, True), strict=True))
+    assert rpc.troubles == {hosts[0]: "6 blocks behind the others"}
 
 
 async def test_garbage_is_a_failure_of_its_node(pools: Pools) -> None:

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from dam.errors import RpcError
-from dam.ethereum.node_errors import RpcRejectedError, RpcTimeoutError, RpcUnavailableError
+from dam.ethereum.node_errors import (
+    RpcMethodError,
+    RpcRejectedError,
+    RpcTimeoutError,
+    RpcUnavailableError,
+)
 from tests.node.node_pool.nodes import REJECTION, Node, Pools, until
 
 
@@ -209,3 +214,38 @@ async def test_a_node_set_aside_gets_it_too(pools: Pools) -> None:
     await rpc.call("web3_clientVersion")
     assert await rpc.call("eth_sendRawTransaction", "0x00") == "b"
     await until(lambda: "eth_sendRawTransaction" in a.asked)
+
+
+async def test_the_next_one_is_asked_where_one_takes_long(pools: Pools) -> None:
+    a, b = Node("a", mode="hang"), Node("b")
+    rpc = await pools.open(a, b, timeout=60)
+    async with asyncio.timeout(20):
+        assert await rpc.call("web3_clientVersion") == "b"
+    async with asyncio.timeout(1.5):
+        assert await rpc.call("web3_clientVersion") == "b"
+
+
+async def test_a_slow_answer_is_better_than_none(pools: Pools) -> None:
+    a, b = Node("a", delay=2.5), Node("b", mode="down")
+    rpc = await pools.open(a, b, timeout=60)
+    assert await rpc.call("web3_clientVersion") == "a"
+
+
+async def test_a_method_that_one_lacks_is_asked_of_another(pools: Pools) -> None:
+    """And what lacks one method is well for all that."""
+    missing = {"eth_feeHistory": {"code": -32601, "message": "the method does not exist"}}
+    a, b = Node("a", answers=missing), Node("b")
+    rpc = await pools.open(a, b)
+    assert await rpc.call("eth_feeHistory") == "b"
+    assert all(rpc.health.values())
+    b.answers = missing
+    with pytest.raises(RpcMethodError):
+        await rpc.call("eth_feeHistory")
+
+
+async def test_a_lone_node_s_pause_has_its_reason(pools: Pools) -> None:
+    rpc = await pools.open(Node("a", mode="busy", retry_after="20"))
+    for text in ("Too Many Requests), asks to wait 20 s", "asked again in 20 s"):
+        with pytest.raises(RpcUnavailableError, match="HTTP 429") as caught:
+            await rpc.call("eth_chainId")
+        assert text in str(caught.value)
