@@ -22,7 +22,7 @@ import click
 from dam.catalog import payload, reader
 from dam.cli.main import main as dam
 from dam.config.table import SETTINGS, Setting
-from dam.roles.seller import store_file
+from dam.roles.seller import code_files, store_file
 from dam.types import MAX_PARTS
 from dam.units import UNITS
 
@@ -92,7 +92,11 @@ ITEM = {
     "deliverers": ("chosen at random", "list of addresses, one for each part, all different"),
     "metadata": ("empty", ("a table of your own for other tools, at most 8 levels; "
                  "[see the store document](store-document.md)")),
-    "codes_file": ("", "path of a file with one code on each line, each sold once"),
+    "column": ("", ("of `codes_file`: the name of the column with the codes in the first line of a "
+               "CSV file, its number from 1 where the first line is a code already, or `\"*\"`: "
+               "each whole line is a code, whatever it looks like")),
+    "codes_file": ("", ("path of a file with one code on each line, each sold once; of a file "
+                   "`.csv`, or with a `column`: one code in each row")),
     "codes": ("", "list of codes, each sold once"),
     "file": ("", "path of a file that every buyer gets"),
     "text": ("", "a text that every buyer gets"),
@@ -116,7 +120,7 @@ def store_file_page() -> str:
     lines = [line.removeprefix("    ") for line in example.rstrip().splitlines()]
     rows = []
     for key in store_file._ITEM:
-        if key in goods:
+        if key in goods or key == "column":
             continue
         default, text = ITEM[key]
         shared = "yes" if key in store_file._DEFAULTS else "no"
@@ -129,7 +133,7 @@ def store_file_page() -> str:
 {MADE.format("src/dam/roles/seller/store_file.py")}
 
 `dam seller publish` and `dam seller update` read a TOML file of at most
-{store_file._FILE_BYTES >> 20} MiB, or a folder in which each file is an item. All mistakes are
+{code_files.MAX_BYTES >> 20} MiB, or a folder in which each file is an item. All mistakes are
 reported together, each with its line, and then nothing is published.
 
 ```toml
@@ -153,8 +157,9 @@ tables and keys are mistakes.
 
 {table(["key", "default", "in `[defaults]`", "option", "what"], rows)}
 
-In a folder, the id of an item is the name of its file, and its title the same without the ending.
-Hidden files are left out, and the command needs `--price`.
+In a folder, the id of an item is the name of its file (in NFC), and its title the same without the
+ending; the command needs `--price`. Folders, symbolic links, hidden files, litter (`Thumbs.db`,
+`~$...`, `.tmp`, unfinished downloads) and devices are left out, and named before you are asked.
 
 ## The good
 
@@ -162,15 +167,27 @@ Each item has exactly one of these:
 
 {table(["key", "what"], [[f"`{key}`", ITEM[key][1]] for key in goods])}
 
+With `codes_file` may go:
+
+{table(["key", "what"], [["`column`", ITEM["column"][1]]])}
+
 | limit | |
 |---|---|
 | codes of an item | {store_file._MAX_CODES:,} |
 | a code | under {store_file.MAX_INLINE_BYTES:,} bytes |
-| a file of codes | {store_file._FILE_BYTES >> 20} MiB |
+| a file of codes | {code_files.MAX_BYTES >> 20} MiB |
 | a file that is sold | {payload.MAX_CHUNKS:,} chunks of {payload.CHUNK_BYTES:,} bytes |
 | `supply` | {reader.MAX_SUPPLY:,} |
 
-A code stands in a store once: the same code twice is a mistake. Empty lines are left out.
+A code stands in a store once: the same code twice is a mistake, and so is one that looks the same
+(in another spelling of Unicode, or with other spaces). Empty lines, spaces around a code, byte
+order marks at the beginning of lines and Ctrl-Z at the end are left out. A line ends as people's
+tools end it: LF, CRLF or CR, and in a file that is no CSV also form feed, vertical tab, U+0085,
+U+2028 and U+2029. Files are UTF-8, or UTF-16 with its mark.
+
+Refused, with the line: codes with control characters or others that nobody sees (zero width,
+directions, private or unassigned ones); and without `column` what looks like a header or like whole
+rows. In a `.csv`, columns are divided by commas, semicolons or tabs, and texts may be in quotes.
 
 ## Amounts
 

@@ -72,6 +72,8 @@ def parse_units(value: object, decimals: int) -> int:
     Raises:
         Malformed: It is none, it is over 2^128 - 1, or finer than the token's smallest unit.
     """
+    if type(value) is int and abs(value) > MAX_AMOUNT:
+        raise Malformed("the amount is negative or over 2^128")
     text = str(value) if type(value) is int else value
     if not isinstance(text, str) or len(text) > 100:
         raise Malformed("an amount of a token is a text: write it as '5' or '5.25'")

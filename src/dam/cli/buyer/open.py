@@ -18,8 +18,8 @@ from dam.cli.session import asynchronous, connect, json_option, print_note, prin
 from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.roles.buyer import opening
-from dam.roles.buyer.file_names import file_name
 from dam.roles.buyer.opening import ArrivedParts, Junk, OpenedGood, SavedGood
+from dam.roles.file_names import file_name
 from dam.types import ZERO_ADDRESS, FragmentDelivered, Status
 
 # ------------------------------------------------------------------------------------------- wait

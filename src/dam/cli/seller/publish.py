@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from dam.cli.seller.goods_view import goods_text
 from dam.cli.session import (
     account_option,
     asynchronous,
@@ -180,6 +181,9 @@ def _show(plan: PublishPlan, tokens: Tokens) -> None:
         )
     print_note(f"Store {plan.name!r}")
     print_note(table(("item", "what", "price", "copies", "parts", "arbitrator"), rows))
+    for change in plan.changes:
+        if change.draft is not None:
+            print_note(goods_text(change.draft))
     for warning in plan.warnings:
         print_note(f"Note: {warning}")
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dam import validation
-from dam.errors import Malformed
+from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import Tokens, check_payable, read_tokens
 from dam.ethereum.node import Node
 from dam.roles.seller.store_file import StoreDraft, read_folder, read_store_file
+from dam.roles.seller.toml_file import load
 from dam.types import ZERO_ADDRESS, Address
 
 
@@ -22,11 +22,10 @@ def named_tokens(path: Path, overrides: Mapping[str, Any]) -> set[Address]:
     What is wrong with the file is left for `read_store_file` to say.
     """
     tables: list[Any] = [overrides]
-    if path.is_file():
-        try:
-            document = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            document = {}
+    if not path.is_dir():
+        document: dict[str, Any] = {}
+        with contextlib.suppress(Permanent):
+            _, document = load(path)
         items = document.get("items")
         tables += [document.get("defaults"), *(items if isinstance(items, list) else [])]
     found = set()

@@ -87,7 +87,7 @@ async def plan_publication(
         gas_price=await gas_price_of(market.rpc),
         free_stake=await market.seller_stake(shop.seller),
     )
-    return PublishPlan(draft.name, tuple(changes), tuple(hints), known, exists)
+    return PublishPlan(draft.name, tuple(changes), (*draft.notes, *hints), known, exists)
 
 
 async def publish(

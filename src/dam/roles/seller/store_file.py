@@ -10,7 +10,7 @@
     id = "game-key"
     title = "A key for the game"
     price = "0.05 ether"
-    codes_file = "codes.txt"   # one code per line, each sold once
+    codes_file = "codes.txt"   # one code per line, each sold once; or a .csv and its `column`
 
     [[items]]
     id = "handbook"
@@ -32,31 +32,35 @@ Paths are relative to the TOML file. Nothing here touches the chain.
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dam import validation
+from dam.atomic_file import open_regular
 from dam.catalog.payload import CHUNK_BYTES, MAX_CHUNKS, MAX_INLINE_BYTES
 from dam.catalog.reader import MAX_SUPPLY
 from dam.crypto.hashing import parse_address
 from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import MAX_DECIMALS, NATIVE, Token, Tokens
+from dam.roles.seller import code_files
+from dam.roles.seller.goods_folder import read_goods_folder, shown
+from dam.roles.seller.toml_file import Lines, load
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address
 from dam.units import parse_amount
 
 DEFAULT_SUPPLY = 1_000
 """Copies of a file, unless the seller says otherwise."""
-_FILE_BYTES = 16 << 20
 _MAX_CODES = 100_000
 _MONEY = ("price", "token", "decimals", "commission", "penalty", "bond")
 _TERMS = (*_MONEY, "parts", "threshold", "arbitrator")
 _DEFAULTS = (*_TERMS, "supply", "deliverers", "metadata")
 _GOODS = ("codes_file", "codes", "file", "text")
-_ITEM = ("id", "title", *_DEFAULTS, *_GOODS)
+_ITEM = ("id", "title", *_DEFAULTS, "column", *_GOODS)
+_MAX_FAULTS = 20
+"""Of one list of codes; more are counted."""
 T = TypeVar("T")
 
 
@@ -100,6 +104,8 @@ class StoreDraft:
 
     name: str
     items: tuple[ItemDraft, ...]
+    notes: tuple[str, ...] = ()
+    """What the seller should know before they publish: files that were left out, say."""
 
 
 class Faults(Permanent):
@@ -131,17 +137,10 @@ def read_store_file(
         Faults: With every mistake found.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_FILE_BYTES + 1)
-        text = data.decode("utf-8")
-        if len(data) > _FILE_BYTES:
-            raise ValueError("too long")
-        document = tomllib.loads(text)
-    except OSError as error:
-        raise Permanent(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise Faults(path, [f"it is not valid TOML: {error}"]) from None
-    reader = _StoreReader(path.parent, _Lines(text, document), tokens)
+        text, document = load(path)
+    except Malformed as error:
+        raise Faults(path, [str(error)]) from None
+    reader = _StoreReader(path.parent, Lines(text, document), tokens)
     store = reader.read(document, dict(overrides or {}))
     if reader.faults or store is None:
         raise Faults(path, reader.faults)
@@ -153,8 +152,8 @@ def read_folder(
 ) -> StoreDraft:
     """Reads a store from a folder: each file in it is an item, shared by all copies.
 
-    The id of an item is the name of its file, and its title the same without the ending. Hidden
-    files and folders are left out.
+    The id of an item is the name of its file in NFC, and its title the same without the ending.
+    The draft's notes name what is left out: folders, links, hidden files, litter, devices.
 
     Args:
         folder: Its files are not changed.
@@ -165,53 +164,35 @@ def read_folder(
     Raises:
         Faults: With every mistake found.
     """
-    paths = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    items = [{"id": p.name, "title": p.stem or p.name, "file": p.name} for p in paths]
-    reader = _StoreReader(folder, _Lines("", {}), tokens)
+    try:
+        found = read_goods_folder(folder)
+    except OSError as error:
+        raise Permanent(f"{folder} cannot be read: {error.strerror}") from None
+    items = [
+        {"id": item, "title": Path(item).stem or item, "file": name}
+        for item, name in found.files.items()
+    ]
+    reader = _StoreReader(folder, Lines("", {}), tokens)
+    reader.faults += found.faults
     if not items:
-        reader.faults.append("there is no file in this folder")
+        reader.faults.append("there is no file to sell in this folder")
     if "price" not in overrides:
         raise Faults(folder, [*reader.faults, "name a price for its files: --price '0.05 ether'"])
     store = reader.read({"store": {"name": name}, "items": items}, dict(overrides))
     if reader.faults or store is None:
         raise Faults(folder, reader.faults)
-    return store
-
-
-class _Lines:
-    """Where in a TOML text things are: tomllib does not tell."""
-
-    def __init__(self, text: str, document: Mapping[str, Any]) -> None:
-        self._lines = text.splitlines()
-        heads = [
-            number
-            for number, line in enumerate(self._lines)
-            if re.match(r"\s*\[\[\s*items\s*\]\]", line)
-        ]
-        items = document.get("items")
-        # Headers inside a multi-line text would mislead: then no lines rather than wrong ones.
-        self._heads = heads if isinstance(items, list) and len(items) == len(heads) else []
-
-    def item(self, index: int, key: str) -> str:
-        """``line 12, `` for a key of an item, or of the item itself; empty if it is not known."""
-        if index >= len(self._heads):
-            return ""
-        start = self._heads[index]
-        end = self._heads[index + 1] if index + 1 < len(self._heads) else len(self._lines)
-        for number in range(start, end):
-            if key and re.match(rf"\s*\"?{re.escape(key)}\"?\s*[.=]", self._lines[number]):
-                return f"line {number + 1}, "
-        return f"line {start + 1}, "
+    return replace(store, notes=found.notes)
 
 
 class _StoreReader:
     """Reads one store, and goes on after each mistake."""
 
-    def __init__(self, folder: Path, lines: _Lines, tokens: Tokens | None) -> None:
+    def __init__(self, folder: Path, lines: Lines, tokens: Tokens | None) -> None:
         self._tokens = tokens or Tokens()
         self._folder = folder
         self._lines = lines
-        self._codes: dict[str, str] = {}
+        self._codes: dict[str, tuple[str, str]] = {}
+        """By look: the code, and where it stands."""
         self.faults: list[str] = []
 
     def read(self, document: dict[str, Any], overrides: dict[str, Any]) -> StoreDraft | None:
@@ -427,8 +408,10 @@ class _StoreReader:
             return None, None, None
         key, value = given[0], item[given[0]]
         place = where(key)
+        if "column" in item and key != "codes_file":
+            self._fault(where("column"), "column goes with codes_file")
         if key == "codes":
-            codes = self._try(place, lambda: self._check_codes(value, place, "codes"))
+            codes = self._try(place, lambda: self._check_codes(_listed(value), place, "codes"))
             return codes, None, None
         if not isinstance(value, str) or not value:
             self._fault(place, f"{key} is a text")
@@ -436,56 +419,68 @@ class _StoreReader:
         if key == "text":
             return None, None, value.encode("utf-8")
         if key == "codes_file":
-            return self._try(place, lambda: self._codes_of(self._folder / value, place)), None, None
+            path, column = self._folder / value, item.get("column")
+            codes = self._try(place, lambda: self._codes_of(path, column, place))
+            return codes, None, None
         return None, self._try(place, lambda: _check_file(self._folder / value)), None
 
-    def _codes_of(self, path: Path, place: str) -> tuple[str, ...] | None:
-        try:
-            with path.open("rb") as file:
-                data = file.read(_FILE_BYTES + 1)
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise Malformed(f"{path} is not UTF-8") from None
-        except OSError as error:
-            raise Malformed(f"{path} cannot be read: {error.strerror}") from None
-        if len(data) > _FILE_BYTES:
-            raise Malformed(f"{path} is over {_FILE_BYTES} bytes")
-        lines = [line.strip() for line in text.split("\n")]
-        return self._check_codes(lines, place, path.name)
+    def _codes_of(self, path: Path, column: object, place: str) -> tuple[str, ...] | None:
+        numbered = code_files.read_code_file(path, column)
+        allowed = "\t" if column == code_files.WHOLE_LINES else ""
+        return self._check_codes(numbered, place, path.name, allowed)
 
-    def _check_codes(self, value: Any, place: str, source: str) -> tuple[str, ...] | None:
-        """The codes without empty lines. A code itself is never in a message: it is the good."""
-        if not isinstance(value, list) or not all(isinstance(code, str) for code in value):
-            raise Malformed("codes is a list of texts")
-        good = True
-        codes = []
-        for number, code in enumerate(value, start=1):
-            if not code:
-                continue
-            spot = f"{source}, line {number}"
-            if len(code.encode("utf-8")) >= MAX_INLINE_BYTES:
-                self._fault(place, f"{spot}: a code is shorter than {MAX_INLINE_BYTES} bytes")
-                good = False
-            if code in self._codes:
-                self._fault(place, f"{spot}: the same code as {self._codes[code]}")
-                good = False
-            self._codes.setdefault(code, spot)
-            codes.append(code)
-        if not codes:
+    def _check_codes(
+        self,
+        numbered: Sequence[code_files.NumberedCode],
+        place: str,
+        source: str,
+        allowed: str = "\n\t",
+    ) -> tuple[str, ...] | None:
+        """The codes. None of them is ever in a message: it is the good."""
+        if not numbered:
             raise Malformed(f"{source} holds no code")
-        if len(codes) > _MAX_CODES:
+        if len(numbered) > _MAX_CODES:
             raise Malformed(f"{source} holds over {_MAX_CODES} codes")
-        return tuple(codes) if good else None
+        faults = []
+        for number, code in numbered:
+            spot = f"{source}, line {number}"
+            flaw = code_files.flaw(code, allowed)
+            known, first = self._codes.setdefault(code_files.look(code), (code, spot))
+            if flaw:
+                faults.append(f"{spot}: {flaw}")
+            elif len(code.encode("utf-8")) >= MAX_INLINE_BYTES:
+                faults.append(f"{spot}: a code is shorter than {MAX_INLINE_BYTES} bytes")
+            elif first != spot:
+                same = "the same code as" if known == code else "this code looks just like that of"
+                faults.append(f"{spot}: {same} {first}")
+        for fault in faults[:_MAX_FAULTS]:
+            self._fault(place, fault)
+        if len(faults) > _MAX_FAULTS:
+            self._fault(place, f"{source}: {len(faults) - _MAX_FAULTS} more codes like these")
+        return None if faults else tuple(code for _, code in numbered)
+
+
+def _listed(value: Any) -> list[code_files.NumberedCode]:
+    """Codes that stand in the store file itself."""
+    if not isinstance(value, list) or not all(isinstance(code, str) for code in value):
+        raise Malformed("codes is a list of texts")
+    for number, code in enumerate(value, start=1):
+        if not code or code_files.strip(code).strip("\n") != code:
+            raise Malformed(f"codes, line {number}: the code is empty, or has spaces around it")
+    return list(enumerate(value, start=1))
 
 
 def _check_file(path: Path) -> Path:
+    name = shown(str(path))
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
+    except IsADirectoryError:
+        raise Malformed(f"{name} is a folder: pack it into one file to sell it") from None
     except OSError as error:
-        raise Malformed(f"{path} cannot be read: {error.strerror}") from None
+        raise Malformed(f"{name} cannot be read: {error.strerror}") from None
     if size > MAX_CHUNKS * CHUNK_BYTES:
-        raise Malformed(f"{path} is over the limit of {MAX_CHUNKS} MiB")
+        raise Malformed(f"{name} is over the limit of {MAX_CHUNKS} MiB")
     if not size:
-        raise Malformed(f"{path} is empty")
+        raise Malformed(f"{name} is empty")
     return path

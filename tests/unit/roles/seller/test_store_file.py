@@ -173,11 +173,11 @@ def test_what_is_no_store(folder: Path, text: str, piece: str) -> None:
     assert piece in "\n".join(faults(write(folder, text)))
 
 
-def test_a_header_inside_a_text_leads_to_no_wrong_line(folder: Path) -> None:
+def test_a_header_inside_a_text_is_none(folder: Path) -> None:
     start = '[store]\nname = "s"\n[[items]]\nid = "a"\nprice = "x"\n'
     text = start + 'text = """\n[[items]]\nid = 3\n"""\n'
     [fault] = faults(write(folder, text))
-    assert fault.startswith("item 'a': price")
+    assert fault.startswith("line 5, item 'a': price")
 
 
 def test_options_go_before_defaults_and_behind_the_item(folder: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dam.cli.buyer import open as open_command
 from dam.errors import Malformed, Permanent
-from dam.roles.buyer.file_names import file_name
+from dam.roles.file_names import file_name
 from dam.validation import identifier
 
 

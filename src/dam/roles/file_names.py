@@ -35,7 +35,7 @@ def file_name(item: str) -> str:
         return name
     ending = _ENDING.search(name, 1)
     stem = name[: ending.start()] if ending else name or "good"
-    mark = hashlib.sha256(item.encode("utf-8")).hexdigest()[:8]
+    mark = hashlib.sha256(item.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{stem}-{mark}{ending[0] if ending else ''}"
 
 

@@ -1,0 +1,63 @@
+"""What `publish` shows of the goods before it asks; no code whole, wherever it is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dam.cli.seller.goods_view import goods_text, masked
+from dam.roles.seller.store_file import ItemDraft, read_store_file
+
+
+def draft(folder: Path, good: str) -> ItemDraft:
+    (folder / "s.toml").write_text(
+        f'[store]\nname = "T"\n[[items]]\nid = "x"\nprice = "1 ether"\n{good}\n'
+    )
+    return read_store_file(folder / "s.toml").items[0]
+
+
+@pytest.mark.parametrize(
+    ("codes", "text"),
+    [
+        (
+            ["KEY-AAAA-0001", "K-2", "KEY-AAAA-0003"],
+            "3 codes of 3 to 13 characters, the first KE…01, the last KE…03",
+        ),
+        (["KEY-AAAA-0001"], "1 code of 13 characters, KE…01"),
+        (
+            ["1234567890123456789012345", "2234567890123456789012346"],
+            "2 codes of 25 characters, the first 123…345, the last 223…346",
+        ),
+        (["abcd"], "1 code of 4 characters, …"),
+        (
+            [f"KEY-{n:04}" for n in range(1500)],
+            "1,500 codes of 8 characters, the first K…0, the last K…9",
+        ),
+    ],
+)
+def test_codes(tmp_path: Path, codes: list[str], text: str) -> None:
+    (tmp_path / "c.txt").write_text("\n".join(codes))
+    assert goods_text(draft(tmp_path, 'codes_file = "c.txt"')) == f"x: {text}"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(1, "1 byte"), (999, "999 bytes"), (1500, "1.5 kB"), (2_350_000, "2.4 MB")]
+)
+def test_files_with_their_sizes(tmp_path: Path, size: int, text: str) -> None:
+    (tmp_path / "本.pdf").write_bytes(bytes(size))
+    assert goods_text(draft(tmp_path, 'file = "本.pdf"')) == f"x: 本.pdf, {text}"
+
+
+def test_texts(tmp_path: Path) -> None:
+    assert goods_text(draft(tmp_path, 'text = "é"')) == "x: a text of 2 bytes"
+
+
+@pytest.mark.parametrize("size", range(1, 60))
+def test_a_mask_keeps_more_than_half(size: int) -> None:
+    code = "".join(chr(ord("A") + n % 26) for n in range(size))
+    assert len(masked(code)) - 1 <= min(6, 2 * size / 5)
+
+
+def test_a_mask_steers_no_terminal() -> None:
+    assert masked("\x1b[31m0123456789").isprintable()
