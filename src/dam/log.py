@@ -54,6 +54,7 @@ NEXT_STEP: Mapping[str, str] = {
     "node_behind": "nothing if it catches up; else look at that node, or use another: setting rpc",
     "node_unreachable": "start the node, or mend its address: setting rpc",
     "endpoint_set_aside": "nothing, the others answer; look at that node when there is time",
+    "key_check_failed": "nothing, it is asked for again twenty blocks later",
     "recheck_failed": "nothing, the last blocks are read once more with the next one",
     "reorganisation": "nothing, it is handled; often: raise `confirmations`",
     "ipfs_down": "start the IPFS node, or mend the address `ipfs` in the settings and restart",

@@ -145,8 +145,8 @@ async def test_f22_a_fresh_node_and_a_stale_one_in_turn(
     23,
     "range limit: bisect",
     by="P",
-    breaks="src/dam/market/client.py:except (RpcRangeError, RpcTooLargeError):",
-    instead="except RpcTooLargeError:",
+    breaks="src/dam/market/log_reader.py:self._size.refused(stop - first + 1, unknown=unknown)",
+    instead="raise",
 )
 async def test_f23_a_node_that_gives_ten_blocks_at_a_time(
     world: FaultWorld, proxy: RpcProxy, injected: Injected

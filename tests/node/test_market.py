@@ -24,8 +24,9 @@ from dam.crypto.hashing import (
 )
 from dam.crypto.merkle import MerkleTree
 from dam.errors import ConfigError, ContractReverted, RpcError
-from dam.ethereum.node_errors import RpcBadReplyError, RpcRangeError
+from dam.ethereum.node_errors import RpcBadReplyError
 from dam.ethereum.rpc import JsonRpc
+from dam.market import log_reader
 from dam.market.abi import encode, market_abi
 from dam.market.client import BlockUnknownError, Market
 from dam.testing.market import deploy_market, transact
@@ -393,9 +394,17 @@ async def test_range_limit_is_bisected(through, market: Market, live: LiveMarket
     assert len(asked) < 20
 
 
-async def test_range_limit_of_one_block_is_told(through, live: LiveMarket) -> None:
-    with pytest.raises(RpcRangeError):
-        await through(lambda params, logs: {"code": -32005, "message": "limit exceeded"})
+@pytest.mark.parametrize(
+    "error",
+    [{"code": -32005, "message": "limit exceeded"}, {"code": -32000, "message": "no such luck"}],
+)
+async def test_a_node_that_gives_no_logs_is_read_by_its_receipts(
+    through, market: Market, live: LiveMarket, error: dict[str, Any], monkeypatch
+) -> None:
+    monkeypatch.setattr(log_reader, "_UNKNOWN_PAUSE_SECONDS", 0.0)
+    live.open()
+    live.buy()
+    assert await through(lambda params, logs: error) == await market.logs(0, head(live))
 
 
 async def test_other_errors_are_not_bisected(through, live: LiveMarket) -> None:

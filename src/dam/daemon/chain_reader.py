@@ -220,18 +220,21 @@ class ChainReader:
         # If a power cut takes it back, it is read again.
         with self._ledger.transaction(durable=False):
             new = self._ledger.save_range(rows, end, refund_blocks=self._refund_blocks)
-            for table, number, index in late:
-                self._ledger.note("log_was_missing", table=table, block=number, log_index=index)
+            for table, number, index, logs in late:
+                self._ledger.note(
+                    "log_was_missing", table=table, block=number, log_index=index, logs=logs
+                )
             if late:
                 # Perhaps a store's version was the one that these purchases were refused for.
                 self._ledger.db.execute(_REOPEN_REFUSED)
         self._checkpoint("F2")
-        for table, number, index in late:
+        for table, number, index, logs in late:
             self._log.error(
                 "log_was_missing",
                 kind=table,
                 block=number,
                 log_index=index,
+                logs=logs,
                 behind=cursor.number - number,
                 next_step="a node left this log out when its block was read; it is taken up now. "
                 "If it happens again, use another node, or two",
@@ -239,11 +242,16 @@ class ChainReader:
         self.stats.logs += new
         return new
 
-    def _late(self, rows: Rows, cursor: BlockRef) -> list[tuple[str, int, int]]:
-        """Logs of blocks that were read before, and that were not there then."""
+    def _late(self, rows: Rows, cursor: BlockRef) -> list[tuple[str, int, int, int]]:
+        """Logs of blocks that were read before, and that were not there then: the table and the
+        block, the first one's place in it, and how many they are; a block may have thousands.
+        """
         if not rows.blocks or min(rows.blocks) > cursor.number:
             return []
-        return self._ledger.missing(rows.until(cursor.number))
+        found: dict[tuple[str, int], list[int]] = {}
+        for table, number, index in self._ledger.missing(rows.until(cursor.number)):
+            found.setdefault((table, number), []).append(index)
+        return [(*where, min(indexes), len(indexes)) for where, indexes in found.items()]
 
     async def _look_back(self, cursor: BlockRef) -> int:
         """Reads the last blocks once more, every few blocks; returns how many logs were new."""

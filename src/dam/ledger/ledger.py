@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -34,6 +35,8 @@ _BY_SALE = {
     "delivered_by_copy": "delivered (copy_id, idx)",
     "turns_by_copy": "turns (copy_id)",
 }
+_WANTED_AT_ONCE = 16
+"""Documents of one seller, from one range of blocks."""
 _PRUNE_BLOCKS = 16
 _PRUNE_ROWS = 500
 
@@ -152,11 +155,7 @@ class Ledger:
         new = self._insert("delivered VALUES (?, ?, ?, ?, ?, ?, ?)", rows.delivered)
         new += self._insert("turns VALUES (?, ?, ?, ?, ?)", rows.turns)
         new += self._save_purchases(rows.purchases, refund_blocks)
-        for version in rows.versions:
-            new += self._save_version(version)
-        for block, _, index, operator, key in rows.announced:
-            if operator == self.binding.account:
-                self._save_announced(block, index, key)
+        new += self._save_versions(rows.versions)
         blocks = {**rows.blocks, cursor.number: cursor.hash}
         self.db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", blocks.items())
         # The oldest kept hash is a floor, however sparse the blocks with logs are.
@@ -213,23 +212,36 @@ class Ledger:
             return 0
         return self.db.executemany(f"INSERT INTO {target} ON CONFLICT DO NOTHING", rows).rowcount
 
-    def _save_version(self, row: VersionRow) -> int:
-        new = self._insert("versions VALUES (?, ?, ?, ?, ?, ?)", [row])
-        if new and self._documents:
+    def _save_versions(self, rows: Sequence[VersionRow]) -> int:
+        """Of the versions of one seller that come together only the last ones' documents are
+        wanted: anybody may write ten thousand in a block. An older one is, once it sells something.
+        """
+        after: Counter[str] = Counter()
+        wanted: list[VersionRow] = []
+        new = 0
+        for row in reversed(rows):
+            added = self._insert("versions VALUES (?, ?, ?, ?, ?, ?)", [row])
+            after[row[3]] += added
+            if added and self._documents and after[row[3]] <= _WANTED_AT_ONCE:
+                wanted.append(row)
+            new += added
+        for row in reversed(wanted):
             self.want_document(Address(row[3]), *row[4:])
         return new
 
-    def _save_announced(self, block: int, index: int, key: bytes) -> None:
-        # A range may be read again after a newer one.
-        known = _announced(self.db)
-        if known is None or (block, index) >= known[:2]:
-            value = f"{block} {index} {key.hex()}"
-            self.db.execute("INSERT OR REPLACE INTO meta VALUES ('announced', ?)", (value,))
+    def announced(self) -> tuple[bytes | None, int]:
+        """The X25519 key that our account announced last, up to the block that comes with it; None
+        and -1: the chain was not asked yet.
+        """
+        row = self.db.execute("SELECT value FROM meta WHERE key = 'announced_to'").fetchone()
+        block, _, key = (row["value"] if row is not None else "-1 ").partition(" ")
+        return bytes.fromhex(key) or None, int(block)
 
-    def announced(self) -> bytes | None:
-        """The X25519 key that our account announced last; None if the ledger saw none."""
-        known = _announced(self.db)
-        return known[2] if known is not None else None
+    def save_announced(self, key: bytes | None, block: int) -> None:
+        """Keeps what `announced` tells. ``block`` is so old that it stays on the chain."""
+        with self.transaction(durable=False) as db:
+            value = f"{block} {(key or b'').hex()}"
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('announced_to', ?)", (value,))
 
     def _save_purchases(self, rows: Sequence[PurchaseRow], refund_blocks: int) -> int:
         new = self._insert(
@@ -267,9 +279,6 @@ class Ledger:
         with self.transaction() as db:
             old = self.cursor()
             done = reorgs.roll_back(db, to, old.number if old is not None else to.number)
-            known = _announced(db)
-            if known is not None and known[0] > to.number:
-                db.execute("DELETE FROM meta WHERE key = 'announced'")
             self.note("reorganisation", to=to.number, depth=done.depth, orphaned=done.purchases)
         self.rollbacks += 1
         return done
@@ -308,15 +317,6 @@ class Ledger:
             raise LedgerUnusableError(
                 f"the ledger {path} belongs to {pairs}: name another state folder"
             )
-
-
-def _announced(db: sqlite3.Connection) -> tuple[int, int, bytes] | None:
-    """Block, log index and key of our last announcement."""
-    row = db.execute("SELECT value FROM meta WHERE key = 'announced'").fetchone()
-    if row is None:
-        return None
-    block, index, key = row["value"].split()
-    return int(block), int(index), bytes.fromhex(key)
 
 
 def _plain(value: object) -> str:

@@ -9,26 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any
 
 from dam.crypto.hashing import keccak
 from dam.errors import ConfigError, ContractReverted, Malformed
-from dam.ethereum.node import Node, ReadStats, hex_data, quantity
-from dam.ethereum.node_errors import (
-    RpcBadReplyError,
-    RpcRangeError,
-    RpcRejectedError,
-    RpcTooLargeError,
-)
-from dam.ethereum.rpc import RawBlock, RawLog, Topics
+from dam.ethereum.node import hex_data, quantity
+from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.market.abi import decode_result, decode_revert, encode
-from dam.market.log_decoder import KEPT_TOPICS, LogDecoder, Placed, place
-from dam.market.log_rows import Rows
+from dam.market.log_reader import BlockUnknownError as BlockUnknownError
+from dam.market.log_reader import LogReader, Rpc, block_ref, read_blocks, topics_of
+from dam.market.log_reader import Page as Page
 from dam.types import (
     ZERO_ADDRESS,
     Address,
     BlockRef,
     CopyId,
+    DelivererKeyRotated,
+    DelivererRegistered,
     Deployment,
     MarketLog,
     SaleState,
@@ -39,51 +36,6 @@ from dam.types import (
 
 _INVALID_PARAMS_CODE = -32602
 """JSON-RPC 2.0, section 5.1."""
-_MAX_RANGE_BLOCKS = 10_000
-_GROW_AFTER_RANGES = 32
-"""After this many ranges that fitted, a larger one is tried."""
-
-
-class BlockUnknownError(RpcBadReplyError):
-    """The node does not have this block: it lags, or the chain is shorter than thought."""
-
-
-class Rpc(Node, Protocol):
-    """What the market asks of a node (`JsonRpc`), or of several as one (`node_pool.NodePool`)."""
-
-    @property
-    def host(self) -> str:
-        """For messages."""
-        ...
-
-    @property
-    def stats(self) -> ReadStats:
-        """Counters."""
-        ...
-
-    async def block(self, tag: str) -> Any:
-        """See `JsonRpc.block`."""
-        ...
-
-    async def logs(
-        self, address: str, first: int, last: int, *, topics: Topics | None = None
-    ) -> tuple[list[RawLog], RawBlock | None]:
-        """See `JsonRpc.logs`."""
-        ...
-
-    async def block_transactions(self, number: int) -> tuple[RawBlock, tuple[str, ...]] | None:
-        """See `JsonRpc.block_transactions`."""
-        ...
-
-    async def receipt_logs(
-        self, hashes: Sequence[str], address: str, events: Collection[str] | None
-    ) -> list[RawLog] | None:
-        """See `JsonRpc.receipt_logs`."""
-        ...
-
-    async def check_chain(self, chain_id: int) -> None:
-        """See `JsonRpc.check_chain`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,83 +47,6 @@ class DelivererInfo:
     earned: Wei
     delivered: int
     exit_block: int
-
-
-class Page(Protocol):
-    """Logs of a range of blocks."""
-
-    @property
-    def end(self) -> BlockRef:
-        """The block that ends the range."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """How many logs."""
-        ...
-
-    @property
-    def rows(self) -> Rows:
-        """As the ledger keeps them; `RpcBadReplyError` if one is forged."""
-        ...
-
-
-class RawPage:
-    """Logs of a range of blocks as a node gave them, decoded when they are asked for.
-
-    Args:
-        placed: The logs, in order.
-        end: The last block of the range.
-        decoder: Decodes them.
-    """
-
-    def __init__(self, placed: Sequence[Placed], end: BlockRef, decoder: LogDecoder) -> None:
-        self._placed = placed
-        self._decoder = decoder
-        self.end = end
-
-    @property
-    def size(self) -> int:
-        """How many logs."""
-        return len(self._placed)
-
-    @property
-    def logs(self) -> list[MarketLog]:
-        """As records; `RpcBadReplyError` if one is forged."""
-        return self._decoder.records(self._placed)
-
-    @property
-    def rows(self) -> Rows:
-        """As the ledger keeps them, without records on the way; `RpcBadReplyError` likewise."""
-        return self._decoder.rows(self._placed)
-
-
-class _RangeSize:
-    """How many blocks to ask for at once: what the node took last, and from time to time more."""
-
-    def __init__(self) -> None:
-        self.blocks = _MAX_RANGE_BLOCKS
-        self._fits = 0
-        self._refused = _MAX_RANGE_BLOCKS + 1
-        self._calm = 0
-
-    def refused(self, size: int) -> None:
-        """The node refused a range of ``size`` blocks."""
-        if size <= self._fits:
-            self._fits = 0  # not any more: the logs stand more densely here
-        self._refused, self._calm = size, 0
-        self.blocks = max(size // 2, self._fits)
-
-    def fitted(self, size: int) -> None:
-        """The node answered a range of ``size`` blocks."""
-        if size < self.blocks:
-            return
-        self._fits = size
-        self._calm += 1
-        if self._calm >= _GROW_AFTER_RANGES:
-            self._refused, self._calm = min(_MAX_RANGE_BLOCKS + 1, 4 * self._refused), 0
-        if self._refused - size > size // 8:
-            self.blocks = min(_MAX_RANGE_BLOCKS, (size + self._refused) // 2)
 
 
 class Market:
@@ -186,8 +61,7 @@ class Market:
         self.rpc = rpc
         self.deployment = deployment
         self.address = deployment.market
-        self._span = _RangeSize()
-        self._decoder = LogDecoder()
+        self._logs = LogReader(rpc, deployment.market)
 
     async def check_deployment(self) -> None:
         """Looks whether the node has this very contract on this very chain.
@@ -266,47 +140,44 @@ class Market:
 
     async def blocks(self, numbers: Sequence[int]) -> list[BlockRef]:
         """Several blocks in few requests, in the order asked for."""
-        asked = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
-        raws = await self.rpc.batch(asked)
-        if None in raws:
-            raws = await self.rpc.batch(asked)  # see `JsonRpc.block`
-        found = [self._block_ref(raw, str(n)) for raw, n in zip(raws, numbers, strict=True)]
-        if [block.number for block in found] != list(numbers):
-            raise RpcBadReplyError(f"{self.rpc.host} gave other blocks than asked for")
-        return found
+        return await read_blocks(self.rpc, numbers)
 
     async def _block_at(self, tag: str) -> BlockRef:
-        return self._block_ref(await self.rpc.block(tag), tag)
-
-    def _block_ref(self, raw: object, tag: str) -> BlockRef:
-        if raw is None:
-            raise BlockUnknownError(f"{self.rpc.host} has no block {tag}")
-        if not isinstance(raw, dict):
-            raise RpcBadReplyError(f"block {tag}: not an object")
-        return BlockRef(
-            quantity(raw.get("number"), f"block {tag}"),
-            hex_data(raw.get("hash"), f"block {tag}", 32),
-            quantity(raw.get("timestamp"), f"block {tag}"),
-        )
+        return block_ref(self.rpc, await self.rpc.block(tag), tag)
 
     # ----------------------------------------------------------------------------------- logs
 
-    async def logs(self, first: int, last: int, *, canonical: bool = False) -> list[MarketLog]:
-        """All logs of the market in blocks ``first`` to ``last``, in their order. See `page`."""
+    async def logs(
+        self,
+        first: int,
+        last: int,
+        *,
+        canonical: bool = False,
+        events: Collection[str] | None = None,
+    ) -> list[MarketLog]:
+        """Logs of the market in blocks ``first`` to ``last``, in their order. See `page`.
+
+        Args:
+            first: First block.
+            last: Last block.
+            canonical: As for `page`.
+            events: Only those of events by these names; None: all.
+        """
         found: list[MarketLog] = []
+        topics = [topics_of(events)]
         while first <= last:
-            page = await self._page(first, last, canonical, every=True)
-            found += page.logs
-            first = page.end.number + 1
+            logs, end = await self._logs.records(first, last, topics, canonical=canonical)
+            found += logs
+            first = end.number + 1
         return found
 
-    async def page(self, first: int, last: int, *, canonical: bool = False) -> RawPage:
-        """The logs of the market from block ``first`` on, in their order, to ``last`` if that fits.
+    async def page(self, first: int, last: int, *, canonical: bool = False) -> Page:
+        """The logs that a ledger keeps from block ``first`` on, to ``last`` if that fits.
 
         A range that the node finds too large is halved until it fits: the page ends where
         ``end`` says. The size that was refused is remembered, and tried again now and then. One
-        block that does not fit is read event by event, without those that no ledger keeps.
-        Where several nodes are asked, they all must tell the same. Copies of one log count once.
+        block that does not fit is read in slices; see `log_reader`. Where several nodes are asked,
+        they all must tell the same. Copies of one log count once.
 
         Args:
             first: First block.
@@ -321,67 +192,24 @@ class Market:
                 that is not on the chain (it was replaced meanwhile: ask again).
             RpcError: the node could not be asked.
         """
-        return await self._page(first, last, canonical, every=False)
+        return await self._logs.page(first, last, canonical=canonical)
 
-    async def _page(self, first: int, last: int, canonical: bool, *, every: bool) -> RawPage:
-        """With ``every``, fail rather than leave out the events that no ledger keeps."""
-        if first > last:
-            raise ValueError(f"no blocks from {first} to {last}")
-        while True:
-            stop = min(last, first + self._span.blocks - 1)
-            try:
-                raws, raw_end = await self.rpc.logs(self.address.lower(), first, stop)
-            except (RpcRangeError, RpcTooLargeError):
-                if first == stop:
-                    if every:
-                        raise
-                    raws, raw_end = await self._by_event(stop)
-                    break
-                self._span.refused(stop - first + 1)
-            else:
-                self._span.fitted(stop - first + 1)
-                break
-        end = self._end(raw_end, stop)
-        placed = place(raws, self.address.lower(), first, stop)
-        await self._check_hashes(placed, end, canonical)
-        return RawPage(placed, end, self._decoder)
-
-    async def _by_event(self, number: int) -> tuple[list[RawLog], RawBlock | None]:
-        """The logs of one block that is too large, event by event, of those that leave a row.
-
-        Anybody may fill a block with others: evidence of any length, say.
+    async def announced_key(
+        self, operator: Address, first: int, last: int
+    ) -> tuple[bytes | None, int]:
+        """The X25519 key that a deliverer announced last in some blocks from ``first`` on; None:
+        it announced none there. And up to which block that is: ``last`` if so many fit.
         """
-        found: list[RawLog] = []
-        end: RawBlock | None = None
-        for topic in KEPT_TOPICS:
-            raws, here = await self.rpc.logs(self.address.lower(), number, number, topics=[[topic]])
-            if here is None or (end is not None and end.hash != here.hash):
-                raise BlockUnknownError(f"{self.rpc.host} has no block {number} that stays")
-            end = here
-            found += raws
-        return found, end
-
-    def _end(self, raw: RawBlock | None, number: int) -> BlockRef:
-        if raw is None:
-            raise BlockUnknownError(f"{self.rpc.host} has no block {number}")
-        found = BlockRef(
-            quantity(raw.number, f"block {number}"),
-            hex_data(raw.hash, f"block {number}", 32),
-            quantity(raw.timestamp, f"block {number}"),
-        )
-        if found.number != number:
-            raise RpcBadReplyError(f"block {number}: {self.rpc.host} gave block {found.number}")
-        return found
-
-    async def _check_hashes(self, logs: Sequence[Placed], end: BlockRef, canonical: bool) -> None:
-        hashes = {number: block_hash for number, block_hash, _, _ in logs}
-        if hashes.setdefault(end.number, end.hash) != end.hash:
-            raise RpcBadReplyError(f"logs of two blocks {end.number}: one was replaced")
-        if not canonical:
-            return
-        for block in await self.blocks(sorted(hashes)):
-            if hashes[block.number] != block.hash:
-                raise RpcBadReplyError(f"block {block.number} was replaced while it was read")
+        word = "0x" + "00" * 12 + operator[2:].lower()
+        topics = [topics_of(("DelivererStaked", "DelivererKeyRotated")), [word]]
+        logs, end = await self._logs.records(first, last, topics, canonical=False)
+        keys = [
+            log.key
+            for log in logs
+            if isinstance(log, DelivererRegistered | DelivererKeyRotated)
+            and log.operator == operator
+        ]
+        return (keys[-1] if keys else None), end.number
 
     # ---------------------------------------------------------------------------------- views
 

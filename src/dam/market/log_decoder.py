@@ -51,11 +51,11 @@ _CLOSED = {
 }
 _KEPT = {
     "ItemPurchased", "FragmentDelivered", "FragmentSupplied", "StoreCreated", "StoreUpdated",
-    "DisputeOpened", "DelivererStaked", "DelivererKeyRotated", *_CLOSED,
+    "DisputeOpened", *_CLOSED,
 }  # fmt: skip
 _EVENTS = {"0x" + topic.hex(): event for topic, event in market_abi().events.items()}
 KEPT_TOPICS = tuple(topic for topic, event in _EVENTS.items() if event.name in _KEPT)
-"""First topics of the events that leave a row."""
+"""First topics of the events that leave a row: all that a daemon asks for."""
 _SHAPES = {
     topic: (
         1 + sum(p.indexed for p in event.inputs),
@@ -65,9 +65,10 @@ _SHAPES = {
     if event.name not in _KEPT and all(p.static for p in event.inputs)
 }
 """Of events that no ledger keeps: number of topics, and length of the data's hex text."""
-_TOPICS = {event.name: topic for topic, event in _EVENTS.items()}
-_PURCHASED, _SETTLED = _TOPICS["ItemPurchased"], _TOPICS["SaleSettled"]
-_FRAGMENTS = {_TOPICS["FragmentDelivered"]: False, _TOPICS["FragmentSupplied"]: True}
+TOPICS = {event.name: topic for topic, event in _EVENTS.items()}
+"""First topic of each event, by its name."""
+_PURCHASED, _SETTLED = TOPICS["ItemPurchased"], TOPICS["SaleSettled"]
+_FRAGMENTS = {TOPICS["FragmentDelivered"]: False, TOPICS["FragmentSupplied"]: True}
 """Whether the seller supplied it."""
 
 _MAX_ADDRESSES, _MAX_TERMS = 8192, 512
@@ -324,8 +325,6 @@ def _add_row(rows: Rows, at: tuple[int, bytes, int], raw: RawLog) -> None:
         rows.versions.append((*at, args["seller"], args["digest"], args["root"]))
     elif name == "DisputeOpened":
         rows.turns.append((*at, args["copyId"], "disputed"))
-    elif name in ("DelivererStaked", "DelivererKeyRotated"):
-        rows.announced.append((*at, args["operator"], args["key"]))
     elif name in _CLOSED:
         rows.turns.append((*at, args["copyId"], _CLOSED[name].name.lower()))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from dam.crypto.abi_words import abi_fields
@@ -33,8 +33,6 @@ DeliveredRow: TypeAlias = tuple[int, bytes, int, bytes, int, str, bool]
 """Block, block hash, log index, copyId, part, by whom, whether the seller supplied it."""
 TurnRow: TypeAlias = tuple[int, bytes, int, bytes, str]
 """Block, block hash, log index, copyId, kind: disputed, settled, refunded or resolved."""
-KeyRow: TypeAlias = tuple[int, bytes, int, str, bytes]
-"""Block, block hash, log index, operator, the X25519 key that it announced."""
 
 
 def signed(copy: int) -> int:
@@ -47,7 +45,7 @@ def unsigned(kept: int) -> int:
     return kept % 2**64
 
 
-TABLES = ("purchases", "versions", "delivered", "turns", "announced")
+TABLES = ("purchases", "versions", "delivered", "turns")
 _terms_values = attrgetter(*abi_fields(Terms))
 
 
@@ -124,11 +122,22 @@ class Rows:
     versions: list[VersionRow] = field(default_factory=list)
     delivered: list[DeliveredRow] = field(default_factory=list)
     turns: list[TurnRow] = field(default_factory=list)
-    announced: list[KeyRow] = field(default_factory=list)
     blocks: dict[int, bytes] = field(default_factory=dict)
     """Number and hash of every block with logs."""
     count: int = 0
     """Number of logs, including those that leave no row."""
+
+    def extend(self, other: Rows) -> None:
+        """Adds more of the same block; see `sort`."""
+        for name in TABLES:
+            getattr(self, name).extend(getattr(other, name))
+        self.blocks |= other.blocks
+        self.count += other.count
+
+    def sort(self) -> None:
+        """Brings the rows into the order of the chain."""
+        for name in TABLES:
+            getattr(self, name).sort(key=itemgetter(0, 2))
 
     def until(self, block: int) -> Rows:
         """Only what stands in blocks up to ``block``; the count is that of the rows."""

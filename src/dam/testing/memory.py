@@ -29,6 +29,8 @@ from dam.types import (
     Address,
     BlockRef,
     CopyId,
+    DelivererKeyRotated,
+    DelivererRegistered,
     Deployment,
     FragmentDelivered,
     LogRef,
@@ -192,6 +194,19 @@ class MemoryChain:
         del canonical  # one chain, one truth
         end = await self.block(last)
         return LogPage([log for b in self._blocks[first : last + 1] for log in b.logs], end)
+
+    async def announced_key(
+        self, operator: Address, first: int, last: int
+    ) -> tuple[bytes | None, int]:
+        """As `market.Market.announced_key`."""
+        keys = [
+            log.key
+            for block in self._blocks[first : last + 1]
+            for log in block.logs
+            if isinstance(log, DelivererRegistered | DelivererKeyRotated)
+            and log.operator == operator
+        ]
+        return (keys[-1] if keys else None), last
 
     async def sale_state(self, copy: CopyId) -> SaleState:
         """As `market.Market.sale_state`."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from dam.market.log_rows import Rows, dump_terms, signed
 from dam.types import (
     BlockRef,
-    DelivererKeyRotated,
-    DelivererRegistered,
     DisputeOpened,
     FragmentDelivered,
     MarketLog,
@@ -68,6 +66,4 @@ def rows_of(logs: Iterable[MarketLog]) -> Rows:
             rows.turns.append((*place, log.copy_id, "disputed"))
         elif isinstance(log, SaleClosed):
             rows.turns.append((*place, log.copy_id, log.status.name.lower()))
-        elif isinstance(log, DelivererRegistered | DelivererKeyRotated):
-            rows.announced.append((*place, log.operator, log.key))
     return rows

@@ -9,9 +9,9 @@ import pytest
 from dam.errors import RpcError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.pages import LogPage
-from dam.types import BlockRef, Purchase
+from dam.types import BlockRef, Purchase, StoreVersion
 from tests.unit.helpers.chain_reader import purchases, read
-from tests.unit.helpers.world import Daemon, World
+from tests.unit.helpers.world import OTHER_BUYER, Daemon, World
 
 
 class Pages:
@@ -49,10 +49,29 @@ async def test_a_log_that_comes_late_is_told(world: World, built: BuiltStore) ->
     [purchase] = purchases(daemon)
     assert (line["level"], line["kind"]) == ("error", "purchases")
     assert (line["block"], line["log_index"]) == (purchase.block, purchase.at.log_index)
+    assert line["logs"] == 1
     assert daemon.journal("log_was_missing")
     world.chain.mine()
     await read(daemon)
     assert len(daemon.events("log_was_missing")) == 1
+
+
+async def test_many_logs_that_come_late_are_told_in_one_line(world: World) -> None:
+    """R1: a node left a whole flood out; a line for each would fill the journal, and the disk."""
+    daemon = world.daemon
+    await read(daemon)
+    pages = Pages(world)
+    pages.hidden = [StoreVersion]
+    for number in range(2000):
+        world.chain.publish(OTHER_BUYER, number.to_bytes(32, "big"), bytes(32))
+    world.chain.mine(3)
+    await read(daemon)
+    pages.hidden = []
+    world.chain.mine()
+    await read(daemon)
+    [line] = daemon.events("log_was_missing")
+    assert (line["kind"], line["log_index"], line["logs"]) == ("versions", 0, 2000)
+    assert len(daemon.journal("log_was_missing")) == 1
 
 
 @pytest.mark.parametrize("quick", [False, True])

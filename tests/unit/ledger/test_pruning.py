@@ -9,8 +9,6 @@ import pytest
 from dam.ledger import pruning
 from dam.ledger.status import read_status
 from dam.roles.seller.store_builder import BuiltStore
-from dam.testing.rules import NOWHERE
-from dam.types import DelivererKeyRotated
 from tests.unit.helpers.ledger import root_in_force
 from tests.unit.helpers.world import OTHER_BUYER, Daemon, World, assert_delivered_once
 
@@ -101,27 +99,6 @@ async def test_one_buyer_for_good(world: World, built: BuiltStore) -> None:
     ).fetchone()[0]
     with pytest.raises(sqlite3.IntegrityError, match="another buyer"):
         daemon.sales.keep_sealed([(*place, index, sale.id, b"k" * 32, b"f" * 80)])
-
-
-async def test_remembers_the_last_key_that_we_announced(world: World) -> None:
-    """Whatever is read twice or in another order; a rollback forgets what it takes away."""
-    daemon, chain = world.daemon, world.chain
-    for number in (1, 2):
-        chain.queued.append(DelivererKeyRotated(daemon.address, bytes([number]) * 32, NOWHERE))
-        chain.queued.append(DelivererKeyRotated(OTHER_BUYER, b"\x03" * 32, NOWHERE))
-        chain.mine()
-    await world.ticks(daemon)
-    assert daemon.ledger.announced() == b"\x02" * 32
-    cursor = daemon.ledger.cursor()
-    assert cursor is not None
-    first = await chain.page(1, 1)
-    with daemon.ledger.transaction():
-        daemon.ledger.save_range(first.rows, cursor, refund_blocks=300)
-    assert daemon.ledger.announced() == b"\x02" * 32
-    daemon.ledger.rollback(await chain.block(2))
-    assert daemon.ledger.announced() == b"\x02" * 32
-    daemon.ledger.rollback(await chain.block(1))
-    assert daemon.ledger.announced() is None
 
 
 @pytest.mark.usefixtures("few_hashes")

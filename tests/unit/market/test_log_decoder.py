@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -14,17 +13,13 @@ from hypothesis import strategies as st
 
 from dam.crypto.abi_words import abi_type
 from dam.crypto.hashing import checksum, copy_id
-from dam.ethereum.node_errors import RpcBadReplyError, RpcTooLargeError
-from dam.ethereum.rpc import RawBlock, RawLog, Topics
+from dam.ethereum.node_errors import RpcBadReplyError
+from dam.ethereum.rpc import RawLog
 from dam.market import log_decoder
-from dam.market.abi import Entry, market_abi
-from dam.market.client import Market
-from dam.market.log_decoder import KEPT_TOPICS, LogDecoder, place
+from dam.market.log_decoder import LogDecoder, place
 from dam.market.log_rows import unsigned
 from dam.testing.pages import rows_of
 from dam.types import (
-    ZERO_ADDRESS,
-    Deployment,
     DisputeOpened,
     FragmentDelivered,
     MarketLog,
@@ -32,59 +27,9 @@ from dam.types import (
     SaleClosed,
     StoreVersion,
     Terms,
-    Wei,
-    Windows,
 )
+from tests.unit.helpers.raw_logs import EVENTS, MARKET, log
 from tests.unit.helpers.structs import addresses, bytes32, plain, terms, uint8, uint64
-
-MARKET = "0x" + "da" * 20
-SELLER = checksum(b"\xab" * 20)
-ITEM = b"i" * 32
-EVENTS = {entry.name: entry for entry in market_abi().events.values()}
-
-
-def value(kind: str) -> Any:
-    """Some value of an ABI type, with all bits of a small one in use."""
-    if kind.startswith("("):
-        return tuple(value(one) for one in kind[1:-1].split(","))
-    if kind.endswith("[]"):
-        return [os.urandom(32) for _ in range(3)]
-    if kind == "address":
-        return "0x" + os.urandom(20).hex()
-    if kind == "bool":
-        return True
-    if kind == "string":
-        return "évidence"
-    if kind == "bytes":
-        return os.urandom(80)
-    if kind.startswith("bytes"):
-        return os.urandom(int(kind[5:]))
-    return int.from_bytes(os.urandom(int(kind[4:]) // 8), "big")
-
-
-def log(name: str, index: int = 0, block: int = 5, **fixed: Any) -> RawLog:
-    """A log of the event, as the contract writes it."""
-    entry: Entry = EVENTS[name]
-    args = {p.name: fixed.get(p.name, value(p.type)) for p in entry.inputs}
-    if name == "ItemPurchased":
-        terms = list(args["terms"])
-        terms[0], terms[8], terms[9] = ITEM, len(args["keys"]), 2
-        args |= {"terms": tuple(terms), "seller": SELLER}
-        args["copyId"] = copy_id(SELLER, ITEM, args["copy"])
-        args |= fixed
-    indexed = [p for p in entry.inputs if p.indexed]
-    rest = [p for p in entry.inputs if not p.indexed]
-    topics = [abi_encode([p.type], [args[p.name]]) for p in indexed]
-    data = abi_encode([p.type for p in rest], [args[p.name] for p in rest])
-    return RawLog(
-        address=MARKET,
-        topics=["0x" + topic.hex() for topic in (entry.id, *topics)],
-        data="0x" + data.hex(),
-        block_number=hex(block),
-        block_hash="0x" + bytes([block]).hex() * 32,
-        transaction_hash="0x" + "77" * 32,
-        log_index=hex(index),
-    )
 
 
 def rows(*raws: RawLog) -> Any:
@@ -99,7 +44,6 @@ def test_every_event_gives_the_rows_of_its_record() -> None:
     by_way_of_records = LogDecoder().records(placed)
     assert found == rows_of(by_way_of_records)
     assert sum(isinstance(record, kept) for record in by_way_of_records) == 9
-    assert len(found.announced) == 2
     assert found.count == len(EVENTS)
 
 
@@ -361,47 +305,3 @@ def test_rows_up_to_a_block() -> None:
     )  # fmt: skip
     assert sorted(part.blocks) == [5, 6]
     assert part.count == 2
-
-
-class Flooded:
-    """A node with one block of more logs than anybody takes at once."""
-
-    host = "flooded"
-
-    def __init__(self, *raws: RawLog) -> None:
-        self._raws = raws
-        self.asked = 0
-
-    async def logs(
-        self, address: str, first: int, last: int, *, topics: Topics | None = None
-    ) -> tuple[list[RawLog], RawBlock | None]:
-        self.asked += 1
-        found = [raw for raw in self._raws if first <= int(raw.block_number, 16) <= last]
-        if topics is not None:
-            found = [raw for raw in found if raw.topics[0] in topics[0]]
-        if any(raw.topics == self._raws[0].topics for raw in found):
-            raise RpcTooLargeError("over 24 megabytes")
-        return found, RawBlock(hex(last), "0x" + bytes([last]).hex() * 32, "0x1")
-
-
-async def test_a_block_full_of_evidence_stops_no_reader() -> None:
-    """Its text has any length, and costs half as much gas a byte as a node's answer has."""
-    evidence = log("Evidence", 0, _evidence="x" * 1000)
-    others = [log(name, 1 + index) for index, name in enumerate(EVENTS) if name != "Evidence"]
-    kept = [raw for raw in others if raw.topics[0] in KEPT_TOPICS]
-    assert len(kept) == 11
-    node: Any = Flooded(evidence, *others, log(SETTLED, 0, block=6))
-    windows = Windows(300, 50, 60, 1000, Wei(10), Wei(10), 100, 100)
-    place_ = checksum(bytes.fromhex(MARKET[2:]))
-    market = Market(node, Deployment(31337, place_, 1, bytes(32), windows, ZERO_ADDRESS))
-    first = 1
-    found = []
-    while first <= 8:
-        page = await market.page(first, 8)
-        found.append(page.rows)
-        first = page.end.number + 1
-    assert sum(len(one.purchases) for one in found) == 1
-    assert sum(one.count for one in found) == len(kept) + 1
-    # A command that shows evidence would rather fail than leave it out.
-    with pytest.raises(RpcTooLargeError):
-        await market.logs(1, 8)

@@ -19,11 +19,11 @@ from dam.catalog.reader import Store
 from dam.crypto.hashing import keccak
 from dam.crypto.merkle import ProofVerifier
 from dam.crypto.sealing import seal_fragment, shared_key
-from dam.errors import Malformed, NotForMe, Refused, is_host_failure
+from dam.errors import Malformed, NotForMe, Refused, Retryable, is_host_failure
 from dam.gc_pause import paused
 from dam.keystore.key_files import KeyRing
 from dam.ledger.documents import Documents, Scan
-from dam.ledger.ledger import Ledger
+from dam.ledger.ledger import KEPT_BLOCKS, Ledger
 from dam.ledger.outbox import NewJob
 from dam.ledger.sales import (
     Decisions,
@@ -53,6 +53,8 @@ _CACHED_PAGES = 64
 _CACHED_TREES = 16
 _STATUS_BLOCKS = 20
 """How often our own stake is looked up."""
+_KEY_RANGES = 8
+"""Of blocks, at most, in which our announcements are looked for at once."""
 
 
 class Deliverer:
@@ -110,8 +112,6 @@ class Deliverer:
 
     async def decide(self, head: BlockRef) -> None:
         """Looks at every sale that is not decided yet. ``head`` is the newest block."""
-        if head.number >= self._key_looked_at + _STATUS_BLOCKS:
-            self._check_key(head.number)
         fresh, self._documents_changed = self._documents_changed, False
         states = ("new", "waiting") if fresh else ("new",)
         after = 0
@@ -121,6 +121,8 @@ class Deliverer:
                 await self._check_status(head.number)
             with paused(len(group) > _SLICE_SALES):
                 await self._decide_group(group, head.number)
+        if head.number >= self._key_looked_at + _STATUS_BLOCKS:
+            await self._check_key(head.number)
 
     async def _check_status(self, head: int) -> None:
         info = await self._chain.deliverer(self._me)
@@ -138,12 +140,33 @@ class Deliverer:
             )
             self._checked_at = head
 
-    def _check_key(self, head: int) -> None:
-        """Reports that parts are sealed to a key that we do not have: none would be found."""
+    async def _check_key(self, head: int) -> None:
+        """Reports that parts are sealed to a key that we do not have: none would be found.
+
+        Our announcements alone are asked for, never everybody's: what others announce, and how
+        often, must not matter. What is older than a reorganisation reaches is asked for once.
+        """
+        key, last = self._ledger.announced()
+        last = max(last, self._chain.deployment.first_block - 1)
+        settled = head - KEPT_BLOCKS
+        try:
+            for _ in range(_KEY_RANGES):
+                if last >= settled:
+                    break
+                found, last = await self._chain.announced_key(self._me, last + 1, settled)
+                key = found or key
+                self._ledger.save_announced(key, last)
+            else:
+                return  # a long history: the rest in the next round
+            found, _ = await self._chain.announced_key(self._me, min(last + 1, head), head)
+        except Retryable as error:
+            # No duty waits for this.
+            self._log.warning("key_check_failed", error=str(error))
+        else:
+            key = found or key
+            if key is not None and not self._ring.has(key):
+                self._log.error("announced_key_missing", announced="0x" + key.hex())
         self._key_looked_at = head
-        announced = self._ledger.announced()
-        if announced is not None and not self._ring.has(announced):
-            self._log.error("announced_key_missing", announced="0x" + announced.hex())
 
     async def _decide_group(self, group: list[SaleRow], head: int) -> None:
         """Decides on some sales, and saves all of it together."""

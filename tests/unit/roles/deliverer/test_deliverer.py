@@ -12,11 +12,12 @@ import pytest
 from dam.crypto.hashing import domain, item_id, keccak, terms_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import open_fragment, part_tag, shared_key
+from dam.errors import RpcError
 from dam.ipfs.cid import Cid
 from dam.ledger.sales import Versions
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
-from dam.types import DelivererKeyRotated, DelivererRegistered, Wei
+from dam.types import Address, DelivererKeyRotated, DelivererRegistered, Wei
 from tests.unit.helpers.ledger import buyer_of
 from tests.unit.helpers.world import (
     OTHER_BUYER,
@@ -283,16 +284,47 @@ async def test_tells_that_parts_are_sealed_to_a_key_it_lacks(world: World) -> No
     chain.queued.append(DelivererRegistered(daemon.address, daemon.address, ours, Wei(1), NOWHERE))
     chain.queued.append(DelivererKeyRotated(OTHER_BUYER, b"\x07" * 32, NOWHERE))
     await world.ticks(daemon, blocks=25)
-    assert daemon.ledger.announced() == ours
     assert not daemon.events("announced_key_missing")
     chain.queued.append(DelivererKeyRotated(daemon.address, b"\x08" * 32, NOWHERE))
     await world.ticks(daemon, blocks=50)
     told = daemon.events("announced_key_missing")
     assert [line["announced"] for line in told] == ["0x" + "08" * 32] * len(told)
     assert 2 <= len(told) <= 3
+    # What is too old for a reorganisation is kept, and not asked for again.
+    chain.mine(300)
+    await world.ticks(daemon, blocks=25)
+    assert daemon.ledger.announced()[0] == b"\x08" * 32
+    asked: list[tuple[int, int]] = []
+    whole = chain.announced_key
+
+    async def watched(operator: Address, first: int, last: int) -> tuple[bytes | None, int]:
+        asked.append((first, last))
+        return await whole(operator, first, min(last, first + 299))
+
+    chain.announced_key = watched  # type: ignore[method-assign]
+    daemon.restart()
+    await world.ticks(daemon, blocks=25)
+    told = daemon.events("announced_key_missing")
+    assert asked
+    assert min(first for first, _ in asked) > 25
     chain.queued.append(DelivererKeyRotated(daemon.address, ours, NOWHERE))
     await world.ticks(daemon, blocks=25)
     assert len(daemon.events("announced_key_missing")) == len(told)
+
+
+async def test_a_key_that_cannot_be_looked_up_holds_up_no_sale(
+    world: World, built: BuiltStore
+) -> None:
+    daemon = world.daemon
+
+    async def failing(operator: Address, first: int, last: int) -> tuple[bytes | None, int]:
+        raise RpcError("no logs today")
+
+    world.chain.announced_key = failing  # type: ignore[method-assign]
+    sold = world.buy(built, "coupon")
+    await world.ticks(blocks=25)
+    assert_delivered_once(world, sold)
+    assert 1 <= len(daemon.events("key_check_failed")) <= 3
 
 
 async def test_does_nothing_after_the_deadline(world: World, built: BuiltStore) -> None:

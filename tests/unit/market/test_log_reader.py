@@ -1,0 +1,330 @@
+"""Ranges and blocks that a node finds too large: each is read, in a bounded number of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from dam.crypto.hashing import checksum
+from dam.errors import RpcError
+from dam.ethereum.node import ReadStats
+from dam.ethereum.node_errors import (
+    RpcBadReplyError,
+    RpcRangeError,
+    RpcRejectedError,
+    RpcTooLargeError,
+)
+from dam.ethereum.rpc import RawBlock, RawLog, Topics
+from dam.market import log_reader
+from dam.market.client import BlockUnknownError, Market
+from dam.market.log_decoder import KEPT_TOPICS, TOPICS
+from dam.market.log_rows import Rows
+from dam.types import ZERO_ADDRESS, DelivererRegistered, Deployment, OtherLog, Wei, Windows
+from tests.unit.helpers.raw_logs import EVENTS, MARKET, log
+
+WINDOWS = Windows(300, 50, 60, 1000, Wei(10), Wei(10), 100, 100)
+
+
+class CappedNode:
+    """A node that gives so many logs at once, or receipts with so many, and no more.
+
+    Args:
+        raws: Its logs; each two hundred of a block are a transaction.
+        most: Logs of an answer of eth_getLogs.
+        most_receipts: Logs of an answer of receipts.
+        head: Its newest block.
+    """
+
+    host = "capped"
+    stats = ReadStats()
+
+    def __init__(
+        self, *raws: RawLog, most: int = 10**9, most_receipts: int = 10**9, head: int = 10**9
+    ) -> None:
+        self.blocks: dict[int, list[RawLog]] = {}
+        for raw in raws:
+            self.blocks.setdefault(int(raw.block_number, 16), []).append(raw)
+        self.most, self.most_receipts, self.head = most, most_receipts, head
+        self.refusal: Callable[[int], RpcError] = lambda count: RpcRangeError(
+            "eth_getLogs", -32005, f"query returned more than {count} results"
+        )
+        self.refuses: Callable[[int, int, Topics | None], bool] = lambda *_: False
+        self.asked: list[tuple[int, int]] = []
+        self.receipts: list[int] = []
+        """How many were asked for at once."""
+        self.gave = 0
+        """Most logs that it gave at once."""
+
+    @staticmethod
+    def hash(number: int) -> str:
+        return "0x" + bytes([number % 251]).hex() * 32
+
+    def header(self, number: int) -> RawBlock:
+        return RawBlock(hex(number), self.hash(number), "0x1")
+
+    async def logs(
+        self, address: str, first: int, last: int, *, topics: Topics | None = None
+    ) -> tuple[list[RawLog], RawBlock | None]:
+        assert address == MARKET
+        self.asked.append((first, last))
+        found = [
+            raw
+            for number, raws in self.blocks.items()
+            if first <= number <= last
+            for raw in raws
+            if topics is None
+            or all(topic in some for topic, some in zip(raw.topics, topics, strict=False))
+        ]
+        if len(found) > self.most or self.refuses(first, last, topics):
+            raise self.refusal(self.most)
+        self.gave = max(self.gave, len(found))
+        return found, self.header(last) if last <= self.head else None
+
+    async def block_transactions(self, number: int) -> tuple[RawBlock, tuple[str, ...]] | None:
+        count = -(-len(self.blocks.get(number, ())) // 200)
+        return self.header(number), tuple(f"{number}:{n}" for n in range(count))
+
+    async def receipt_logs(
+        self, hashes: Sequence[str], address: str, events: Collection[str] | None
+    ) -> list[RawLog] | None:
+        self.receipts.append(len(hashes))
+        found: list[RawLog] = []
+        for tx_hash in hashes:
+            number, place = map(int, tx_hash.split(":"))
+            found += self.blocks[number][200 * place : 200 * (place + 1)]
+        if len(found) > self.most_receipts:
+            raise RpcTooLargeError("eth_getTransactionReceipt: capped gave over 7 bytes")
+        found = [raw for raw in found if events is None or raw.topics[0] in events]
+        self.gave = max(self.gave, len(found))
+        return found
+
+    async def batch(self, calls: Sequence[tuple[str, Sequence[Any]]], **_: Any) -> list[Any]:
+        return [msgspec.structs.asdict(self.header(int(params[0], 16))) for _, params in calls]
+
+
+def market_of(node: Any) -> Market:
+    place = checksum(bytes.fromhex(MARKET[2:]))
+    return Market(node, Deployment(31337, place, 1, bytes(32), WINDOWS, ZERO_ADDRESS))
+
+
+def many(name: str, count: int, block: int = 5, first: int = 0) -> list[RawLog]:
+    one = log(name, 0, block)
+    return [
+        msgspec.structs.replace(one, log_index=hex(index)) for index in range(first, first + count)
+    ]
+
+
+async def read(market: Market, first: int, last: int) -> tuple[Rows, list[int]]:
+    """All rows, and where each page ended."""
+    rows, ends = Rows(), []
+    while first <= last:
+        page = await market.page(first, last, canonical=True)
+        rows.extend(page.rows)
+        ends.append(page.end.number)
+        first = page.end.number + 1
+    return rows, ends
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(log_reader.asyncio, "sleep", sleep)
+    return slept
+
+
+@pytest.mark.parametrize("event", sorted(set(EVENTS) - {"ItemPurchased"}))
+async def test_a_block_full_of_any_event_is_read(event: str) -> None:
+    """R1: whatever it is full of, kept or not, the purchase is found, and all that is kept."""
+    raws = [*many(event, 1500), log("ItemPurchased", 1500), *many(event, 700, first=1501)]
+    node = CappedNode(*raws, log("SaleSettled", 0, block=7), most=1000, most_receipts=1000)
+    rows, ends = await read(market_of(node), 1, 9)
+    assert len(rows.purchases) == 1
+    kept = TOPICS[event] in KEPT_TOPICS
+    assert rows.count == (2202 if kept else 2)
+    if kept:
+        found = [row for name in ("versions", "delivered", "turns") for row in getattr(rows, name)]
+        assert sorted(row[2] for row in found if row[0] == 5) == [
+            *range(1500), *range(1501, 2201),
+        ]  # fmt: skip
+        assert all(
+            getattr(rows, name) == sorted(getattr(rows, name), key=lambda row: (row[0], row[2]))
+            for name in ("versions", "delivered", "turns")
+        )
+    else:
+        assert node.receipts == []
+        assert node.asked == [(1, 9)]
+    assert ends[-1] == 9
+    # In slices: never all of it at once.
+    assert node.gave <= 1000
+
+
+async def test_what_no_ledger_keeps_is_never_asked_for() -> None:
+    node = CappedNode(*many("DelivererKeyRotated", 48_000), *many("Evidence", 2, 6), most=1)
+    rows, _ = await read(market_of(node), 1, 9)
+    assert (rows.count, node.asked, node.receipts, node.gave) == (0, [(1, 9)], [], 0)
+
+
+async def test_a_large_block_costs_few_requests_and_is_remembered() -> None:
+    """What stands around it is read in large ranges, before and after, and once more later."""
+    node = CappedNode(*many("StoreUpdated", 5000, 5000), most=1000, most_receipts=1000)
+    market = market_of(node)
+    await read(market, 1, 60_000)
+    assert len(node.asked) < 60
+    assert node.receipts
+    node.asked.clear()
+    rows, ends = await read(market, 4900, 5100)
+    assert (rows.count, ends) == (5000, [4999, 5000, 5100])
+    assert len(node.asked) <= 2 + len(KEPT_TOPICS)
+
+
+async def test_a_receipt_over_the_cap_is_asked_for_alone_and_told() -> None:
+    node = CappedNode(*many("StoreUpdated", 2000), most=100, most_receipts=250)
+    rows, _ = await read(market_of(node), 5, 5)
+    assert rows.count == 2000
+    assert node.receipts.count(1) >= 5
+    node.most_receipts = 199
+    with pytest.raises(RpcTooLargeError, match="max_logs_mib"):
+        await read(market_of(node), 5, 5)
+
+
+async def test_a_block_that_is_replaced_while_it_is_read_is_not_taken() -> None:
+    node = CappedNode(*many("StoreUpdated", 2000), most=100)
+    headers = iter(["0x" + "05" * 32, "0x" + "06" * 32])
+    whole = node.block_transactions
+
+    async def other(number: int) -> tuple[RawBlock, tuple[str, ...]] | None:
+        _, hashes = await whole(number) or (None, ())
+        return RawBlock(hex(number), next(headers), "0x1"), hashes
+
+    node.block_transactions = other  # type: ignore[method-assign]
+    market = market_of(node)
+    assert (await read(market, 5, 5))[0].count == 2000
+    with pytest.raises(BlockUnknownError):
+        await read(market, 5, 5)
+
+    async def missing(*_: Any) -> None:
+        return None
+
+    node.block_transactions = whole  # type: ignore[method-assign]
+    node.receipt_logs = missing  # type: ignore[method-assign]
+    with pytest.raises(BlockUnknownError, match="receipt"):
+        await read(market, 5, 5)
+
+
+async def test_a_forged_log_in_a_receipt_is_found() -> None:
+    raws = many("StoreUpdated", 2000)
+    for change in ({"block_hash": "0x" + "09" * 32}, {"address": "0x" + "bb" * 20}):
+        raws[1234] = msgspec.structs.replace(raws[0], log_index="0x4d2", **change)
+        node = CappedNode(*raws, most=100)
+        with pytest.raises(RpcBadReplyError):
+            await read(market_of(node), 5, 5)
+
+
+async def test_a_command_reads_all_events_of_a_large_block() -> None:
+    raws = [log("DelivererOwnerSet", 0), log("DelivererStaked", 1)]
+    raws += [*many("DelivererKeyRotated", 1500, first=2), *many("Evidence", 1500, first=1502)]
+    node = CappedNode(*raws, most=1000)
+    found = await market_of(node).logs(1, 9)
+    assert [record.at.log_index for record in found] == list(range(3002))
+    assert sum(isinstance(record, OtherLog) for record in found) == 1501
+    assert isinstance(found[1], DelivererRegistered)
+
+
+async def test_a_command_asks_for_the_events_that_it_needs() -> None:
+    node = CappedNode(*many("DelivererKeyRotated", 48_000), *many("SaleRated", 2, 6), most=10)
+    found = await market_of(node).logs(1, 9, events=("SaleRated", "StoreCreated"))
+    assert [record.at.block.number for record in found] == [6, 6]
+    assert node.asked == [(1, 9)]
+
+
+async def test_one_deliverers_key_is_found_among_any_number_of_others() -> None:
+    other, ours = many("DelivererKeyRotated", 3000), many("DelivererKeyRotated", 2, 6)
+    node = CappedNode(*other, *ours, most=10)
+    operator = checksum(bytes.fromhex(ours[0].topics[1][-40:]))
+    key, last = await market_of(node).announced_key(operator, 1, 9)
+    assert (key, last) == (bytes.fromhex(ours[0].data[2:]), 9)
+    assert node.asked == [(1, 9)]
+
+
+# --------------------------------------------------------------------------- words nobody knows
+
+
+def unknown(_: int) -> RpcError:
+    return RpcRejectedError("eth_getLogs", -32000, "the moon is in the wrong house")
+
+
+async def test_unknown_words_over_many_blocks_shrink_the_range_with_pauses(
+    pauses: list[float],
+) -> None:
+    """R4: a node that takes a thousand blocks and says so in a language of its own."""
+    node = CappedNode()
+    node.refusal, node.refuses = unknown, lambda first, last, _: last - first >= 1000
+    await read(market_of(node), 1, 100_000)
+    refused = sum(last - first >= 1000 for first, last in node.asked)
+    assert len(pauses) == refused
+    assert min(pauses) >= 0.2
+    assert refused <= 30
+    assert len(node.asked) <= 100_000 // 1000 * 1.8
+
+
+async def test_unknown_words_for_a_moment_cost_a_few_requests(pauses: list[float]) -> None:
+    """R4: thirteen unpaused halvings, and then 177 requests where 5 do."""
+    node = CappedNode()
+    left = 3
+
+    def moody(*_: Any) -> bool:
+        nonlocal left
+        left -= 1
+        return left >= 0
+
+    node.refusal, node.refuses = unknown, moody
+    await read(market_of(node), 1, 50_000)
+    assert len(pauses) == 3
+    assert len(node.asked) <= 30
+
+
+async def test_unknown_words_for_everything_end_soon_and_change_nothing(
+    pauses: list[float],
+) -> None:
+    """Then size was not the reason: the next try asks for as much as before."""
+    node = CappedNode(*many("StoreUpdated", 3))
+    node.refusal, node.refuses = unknown, lambda *_: True
+
+    async def receipts(*_: Any) -> None:
+        raise unknown(0)
+
+    whole, node.receipt_logs = node.receipt_logs, receipts  # type: ignore[method-assign]
+    market = market_of(node)
+    with pytest.raises(RpcRejectedError, match="wrong house"):
+        await read(market, 5, 50_000)
+    assert len(node.asked) <= 8
+    assert len(pauses) == len(node.asked) - 1
+    node.asked.clear()
+    node.refuses = lambda *_: False
+    node.receipt_logs = whole  # type: ignore[method-assign]
+    await read(market, 5, 50_000)
+    assert len(node.asked) == 5
+
+
+async def test_unknown_words_about_one_block_do_not_stop_a_reader() -> None:
+    node = CappedNode(*many("StoreUpdated", 3000), most=1000)
+    node.refusal = unknown
+    rows, ends = await read(market_of(node), 1, 9)
+    assert (rows.count, ends[-1]) == (3000, 9)
+
+
+async def test_a_fault_of_the_node_is_no_reason_to_ask_for_less(pauses: list[float]) -> None:
+    node = CappedNode()
+    node.refusal = lambda _: RpcRejectedError("eth_getLogs", -32000, "header not found")
+    node.refuses = lambda *_: True
+    with pytest.raises(RpcRejectedError):
+        await read(market_of(node), 1, 5000)
+    assert len(node.asked) == 1
+    assert not pauses
