@@ -66,6 +66,7 @@ NEXT_STEP: Mapping[str, str] = {
     "pin_refused": "raise pin_bytes if the store is worth it; parts are delivered all the same",
     "unknown_transactions": "nothing after a recovery; else find who else has this key",
     "node_refused": "nothing once; repeated: `error` is the node's word",
+    "receipt_unknown": "nothing, it is looked up again; for hours: `error` is the node's word",
     "drain_timeout": "nothing: it goes on from there at the next start",
     "stopped_at_once": "nothing: what was saved goes on at the next start",
     "keyfile-tightened": "nothing: the file's mode is right now",

@@ -12,7 +12,7 @@ from dam.ledger.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, bl
 from dam.sending import fee_policy
 from dam.sending.account import MAX_LINES, Account, log_fields
 from dam.sending.batching import encode_job, encode_jobs, group, halves
-from dam.sending.transactions import MAX_GAS, Price, call_many, next_price
+from dam.sending.transactions import MAX_GAS, Price, call_many, look_up, next_price
 
 _RETRY_BLOCKS = {"NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "": 5}
 """Reverts that the next blocks may cure: after how many blocks to look again."""
@@ -131,7 +131,7 @@ class Dispatcher:
         if not asked:
             return False
         method = "eth_getTransactionByHash"
-        answers = await self._account.rpc.batch([(method, ("0x" + h.hex(),)) for _, h in asked])
+        answers = await look_up(self._account.rpc, method, [tx_hash for _, tx_hash in asked])
         known = [
             slot
             for (slot, _), tx in zip(asked, answers, strict=True)

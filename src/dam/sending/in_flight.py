@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from dam.errors import ContractReverted
-from dam.ethereum.node import quantity
-from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
+from dam.errors import ContractReverted, RpcError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
+from dam.market.wallet import Receipt
 from dam.sending import fee_policy
 from dam.sending.account import Account
-from dam.sending.transactions import Fees, Price, call_many, next_price
+from dam.sending.transactions import (
+    Fees,
+    Price,
+    call_many,
+    look_up,
+    next_price,
+    read_receipt,
+)
 from dam.types import BlockRef, Wei
 
 _RECEIPT_LOOKUPS = 3
@@ -87,23 +93,20 @@ class InFlight:
         """These nonces are used up at the chosen depth: by which transactions?"""
         if not slots:
             return
-        hashes = [(slot, tx) for slot in slots for tx in self._outbox.hashes(slot.nonce)]
-        method = "eth_getTransactionReceipt"
-        found = await self._account.rpc.batch([(method, ("0x" + tx.hex(),)) for _, tx in hashes])
-        receipts: dict[int, dict[str, Any]] = {}
-        for (slot, tx), receipt in zip(hashes, found, strict=True):
-            if isinstance(receipt, dict):
-                if str(receipt.get("transactionHash")).lower() != "0x" + tx.hex():
-                    raise RpcBadReplyError(f"{method}: of another transaction")
-                receipts.setdefault(slot.id, receipt)
+        receipts, errors = await self._receipts(slots)
         if receipts:
             self._account.checkpoint("F8")
         uses = {}
         for slot in slots:
             if slot.id not in receipts:
-                self._missing[slot.id] = self._missing.get(slot.id, 0) + 1
-                if self._missing[slot.id] >= _RECEIPT_LOOKUPS:
-                    uses[slot.id] = await self._find_use(slot, cursor)
+                looks = self._missing[slot.id] = self._missing.get(slot.id, 0) + 1
+                error = errors.get(slot.id)
+                if error is not None and looks == 1:
+                    self._log.warning("receipt_unknown", nonce=slot.nonce, error=str(error))
+                use = await self._find_use(slot, cursor) if looks >= _RECEIPT_LOOKUPS else None
+                # What the node cannot tell now may be ours, unless the chain's counts say no.
+                if use is not None and (error is None or use[1] is not None):
+                    uses[slot.id] = use
         with self._ledger.transaction():
             for slot in slots:
                 if slot.id in receipts:
@@ -111,8 +114,26 @@ class InFlight:
                 elif slot.id in uses:
                     self._record_without_receipt(slot, cursor, *uses[slot.id])
 
-    async def _find_use(self, slot: Slot, cursor: BlockRef) -> tuple[int, bool | None]:
-        """The block that used a nonce up, and whether by a transaction of ours; -1, None: unknown.
+    async def _receipts(self, slots: list[Slot]) -> tuple[dict[int, Receipt], dict[int, RpcError]]:
+        """Receipts by slot, and why there may be others: an error concerns that hash alone."""
+        hashes = [(slot, tx) for slot in slots for tx in self._outbox.hashes(slot.nonce)]
+        method = "eth_getTransactionReceipt"
+        found = await look_up(self._account.rpc, method, [tx for _, tx in hashes])
+        receipts: dict[int, Receipt] = {}
+        errors: dict[int, RpcError] = {}
+        for (slot, tx), answer in zip(hashes, found, strict=True):
+            try:
+                receipt = read_receipt(tx, answer)
+            except RpcError as error:
+                errors[slot.id] = error
+            else:
+                if receipt is not None:
+                    receipts.setdefault(slot.id, receipt)
+        return receipts, errors
+
+    async def _find_use(self, slot: Slot, cursor: BlockRef) -> tuple[int, bool | None] | None:
+        """The block that used a nonce up, and whether by a transaction of ours; -1, None: the
+        chain's past does not tell; None: the node did not answer.
 
         A receipt that a node does not give proves nothing. The account's count at earlier blocks
         does, if the node still has them.
@@ -132,22 +153,19 @@ class InFlight:
             block = await self._account.rpc.call("eth_getBlockByNumber", hex(high), False)
         except RpcRejectedError:
             return -1, None
+        except RpcError:
+            return None
         hashes = block.get("transactions") if isinstance(block, dict) else None
         if not isinstance(hashes, list) or not before <= slot.nonce < after:
             return -1, None
         ours = {"0x" + tx.hex() for tx in self._outbox.hashes(slot.nonce)}
         return high, not ours.isdisjoint(one for one in hashes if isinstance(one, str))
 
-    def _record(self, slot: Slot, receipt: dict[str, Any], cursor: BlockRef) -> None:
-        block = quantity(receipt.get("blockNumber"), "receipt block")
+    def _record(self, slot: Slot, receipt: Receipt, cursor: BlockRef) -> None:
+        tx, block, status, used = receipt.tx_hash, receipt.block, receipt.status, receipt.gas_used
         if block > cursor.number:
             return
-        status = quantity(receipt.get("status"), "receipt status")
-        if status > 1:
-            raise RpcBadReplyError("receipt status: neither 0 nor 1")
-        used = quantity(receipt.get("gasUsed"), "receipt gas")
-        cost = Wei(used * quantity(receipt.get("effectiveGasPrice", "0x0"), "receipt price"))
-        tx = bytes.fromhex(str(receipt["transactionHash"])[2:])
+        cost = Wei(used * receipt.price)
         if status == 0:
             self._outbox.unbatch(slot.id)
             self._outbox.back_off(slot.id, cursor.number, self._policy.alone_blocks)
@@ -247,10 +265,11 @@ class InFlight:
         self, slot: Slot, head: int, price: Price, error: ContractReverted, behind: list[Slot]
     ) -> None:
         """What the slot carries would revert by now; do not pay for that."""
-        method = "eth_getTransactionByHash"
-        asked = [(method, ("0x" + attempt.hash.hex(),)) for attempt in slot.attempts]
-        known = [tx for tx in await self._account.rpc.batch(asked) if isinstance(tx, dict)]
-        if any(tx.get("blockNumber") is not None for tx in known):
+        hashes = [attempt.hash for attempt in slot.attempts]
+        found = await look_up(self._account.rpc, "eth_getTransactionByHash", hashes)
+        # One that the node cannot tell of may be in its pool.
+        known = [tx for tx in found if tx is not None]
+        if any(isinstance(tx, dict) and tx.get("blockNumber") is not None for tx in known):
             # It is mined, since the nonces were counted: nothing is pointless, it is done.
             return
         self._log.info("transaction_pointless", nonce=slot.nonce, error=str(error))

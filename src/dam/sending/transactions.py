@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dam.errors import ContractReverted, RpcError
 from dam.ethereum import node_errors
-from dam.ethereum.node import Node, quantity
-from dam.ethereum.node_errors import RpcRejectedError
+from dam.ethereum.node import Node, hex_data, quantity
+from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.market.client import revert_of
+from dam.market.wallet import Receipt
 from dam.types import Address
 
 MAX_GAS = 1 << 24
@@ -147,3 +148,46 @@ async def broadcast(rpc: Node, raw: bytes) -> bool:
             raise
         return False
     return True
+
+
+async def look_up(rpc: Node, method: str, hashes: Sequence[bytes]) -> list[Any]:
+    """Receipts or transactions by their hashes; where the node fails, its error stands instead.
+
+    A node may answer for one hash and not for the next: geth, while it indexes, has an error for
+    each that it does not know. Nothing is known then of this one, and all of the others.
+    """
+    try:
+        return await rpc.batch([(method, ("0x" + tx.hex(),)) for tx in hashes], errors=True)
+    except RpcError as error:
+        return [error] * len(hashes)
+
+
+def read_receipt(tx_hash: bytes, found: object) -> Receipt | None:
+    """A node's answer about a receipt, checked; None: the transaction is not mined, as it says.
+
+    Raises:
+        RpcError: Nothing is known: the answer is an error (see `look_up`), or no receipt of this
+            transaction.
+    """
+    if isinstance(found, RpcError):
+        raise found
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise RpcBadReplyError("receipt: not an object")
+    if found.get("blockNumber", "") is None:
+        return None  # as some nodes say of what waits in their pool
+    if hex_data(found.get("transactionHash"), "receipt hash", 32) != tx_hash:
+        raise RpcBadReplyError("receipt: of another transaction")
+    status = quantity(found.get("status"), "receipt status")
+    if status > 1:
+        raise RpcBadReplyError("receipt status: neither 0 nor 1")
+    return Receipt(
+        tx_hash=tx_hash,
+        block=quantity(found.get("blockNumber"), "receipt block"),
+        status=status,
+        gas_used=quantity(found.get("gasUsed"), "receipt gas"),
+        # Not all chains price gas.
+        price=quantity(found.get("effectiveGasPrice") or "0x0", "receipt price"),
+        logs=tuple(found.get("logs") or ()),
+    )
