@@ -16,8 +16,8 @@ from dam.errors import ConfigError
 from dam.market.client import BlockUnknownError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.types import BlockRef
-from tests.unit.daemon.test_runs import live, until, within
 from tests.unit.helpers.chain_reader import read
+from tests.unit.helpers.service import live, until, within
 from tests.unit.helpers.world import World, assert_delivered_once
 
 

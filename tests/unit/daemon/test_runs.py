@@ -6,15 +6,12 @@ import asyncio
 import contextlib
 import errno
 import sqlite3
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from dam.daemon import service as services
-from dam.daemon.document_sync import DocumentSync, SyncPolicy
 from dam.daemon.service import MAX_FAILURES, Polling, Service, Stop
 from dam.errors import IpfsError, Permanent, RpcError
 from dam.ethereum.node_errors import RpcRejectedError
@@ -22,38 +19,8 @@ from dam.ledger.ledger import Binding, Ledger
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.sender import DrySender
 from dam.types import CopyId, FragmentDelivered
+from tests.unit.helpers.service import live, logger, until, within
 from tests.unit.helpers.world import Daemon, World
-
-
-def logger(daemon: Daemon) -> Any:
-    return structlog.wrap_logger(None, processors=[daemon._log])
-
-
-def live(daemon: Daemon, sender: Any = None) -> Service:
-    """The daemon's service as `daemon.run` builds it, with the store sync beside it."""
-    world = daemon.world
-    daemon.sync = DocumentSync(
-        world.blocks,
-        daemon.ledger,
-        daemon.role.scan,
-        log=logger(daemon),
-        changed=daemon.role.documents_changed,
-        policy=SyncPolicy(first_seconds=0.2, pin=sender is None),
-        checkpoint=daemon.checkpoints,
-    )
-    daemon.service = Service(
-        daemon.ledger,
-        daemon.reader,
-        daemon.role,
-        sender or daemon.sender,
-        log=logger(daemon),
-        check=world.chain.check_deployment,
-        new_logs=daemon.sync.wake,
-        background=[daemon.sync.run],
-        idle=lambda: daemon.sync.idle,
-        poll=0.01,
-    )
-    return daemon.service
 
 
 @contextlib.asynccontextmanager
@@ -68,18 +35,6 @@ async def mining(world: World) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-
-
-async def within(coroutine: Any) -> Any:
-    return await asyncio.wait_for(coroutine, 60)
-
-
-async def until(true: Callable[[], object], task: asyncio.Task[None]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert not task.done()
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 async def delivered(world: World, sold: CopyId) -> int:
