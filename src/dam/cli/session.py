@@ -296,6 +296,7 @@ class Session:
             settings.deployment.chain_id,
             max_fee=settings.max_fee,
             poll_seconds=min(settings.poll_seconds, 1.0),
+            notice=print_note,
         )
 
     async def send(self, signer: Signer, function: str, *arguments: Any, value: int = 0) -> Receipt:

@@ -6,9 +6,11 @@ Roles decide what to send. How it is sent (gas, fees, nonce, the wait for a bloc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dam.errors import RpcError
 from dam.market.client import Market
 from dam.types import Address, Wei
 from dam.units import format_about
@@ -32,6 +34,23 @@ class Receipt:
     def __str__(self) -> str:
         cost = format_about(self.gas_used * self.price)
         return f"in block {self.block}, transaction 0x{self.tx_hash.hex()} (gas {cost})"
+
+
+class TransactionPendingError(RpcError):
+    """It was sent, as far as is known, and nobody can tell yet whether it is mined."""
+
+    def __init__(self, tx_hash: bytes, why: str) -> None:
+        super().__init__(f"{why}. {pending_text(tx_hash)}")
+        self.tx_hash = tx_hash
+        """32 bytes."""
+
+
+def pending_text(tx_hash: bytes) -> str:
+    """What to tell a person whose transaction was sent, and may or may not be mined."""
+    return (
+        f"Transaction 0x{tx_hash.hex()} may still be mined: look it up before you repeat the "
+        "command (in an explorer; a purchase with `dam buyer purchases`)"
+    )
 
 
 class Wallet(Protocol):
@@ -61,25 +80,40 @@ class Wallet(Protocol):
         """
         ...
 
-    async def send(self, to: Address, data: bytes, value: int = 0) -> Receipt:
+    async def send(
+        self,
+        to: Address,
+        data: bytes,
+        value: int = 0,
+        *,
+        signed: Callable[[bytes], None] | None = None,
+    ) -> Receipt:
         """Sends one transaction and returns once it is mined.
 
         Args:
             to: The contract.
             data: Calldata.
             value: Coins to go along, in wei.
+            signed: Called with its hash before any node sees it: from then on it may be mined,
+                whatever is raised.
 
         Raises:
             ContractReverted: It would revert (nothing was sent), or did.
             Permanent: The account cannot pay for it; nothing was sent.
-            RpcError: The node failed; unless it refused the estimate (`RpcRejectedError` with
-                the method ``eth_estimateGas``), the transaction may still be mined.
+            TransactionPendingError: It was sent, and whether it is mined is not known in time.
+            RpcError: The node failed, or refused it.
         """
         ...
 
 
 async def send_call(
-    wallet: Wallet, market: Market, function: str, *arguments: Any, value: int = 0
+    wallet: Wallet,
+    market: Market,
+    function: str,
+    *arguments: Any,
+    value: int = 0,
+    signed: Callable[[bytes], None] | None = None,
 ) -> Receipt:
     """Sends a call of the market, ``value`` wei along; see `Wallet.send`."""
-    return await wallet.send(market.address, market.encode(function, *arguments), value)
+    data = market.encode(function, *arguments)
+    return await wallet.send(market.address, data, value, signed=signed)

@@ -154,7 +154,7 @@ def _store_text(front: Storefront) -> str:
     type=click.IntRange(1),
     help="This copy, from 1 on. [default: a free one at random]",
 )
-@click.option("--again", is_flag=True, help="Buy although an earlier attempt is undecided.")
+@click.option("--again", is_flag=True, help="Buy one more: an earlier attempt may have paid.")
 @click.option("--permit", is_flag=True, help="Allow a token by a signature, where it can.")
 @click.option("--no-arbitrator", is_flag=True, help="Buy although nobody could rule on a dispute.")
 @account_option

@@ -94,9 +94,10 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
     head = ("sale", "item", "copy", "price", "bought", "state", "what you can do")
     human = table(head, rows) if rows else "No purchases."
     for record in lost:
+        tx = f" {to_hex(record.tx)}" if record.tx else ""
         human += (
             f"\nNot on the chain: the attempt of {record.made} to buy {record.item}; its "
-            "transaction may still be on its way, and if it is not, nothing was paid"
+            f"transaction{tx} may still be on its way, and if it is not, nothing was paid"
         )
     human += f"\nThe newest block is {history.head}."
     print_result(
@@ -104,7 +105,7 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
             "block": history.head,
             "purchases": values,
             "tokens": tokens.json(),
-            "unpaid": [{"id": r.copy_id, "item": r.item, "made": r.made} for r in lost],
+            "unpaid": [{"id": r.copy_id, "item": r.item, "made": r.made, "tx": r.tx} for r in lost],
         },
         as_json,
         human,

@@ -7,7 +7,7 @@ stake, the encrypted good. The record of an attempt is saved before the money mo
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,6 @@ from dam.crypto.hashing import copy_id as hash_copy
 from dam.errors import BlockRefused, ContractReverted, IpfsError, Permanent
 from dam.ethereum.erc20 import read_tokens
 from dam.ethereum.erc2612 import Permit
-from dam.ethereum.node_errors import RpcRejectedError
 from dam.ipfs.blocks import BlockStore
 from dam.market.client import Market
 from dam.market.log_history import History, read_history
@@ -98,7 +97,7 @@ async def quote_purchase(
         item_name: Its id, or the 0x-hex of its hash.
         copy: This copy; None: a free one at random.
         without_arbitrator: Accept an item that names no arbitrator.
-        again: Buy although an earlier attempt is undecided.
+        again: Buy although an earlier attempt may have paid, or has without a word.
 
     Raises:
         Permanent: Something speaks against it; the message says what, and what to do.
@@ -107,11 +106,11 @@ async def quote_purchase(
     """
     market, payer = buyer.market, wallet.address
     history = await read_history(market)
-    if not again:
-        check_undecided(buyer.records, history, seller, item_name)
     version = await _current_version(market, history, seller)
     store = await read_version(buyer.blocks, market.deployment, version)
     item = find_item(store, item_name)
+    if not again:
+        check_undecided(buyer.records, history, seller, item.name)
     terms = item.terms
     check_offer(item, seller=seller, buyer=payer, without_arbitrator=without_arbitrator)
     free_stake = await _check_stake(market, seller, terms)
@@ -170,56 +169,90 @@ async def buy(
         RpcError: The node failed; whether the purchase is mined, the chain will tell.
     """
     permit = await allow(buyer.market, wallet, quote.payment, by_permit=by_permit, notice=notice)
-    buyer.records.add(quote.record)
+    record = quote.record
+    buyer.records.add(record)
+
+    def signed(tx_hash: bytes) -> None:
+        nonlocal record
+        record = replace(record, tx=tx_hash)
+        buyer.records.save(record)
+
     try:
-        receipt = await _pay(buyer.market, wallet, quote, permit, notice)
-    except (Permanent, RpcRejectedError) as error:
-        # Refused before it was sent, or reverted. After anything else it may still be mined:
-        # a node can report an error and keep the transaction all the same.
-        if isinstance(error, Permanent) or error.method == "eth_estimateGas":
-            buyer.records.save(replace(quote.record, failed=True))
+        receipt = await _pay(buyer.market, wallet, quote, permit, notice, signed)
+    except BaseException as error:
+        if record.tx is None or isinstance(error, Permanent):
+            # Nothing was sent, or it was mined and did nothing.
+            buyer.records.save(replace(record, failed=True))
+        else:
+            # A node can report an error and keep the transaction all the same.
+            notice(f"If it is mined, this is the sale {_short(record.copy_id)}.")
         raise
     # Mined; the deadline counts from the block that holds it.
-    record = replace(quote.record, tx=receipt.tx_hash, block=receipt.block)
+    record = replace(record, tx=receipt.tx_hash, block=receipt.block)
     buyer.records.save(record)
     return Bought(quote, record, receipt)
 
 
 async def _pay(
-    market: Market, wallet: Wallet, quote: Quote, permit: Permit | None, notice: Notice
+    market: Market,
+    wallet: Wallet,
+    quote: Quote,
+    permit: Permit | None,
+    notice: Notice,
+    signed: Callable[[bytes], None],
 ) -> Receipt:
     """Sends the purchase; a permit that the token does not take gives way to an approval."""
     coins = quote.payment.coins
     function, arguments = purchase_call(list(quote.arguments), permit)
     try:
-        return await send_call(wallet, market, function, *arguments, value=coins)
+        return await send_call(wallet, market, function, *arguments, value=coins, signed=signed)
     except ContractReverted as error:
         if permit is None or error.error != "TokenTransferFailed":
             raise
     notice("The token did not take the permit. Its `approve` is used instead.")
     await allow(market, wallet, quote.payment, by_permit=False, notice=notice)
-    return await send_call(wallet, market, "buyItem", *quote.arguments, value=coins)
+    return await send_call(wallet, market, "buyItem", *quote.arguments, value=coins, signed=signed)
+
+
+def _short(copy_id: bytes) -> str:
+    return "0x" + copy_id.hex()[:16]
 
 
 # ----------------------------------------------------------------------------------------- checks
 
 
 def check_undecided(records: Records, history: History, seller: Address, item: str) -> None:
-    """Refuses to pay a second time while a first payment may still be on its way.
+    """Refuses to pay a second time for what a first payment may have bought, or has.
+
+    Args:
+        records: Of the buyer.
+        history: All logs.
+        seller: Whose item.
+        item: Its id.
 
     Raises:
-        Permanent: An attempt to buy this item is neither on the chain nor refused.
+        Permanent: An attempt to buy this item is neither on the chain nor refused; or it is on the
+            chain, and the command that paid ended before it could say so.
     """
     current = history.state.store(seller)
-    purchases = (sale.purchase for sale in history.state.sales.values())
-    for record in unpaid(records.all(), purchases):
+    known = [record for record in records.all() if (record.seller, record.item) == (seller, item)]
+    purchases = [sale.purchase for sale in history.state.sales.values()]
+    for record in known:
+        if record.block is None and any(map(record.is_of, purchases)):
+            sale = _short(record.copy_id)
+            raise Permanent(
+                f"your attempt of {record.made} to buy {item!r} went through: the sale {sale} is "
+                f"paid for. Next: dam buyer wait {sale}. To buy one more, add --again"
+            )
+    for record in unpaid(known, purchases):
         # The market refuses a copy that is taken, and a document that is not in force any more.
         hopeless = record.copy_id in history.state.sales
         hopeless |= current is None or current.digest != record.store_digest
-        if (record.seller, record.item) == (seller, item) and not hopeless:
+        if not hopeless:
+            tx = f"its transaction 0x{record.tx.hex()}" if record.tx else "its transaction"
             raise Permanent(
                 f"your attempt of {record.made} to buy {item!r} is not on the chain, and was not "
-                "refused: its transaction may still be mined. Look with `dam buyer purchases`; to "
+                f"refused: {tx} may still be mined. Look with `dam buyer purchases`; to "
                 "buy one more (or if you know that it is lost), add --again"
             )
 

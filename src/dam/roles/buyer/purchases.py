@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dam.catalog.reader import Store
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
@@ -70,6 +70,10 @@ async def find_purchase(buyer: Buyer, sale_id: str, *, notice: Notice = silent) 
                 "with `dam keys restore buyer FILE`"
             )
         record = await rebuild_record(buyer, history, sale, attempt, notice=notice)
+    elif record.block is None:
+        # The command that paid could not tell; now its buyer knows.
+        record = replace(record, tx=sale.purchase.at.tx_hash, block=sale.purchase.block)
+        buyer.records.save(record)
     return OwnPurchase(sale, record, history.head)
 
 

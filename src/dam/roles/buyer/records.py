@@ -68,8 +68,9 @@ class Record:
     made: str
     """UTC, ISO 8601."""
     tx: bytes | None = None
-    """Hash of the purchase's transaction, once it is mined."""
+    """Hash of its transaction, from its signing on, before any node sees it."""
     block: int | None = None
+    """That the purchase is in, once we know that it is mined."""
     failed: bool = False
     """The market or the node refused it: nothing was paid, nor will be."""
 

@@ -297,9 +297,17 @@ def test_nobody_pays_twice_for_one_undecided_attempt(
 
     with pytest.raises(Permanent, match="--again"):
         check(version)
-    # It arrived; somebody else has the copy; the store changed: it can never be mined (again).
+    # It arrived, and the command that paid did not live to say so.
+    with pytest.raises(Permanent, match=f"dam buyer wait 0x{purchase.copy_id.hex()[:16]}"):
+        check(version, purchase)
+    # It arrived, and we know; somebody else has the copy; the store changed: it can never be mined.
+    records.save(replace(undecided, block=9))
     check(version, purchase)
+    records.save(undecided)
     check(version, replace(purchase, keys=()))
     check(replace(version, digest=keccak(b"newer")))
+    records.save(replace(undecided, tx=b"\x11" * 32))
+    with pytest.raises(Permanent, match="0x1111"):
+        check(version)
     records.save(replace(undecided, failed=True))
     check(version)
