@@ -153,11 +153,14 @@ class World:
         stack.callback(self.reaper.close)
         if self._given is None:
             self.reaper.remove(self.folder)
-        chain = AnvilNode(args=anvil, folder=self.folder / "anvil")
-        self.chain = await stack.enter_async_context(chain)
-        self._guard(chain.pid)
+        self.chain = await stack.enter_async_context(self._make_chain(*anvil))
+        self._guard(self.chain.pid)
         await self._start_blocks()
         self.rpc = await stack.enter_async_context(JsonRpc(self.chain.url))
+
+    def _make_chain(self, *options: str) -> AnvilNode:
+        """The chain, not started yet."""
+        return AnvilNode(args=options, folder=self.folder / "anvil")
 
     def _guard(self, pid: int) -> None:
         """The reaper kills it if we cannot; forgotten before it is stopped, as ids are reused."""
@@ -214,8 +217,12 @@ class World:
         number = self._people[name]
         folder = self.folder / ("people" if number == 1 else f"people {number}")
         actor = make_actor(name, folder)
-        await self.rpc.call("anvil_setBalance", actor.address, hex(wei))
+        await self.fund(actor.address, wei)
         return actor
+
+    async def fund(self, address: Address, wei: int) -> None:
+        """Coins out of nowhere."""
+        await self.rpc.call("anvil_setBalance", address, hex(wei))
 
     def env(self, actor: Actor) -> dict[str, str]:
         """The whole environment of the actor's commands and daemons."""

@@ -43,8 +43,8 @@ def find_program(name: str, hint: str) -> str:
     return found
 
 
-class _Node:
-    """A subprocess with a folder and a log of its own."""
+class LocalNode:
+    """A subprocess with a folder and a log of its own; what it runs is a subclass's business."""
 
     def __init__(self, folder: Path | None) -> None:
         self._given = folder
@@ -148,7 +148,7 @@ class _Node:
         await asyncio.to_thread(self.stop)
 
 
-class AnvilNode(_Node):
+class AnvilNode(LocalNode):
     """A local chain with ten funded accounts (`ANVIL_MNEMONIC`).
 
     Args:
@@ -209,7 +209,7 @@ class AnvilNode(_Node):
         return self.port, f"http://127.0.0.1:{self.port}"
 
 
-class KuboNode(_Node):
+class KuboNode(LocalNode):
     """A private, offline IPFS node: no swarm, no bootstrap, no telemetry.
 
     Args:
