@@ -1,4 +1,4 @@
-"""Set up this checkout: Python packages, Node tools, the compiler and (when asked) Kubo.
+"""Set up this checkout: Python packages, Node tools, the compiler; when asked, Kubo and geth.
 
 Standard library only, because it runs before anything is installed. Everything lands in
 `.venv`, `node_modules` and `.tools`, pinned by hash; a step whose inputs have not changed since
@@ -346,26 +346,47 @@ def go_env() -> dict[str, str]:
 
 
 def setup_kubo(*, build: bool) -> None:
-    own = BIN / "ipfs"
-    module = ROOT / "tools" / "kubo"
     found = on_path("ipfs")
     if found and not build and version_of([found, "version"]) >= MIN_KUBO:
         say(f"kubo: taking the ipfs on PATH, {found}")
         return
+    go_build("kubo", "ipfs", "github.com/ipfs/kubo/cmd/ipfs")
+
+
+def go_build(name: str, program: str, package: str) -> None:
+    """Builds a Go program into `.tools/bin`, pinned by go.mod and go.sum in `tools/NAME`."""
+    module, own = ROOT / "tools" / name, BIN / program
 
     def action() -> None:
         go = setup_go()
-        say("kubo: building ipfs from its source (2 to 5 minutes, once)")
+        say(f"{name}: building {program} from its source (2 to 5 minutes, once)")
         BIN.mkdir(exist_ok=True)
-        fresh = TOOLS / "ipfs.new"
-        run(
-            "building kubo",
-            [go, "build", "-C", module, "-o", fresh, "github.com/ipfs/kubo/cmd/ipfs"],
-            go_env(),
-        )
+        fresh = TOOLS / f"{program}.new"
+        run(f"building {name}", [go, "build", "-C", module, "-o", fresh, package], go_env())
         fresh.replace(own)
 
-    step("kubo", key(module / "go.mod", module / "go.sum"), [own], action, [])
+    step(name, key(module / "go.mod", module / "go.sum"), [own], action, [])
+
+
+def setup_chains() -> None:
+    """geth and Hardhat's node, whatever is on PATH: for the tests of chains other than Anvil."""
+    go_build("geth", "geth", "github.com/ethereum/go-ethereum/cmd/geth")
+    files = [
+        ROOT / "tools" / "hardhat" / name
+        for name in (".npmrc", "package.json", "package-lock.json", "hardhat.config.cjs")
+    ]
+    folder = TOOLS / "hardhat"
+
+    def action() -> None:
+        say("hardhat: installing it")
+        folder.mkdir(exist_ok=True)
+        for file in files:
+            shutil.copy(file, folder)
+        npm: list[str | Path] = ["npm", "ci", "--prefix", folder, "--ignore-scripts"]
+        run("npm ci of hardhat", [*npm, "--no-audit", "--no-fund"], env)
+
+    env = setup_node()
+    step("hardhat", key(*files), [folder / "node_modules" / "hardhat"], action, [folder])
 
 
 # --- the command ------------------------------------------------------------------------------
@@ -398,6 +419,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kubo", action="store_true", help="also have an IPFS node")
     parser.add_argument("--build-kubo", action="store_true", help="... built, whatever is on PATH")
+    parser.add_argument("--chains", action="store_true", help="also have geth and Hardhat's node")
     parser.add_argument("--docs", action="store_true", help="also have what builds the site")
     args = parser.parse_args()
     try:
@@ -416,6 +438,8 @@ def main() -> int:
         setup_npm()
         if args.kubo or args.build_kubo:
             setup_kubo(build=args.build_kubo)
+        if args.chains:
+            setup_chains()
         if args.docs:
             setup_docs()
     if time.monotonic() - begun > 3:

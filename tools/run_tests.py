@@ -2,8 +2,8 @@
 
     tools/run_tests.py [STAGE ...]
 
-The stages are forge, contracts, e2e, faults, audit, node, model and unit. If none is named, all
-run, two at a time, and the output of each is shown when it ends; named ones run one after the
+The stages are forge, contracts, e2e, faults, audit, node, chains, model and unit. If none is named,
+all run, two at a time, and the output of each is shown when it ends; named ones run one after the
 other, and show theirs at once. DAM_TEST_JOBS=1 (or more) sets how many run at a time.
 DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
 
@@ -109,6 +109,13 @@ def run_audit(outcome: Outcome, live: bool) -> None:
         outcome.collected = passed + outcome.failed
 
 
+def run_chains(outcome: Outcome, live: bool) -> None:
+    """The market on geth and Hardhat, which are had first: built once, while another stage runs."""
+    if subprocess.run(["scripts/bootstrap", "--chains"], cwd=ROOT, check=False).returncode:
+        show(b"!! geth or Hardhat could not be had: the tests that need it are SKIPPED\n")
+    run_pytest((*PLAIN, "tests/chains"), outcome, live)
+
+
 # Only the contract's own tests want the chain that Ape's plug-in would start.
 PLAIN = (sys.executable, "-m", "pytest", "-p", "no:ape_test")
 # The first two compile what others deploy; the longest come next, so that two end together.
@@ -119,6 +126,7 @@ STAGES: dict[str, Callable[[Outcome, bool], None]] = {
     "faults": partial(run_pytest, (*PLAIN, "tests/faults")),
     "audit": run_audit,
     "node": partial(run_pytest, (*PLAIN, "tests/node")),
+    "chains": run_chains,
     "model": partial(run_pytest, (*PLAIN, "tests/model")),
     "unit": partial(run_pytest, (*PLAIN, "tests/unit")),
 }
