@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -88,12 +89,28 @@ def atomic(path: Path, *, mode: int = 0o600, overwrite: bool = True) -> Iterator
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Sees to it that the names in a folder are on the disk, where the file system can."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with _where_supported():
-            os.fsync(folder)
+            os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def keep_as(path: Path, other: Path) -> None:
+    """Gives a file a second name, which is free; a copy of it where there are no hard links."""
+    try:
+        other.hardlink_to(path)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        with atomic(other, overwrite=False) as copy, path.open("rb") as file:
+            shutil.copyfileobj(file, copy)
 
 
 def _take_name(path: Path, temporary: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from dam.atomic_file import atomic, open_regular, write_atomic
+from dam.atomic_file import atomic, keep_as, open_regular, write_atomic
+from dam.ipfs.directory import DirectoryStore
 from dam.keystore import key_files
 
 UNSUPPORTED = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
@@ -76,6 +77,19 @@ def test_keys_are_backed_up_to_such_a_stick(tmp_path: Path) -> None:
     seed = key_files.new_seed_file(tmp_path / "seed", "buyer-seed", "horse")
     key_files.backup(tmp_path / "seed", tmp_path / "stick" / "copy", "horse")
     assert key_files.load_seed(tmp_path / "stick" / "copy", "buyer-seed", "horse") == seed
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_second_name_is_a_copy_there(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    keep_as(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == b"1"
+
+
+@pytest.mark.usefixtures("bare")
+async def test_blocks_in_a_folder_there(tmp_path: Path) -> None:
+    blocks = DirectoryStore(tmp_path)
+    assert await blocks.get(await blocks.put("raw", b"x")) == b"x"
 
 
 def test_a_mode_that_cannot_be_set_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import stat
 import time
 from pathlib import Path
 
+from dam.atomic_file import sync_folder
 from dam.errors import BlockMismatch, IpfsError
 from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize, check_size, measure
 from dam.ipfs.cid import Cid, Codec
@@ -137,11 +138,7 @@ class DirectoryStore:
                 with contextlib.suppress(OSError):
                     temporary.unlink(missing_ok=True)
                 raise
-            folder_handle = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder_handle)
-            finally:
-                os.close(folder_handle)
+            sync_folder(target.parent)
         except OSError as error:
             raise IpfsError(f"block directory: {error.strerror}") from None
 

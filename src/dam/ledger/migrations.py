@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from dam.atomic_file import sync_folder
 from dam.crypto.abi_words import abi_fields, abi_type
 from dam.errors import LedgerError, LedgerUnusableError
 from dam.market.calldata import pack_delivery
@@ -213,15 +214,6 @@ def _run(db: sqlite3.Connection, script: str, version: int) -> None:
 
 def _text(name: str) -> str:
     return resources.files("dam.ledger").joinpath("schema", name).read_text("utf-8")
-
-
-def sync_folder(folder: Path) -> None:
-    """Sees to it that the names in a folder are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def packed_delivery(body: str) -> bytes:

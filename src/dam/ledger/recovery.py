@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from dam.atomic_file import keep_as, sync_folder
 from dam.crypto.hashing import copy_id
 from dam.errors import LedgerError
 from dam.ledger import migrations
@@ -112,7 +113,7 @@ def recover(path: Path, binding: Binding) -> Recovery:
         ledger.note("ledger_recovered", parts=len(found.parts), at_odds=len(found.at_odds))
     aside = _put_aside(path) if path.exists() else None
     new.replace(path)
-    migrations.sync_folder(path.parent)
+    sync_folder(path.parent)
     return Recovery(aside, sources, len(found.parts), len(found.at_odds))
 
 
@@ -158,12 +159,12 @@ def _put_aside(path: Path) -> Path:
     aside = path.with_name(f"{path.name}.aside-{stamp}")
     # The file keeps its name until the new one takes it. What SQLite keeps next to it must be gone
     # by then: it would write an old log of changes into the new file.
-    aside.hardlink_to(path)
+    keep_as(path, aside)
     for suffix in _COMPANIONS:
         companion = Path(f"{path}{suffix}")
         if companion.exists():
             companion.rename(f"{aside}{suffix}")
-    migrations.sync_folder(path.parent)
+    sync_folder(path.parent)
     return aside
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
+from dam.cli.seller import publish
 from dam.cli.seller.goods_view import goods_text, masked
-from dam.roles.seller.store_file import ItemDraft, read_store_file
+from dam.ethereum.erc20 import Tokens
+from dam.roles.seller import publishing
+from dam.roles.seller.store_changes import Change
+from dam.roles.seller.store_file import ItemDraft, read_folder, read_store_file
 
 
 def draft(folder: Path, good: str) -> ItemDraft:
@@ -61,3 +68,31 @@ def test_a_mask_keeps_more_than_half(size: int) -> None:
 
 def test_a_mask_steers_no_terminal() -> None:
     assert masked("\x1b[31m0123456789").isprintable()
+
+
+async def test_publish_shows_goods_and_what_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "book.pdf").write_bytes(bytes(1500))
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "secret").symlink_to("/etc/passwd")
+    store = read_folder(tmp_path, name="shelf", overrides={"price": "1 ether"})
+    changes = [Change("new", None, item) for item in store.items]
+    for name, value in {
+        "read_history": AsyncMock(),
+        "plan_changes": AsyncMock(return_value=changes),
+        "candidates": AsyncMock(return_value={}),
+        "gas_price_of": AsyncMock(return_value=1),
+        "warnings": Mock(return_value=["a hint"]),
+        "_check_stake": AsyncMock(),
+    }.items():
+        monkeypatch.setattr(publishing, name, value)
+    market: Any = AsyncMock(store=AsyncMock(return_value=(bytes(32), b"")))
+    shop: Any = SimpleNamespace(seller="0x")
+    plan = await publishing.plan_publication(market, shop, store)
+    publish._show(plan, Tokens())
+    shown = capsys.readouterr().err
+    assert "book.pdf: book.pdf, 1.5 kB\n" in shown
+    assert "Note: left out: .DS_Store (hidden)\n" in shown
+    assert "Note: left out: secret (a symbolic link)\n" in shown
+    assert "Note: a hint" in shown

@@ -45,6 +45,8 @@ GOOD = START + 'price = 1\ntext = "x"\n'
         (GOOD.encode() + b"\x1a", "not valid TOML"),
         (GOOD.encode() + b"\0", "not valid TOML"),
         (GOOD + "metadata = " + "{a=" * 5000 + "1" + "}" * 5000, "nested deeper"),
+        (GOOD + "metadata = {a = 9223372036854775808}", "line 7, item 'a': metadata"),
+        (GOOD + "metadata = {a = [-1]}", "from 0 to 9223372036854775807"),
         (GOOD + "metadata = " + "[" * 100_000, "nested deeper"),
         (GOOD + "metadata = " + "[" * 65 + "]" * 65, "nested deeper"),
         (GOOD + "[items.metadata" + ".a" * 2_000 + "]\n", "nested deeper"),
@@ -62,7 +64,7 @@ GOOD = START + 'price = 1\ntext = "x"\n'
         (START + 'price = 1\nfile = "."\n', "is a folder: pack it"),
         (b"#" * ((16 << 20) + 1), "over 16777216 bytes"),
     ],
-    ids=range(25),
+    ids=range(27),
 )
 def test_a_clear_fault_of_the_file(tmp_path: Path, data: bytes | str, piece: str) -> None:
     os.mkfifo(tmp_path / "pipe")
