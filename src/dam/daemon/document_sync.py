@@ -20,6 +20,7 @@ from dam.ipfs.cid import Cid
 from dam.ledger.documents import LOGGED_REFUSALS, NO_COPY, Document, Documents, PartRefusal, Scan
 from dam.ledger.ledger import Ledger
 from dam.log import Log
+from dam.types import ZERO32
 
 _DOWN_TRIES = 5
 """Failures in a row to reach the IPFS node before an alert."""
@@ -169,6 +170,12 @@ class DocumentSync:
 
     async def _read(self, document: Document) -> None:
         log = self._log.bind(seller=document.seller, digest=document.digest)
+        if document.root == ZERO32:
+            # No document has this root: it is how a seller closes the store.
+            if self._documents.save_scan(document, Scan()):
+                log.info("store_closed")
+                self._changed()
+            return
         binding = self._ledger.binding
         patience = self._policy.first_seconds * 2 ** min(document.attempts, 10)
         limits = replace(self._policy.limits, seconds=min(patience, self._policy.limits.seconds))

@@ -14,6 +14,7 @@ from dam.ipfs.cid import Cid
 from dam.ledger.documents import Scan
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.blocks import MemoryStore
+from dam.types import ZERO32
 from tests.unit.helpers.document_sync import running, sync_of, until
 from tests.unit.helpers.world import THIEF, Shop, World, address, assert_delivered_once
 
@@ -45,7 +46,7 @@ async def test_slow_stores_hold_up_nobody(world: World) -> None:
     for number in range(12):
         cid = Cid.of("dag-json", b"slow %d" % number)
         slow.hanging.add(cid)
-        world.chain.publish(address(f"thief {number}"), cid.digest, bytes(32))
+        world.chain.publish(address(f"thief {number}"), cid.digest, b"\1" * 32)
     # The slow ones are older, so they come first.
     world.chain.queued.append(world.chain.queued.pop(0))
     world.chain.mine(3)
@@ -58,6 +59,30 @@ async def test_slow_stores_hold_up_nobody(world: World) -> None:
 
     await running(sync, lambda: until(read))
     assert daemon.events("store_unavailable")
+
+
+async def test_a_closed_store_is_no_fault(world: World) -> None:
+    """It is told as it is, and nobody is asked for a document that cannot be right."""
+    daemon, shop = world.daemon, world.shop
+    await shop.add("coupon")
+    built = await shop.publish()
+    world.chain.mine(3)
+    await daemon.tick()
+    before = world.buy(built, "coupon")
+    world.chain.publish(built.seller, built.digest, ZERO32)
+    world.blocks.blocks.clear()
+    await world.ticks(daemon)
+    [line] = daemon.events("store_closed")
+    assert (line["level"], line["seller"], line["digest"]) == ("info", built.seller, built.digest)
+    assert not daemon.events("store_refused") + daemon.events("store_unavailable")
+    assert not daemon.journal("store_refused")
+    assert daemon.sync.idle
+    assert_delivered_once(world, before, by=[daemon])
+    # Opened again, it sells again.
+    built = await shop.publish()
+    again = world.buy(built, "coupon", 1)
+    await world.ticks(daemon)
+    assert_delivered_once(world, again, by=[daemon])
 
 
 class AwayStore(MemoryStore):
@@ -107,7 +132,7 @@ async def test_stores_that_failed_before_leave_places_free(world: World) -> None
     for number in range(12):
         cid = Cid.of("dag-json", b"slow %d" % number)
         slow.hanging.add(cid)
-        world.chain.publish(address(f"thief {number}"), cid.digest, bytes(32))
+        world.chain.publish(address(f"thief {number}"), cid.digest, b"\1" * 32)
     world.chain.mine(3)
     await daemon.reader.advance()
     daemon.ledger.db.execute("UPDATE documents SET attempts = 10")

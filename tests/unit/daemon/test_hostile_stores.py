@@ -190,7 +190,7 @@ async def test_one_seller_cannot_take_all_the_places(world: World, gated: Gated)
     for number in range(30):
         digest = Cid.of("dag-json", b"slow %d" % number).digest
         gated.shut(digest)
-        world.chain.publish(THIEF, digest, bytes(32))
+        world.chain.publish(THIEF, digest, b"\1" * 32)
     world.chain.mine()
     await world.shop.add("coupon")
     honest = await world.shop.publish()
@@ -213,8 +213,8 @@ async def test_nobodys_documents_are_too_many_to_be_looked_through(world: World)
     with daemon.ledger.transaction():
         for number in range(6000):
             digest = number.to_bytes(32, "big")
-            daemon.ledger.want_document(THIEF, digest, bytes(32), urgent=True)
-        daemon.ledger.want_document(SELLER, bytes(32), bytes(32), urgent=True)
+            daemon.ledger.want_document(THIEF, digest, b"\1" * 32, urgent=True)
+        daemon.ledger.want_document(SELLER, bytes(32), b"\1" * 32, urgent=True)
     assert SELLER in [document.seller for document in daemon.documents.wanted(())[:2]]
     # Nor is it work for every second: the next ones come when these were tried.
     assert len(daemon.documents.wanted(())) < 20
@@ -262,7 +262,7 @@ async def test_reading_goes_on_after_a_disk_that_was_full(
     daemon = world.daemon
     assert daemon.service is not None
     gated.shut(Cid.of("dag-json", b"slow").digest)
-    world.chain.publish(THIEF, Cid.of("dag-json", b"slow").digest, bytes(32))
+    world.chain.publish(THIEF, Cid.of("dag-json", b"slow").digest, b"\1" * 32)
     world.chain.mine()
     await world.shop.add("coupon")
     honest = await world.shop.publish()
