@@ -127,7 +127,8 @@ class Ledger:
         cursor = self.cursor()
         if cursor is None or cursor.number < self._pruned_at + _PRUNE_BLOCKS:
             return 0
-        gone = pruning.prune(self.db, self.binding.account, _PRUNE_ROWS)
+        names = pruning.names_of(self.binding.account, self.binding.role)
+        gone = pruning.prune(self.db, names, _PRUNE_ROWS)
         # More than one call's work: go on with the next.
         if gone < _PRUNE_ROWS:
             self._pruned_at = cursor.number

@@ -22,12 +22,22 @@ UNREAD_BLOCKS = 50_400
 """A week: so long after its deadline a sale waits for a document that nobody gives."""
 
 
-def prune(db: sqlite3.Connection, account: str, limit: int) -> int:
+def names_of(account: str, role: str) -> tuple[str, str]:
+    """Whom the events of a daemon's deliveries name: its account, or the seller it stands in for.
+
+    Args:
+        account: As the ledger's binding has it.
+        role: Likewise.
+    """
+    return account, role.rpartition("watchdog of ")[2] if "watchdog of " in role else account
+
+
+def prune(db: sqlite3.Connection, names: tuple[str, str], limit: int) -> int:
     """Deletes at most ``limit`` sales and rows of each kind; inside the caller's transaction.
 
     Args:
         db: The ledger's connection.
-        account: Ours, whose deliveries are counted.
+        names: Whose deliveries are counted, from `names_of`.
         limit: Bounds the work of one call.
 
     Returns:
@@ -38,7 +48,7 @@ def prune(db: sqlite3.Connection, account: str, limit: int) -> int:
     if lowest is None or newest is None:
         return 0
     floor = min(lowest, newest - MARGIN_BLOCKS)
-    gone = _sales(db, account, floor, limit)
+    gone = _sales(db, names, floor, limit)
     gone += _events(db, floor, limit)
     gone += _transactions(db, floor, limit)
     gone += _versions(db, floor, limit)
@@ -52,11 +62,11 @@ def totals(db: sqlite3.Connection) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in db.execute("SELECT name, value FROM totals")}
 
 
-def _sales(db: sqlite3.Connection, account: str, floor: int, limit: int) -> int:
+def _sales(db: sqlite3.Connection, names: tuple[str, str], floor: int, limit: int) -> int:
     marks = ", ".join("?" * len(ENDED))
     # The newest row stays, so that SQLite never gives its number again.
     rows = db.execute(
-        "SELECT id, state, terms, block, copy_id FROM purchases "  # noqa: S608
+        "SELECT id, state, terms, block, copy_id, seller FROM purchases "  # noqa: S608
         "WHERE block < ? AND id < (SELECT max(id) FROM purchases) AND CASE orphaned WHEN 0 THEN "
         f"(state IN ({marks}) AND deadline < ?) OR (state = 'waiting' AND deadline < ?) "
         "ELSE NOT EXISTS (SELECT 1 FROM sealed WHERE sealed.purchase = purchases.id) END "
@@ -72,15 +82,16 @@ def _sales(db: sqlite3.Connection, account: str, floor: int, limit: int) -> int:
         name = "purchases.orphaned" if orphaned else f"purchases.{row['state']}"
         sums[name] = sums.get(name, 0) + 1
         if not orphaned:
-            [ours] = db.execute(
-                "SELECT count(*) FROM delivered WHERE copy_id = ? AND deliverer = ? "
-                "AND supplied = 0 AND block >= ?",
-                (row["copy_id"], account, row["block"]),
+            # What the seller's side delivers is a fallback: its fee is the buyer's.
+            ours, paid = db.execute(
+                "SELECT count(*), coalesce(sum(deliverer <> ?), 0) FROM delivered "
+                "WHERE copy_id = ? AND deliverer IN (?, ?) AND supplied = 0 AND block >= ?",
+                (row["seller"], row["copy_id"], *names, row["block"]),
             ).fetchone()
             if ours:
                 sums["delivered"] = sums.get("delivered", 0) + ours
                 fee = load_terms(row["terms"]).fee
-                sums["earned"] = sums.get("earned", 0) + ours * fee
+                sums["earned"] = sums.get("earned", 0) + paid * fee
         db.execute(
             "INSERT INTO spent SELECT ?, idx, buyer_key, x'' FROM sealed "
             "WHERE purchase = ? AND orphaned = 0 "

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from dam.errors import LedgerError
 from dam.ledger.migrations import VERSION, version_of
-from dam.ledger.pruning import totals
+from dam.ledger.pruning import names_of, totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,10 @@ class DaemonStatus:
     """Parts of ours that are kept, those of old versions too."""
     pinned_bytes: int
     delivered: int
-    """Parts that this account delivered, as far as the chain is read."""
+    """Parts that this account delivered, or a watchdog for its seller, as far as the chain is
+    read."""
     earned: int
-    """Their fees."""
+    """Their fees, without those of fallbacks: they are the buyers'."""
     gas_paid: int
     transactions: int
     next_deadline: NextDeadline | None
@@ -103,7 +104,8 @@ def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
         kind, _, state = name.partition(".")
         if kind == "purchases":
             purchases[state] = purchases.get(state, 0) + number
-    fees = [_fee(row["terms"]) for row in db.execute(_OURS, (meta.get("account", ""),))]
+    names = names_of(meta.get("account", ""), meta.get("role", ""))
+    fees = [_fee(row["terms"]) * row["paid"] for row in db.execute(_OURS, names)]
     costs = [int(row["cost"]) for row in db.execute("SELECT cost FROM slots WHERE block >= 0")]
     first = db.execute(
         "SELECT purchases.copy_id, purchases.deadline FROM purchases WHERE orphaned = 0 "
@@ -132,9 +134,10 @@ def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
 
 
 _OURS = (
-    "SELECT purchases.terms FROM delivered JOIN purchases ON purchases.copy_id = delivered.copy_id "
+    "SELECT purchases.terms, delivered.deliverer <> purchases.seller AS paid FROM delivered "
+    "JOIN purchases ON purchases.copy_id = delivered.copy_id "
     "AND purchases.orphaned = 0 AND delivered.block >= purchases.block "
-    "WHERE delivered.deliverer = ? AND delivered.supplied = 0"
+    "WHERE delivered.deliverer IN (?, ?) AND delivered.supplied = 0"
 )
 
 

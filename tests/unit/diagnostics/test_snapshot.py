@@ -72,6 +72,19 @@ def test_how_far_behind(windows: Windows) -> None:
     assert colors == {998: "", 980: "yellow", 900: "red"}
 
 
+def test_a_watchdog_has_a_cost_and_a_deliverer_an_income(windows: Windows) -> None:
+    told = {label: text for label, text, _ in rows(SNAPSHOT, windows)}
+    assert "Cost" not in told
+    assert told["Income"].startswith("5 wei for 2 parts; gas ")
+    dog = replace(SNAPSHOT, role="watchdog", ledger=replace(LEDGER, earned=0))
+    told = {label: text for label, text, _ in rows(dog, windows)}
+    assert "Income" not in told
+    assert told["Cost"].endswith(" in 1 transactions; 2 parts delivered for the seller, at no fee")
+    # A part whose leaf names the operator is its own, fee and all.
+    told = {label: text for label, text, _ in rows(replace(dog, ledger=LEDGER), windows)}
+    assert told["Cost"].endswith("earned 5 wei for 2 parts")
+
+
 def test_what_is_missing_is_said(windows: Windows) -> None:
     bare = replace(
         SNAPSHOT, chain=None, node_error="E1", ledger=None, ledger_error="E2", process=None

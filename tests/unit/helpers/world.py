@@ -240,10 +240,9 @@ class Daemon:
 
 
 class WatchdogDaemon(Daemon):
-    role_name = "watchdog"
-
     def __init__(self, world: World, shop: Shop, name: str, path: Path) -> None:
         self.shop = shop
+        self.role_name = f"watchdog of {shop.seller}"
         super().__init__(world, name, path)
 
     def make_role(self, log: Any) -> Any:

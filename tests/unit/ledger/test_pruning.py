@@ -10,7 +10,14 @@ from dam.ledger import pruning
 from dam.ledger.status import read_status
 from dam.roles.seller.store_builder import BuiltStore
 from tests.unit.helpers.ledger import root_in_force
-from tests.unit.helpers.world import OTHER_BUYER, Daemon, World, assert_delivered_once
+from tests.unit.helpers.world import (
+    OTHER_BUYER,
+    SELLER,
+    Daemon,
+    WatchdogDaemon,
+    World,
+    assert_delivered_once,
+)
 
 KEPT = 40
 
@@ -75,6 +82,32 @@ async def test_a_year_leaves_little(world: World, built: BuiltStore) -> None:
         )
     }
     assert still == kept
+
+
+@pytest.mark.usefixtures("few_hashes")
+@pytest.mark.parametrize("name", ["operator", "seller"])
+async def test_a_watchdog_earns_no_fee_of_the_buyers(
+    world: World, built: BuiltStore, name: str
+) -> None:
+    """What the seller's side delivers pays the buyer: the watchdog's account has the cost alone."""
+    daemon = WatchdogDaemon(world, world.shop, name, world.folder / "status.sqlite")
+    world.chain.operators[SELLER] = daemon.address
+    world.buy(built, "code", 2)
+    await world.ticks(world.daemon)
+    world.chain.mine(100)
+    await world.ticks(daemon)
+    world.buy(built, "coupon")
+    await age(world, daemon, blocks=120)
+    found = read_status(daemon.path)
+    assert (found.delivered, found.earned) == (5, 0)
+    assert (found.transactions, found.gas_paid) == (3, 3 * 60_000 * 10**9)
+    await age(world, daemon)
+    world.buy(built, "coupon", 1)
+    await age(world, daemon, blocks=400)
+    assert sizes(daemon)["purchases"] == 1
+    pruned = read_status(daemon.path)
+    assert (pruned.delivered, pruned.earned) == (8, 0)
+    daemon.ledger.close()
 
 
 @pytest.mark.usefixtures("few_hashes")

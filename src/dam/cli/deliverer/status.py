@@ -233,10 +233,6 @@ def _ledger_rows(found: Snapshot, ledger: DaemonStatus) -> list[Row]:
     behind = found.behind
     lag = "" if behind is None else f", {behind} behind" if behind else ", up to date"
     color = "" if not behind or behind < 10 else "yellow" if behind < 50 else "red"
-    income = (
-        f"{format_amount(ledger.earned)} for {ledger.delivered} parts; gas "
-        f"{format_about(ledger.gas_paid)} in {ledger.transactions} transactions"
-    )
     lines: list[Row] = [
         ("Read to", f"block {ledger.cursor}{lag}", color),
         ("Sales", _counts_text(ledger.purchases) or "none yet", ""),
@@ -246,7 +242,7 @@ def _ledger_rows(found: Snapshot, ledger: DaemonStatus) -> list[Row]:
             "red" if ledger.jobs.get("failed") else "",
         ),
         _deadline_row(found.deadline),
-        ("Income", income, ""),
+        _money_row(found.role, ledger),
     ]
     if found.role == "deliverer":
         stores = (
@@ -257,6 +253,16 @@ def _ledger_rows(found: Snapshot, ledger: DaemonStatus) -> list[Row]:
     lines += [("Refused", _event_text(entry), "") for entry in ledger.refused[:_SHOWN]]
     lines += [("Journal", _event_text(entry), "") for entry in ledger.alerts[:_SHOWN]]
     return lines
+
+
+def _money_row(role: str, ledger: DaemonStatus) -> Row:
+    gas = f"gas {format_about(ledger.gas_paid)} in {ledger.transactions} transactions"
+    earned = f"{format_amount(ledger.earned)} for {ledger.delivered} parts"
+    if role == "deliverer":
+        return ("Income", f"{earned}; {gas}", "")
+    # The fee of a part that the seller's side delivers is the buyer's.
+    text = f"{gas}; {ledger.delivered} parts delivered for the seller, at no fee"
+    return ("Cost", f"{gas}; earned {earned}" if ledger.earned else text, "")
 
 
 def _deadline_row(deadline: Deadline | None) -> Row:
