@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dam.crypto.hashing import keccak
 from dam.errors import Permanent
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.roles.seller.store_builder import BuiltStore
@@ -36,7 +37,8 @@ class Node:
             "eth_blockNumber": "0x7",
             "eth_sendRawTransaction": "0x" + "11" * 32,
             "eth_getTransactionReceipt": {
-                "blockNumber": "0x7", "status": "0x1", "gasUsed": hex(self.estimate), "logs": [],
+                "transactionHash": "0x" + keccak(b"raw").hex(), "blockNumber": "0x7",
+                "status": "0x1", "gasUsed": hex(self.estimate), "logs": [],
             },
         }[method]  # fmt: skip
 
