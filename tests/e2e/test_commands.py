@@ -158,9 +158,15 @@ async def test_a_refund_and_lost_records_come_back(world: World) -> None:
     done = await world.dam(market.buyer, "buyer", "refund", sale["id"], "--json")
     # One of two needed parts came from a deliverer: half of the penalty.
     assert done.json["penalty"] == str(10**15)
+    [owed] = done.json["credits"]
+    assert (owed["account"], owed["amount"]) == (market.buyer.address, str(10**16 + 10**15))
+    # And wherever the buyer looks, with the command that takes it out.
+    listed = await world.dam(market.buyer, "buyer", "purchases")
+    assert "Waiting for you in the market: 0.011 ether. Take it out: dam withdraw" in listed.stdout
     took = await world.dam(market.buyer, "withdraw", "--json")
     assert int(took.json["total"]) == 10**16 + 10**15
 
+    assert "Waiting" not in (await world.dam(market.buyer, "buyer", "purchases")).stdout
     again = await market.buy("code", "--no-arbitrator")
     assert again["copy"] != sale["copy"]
     for index in (0, 2):

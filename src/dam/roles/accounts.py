@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 from dam.errors import ContractReverted
@@ -123,6 +123,26 @@ class Withdrawn:
     receipt: Receipt | None
     error: ContractReverted | None = None
     """Why it stays in the market, where it does: an odd token's refusal."""
+
+
+async def waiting_credits(
+    market: Market, account: Address, tokens: Iterable[Address] = ()
+) -> list[Due]:
+    """The credits of an account in coins and in some tokens, without those that are zero.
+
+    Args:
+        market: The market.
+        account: Whose.
+        tokens: Which, besides coins.
+
+    Raises:
+        RpcError: The node could not be asked.
+    """
+    wanted = sorted({ZERO_ADDRESS, *tokens})
+    answers = await market.calls([("credits", (account, token)) for token in wanted])
+    owed = {token: int(credit) for token, (credit,) in zip(wanted, answers, strict=True) if credit}
+    known = await read_tokens(market.rpc, owed)
+    return [Due(known[token], amount) for token, amount in owed.items()]
 
 
 async def plan_withdrawal(

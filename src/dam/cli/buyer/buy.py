@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from dam.catalog.reader import Item
+from dam.cli.buyer.credit import look_for_credit
 from dam.cli.session import (
     ADDRESS,
     Session,
@@ -191,16 +192,19 @@ async def buy(
             without_arbitrator=no_arbitrator,
             again=again,
         )
+        # Before the money moves: nothing stands between a payment and what is said of it.
+        credit = await look_for_credit(session, [signer.address], [quote.terms.token], account)
         _show(quote, buyer, by_permit=permit)
         confirm_or_abort("Buy it?", yes)
         bought = await buying.buy(buyer, wallet, quote, by_permit=permit, notice=print_note)
     name = to_hex(bought.record.copy_id)
     print_result(
-        _bought_json(bought, settings.deployment.windows),
+        {**_bought_json(bought, settings.deployment.windows), "credits": credit.json},
         as_json,
         f"Bought copy {quote.copy + 1} of {quote.item.name} {bought.receipt}.\nSale {name}\n"
         f"Next: dam buyer wait {name[:18]}",
     )
+    credit.show(as_json)
 
 
 def _bought_json(bought: Bought, windows: Windows) -> dict[str, Any]:

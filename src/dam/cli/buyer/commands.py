@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dam.cli.buyer.buy import browse, buy, open_buyer, open_seed
+from dam.cli.buyer.credit import look_for_credit
 from dam.cli.buyer.open import open_good, wait
 from dam.cli.evidence import evidence_command, evidence_options, rate
 from dam.cli.sale_views import sale_json
@@ -84,6 +85,10 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
         known = records.all()
         mine = purchases_of(history, known, _address(settings, account))
         tokens = await sale_tokens(session.market, [sale for sale, _ in mine])
+        who = _address(settings, account)
+        buyers = {sale.purchase.buyer for sale, _ in mine} | ({who} if who else set())
+        named = {sale.purchase.terms.token for sale, _ in mine}
+        credit = await look_for_credit(session, buyers, named, account)
     lost = [
         record
         for record in unpaid(known, (sale.purchase for sale, _ in mine))
@@ -100,11 +105,14 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
             f"transaction{tx} may still be on its way, and if it is not, nothing was paid"
         )
     human += f"\nThe newest block is {history.head}."
+    if credit.text:
+        human += f"\n{credit.text}"
     print_result(
         {
             "block": history.head,
             "purchases": values,
             "tokens": tokens.json(),
+            "credits": credit.json,
             "unpaid": [{"id": r.copy_id, "item": r.item, "made": r.made, "tx": r.tx} for r in lost],
         },
         as_json,
@@ -173,11 +181,13 @@ async def confirm(sale_id: str, account: str | None, yes: bool, as_json: bool) -
         )
         ending = plan_confirmation(sale)
         ended = await end_sale(session.market, session.wallet(signer), ending)
+        credit = await look_for_credit(session, [signer.address], [terms.token], account)
     print_result(
-        {"id": sale.copy_id, **receipt_json(ended.receipt)},
+        {"id": sale.copy_id, "credits": credit.json, **receipt_json(ended.receipt)},
         as_json,
         f"Confirmed {ended.receipt}.\nNext: dam buyer rate {to_hex(sale.copy_id)[:18]} 5",
     )
+    credit.show(as_json)
 
 
 @buyer.command()
@@ -195,7 +205,8 @@ async def refund(sale_id: str, account: str | None, as_json: bool) -> None:
         signer = open_signer(settings, "buyer", account)
         receipt = (await end_sale(session.market, session.wallet(signer), ending)).receipt
         tokens = await sale_tokens(session.market, [sale])
-    terms = sale.purchase.terms
+        terms = sale.purchase.terms
+        credit = await look_for_credit(session, [sale.purchase.buyer], [terms.token], account)
     penalty = sale.refund_penalty()
     print_result(
         {
@@ -203,11 +214,13 @@ async def refund(sale_id: str, account: str | None, as_json: bool) -> None:
             "token": terms.token,
             "price": str(terms.price),
             "penalty": str(penalty),
+            "credits": credit.json,
             **receipt_json(receipt),
         },
         as_json,
         f"Refunded {receipt}: {tokens.text(terms.token, terms.price)}, and "
-        f"{format_amount(penalty)} of the seller's stake.\nNext: dam withdraw",
+        f"{format_amount(penalty)} of the seller's stake.\n"
+        + (credit.text or "Next: dam withdraw"),
     )
 
 
@@ -227,11 +240,14 @@ async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -
         bond = format_amount(sale.purchase.terms.effective_bond)
         confirm_or_abort(f"Give the dispute up, and the bond of {bond} with it?", yes or as_json)
         ended = await end_sale(session.market, session.wallet(signer), ending)
+        token = sale.purchase.terms.token
+        credit = await look_for_credit(session, [signer.address], [token], account)
     print_result(
-        {"id": sale.copy_id, **receipt_json(ended.receipt)},
+        {"id": sale.copy_id, "credits": credit.json, **receipt_json(ended.receipt)},
         as_json,
         f"Conceded {ended.receipt}.",
     )
+    credit.show(as_json)
 
 
 @buyer.command()

@@ -14,7 +14,16 @@ from typing import Any
 import click
 
 from dam.cli.buyer.buy import open_buyer, open_seed
-from dam.cli.session import asynchronous, connect, json_option, print_note, print_result, to_hex
+from dam.cli.buyer.credit import Credit, look_for_credit
+from dam.cli.session import (
+    Session,
+    asynchronous,
+    connect,
+    json_option,
+    print_note,
+    print_result,
+    to_hex,
+)
 from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.roles.buyer import opening
@@ -46,6 +55,7 @@ async def wait(sale_id: str, timeout: float | None, as_json: bool) -> None:
             on_look=_News().show,
             notice=print_note,
         )
+        credit = await _credit(session, arrived)
     purchase, parts = arrived.purchase, arrived.parts
     value = {
         "id": to_hex(purchase.sale.copy_id),
@@ -54,9 +64,16 @@ async def wait(sale_id: str, timeout: float | None, as_json: bool) -> None:
         "valid": [_fragment_json(share.fragment) for share in parts.good],
         "junk": [_junk_json(junk) for junk in parts.junk],
         "status": purchase.sale.status.name.lower(),
+        "credits": credit.json,
     }
     text = f"Enough parts are there. Next: dam buyer open {purchase.short_id} -o FILE"
     print_result(value, as_json, text)
+    credit.show(as_json)
+
+
+async def _credit(session: Session, arrived: ArrivedParts) -> Credit:
+    purchase = arrived.purchase.sale.purchase
+    return await look_for_credit(session, [purchase.buyer], [purchase.terms.token], None)
 
 
 def _fragment_json(fragment: FragmentDelivered) -> dict[str, Any]:
@@ -130,6 +147,7 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
         target = _target(output, good)
         if target is not None:
             _check_target(target, force)
+        credit = await _credit(session, arrived)
         saved, content = await _write(good, target, force=force, keep=as_json)
     sale = arrived.purchase.sale
     value = {
@@ -140,6 +158,7 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
         "path": str(target) if target else None,
         "used": sorted(fragment.index for fragment in good.used),
         "skipped": [_junk_json(junk) for junk in arrived.parts.junk],
+        "credits": credit.json,
         **content,
     }
     if as_json:
@@ -152,6 +171,7 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
         print_note(f"If it is what was promised: dam buyer confirm {name}")
         if sale.purchase.terms.arbitrator != ZERO_ADDRESS:
             print_note(f"If it is not:               dam buyer dispute {name}")
+    credit.show(as_json)
 
 
 def _target(output: Path | None, good: OpenedGood) -> Path | None:
