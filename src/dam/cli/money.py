@@ -140,11 +140,18 @@ async def withdraw(
         if wanted:
             confirm_or_abort(f"Withdraw {', '.join(wanted)} to {recipient}?", yes or as_json)
         wallet = session.wallet(signer)
-        async for one in accounts.withdraw(session.market, wallet, plan, recipient):
-            if one.error:
-                amount = one.due.token.text(one.due.amount)
-                print_note(f"{amount} stays in the market: {refusal_text(one.error)}")
-            done.append(one)
+        try:
+            async for one in accounts.withdraw(session.market, wallet, plan, recipient):
+                if one.error:
+                    amount = one.due.token.text(one.due.amount)
+                    print_note(f"{amount} stays in the market: {refusal_text(one.error)}")
+                done.append(one)
+        except BaseException:
+            # What went before it went.
+            for one in done:
+                if one.receipt:
+                    print_note(f"{_due_text(one.due)} {one.receipt}")
+            raise
     failed = [one for one in done if one.error]
     print_result(
         {

@@ -72,6 +72,12 @@ def test_how_far_behind(windows: Windows) -> None:
     assert colors == {998: "", 980: "yellow", 900: "red"}
 
 
+def test_a_node_that_is_behind_what_was_read_is_said_to_be(windows: Windows) -> None:
+    found = replace(SNAPSHOT, ledger=replace(LEDGER, cursor=1040))
+    told = {label: (text, color) for label, text, color in rows(found, windows)}
+    assert told["Read to"] == ("block 1040, 40 more than the node has: it is behind", "red")
+
+
 def test_a_watchdog_has_a_cost_and_a_deliverer_an_income(windows: Windows) -> None:
     told = {label: text for label, text, _ in rows(SNAPSHOT, windows)}
     assert "Cost" not in told

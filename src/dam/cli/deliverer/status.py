@@ -233,6 +233,9 @@ def _ledger_rows(found: Snapshot, ledger: DaemonStatus) -> list[Row]:
     behind = found.behind
     lag = "" if behind is None else f", {behind} behind" if behind else ", up to date"
     color = "" if not behind or behind < 10 else "yellow" if behind < 50 else "red"
+    ahead = ledger.cursor - found.chain.head.number if found.chain else 0
+    if ahead > 0:
+        lag, color = f", {ahead} more than the node has: it is behind", "red"
     lines: list[Row] = [
         ("Read to", f"block {ledger.cursor}{lag}", color),
         ("Sales", _counts_text(ledger.purchases) or "none yet", ""),
