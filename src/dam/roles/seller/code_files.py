@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dam.atomic_file import open_regular
 from dam.errors import Malformed
+from dam.roles.seller.goods_folder import shown
 
 MAX_BYTES = 16 << 20
 WHOLE_LINES = "*"
@@ -70,7 +71,7 @@ def flaw(code: str, allowed: str = "") -> str:
 
 def look(code: str) -> str:
     """What two codes that look the same have in common: letters composed, spaces alike."""
-    if code.isascii():
+    if code.isascii() and code.isprintable():
         return code
     return unicodedata.normalize("NFKC", re.sub(f"[{_SPACES}]", " ", code))
 
@@ -92,7 +93,7 @@ def read_code_file(path: Path, column: object = None) -> list[NumberedCode]:
         with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise Malformed(f"{path} cannot be read: {error.strerror}") from None
+        raise Malformed(f"{shown(str(path))} cannot be read: {error.strerror}") from None
     try:
         if len(data) > MAX_BYTES:
             raise Malformed(f"it is over {MAX_BYTES} bytes")
@@ -102,7 +103,7 @@ def read_code_file(path: Path, column: object = None) -> list[NumberedCode]:
             return _read_table(_MARK.sub(r"\1", text), column)
         return _read_lines(text, whole=column == WHOLE_LINES)
     except Malformed as error:
-        raise Malformed(f"{path.name}: {error}") from None
+        raise Malformed(f"{shown(path.name)}: {error}") from None
 
 
 def _decode(data: bytes) -> str:
@@ -171,7 +172,7 @@ def _check_no_header(codes: Sequence[NumberedCode]) -> None:
 
 def _read_table(text: str, column: object) -> list[NumberedCode]:
     delimiters, skipped = list(_DELIMITERS), 0
-    if named := re.match(r"sep=(.)(\r\n|\r|\n)", text):  # Excel's own first line
+    if named := re.match(r"sep=([^\w\s\"]|\t)(\r\n|\r|\n)", text):  # Excel's own first line
         delimiters, skipped, text = [named[1]], 1, text[named.end() :]
     tables, trouble = [], Malformed("it holds no code")
     for delimiter in delimiters:

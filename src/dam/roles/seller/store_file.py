@@ -427,7 +427,7 @@ class _StoreReader:
     def _codes_of(self, path: Path, column: object, place: str) -> tuple[str, ...] | None:
         numbered = code_files.read_code_file(path, column)
         allowed = "\t" if column == code_files.WHOLE_LINES else ""
-        return self._check_codes(numbered, place, path.name, allowed)
+        return self._check_codes(numbered, place, shown(path.name), allowed)
 
     def _check_codes(
         self,

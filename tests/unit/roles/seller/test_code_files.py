@@ -153,6 +153,7 @@ def test_white_space_around_a_code_is_none_of_it(tmp_path: Path, blank: str) -> 
         ("Ω-1", "\u2126-1"),
         ("A 1", "A\u00a01"),
         ("A 1", "A\u20091"),
+        ("A\u00a01", "A\u30001"),
         ("A-1", "\uff21-1"),
         ("ệ-1", "e\u0323\u0302-1"),
         ("ệ-1", "e\u0302\u0323-1"),
@@ -164,6 +165,15 @@ def test_twins_are_refused(tmp_path: Path, one: str, other: str) -> None:
     assert "looks just like" in refusal(tmp_path, f"{other}\nB-2\n{one}\n".encode())
     for alone in (one, other):
         assert store(tmp_path, f"{alone}\nB-2".encode()) == (alone, "B-2")
+
+
+def test_every_ignorable_character_is_refused() -> None:
+    """Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt), all of it."""
+    ranges = """00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 202A-202E 2060-206F 3164
+    FE00-FE0F FEFF FFA0 FFF0-FFF8 1BCA0-1BCA3 1D173-1D17A E0000-E0FFF""".split()  # noqa: SIM905
+    for first, _, last in (text.partition("-") for text in ranges):
+        for number in range(int(first, 16), int(last or first, 16) + 1):
+            assert code_files.flaw(f"A{chr(number)}"), hex(number)
 
 
 @given(st.text(min_size=1, max_size=12))
@@ -192,6 +202,11 @@ def test_codes_in_the_store_file_itself(tmp_path: Path, text: str) -> None:
         read_store_file(path)
     path.write_text('[store]\nname="T"\n[[items]]\nid="x"\nprice=1\ncodes = ["u: a\\n\\tp: b"]\n')
     assert read_store_file(path).items[0].codes == ("u: a\n\tp: b",)
+    path.write_text('[store]\nname="T"\n[[items]]\nid="x"\nprice=1\ncodes = ["A B", "A\\tB"]\n')
+    with pytest.raises(
+        Faults, match="codes, line 2: this code looks just like that of codes, line 1"
+    ):
+        read_store_file(path)
 
 
 @pytest.mark.parametrize("name", ["pipe", "folder", "none", "a\0b", "x" * 300])
