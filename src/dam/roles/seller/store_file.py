@@ -174,6 +174,9 @@ def read_folder(
     ]
     reader = _StoreReader(folder, Lines("", {}), tokens)
     reader.faults += found.faults
+    for item in items:
+        if _is_store_file(folder / item["file"]):  # its codes would be next to it, for everybody
+            reader.faults.append(f"{item['id']} is a store file: publish it, not its folder")
     if not items:
         reader.faults.append("there is no file to sell in this folder")
     if "price" not in overrides:
@@ -182,6 +185,13 @@ def read_folder(
     if reader.faults or store is None:
         raise Faults(folder, reader.faults)
     return replace(store, notes=found.notes)
+
+
+def _is_store_file(path: Path) -> bool:
+    try:
+        return path.suffix.lower() == ".toml" and "items" in load(path)[1]
+    except Permanent:
+        return False
 
 
 class _StoreReader:

@@ -85,6 +85,16 @@ def test_names_that_no_item_can_have_are_faults(tmp_path: Path, name: bytes) -> 
     assert text.replace("\n", "").isprintable()
 
 
+def test_the_folder_of_a_store_file_is_no_store(tmp_path: Path) -> None:
+    """Its file of codes would be sold to everybody, whole."""
+    put(tmp_path, "codes.txt", "broken.toml")
+    (tmp_path / "goods.toml").write_text("[tool]\nname = 'x'\n")
+    assert len(read(tmp_path).items) == 3
+    (tmp_path / "store.toml").write_text('[store]\nname="T"\n[[items]]\nid="x"\n')
+    with pytest.raises(Faults, match=r"store\.toml is a store file: publish it"):
+        read(tmp_path)
+
+
 def test_nothing_but_litter(tmp_path: Path) -> None:
     put(tmp_path, ".DS_Store")
     with pytest.raises(Faults, match="no file to sell"):
