@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo`, `make test`. Each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test audit audit-full nightly soak schedules lint format abi bench docs reference lock clean
+.PHONY: help setup kubo demo test audit audit-full nightly soak flood schedules lint format abi bench docs reference lock clean
 
 # The pinned tools first on PATH, as `source scripts/env.sh` gives them by hand.
 ENV := . scripts/env.sh;
@@ -35,6 +35,9 @@ nightly: setup  ## audit-full, faults, schedules and soak (STAGES="faults soak",
 soak: setup  ## an hour under every fault (MINUTES=, RATE=, SEED=, WRITE=1 renews docs/soak.md)
 	@$(ENV) exec python tools/soak.py --minutes $(or $(MINUTES),60) --rate $(or $(RATE),1) \
 	  --seed $(or $(SEED),1) $(if $(WRITE),--write)
+
+flood: setup  ## a block full of the market's own logs: what daemons make of it (exit 1 over a bar)
+	@$(ENV) exec python tools/flood.py $(FLOODS)
 
 schedules: setup  ## two hundred random schedules of faults (DAM_SCHEDULES=, each by its seed)
 	@$(ENV) DAM_SCHEDULES=$${DAM_SCHEDULES:-200} python -m pytest -p no:ape_test \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -211,6 +212,29 @@ class RangeLimit(Fault):
         query = call.params[0]
         span = _number(query["toBlock"]) - _number(query["fromBlock"]) + 1
         return {"error": dict(self.error)} if span > self.blocks else None
+
+
+class AnswerCap(Fault):
+    """R1: ``eth_getLogs`` is refused where it finds more than so many logs, or bytes of them."""
+
+    name = "too many logs"
+
+    def __init__(self, logs: int = 10**9, *, size: int = 10**12) -> None:
+        self.logs, self.size = logs, size
+
+    def change(self, call: Call, reply: Reply, proxy: RpcProxy) -> bool:
+        found = reply.get("result")
+        if call.method != "eth_getLogs" or not isinstance(found, list):
+            return False
+        if len(found) > self.logs:
+            error = {"code": -32005, "message": f"query returned more than {self.logs} results"}
+        elif len(json.dumps(found)) > self.size:
+            error = {"code": -32008, "message": "Response is too big"}
+        else:
+            return False
+        del reply["result"]
+        reply["error"] = error
+        return True
 
 
 class Logs(Fault):
