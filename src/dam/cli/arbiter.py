@@ -28,7 +28,7 @@ from dam.config.settings import Settings
 from dam.errors import Malformed
 from dam.ethereum.erc20 import Tokens
 from dam.ipfs.cid import Cid
-from dam.market.log_history import read_history
+from dam.market.log_history import EVIDENCE, read_history
 from dam.market.reputation import arbiter_record
 from dam.roles.arbiter import CaseFile, find_cases, plan_ruling, read_case, send_ruling
 from dam.roles.sales import find_sale, sale_tokens
@@ -59,7 +59,7 @@ async def cases(
     windows = settings.deployment.windows
     async with connect(settings) as session:
         market, blocks = session.market, session.blocks
-        history = await read_history(market)
+        history = await read_history(market, also=EVIDENCE)
         found = find_cases(history.state, who)
         tokens = await sale_tokens(market, [case.sale for case in found])
         files = [

@@ -16,7 +16,7 @@ from dam.ethereum.node import balance_of
 from dam.ethereum.node_errors import RpcRangeError, RpcTooLargeError, RpcUnavailableError
 from dam.ethereum.rpc import JsonRpc
 from dam.market.client import Market
-from dam.market.log_history import History, candidates, read_history
+from dam.market.log_history import DELIVERERS, History, candidates, read_history
 from dam.market.reputation import proposed_slashes
 from dam.sending.transactions import suggest_fees
 from dam.types import ZERO_ADDRESS, Address, BlockRef
@@ -350,7 +350,7 @@ class ChainExamination:
                     f"dam deliverer stake '{minimum}' --owner 0xYourColdAddress (or more)",
                 )
             ]
-        self._history = await read_history(self._market)
+        self._history = await read_history(self._market, also=DELIVERERS)
         found = []
         text = f"{format_amount(info.stake)}, minimum {minimum}"
         lacks = windows.min_deliverer_stake - info.stake

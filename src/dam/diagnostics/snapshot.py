@@ -16,15 +16,13 @@ from dam.ethereum.node_pool import NodePool
 from dam.ledger.status import DaemonStatus, read_status
 from dam.market.client import Market
 from dam.market.deliverers import Candidate, registrations
+from dam.market.log_history import DELIVERERS
 from dam.market.reputation import ProposedSlash, posted_terms, proposed_slashes
 from dam.types import (
     FALLBACK_BLOCKS,
     Address,
     BlockRef,
-    DelivererKeyRotated,
-    DelivererRegistered,
     MarketLog,
-    OtherLog,
 )
 
 BLOCK_SECONDS = 12.0
@@ -32,7 +30,6 @@ BLOCK_SECONDS = 12.0
 _MEASURED = 100
 _OVERLAP = 64
 """Blocks that are read again each time: they may have been replaced."""
-_NAMES = {"DelivererTermsPosted", "SlashProposed", "SlashExecuted", "SlashCancelled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +172,8 @@ class Watcher:
     async def _history(self, head: int) -> list[MarketLog]:
         """All logs that tell of deliverers; sales are left out, however many there are."""
         if head >= self._next:
-            fresh = await self._market.logs(self._next, head)
+            fresh = await self._market.logs(self._next, head, events=DELIVERERS)
             kept = [log for log in self._logs if log.at.block.number < self._next]
-            self._logs = kept + [log for log in fresh if _of_deliverers(log)]
+            self._logs = kept + fresh
             self._next = max(self._settings.deployment.first_block, head - _OVERLAP)
         return self._logs
-
-
-def _of_deliverers(log: MarketLog) -> bool:
-    if isinstance(log, OtherLog):
-        return log.name in _NAMES
-    return isinstance(log, DelivererRegistered | DelivererKeyRotated)

@@ -1,8 +1,11 @@
-"""The market's whole history, read once per command: all logs, and what they add up to."""
+"""The market's history, read once per command: logs of the events that it needs, and their sum.
+
+Events that a command does not need it does not ask for, for anybody may write any number of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dam.market.client import Market
@@ -11,10 +14,25 @@ from dam.market.reputation import posted_terms
 from dam.market.sale_history import SaleHistory
 from dam.types import Address, MarketLog
 
+SALES = frozenset(
+    {
+        "ItemPurchased", "FragmentDelivered", "FragmentSupplied", "StoreCreated", "StoreUpdated",
+        "DisputeOpened", "SaleSettled", "SaleRefunded", "DisputeResolved", "SaleRated",
+    }
+)  # fmt: skip
+"""Events that tell of sales and stores, and of their ratings."""
+EVIDENCE = frozenset({"Evidence"})
+OPERATORS = frozenset(
+    {"DelivererStaked", "DelivererOwnerSet", "SlashProposed", "SlashExecuted", "SlashCancelled"}
+)
+"""Who delivers, to whom its earnings belong, and what is proposed to be taken of its stake."""
+DELIVERERS = OPERATORS | {"DelivererKeyRotated", "DelivererTermsPosted"}
+"""All that sellers want to know of deliverers; see `candidates`."""
+
 
 @dataclass(frozen=True)
 class History:
-    """All logs from the deployment to ``head``."""
+    """Logs from the deployment to ``head``, of the events that were asked for."""
 
     logs: Sequence[MarketLog]
     head: int
@@ -23,21 +41,28 @@ class History:
     """Sales and stores, replayed from the logs."""
 
 
-async def read_history(market: Market, *, first: int | None = None) -> History:
-    """Reads all logs up to the newest block.
+async def read_history(
+    market: Market, *, first: int | None = None, also: Collection[str] = ()
+) -> History:
+    """Reads the logs of sales and stores (`SALES`) up to the newest block.
 
     Args:
         market: The market.
         first: First block of interest; None: the deployment's.
+        also: Names of further events, such as `DELIVERERS`.
     """
     head = await market.head()
     start = market.deployment.first_block if first is None else first
-    logs = await market.logs(start, head.number) if start <= head.number else []
+    events = SALES.union(also)
+    logs = await market.logs(start, head.number, events=events) if start <= head.number else []
     return History(logs, head.number, SaleHistory(logs))
 
 
 async def candidates(market: Market, logs: Sequence[MarketLog]) -> dict[Address, Candidate]:
-    """All deliverers that ever registered, with what the contract says of them now."""
+    """All deliverers that ever registered, with what the contract says of them now.
+
+    ``logs`` must hold those of `DELIVERERS`.
+    """
     found = registrations(logs)
     terms = posted_terms(logs)
     infos = await market.deliverers(list(found))

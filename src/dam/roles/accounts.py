@@ -9,7 +9,7 @@ from dam.errors import ContractReverted
 from dam.ethereum.erc20 import NATIVE, Token, balances, read_tokens
 from dam.ethereum.node import balance_of
 from dam.market.client import DelivererInfo, Market
-from dam.market.log_history import History, read_history
+from dam.market.log_history import OPERATORS, History, read_history
 from dam.market.reputation import ProposedSlash, bound_stake, proposed_slashes
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.types import ZERO_ADDRESS, Address, DelivererRegistered, Wei
@@ -61,7 +61,7 @@ async def read_statement(market: Market, account: Address) -> Statement:
     coins = await balance_of(market.rpc, account)
     credit = await market.credits(account)
     free = await market.seller_stake(account)
-    history = await read_history(market)
+    history = await read_history(market, also=OPERATORS)
     operators = owned_operators(history, account)
     infos = await market.deliverers(operators)
     slashes = {slash.operator: slash for slash in proposed_slashes(history.logs, history.head)}
@@ -159,7 +159,7 @@ async def plan_withdrawal(
         RpcError: The node could not be asked.
     """
     credit = await market.credits(account)
-    history = await read_history(market)
+    history = await read_history(market, also=OPERATORS)
     owned = list(operators) or owned_operators(history, account)
     holdings = await _holdings(market, history, account)
     infos = await market.deliverers(owned)

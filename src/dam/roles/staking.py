@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dam.errors import Permanent
 from dam.market.client import DelivererInfo, Market
-from dam.market.log_history import candidates, read_history
+from dam.market.log_history import DELIVERERS, candidates, read_history
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.types import ZERO_ADDRESS, Address, Wei
 from dam.units import format_amount
@@ -61,7 +61,7 @@ async def plan_registration(
         RpcError: The node could not be asked.
     """
     check_stake(market, amount)
-    known = await candidates(market, (await read_history(market)).logs)
+    known = await candidates(market, (await read_history(market, also=DELIVERERS)).logs)
     for other in known.values():
         if other.registration.key == key and other.operator != operator:
             raise Permanent(
@@ -97,7 +97,7 @@ async def announce_key(market: Market, wallet: Wallet, key: bytes, *, operator: 
     Raises:
         Permanent: There is no such deliverer, or the key is announced already.
     """
-    history = await read_history(market)
+    history = await read_history(market, also=DELIVERERS)
     known = (await candidates(market, history.logs)).get(operator)
     if known is None:
         raise Permanent(f"{operator} is no deliverer yet: run `dam deliverer stake AMOUNT`")

@@ -44,7 +44,7 @@ from dam.cli.session import (
 from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.keystore.key_files import load_ring
-from dam.market.log_history import candidates, read_history
+from dam.market.log_history import DELIVERERS, candidates, read_history
 from dam.market.reputation import PostedTerms, proposed_slashes
 from dam.roles import staking
 from dam.roles.staking import Registration
@@ -58,7 +58,7 @@ from dam.units import format_amount
 async def deliverers(as_json: bool) -> None:
     """Lists the deliverers: stake, deliveries, key, and since when."""
     async with connect() as session:
-        history = await read_history(session.market)
+        history = await read_history(session.market, also=DELIVERERS)
         found = await candidates(session.market, history.logs)
     windows = session.settings.deployment.windows
     slashes = proposed_slashes(history.logs, history.head)

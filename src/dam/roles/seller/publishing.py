@@ -15,7 +15,7 @@ from dam.ethereum.node import gas_price_of
 from dam.ipfs.blocks import BlockStore
 from dam.market.client import Market
 from dam.market.deliverers import Candidate
-from dam.market.log_history import candidates, read_history
+from dam.market.log_history import DELIVERERS, candidates, read_history
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.roles.seller.listings import Listing
 from dam.roles.seller.store_builder import BuiltStore
@@ -77,7 +77,7 @@ async def plan_publication(
     if must_exist and not exists:
         raise Permanent(f"{shop.seller} has no store yet: `dam seller publish` opens one")
     await _check_stake(market, shop.seller, exists)
-    history = await read_history(market)
+    history = await read_history(market, also=DELIVERERS)
     changes = await plan_changes(shop, draft, history.state, assign=assign)
     known = await candidates(market, history.logs)
     hints = warnings(

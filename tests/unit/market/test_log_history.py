@@ -1,0 +1,37 @@
+"""Which events a command asks for: all that what it computes is made of, and no others."""
+
+from __future__ import annotations
+
+from dam.market.log_history import DELIVERERS, EVIDENCE, SALES, read_history
+from tests.unit.helpers.capped_node import CappedNode, many, market_of
+from tests.unit.helpers.raw_logs import EVENTS, log
+
+LEFT_OUT = {
+    "DelivererExitCancelled", "DelivererExitRequested", "DelivererStakeAdded",
+    "DelivererStakeWithdrawn", "SellerOperatorSet", "SellerStakeWithdrawn", "SellerStaked",
+    "Withdrawn",
+}  # fmt: skip
+"""What they tell the contract's views tell as well."""
+
+
+class Node(CappedNode):
+    """Its newest block is the ninth."""
+
+    async def block(self, tag: str) -> dict[str, str]:
+        assert tag == "latest"
+        return {"number": "0x9", "hash": self.hash(9), "timestamp": "0x1"}
+
+
+def test_every_event_is_asked_for_by_somebody() -> None:
+    """A new one has to be put into its group, or left out here by name."""
+    assert set(EVENTS) - SALES - EVIDENCE - DELIVERERS == LEFT_OUT
+
+
+async def test_a_flood_of_other_events_does_not_reach_a_command() -> None:
+    raws = [log("StoreCreated", 0), log("SaleRated", 1), *many("DelivererKeyRotated", 500, 6)]
+    node = Node(*raws, most=10)
+    market = market_of(node)
+    history = await read_history(market)
+    assert (len(history.logs), history.head, node.asked) == (2, 9, [(1, 9)])
+    whole = await read_history(market, also=DELIVERERS)
+    assert len(whole.logs) == 502
