@@ -18,7 +18,7 @@ PATH = (
     "roles/deliverer/*",
     "sending/*",
     "daemon/{service,chain_reader}",
-    "ethereum/{rpc,node,node_errors,node_pool,endpoint,eip1559}",
+    "ethereum/{rpc,node,node_errors,node_pool,endpoint,exchange,eip1559}",
 )
 MOST_LINES, MOST_MODULES = 6_000, 24
 _NO_CODE = {

@@ -29,7 +29,7 @@ async def delivered_all_the_same(world: FaultWorld, daemon: Deliverer) -> None:
     17,
     "node hangs",
     by="P",
-    breaks="src/dam/ethereum/rpc.py:async with asyncio.timeout(seconds):",
+    breaks="src/dam/ethereum/exchange.py:async with asyncio.timeout(seconds):",
     instead="async with asyncio.timeout(None):",
 )
 async def test_f17_a_node_that_hangs(
@@ -44,7 +44,7 @@ async def test_f17_a_node_that_hangs(
     18,
     "429 Too Many Requests",
     by="P",
-    breaks="src/dam/ethereum/rpc.py:"
+    breaks="src/dam/ethereum/exchange.py:"
     "if status == 200 or (status >= 400 and not its_own and _is_answer(data)):",
     instead="if True:",
 )
@@ -77,7 +77,7 @@ async def test_f19_html_instead_of_json(
     20,
     "cut JSON, cut connection",
     by="P",
-    breaks="src/dam/ethereum/rpc.py:"
+    breaks="src/dam/ethereum/exchange.py:"
     'raise RpcBadReplyError(f"{label}: {self.host} gave no JSON") from None',
     instead="raise",
 )

@@ -20,9 +20,14 @@ _QUOTA = re.compile(
     r"rate.?limit|too many (request|connection|call)s?|requests? (limit|rate|count|quota)"
     r"|(requests|calls|credits) per|(per.|/)(sec|second|minute|day|month)\b"
     r"|\b(daily|monthly)\b|\brps\b|quota|throttl|capacity|compute units|out of (cu|credits)\b"
-    r"|unauthori[sz]ed|forbidden|api.?key|project.?id|payment required|usage limit",
+    r"|usage limit",
     re.IGNORECASE,
 )
+_ACCESS = re.compile(
+    r"unauthori[sz]ed|forbidden|api.?key|project.?id|payment required", re.IGNORECASE
+)
+_STATUSES = (401, 402, 403, 429)
+"""Of HTTP, also as codes of JSON-RPC errors."""
 # What a node lacks, or cannot do now: an old state, a new block, its peers, its upstream.
 _STATE = re.compile(
     r"missing trie node|state .*(not available|unavailable|pruned)|pruned|pruning"
@@ -61,6 +66,9 @@ _NO_FUNDS = re.compile(
     r"|up-?frontcost.*exceeds.*balance|insufficient(maxfeepergasfor)?senderbalance|lackoffunds"
     r"|insufficientbalancefor|wouldcauseoverdraft|insufficient_payer_balance"
 )
+_NO_TAG = re.compile(r"pending|block.?tag", re.IGNORECASE)
+_NO_BATCH = re.compile(r"\bbatch", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"response (is )?too (large|big)", re.IGNORECASE)
 _PAUSE = re.compile(
     r"(?:retry|try again|wait)\D{0,20}?(\d{1,5}(?:\.\d+)?) ?s(?:ec|\b)"
     r"|backoff_seconds\W+(\d{1,5}(?:\.\d+)?)",
@@ -92,6 +100,10 @@ class RpcBadReplyError(RpcError):
 
 class RpcTooLargeError(RpcError):
     """The answer is over the size cap; ask for less."""
+
+
+class RpcBatchError(RpcTooLargeError):
+    """The node does not take so many calls in one request."""
 
 
 class RpcRejectedError(RpcError):
@@ -140,10 +152,10 @@ def is_node_fault(error: RpcRejectedError) -> bool:
     """Whether the refusal is about the node and not the call: another one may do better."""
     if _is_revert(error):
         return False  # the words are a contract's, which may choose them to have us avoid nodes
-    if error.code in (401, 402, 403, 429) or 500 <= error.code < 600:
+    if error.code in _STATUSES or 500 <= error.code < 600:
         return True
     words = _words(error)
-    if any(rule.search(words) for rule in (_QUOTA, _STATE, _NO_BLOCK)):
+    if any(rule.search(words) for rule in (_QUOTA, _ACCESS, _STATE, _NO_BLOCK)):
         return True
     # For eth_getLogs these two can mean its size as well: that is for the caller to find out.
     return error.method != "eth_getLogs" and (
@@ -156,11 +168,35 @@ def is_block_unknown(error: RpcRejectedError) -> bool:
     return not _is_revert(error) and _NO_BLOCK.search(_words(error)) is not None
 
 
+def is_tag_unknown(error: object) -> bool:
+    """Whether the node has no blocks by the tag that it was asked for, such as ``pending``."""
+    return isinstance(error, RpcRejectedError) and bool(
+        not _is_revert(error) and _NO_TAG.search(_words(error))
+    )
+
+
+def is_batch_refusal(error: object) -> bool:
+    """Whether a call was refused for being one of so many, or of any."""
+    return isinstance(error, RpcRejectedError) and bool(
+        not _is_revert(error) and _NO_BATCH.search(_words(error))
+    )
+
+
+def is_reply_too_large(error: object) -> bool:
+    """Whether the answers to several calls are more than the node gives at once (geth)."""
+    return isinstance(error, RpcRejectedError) and bool(
+        not _is_revert(error) and _TOO_LARGE.search(_words(error))
+    )
+
+
 def unavailable(error: RpcRejectedError, host: str) -> RpcUnavailableError:
     """A refusal that is about the node, as what it is; with the pause that the node asks for."""
     found = _PAUSE.search(_words(error))
     pause = float(found[1] or found[2]) if found else None
-    return RpcUnavailableError(f"{host}: {error}", retry_after=pause)
+    status = error.code if error.code in _STATUSES else None
+    if status is None and _QUOTA.search(_words(error)):
+        status = 429
+    return RpcUnavailableError(f"{host}: {error}", status=status, retry_after=pause)
 
 
 def _is_revert(error: RpcRejectedError) -> bool:

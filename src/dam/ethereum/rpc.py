@@ -1,37 +1,35 @@
 """JSON-RPC 2.0 over HTTP to one Ethereum node: one call, one answer, one deadline.
 
 Nothing is retried here, least of all ``eth_sendRawTransaction``: the caller knows whether a call
-may be repeated. The node is not trusted: its reply has a size cap, must be JSON with the id that
-was asked, and its words are made printable before they reach a log. The URL often holds an API key,
-so no error names more of it than the host.
+may be repeated. But several calls are asked in pieces as large as the node takes, and a node
+without the tag ``pending`` is asked for ``latest``. The node is not trusted: its reply must be JSON
+with the id that was asked, and its words are made printable before they reach a log.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Self, TypeAlias
-from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 
-from dam.errors import ConfigError, RpcError
-from dam.ethereum.node import ReadStats, chain_id_of
+from dam.errors import ConfigError
+from dam.ethereum.exchange import Exchange
+from dam.ethereum.node import chain_id_of
 from dam.ethereum.node_errors import (
     RpcBadReplyError,
+    RpcBatchError,
+    RpcRangeError,
     RpcRejectedError,
-    RpcTimeoutError,
     RpcTooLargeError,
     RpcUnavailableError,
+    is_batch_refusal,
     is_block_unknown,
     is_node_fault,
+    is_reply_too_large,
+    is_tag_unknown,
     rejection,
     unavailable,
 )
@@ -40,9 +38,13 @@ _MAX_REPLY_BYTES = 4 << 20
 MAX_LOGS_BYTES = 24 << 20
 """Of an answer with logs, unless it is set: about 12,000 purchases. Parsed, they take twice as much
 memory. A receipt of the most gas that Ethereum allows a transaction (EIP-7825) has less."""
-_LOGS, _RECEIPTS = "eth_getLogs", "eth_getTransactionReceipt"
-_MAX_BATCH_CALLS = 100
-_MAX_CONNECTIONS = 16
+_LOGS, _RECEIPTS, _BATCH = "eth_getLogs", "eth_getTransactionReceipt", "batch"
+_BATCH_STEPS = (100, 10, 3, 1)
+"""Calls of one request: as many as the node takes."""
+_GROW_AFTER_REQUESTS = 256
+"""After so many full requests that the node took, a larger one is tried."""
+Call: TypeAlias = tuple[str, Sequence[Any]]
+"""Method and parameters."""
 
 
 class RawLog(msgspec.Struct, gc=False, rename="camel"):
@@ -113,22 +115,17 @@ class JsonRpc:
     def __init__(
         self, url: str, *, timeout: float = 20.0, max_logs_bytes: int = MAX_LOGS_BYTES
     ) -> None:
-        try:
-            parts = urlsplit(url)
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname)
-            port = f":{parts.port}" if parts.port else ""
-        except ValueError:
-            valid = False
-        if not valid:
-            raise ConfigError("the RPC address must be an http:// or https:// URL of a node")
-        self._url = url
-        self.host = f"{parts.hostname}{port}"
+        self._exchange = Exchange(url, timeout)
+        self.host = self._exchange.host
         """Host and port, for messages."""
-        self.stats = ReadStats()
-        self._timeout = timeout
+        self.stats = self._exchange.stats
         self._max_logs_bytes = max_logs_bytes
         self._ids = itertools.count(1)
-        self._session: aiohttp.ClientSession | None = None
+        self.batch_calls = _BATCH_STEPS[0]
+        """How many calls the node takes in one request, as far as is known."""
+        self._calm = 0
+        """Full requests of so many that it took."""
+        self._knows_pending = True
 
     def __repr__(self) -> str:
         return f"JsonRpc({self.host})"
@@ -145,21 +142,10 @@ class JsonRpc:
             RpcError: As one of its kinds: RpcTimeoutError, RpcUnavailableError,
                 RpcBadReplyError, RpcTooLargeError, RpcRejectedError, RpcRangeError; see each.
         """
-        return self._unless_rejected([await self._one(self._request(method, params), timeout)])[0]
+        found = await self._ask([(method, params)], method, timeout=timeout)
+        return self._unless_rejected(found)[0]
 
-    async def _one(self, request: dict[str, Any], timeout: float | None = None) -> Any:
-        """The result of a call, or the node's refusal."""
-        method = request["method"]
-        reply = await self._post(request, method, timeout)
-        if not isinstance(reply, dict):
-            raise RpcBadReplyError(f"{method}: {self.host} gave no JSON-RPC object")
-        if reply.get("id") is None and reply.get("error") is not None:
-            reply["id"] = request["id"]  # the node could not read the request
-        return self._result(request, reply)
-
-    async def batch(
-        self, calls: Sequence[tuple[str, Sequence[Any]]], *, errors: bool = False
-    ) -> list[Any]:
+    async def batch(self, calls: Sequence[Call], *, errors: bool = False) -> list[Any]:
         """Makes several calls in as few requests as a node takes, and returns results in order.
 
         Args:
@@ -168,12 +154,7 @@ class JsonRpc:
                 does a fault of the node that strikes only some of the calls. False: the first
                 error is raised.
         """
-        results: list[Any] = []
-        for start in range(0, len(calls), _MAX_BATCH_CALLS):
-            part = calls[start : start + _MAX_BATCH_CALLS]
-            requests = [self._request(method, params) for method, params in part]
-            replies = await self._post(requests, "batch")
-            results += self._results(requests, replies, "batch")
+        results = await self._ask(calls, _BATCH)
         faults = [r for r in results if isinstance(r, RpcRejectedError) and is_node_fault(r)]
         if errors and len(faults) < len(results):
             return results
@@ -185,8 +166,8 @@ class JsonRpc:
         return await self._block(tag) or await self._block(tag)
 
     async def _block(self, tag: str) -> Any:
-        request = self._request("eth_getBlockByNumber", [tag, False])
-        found = await self._one(request)
+        method = "eth_getBlockByNumber"
+        [found] = await self._ask([(method, (tag, False))], method)
         if isinstance(found, RpcRejectedError) and tag.startswith("0x") and is_block_unknown(found):
             return None
         return self._unless_rejected([found])[0]
@@ -216,12 +197,9 @@ class JsonRpc:
         return (logs, block) if block is not None else await self._logs(query)
 
     async def _logs(self, query: dict[str, Any]) -> tuple[list[RawLog], RawBlock | None]:
-        requests = [
-            self._request("eth_getBlockByNumber", [query["toBlock"], False]),
-            self._request("eth_getLogs", [query]),
-        ]
-        replies = await self._post(requests, "eth_getLogs", parse=_read_logs)
-        block, logs = self._results(requests, replies, "eth_getLogs")
+        # In this order, on one connection even where the node takes no two calls at once.
+        calls = [("eth_getBlockByNumber", (query["toBlock"], False)), (_LOGS, (query,))]
+        block, logs = await self._ask(calls, _LOGS, parse=_read_logs)
         # Without the block its logs say nothing; nor does an error about a range that ends there.
         lacks = [isinstance(r, RpcRejectedError) and is_block_unknown(r) for r in (block, logs)]
         if block is None or any(lacks):
@@ -265,10 +243,9 @@ class JsonRpc:
             RpcTooLargeError, RpcRangeError: ask for fewer.
             RpcError: see `call`.
         """
-        requests = [self._request(_RECEIPTS, [tx_hash]) for tx_hash in hashes]
-        replies = await self._post(requests, _RECEIPTS, parse=_read_receipts)
+        calls = [(_RECEIPTS, (tx_hash,)) for tx_hash in hashes]
+        receipts = self._unless_rejected(await self._ask(calls, _RECEIPTS, parse=_read_receipts))
         found: list[RawLog] = []
-        receipts = self._unless_rejected(self._results(requests, replies, _RECEIPTS))
         for tx_hash, receipt in zip(hashes, receipts, strict=True):
             if receipt is None:
                 return None
@@ -291,9 +268,7 @@ class JsonRpc:
 
     async def close(self) -> None:
         """Closes the connections."""
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
+        await self._exchange.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -301,22 +276,96 @@ class JsonRpc:
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
+    async def _ask(
+        self,
+        calls: Sequence[Call],
+        label: str,
+        *,
+        timeout: float | None = None,
+        parse: Callable[[bytearray], Any] = json.loads,
+    ) -> list[Any]:
+        """The result of each call, or the node's refusal, in as few requests as the node takes."""
+        cap = self._max_logs_bytes if label in (_LOGS, _RECEIPTS) else _MAX_REPLY_BYTES
+        results: list[Any] = []
+        most, learnt = self.batch_calls, False
+        while len(results) < len(calls):
+            part = calls[len(results) : len(results) + most]
+            requests = [self._request(method, params) for method, params in part]
+            many = len(part) > 1
+            try:
+                replies = await self._exchange.post(
+                    requests if many else requests[0],
+                    label,
+                    cap,
+                    timeout,
+                    parse=parse if many else lambda data: parse(bytearray(b"[") + data + b"]"),
+                )
+                found = self._results(requests, replies, label)
+            except RpcTooLargeError as error:
+                if not many or not (label == _BATCH or isinstance(error, RpcBatchError)):
+                    raise
+                most = _smaller(len(part))
+                learnt = learnt or isinstance(error, RpcBatchError)
+                continue
+            except RpcUnavailableError as error:
+                if error.status == 429 and many:
+                    self.batch_calls, self._calm = _smaller(len(part)), 0
+                raise
+            if self._knows_pending and any(map(is_tag_unknown, found)):
+                self._knows_pending = not any("pending" in params for _, params in part)
+                if not self._knows_pending:
+                    continue
+            results += found
+            if learnt:
+                self.batch_calls, self._calm, learnt = most, 0, False
+            elif len(part) == self.batch_calls:
+                self._grow()
+        return results
+
+    def _grow(self) -> None:
+        """Counts a full request that the node took."""
+        self._calm += 1
+        if self._calm >= _GROW_AFTER_REQUESTS and self.batch_calls < _BATCH_STEPS[0]:
+            self._calm = 0
+            self.batch_calls = min(step for step in _BATCH_STEPS if step > self.batch_calls)
+
     def _request(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
+        if not self._knows_pending:
+            params = ["latest" if value == "pending" else value for value in params]
         request_id = next(self._ids)
         return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": list(params)}
 
     def _results(self, requests: Sequence[dict[str, Any]], replies: Any, label: str) -> list[Any]:
-        """The result, or the error, of each request of a batch."""
-        if isinstance(replies, dict) and isinstance(replies.get("error"), dict):
-            self._unless_rejected([rejection(label, replies["error"])])
-        by_id = {
-            reply["id"]: reply
-            for reply in (replies if isinstance(replies, list) else ())
-            if isinstance(reply, dict) and type(reply.get("id")) is int
-        }
+        """The result, or the error, of each request."""
+        if isinstance(replies, dict):
+            replies = [replies]
+        if not isinstance(replies, list) or not all(isinstance(one, dict) for one in replies):
+            raise RpcBadReplyError(f"{label}: {self.host} gave no JSON-RPC object")
+        many = len(requests) > 1
+        if len(replies) == 1 and replies[0].get("error") is not None:
+            # One error for all: the node could not read the request, or takes no such batch.
+            if many:
+                raise self._batch_refusal(rejection(label, replies[0]["error"]))
+            if replies[0].get("id") is None:
+                replies[0]["id"] = requests[0]["id"]
+        by_id = {reply["id"]: reply for reply in replies if type(reply.get("id")) is int}
         if by_id.keys() != {request["id"] for request in requests} or len(replies) != len(requests):
             raise RpcBadReplyError(f"{label}: {self.host} did not answer every call")
-        return [self._result(request, by_id[request["id"]]) for request in requests]
+        found = [self._result(request, by_id[request["id"]]) for request in requests]
+        for one in found if many else ():
+            if is_batch_refusal(one) or (label == _BATCH and is_reply_too_large(one)):
+                raise self._batch_refusal(one)
+        return found
+
+    def _batch_refusal(self, error: RpcRejectedError) -> Exception:
+        """What a node's refusal of several calls at once is about."""
+        if is_reply_too_large(error) and error.method != _LOGS:
+            return RpcTooLargeError(f"{self.host}: {error}")
+        if is_batch_refusal(error) or not (
+            isinstance(error, RpcRangeError) or is_node_fault(error)
+        ):
+            return RpcBatchError(f"{self.host}: {error}")
+        return unavailable(error, self.host) if is_node_fault(error) else error
 
     def _unless_rejected(self, results: list[Any]) -> list[Any]:
         """The results; raises the first that is a refusal."""
@@ -327,84 +376,11 @@ class JsonRpc:
 
     def _result(self, request: dict[str, Any], reply: dict[str, Any]) -> Any:
         method = request["method"]
-        if type(reply.get("id")) is not int or reply["id"] != request["id"]:
-            raise RpcBadReplyError(f"{method}: {self.host} answered another request")
         if reply.get("error") is not None:
             return rejection(method, reply["error"])
         if "result" not in reply:
             raise RpcBadReplyError(f"{method}: {self.host} gave no result")
         return reply["result"]
-
-    async def _post(
-        self,
-        body: Any,
-        label: str,
-        timeout: float | None = None,
-        *,
-        parse: Callable[[bytearray], Any] = json.loads,
-    ) -> Any:
-        """Sends one request, or several, and parses the answer. ``label`` stands in messages."""
-        self.stats.requests += 1
-        seconds = self._timeout if timeout is None else timeout
-        cap = self._max_logs_bytes if label in (_LOGS, _RECEIPTS) else _MAX_REPLY_BYTES
-        error: RpcError
-        try:
-            async with asyncio.timeout(seconds):
-                data = await self._exchange(json.dumps(body).encode(), cap, label)
-            try:
-                return parse(data)
-            except (ValueError, RecursionError):
-                raise RpcBadReplyError(f"{label}: {self.host} gave no JSON") from None
-        except TimeoutError:
-            error = RpcTimeoutError(f"{label}: {self.host} took over {seconds:g} s")
-        except (aiohttp.ClientError, OSError) as failure:
-            # The error's own text can hold the URL, and with it a key.
-            error = RpcUnavailableError(f"{label}: {_why(failure, self.host)}")
-        except RpcError as failure:
-            error = failure
-        self.stats.failures += 1
-        raise error from None
-
-    async def _exchange(self, body: bytes, cap: int, label: str) -> bytearray:
-        session = self._open()
-        headers = {"Content-Type": "application/json"}
-        async with session.post(
-            self._url, data=body, headers=headers, allow_redirects=False
-        ) as response:
-            # One buffer: joined at the end, chunks of an answer would be there twice.
-            data = bytearray()
-            async for chunk in response.content.iter_any():
-                if len(data) + len(chunk) > cap:
-                    response.close()
-                    raise RpcTooLargeError(f"{label}: {self.host} gave over {cap} bytes")
-                data += chunk
-            self._check_status(label, response.status, response.headers, data)
-            return data
-
-    def _check_status(
-        self, label: str, status: int, headers: Mapping[str, str], data: bytearray
-    ) -> None:
-        """Raises what an HTTP status other than 200 means, whatever a node at fault says."""
-        # Some nodes put a proper JSON-RPC error under status 400; under 429 or 5xx it is theirs.
-        its_own = status in (401, 402, 403, 429) or status >= 500
-        if status == 200 or (status >= 400 and not its_own and _is_answer(data)):
-            return
-        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            raise RpcTooLargeError(f"{label}: {self.host} gave {_named(status)}")
-        wish = _seconds(headers.get("Retry-After", ""))
-        asks = "" if wish is None else f", asks to wait {wish:.0f} s"
-        raise RpcUnavailableError(
-            f"{label}: {self.host} gave {_named(status)}{asks}", status=status, retry_after=wish
-        )
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS),
-                timeout=aiohttp.ClientTimeout(total=None),  # asyncio.timeout has the whole
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session
 
 
 def wrong_chain(host: str, found: int, expected: int) -> ConfigError:
@@ -413,50 +389,6 @@ def wrong_chain(host: str, found: int, expected: int) -> ConfigError:
         f"the node at {host} is on chain {found}, the deployment on chain {expected}: "
         "set the RPC address of a node on that chain, or the deployment of this one"
     )
-
-
-def _is_answer(data: bytearray) -> bool:
-    """Whether a body is a JSON-RPC error, or several."""
-    try:
-        reply = json.loads(data)
-    except (ValueError, RecursionError):
-        return False
-    errors = [
-        one.get("error") if isinstance(one, dict) else None
-        for one in (reply if isinstance(reply, list) else [reply])
-    ]
-    return bool(errors) and any(isinstance(e, dict) and type(e.get("code")) is int for e in errors)
-
-
-def _why(failure: BaseException, host: str) -> str:
-    """A failed exchange in words."""
-    if isinstance(failure, aiohttp.ClientConnectorDNSError):
-        return f"no address is known of {host}"
-    if isinstance(failure, aiohttp.ClientSSLError):
-        return f"no TLS with {host} ({type(failure).__name__})"
-    if isinstance(failure, aiohttp.ClientConnectorError):
-        return f"nothing answers at {host}"
-    if isinstance(failure, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | OSError):
-        return f"{host} broke the connection off"
-    return f"{host} answers no HTTP ({type(failure).__name__})"
-
-
-def _named(status: int) -> str:
-    try:
-        return f"HTTP {status} ({HTTPStatus(status).phrase})"
-    except ValueError:
-        return f"HTTP {status}"
-
-
-def _seconds(header: str) -> float | None:
-    """Seconds that a Retry-After asks for; it holds seconds or a date (RFC 9110, 10.2.3)."""
-    if re.fullmatch(r"[0-9]{1,5}", header):
-        return float(header)
-    try:
-        until = parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
-        return None
-    return max(0.0, (until - datetime.now(UTC)).total_seconds()) if until.tzinfo else None
 
 
 def _read_logs(data: bytearray) -> Any:
@@ -484,3 +416,8 @@ def _wanted_logs(
             continue
         if events is None or (head.topics and head.topics[0].lower() in events):
             yield _LOG.decode(raw)
+
+
+def _smaller(calls: int) -> int:
+    """The next smaller number of calls of one request."""
+    return max((step for step in _BATCH_STEPS if step < calls), default=1)
