@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from dam.ethereum.exchange import _seconds
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
-from dam.ethereum.rpc import _seconds
 from dam.market.abi import market_abi
 from dam.roles.seller.store_builder import BuiltStore
 from dam.types import FALLBACK_BLOCKS
