@@ -134,6 +134,25 @@ async def test_a_forged_log_in_a_receipt_is_found() -> None:
             await read(market_of(node), 5, 5)
 
 
+async def test_receipts_of_another_block_are_not_taken() -> None:
+    """All logs of a slice may agree with each other, and still be of a block that is gone."""
+    raws = many("StoreUpdated", 2000)
+    whole = [msgspec.structs.replace(raw, block_hash="0x" + "09" * 32) for raw in raws]
+    node = CappedNode(*whole, most=100)
+    with pytest.raises(RpcBadReplyError, match="replaced"):
+        await read(market_of(node), 5, 5)
+
+
+async def test_rows_that_come_event_by_event_stand_in_the_order_of_the_chain() -> None:
+    events = ("StoreUpdated", "StoreCreated", "SaleSettled", "DisputeOpened", "SaleRefunded")
+    raws = [log(events[index % 5], index) for index in range(1000)]
+    node = CappedNode(*raws, most=300)
+    rows, _ = await read(market_of(node), 5, 5)
+    assert not node.receipts
+    assert [row[2] for row in rows.versions] == [n for n in range(1000) if n % 5 < 2]
+    assert [row[2] for row in rows.turns] == [n for n in range(1000) if n % 5 >= 2]
+
+
 async def test_a_command_reads_all_events_of_a_large_block() -> None:
     raws = [log("DelivererOwnerSet", 0), log("DelivererStaked", 1)]
     raws += [*many("DelivererKeyRotated", 1500, first=2), *many("Evidence", 1500, first=1502)]
