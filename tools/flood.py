@@ -75,7 +75,7 @@ KINDS = {
 
 
 class FloodWorld(World):
-    """A market whose blocks may be as large as they like; one comes every two seconds, once asked."""
+    """A market whose blocks may be as large as they like."""
 
     def __init__(self) -> None:
         super().__init__(kubo=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -135,3 +136,30 @@ async def test_a_block_that_is_none(pools: Pools, field: str) -> None:
     rpc = await pools.open(node)
     with pytest.raises(RpcBadReplyError):
         await rpc.block_transactions(3)
+
+
+async def test_nothing_else_of_a_receipt_stays_in_memory(serve) -> None:
+    """A node that takes one call at a time caps each answer, and not all of them together."""
+    others = [log(OTHER, data="0x" + "00" * 1000) for _ in range(1000)]
+
+    async def handler(path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+        call = json.loads(body)
+        if isinstance(call, list):
+            error = {"code": -32600, "message": "batch requests are not supported"}
+            writer.write(http("200 OK", json.dumps({"id": None, "error": error}).encode()))
+            return
+        answer = {**receipt(0, log(), *others), "transactionHash": call["params"][0]}
+        writer.write(http("200 OK", json.dumps({"id": call["id"], "result": answer}).encode()))
+
+    server = await serve(handler)
+    async with JsonRpc(server.url) as rpc:
+        await rpc.receipt_logs(HASHES, ADDRESS, {KEPT})
+        tracemalloc.start()
+        try:
+            found = await rpc.receipt_logs(HASHES * 8, ADDRESS, {KEPT})
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert len(found or ()) == 16
+    # One of them has 2.4 MB.
+    assert peak < 16 << 20

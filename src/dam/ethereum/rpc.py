@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any, Self, TypeAlias
 
 import msgspec
@@ -244,20 +245,15 @@ class JsonRpc:
             RpcError: see `call`.
         """
         calls = [(_RECEIPTS, (tx_hash,)) for tx_hash in hashes]
-        receipts = self._unless_rejected(await self._ask(calls, _RECEIPTS, parse=_read_receipts))
+        parse = partial(_read_receipts, address=address, events=events)
         found: list[RawLog] = []
+        receipts = self._unless_rejected(await self._ask(calls, _RECEIPTS, parse=parse))
         for tx_hash, receipt in zip(hashes, receipts, strict=True):
             if receipt is None:
                 return None
-            if (
-                not isinstance(receipt, _Receipt)
-                or receipt.transaction_hash.lower() != tx_hash.lower()
-            ):
+            if not isinstance(receipt, tuple) or receipt[0].lower() != tx_hash.lower():
                 raise RpcBadReplyError(f"{_RECEIPTS}: {self.host} gave another or no receipt")
-            try:
-                found += _wanted_logs(receipt, address, events)
-            except (msgspec.DecodeError, RecursionError):
-                raise RpcBadReplyError(f"{_RECEIPTS}: {self.host} gave no logs") from None
+            found += receipt[1]
         return found
 
     async def check_chain(self, chain_id: int) -> None:
@@ -399,10 +395,20 @@ def _read_logs(data: bytearray) -> Any:
         return json.loads(data)
 
 
-def _read_receipts(data: bytearray) -> Any:
-    """The replies of `JsonRpc.receipt_logs`, if they have that shape."""
+def _read_receipts(data: bytearray, *, address: str, events: Collection[str] | None) -> Any:
+    """The replies of `JsonRpc.receipt_logs`, if they have that shape: of each receipt its hash and
+    the logs that are wanted, so that nothing else of it stays in memory.
+    """
     try:
-        return [msgspec.structs.asdict(reply) for reply in _RECEIPT_REPLIES.decode(data)]
+        return [
+            {
+                "id": reply.id,
+                "error": reply.error,
+                "result": (found := reply.result)
+                and (found.transaction_hash, list(_wanted_logs(found, address, events))),
+            }
+            for reply in _RECEIPT_REPLIES.decode(data)
+        ]
     except (ValueError, RecursionError):
         return json.loads(data)
 

@@ -34,6 +34,8 @@ _AFTER_FLOOD_BLOCKS = 16
 _UNKNOWN_PAUSE_SECONDS = 0.5
 _UNKNOWN_SHRINK = 4
 _FIRST_RECEIPTS, _MOST_RECEIPTS = 8, 64
+_SLICE_LOGS = 10_000
+"""About so many logs are taken out of receipts at once."""
 _REMEMBERED_LARGE = 1024
 _KEPT: Topics = [KEPT_TOPICS]
 
@@ -336,7 +338,10 @@ class LogReader:
                     "the node is still busy with it"
                 )
             start += len(part)
-            count = min(_MOST_RECEIPTS, count + 1)
+            count = min(_MOST_RECEIPTS, len(part) + 1)
+            if len(raws) > _SLICE_LOGS:
+                # A node that is asked for one at a time caps each answer, not all together.
+                count = max(1, len(part) * _SLICE_LOGS // len(raws))
             yield raws
 
     def _same(self, before: BlockRef | None, here: BlockRef) -> BlockRef:

@@ -91,6 +91,15 @@ async def test_a_large_block_costs_few_requests_and_is_remembered() -> None:
     assert len(node.asked) <= 2 + len(KEPT_TOPICS)
 
 
+async def test_a_slice_has_few_logs_even_where_the_node_would_give_more() -> None:
+    """One that takes a call at a time caps each receipt, and not all that are asked for at once."""
+    node = CappedNode(*many("StoreUpdated", 60_000), most=100)
+    rows, _ = await read(market_of(node), 5, 5)
+    assert rows.count == 60_000
+    assert node.gave <= 10_600
+    assert len(node.receipts) < 20
+
+
 async def test_a_receipt_over_the_cap_is_asked_for_alone_and_told() -> None:
     node = CappedNode(*many("StoreUpdated", 2000), most=100, most_receipts=250)
     rows, _ = await read(market_of(node), 5, 5)
