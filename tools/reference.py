@@ -2,7 +2,7 @@
 
     tools/reference.py [--write]
 
-Settings, the store file and the store document are pages of docs/; without --write they are
+Settings, exit codes, the store file and the store document are pages of docs/; without --write they are
 compared, and exit code 1 says that one is out of date. The page of commands is made for the site
 alone (tools/docs.py).
 """
@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from dam.catalog import payload, reader
+from dam.cli.failures import KINDS
 from dam.cli.main import main as dam
 from dam.config.table import SETTINGS, Setting
 from dam.roles.seller import code_files, store_file
@@ -316,8 +317,43 @@ def commands_page() -> str:
     return "\n\n".join(text) + "\n"
 
 
+def exit_codes_page() -> str:
+    rows = [[str(kind.code), f"`{name}`", kind.means, kind.then] for name, kind in KINDS.items()]
+    rows.insert(0, ["0", "", "done", ""])
+    rows.append(
+        [
+            "129, 130, 143",
+            "`interrupted`",
+            "SIGHUP, Ctrl-C, SIGTERM; what was sent stays sent, and the message names it",
+            "as for 6, if something was sent",
+        ]
+    )
+    rows.append(["141", "", "whoever read standard output has left (`| head`)", ""])
+    head = ["code", "kind", "what it means", "before a second try"]
+    return f"""{MADE.format("src/dam/cli/failures.py")}
+# Exit codes
+
+How a command of `dam` ends. The message stands on standard error, and names the next step. Under
+`--json` standard output has one JSON value also where a command fails, unless a result stands
+there already:
+
+```json
+{{"error": {{"kind": "ipfs", "exitCode": 4, "message": "..."}}}}
+```
+
+With `sent`, a list of hashes, if the command had sent transactions.
+
+{table(head, rows)}
+
+The daemons (`dam deliverer run`, `dam watchdog run`) end with 0 when they are told to stop, with 1
+for a fault that needs a look, and with 2 for wrong settings, keys or node: starting again changes
+nothing then ([operating](../operating.md)).
+"""
+
+
 MAKERS: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
+    "exit-codes.md": exit_codes_page,
     "store-file.md": store_file_page,
     "store-document.md": store_document_page,
 }

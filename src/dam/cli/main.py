@@ -6,22 +6,26 @@ is ``ape dam``.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Mapping
+import signal
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from dam import __version__
+from dam.cli.failures import PRINTED, SENT, Failure, failure_of, stopped
+from dam.cli.terminal import (
+    is_plain,
+    prepare_streams,
+    signals_stop,
+    silence,
+    write_note,
+    write_result,
+)
 from dam.errors import DamError
-
-
-class Failure(click.ClickException):
-    """An error that a person can act on: one message, no traceback, exit code 1."""
-
-    def show(self, file: Any = None) -> None:
-        """Prints the message on standard error, or on ``file``."""
-        click.echo(f"Error: {self.format_message()}", file=file, err=file is None)
 
 
 class LazyGroup(click.Group):
@@ -60,33 +64,81 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; an error of DAM becomes one clear line."""
+        sent = ctx.meta.setdefault(SENT, [])
         try:
             return super().invoke(ctx)
         except DamError as error:
-            raise Failure(error_text(error)) from None
+            failure = failure_of(error, sent)
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""
-            raise Failure(f"{name}{error.strerror or type(error).__name__}") from None
+            failure = Failure(f"{name}{error.strerror or type(error).__name__}")
+        except KeyboardInterrupt as error:
+            failure = stopped(error, sent)
+        except click.Abort as error:
+            # Ctrl-C at a question; a "no" has no such cause.
+            if not isinstance(error.__context__, KeyboardInterrupt):
+                raise
+            failure = stopped(error.__context__, sent)
+        failure.sent, failure.printed = sent, ctx.meta.get(PRINTED, False)
+        raise failure from None
 
 
-def error_text(error: DamError) -> str:
-    """The error's text; a refusal of the contract in words, with the next step."""
-    from dam.errors import ContractReverted, RpcError
+class Program(LazyGroup):
+    """The group that is a process: its streams, its signals and its exit code."""
 
-    if isinstance(error, ContractReverted):
-        from dam.cli.errors import refusal_text
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Runs a command and ends the process with its exit code (see `dam.cli.failures`)."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode, **extra)
+        prepare_streams()
+        if is_plain():
+            extra["color"] = False
+        arguments = list(sys.argv[1:] if args is None else args)
+        try:
+            with signals_stop():
+                code = super().main(arguments, prog_name, complete_var, False, **extra)
+        except click.exceptions.Exit as error:
+            code = error.exit_code
+        except (click.Abort, click.ClickException, OSError, KeyboardInterrupt) as error:
+            code = _end(error, "--json" in arguments)
+        sys.exit(code if isinstance(code, int) else 0)
 
-        return refusal_text(error)
-    if isinstance(error, RpcError):
-        from dam.ethereum.node_errors import RpcTimeoutError, RpcUnavailableError
 
-        if isinstance(error, (RpcTimeoutError, RpcUnavailableError)):
-            return f"{error}: is this the right node (setting rpc, DAM_RPC_URL), and does it run?"
-    return str(error)
+def _end(error: BaseException, as_json: bool) -> int:
+    """Says why a command ended; returns its exit code."""
+    if isinstance(error, click.Abort):
+        error = Failure("aborted")
+    elif isinstance(error, KeyboardInterrupt):
+        error = stopped(error, ())
+    elif isinstance(error, OSError):
+        silence(sys.stdout)
+        error = Failure(f"standard output: {error.strerror}", "output")
+    if not isinstance(error, click.ClickException):
+        raise error
+    gone = error.exit_code == 128 + signal.SIGPIPE
+    if isinstance(error, Failure) and not gone:
+        write_note(f"Error: {error.message}")
+    elif not gone:
+        with contextlib.suppress(OSError, ValueError):
+            error.show()
+    if as_json and not gone:
+        if not isinstance(error, Failure):
+            error = Failure(error.format_message(), "usage", error.exit_code)
+        if not error.printed and error.kind != "output":
+            with contextlib.suppress(click.ClickException):
+                write_result(error.json())
+    return error.exit_code
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=Program,
     lazy={
         "init": ("dam.cli.init", "init", "Settings: node, market, IPFS, account (once)."),
         "keys": ("dam.cli.keys", "keys", "Key files: make, rotate, back up, restore."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import functools
 import json
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
+from dam.cli.failures import SENT
+from dam.cli.terminal import asking, write_note, write_result
 from dam.config.settings import Settings
 from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
@@ -158,7 +161,8 @@ def asynchronous(function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
 
 def ask_hidden(question: str) -> str:
     """Asks a person on the terminal, without showing the answer."""
-    return str(click.prompt(question, hide_input=True, err=True))
+    with asking():
+        return str(click.prompt(question, hide_input=True, err=True))
 
 
 def passphrase_prompt() -> Callable[[str], str] | None:
@@ -182,7 +186,8 @@ def confirm_or_abort(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise Permanent("nobody is there to ask: look at it, then repeat the command with --yes")
-    click.confirm(question, abort=True, err=True)
+    with asking():
+        click.confirm(question, abort=True, err=True)
 
 
 # ------------------------------------------------------------------------------------- printing
@@ -190,7 +195,12 @@ def confirm_or_abort(question: str, yes: bool) -> None:
 
 def print_result(value: Any, as_json: bool, human: str) -> None:
     """Prints a result: JSON for programs, or the text for people."""
-    click.echo(json.dumps(json_ready(value), indent=2, ensure_ascii=False) if as_json else human)
+    if not as_json:
+        write_result(human, fitted=True)
+        return
+    # An escape of the stream's (\xe9) would be no JSON.
+    ascii_only = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
+    write_result(json.dumps(json_ready(value), indent=2, ensure_ascii=ascii_only))
 
 
 def json_ready(value: Any) -> Any:
@@ -206,7 +216,7 @@ def json_ready(value: Any) -> Any:
 
 def print_note(text: str) -> None:
     """A word to the person, on standard error."""
-    click.echo(text, err=True)
+    write_note(text)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -297,6 +307,7 @@ class Session:
             max_fee=settings.max_fee,
             poll_seconds=min(settings.poll_seconds, 1.0),
             notice=print_note,
+            sent=_note_sent,
         )
 
     async def send(self, signer: Signer, function: str, *arguments: Any, value: int = 0) -> Receipt:
@@ -306,6 +317,15 @@ class Session:
     async def balance(self, account: Address) -> int:
         """Coins of an account, in wei."""
         return await balance_of(self.rpc, account)
+
+
+def _note_sent(tx_hash: bytes) -> None:
+    """Says the hash of what is sent, for whoever is not there any more when it is mined."""
+    name = to_hex(tx_hash)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta.setdefault(SENT, []).append(name)
+    print_note(f"Sending transaction {name}")
 
 
 @contextlib.asynccontextmanager

@@ -53,6 +53,7 @@ class KeyWallet:
         poll_seconds: Between two looks for a receipt.
         wait_seconds: How long to look for one.
         notice: Hears what is waited for, when that takes a while or is interrupted.
+        sent: Told the hash of each transaction, the moment before it is sent.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class KeyWallet:
         poll_seconds: float = 1.0,
         wait_seconds: float = _WAIT_SECONDS,
         notice: Notice = silent,
+        sent: Callable[[bytes], None] | None = None,
     ) -> None:
         self._rpc = rpc
         self._signer = signer
@@ -73,6 +75,7 @@ class KeyWallet:
         self._poll_seconds = poll_seconds
         self._wait_seconds = wait_seconds
         self._notice = notice
+        self._sent = sent
 
     @property
     def address(self) -> Address:
@@ -111,8 +114,9 @@ class KeyWallet:
         except RpcRejectedError as error:
             raise await self._explained(error, value) from None
         tx_hash = keccak(raw)
-        if signed is not None:
-            signed(tx_hash)
+        for hear in (signed, self._sent):
+            if hear is not None:
+                hear(tx_hash)
         try:
             return await self._send(raw, tx_hash)
         except RpcRejectedError as error:

@@ -44,7 +44,7 @@ def test_init_goes_on_where_it_broke_off(nobody: Operator) -> None:
         *("deliverer", "init", "--rpc", nobody.chain.url, "--deployment", str(nobody.record)),
         **{f"APE_ACCOUNTS_{ALIAS}_PASSPHRASE": None},
     )
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "no passphrase for the account" in done.stderr
     assert not nobody.keyfile.exists()
     made = nobody.init()
@@ -56,7 +56,7 @@ def test_init_refuses_what_does_not_fit(nobody: Operator) -> None:
     done = nobody(
         "deliverer", "init", "--rpc", nobody.chain.url, "--deployment", str(nobody.record)
     )
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "other code" in done.stderr
     assert not nobody.home.exists()
 
@@ -116,6 +116,6 @@ def test_config_tells_where_each_setting_was_said(operator: Operator) -> None:
 
 def test_config_check_names_all_faults(operator: Operator) -> None:
     assert "complete" in operator("deliverer", "config", "--check", code=0).stdout
-    done = operator("deliverer", "config", "--check", DAM_CONFIRMATIONS="61", DAM_POLL="0", code=1)
+    done = operator("deliverer", "config", "--check", DAM_CONFIRMATIONS="61", DAM_POLL="0", code=2)
     assert "DAM_CONFIRMATIONS" in done.stderr
     assert "DAM_POLL" in done.stderr

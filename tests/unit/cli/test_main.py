@@ -12,7 +12,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from dam.cli.main import error_text, main
+from dam.cli.failures import error_text
+from dam.cli.main import main
 from dam.cli.session import confirm_or_abort, json_ready, table
 from dam.config.settings import key_paths
 from dam.crypto.hashing import keccak
@@ -95,9 +96,9 @@ def test_all_commands_of_the_issue_are_there() -> None:
         assert set(group.commands) == set(subs.split())
 
 
-def test_an_error_is_one_clear_line_and_code_1(home: Path) -> None:
+def test_an_error_is_one_clear_line_and_has_its_code(home: Path) -> None:
     result = dam("buyer", "browse")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.startswith("Error: the settings are not complete:")
     assert "dam init" in result.stderr
@@ -128,7 +129,7 @@ def test_keys_are_made_rotated_backed_up_and_restored(home: Path, tmp_path: Path
     for path in (paths.deliverer, paths.seller, paths.buyer):
         assert path.stat().st_mode & 0o777 == 0o600
     again = dam("keys", "new", "buyer")
-    assert again.exit_code == 1
+    assert again.exit_code == 2
     assert "is there already" in again.stderr
 
     rotated = dam("keys", "rotate", "--json")
@@ -146,7 +147,7 @@ def test_keys_are_made_rotated_backed_up_and_restored(home: Path, tmp_path: Path
     assert load_seed(paths.seller, "seller-seed", PASSPHRASE) == seed
     paths.buyer.unlink()
     wrong = dam("keys", "restore", "buyer", str(saved))
-    assert wrong.exit_code == 1
+    assert wrong.exit_code == 2
     assert "not of a seed of purchase secrets" in wrong.stderr
     assert not paths.buyer.exists()
 

@@ -196,6 +196,7 @@ async def buy(
         credit = await look_for_credit(session, [signer.address], [quote.terms.token], account)
         _show(quote, buyer, by_permit=permit)
         confirm_or_abort("Buy it?", yes)
+        print_note(f"Sale        {to_hex(quote.record.copy_id)}")
         bought = await buying.buy(buyer, wallet, quote, by_permit=permit, notice=print_note)
     name = to_hex(bought.record.copy_id)
     print_result(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import sys
@@ -24,6 +23,7 @@ from dam.cli.session import (
     print_result,
     to_hex,
 )
+from dam.cli.terminal import output, write_result
 from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.roles.buyer import opening
@@ -228,10 +228,9 @@ async def _write(
 
 
 def _pour(path: Path) -> None:
-    with path.open("rb") as file, contextlib.suppress(BrokenPipeError):
+    with path.open("rb") as file, output():
         while piece := file.read(1 << 20):
             sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
 
 
 def _content(data: bytes) -> dict[str, str]:
@@ -246,7 +245,7 @@ def _print_good(data: bytes) -> None:
     if sys.stdout.isatty():
         text = data.decode("utf-8", "backslashreplace")
         shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-        click.echo(shown)
+        write_result(shown)
     else:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        with output():
+            sys.stdout.buffer.write(data)

@@ -13,7 +13,7 @@ from dam.config.table import SETTINGS
 
 
 @click.command("config")
-@click.option("--check", is_flag=True, help="Print the faults alone; exit code 1 if there are any.")
+@click.option("--check", is_flag=True, help="Print the faults alone; exit code 2 if there are any.")
 @json_option
 def config_command(check: bool, as_json: bool) -> None:
     """Shows the settings in force: value, and whether file, variable or default says so.

@@ -17,12 +17,14 @@ from dam.atomic_file import write_atomic
 from dam.cli.session import (
     AMOUNT,
     ask_hidden,
+    confirm_or_abort,
     json_option,
     passphrase_prompt,
     print_note,
     print_result,
     to_hex,
 )
+from dam.cli.terminal import asking
 from dam.config.settings import Settings, config_path, dump_config, home_folder
 from dam.config.values import check_ipfs, check_rpc_urls, parse_confirmations
 from dam.errors import ConfigError, DamError, KeyFileError, Permanent, Retryable
@@ -176,7 +178,9 @@ class _Setup:
         """The answer, as ``read`` understands it; what it refuses is asked again."""
         while self.asking:
             try:
-                return read(str(click.prompt(question, default=default, err=True)))
+                with asking():
+                    answer = str(click.prompt(question, default=default, err=True))
+                return read(answer)
             except (DamError, click.UsageError) as error:
                 text = error.message if isinstance(error, click.UsageError) else str(error)
                 print_note(f"{text}; once more, or Ctrl-C")
@@ -206,7 +210,7 @@ class _Setup:
         made = not path.exists()
         if made:
             if self.asking:
-                click.confirm(f"There is no account {alias} yet. Make it?", abort=True, err=True)
+                confirm_or_abort(f"There is no account {alias} yet. Make it?", yes=False)
             passphrase = account_passphrase(alias, os.environ, _ask_twice if self.asking else None)
             self.address, words = new_account(alias, passphrase, os.environ)
             if self.asking:
@@ -214,8 +218,11 @@ class _Setup:
                     "\nWrite these twelve words down, on paper; they are shown this once, and "
                     f"make the account's key again:\n\n  {words}\n"
                 )
-                click.pause("Press a key when that is done.", err=True)
-                click.clear()
+                try:
+                    # Not click.pause, which takes Ctrl-C for any other key.
+                    click.prompt("Enter, when that is done", "", show_default=False, err=True)
+                finally:
+                    click.clear()
             else:
                 print_note(f"back up {path} and its passphrase: nothing else gives the key again")
         else:

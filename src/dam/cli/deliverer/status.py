@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from dam.cli.session import (
     role_address,
     to_hex,
 )
+from dam.cli.terminal import write_result
 from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.types import Address, Windows
@@ -115,7 +117,7 @@ class _View:
                         line = json.dumps(
                             json_ready(snapshot_json(found, windows)), ensure_ascii=False
                         )
-                        click.echo(line)
+                        write_result(line)
                     else:
                         show.update(rows(found, windows))
                     times = None if times is None else times - 1
@@ -124,7 +126,7 @@ class _View:
                     await asyncio.sleep(interval)
 
     def _show(self) -> _Live | _Plain:
-        live = sys.stdout.isatty() and not self._as_json
+        live = sys.stdout.isatty() and not self._as_json and os.environ.get("TERM") != "dumb"
         return _Live() if live else _Plain()
 
 
@@ -139,7 +141,7 @@ class _Plain:
 
     def update(self, found: list[Row]) -> None:
         """Prints it."""
-        click.echo(_text(found) + "\n")
+        write_result(_text(found) + "\n", fitted=True)
 
 
 class _Live:
