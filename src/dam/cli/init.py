@@ -11,7 +11,7 @@ import click
 from dam.atomic_file import write_atomic
 from dam.cli.session import asynchronous, json_option, print_note, print_result
 from dam.config.settings import config_path, dump_config, home_folder, key_paths
-from dam.config.values import check_ipfs, check_rpc_url
+from dam.config.values import check_ipfs, check_ipfs_auth, check_rpc_url, masked
 from dam.errors import ConfigError, IpfsError, Permanent
 from dam.ethereum.node import chain_id_of
 from dam.ipfs.open import open_store
@@ -86,13 +86,13 @@ async def init(
         "config": str(path),
         "chainId": record.chain_id,
         "market": record.market,
-        "ipfs": ipfs,
+        "ipfs": shown(ipfs),
         "account": account,
     }
     lines = [
         f"Settings   {path}",
         f"Market     {record.market} on chain {record.chain_id}: its code is the record's",
-        f"Blocks     {ipfs}",
+        f"Blocks     {shown(ipfs)}",
         f"Account    {account or 'none yet'}",
         "",
         "Next:",
@@ -146,15 +146,22 @@ def _find_record(chain_id: int) -> Path:
     return path
 
 
+def shown(ipfs: str) -> str:
+    """A block store's address without what may be secret in it."""
+    return ipfs if ipfs.startswith("dir:") else masked(ipfs)
+
+
 async def check_blocks(ipfs: str) -> None:
     """Raises `ConfigError` unless the block store keeps a block and gives it back."""
-    blocks = open_store(ipfs)
+    auth = os.environ.get("DAM_IPFS_AUTH") or ""
+    blocks = open_store(ipfs, auth=check_ipfs_auth(auth) if auth else "")
     try:
         cid = await blocks.put("raw", b"DAM")
         await blocks.get(cid)
     except IpfsError as error:
         raise ConfigError(
-            f"the block store {ipfs} does not work ({error}): start the node, or use dir:/path"
+            f"the block store {shown(ipfs)} does not work ({error}): start the node, or use "
+            "dir:/path"
         ) from None
     finally:
         await blocks.close()

@@ -332,7 +332,7 @@ def _note_sent(tx_hash: bytes) -> None:
 async def connect(settings: Settings | None = None) -> AsyncIterator[Session]:
     """Opens a session, once node and market are what the settings say."""
     settings = settings or Settings.load()
-    blocks = open_store(settings.ipfs)
+    blocks = open_store(settings.ipfs, auth=settings.ipfs_auth)
     async with open_node(settings.rpc_url, max_logs_bytes=settings.max_logs_bytes) as rpc:
         try:
             market = Market(rpc, settings.deployment)

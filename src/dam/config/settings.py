@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dam.config.table import SETTINGS, Context
+from dam.config.table import SETTINGS, Context, Setting
 from dam.config.values import ROLES, Finality, Unprofitable, depth_of, toml
-from dam.errors import ConfigError, Malformed
+from dam.errors import ConfigError, KeyFileError, Malformed
 from dam.types import Deployment
 
 _FILE_BYTES = 64 << 10
@@ -71,6 +71,8 @@ class Settings:
     """One to five. They may hold API keys: never show them."""
     deployment_path: Path
     ipfs: str
+    ipfs_auth: str = field(repr=False)
+    """Secret of the IPFS node's API; empty: it asks for none."""
     confirmations: int | Finality
     """Blocks, or the node's tag."""
     poll_seconds: float
@@ -193,7 +195,30 @@ def _collect(
         if environ.get(setting.variable):
             values[setting.key] = environ[setting.variable]
             origins[setting.key] = setting.variable
+        elif setting.credential and setting.key not in values:
+            _take_credential(setting, environ, values, origins, faults)
     return values, origins, in_file
+
+
+def _take_credential(
+    setting: Setting,
+    environ: Mapping[str, str],
+    values: dict[str, Any],
+    origins: dict[str, str],
+    faults: list[str],
+) -> None:
+    if not environ.get("CREDENTIALS_DIRECTORY"):
+        return
+    from dam.keystore.key_files import systemd_credential
+
+    try:
+        found = systemd_credential(environ, setting.credential)
+    except KeyFileError as error:
+        faults.append(str(error))
+        return
+    if found is not None:
+        values[setting.key] = found
+        origins[setting.key] = f"credential {setting.credential}"
 
 
 def _read_file(path: Path, faults: list[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dam.config.values import (
     MAX_RPC_URLS,
     ROLES,
     check_ipfs,
+    check_ipfs_auth,
     check_rpc_urls,
     masked,
     parse_accounts,
@@ -73,6 +74,8 @@ class Setting:
     """Comment in the file that ``dam init`` writes."""
     sample: str = ""
     """TOML value that this file shows commented out."""
+    credential: str = ""
+    """Name of a systemd credential that is taken where neither variable nor file says anything."""
 
 
 def _plain(parse: Callable[[Any], Any]) -> Callable[[Any, Context], Any]:
@@ -113,9 +116,27 @@ SETTINGS = (
         section="Stores",
         parse=lambda value, context: check_ipfs(value, context.home),
         default=lambda context: f"dir:{context.home / 'blocks'}",
-        doc="`dir:/path`, or the RPC API of a Kubo node on a loopback address",
+        doc="`dir:/path`, or the RPC API of a Kubo node: `http://127.0.0.1:5001` (without TLS a "
+        "loopback address alone), `https://ipfs.example/prefix`, or as Kubo writes it, "
+        "`/ip4/127.0.0.1/tcp/5001`, `/ip6/::1/tcp/5001`, `/dns4/ipfs.example/tcp/443/https`",
         default_doc="`dir:<home>/blocks`",
         show=lambda value: value if value.startswith("dir:") else masked(value),
+    ),
+    Setting(
+        field="ipfs_auth",
+        key="ipfs_auth",
+        variable="DAM_IPFS_AUTH",
+        credential="dam-ipfs-auth",
+        section="Stores",
+        parse=_plain(check_ipfs_auth),
+        default="",
+        doc="secret of that API, if it asks for one (`API.Authorizations`): `bearer:TOKEN` or "
+        "`basic:USER:PASSWORD`. Also a systemd credential, `dam-ipfs-auth`. It is never logged or "
+        "shown",
+        default_doc="none",
+        show=lambda secret: "***" if secret else "none",
+        remark="secret of the IPFS node's API, if it asks for one",
+        sample='"bearer:..."',
     ),
     Setting(
         field="confirmations",

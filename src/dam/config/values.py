@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from dam.errors import ConfigError
+from dam.ipfs.api_address import FORMS, authorization, parse_api_address
 
 Finality = Literal["safe", "finalized"]
 """Block tags of a proof-of-stake chain: justified, and finalized."""
@@ -60,18 +61,29 @@ def check_rpc_urls(value: Any) -> tuple[str, ...]:
 def check_ipfs(value: Any, home: Path) -> str:
     """The address of a block store; a relative ``dir:`` is taken from ``home``.
 
+    Returns:
+        ``dir:`` and an absolute path, or an http(s):// address.
+
     Raises:
-        ConfigError: It is neither ``dir:/path`` nor an http(s):// address.
+        ConfigError: It is neither ``dir:/path`` nor the address of a Kubo RPC API.
     """
     if isinstance(value, str):
         scheme, _, rest = value.partition(":")
-        if scheme == "dir" and rest:
+        if scheme == "dir" and rest and "\0" not in rest:
             return f"dir:{(home / Path(rest).expanduser()).absolute()}"
-        if scheme in ("http", "https") and urlsplit(value).hostname:
-            return value
-    raise ConfigError(
-        "not 'dir:/path/to/blocks' nor the RPC API of a Kubo node, such as http://127.0.0.1:5001"
-    )
+        if scheme != "dir":
+            return str(parse_api_address(value))
+    raise ConfigError(f"not 'dir:/path/to/blocks' nor the RPC API of a Kubo node, such as {FORMS}")
+
+
+def check_ipfs_auth(value: Any) -> str:
+    """The secret of the Kubo RPC API.
+
+    Raises:
+        ConfigError: It is neither ``bearer:TOKEN`` nor ``basic:USER:PASSWORD``.
+    """
+    authorization(value if isinstance(value, str) else "")
+    return str(value)
 
 
 def whole(low: int, high: int) -> Callable[[Any], int]:

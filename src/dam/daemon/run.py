@@ -161,7 +161,7 @@ async def _deliver(
     log: Log,
 ) -> None:
     settings, checkpoint = base.settings, base.checkpoint
-    blocks = CountedStore(open_store(settings.ipfs))
+    blocks = CountedStore(open_store(settings.ipfs, auth=settings.ipfs_auth))
     base.monitoring.sources.blocks = blocks.stats
     role = Deliverer(
         market,

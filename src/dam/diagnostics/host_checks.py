@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from dam.config.settings import Settings
+from dam.config.values import masked
 from dam.daemon import locks
 from dam.errors import BlockRefused, DamError, IpfsError, KeyFileError, LedgerError
 from dam.ipfs.blocks import MAX_BLOCK_BYTES
@@ -253,7 +254,7 @@ class Examination:
         # Always the same bytes, so that looking often leaves one block.
         data = b"dam doctor ".ljust(MAX_BLOCK_BYTES // 4, b".")
         try:
-            store = open_store(self.settings.ipfs)
+            store = open_store(self.settings.ipfs, auth=self.settings.ipfs_auth)
         except DamError as error:
             return [fail("ipfs", str(error), "mend the setting ipfs")]
         try:
@@ -333,8 +334,7 @@ def _existing(folder: Path) -> Path:
 
 
 def _where(ipfs: str) -> str:
-    """A block store's address without what may be secret in it."""
-    return ipfs if ipfs.startswith("dir:") else ipfs.split("@")[-1].split("?")[0]
+    return ipfs if ipfs.startswith("dir:") else masked(ipfs)
 
 
 def _short(error: Exception) -> str:

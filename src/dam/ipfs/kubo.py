@@ -11,16 +11,14 @@ must hash to its CID, and other answers must be whole JSON that names it.)
 from __future__ import annotations
 
 import asyncio
-import errno
-import ipaddress
 import json
 import warnings
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 
-from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError, IpfsUnreachable
+from dam.errors import BlockMismatch, BlockRefused, IpfsError, IpfsUnreachable
+from dam.ipfs.api_address import authorization, parse_api_address
 from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize, check_size, measure
 from dam.ipfs.cid import Cid, Codec
 
@@ -30,16 +28,18 @@ _PIN_SECONDS = 600.0
 
 
 class KuboStore:
-    """Blocks of a Kubo node on this machine.
+    """Blocks of a Kubo node.
 
     Args:
-        api_url: Such as ``http://127.0.0.1:5001``. The API can do anything to the node and asks for
-            no password, so an address that is not loopback is refused.
+        api: Address of its RPC API; see `dam.ipfs.api_address`.
+        auth: Secret of its ``API.Authorizations``, ``bearer:TOKEN`` or ``basic:USER:PASSWORD``;
+            empty: it asks for none.
         timeout: Seconds for one call, where the caller names no deadline.
     """
 
-    def __init__(self, api_url: str, *, timeout: float = 30.0) -> None:
-        self._scheme, self._host, self._port = _loopback(api_url)
+    def __init__(self, api: str, *, auth: str = "", timeout: float = 30.0) -> None:
+        self._api = parse_api_address(api)
+        self._headers = {"Authorization": authorization(auth)} if auth else {}
         self._timeout = timeout
         self._client: Any = None
 
@@ -138,8 +138,10 @@ class KuboStore:
         except TimeoutError:
             raise IpfsError(f"{of}: {command} took over {seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            if getattr(error, "errno", None) == errno.ECONNREFUSED:
-                raise IpfsUnreachable(f"{of}: {command}: no connection") from None
+            if isinstance(error, aiohttp.ClientConnectorError):
+                # Nobody listens, no such host, no TLS; one that breaks may be a request's fault.
+                why = getattr(error, "strerror", None) or type(error).__name__
+                raise IpfsUnreachable(f"no connection to {self._api.place}: {why}") from None
             raise IpfsError(f"{of}: {command}: {type(error).__name__}") from None
 
     async def _exchange(
@@ -151,9 +153,16 @@ class KuboStore:
         form: aiohttp.FormData | None,
     ) -> bytes:
         client = self._open()
+        url, headers = self._api.endpoint(command), self._headers
         async with client.session.post(
-            client.api_endpoint(command), params=query, data=form, allow_redirects=False
+            url, params=query, data=form, allow_redirects=False, headers=headers
         ) as response:
+            if response.status in (401, 403):
+                asked = "does not take our secret" if self._headers else "asks for a secret"
+                raise IpfsUnreachable(
+                    f"{self._api.place} {asked} (HTTP {response.status}): setting ipfs_auth, "
+                    "DAM_IPFS_AUTH"
+                )
             if response.status != 200 or "X-Stream-Error" in response.headers:
                 said = await _read(response, _MAX_ANSWER_BYTES)
                 raise _failure(of, command, response.status, said or b"")
@@ -169,33 +178,16 @@ class KuboStore:
                 warnings.simplefilter("ignore", DeprecationWarning)  # it imports distutils
                 import aioipfs
             self._client = aioipfs.AsyncIPFS(
-                host=self._host, port=self._port, scheme=self._scheme, conns_max=_MAX_CONNECTIONS
+                host=self._api.host,
+                port=self._api.port,
+                scheme=self._api.scheme,
+                conns_max=_MAX_CONNECTIONS,
             )
         return self._client
 
 
 class _NotPinnedError(IpfsError):
     """pin/rm of what is not pinned."""
-
-
-def _loopback(api_url: str) -> tuple[str, str, int]:
-    try:
-        parts = urlsplit(api_url)
-        port = parts.port or 5001
-    except ValueError:
-        parts, port = urlsplit(""), 0
-    host = parts.hostname or ""
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    plain = not (parts.username or parts.query or parts.fragment or parts.path.strip("/"))
-    if parts.scheme not in ("http", "https") or not local or not plain:
-        raise ConfigError(
-            "the Kubo RPC API is a loopback address such as http://127.0.0.1:5001; reach a node on "
-            "another machine through an SSH tunnel"
-        )
-    return parts.scheme, host, port
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | None:

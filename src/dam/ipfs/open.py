@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from dam.errors import ConfigError
 from dam.ipfs.blocks import BlockStore
 
 
-def open_store(url: str, *, timeout: float = 30.0) -> BlockStore:
+def open_store(address: str, *, auth: str = "", timeout: float = 30.0) -> BlockStore:
     """The store that a setting names.
 
     Args:
-        url: ``dir:/path`` for a directory of blocks, or ``http://127.0.0.1:5001`` for the RPC API
-            of a Kubo node on this machine.
+        address: ``dir:/path`` for a directory of blocks, or where the RPC API of a Kubo node is;
+            `dam.ipfs.api_address` has the forms.
+        auth: Secret of that API; empty: it asks for none.
         timeout: Seconds for one call, where the caller names no deadline.
+
+    Raises:
+        ConfigError: It is neither.
     """
-    scheme, _, rest = url.partition(":")
-    if scheme == "dir" and rest:
+    if address.startswith("dir:") and address != "dir:":
         from dam.ipfs.directory import DirectoryStore
 
-        return DirectoryStore(rest)
-    if scheme in ("http", "https"):
-        from dam.ipfs.kubo import KuboStore
+        return DirectoryStore(address[4:])
+    from dam.ipfs.kubo import KuboStore
 
-        return KuboStore(url, timeout=timeout)
-    raise ConfigError(
-        "the IPFS setting is 'dir:/path/to/blocks' or the RPC API of a local Kubo node, such as "
-        "'http://127.0.0.1:5001'"
-    )
+    return KuboStore(address, auth=auth, timeout=timeout)

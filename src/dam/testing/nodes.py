@@ -17,6 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -214,10 +215,13 @@ class KuboNode(LocalNode):
 
     Args:
         folder: Where to keep its repository, kept afterwards; None for a temporary folder.
+        secrets: What its API asks for, such as ``bearer:TOKEN`` or ``basic:USER:PASSWORD``; one of
+            them is enough. None: nothing.
     """
 
-    def __init__(self, *, folder: Path | None = None) -> None:
+    def __init__(self, *, folder: Path | None = None, secrets: Sequence[str] = ()) -> None:
         super().__init__(folder)
+        self._secrets = secrets
 
     def _launch(self) -> None:
         ipfs = find_program("ipfs", "run `make kubo` in the checkout (minutes, once)")
@@ -234,7 +238,7 @@ class KuboNode(LocalNode):
             )
             if done.returncode != 0:
                 raise NodeFailedError(f"ipfs init: {done.stderr.decode('utf-8', 'replace')[-400:]}")
-            _make_private(repo / "config")
+            _make_private(repo / "config", self._secrets)
         (repo / "api").unlink(missing_ok=True)
         self._spawn([ipfs, "daemon", "--offline"], env)
 
@@ -249,13 +253,17 @@ class KuboNode(LocalNode):
         return int(found[1]), f"http://127.0.0.1:{found[1]}"
 
 
-def _make_private(path: Path) -> None:
+def _make_private(path: Path, secrets: Sequence[str]) -> None:
     """Loopback ports that the system picks, and nobody to talk to."""
     config = json.loads(path.read_bytes())
     config["Addresses"] |= {
         "API": "/ip4/127.0.0.1/tcp/0",
         "Gateway": "/ip4/127.0.0.1/tcp/0",
         "Swarm": [],
+    }
+    config["API"]["Authorizations"] = {
+        f"user{number}": {"AuthSecret": secret, "AllowedPaths": ["/api/v0"]}
+        for number, secret in enumerate(secrets)
     }
     config["Bootstrap"] = []
     # AutoConf would fetch the public network's settings; what it fills in must then be spelled out.

@@ -151,7 +151,7 @@ def test_open_store(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "url", ["", "dir:", "/blocks", "ftp://127.0.0.1", "http://example.org:5001",
-            "http://192.168.0.1:5001", "http://user@127.0.0.1:5001", "http://127.0.0.1:5001/x",
+            "http://192.168.0.1:5001", "http://user@127.0.0.1:5001", "http://127.0.0.1:5001?x",
             "http://127.0.0.1:99999", "http://127.0.0.1.example.org:5001"],
 )  # fmt: skip
 def test_open_store_refuses(url: str) -> None:

@@ -1,0 +1,75 @@
+"""One Ctrl-C at any question ends at once, and leaves nothing half begun; on real terminals."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from demo.actors import Actor
+from demo.world import DAM, World
+from tests.e2e.manual_market import ManualMarket
+from tests.terminal import CTRL_C, Terminal
+
+pytestmark = [pytest.mark.kubo, pytest.mark.asyncio(loop_scope="session")]
+CODE = '[[items]]\nid = "code"\nprice = "0.01 ether"\ncodes = ["ALPHA-1", "BETA-2"]\n'
+
+
+async def interrupted(world: World, actor: Actor, question: str, *words: str, **env: str) -> str:
+    """What was shown until one Ctrl-C at a question."""
+
+    def play() -> str:
+        with Terminal([*DAM, *map(str, words)], {**world.env(actor), **env}) as person:
+            person.expect(question)
+            person.type(CTRL_C)
+            assert person.end(15) == 130, person.text
+            assert "Traceback" not in person.text
+            assert max(len(line) for line in person.lines) <= 80, person.text
+            return person.text
+
+    return await asyncio.to_thread(play)
+
+
+async def test_one_ctrl_c_at_any_question_leaves_nothing_half_begun(world: World) -> None:
+    market = await ManualMarket(world).open()
+    seller, buyer = market.seller, market.buyer
+    store = seller.home / "store.toml"
+    store.write_text(f'[store]\nname = "Here"\n[defaults]\n{market.named}\n{CODE}', "utf-8")
+    told = await interrupted(world, seller, "Publish it", "seller", "publish", store)
+    assert "Sending" not in told
+    await market.publish(CODE)
+
+    buying = ("buyer", "buy", seller.address, "code", "--no-arbitrator")
+    told = await interrupted(world, buyer, "Buy it?", *buying)
+    assert told.rstrip().endswith("Error: stopped")
+    listed = (await world.dam(buyer, "buyer", "purchases", "--json")).json
+    assert (listed["purchases"], listed["unpaid"]) == ([], [])
+
+    # Nothing asks for --again; the sale's id and the hash are said before the money moves.
+    done = await world.dam(buyer, *buying, "--yes", "--json")
+    lines = done.stderr.splitlines()
+    assert f"Sale        {done.json['id']}" in lines
+    assert f"Sending transaction {done.json['tx']}" in lines
+
+    blank = {"DAM_KEY_PASSPHRASE": ""}
+    await world.dam(buyer, "withdraw", "--yes")
+    sale = done.json["id"]
+    for index in range(2):
+        await market.deliver(done.json, index)
+    del blank
+    env = {name: text for name, text in world.env(buyer).items() if name != "DAM_KEY_PASSPHRASE"}
+
+    def asked() -> None:
+        with Terminal([*DAM, "buyer", "open", sale], env) as person:
+            person.expect("Passphrase of the key file")
+            person.type(CTRL_C)
+            assert person.end(15) == 130
+
+    await asyncio.to_thread(asked)
+    assert not list(buyer.home.glob("code*"))
+    assert (await world.dam(buyer, "buyer", "confirm", sale, "--yes")).stdout
+    told = await interrupted(world, seller, "Withdraw", "withdraw")
+    assert "Sending" not in told
+    fresh = await world.actor("newcomer at a terminal")
+    await interrupted(world, fresh, "Ape account that signs", "deliverer", "init", DAM_ACCOUNT="")
+    assert not (fresh.dam_home / "config.toml").exists()
