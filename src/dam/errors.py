@@ -54,7 +54,7 @@ class IpfsError(Retryable):
 
 
 class IpfsUnreachable(IpfsError):
-    """Nothing listens where the block store should be."""
+    """The block store is not where it should be, or does not let us in."""
 
 
 class BlockMismatch(IpfsError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
 from demo.actors import Actor
-from demo.world import DAM, World
+from demo.world import DAM, CommandFailed, World
 from tests.e2e.manual_market import ManualMarket
 from tests.terminal import CTRL_C, Terminal
 
@@ -24,7 +25,6 @@ async def interrupted(world: World, actor: Actor, question: str, *words: str, **
             person.type(CTRL_C)
             assert person.end(15) == 130, person.text
             assert "Traceback" not in person.text
-            assert max(len(line) for line in person.lines) <= 80, person.text
             return person.text
 
     return await asyncio.to_thread(play)
@@ -51,12 +51,9 @@ async def test_one_ctrl_c_at_any_question_leaves_nothing_half_begun(world: World
     assert f"Sale        {done.json['id']}" in lines
     assert f"Sending transaction {done.json['tx']}" in lines
 
-    blank = {"DAM_KEY_PASSPHRASE": ""}
-    await world.dam(buyer, "withdraw", "--yes")
     sale = done.json["id"]
     for index in range(2):
         await market.deliver(done.json, index)
-    del blank
     env = {name: text for name, text in world.env(buyer).items() if name != "DAM_KEY_PASSPHRASE"}
 
     def asked() -> None:
@@ -73,3 +70,21 @@ async def test_one_ctrl_c_at_any_question_leaves_nothing_half_begun(world: World
     fresh = await world.actor("newcomer at a terminal")
     await interrupted(world, fresh, "Ape account that signs", "deliverer", "init", DAM_ACCOUNT="")
     assert not (fresh.dam_home / "config.toml").exists()
+
+
+async def test_ipfs_that_is_down_is_an_error_of_its_own(world: World) -> None:
+    market = await ManualMarket(world).open()
+    await market.publish(CODE)
+    down = {"DAM_IPFS": "http://127.0.0.1:1"}
+    for words in (("browse",), ("buy", market.seller.address, "code", "--no-arbitrator", "--yes")):
+        with pytest.raises(CommandFailed) as caught:
+            await world.dam(market.buyer, "buyer", *words, "--json", env=down)
+        assert caught.value.code == 4
+        error = json.loads(caught.value.stdout)["error"]
+        assert error["kind"] == "ipfs"
+        assert error["message"].startswith("no connection to http://127.0.0.1:1: ")
+        assert "`dam doctor` looks at it" in error["message"]
+    with pytest.raises(CommandFailed) as caught:
+        await world.dam(market.buyer, "doctor", env=down)
+    assert (caught.value.code, "FAIL  ipfs" in caught.value.stdout) == (1, True)
+    assert "has 1" in (await world.dam(market.buyer, "doctor")).stdout

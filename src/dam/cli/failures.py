@@ -39,7 +39,7 @@ KINDS = {
     "node": Kind(
         3,
         "the Ethereum node cannot be asked, or does not answer as it should; nothing was sent",
-        "`dam deliverer doctor`, or wait",
+        "`dam doctor`, or wait",
     ),
     "ipfs": Kind(
         4, "IPFS is down, or does not have what is needed", "the message tells which of the two"
@@ -147,4 +147,6 @@ def error_text(error: DamError) -> str:
 
         if isinstance(error, (RpcTimeoutError, RpcUnavailableError)):
             return f"{error}: is this the right node (setting rpc, DAM_RPC_URL), and does it run?"
+    if isinstance(error, IpfsError):
+        return f"{error}. IPFS is the setting ipfs (DAM_IPFS): `dam doctor` looks at it"
     return str(error)

@@ -141,6 +141,11 @@ def _end(error: BaseException, as_json: bool) -> int:
     cls=Program,
     lazy={
         "init": ("dam.cli.init", "init", "Settings: node, market, IPFS, account (once)."),
+        "doctor": (
+            "dam.cli.deliverer.doctor",
+            "doctor",
+            "Settings, node, IPFS: are they well?",
+        ),
         "keys": ("dam.cli.keys", "keys", "Key files: make, rotate, back up, restore."),
         "buyer": (
             "dam.cli.buyer.commands",

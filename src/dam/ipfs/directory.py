@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from dam.atomic_file import sync_folder
-from dam.errors import BlockMismatch, IpfsError
+from dam.errors import BlockMismatch, IpfsError, IpfsUnreachable
 from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize, check_size, measure
 from dam.ipfs.cid import Cid, Codec
 
@@ -98,6 +98,8 @@ class DirectoryStore:
         try:
             handle = os.open(self._block(cid), _READ)
         except FileNotFoundError:
+            if not self.path.is_dir():
+                raise IpfsUnreachable(f"the block directory {self.path} is not there") from None
             raise IpfsError(f"{cid}: not in the block directory (yet)") from None
         except OSError as error:
             raise IpfsError(f"{cid}: {error.strerror}") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dam.catalog.reader import Item, Store, read_store
 from dam.crypto.hashing import item_id
-from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
+from dam.errors import BlockMismatch, BlockRefused, IpfsError, IpfsUnreachable, Malformed, Permanent
 from dam.ethereum.erc20 import Tokens, read_tokens
 from dam.ipfs.blocks import BlockStore
 from dam.market.client import Market
@@ -79,6 +79,7 @@ async def browse(
 
     Raises:
         Permanent: The seller asked for has no store, or has closed it.
+        IpfsError: The block store is down, or has not one of the documents.
     """
     history = await read_history(market)
     newest = {owner: versions[-1] for owner, versions in history.state.stores.items()}
@@ -90,6 +91,7 @@ async def browse(
     found: list[Storefront] = []
     unreadable: list[UnreadableStore] = []
     closed: list[Address] = []
+    absent: list[IpfsError] = []
     for version in newest.values():
         if version.root == ZERO32:
             if seller is not None:
@@ -98,7 +100,11 @@ async def browse(
             continue
         try:
             store = await read_version(blocks, market.deployment, version)
+        except IpfsUnreachable:
+            raise
         except (Malformed, IpfsError, BlockRefused) as error:
+            if isinstance(error, IpfsError) and not isinstance(error, BlockMismatch):
+                absent.append(error)
             unreadable.append(UnreadableStore(version.seller, str(error)))
             notice(f"The store of {version.seller} is left out: {error}")
             continue
@@ -111,6 +117,11 @@ async def browse(
                 await read_tokens(market.rpc, {item.terms.token for item in store.items}),
                 history,
             )
+        )
+    if absent and not found:
+        # A node without peers, or one that hangs: this is not a market without offers.
+        raise IpfsError(
+            f"the IPFS node gave none of the documents of {len(absent)} open stores; {absent[0]}"
         )
     return Stores(history.head, tuple(found), tuple(unreadable), tuple(closed))
 

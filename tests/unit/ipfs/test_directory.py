@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError
+from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError, IpfsUnreachable
 from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize
 from dam.ipfs.cid import Cid
 from dam.ipfs.directory import DirectoryStore
@@ -42,6 +42,9 @@ async def test_codecs_are_different_blocks(store: DirectoryStore) -> None:
 
 
 async def test_absent_block_may_come(store: DirectoryStore) -> None:
+    with pytest.raises(IpfsUnreachable, match="is not there"):
+        await store.get(Cid.of("raw", b"later"))
+    await store.put("raw", b"another")
     with pytest.raises(IpfsError, match="yet"):
         await store.get(Cid.of("raw", b"later"))
 

@@ -71,7 +71,8 @@ async def browse(seller: Address | None, as_json: bool) -> None:
         found = await storefront.browse(
             session.market, session.blocks, seller=seller, notice=print_note
         )
-    human = "\n\n".join(_store_text(store) for store in found.open) or "Nothing is for sale."
+    nothing = "No store can be read." if found.unreadable else "Nothing is for sale."
+    human = "\n\n".join(_store_text(store) for store in found.open) or nothing
     if found.open:
         human += "\n\nNext: dam buyer buy SELLER ITEM"
     value = {

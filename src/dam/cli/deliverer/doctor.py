@@ -1,4 +1,4 @@
-"""``dam deliverer doctor`` and ``dam watchdog doctor``: is everything ready to be left alone?"""
+"""``dam doctor``: can this machine be used? And a daemon's own: can it be left alone?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from dam.cli.session import (
 )
 from dam.config.settings import Settings, config_path, home_folder
 from dam.errors import ConfigError, DamError
-from dam.types import Address
+from dam.types import ZERO_ADDRESS, Address
+from dam.units import format_amount
 
 if TYPE_CHECKING:
     from dam.diagnostics.host_checks import Examination, Finding
@@ -51,19 +52,71 @@ def doctor_command(role: str) -> click.Command:
         is changed or signed. Passphrases come as for the daemon; that of the key file is asked for
         on a terminal.
         """
-        findings = _examine(role, deliveries, account, address)
-        worst = {finding.level for finding in findings}
-        value = {
-            "healthy": "fail" not in worst,
-            "findings": [
-                {"check": f.check, "level": f.level, "text": f.text, "fix": f.fix} for f in findings
-            ],
-        }
-        print_result(value, as_json, _text(findings))
-        if "fail" in worst:
-            click.get_current_context().exit(1)
+        _report(_examine(role, deliveries, account, address), as_json)
 
     return command
+
+
+@click.command("doctor")
+@account_option
+@address_option
+@json_option
+def doctor(account: str | None, address: Address | None, as_json: bool) -> None:
+    """Looks at settings, nodes, IPFS, this machine and the account's coins.
+
+    For whoever buys, sells or rules; `dam deliverer doctor` and `dam watchdog doctor` look at a
+    daemon besides. Each finding is ok, warn or FAIL, with a fix; the exit code is 1 if anything
+    fails. Nothing is changed or signed.
+    """
+    from dam.diagnostics.host_checks import Examination, fail
+
+    try:
+        settings = Settings.load()
+    except ConfigError as error:
+        _report([fail("settings", str(error), "mend what is named, or run `dam init`")], as_json)
+        return
+    lost: list[Finding] = []
+    who = address or ZERO_ADDRESS
+    try:
+        who = address or role_address(settings, "default", account)
+    except DamError as error:
+        lost = [fail("account", str(error), "make it, or name another one with --account")]
+    binding = binding_of(settings, "deliverer", who)
+    one = Examination(settings, "deliverer", None, who, binding, os.environ)
+    _report(lost + asyncio.run(_look_around(one)), as_json)
+
+
+async def _look_around(one: Examination) -> list[Finding]:
+    from dam.diagnostics.chain_checks import look_at_nodes
+    from dam.diagnostics.host_checks import guarded, ok, warn
+    from dam.ethereum.node import balance_of
+
+    async def coins() -> list[Finding]:
+        assert rpc is not None
+        found = await balance_of(rpc, one.account)
+        text = f"{one.account} has {format_amount(found)}"
+        return [ok("coins", text) if found else warn("coins", text, "send it some coins for gas")]
+
+    nodes, rpc = await look_at_nodes(one.settings, one.account)
+    found = [_settings(one), *nodes]
+    if rpc is not None:
+        async with rpc:
+            if one.account != ZERO_ADDRESS:
+                found += await guarded("coins", coins)
+    return found + await guarded("ipfs", one.ipfs) + await guarded("machine", one.machine)
+
+
+def _report(findings: list[Finding], as_json: bool) -> None:
+    worst = {finding.level for finding in findings}
+    value = {
+        "healthy": "fail" not in worst,
+        "findings": [
+            {"check": f.check, "level": f.level, "text": f.text, "fix": f.fix} for f in findings
+        ],
+    }
+    print_result(value, as_json, _text(findings))
+    if "fail" in worst:
+        click.get_current_context().exit(1)
 
 
 def _examine(

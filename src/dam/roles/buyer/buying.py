@@ -15,7 +15,7 @@ from dam.catalog.payload import Payload, StreamPayload
 from dam.catalog.reader import Item, Store
 from dam.crypto.hashing import catalogue_commitment
 from dam.crypto.hashing import copy_id as hash_copy
-from dam.errors import BlockRefused, ContractReverted, IpfsError, Permanent
+from dam.errors import BlockRefused, ContractReverted, IpfsError, IpfsUnreachable, Permanent
 from dam.ethereum.erc20 import read_tokens
 from dam.ethereum.erc2612 import Permit
 from dam.ipfs.blocks import BlockStore
@@ -289,6 +289,8 @@ async def check_payload(blocks: BlockStore, payload: Payload) -> None:
     for cid in random.SystemRandom().sample(chunks, min(SAMPLED_CHUNKS, len(chunks))):
         try:
             await blocks.get(cid)
+        except IpfsUnreachable:
+            raise
         except (IpfsError, BlockRefused) as error:
             raise Permanent(
                 f"the encrypted good is not to be had now ({error}): the key alone would be of no "
