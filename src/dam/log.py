@@ -8,6 +8,7 @@ come as event ``library``, without their URLs: these may hold an API key.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -17,11 +18,14 @@ from typing import Any, TextIO, cast
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from dam.console import break_words, is_plain, shorten, width_of
+
 Log = FilteringBoundLogger
 Alerts = Callable[[str, str], None]
 """Called with event and level of each line of level warning or above."""
 _ALERTS = "_alerts"
 _LOUD = ("warning", "error", "critical")
+_HASH = re.compile(r"\b0x[0-9a-fA-F]{64}\b")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
 
 NEXT_STEP: Mapping[str, str] = {
@@ -84,12 +88,7 @@ def configure_logging(*, level: str = "INFO", stream: TextIO | None = None) -> N
     out = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
     pretty = out.isatty()
-    # Tracebacks without local variables, on a terminal as in JSON: they may hold shares and keys.
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if pretty
-        else structlog.processors.JSONRenderer()
-    )
+    renderer: Any = _for_people(out) if pretty else structlog.processors.JSONRenderer()
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -97,15 +96,15 @@ def configure_logging(*, level: str = "INFO", stream: TextIO | None = None) -> N
         _hex_bytes,
         _add_next_step,
         _report_alert,
+        # Tracebacks without local variables: they may hold shares and keys.
+        structlog.processors.format_exc_info,
     ]
     if pretty:
         processors.append(_count_from_one)
-    else:
-        processors.append(structlog.processors.format_exc_info)
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(file=out),
+        logger_factory=lambda *_: _Lines(out),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -126,6 +125,73 @@ def silent_logger() -> Log:
 def get_logger(name: str) -> Log:
     """A logger whose lines carry ``logger=name``."""
     return cast(Log, structlog.get_logger().bind(logger=name))
+
+
+class _Lines:
+    """Writes lines to a stream; one that nobody takes (a full disk, a closed pipe) is let go."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, message: str) -> None:
+        """Writes one line."""
+        with contextlib.suppress(OSError, ValueError):
+            try:
+                print(message, file=self._stream, flush=True)
+            except UnicodeEncodeError:
+                print(ascii(message), file=self._stream, flush=True)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
+_COLORS = {"warning": "33", "error": "31", "critical": "31;1"}
+_HANG = 10
+"""Columns by which the lines below the first are moved to the right."""
+
+
+def _for_people(stream: TextIO) -> Any:
+    """Lines for a terminal, broken between words at its width.
+
+    ``21:30:05 warning event key=value ...``, then the next step and a trace on lines of their own.
+    Hashes are shortened to what names a sale to `dam`; addresses as well, where no one has to act.
+    """
+    plain = is_plain()
+
+    def paint(text: str, code: str) -> str:
+        return text if plain or not code else f"\x1b[{code}m{text}\x1b[0m"
+
+    def render(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
+        at, level = str(event.pop("timestamp", ""))[11:19], str(event.pop("level", ""))
+        name, trace = str(event.pop("event", "")), event.pop("exception", None)
+        step = event.pop("next_step", None)
+        event.pop("logger", None)
+        loud = level in _LOUD
+        fields = [f"{key}={_value(value, whole=loud)}" for key, value in event.items()]
+        width = width_of(stream)
+        words = " ".join([at, *([paint(level, _COLORS.get(level, ""))] if loud else []), ""])
+        line = " ".join([words + paint(name, "1"), *fields])
+        lines = [_hanging(line, width)]
+        if step:
+            lines.append(_hanging(" " * _HANG + f"-> {step}", width))
+        return "\n".join([*lines, *([str(trace)] if trace else [])])
+
+    return render
+
+
+def _hanging(line: str, width: int | None) -> str:
+    if width is None:
+        return line
+    first, *rest = break_words(line, width)
+    below = break_words(" ".join(rest), width - _HANG) if rest else []
+    return "\n".join([first, *(" " * _HANG + one for one in below)])
+
+
+def _value(value: Any, *, whole: bool) -> str:
+    text = value if isinstance(value, str) else str(value)
+    text = "".join(c if c.isprintable() else " " if c == "\n" else ascii(c)[1:-1] for c in text)
+    text = _HASH.sub(lambda match: f"{match[0][:18]}..", text)
+    return text if whole else shorten(text)
 
 
 def _hex_bytes(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -109,8 +109,6 @@ def failure_of(error: DamError, sent: Sequence[str] = ()) -> Failure:
         error: What ended the command.
         sent: Hashes of what the command had sent before.
     """
-    from dam.market.wallet import TransactionPendingError
-
     kinds: tuple[tuple[type[DamError], str], ...] = (
         (ConfigError, "settings"),
         (KeyFileError, "key_file"),
@@ -120,10 +118,10 @@ def failure_of(error: DamError, sent: Sequence[str] = ()) -> Failure:
     )
     kind = next((kind for known, kind in kinds if isinstance(error, known)), "failed")
     text = error_text(error)
-    if isinstance(error, TransactionPendingError):
+    if kind == "node" and sent:
         kind = "unconfirmed"
-    elif kind == "node" and sent:
-        kind, text = "unconfirmed", f"{text}. Transaction {sent[-1]} was sent; {_LOOK}"
+        if sent[-1] not in text:
+            text = f"{text}. Transaction {sent[-1]} was sent; {_LOOK}"
     return Failure(text, kind)
 
 

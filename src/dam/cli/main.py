@@ -18,13 +18,13 @@ import click
 from dam import __version__
 from dam.cli.failures import PRINTED, SENT, Failure, failure_of, stopped
 from dam.cli.terminal import (
-    is_plain,
     prepare_streams,
     signals_stop,
     silence,
     write_note,
     write_result,
 )
+from dam.console import is_plain
 from dam.errors import DamError
 
 

@@ -9,16 +9,17 @@ import functools
 import json
 import os
 import sys
-import unicodedata
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
 from dam.cli.failures import SENT
+from dam.cli.tables import table as table
 from dam.cli.terminal import asking, write_note, write_result
 from dam.config.settings import Settings
+from dam.console import fit, width_of
 from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
 from dam.ethereum.node import Node, balance_of
@@ -187,7 +188,9 @@ def confirm_or_abort(question: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise Permanent("nobody is there to ask: look at it, then repeat the command with --yes")
     with asking():
-        click.confirm(question, abort=True, err=True)
+        width = width_of(sys.stderr)
+        # click adds " [y/N]: ".
+        click.confirm(fit(question, width and width - 9), abort=True, err=True)
 
 
 # ------------------------------------------------------------------------------------- printing
@@ -217,27 +220,6 @@ def json_ready(value: Any) -> Any:
 def print_note(text: str) -> None:
     """A word to the person, on standard error."""
     write_note(text)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Aligned columns; addresses and ids stay whole, so that they can be copied."""
-    cells = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(_width(row[i]) for row in cells) for i in range(len(head))]
-    lines = [
-        "  ".join(
-            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
-    lines[0] = click.style(lines[0], bold=True)
-    return "\n".join(lines)
-
-
-def _width(text: str) -> int:
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )
 
 
 def to_hex(value: bytes) -> str:

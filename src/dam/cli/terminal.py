@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import sys
-import textwrap
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -19,10 +17,7 @@ from typing import Any
 import click
 
 from dam.cli.failures import PRINTED, Failure, Stopped
-
-_LABEL = re.compile(r" *(?:\S+ ){1,3} +(?=\S)| +")
-_MAX_HANG = 20
-"""Columns; a longer label does not push the lines below it to the right."""
+from dam.console import fit, width_of
 
 
 def prepare_streams() -> None:
@@ -117,7 +112,7 @@ def write_result(text: str, *, fitted: bool = False) -> None:
         Failure: See `output`.
     """
     with output(text):
-        click.echo(fit(text, sys.stdout) if fitted else text)
+        click.echo(fit(text, width_of(sys.stdout)) if fitted else text)
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[PRINTED] = True
@@ -127,7 +122,7 @@ def write_note(text: str, file: Any = None) -> None:
     """Writes a word to the person, on standard error."""
     stream = sys.stderr if file is None else file
     try:
-        click.echo(fit(text, stream), file=stream)
+        click.echo(fit(text, width_of(stream)), file=stream)
     except (OSError, ValueError):
         silence(stream)
 
@@ -138,48 +133,3 @@ def silence(stream: Any) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-
-
-# ----------------------------------------------------------------------------------- terminals
-
-
-def is_plain() -> bool:
-    """Whether no colours and no movements of the cursor are wanted (https://no-color.org)."""
-    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-
-
-def width_of(stream: Any) -> int | None:
-    """Columns of a terminal; None for a file or a pipe, where nothing is broken or shortened."""
-    try:
-        if not stream.isatty():
-            return None
-        found = os.environ.get("COLUMNS", "")
-        if re.fullmatch(r"[1-9][0-9]{0,3}", found):
-            return int(found)
-        return os.get_terminal_size(stream.fileno()).columns or 80
-    except (OSError, ValueError, AttributeError):
-        return 80
-
-
-def fit(text: str, stream: Any) -> str:
-    """Breaks long lines between words, for a terminal; the rest of a line hangs under its text."""
-    width = width_of(stream)
-    if width is None:
-        return text
-    return "\n".join(_broken(line, max(width, 20)) for line in text.split("\n"))
-
-
-def _broken(line: str, width: int) -> str:
-    if len(click.unstyle(line)) <= width:
-        return line
-    label = _LABEL.match(line)
-    hang = label.end() if label and label.end() <= _MAX_HANG else 2
-    return textwrap.fill(
-        line,
-        width,
-        subsequent_indent=" " * hang,
-        break_long_words=False,
-        break_on_hyphens=False,
-        replace_whitespace=False,
-        drop_whitespace=True,
-    )

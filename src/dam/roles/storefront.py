@@ -119,11 +119,15 @@ async def browse(
             )
         )
     if absent and not found:
-        # A node without peers, or one that hangs: this is not a market without offers.
-        raise IpfsError(
-            f"the IPFS node gave none of the documents of {len(absent)} open stores; {absent[0]}"
-        )
+        raise _nothing_read(absent)
     return Stores(history.head, tuple(found), tuple(unreadable), tuple(closed))
+
+
+def _nothing_read(absent: list[IpfsError]) -> IpfsError:
+    """A node without peers, or one that hangs: that is no market without offers."""
+    return IpfsError(
+        f"the IPFS node gave none of the documents of {len(absent)} open stores; {absent[0]}"
+    )
 
 
 async def read_version(blocks: BlockStore, deployment: Deployment, version: StoreVersion) -> Store:

@@ -180,7 +180,7 @@ def _show(plan: PublishPlan, tokens: Tokens) -> None:
             )
         )
     print_note(f"Store {plan.name!r}")
-    print_note(table(("item", "what", "price", "copies", "parts", "arbitrator"), rows))
+    print_note(table(("item", "what", "price", "copies", "parts", "arbitrator"), rows, err=True))
     for change in plan.changes:
         if change.draft is not None:
             print_note(goods_text(change.draft))
