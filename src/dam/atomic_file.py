@@ -46,6 +46,19 @@ def open_regular(path: Path) -> BufferedReader:
         raise
 
 
+def read_regular(path: Path, most: int) -> bytes:
+    """All of a file of at most ``most`` bytes.
+
+    Raises:
+        OSError: As `open_regular`; or it is longer.
+    """
+    with open_regular(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"It is longer than {most} bytes", str(path))
+    return data
+
+
 def _check_regular(path: Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
+from dam.atomic_file import read_regular
 from dam.cli.failures import SENT
 from dam.cli.tables import table as table
 from dam.cli.terminal import asking, write_note, write_result
@@ -25,7 +26,7 @@ from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
 from dam.ethereum.node import Node, balance_of
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
-from dam.keystore.key_files import find_passphrase
+from dam.keystore.key_files import MAX_FILE_BYTES, find_passphrase
 from dam.market.client import Market
 from dam.market.connect import open_node
 from dam.market.wallet import Receipt, send_call
@@ -258,15 +259,16 @@ def open_signer(settings: Settings, role: str, account: str | None) -> Signer:
 
 def role_address(settings: Settings, role: str, account: str | None = None) -> Address:
     """The address of a role's account, which its keyfile names in plain: no passphrase needed."""
+    from dam.ipfs import dag_json
     from dam.keystore.ape_accounts import keyfile_path
 
     path = keyfile_path(role_alias(settings, role, account), os.environ)
     try:
-        value = json.loads(path.read_bytes())["address"]
+        value = dag_json.loads(read_regular(path, MAX_FILE_BYTES))["address"]
         return parse_address("0x" + str(value).lower().removeprefix("0x"))
     except FileNotFoundError:
         raise KeyFileError(f"there is no account {path.stem} in {path.parent}") from None
-    except (OSError, ValueError, KeyError, TypeError, Malformed):
+    except (OSError, KeyError, TypeError, Malformed):
         raise KeyFileError(f"{path} does not name its address; use --address") from None
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dam.atomic_file import read_regular
 from dam.config.table import SETTINGS, Context, Setting
-from dam.config.values import ROLES, Finality, Unprofitable, depth_of, toml
+from dam.config.values import ROLES, Finality, Unprofitable, depth_of, expanded, toml
 from dam.errors import ConfigError, KeyFileError, Malformed
 from dam.types import Deployment
 
@@ -26,7 +27,7 @@ def home_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Where this user's settings, keys and records are; it may not exist yet."""
     named = (os.environ if environ is None else environ).get("DAM_HOME")
     if named:
-        return Path(named).expanduser().absolute()
+        return expanded(named).absolute()
     from platformdirs import user_data_path
 
     return user_data_path("dam", appauthor=False)
@@ -223,20 +224,21 @@ def _take_credential(
 
 def _read_file(path: Path, faults: list[str]) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            data = file.read(_FILE_BYTES + 1)
+        data = read_regular(path, _FILE_BYTES)
     except FileNotFoundError:
         return {}
     except OSError as error:
         faults.append(f"{path} cannot be read: {error.strerror}")
         return {}
     try:
-        if len(data) > _FILE_BYTES:
-            raise ValueError("too long")
         return tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        faults.append(f"{path} is not valid TOML: byte {error.start} is no UTF-8")
     except ValueError as error:
         faults.append(f"{path} is not valid TOML: {error}")
-        return {}
+    except RecursionError:
+        faults.append(f"{path} is not valid TOML: nested too deep")
+    return {}
 
 
 def dump_config(

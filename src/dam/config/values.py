@@ -70,7 +70,7 @@ def check_ipfs(value: Any, home: Path) -> str:
     if isinstance(value, str):
         scheme, _, rest = value.partition(":")
         if scheme == "dir" and rest and "\0" not in rest:
-            return f"dir:{(home / Path(rest).expanduser()).absolute()}"
+            return f"dir:{(home / expanded(rest)).absolute()}"
         if scheme != "dir":
             return str(parse_api_address(value))
     raise ConfigError(f"not 'dir:/path/to/blocks' nor the RPC API of a Kubo node, such as {FORMS}")
@@ -154,8 +154,20 @@ def parse_record_path(value: Any, folder: Path | None) -> Path:
     """
     if not isinstance(value, str) or not value:
         raise ConfigError("not the path of a file")
-    path = Path(value).expanduser()
+    path = expanded(value)
     return path.absolute() if folder is None else folder / path
+
+
+def expanded(text: str) -> Path:
+    """A path, with ``~`` and ``~user`` filled in.
+
+    Raises:
+        ConfigError: There is no such user.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{ascii(text)[:80]}: there is no such user") from None
 
 
 def parse_accounts(

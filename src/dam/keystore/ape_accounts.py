@@ -150,15 +150,37 @@ def load_account(
     passphrase = account_passphrase(alias, environ, prompt)
     try:
         keyfile = dag_json.loads(data)
+        _check_work(keyfile)
         account = Account.from_key(Account.decrypt(keyfile, passphrase))
     except Malformed as error:
         raise KeyFileError(f"{path} is no keyfile of Ape: {error}") from None
-    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+    except (
+        ValueError, TypeError, LookupError, AttributeError, ArithmeticError, NotImplementedError,
+        MemoryError,
+    ) as error:  # fmt: skip
         # eth_keyfile raises ValueError("MAC mismatch") for a wrong passphrase.
         wrong = isinstance(error, ValueError) and "MAC" in str(error)
         why = "the passphrase is wrong" if wrong else "it is no keyfile of Ape"
         raise KeyFileError(f"{path} does not open: {why}") from None
     return _signer(account)
+
+
+def _check_work(keyfile: Any) -> None:
+    """A file must not make its reader work for hours, or take all of the memory.
+
+    Raises:
+        Malformed: Its key derivation asks for over a gigabyte, or ten million rounds.
+    """
+    crypto = keyfile.get("crypto", keyfile.get("Crypto")) if isinstance(keyfile, dict) else None
+    params = crypto.get("kdfparams") if isinstance(crypto, dict) else None
+    if not isinstance(params, dict):
+        raise Malformed("it has no crypto.kdfparams")
+    rounds, n, r, p = (params.get(name, 1) for name in ("c", "n", "r", "p"))
+    for value in (rounds, n, r, p):
+        if type(value) is not int or not 1 <= value <= 10_000_000:
+            raise Malformed("its kdfparams are out of bounds")
+    if 128 * n * r > 1 << 30 or p > 16:
+        raise Malformed("its kdfparams are out of bounds")
 
 
 def new_account(alias: str, passphrase: str, environ: Mapping[str, str]) -> tuple[Address, str]:

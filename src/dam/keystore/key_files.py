@@ -25,7 +25,7 @@ from nacl.exceptions import CryptoError
 from nacl.utils import random
 
 from dam import validation
-from dam.atomic_file import open_regular, write_atomic
+from dam.atomic_file import read_regular, write_atomic
 from dam.crypto.derivation import new_seed
 from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import KeyFileError, Malformed
@@ -37,6 +37,7 @@ SeedKind = Literal["seller-seed", "buyer-seed"]
 KEY_VARIABLE = "DAM_KEY_PASSPHRASE"
 KEY_CREDENTIAL = "dam-key-passphrase"
 MAX_FILE_BYTES = 1 << 20
+_CREDENTIAL_BYTES = 64 << 10
 KDF_PASSES = 3
 KDF_MEMORY_BYTES = 128 << 20
 """Bytes; with three passes about 0.2 s on one core (RFC 9106 asks for 64 MiB at least)."""
@@ -106,11 +107,12 @@ def systemd_credential(environ: Mapping[str, str], name: str) -> str | None:
     path = Path(folder) / name
     try:
         # systemd guards this folder by other means (mode 0400, a mount of its own).
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, _CREDENTIAL_BYTES).decode("utf-8")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileError(f"{path} cannot be read: {type(error).__name__}") from None
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise KeyFileError(f"{path} cannot be read: {why}") from None
     return text.removesuffix("\n").removesuffix("\r")
 
 
@@ -193,7 +195,10 @@ def _decrypt(data: bytes, path: Path, kind: Kind | None, passphrase: str) -> dic
         plain = sodium.crypto_secretbox_open(box, nonce, _stretch(passphrase, salt, passes, memory))
     except CryptoError:
         raise KeyFileError(f"the passphrase does not open {path}") from None
-    body = dag_json.loads(plain)
+    try:
+        body = dag_json.loads(plain)
+    except Malformed as error:
+        raise KeyFileError(f"{path} opens, but holds no keys: {error}") from None
     if not isinstance(body, dict) or body.get("kind") != file["kind"]:
         raise KeyFileError(f"{path} says it is of another kind than it is")
     return body
@@ -330,9 +335,8 @@ def restore(source: Path, path: Path, passphrase: str) -> None:
     The backup may lie on a medium without permissions: it is only ciphertext.
     """
     try:
-        with open_regular(source) as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_regular(source, MAX_FILE_BYTES)
     except OSError as error:
         raise KeyFileError(f"{source} cannot be read: {error.strerror}") from None
-    _decrypt(data[:MAX_FILE_BYTES], source, None, passphrase)
+    _decrypt(data, source, None, passphrase)
     _create(path, data)

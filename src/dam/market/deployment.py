@@ -22,9 +22,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dam.atomic_file import write_atomic
+from dam.atomic_file import read_regular, write_atomic
 from dam.crypto.hashing import parse_address
 from dam.errors import ConfigError, Malformed
+from dam.ipfs import dag_json
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
 
 _VERSION = 1
@@ -50,16 +51,14 @@ def load_deployment(path: Path) -> Deployment:
         ConfigError: it is not there or not valid; the message lists every fault and what to do.
     """
     try:
-        with path.expanduser().open("rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(
-            f"deployment record {path}: {error.strerror or 'cannot be read'}; {_NEXT}"
-        ) from None
+        data = read_regular(path.expanduser(), _MAX_FILE_BYTES)
+    except (OSError, RuntimeError) as error:  # there is no user of ~user
+        why = getattr(error, "strerror", None) or "cannot be read"
+        raise ConfigError(f"deployment record {path}: {why}; {_NEXT}") from None
     try:
-        record = json.loads(data.decode("utf-8")) if len(data) <= _MAX_FILE_BYTES else None
-    except (ValueError, RecursionError):
-        record = None
+        record = dag_json.loads(data)
+    except Malformed as error:
+        raise ConfigError(f"deployment record {path}: {error}; {_NEXT}") from None
     if not isinstance(record, dict):
         raise ConfigError(f"deployment record {path}: not a JSON object; {_NEXT}")
     return parse_deployment(record, str(path))

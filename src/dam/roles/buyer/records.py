@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dam import validation
-from dam.atomic_file import write_atomic
+from dam.atomic_file import read_regular, write_atomic
 from dam.catalog.payload import Payload, payload_from_json, payload_to_json
 from dam.crypto.derivation import BuyerSeed
 from dam.crypto.sealing import public_key
@@ -41,6 +41,7 @@ _KEYS = (
     "block",
     "failed",
 )
+_FILE_BYTES = 64 << 20
 MAX_ATTEMPTS = 16
 """How many attempts at one copy a rescan tries; each is another copyId's in practice."""
 
@@ -168,10 +169,11 @@ class Records:
         found = []
         for path in self.folder.glob("0x*.json"):
             try:
-                found.append(from_json(path.read_bytes()))
-            except Malformed as error:
+                found.append(from_json(read_regular(path, _FILE_BYTES)))
+            except (Malformed, OSError) as error:
+                why = error if isinstance(error, Malformed) else error.strerror
                 raise Permanent(
-                    f"{path} is damaged ({error}): move it away, then run "
+                    f"{path} is damaged ({why}): move it away, then run "
                     "`dam buyer purchases --rescan`"
                 ) from None
         return sorted(found, key=lambda record: (record.made, record.attempt))

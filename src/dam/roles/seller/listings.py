@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dam import validation
-from dam.atomic_file import write_atomic
+from dam.atomic_file import read_regular, write_atomic
 from dam.catalog.payload import Payload, payload_from_json, payload_to_json
 from dam.catalog.reader import MAX_SUPPLY, check_terms
 from dam.crypto import hashing
@@ -32,6 +32,7 @@ from dam.market.deliverers import Deliverer
 from dam.types import MAX_PARTS, ZERO32, ZERO_ADDRESS, Address, PartLeaf, Terms, Wei
 
 _MAX_COPIES = 1_000_000
+_FILE_BYTES = 1 << 30
 _NOTHING = Wei(0)
 _AMOUNTS = ("price", "commission", "penalty", "bond", "supply")
 
@@ -343,13 +344,12 @@ class Catalogue:
 
     def _read(self, path: Path) -> Listing | None:
         try:
-            data = path.read_bytes()
+            return from_json(read_regular(path, _FILE_BYTES))
         except FileNotFoundError:
             return None
-        try:
-            return from_json(data)
-        except Malformed as error:
-            raise Permanent(f"{path} is damaged ({error}); put it back from a backup") from None
+        except (Malformed, OSError) as error:
+            why = error if isinstance(error, Malformed) else error.strerror
+            raise Permanent(f"{path} is damaged ({why}); put it back from a backup") from None
 
 
 def check_same_store(
