@@ -50,11 +50,15 @@ class Terminal:
         return self.text.split("\n")
 
     def expect(self, words: str, seconds: float = 60) -> None:
-        """Waits until the words are shown."""
+        """Waits until the words are shown, and then until an answer can be read.
+
+        A signal between a question and the blocking read of its answer is seen only after that.
+        """
         end = time.monotonic() + seconds
         while words not in self.text:
             if not self._read(end):
                 raise AssertionError(f"{words!r} was not shown:\n{self.text}")
+        time.sleep(0.5)
 
     def type(self, keys: str) -> None:
         os.write(self._main, keys.encode())
