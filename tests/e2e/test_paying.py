@@ -6,10 +6,14 @@ import asyncio
 import re
 import signal
 
+import pytest
+
 from demo.world import DAM, World
 from tests.e2e.manual_market import ManualMarket
 from tests.faults import rpc_faults
 from tests.faults.rpc_proxy import RpcProxy
+
+pytestmark = [pytest.mark.kubo, pytest.mark.asyncio(loop_scope="session")]
 
 ITEM = (
     'parts = 3\npenalty = "0.001 ether"\n[[items]]\nid = "note"\nprice = "0.01 ether"\ntext = "x"\n'
