@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dam.testing.nodes import LocalNode, NodeMissingError
+from demo.world import CommandFailed
 from tests.chains.nodes import GethNode, HardhatNode
 from tests.chains.world import OtherWorld
 
@@ -75,6 +76,11 @@ async def test_a_sale_from_the_deployment_to_the_last_withdrawal(world: OtherWor
     for earner in (seller, *deliverers):
         took = await world.dam(earner, "withdraw", "--yes", "--json")
         assert int(took.json["total"]) > 0
+
+    poor = await world.actor("poor", 1000)
+    for value in ("0.1 ether", "0.000000000000000001 ether"):
+        with pytest.raises(CommandFailed, match=r"too little for .*: send it some coins"):
+            await world.dam(poor, "seller", "stake", value, "--yes")
 
     for deliverer in deliverers:
         await world.dam(deliverer, "deliverer", "doctor")
