@@ -23,7 +23,7 @@ class CappedNode:
     """A node that gives so many logs at once, or receipts with so many, and no more.
 
     Args:
-        raws: Its logs; each two hundred of a block are a transaction.
+        raws: Its logs; each ``per_transaction`` of a block are a transaction.
         most: Logs of an answer of eth_getLogs.
         most_receipts: Logs of an answer of receipts.
         head: Its newest block.
@@ -46,6 +46,7 @@ class CappedNode:
         self.asked: list[tuple[int, int]] = []
         self.receipts: list[int] = []
         """How many were asked for at once."""
+        self.per_transaction = 200
         self.gave = 0
         """Most logs that it gave at once."""
 
@@ -75,7 +76,7 @@ class CappedNode:
         return found, self.header(last) if last <= self.head else None
 
     async def block_transactions(self, number: int) -> tuple[RawBlock, tuple[str, ...]] | None:
-        count = -(-len(self.blocks.get(number, ())) // 200)
+        count = -(-len(self.blocks.get(number, ())) // self.per_transaction)
         return self.header(number), tuple(f"{number}:{n}" for n in range(count))
 
     async def receipt_logs(
@@ -85,7 +86,7 @@ class CappedNode:
         found: list[RawLog] = []
         for tx_hash in hashes:
             number, place = map(int, tx_hash.split(":"))
-            found += self.blocks[number][200 * place : 200 * (place + 1)]
+            found += self.blocks[number][place * self.per_transaction :][: self.per_transaction]
         if len(found) > self.most_receipts:
             raise RpcTooLargeError("eth_getTransactionReceipt: capped gave over 7 bytes")
         found = [raw for raw in found if events is None or raw.topics[0] in events]
