@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from dam.crypto.hashing import checksum
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError, RpcTooLargeError
 from dam.ethereum.node_pool import DisagreementError
 from dam.ethereum.rpc import JsonRpc
+from dam.market.client import Market
+from dam.market.log_decoder import TOPICS
+from dam.types import ZERO_ADDRESS, Deployment, Wei, Windows
 from tests.node.node_pool.conftest import pools as pools
 from tests.node.node_pool.nodes import ADDRESS, Node, Pools
 from tests.node.servers import http
@@ -163,3 +167,28 @@ async def test_nothing_else_of_a_receipt_stays_in_memory(serve) -> None:
     assert len(found or ()) == 16
     # One of them has 2.4 MB.
     assert peak < 16 << 20
+
+
+@pytest.mark.parametrize("agree", [1, 2])
+@pytest.mark.parametrize("capped", [(True, False), (False, True), (True, True)])
+async def test_a_block_that_one_node_finds_too_large_stops_no_pool(
+    pools: Pools, capped: tuple[bool, bool], agree: int
+) -> None:
+    """R1: the other may give it; where they have to agree, both give its receipts."""
+    topic = TOPICS["SaleSettled"]
+    words = [topic, "0x" + "44" * 32, "0x" + "00" * 12 + "55" * 20]
+    logs = [log(topic, topics=words, logIndex=hex(n)) for n in range(50)]
+    nodes = Node("a"), Node("b")
+    for node, few in zip(nodes, capped, strict=True):
+        node.logs = lambda _: logs
+        if few:
+            error = {"code": -32005, "message": "query returned more than 10 results"}
+            node.answers["eth_getLogs"] = error
+        node.answers["eth_getBlockByNumber"] = block(node, HASHES[0])
+        node.answers["eth_getTransactionReceipt"] = receipt(0, *logs)
+    rpc = await pools.open(*nodes, agree=agree)
+    windows = Windows(300, 50, 60, 1000, Wei(10), Wei(10), 100, 100)
+    address = checksum(bytes.fromhex(ADDRESS[2:]))
+    market = Market(rpc, Deployment(1, address, 1, bytes(32), windows, ZERO_ADDRESS))
+    page = await market.page(3, 3, canonical=True)
+    assert [row[2] for row in page.rows.turns] == list(range(50))
