@@ -11,7 +11,8 @@ tests. One copy is bought before the flood, one in its block, one after it; then
 come every two seconds, six times as fast as Ethereum's.
 
 Prints seconds and the most memory of each daemon. Exit code 1 if a part was not delivered within
-the 100 blocks of a deliverer, if a daemon ended or read no further, or held over 200 MB.
+the 100 blocks of a deliverer, if a daemon ended or read no further, or held over 200 MB, or if a
+command that reads the whole history failed.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from demo import ledgers, trade  # noqa: E402
 from demo.actors import Actor  # noqa: E402
 from demo.processes import Daemon  # noqa: E402
 from demo.shop import ETHER, ITEM, Shop, open_shop  # noqa: E402
-from demo.world import World  # noqa: E402
+from demo.world import CommandFailed, World  # noqa: E402
 from tests.faults.rpc_faults import AnswerCap  # noqa: E402
 from tests.faults.rpc_proxy import RpcProxy  # noqa: E402
 
@@ -82,6 +83,8 @@ class FloodWorld(World):
         self.shop: Shop
         self.watched: list[tuple[Daemon, str, Path]] = []
         """Each daemon, its name and its ledger."""
+        self.capped = ""
+        """Address of a node that gives no more at once than those of the daemons."""
 
     async def _start(self) -> None:
         await self._start_nodes(
@@ -127,6 +130,7 @@ class FloodWorld(World):
             if kind.cap is not None:
                 proxy.inject(AnswerCap(kind.cap))
             env = {"DAM_RPC_URL": proxy.url}
+            self.capped = proxy.url
             if number < _PARTS:
                 daemon, role = self.shop.deliverer(number, env=env), "deliverer"
             else:
@@ -194,6 +198,7 @@ async def flood(name: str, kind: Kind) -> bool:
         await world.rpc.call("evm_setIntervalMining", _BLOCK_SECONDS)
         good = await _delivered(world, flooded, began)
         good &= await _read_on(world, began)
+        good &= await _commands(world)
         for daemon, who, _ in world.watched:
             peak = _peak(daemon) if daemon.running else 0
             fits = 0 < peak < MOST_BYTES
@@ -255,6 +260,20 @@ async def _read_on(world: FloodWorld, began: float) -> bool:
         else f"  STOPPED: blocks behind {behind}",
         flush=True,
     )
+    return good
+
+
+async def _commands(world: FloodWorld) -> bool:
+    """Whether people's commands, which read the whole history, still give an answer."""
+    good = True
+    for command in (("seller", "sales"), ("buyer", "browse"), ("deliverers",)):
+        began = time.monotonic()
+        try:
+            await world.dam(world.shop.seller, *command, env={"DAM_RPC_URL": world.capped})
+        except CommandFailed as error:
+            good = False
+            print(f"  {error}")
+        print(f"  dam {' '.join(command):15} {time.monotonic() - began:5.1f} s", flush=True)
     return good
 
 
