@@ -59,6 +59,7 @@ NEXT_STEP: Mapping[str, str] = {
     "node_unreachable": "start the node, or mend its address: setting rpc",
     "endpoint_set_aside": "nothing, the others answer; look at that node when there is time",
     "key_check_failed": "nothing, it is asked for again twenty blocks later",
+    "large_block": "nothing, it is read in pieces, which takes longer",
     "recheck_failed": "nothing, the last blocks are read once more with the next one",
     "reorganisation": "nothing, it is handled; often: raise `confirmations`",
     "ipfs_down": "start the IPFS node, or mend the address `ipfs` in the settings and restart",

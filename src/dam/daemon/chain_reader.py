@@ -22,6 +22,7 @@ from dam.gc_pause import paused
 from dam.ledger.ledger import DeepReorganisation, Ledger, Rollback
 from dam.log import Log
 from dam.market.client import BlockUnknownError, Market, Page
+from dam.market.log_reader import BlockPage
 from dam.market.log_rows import Rows
 from dam.types import BlockRef
 
@@ -201,6 +202,8 @@ class ChainReader:
         if page.end.number <= cursor.number:
             # The node takes fewer blocks at once than the overlap has: then without it.
             page = await self._source.page(cursor.number + 1, last, canonical=fine)
+        if isinstance(page, BlockPage):
+            self._log.warning("large_block", block=page.end.number, logs=page.size)
         return page
 
     def _choose_span(self, logs: int, blocks: int) -> None:

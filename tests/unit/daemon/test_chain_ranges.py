@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dam.errors import RpcError
+from dam.market.log_reader import BlockPage
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.pages import LogPage
 from dam.types import BlockRef, Purchase, StoreVersion
@@ -54,6 +55,29 @@ async def test_a_log_that_comes_late_is_told(world: World, built: BuiltStore) ->
     world.chain.mine()
     await read(daemon)
     assert len(daemon.events("log_was_missing")) == 1
+
+
+async def test_a_flooded_block_is_told_of_once(world: World) -> None:
+    daemon = world.daemon
+    await read(daemon)
+    world.chain.publish(OTHER_BUYER, bytes(32), bytes(32))
+    world.chain.mine()
+    flooded, whole = world.chain.height, world.chain.page
+
+    async def large(first: int, last: int, *, canonical: bool = False) -> Any:
+        """As `market.log_reader` ends a page before a large block, and gives that one alone."""
+        if first == flooded:
+            page = await whole(first, first, canonical=canonical)
+            return BlockPage(page.rows, page.end)
+        stop = flooded - 1 if first < flooded <= last else last
+        return await whole(first, stop, canonical=canonical)
+
+    world.chain.page = large  # type: ignore[method-assign]
+    for _ in range(40):
+        world.chain.mine()
+        await read(daemon)
+    [line] = daemon.events("large_block")
+    assert (line["level"], line["block"], line["logs"]) == ("warning", flooded, 1)
 
 
 async def test_many_logs_that_come_late_are_told_in_one_line(world: World) -> None:
