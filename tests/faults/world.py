@@ -283,7 +283,7 @@ class FaultWorld(World):
             nonce = int(count, 16)
         fees = await suggest_fees(self.rpc, 10**9)
         if self.base_fee is not None:
-            fees = Fees(2 * self.base_fee + fees.tip, fees.tip)
+            fees = Fees(2 * self.base_fee + fees.tip, fees.tip, self.base_fee)
         receiver = Address(to or self.deployment.market)
         chain_id = self.deployment.chain_id
         raw = signer.sign(transaction(chain_id, nonce, receiver, data, _GAS, fees, value))

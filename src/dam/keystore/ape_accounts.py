@@ -50,8 +50,8 @@ class Signer:
                 also as bytes.
 
         Raises:
-            ValueError: No chain id: such a signature would hold on every chain. Or it is not of
-                EIP-1559's kind.
+            ValueError: No chain id: such a signature would hold on every chain. Or it is neither
+                of EIP-1559's kind nor of EIP-155's.
         """
         if "chainId" not in transaction:
             raise ValueError("a transaction is signed for one chain alone: chainId is missing")

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from dam.errors import ContractReverted, RpcError
 from dam.ethereum import node_errors
-from dam.ethereum.node import Node, hex_data, quantity
+from dam.ethereum.node import Node, gas_price_of, hex_data, quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.market.client import revert_of
 from dam.market.wallet import Receipt
@@ -48,6 +48,7 @@ class Price:
     """What the next block costs, as the node says: wei per gas."""
 
     base: int
+    """0 on a chain without a base fee, where the tip is all of the price."""
     tip: int
 
 
@@ -57,23 +58,39 @@ class Fees:
 
     max_fee: int
     tip: int
-    base: int = 0
-    """Base fee of the next block, when they were chosen."""
+    base: int
+    """Base fee of the next block, when they were chosen; 0: the chain has none."""
 
 
 async def next_price(rpc: Node) -> Price:
     """Base fee of the next block, and the tip that the node suggests.
 
+    A node without ``eth_feeHistory`` has the base fee in its newest block, of which the next one's
+    is an eighth more at most; one without ``eth_maxPriorityFeePerGas`` has a price of gas.
+
     Raises:
-        RpcError: The node failed, or knows no base fee.
+        RpcError: The node failed.
     """
     history, tip = await rpc.batch(
-        [("eth_feeHistory", ("0x1", "latest", [])), ("eth_maxPriorityFeePerGas", ())]
+        [("eth_feeHistory", ("0x1", "latest", [])), ("eth_maxPriorityFeePerGas", ())], errors=True
     )
     bases = history.get("baseFeePerGas") if isinstance(history, dict) else None
-    if not isinstance(bases, list) or not bases:
-        raise RpcError("eth_feeHistory: no base fee")
-    return Price(quantity(bases[-1], "eth_feeHistory"), quantity(tip, "eth_maxPriorityFeePerGas"))
+    if isinstance(bases, list) and bases:
+        base = quantity(bases[-1], "eth_feeHistory")
+    else:
+        base = await _base_fee(rpc) * 9 // 8
+    if isinstance(tip, RpcRejectedError):
+        return Price(base, max(0, await gas_price_of(rpc) - base))
+    return Price(base, quantity(tip, "eth_maxPriorityFeePerGas"))
+
+
+async def _base_fee(rpc: Node) -> int:
+    """The newest block's base fee; 0 on a chain without one."""
+    block = await rpc.call("eth_getBlockByNumber", "latest", False)
+    if not isinstance(block, dict):
+        raise RpcBadReplyError("block latest: not an object")
+    fee = block.get("baseFeePerGas")
+    return 0 if fee is None else quantity(fee, "base fee")
 
 
 async def suggest_fees(rpc: Node, max_tip: int) -> Fees:
@@ -117,18 +134,13 @@ async def call_many(
 def transaction(
     chain_id: int, nonce: int, to: Address, data: bytes, gas: int, fees: Fees, value: int = 0
 ) -> dict[str, Any]:
-    """The fields that a signer signs (EIP-1559)."""
-    return {
-        "type": 2,
-        "chainId": chain_id,
-        "nonce": nonce,
-        "to": to,
-        "data": data,
-        "value": value,
-        "gas": gas,
-        "maxFeePerGas": fees.max_fee,
-        "maxPriorityFeePerGas": min(fees.tip, fees.max_fee),
-    }
+    """The fields that a signer signs: EIP-1559, or EIP-155 where no base fee is."""
+    tip = min(fees.tip, fees.max_fee)
+    price = {"type": 2, "maxFeePerGas": fees.max_fee, "maxPriorityFeePerGas": tip}
+    if fees.base == 0:
+        price = {"type": 0, "gasPrice": tip}  # on a chain with a base fee of 0, that is the same
+    call = {"nonce": nonce, "to": to, "data": data, "value": value, "gas": gas}
+    return {"chainId": chain_id, **call, **price}
 
 
 async def broadcast(rpc: Node, raw: bytes) -> bool:

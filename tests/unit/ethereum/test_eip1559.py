@@ -48,6 +48,17 @@ def test_the_bytes_are_those_of_eth_account() -> None:
         assert calldata_of(theirs) == transaction["data"]
 
 
+def test_the_bytes_of_a_chain_without_a_base_fee_are_those_of_eth_account() -> None:
+    key, account = PrivateKey(KEY), Account.from_key(KEY)
+    for transaction in transactions():
+        legacy = {name: value for name, value in transaction.items() if "Fee" not in name}
+        legacy["gasPrice"] = transaction["maxFeePerGas"]
+        del legacy["type"]  # as eth_account wants it
+        theirs = bytes(account.sign_transaction(legacy).raw_transaction)
+        assert sign_transaction(key, {**legacy, "type": 0}) == theirs
+        assert calldata_of(theirs) == transaction["data"]
+
+
 def test_hex_is_as_good() -> None:
     key = PrivateKey(KEY)
     transaction = transactions()[-1]
@@ -59,7 +70,9 @@ def test_hex_is_as_good() -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {"type": 1},
         {"type": 0},
+        {"type": 0, "gasPrice": 1, "chainId": 0},
         {"accessList": [{"address": "0x" + "11" * 20, "storageKeys": []}]},
         {"to": "0x" + "11" * 19},
         {"to": ""},

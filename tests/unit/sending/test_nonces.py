@@ -87,7 +87,7 @@ async def test_sees_a_gap_above_what_is_not_final(tmp_path: Path) -> None:
     [slot] = daemon.outbox.live()
     move_to(daemon, slot.last, 3)
     with daemon.ledger.transaction():
-        fees = Fees(slot.last.max_fee, slot.last.tip, 0)
+        fees = Fees(slot.last.max_fee, slot.last.tip, 1)
         lowest = daemon.outbox.open_slot(0)
         daemon.sender._account.sign_and_save(lowest, 0, 1, daemon.address, b"", 21_000, fees)
     world.chain.accepts = all_transactions
