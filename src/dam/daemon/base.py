@@ -218,6 +218,7 @@ async def _reach(market: Market, stop: Stop, log: Log, monitoring: Monitoring) -
             return (await market.block(0)).hash
         except BlockUnknownError as error:
             log_node_behind(log, error, tries)
+            pause = 0.5
         except Retryable as error:
             tries = 0
             log.warning("node_unreachable", error=str(error), retry_seconds=pause)

@@ -36,6 +36,8 @@ from dam.types import BlockRef
 DRAIN_SECONDS = 8.0
 MAX_FAILURES = 5
 """In a row, of a kind that a restart may mend: then the process ends."""
+BEHIND_LOOKS = 15
+"""So many looks at a node that is behind make an alert."""
 _MAX_PAUSE_SECONDS = 30.0
 _CHECK_SECONDS = 60.0
 _DUE_SECONDS = 1.0
@@ -200,6 +202,8 @@ class Service:
         self._polling = Polling(poll)
         self._idle = idle
         self._beats = beats
+        self._behind = 0
+        """For how many looks in a row the node has been behind."""
         self._wake = asyncio.Event()
         self._checked = time.monotonic()
         self.pulse = Pulse()
@@ -287,7 +291,7 @@ class Service:
                 whole = await self.tick()
                 if failures >= MAX_FAILURES:
                     self._log.info("tick_recovered", failures=failures)
-                failures = 0
+                failures = self._behind = 0
                 self.pulse.failing = ""
                 pause = self._polling.pause() if whole else 0.0
                 # What the background found has been decided in this round, and the round found
@@ -329,8 +333,11 @@ class Service:
         text = str(error) or type(error).__name__
         self.pulse.failing = f"{what}: {text}"
         if isinstance(error, BlockUnknownError):
-            log_node_behind(self._log, error, failures)
-            return pause
+            self._behind += 1
+            log_node_behind(self._log, error, self._behind)
+            # It may be there with the next look: one of several behind one address is late.
+            return self._poll
+        self._behind = 0
         level = self._log.error if failures >= MAX_FAILURES else self._log.warning
         level(event, error=text, failures=failures, retry_seconds=pause, next_step=_NEXT_STEP[what])
         return pause
@@ -353,12 +360,12 @@ _NEXT_STEP = {
 }
 
 
-def log_node_behind(log: Log, error: BlockUnknownError, failures: int) -> None:
+def log_node_behind(log: Log, error: BlockUnknownError, looks: int) -> None:
     """Says that the node is behind: at the first look, and as an alert when that lasts."""
-    if failures == 1:
+    if looks == 1:
         log.warning("node_behind", error=str(error))
-    elif failures == MAX_FAILURES:
-        log.error("node_behind", error=str(error), failures=failures)
+    elif looks == BEHIND_LOOKS:
+        log.error("node_behind", error=str(error), looks=looks)
 
 
 def _judge(error: Exception) -> tuple[str, float]:

@@ -11,8 +11,8 @@ import structlog
 
 from dam.daemon import service as services
 from dam.daemon.base import _reach
-from dam.daemon.service import MAX_FAILURES, Polling, Service, Stop
-from dam.errors import ConfigError
+from dam.daemon.service import BEHIND_LOOKS, Polling, Service, Stop
+from dam.errors import ConfigError, RpcError
 from dam.market.client import BlockUnknownError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.types import BlockRef
@@ -46,7 +46,7 @@ async def test_a_chain_put_back_is_not_caught_up(
     await until(lambda: service.pulse.obstacles(), task)
     assert "was read before" in service.pulse.obstacles()[0]
     rounds = service.pulse.rounds
-    await until(lambda: service.pulse.rounds > rounds + 3 * MAX_FAILURES, task)
+    await until(lambda: service.pulse.rounds > rounds + 2 * BEHIND_LOOKS, task)
     assert levels(world) == ["warning", "error"]
     assert world.daemon.ledger.cursor() == before
     assert not world.daemon.events("tick_failed")
@@ -59,6 +59,17 @@ async def test_a_chain_put_back_is_not_caught_up(
     assert len(world.daemon.events("reorganisation")) == 1
     stop.request()
     await within(task)
+
+
+async def test_a_node_that_is_late_by_a_look_costs_no_more_than_a_look(
+    world: World, built: BuiltStore, service: Service
+) -> None:
+    """Several nodes behind one address: after a failure of another kind it is waited longer."""
+    late = service._failed("tick_failed", BlockUnknownError("behind"), 4)
+    assert late == service._poll
+    assert service._failed("tick_failed", RpcError("down"), 5) >= 0.01
+    service._failed("tick_failed", BlockUnknownError("behind"), 6)
+    assert levels(world) == ["warning", "warning"], "told again, after something else"
 
 
 async def test_nothing_is_decided_by_a_node_that_is_behind(world: World, built: BuiltStore) -> None:
