@@ -20,7 +20,8 @@ PATH = (
     "daemon/{service,chain_reader}",
     "ethereum/{rpc,node,node_errors,node_pool,endpoint,exchange,eip1559}",
 )
-MOST_LINES, MOST_MODULES = 6_000, 24
+MOST_LINES, MOST_MODULES = 7_000, 26
+"""Raised from 6,000 and 24 for decisions 23 and 24: floods, absent nodes, chains without fees."""
 _NO_CODE = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
     tokenize.ENCODING, tokenize.ENDMARKER,

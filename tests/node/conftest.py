@@ -11,6 +11,7 @@ import pytest
 
 from dam.testing.market import market_code
 from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError
+from tests.node.node_pool.nodes import Pools
 from tests.node.servers import Handler, Server, http
 
 
@@ -33,6 +34,16 @@ async def serve() -> AsyncIterator[Callable[[Handler | bytes], Awaitable[Server]
     yield start
     for server in servers:
         await server.stop()
+
+
+@pytest.fixture
+async def pools(serve: Callable[..., Awaitable[Server]]) -> AsyncIterator[Pools]:
+    """A maker of node pools, whose logs must never name a secret."""
+    made = Pools(serve)
+    yield made
+    for endpoints in made.opened:
+        await endpoints.close()
+    assert "SECRETKEY" not in repr(made.events)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from dam.ethereum.rpc import JsonRpc
 from dam.market.client import Market
 from dam.market.log_decoder import TOPICS
 from dam.types import ZERO_ADDRESS, Deployment, Wei, Windows
-from tests.node.node_pool.conftest import pools as pools
 from tests.node.node_pool.nodes import ADDRESS, Node, Pools
 from tests.node.servers import http
 
