@@ -79,10 +79,17 @@ def proxy(proxy_to, anvil: AnvilNode) -> Callable[..., Awaitable[Server]]:
 
 @pytest.fixture
 def proxy_to(serve) -> Callable[..., Awaitable[Server]]:
-    """A server before a chain; ``busy`` names a method that is answered with HTTP 429."""
+    """A server before a chain; ``busy`` names a method that is answered with HTTP 429.
+
+    ``most`` is how many calls it takes in one request.
+    """
 
     async def start(
-        node: AnvilNode, change: Callable[[str, list[Any], Any], Any], *, busy: str = ""
+        node: AnvilNode,
+        change: Callable[[str, list[Any], Any], Any],
+        *,
+        busy: str = "",
+        most: int = 1000,
     ) -> Server:
         def answer(request: dict[str, Any]) -> dict[str, Any]:
             result = node.request(request["method"], *request["params"])
@@ -94,6 +101,9 @@ def proxy_to(serve) -> Callable[..., Awaitable[Server]]:
             request = json.loads(body)
             if isinstance(request, dict) and request["method"] == busy:
                 writer.write(http("429 Too Many Requests", b"slow down"))
+                return
+            if isinstance(request, list) and len(request) > most:
+                writer.write(http("413 Payload Too Large", b"too many"))
                 return
             if isinstance(request, list):
                 reply: Any = [await asyncio.to_thread(answer, one) for one in request]

@@ -226,7 +226,30 @@ async def test_requests_and_failures_are_counted(serve) -> None:
 
 async def test_nobody_there() -> None:
     async with JsonRpc("http://127.0.0.1:1") as rpc:
-        with pytest.raises(RpcUnavailableError):
+        with pytest.raises(RpcUnavailableError, match=r"nothing answers at 127\.0\.0\.1:1$"):
+            await rpc.call("eth_blockNumber")
+    async with JsonRpc("http://no-such-host.invalid:1") as rpc:
+        with pytest.raises(RpcUnavailableError, match=r"no-such-host.invalid:1"):
+            await rpc.call("eth_blockNumber")
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (b"", "broke the connection off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\n{", "broke the conn"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "answers no HTTP"),
+        (http("429 Too Many Requests", b"", "Retry-After: 30"), "HTTP 429 .*asks to wait 30 s"),
+    ],
+)
+async def test_the_cause_is_named(serve, answer: bytes, cause: str) -> None:
+    async def once(path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        writer.close()
+
+    server = await serve(once)
+    async with JsonRpc(server.url, timeout=2) as rpc:
+        with pytest.raises(RpcUnavailableError, match=cause):
             await rpc.call("eth_blockNumber")
 
 

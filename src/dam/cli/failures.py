@@ -143,6 +143,11 @@ def error_text(error: DamError) -> str:
     if isinstance(error, RpcError):
         from dam.ethereum.node_errors import RpcTimeoutError, RpcUnavailableError
 
+        status = getattr(error, "status", None)
+        if status == 429:
+            return f"{error}: wait a while, or ask another node (setting rpc, DAM_RPC_URL)"
+        if status in (401, 402, 403):
+            return f"{error}: mend the key in the node's address (setting rpc, DAM_RPC_URL)"
         if isinstance(error, (RpcTimeoutError, RpcUnavailableError)):
             return f"{error}: is this the right node (setting rpc, DAM_RPC_URL), and does it run?"
     if isinstance(error, IpfsError):

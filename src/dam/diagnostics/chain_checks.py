@@ -82,7 +82,7 @@ async def _look_at(rpc: JsonRpc, settings: Settings, account: Address) -> Node:
         ]
         found.append(_clock(name, head))
         found += await _depth(name, market, head, account)
-        found.append(await _speed(name, rpc))
+        found += [await _speed(name, rpc), await _batches(name, rpc)]
         found.append(await _block_time(name, market, head))
         if isinstance(settings.confirmations, str):
             found.append(await _tag(name, market, head, settings.confirmations))
@@ -180,6 +180,21 @@ async def _speed(name: str, rpc: JsonRpc) -> Finding:
     if median > _SLOW_SECONDS:
         return warn(name, text, "use a nearer node: each round makes several calls")
     return ok(name, text)
+
+
+async def _batches(name: str, rpc: JsonRpc) -> Finding:
+    """How many calls it takes in one request."""
+    try:
+        await rpc.batch([("eth_chainId", ())] * rpc.batch_calls)
+    except RpcUnavailableError as error:
+        if error.status != 429:
+            raise
+        text = f"limits the rate: a request of many calls gave {error}"
+        return warn(name, text, "take another plan, or run a node of your own")
+    if rpc.batch_calls == 1:
+        text = "takes one call a request: it is asked one by one"
+        return warn(name, text, "nothing must be done; another node would be asked less often")
+    return ok(name, f"takes {rpc.batch_calls} calls in one request")
 
 
 async def _block_time(name: str, market: Market, head: BlockRef) -> Finding:

@@ -248,7 +248,7 @@ class NodePool:
         return await self._agreed(
             lambda rpc: rpc.block_transactions(number),
             known=lambda answer: answer is not None,
-            fingerprint=lambda answer: answer and (answer[0].hash.lower(), answer[1]),
+            fingerprint=lambda answer: str(answer).lower(),
             differ=lambda _a, _b: "another hash, or other transactions",
             what=f"block {number}",
             last=number,
@@ -282,7 +282,7 @@ class NodePool:
         return await self._agreed(
             lambda rpc: rpc.block(tag),
             known=lambda block: block is not None,
-            fingerprint=lambda block: block.get("hash") if isinstance(block, dict) else "",
+            fingerprint=lambda block: isinstance(block, dict) and str(block.get("hash")).lower(),
             differ=lambda _a, _b: "other hashes",
             what=f"block {number}",
             last=number,
@@ -471,26 +471,29 @@ def fingerprint(logs: Sequence[RawLog], end: RawBlock | None) -> object:
 
 
 def _log_key(log: RawLog) -> tuple[object, ...]:
+    # Hex is as good in upper case, and a number with zeros before it.
     return (
-        log.block_hash,
-        log.log_index,
+        log.block_hash.lower(),
+        _number(log.log_index),
         log.address.lower(),
-        log.data,
-        *log.topics,
-        log.block_number,
-        log.transaction_hash,
+        log.data.lower(),
+        *(topic.lower() for topic in log.topics),
+        _number(log.block_number),
+        log.transaction_hash.lower(),
         bool(log.removed),
     )
+
+
+def _number(text: str) -> int | str:
+    try:
+        return quantity(text, "")
+    except RpcBadReplyError:
+        return text
 
 
 def difference(a: Sequence[RawLog], b: Sequence[RawLog]) -> str:
     """In what two nodes' logs differ: their numbers, and the first block in which they do."""
     odd = frozenset(map(_log_key, a)) ^ frozenset(map(_log_key, b))
-    places = []
-    for key in odd:
-        try:
-            places.append(quantity(key[-3], "block"))
-        except RpcBadReplyError:
-            continue
+    places = [key[-3] for key in odd if isinstance(key[-3], int)]
     where = f"first in block {min(places)}" if places else "not in the logs, but in the last block"
     return f"{len(a)} logs against {len(b)}, {where}"

@@ -174,7 +174,7 @@ class LogDecoder:
             for number, block_hash, index, raw in placed:
                 blocks[number] = block_hash
                 topics = raw.topics
-                kind = topics[0] if topics else ""
+                kind = topics[0].lower() if topics else ""
                 supplied = fragments(kind)
                 if supplied is not None and len(topics) == 3:
                     # Most logs by far are these.
@@ -221,7 +221,7 @@ class LogDecoder:
 
     def _record(self, raw: RawLog, at: LogRef) -> MarketLog:
         topics = raw.topics
-        kind = topics[0] if topics else ""
+        kind = topics[0].lower() if topics else ""
         if kind == _PURCHASED:
             sold, seller, buyer, digest, copy, terms, keys = self._purchase(topics, raw.data)
             return Purchase(

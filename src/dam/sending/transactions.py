@@ -191,6 +191,9 @@ def read_receipt(tx_hash: bytes, found: object) -> Receipt | None:
         return None  # as some nodes say of what waits in their pool
     if hex_data(found.get("transactionHash"), "receipt hash", 32) != tx_hash:
         raise RpcBadReplyError("receipt: of another transaction")
+    logs = found.get("logs") or []
+    if not isinstance(logs, list):
+        raise RpcBadReplyError("receipt logs: no list")
     status = quantity(found.get("status"), "receipt status")
     if status > 1:
         raise RpcBadReplyError("receipt status: neither 0 nor 1")
@@ -201,5 +204,5 @@ def read_receipt(tx_hash: bytes, found: object) -> Receipt | None:
         gas_used=quantity(found.get("gasUsed"), "receipt gas"),
         # Not all chains price gas.
         price=quantity(found.get("effectiveGasPrice") or "0x0", "receipt price"),
-        logs=tuple(found.get("logs") or ()),
+        logs=tuple(logs),
     )

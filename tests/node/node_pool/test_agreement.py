@@ -63,6 +63,25 @@ async def test_a_lie_is_not_believed(pools: Pools, lie: Any, liar: int) -> None:
     assert pools.told("endpoints_agree_again")
 
 
+async def test_hex_in_upper_case_is_no_disagreement(pools: Pools) -> None:
+    def shout(logs: list[Any]) -> list[Any]:
+        return [
+            {**one, "data": "0xAB", "blockHash": "0x" + one["blockHash"][2:].upper(),
+             "topics": ["0x" + t[2:].upper() for t in one["topics"]], "logIndex": "0x00",
+             "blockNumber": "0x0" + one["blockNumber"][2:].upper()}
+            for one in logs
+        ]  # fmt: skip
+
+    a = Node("a", fork="z", logs=shout)
+    b = Node("b", fork="z", logs=lambda logs: [{**one, "data": "0xab"} for one in logs])
+    rpc = await pools.open(a, b)
+    logs, _ = await rpc.logs(ADDRESS, 3, 10)
+    assert len(logs) == 8
+    shouted = a.result("eth_getBlockByNumber", ["0x7", False])
+    a.answers["eth_getBlockByNumber"] = {**shouted, "hash": "0x" + shouted["hash"][2:].upper()}
+    assert (await rpc.block("0x7"))["number"] == "0x7"
+
+
 async def test_another_branch_is_a_disagreement(pools: Pools) -> None:
     rpc = await pools.open(Node("a"), Node("b", fork="b"))
     for ask in (rpc.logs(ADDRESS, 3, 7), rpc.block("0x7")):

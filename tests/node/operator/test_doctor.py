@@ -270,6 +270,18 @@ async def test_a_node_that_limits_the_rate(
     assert one(findings, "HTTP 429 after")["level"] == "warn"
 
 
+@pytest.mark.parametrize(
+    ("most", "text", "level"),
+    [(1000, "takes 100 calls", "ok"), (5, "takes 3 calls", "ok"), (0, "takes one call", "warn")],
+)
+async def test_how_many_calls_a_node_takes(
+    operator: Operator, proxy_to: Callable[..., Any], most: int, text: str, level: str
+) -> None:
+    server = await proxy_to(operator.chain, lambda _, __, result: result, most=most)
+    findings = await asyncio.to_thread(operator.doctor, DAM_RPC_URL=server.url)
+    assert one(findings, text)["level"] == level
+
+
 def test_a_tag_that_is_far_behind(operator: Operator) -> None:
     operator.chain.mine(120)
     safe = one(operator.doctor(DAM_CONFIRMATIONS="safe"), "blocks behind the head")

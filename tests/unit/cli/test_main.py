@@ -18,6 +18,7 @@ from dam.cli.session import confirm_or_abort, json_ready, table
 from dam.config.settings import key_paths
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Malformed, Permanent
+from dam.ethereum.node_errors import RpcUnavailableError
 from dam.keystore.key_files import load_ring, load_seed
 from dam.roles.arbiter import ruling_amount
 from dam.roles.sales import match_id
@@ -230,3 +231,16 @@ def test_every_refusal_of_the_contract_has_words() -> None:
         # Words of ours with every argument filled in, not the bare error.
         assert told.endswith(f" ({name})"), told
         assert "{" not in told
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(429, "wait a while"), (401, "mend the key"), (None, "does it run?"), (502, "does it run?")],
+)
+def test_a_node_that_cannot_be_asked_has_its_cause_and_a_next_step(
+    status: int | None, advice: str
+) -> None:
+    cause = "eth_chainId: nothing answers at 127.0.0.1:9999"
+    told = error_text(RpcUnavailableError(cause, status=status))
+    assert told.startswith(cause)
+    assert advice in told

@@ -47,6 +47,29 @@ def test_every_event_gives_the_rows_of_its_record() -> None:
     assert found.count == len(EVENTS)
 
 
+@pytest.mark.parametrize("name", EVENTS)
+def test_hex_in_upper_case_is_as_good(name: str) -> None:
+    """Rows and records alike: a purchase that is lost is one that nobody serves."""
+
+    def upper(text: str) -> str:
+        return "0x" + text[2:].upper()
+
+    raw = log(name)
+    shouted = msgspec.structs.replace(
+        raw,
+        topics=[upper(topic) for topic in raw.topics],
+        data=upper(raw.data),
+        address=upper(raw.address),
+        block_hash=upper(raw.block_hash),
+        transaction_hash=upper(raw.transaction_hash),
+        block_number=upper(raw.block_number),
+        log_index=upper(raw.log_index),
+    )
+    assert rows(shouted) == rows(raw)
+    [record] = LogDecoder().records(place([raw], MARKET, 0, 100))
+    assert LogDecoder().records(place([shouted], MARKET, 0, 100)) == [record]
+
+
 @pytest.mark.parametrize("copy", [0, 2**63 - 1, 2**63, 2**64 - 1])
 def test_any_copy_that_the_contract_sells_fits_into_the_ledger(copy: int) -> None:
     placed = place([log("ItemPurchased", copy=copy)], MARKET, 0, 100)
