@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from dam.console import columns
 from demo.actors import Actor
 from demo.world import DAM, CommandFailed, World
 from tests.e2e.manual_market import ManualMarket
@@ -88,3 +89,53 @@ async def test_ipfs_that_is_down_is_an_error_of_its_own(world: World) -> None:
         await world.dam(market.buyer, "doctor", env=down)
     assert (caught.value.code, "FAIL  ipfs" in caught.value.stdout) == (1, True)
     assert "has 1" in (await world.dam(market.buyer, "doctor")).stdout
+
+
+READERS = [
+    ("deliverers",), ("buyer", "browse"), ("buyer", "purchases"), ("seller", "sales"),
+    ("balance",), ("doctor",), ("deliverer", "doctor"), ("deliverer", "status"),
+    ("deliverer", "config"), ("arbiter", "cases"), ("keys", "new", "buyer"), ("--help",),
+    ("buyer", "buy", "--help"), ("seller", "publish", "--help"), ("balance", "--json"),
+]  # fmt: skip
+
+
+async def test_everything_that_is_said_fits_80_columns(world: World) -> None:
+    market = await ManualMarket(world).open()
+    store = market.seller.home / "store.toml"
+    title = 'id = "code"\ntitle = "A title as long as people write them, or longer"'
+    item = CODE.replace("ALPHA", "LONG-CODE-" * 3).replace('id = "code"', title)
+    sale = await _sale(market, item)
+    one, buys = market.deliverers[0], ("buy", market.seller.address, "code", "--no-arbitrator")
+    played = [
+        *((market.buyer, words) for words in READERS),
+        (market.buyer, ("buyer", *buys, "--yes")),
+        (market.buyer, ("buyer", "wait", sale["id"], "--timeout", "0")),
+        (market.seller, ("seller", "sales")),
+        (market.seller, ("seller", "publish", store, "--yes")),
+        (one, ("deliverer", "status")),
+        (one, ("deliverer", "doctor")),
+    ]
+    for actor, words in played:
+        wide = [line for line in await _lines(world, actor, *words) if not _fits(line)]
+        assert not wide, (words, wide)
+
+
+async def _sale(market: ManualMarket, item: str) -> dict:
+    await market.publish(item)
+    return await market.buy("code", "--no-arbitrator")
+
+
+def _fits(line: str) -> bool:
+    """A word that is longer than a line is not cut; what stands before it is its label."""
+    return columns(line) <= 80 or (columns(line.split()[-1]) > 60 and len(line.split()) <= 3)
+
+
+async def _lines(world: World, actor: Actor, *words: object) -> list[str]:
+    def play() -> list[str]:
+        with Terminal([*DAM, *map(str, words)], world.env(actor)) as person:
+            person.end(60)
+            assert "Traceback" not in person.text, person.text
+            print(f"$ dam {' '.join(map(str, words))}\n{person.text}")
+            return person.lines
+
+    return await asyncio.to_thread(play)

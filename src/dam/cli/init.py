@@ -11,14 +11,16 @@ import click
 from dam.atomic_file import write_atomic
 from dam.cli.session import asynchronous, json_option, print_note, print_result
 from dam.config.settings import config_path, dump_config, home_folder, key_paths
-from dam.config.values import check_ipfs, check_ipfs_auth, check_rpc_url, masked
-from dam.errors import ConfigError, IpfsError, Permanent
-from dam.ethereum.node import chain_id_of
+from dam.config.values import check_ipfs, check_ipfs_auth, check_rpc_url, masked_ipfs
+from dam.errors import ConfigError, IpfsError, KeyFileError, Permanent
+from dam.ethereum.node import balance_of, chain_id_of
 from dam.ipfs.open import open_store
+from dam.keystore.ape_accounts import address_of, keyfile_path
 from dam.market.client import Market
 from dam.market.connect import open_node
 from dam.market.deployment import load_deployment, record_path, save_deployment
 from dam.types import Deployment
+from dam.units import format_amount
 
 _LOCAL_NODE = "http://127.0.0.1:8545"
 
@@ -69,6 +71,8 @@ async def init(
     # What a person types is relative to the folder that they are in.
     ipfs = check_ipfs(ipfs, Path.cwd())
     account = account or os.environ.get("DAM_ACCOUNT")
+    if account:
+        keyfile_path(account, os.environ)  # raises if this could be no account's name
     record = await check_market(check_rpc_url(rpc), deployment)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     await check_blocks(ipfs)
@@ -86,35 +90,51 @@ async def init(
         "config": str(path),
         "chainId": record.chain_id,
         "market": record.market,
-        "ipfs": shown(ipfs),
+        "ipfs": masked_ipfs(ipfs),
         "account": account,
     }
+    found, said, steps = await _look_at_account(account, rpc)
     lines = [
         f"Settings   {path}",
         f"Market     {record.market} on chain {record.chain_id}: its code is the record's",
-        f"Blocks     {shown(ipfs)}",
-        f"Account    {account or 'none yet'}",
+        f"Blocks     {masked_ipfs(ipfs)}",
+        f"Account    {said}",
         "",
         "Next:",
-        *_next_steps(account, home),
+        *(f"  {step}" for step in [*steps, *_next_steps(home)]),
     ]
-    print_result(result, as_json, "\n".join(lines))
+    print_result(result | found, as_json, "\n".join(lines))
 
 
-def _next_steps(account: str | None, home: Path) -> list[str]:
+async def _look_at_account(
+    alias: str | None, rpc_url: str
+) -> tuple[dict[str, Any], str, list[str]]:
+    """Address and coins of who will sign: for programs, in words, and what is to be done."""
+    if not alias:
+        make = 'ape accounts generate NAME, then default = "NAME" under [accounts] in the settings'
+        return {"address": None, "balance": None}, "none yet", [make]
+    try:
+        address = address_of(alias, os.environ)
+    except KeyFileError as error:
+        step = f"ape accounts generate {alias}   (or put its keyfile there)"
+        return {"address": None, "balance": None}, f"{alias}, not there yet: {error}", [step]
+    async with open_node(rpc_url) as node:
+        coins = await balance_of(node, address)
+    steps = [] if coins else [f"send coins to {address}: for gas, and what you buy or stake"]
+    value = {"address": address, "balance": str(coins)}
+    return value, f"{address} ({alias}) has {format_amount(coins)}", steps
+
+
+def _next_steps(home: Path) -> list[str]:
     steps = []
-    if not account:
-        steps.append(
-            '  ape accounts generate NAME, then `default = "NAME"` under [accounts] in the settings'
-        )
     keys = key_paths(home)
     if not keys.buyer.exists():
-        steps.append("  to buy:      dam keys new buyer;     dam buyer browse")
+        steps.append("to buy:      dam keys new buyer;     dam buyer browse")
     if not keys.seller.exists():
-        steps.append("  to sell:     dam keys new seller;    dam seller stake '0.5 ether'")
+        steps.append("to sell:     dam keys new seller;    dam seller stake '0.5 ether'")
     if not keys.deliverer.exists():
-        steps.append("  to deliver:  dam deliverer init")
-    return steps or ["  dam buyer browse"]
+        steps.append("to deliver:  dam deliverer init")
+    return steps or ["dam buyer browse"]
 
 
 async def check_market(rpc_url: str, deployment: Path | None) -> Deployment:
@@ -146,11 +166,6 @@ def _find_record(chain_id: int) -> Path:
     return path
 
 
-def shown(ipfs: str) -> str:
-    """A block store's address without what may be secret in it."""
-    return ipfs if ipfs.startswith("dir:") else masked(ipfs)
-
-
 async def check_blocks(ipfs: str) -> None:
     """Raises `ConfigError` unless the block store keeps a block and gives it back."""
     auth = os.environ.get("DAM_IPFS_AUTH") or ""
@@ -160,7 +175,7 @@ async def check_blocks(ipfs: str) -> None:
         await blocks.get(cid)
     except IpfsError as error:
         raise ConfigError(
-            f"the block store {shown(ipfs)} does not work ({error}): start the node, or use "
+            f"the block store {masked_ipfs(ipfs)} does not work ({error}): start the node, or use "
             "dir:/path"
         ) from None
     finally:

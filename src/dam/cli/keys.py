@@ -8,7 +8,14 @@ from pathlib import Path
 
 import click
 
-from dam.cli.session import ask_hidden, json_option, key_passphrase, print_result, to_hex
+from dam.cli.session import (
+    ask_hidden,
+    json_option,
+    key_passphrase,
+    print_note,
+    print_result,
+    to_hex,
+)
 from dam.config.settings import home_folder, key_paths
 from dam.errors import KeyFileError
 from dam.keystore import key_files
@@ -56,6 +63,9 @@ def new(kinds: tuple[str, ...], as_json: bool) -> None:
     for kind in wanted:
         if _path(kind).exists():
             raise KeyFileError(f"{_path(kind)} is there already; nothing was made")
+    if sys.stdin.isatty():
+        for kind in wanted:
+            print_note(f"Makes {_path(kind)}: the {_WHAT[kind]}, encrypted.")
     passphrase = _new_passphrase()
     made = []
     for kind in wanted:

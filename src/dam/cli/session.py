@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from dam.atomic_file import read_regular
 from dam.cli.failures import SENT
 from dam.cli.tables import table as table
 from dam.cli.terminal import asking, write_note, write_result
 from dam.config.settings import Settings
 from dam.console import fit, width_of
 from dam.crypto.hashing import parse_address
-from dam.errors import ConfigError, KeyFileError, Malformed, Permanent
+from dam.errors import ConfigError, Malformed, Permanent
 from dam.ethereum.node import Node, balance_of
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
-from dam.keystore.key_files import MAX_FILE_BYTES, find_passphrase
+from dam.keystore.key_files import find_passphrase
 from dam.market.client import Market
 from dam.market.connect import open_node
 from dam.market.wallet import Receipt, send_call
@@ -259,17 +258,9 @@ def open_signer(settings: Settings, role: str, account: str | None) -> Signer:
 
 def role_address(settings: Settings, role: str, account: str | None = None) -> Address:
     """The address of a role's account, which its keyfile names in plain: no passphrase needed."""
-    from dam.ipfs import dag_json
-    from dam.keystore.ape_accounts import keyfile_path
+    from dam.keystore.ape_accounts import address_of
 
-    path = keyfile_path(role_alias(settings, role, account), os.environ)
-    try:
-        value = dag_json.loads(read_regular(path, MAX_FILE_BYTES))["address"]
-        return parse_address("0x" + str(value).lower().removeprefix("0x"))
-    except FileNotFoundError:
-        raise KeyFileError(f"there is no account {path.stem} in {path.parent}") from None
-    except (OSError, KeyError, TypeError, Malformed):
-        raise KeyFileError(f"{path} does not name its address; use --address") from None
+    return address_of(role_alias(settings, role, account), os.environ)
 
 
 @dataclass

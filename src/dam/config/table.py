@@ -19,6 +19,7 @@ from dam.config.values import (
     check_ipfs_auth,
     check_rpc_urls,
     masked,
+    masked_ipfs,
     parse_accounts,
     parse_confirmations,
     parse_record_path,
@@ -120,7 +121,7 @@ SETTINGS = (
         "loopback address alone), `https://ipfs.example/prefix`, or as Kubo writes it, "
         "`/ip4/127.0.0.1/tcp/5001`, `/ip6/::1/tcp/5001`, `/dns4/ipfs.example/tcp/443/https`",
         default_doc="`dir:<home>/blocks`",
-        show=lambda value: value if value.startswith("dir:") else masked(value),
+        show=masked_ipfs,
     ),
     Setting(
         field="ipfs_auth",

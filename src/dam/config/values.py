@@ -212,6 +212,11 @@ def masked(url: str) -> str:
     return f"{parts.scheme}://{host}{port}" + ("/***" if secret else "")
 
 
+def masked_ipfs(address: str) -> str:
+    """A block store's address without what may be secret in it."""
+    return address if address.startswith("dir:") else masked(address)
+
+
 def toml(value: str | int | Sequence[str]) -> str:
     """A TOML value (https://toml.io/en/v1.0.0).
 

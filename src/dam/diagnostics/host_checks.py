@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from dam.config.settings import Settings
-from dam.config.values import masked
+from dam.config.values import masked_ipfs
 from dam.daemon import locks
 from dam.errors import BlockRefused, DamError, IpfsError, KeyFileError, LedgerError
 from dam.ipfs.blocks import MAX_BLOCK_BYTES
@@ -263,12 +263,12 @@ class Examination:
             await store.get(cid, deadline=20.0)
             seconds = time.monotonic() - began
         except (IpfsError, BlockRefused, OSError) as error:
-            return [fail("ipfs", f"{_where(self.settings.ipfs)}: {_short(error)}", fix)]
+            return [fail("ipfs", f"{masked_ipfs(self.settings.ipfs)}: {_short(error)}", fix)]
         finally:
             await store.close()
         assert cid == Cid.of("raw", data)
         speed = 2 * len(data) / max(seconds, 1e-6)
-        text = f"{_where(self.settings.ipfs)} answers, {speed / _MIB:,.0f} MiB/s"
+        text = f"{masked_ipfs(self.settings.ipfs)} answers, {speed / _MIB:,.0f} MiB/s"
         found = [ok("ipfs", text)]
         if speed < _SLOW_BYTES:
             found = [warn("ipfs", text, "look at its disk and load: documents come late this way")]
@@ -331,10 +331,6 @@ def _existing(folder: Path) -> Path:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder
-
-
-def _where(ipfs: str) -> str:
-    return ipfs if ipfs.startswith("dir:") else masked(ipfs)
 
 
 def _short(error: Exception) -> str:

@@ -20,11 +20,12 @@ from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from dam.atomic_file import write_atomic
+from dam.atomic_file import read_regular, write_atomic
+from dam.crypto.hashing import parse_address
 from dam.errors import KeyFileError, Malformed
 from dam.ethereum.eip1559 import sign_transaction
 from dam.ipfs import dag_json
-from dam.keystore.key_files import read_private, systemd_credential
+from dam.keystore.key_files import MAX_FILE_BYTES, read_private, systemd_credential
 from dam.types import Address
 
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -88,6 +89,25 @@ def keyfile_path(alias: str, environ: Mapping[str, str]) -> Path:
     if not _ALIAS.fullmatch(alias):
         raise KeyFileError("the alias of an account is letters, digits, '_', '-' and '.'")
     return accounts_folder(environ) / f"{alias}.json"
+
+
+def address_of(alias: str, environ: Mapping[str, str]) -> Address:
+    """The address of an account, which its keyfile names in plain: no passphrase is needed.
+
+    Raises:
+        KeyFileError: There is no such account, or its file does not name its address.
+    """
+    path = keyfile_path(alias, environ)
+    try:
+        value = dag_json.loads(read_regular(path, MAX_FILE_BYTES))["address"]
+        return parse_address("0x" + str(value).lower().removeprefix("0x"))
+    except FileNotFoundError:
+        raise KeyFileError(
+            f"there is no account {alias} in {path.parent}; make one with: "
+            f"ape accounts generate {alias}"
+        ) from None
+    except (OSError, KeyError, TypeError, Malformed):
+        raise KeyFileError(f"{path} does not name its address; use --address") from None
 
 
 def account_passphrase(

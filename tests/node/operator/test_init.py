@@ -119,3 +119,25 @@ def test_config_check_names_all_faults(operator: Operator) -> None:
     done = operator("deliverer", "config", "--check", DAM_CONFIRMATIONS="61", DAM_POLL="0", code=2)
     assert "DAM_CONFIRMATIONS" in done.stderr
     assert "DAM_POLL" in done.stderr
+
+
+def test_the_buyers_init_looks_for_the_account(nobody: Operator, chain: AnvilNode) -> None:
+    """It says who signs, with what coins, and what to do where either is missing."""
+    words = ("init", "--rpc", chain.url, "--deployment", str(nobody.record))
+    shown = nobody(*words, code=0).stdout
+    assert "Account    none yet" in shown
+    assert "  ape accounts generate NAME" in shown
+    shown = nobody(*words, "--force", "--account", "ada", code=0).stdout
+    assert "Account    ada, not there yet: there is no account ada in " in shown
+    assert "  ape accounts generate ada" in shown
+    (nobody.home / "config.toml").unlink()
+    nobody.init()
+    words = (*words, "--force", "--account", ALIAS)
+    shown = nobody(*words, code=0).stdout
+    assert f"{nobody.address} ({ALIAS}) has 0 wei" in shown
+    assert f"  send coins to {nobody.address}" in shown
+    chain.request("anvil_setBalance", nobody.address, hex(3 * 10**18))
+    assert f"({ALIAS}) has 3 ether" in nobody(*words, code=0).stdout
+    value = nobody(*words, "--json", code=0, parse=True)
+    assert (value["address"], value["balance"]) == (nobody.address, str(3 * 10**18))
+    assert nobody(*words[:-1], "no/name", code=2).stdout == ""

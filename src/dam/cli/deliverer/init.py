@@ -149,11 +149,13 @@ class _Setup:
 
         ipfs = store(ipfs) if ipfs else self._ask("IPFS (Kubo's API, or dir:/path)", blocks, store)
         alias = options.account or environ.get("DAM_ACCOUNT")
-        alias = alias or self._ask("Ape account that signs", _ALIAS, str)
+        alias = alias or self._ask(
+            "Ape account that signs; it is made if there is none", _ALIAS, _alias
+        )
         wanted = options.confirmations or environ.get("DAM_CONFIRMATIONS") or 2
         min_fee = options.min_fee
         if min_fee is None:
-            question = "Least fee of a part, such as 0.0001 ether"
+            question = "Least fee of a part that you deliver for, such as 0.0001 ether"
             min_fee = self._ask(question, "0", lambda value: AMOUNT.convert(value, None, None))
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         asyncio.run(check_blocks(ipfs))
@@ -210,7 +212,7 @@ class _Setup:
         made = not path.exists()
         if made:
             if self.asking:
-                confirm_or_abort(f"There is no account {alias} yet. Make it?", yes=False)
+                confirm_or_abort(f"There is no account {alias} yet. Make it, as {path}?", yes=False)
             passphrase = account_passphrase(alias, os.environ, _ask_twice if self.asking else None)
             self.address, words = new_account(alias, passphrase, os.environ)
             if self.asking:
@@ -241,6 +243,8 @@ class _Setup:
         made = not path.exists()
         public = None
         if made:
+            if self.asking:
+                print_note(f"Makes {path}: your X25519 keys, encrypted.")
             ask = _ask_twice if self.asking else None
             public = new_ring(path, find_passphrase(os.environ, ask)).current.public
         else:
@@ -295,6 +299,13 @@ class _Setup:
             "dam deliverer status --watch      how it goes",
         ]
         return {**self.value, "balance": str(balance), "staked": staked}, steps
+
+
+def _alias(value: str) -> str:
+    from dam.keystore.ape_accounts import keyfile_path
+
+    keyfile_path(value, os.environ)  # raises if this could be no account's name
+    return value
 
 
 async def _check_answers(urls: tuple[str, ...]) -> None:

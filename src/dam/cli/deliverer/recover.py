@@ -120,7 +120,7 @@ class _LedgerRecovery:
                 "that an internal error refused; --force makes a new ledger all the same.)"
             )
         print_note(f"{self.path}: {reason or 'sound'}")
-        confirm_or_abort("Put it aside and make a new one?", yes)
+        confirm_or_abort("Rename it, and make a new one from it and the chain?", yes)
         done = recovery.recover(self.path, self.binding)
         read = "left to the daemon" if no_read else asyncio.run(self._read())
         value = {

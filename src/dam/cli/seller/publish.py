@@ -25,6 +25,7 @@ from dam.cli.session import (
     yes_option,
 )
 from dam.config.settings import Settings
+from dam.config.values import masked_ipfs
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import item_id
 from dam.ethereum.erc20 import Tokens
@@ -147,6 +148,8 @@ async def _publish(
                 session.market, shop, draft, assign=options["assign"], must_exist=must_exist
             )
             _show(plan, tokens)
+            where = masked_ipfs(settings.ipfs)
+            print_note(f"The documents go to {where}, and one transaction to the market, for gas.")
             confirm_or_abort(f"Publish it as {signer.address}?", yes)
             wallet = session.wallet(signer)
             published = await publishing.publish(session.market, session.blocks, wallet, shop, plan)
