@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 import structlog
@@ -86,7 +88,7 @@ It is added to every line of level warning or above that brings no ``next_step``
 
 def configure_logging(*, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Sets structlog up for this process. ``level`` is a name of the standard library's logging."""
-    out = sys.stderr if stream is None else stream
+    out = stream or sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - for good
     number = logging.getLevelNamesMapping()[level.upper()]
     pretty = out.isatty()
     renderer: Any = _for_people(out) if pretty else structlog.processors.JSONRenderer()

@@ -111,3 +111,9 @@ def test_a_line_that_nobody_takes_stops_no_daemon(error: Exception) -> None:
     get_logger("x").error("store_refused", name="文字")
     if isinstance(error, UnicodeEncodeError):
         assert "store_refused" in stream.getvalue()
+
+
+def test_a_closed_standard_error_stops_no_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    configure_logging()
+    get_logger("x").error("store_refused")

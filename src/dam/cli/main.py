@@ -64,6 +64,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; an error of DAM becomes one clear line."""
+        prepare_streams()  # for `ape dam`, which does not go through `main`
         sent = ctx.meta.setdefault(SENT, [])
         try:
             return super().invoke(ctx)
