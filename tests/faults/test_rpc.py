@@ -334,9 +334,14 @@ async def test_f32_an_error_although_it_was_taken(
     world: FaultWorld, proxy: RpcProxy, injected: Injected
 ) -> None:
     daemon = await world.deliverer(rpc=proxy.url).start()
-    proxy.inject(rpc_faults.ErrorThoughAccepted(), "eth_sendRawTransaction", times=2)
+    errors = proxy.inject(rpc_faults.ErrorThoughAccepted(), "eth_sendRawTransaction", times=2)
     await world.buy()
     await world.until_delivered()
+    await world.buy()
+    await world.until_delivered()
+    await world.wait(lambda: errors.spent, "the second error")
+    # After each it waits a little longer; the last part is to be confirmed, too.
+    await world.settle_down(12)
     await delivered_all_the_same(world, daemon)
     assert daemon.query("SELECT count(*) FROM jobs WHERE state <> 'done'") == [(0,)]
 
