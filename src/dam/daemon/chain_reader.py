@@ -38,6 +38,8 @@ _MAX_RANGES = 8
 _RECHECK_BLOCKS = 128
 """Blocks behind the cursor that are read once more: the time in which deliverers deliver."""
 _RECHECK_EVERY_BLOCKS = 32
+_POSTPONE_READS = 8
+"""So often in a row what is new may go before that."""
 
 _REOPEN_REFUSED = (
     "UPDATE purchases SET state = 'new', reason = '' "
@@ -98,6 +100,8 @@ class ChainReader:
         self._idle_at: BlockRef | None = None
         self._newest: BlockRef | None = None
         self._rechecked: int | None = None
+        self._postponed = 0
+        """How often the chain was read since the last blocks were, once more."""
         self._at_head = False
         """Whether the last blocks were read as they came: not just now, in catching up."""
         self._bulk_loading = False
@@ -185,7 +189,9 @@ class ChainReader:
         if self._at_head and self._bulk_loading:
             self._ledger.end_bulk_load()
             self._bulk_loading = False
-        if self._at_head:
+        self._postponed += 1
+        # What is new is decided on first: to read a flood once more takes as long as it took once.
+        if self._at_head and (not new or self._postponed >= _POSTPONE_READS):
             new += await self._look_back(cursor)
         return Step(head, cursor, new, caught_up=self._at_head)
 
@@ -260,6 +266,7 @@ class ChainReader:
         """Reads the last blocks once more, every few blocks; returns how many logs were new."""
         if self._rechecked is not None and cursor.number < self._rechecked + _RECHECK_EVERY_BLOCKS:
             return 0
+        self._postponed = 0
         new, first = 0, max(self._first, cursor.number + 1 - _RECHECK_BLOCKS)
         try:
             while first <= cursor.number:

@@ -10,16 +10,20 @@ that a transaction may have, so a flood costs time and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from copy import copy
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
+from dam.errors import RpcError
 from dam.ethereum.node import Node, ReadStats, hex_data, quantity
 from dam.ethereum.node_errors import (
     RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,
+    RpcTimeoutError,
     RpcTooLargeError,
+    RpcUnavailableError,
     is_node_fault,
 )
 from dam.ethereum.rpc import RawBlock, RawLog, Topics
@@ -37,7 +41,10 @@ _FIRST_RECEIPTS, _MOST_RECEIPTS = 8, 64
 _SLICE_LOGS = 10_000
 """About so many logs are taken out of receipts at once."""
 _REMEMBERED_LARGE = 1024
+_SLICE_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
+_MOST_SLICE_PAUSE_SECONDS = 30.0
 _KEPT: Topics = [KEPT_TOPICS]
+T = TypeVar("T")
 
 
 class BlockUnknownError(RpcBadReplyError):
@@ -199,8 +206,9 @@ class LogReader:
         self._rpc = rpc
         self._market = market.lower()
         self._size = RangeSize()
-        self._large: dict[int, None] = {}
-        """Blocks that did not fit, the newest known last: they will be read once more."""
+        self._large: dict[int, tuple[str, ...]] = {}
+        """Blocks that did not fit, the newest known last, and the events that were too many: they
+        will be read once more."""
         self._decoder = LogDecoder()
 
     async def page(self, first: int, last: int, *, canonical: bool) -> Page:
@@ -253,6 +261,13 @@ class LogReader:
             stop = min(before, first + self._size.blocks - 1)
             try:
                 raws, raw_end = await self._rpc.logs(self._market, first, stop, topics=topics)
+            except RpcTimeoutError:
+                # Perhaps for its size: in the next round less is asked for, of one block slices.
+                if first == stop:
+                    self._large[first] = ()
+                else:
+                    self._size.refused(stop - first + 1, unknown=True)
+                raise
             except (RpcRejectedError, RpcTooLargeError) as error:
                 if not _may_be_size(error):
                     raise
@@ -280,24 +295,36 @@ class LogReader:
         """
         known = isinstance(why, RpcRangeError | RpcTooLargeError)
         end: BlockRef | None = None
-        refused: list[str] = []
+        slow = False
+        refused = [event for event in topics[0] if event in self._large.get(number, ())]
+        rest = [event for event in topics[0] if event not in refused]
+        # Where it is known which events are too many, the others are asked for together.
+        groups = [rest] if refused else [[event] for event in rest]
+        if not known:
+            groups, refused = [], list(topics[0])
         try:
-            for event in topics[0]:
+            while groups:
+                group = groups.pop(0)
+                query = partial(
+                    self._rpc.logs, self._market, number, number, topics=[group, *topics[1:]]
+                )
                 try:
-                    if not known:
-                        raise why
-                    raws, raw_end = await self._rpc.logs(
-                        self._market, number, number, topics=[[event], *topics[1:]]
-                    )
-                except (RpcRejectedError, RpcTooLargeError) as error:
-                    if not _may_be_size(error):
+                    raws, raw_end = await _patiently(query)
+                except (RpcRejectedError, RpcTooLargeError, RpcTimeoutError) as error:
+                    # Of two time-outs the second is the node's: it hangs.
+                    again = slow and isinstance(error, RpcTimeoutError)
+                    if again or not _may_be_size(error):
                         raise
-                    refused.append(event)
+                    slow = slow or isinstance(error, RpcTimeoutError)
+                    if len(group) > 1:
+                        groups += [[event] for event in group]
+                    else:
+                        refused += group
                     continue
                 end = self._same(end, self._end(raw_end, number))
                 yield end, raws
             if refused:
-                found = await self._rpc.block_transactions(number)
+                found = await _patiently(partial(self._rpc.block_transactions, number))
                 end = self._same(end, self._end(found[0] if found else None, number))
                 yield end, []
                 async for raws in self._out_of_receipts(number, found[1] if found else (), refused):
@@ -306,10 +333,9 @@ class LogReader:
             if known:
                 raise
             raise why from None
-        if number in self._large:
-            return
-        self._size.flooded()
-        self._large[number] = None
+        if number not in self._large:
+            self._size.flooded()
+        self._large[number] = tuple(refused)
         if len(self._large) > _REMEMBERED_LARGE:
             del self._large[next(iter(self._large))]
 
@@ -320,9 +346,10 @@ class LogReader:
         wanted = frozenset(events)
         while start < len(hashes):
             part = hashes[start : start + count]
+            query = partial(self._rpc.receipt_logs, part, self._market, wanted)
             try:
-                raws = await self._rpc.receipt_logs(part, self._market, wanted)
-            except (RpcRejectedError, RpcTooLargeError) as error:
+                raws = await _patiently(query)
+            except (RpcRejectedError, RpcTooLargeError, RpcTimeoutError) as error:
                 if not _may_be_size(error):
                     raise
                 if len(part) > 1:
@@ -382,8 +409,21 @@ class LogReader:
                 raise RpcBadReplyError(f"block {block.number} was replaced while it was read")
 
 
-def _may_be_size(error: RpcRejectedError | RpcTooLargeError) -> bool:
-    return isinstance(error, RpcTooLargeError) or not is_node_fault(error)
+def _may_be_size(error: RpcError) -> bool:
+    return not isinstance(error, RpcRejectedError) or not is_node_fault(error)
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Asks again, after a pause, where a node is away: else one failure in a hundred slices would
+    have all of them read again, and so on.
+    """
+    for pause in _SLICE_PAUSES_SECONDS:
+        try:
+            return await ask()
+        except RpcUnavailableError as error:
+            wish = error.retry_after or 0.0
+        await asyncio.sleep(min(_MOST_SLICE_PAUSE_SECONDS, max(pause, wish)))
+    return await ask()
 
 
 def topics_of(events: Collection[str] | None) -> list[str]:

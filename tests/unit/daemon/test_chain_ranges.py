@@ -57,6 +57,29 @@ async def test_a_log_that_comes_late_is_told(world: World, built: BuiltStore) ->
     assert len(daemon.events("log_was_missing")) == 1
 
 
+@pytest.mark.parametrize("busy", [False, True])
+async def test_what_is_new_does_not_wait_until_the_last_blocks_are_read_once_more(
+    world: World, built: BuiltStore, busy: bool
+) -> None:
+    """R1: a flood among them takes as long as it took the first time; but no flood puts it off."""
+    daemon = world.daemon
+    pages = Pages(world)
+    world.chain.mine(60)
+    world.buy(built, "coupon")
+    world.chain.mine()
+    while not purchases(daemon):
+        world.chain.mine()
+        await daemon.reader.advance()
+    back = [first for first, last in pages.asked if last - first > 16]
+    assert not back
+    for number in range(9):
+        if busy:
+            world.chain.publish(OTHER_BUYER, number.to_bytes(32, "big"), bytes(32))
+        world.chain.mine()
+        await daemon.reader.advance()
+    assert sum(first == 1 and last > 60 for first, last in pages.asked) == 1
+
+
 async def test_a_flooded_block_is_told_of_once(world: World) -> None:
     daemon = world.daemon
     await read(daemon)
