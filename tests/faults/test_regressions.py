@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from dam.crypto.hashing import keccak
 from tests.faults import ipfs_faults, rpc_faults
 from tests.faults.ipfs_proxy import IpfsProxy
@@ -49,6 +51,23 @@ async def test_a_range_limit_below_the_overlap(
     await world.until_delivered()
     await world.settle_down()
     assert injected["range limit"]
+    await oracle(world)
+
+
+@pytest.mark.parametrize("cap", [{"logs": 2}, {"size": 2500}])
+async def test_a_block_with_more_logs_than_the_node_gives(
+    world: FaultWorld, proxy: RpcProxy, injected: Injected, cap: dict[str, int]
+) -> None:
+    """One block stopped every daemon for good; see also `make flood`."""
+    daemon = await world.deliverer(rpc=proxy.url).start()
+    proxy.inject(rpc_faults.AnswerCap(**cap), "eth_getLogs")
+    await world.mine(3)
+    await world.buy(6)
+    await world.until_delivered()
+    await world.mine(40)
+    await world.settle_down()
+    assert injected["too many logs"]
+    assert daemon.logged("large_block")
     await oracle(world)
 
 
