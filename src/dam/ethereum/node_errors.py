@@ -28,12 +28,16 @@ _ACCESS = re.compile(
 )
 _STATUSES = (401, 402, 403, 429)
 """Of HTTP, also as codes of JSON-RPC errors."""
-# What a node lacks, or cannot do now: an old state, a new block, its peers, its upstream.
-_STATE = re.compile(
+# An old state that a node does not keep.
+_PRUNED = re.compile(
     r"missing trie node|state .*(not available|unavailable|pruned)|pruned|pruning"
-    r"|histor\w+ .*(not available|unavailable)|(still|is|not) sync(ing|ed)|no peers"
-    r"|overloaded|server.*busy|service unavailable|temporar(y|ily)|upstream|cannot fulfill"
-    r"|suitable provider|bad gateway",
+    r"|histor\w+ .*(not available|unavailable)",
+    re.IGNORECASE,
+)
+# What a node cannot do now: it lacks its peers, its upstream, the time.
+_STATE = re.compile(
+    r"(still|is|not) sync(ing|ed)|no peers|overloaded|server.*busy|service unavailable"
+    r"|temporar(y|ily)|upstream|cannot fulfill|suitable provider|bad gateway",
     re.IGNORECASE,
 )
 _INTERNAL = re.compile(r"internal (server )?error", re.IGNORECASE)
@@ -41,7 +45,7 @@ _INTERNAL = re.compile(r"internal (server )?error", re.IGNORECASE)
 _NO_BLOCK = re.compile(
     r"(block|header)\b.*\b(not found|unknown)|unknown (block|header)|unfinalized|future block"
     r"|(beyond|exceeds?|ahead of|above|after) (the )?(current |latest |last |chain )*"
-    r"(head|tip|current block|latest block|last block|executed block)\b",
+    r"(head|tip|current block|latest block|last block|executed block)\b(?! (gas|base|range))",
     re.IGNORECASE,
 )
 # How nodes and providers say that eth_getLogs asked for too much.
@@ -92,6 +96,10 @@ class RpcUnavailableError(RpcError):
         """HTTP status, if it answered."""
         self.retry_after = retry_after
         """Seconds that the node asks to wait, if it said so."""
+
+
+class RpcPrunedError(RpcUnavailableError):
+    """The node does not keep the old state that was asked for; asking it again is of no use."""
 
 
 class RpcBadReplyError(RpcError):
@@ -155,7 +163,7 @@ def is_node_fault(error: RpcRejectedError) -> bool:
     if error.code in _STATUSES or 500 <= error.code < 600:
         return True
     words = _words(error)
-    if any(rule.search(words) for rule in (_QUOTA, _ACCESS, _STATE, _NO_BLOCK)):
+    if any(rule.search(words) for rule in (_QUOTA, _ACCESS, _PRUNED, _STATE, _NO_BLOCK)):
         return True
     # For eth_getLogs these two can mean its size as well: that is for the caller to find out.
     return error.method != "eth_getLogs" and (
@@ -196,11 +204,14 @@ def unavailable(error: RpcRejectedError, host: str) -> RpcUnavailableError:
     status = error.code if error.code in _STATUSES else None
     if status is None and _QUOTA.search(_words(error)):
         status = 429
-    return RpcUnavailableError(f"{host}: {error}", status=status, retry_after=pause)
+    pruned = status is None and _PRUNED.search(_words(error))
+    kind = RpcPrunedError if pruned else RpcUnavailableError
+    return kind(f"{host}: {error}", status=status, retry_after=pause)
 
 
 def _is_revert(error: RpcRejectedError) -> bool:
-    return error.code == 3 or "revert" in error.message.lower()
+    # Older Nethermind and OpenEthereum have "VM execution error." as message, the revert as data.
+    return error.code == 3 or "revert" in _words(error).lower()
 
 
 def _words(error: RpcRejectedError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dam.errors import ContractReverted, RpcError
-from dam.ethereum.node_errors import RpcRejectedError
+from dam.ethereum.node_errors import RpcPrunedError, RpcRejectedError
 from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
 from dam.market.wallet import Receipt
 from dam.sending import fee_policy
@@ -151,7 +151,7 @@ class InFlight:
                     low = middle
             before, after = await self._account.counts(hex(max(high - 1, 0)), hex(high))
             block = await self._account.rpc.call("eth_getBlockByNumber", hex(high), False)
-        except RpcRejectedError:
+        except (RpcRejectedError, RpcPrunedError):
             return -1, None
         except RpcError:
             return None

@@ -8,8 +8,10 @@ import pytest
 
 from dam.ethereum.node_errors import (
     RpcMethodError,
+    RpcPrunedError,
     RpcRangeError,
     RpcRejectedError,
+    RpcUnavailableError,
     is_node_fault,
     rejection,
     unavailable,
@@ -118,6 +120,36 @@ def test_of_any_other_call_the_node_is_to_blame(code: int, message: str) -> None
 )
 def test_the_reason_may_stand_in_the_data(data: Any, kind: str) -> None:
     assert judged(-32000, "server error", data) == kind
+
+
+@pytest.mark.parametrize(
+    ("message", "data"),
+    [
+        ("VM execution error.", "Reverted: too many requests"),
+        ("VM execution error.", "revert: block not found"),
+        ("VM Exception", {"message": "reverted with reason string 'rate limit'", "data": "0x"}),
+    ],
+)
+def test_a_contract_chooses_no_nodes_by_data_either(message: str, data: Any) -> None:
+    """Older Nethermind and OpenEthereum have a revert's reason in the data alone."""
+    assert judged(-32015, message, data, method="eth_call") == "request"
+
+
+def test_the_gas_of_a_block_is_no_block() -> None:
+    """Of such a transaction the next node says the same: it is refused, and not sent for ever."""
+    words = "Transaction gas limit exceeds current block gas limit"
+    assert judged(-32010, words, method="eth_sendRawTransaction") == "request"
+
+
+def test_an_old_state_that_is_not_kept_is_told_from_a_node_that_is_away() -> None:
+    def kind(code: int, words: str) -> type[Exception]:
+        error = rejection("eth_getTransactionCount", {"code": code, "message": words})
+        return type(unavailable(error, "host"))
+
+    assert kind(-32000, "missing trie node 12 (path )") is RpcPrunedError
+    assert kind(4444, "pruned history unavailable") is RpcPrunedError
+    assert kind(-32000, "header not found") is RpcUnavailableError
+    assert kind(429, "daily quota; historical state is not available") is RpcUnavailableError
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dam.crypto.hashing import keccak
-from dam.ethereum.node_errors import RpcRejectedError
+from dam.ethereum.node_errors import RpcRejectedError, unavailable
 from dam.ledger.outbox import Attempt
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.transactions import Fees
@@ -237,7 +237,8 @@ async def test_our_own_empty_transaction_is_not_a_strangers(
 
     def young(address: Any, tag: str) -> str:
         if tag.startswith("0x") and int(tag, 16) < world.chain.height - 4:
-            raise RpcRejectedError("eth_getTransactionCount", -32000, "missing trie node")
+            lost = RpcRejectedError("eth_getTransactionCount", -32000, "missing trie node")
+            raise unavailable(lost, "node")
         return count(address, tag)
 
     world.chain._eth_getTransactionCount = young  # type: ignore[method-assign]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dam.errors import ContractReverted
-from dam.ethereum.node_errors import RpcRejectedError, RpcTimeoutError
+from dam.ethereum.node_errors import RpcRejectedError, RpcTimeoutError, unavailable
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.sender import SendPolicy
 from dam.testing.memory import GWEI
@@ -253,7 +253,7 @@ async def test_a_node_without_old_state(world: World, built: BuiltStore, forgetf
     def young(*params: Any) -> Any:
         old = params[-1] if forgetful == "eth_getTransactionCount" else params[0]
         if old.startswith("0x") and int(old, 16) < world.chain.height - 4:
-            raise RpcRejectedError(forgetful, -32000, "missing trie node")
+            raise unavailable(RpcRejectedError(forgetful, -32000, "missing trie node"), "node")
         return answer(*params)
 
     setattr(world.chain, "_" + forgetful, young)
