@@ -28,6 +28,7 @@ from dam.ethereum.node_errors import (
     RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,
+    RpcTimeoutError,
     RpcTooLargeError,
     RpcUnavailableError,
 )
@@ -138,14 +139,14 @@ class NodePool:
     async def batch(
         self, calls: Sequence[tuple[str, Sequence[Any]]], *, errors: bool = False
     ) -> list[Any]:
-        """As `JsonRpc.batch`, of the first node that answers, and has the blocks asked for."""
+        """As `JsonRpc.batch`, of the first node that answers all, and has the blocks asked for."""
         methods = {method for method, _ in calls}
         if _SEND in methods:
             raise ValueError("signed transactions are sent one by one")
         blocks = methods == {_BLOCK}
         return await self._first(
             lambda rpc: rpc.batch(calls, errors=errors),
-            whole=lambda found: not blocks or None not in found,
+            whole=lambda found: not (blocks and None in found or any(map(_is_fault, found))),
         )
 
     async def _first(
@@ -395,7 +396,10 @@ class NodePool:
         self._short += 1
         if self._short == _ALERT_ROUNDS:
             self._log.error("endpoints_too_few", told=told, needed=self.agree, error=why)
-        return RpcUnavailableError(
+        slow = [e for e in errors if isinstance(e, RpcTimeoutError)]
+        # With less to tell, there may be enough in time.
+        in_time = slow and told + len(sized) + len(slow) >= self.agree
+        return (RpcTimeoutError if in_time else RpcUnavailableError)(
             f"{told} of {len(self._all)} nodes could tell, and rpc_agree is {self.agree}: {why}"
         )
 
@@ -463,6 +467,11 @@ class NodePool:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+
+def _is_fault(answer: object) -> bool:
+    """Whether another node may do better."""
+    return isinstance(answer, RpcRejectedError) and node_errors.is_node_fault(answer)
 
 
 def fingerprint(logs: Sequence[RawLog], end: RawBlock | None) -> object:

@@ -12,6 +12,7 @@ from dam.ethereum.node_errors import (
     RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,
+    RpcTimeoutError,
     RpcUnavailableError,
 )
 from dam.ethereum.node_pool import DisagreementError, NodePool
@@ -80,6 +81,20 @@ async def test_hex_in_upper_case_is_no_disagreement(pools: Pools) -> None:
     shouted = a.result("eth_getBlockByNumber", ["0x7", False])
     a.answers["eth_getBlockByNumber"] = {**shouted, "hash": "0x" + shouted["hash"][2:].upper()}
     assert (await rpc.block("0x7"))["number"] == "0x7"
+
+
+async def test_two_that_take_too_long_are_too_slow_and_not_away(pools: Pools) -> None:
+    """Whoever asked may ask for less; for one that is away, that would be of no use."""
+    a, b, c = Node("a", mode="hang"), Node("b", mode="hang"), Node("c", mode="down")
+    rpc = await pools.open(a, b, c, timeout=0.3)
+    with pytest.raises(RpcTimeoutError, match="0 of 3 nodes"):
+        await rpc.logs(ADDRESS, 3, 7)
+    for node in (a, b):
+        node.mode = "down"
+    pools.clock.now += 200
+    rpc = await pools.open(a, b, Node("c"), timeout=0.3)
+    with pytest.raises(RpcUnavailableError):
+        await rpc.logs(ADDRESS, 3, 7)
 
 
 async def test_another_branch_is_a_disagreement(pools: Pools) -> None:

@@ -140,6 +140,23 @@ async def test_what_speaks_of_the_node_is_asked_of_another(pools: Pools, error: 
     assert await rpc.call("eth_call") == "b"
 
 
+async def test_what_a_node_fails_at_in_a_batch_is_asked_of_another(pools: Pools) -> None:
+    """A quota that strikes some calls of each batch would put the same duties off for ever."""
+    error = {"code": -32005, "message": "daily request count exceeded"}
+    a, b = Node("a", answers={"eth_call": error}), Node("b")
+    rpc = await pools.open(a, b)
+    asked = [("web3_clientVersion", ()), ("eth_call", ())]
+    assert await rpc.batch(asked, errors=True) == ["b", "b"]
+    b.answers["eth_call"] = error
+    version, refusal = await rpc.batch(asked, errors=True)
+    assert version == "a"
+    assert isinstance(refusal, RpcRejectedError)
+    a.answers["eth_call"] = {"code": 3, "message": "reverted"}
+    b.asked.clear()
+    await rpc.batch(asked, errors=True)
+    assert not b.asked, "a contract's words are an answer"
+
+
 async def test_a_node_that_lags_is_asked_last(pools: Pools) -> None:
     a, b, c = Node("a", head=5), Node("b", head=10), Node("c", head=9)
     rpc = await pools.open(a, b, c)
