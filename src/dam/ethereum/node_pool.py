@@ -146,7 +146,7 @@ class NodePool:
         blocks = methods == {_BLOCK}
         return await self._first(
             lambda rpc: rpc.batch(calls, errors=errors),
-            whole=lambda found: not (blocks and None in found or any(map(_is_fault, found))),
+            whole=lambda found: not ((blocks and None in found) or any(map(_is_fault, found))),
         )
 
     async def _first(
