@@ -223,7 +223,7 @@ async def wait_receipt(
                     await broadcast(rpc, unsent)
                     unsent = None
             found = read_receipt(tx_hash, await rpc.call("eth_getTransactionReceipt", name))
-            receipt = found or receipt
+            receipt = found
             # Another node of the same address may lag behind the one that told of the receipt.
             if found and quantity(await rpc.call("eth_blockNumber"), "block") >= found.block:
                 break

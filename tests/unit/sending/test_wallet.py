@@ -233,3 +233,19 @@ async def test_one_of_several_nodes_that_lags_is_waited_for() -> None:
     receipt = await payer.pay()
     assert payer.chain.calls.count("eth_blockNumber") == 4
     assert receipt.block > 0
+
+
+async def test_a_receipt_that_is_taken_back_is_no_success() -> None:
+    """A reorganisation threw its block away, before another node had it: nothing is paid."""
+    payer = Payer(seconds=0.2)
+    looks = []
+
+    def once(old: Callable[..., Any], params: tuple[Any, ...]) -> Any:
+        looks.append(params)
+        return old(*params) if len(looks) == 1 else None
+
+    payer.replace("eth_getTransactionReceipt", once)
+    payer.replace("eth_blockNumber", lambda *_: "0x0")
+    with pytest.raises(TransactionPendingError):
+        await payer.pay()
+    assert len(looks) > 1
