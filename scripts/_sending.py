@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
+from ape.exceptions import ApeException
+
+from dam.units import format_amount
+
 MAX_GAS = 1 << 24
 """Most gas of one transaction (EIP-7825)."""
 MAX_TIP_WEI = 20 * 10**9
@@ -49,13 +54,29 @@ def gas_limit(estimate: int, multiplier: float = 1.0) -> int:
 
 
 def deploy(provider: Any, account: Any, contract: Any, *arguments: Any) -> Any:
-    """Deploys a contract, an Ape container; returns its instance."""
+    """Deploys a contract, an Ape container; returns its instance.
+
+    Raises:
+        click.ClickException: The account has too few coins, or the node refused.
+    """
     fees = fee_fields(provider)
-    transaction = contract(*arguments, sender=account, **fees)
-    transaction.chain_id = provider.chain_id
-    estimate = provider.estimate_gas_cost(transaction)
-    gas = gas_limit(estimate, provider.network.auto_gas_multiplier)
-    return account.deploy(contract, *arguments, gas_limit=gas, **fees)
+    data = "0x" + bytes(contract(*arguments, sender=account, **fees).data).hex()
+    try:
+        # Without fees: a node would compare them with a base fee that moves, and with the balance.
+        estimate = provider.make_request(
+            "eth_estimateGas", [{"from": account.address, "data": data}]
+        )
+        gas = gas_limit(_quantity(estimate), provider.network.auto_gas_multiplier)
+        cost = gas * fees.get("max_fee", fees.get("gas_price", 0))
+        balance = provider.get_balance(account.address)
+        if balance < cost:
+            raise click.ClickException(
+                f"{account.address} has {format_amount(balance)}, and the deployment may cost "
+                f"{format_amount(cost)}: send it some coins"
+            )
+        return account.deploy(contract, *arguments, gas_limit=gas, **fees)
+    except ApeException as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _quantity(value: Any) -> int:

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ape.exceptions import TransactionError
+from click import ClickException
 
 from scripts._sending import deploy, fee_fields, gas_limit
 
@@ -19,33 +21,36 @@ class Provider:
     network = SimpleNamespace(auto_gas_multiplier=1.0)
 
     def __init__(self, estimate: int = 5_000_000, **answers: Any) -> None:
-        self.estimate = estimate
         block = {"gasLimit": hex(60_000_000), "baseFeePerGas": hex(7 * GWEI)}
         self.answers = {
             "eth_getBlockByNumber": block,
+            "eth_estimateGas": hex(estimate),
             "eth_maxPriorityFeePerGas": hex(GWEI),
             "eth_gasPrice": hex(9 * GWEI),
             **answers,
         }
-        self.estimated: Any = None
+        self.asked: list[Any] = []
+        self.balance = 10**18
 
     def make_request(self, method: str, parameters: list[Any]) -> Any:
+        self.asked.append((method, parameters))
         if self.answers[method] is None:
             raise NotImplementedError(method)
         return self.answers[method]
 
-    def estimate_gas_cost(self, transaction: Any) -> int:
-        self.estimated = transaction
-        return self.estimate
+    def get_balance(self, address: str) -> int:
+        return self.balance
 
 
 class Account:
+    address = "0x11"
+
     def deploy(self, contract: Any, *arguments: Any, **fields: Any) -> Any:
         return arguments, fields
 
 
 def contract(*arguments: Any, **fields: Any) -> Any:
-    return SimpleNamespace(arguments=arguments, **fields)
+    return SimpleNamespace(data=b"code", **fields)
 
 
 def test_fees_have_room_for_six_full_blocks() -> None:
@@ -97,6 +102,22 @@ def test_a_deployment_takes_these_fees_and_this_gas() -> None:
     arguments, fields = deploy(provider, Account(), contract, 1, 2)
     assert arguments == (1, 2)
     assert fields == {"gas_limit": 2**24, **fee_fields(provider)}
-    # Without fees of its own, an estimate is made with Ape's, and refused for them.
-    assert provider.estimated.max_fee == 15 * GWEI
-    assert provider.estimated.chain_id == 1337
+    # geth compares a fee with a base fee that moves.
+    assert ("eth_estimateGas", [{"from": "0x11", "data": "0x636f6465"}]) in provider.asked
+
+
+def test_an_account_without_coins_is_told_so() -> None:
+    """As Ape's TEST::0 on geth, where it was a traceback of Ape's."""
+    provider = Provider()
+    provider.balance = 10**15
+    with pytest.raises(ClickException, match=r"0x11 has 0\.001 ether, .*: send it some coins"):
+        deploy(provider, Account(), contract)
+
+
+def test_a_refusal_is_one_line() -> None:
+    class Refused(Account):
+        def deploy(self, contract: Any, *arguments: Any, **fields: Any) -> Any:
+            raise TransactionError("nonce too low")
+
+    with pytest.raises(ClickException, match="nonce too low"):
+        deploy(Provider(), Refused(), contract)
