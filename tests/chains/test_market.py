@@ -69,7 +69,7 @@ async def test_a_sale_from_the_deployment_to_the_last_withdrawal(world: OtherWor
     await world.dam(buyer, "keys", "new", "buyer")
     buy = ("buyer", "buy", seller.address, "code", "--no-arbitrator", "--yes", "--json")
     sale = (await world.dam(buyer, *buy)).json["id"]
-    await world.dam(buyer, "buyer", "wait", sale, "--timeout", "60")
+    await world.dam(buyer, "buyer", "wait", sale, "--timeout", "120")
     opened = await world.dam(buyer, "buyer", "open", sale, "--json")
     assert opened.json["text"] in ("ALPHA-1", "BETA-2")
     await world.dam(buyer, "buyer", "confirm", sale, "--yes")
