@@ -3,7 +3,7 @@
     tools/nightly.py [--minutes 60] [STAGE ...]
 
 The stages are ``audit`` (as `make audit-full`), ``faults`` (the table of faults, then each guarded
-line taken out), ``schedules`` (as `make schedules`) and ``soak``. What a stage prints comes at once
+line taken out), ``schedules`` (as `make schedules`), ``flood`` (as `make flood`) and ``soak``. What a stage prints comes at once
 and is kept in .build/nightly/STAGE.log. Exit code 1 if one failed; the others run nevertheless.
 """
 
@@ -32,6 +32,7 @@ def stages(minutes: float) -> dict[str, Commands]:
             [python, "tools/fault_table.py", "--verify"],
         ],
         "schedules": [[*pytest, "tests/faults/test_schedules.py"]],
+        "flood": [[python, "tools/flood.py"]],
         "soak": [[python, "tools/soak.py", "--minutes", str(minutes)]],
     }
 
