@@ -86,7 +86,8 @@ ITEM = {
     "bond": ("10% of the price; 0 without an arbitrator", ("what each side puts up for a dispute, "
              "and the loser loses")),
     "parts": ("3", f"parts of the key, 1 to {MAX_PARTS}; each goes to another deliverer"),
-    "threshold": ("parts - 1, at least 1", "parts that open the good, 1 to `parts`"),
+    "threshold": ("parts - 1, at least 1", ("parts that open the good, 1 to `parts`; with 1 each "
+                  "deliverer could open it alone, which needs `--one-part-is-enough`")),
     "arbitrator": ("none", "address that rules on disputes; `none`: nobody"),
     "supply": (f"{store_file.DEFAULT_SUPPLY:,}", ("copies of a file or text; of codes it is their "
                "number, and may not be written")),
@@ -195,6 +196,23 @@ rows. In a `.csv`, columns are divided by commas, semicolons or tabs, and texts 
 A text such as `"0.05 ether"`, `"20 gwei"` or `"1 wei"`, or a whole number of wei; digits may be
 grouped with `_`. Units: {", ".join(f"`{unit}`" for unit in UNITS)}. Commission, penalty and bond
 may be a share of a price in the native coin, such as `"5%"`, rounded down.
+
+## What a second publish changes
+
+Everything that changes is shown, and asked about unless there is `--yes`.
+
+- Codes are added at the end. One that was listed stays, and one that was sold is never sold again,
+  under another id either.
+- An item that is not in the file any more goes off sale. What is off sale, so or by `close-item`,
+  stays so until `--open ITEM` names it. A closed store is opened by `publish`, not by `update`.
+- `parts` and `threshold` stay as they are where neither the file nor an option says anything.
+- `--assign ITEM` gives the parts of this item to other deliverers. All other options of that
+  command are then for this item alone (of a folder: those on parts, threshold and deliverers), and
+  may not be on what the file says of it: the next update would undo them.
+- Files that the IPFS node has lost are encrypted once more, to the same blocks, and put there.
+
+A new version is made only from the catalogue folder of the version before: see
+[operating](../operating.md), section 8.
 """
 
 

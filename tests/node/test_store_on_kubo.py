@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from dam.catalog.payload import StreamPayload
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import checksum
 from dam.errors import IpfsError, Malformed
@@ -17,12 +18,15 @@ from dam.ipfs import dag_json
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keystore.key_files import KeyRing
-from dam.market.deliverers import Deliverer
+from dam.market.deliverers import Candidate, Deliverer, Registration
+from dam.market.sale_history import SaleHistory
 from dam.roles.seller.goods import add_goods
 from dam.roles.seller.listings import Catalogue, Listing
-from dam.roles.seller.store_builder import build_store, publish_store
+from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
+from dam.roles.seller.store_changes import Shop, apply_changes, plan_changes
+from dam.roles.seller.store_file import read_store_file
 from dam.testing.nodes import KuboNode
-from dam.types import Wei
+from dam.types import ZERO_ADDRESS, Deployment, Wei, Windows
 
 pytestmark = pytest.mark.kubo
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "vectors.json"
@@ -34,6 +38,12 @@ async def blocks(kubo: KuboNode) -> AsyncIterator[BlockStore]:
     store = open_store(kubo.url)
     yield store
     await store.close()
+
+
+@pytest.fixture
+def deployment() -> Deployment:
+    windows = Windows(300, 200, 150, 800, Wei(10**16), Wei(10**16), 100, 100)
+    return Deployment(31337, MARKET, 1, bytes(32), windows, ZERO_ADDRESS)
 
 
 def canonical(kubo: KuboNode, cid: str) -> bytes:
@@ -85,6 +95,56 @@ async def test_a_store_with_pages_parts_and_files(
     size = await blocks.pin(built.cid)
     assert size.blocks == 4 + 3
     assert size.bytes > len(film)
+
+
+async def test_an_empty_new_node_is_filled_by_one_publish(
+    kubo: KuboNode, blocks: BlockStore, tmp_path: Path, deployment: Deployment
+) -> None:
+    """The seller keeps seed, catalogue folder and files; the node's blocks are made again."""
+    shop = Shop(deployment, SELLER, SellerSeed(new_seed()), Catalogue(tmp_path / "catalogue"))
+    (tmp_path / "film").write_bytes(bytes(range(256)) * 10_000)
+    (tmp_path / "store.toml").write_text(
+        '[store]\nname = "s"\n[[items]]\nid = "film"\nprice = 1000\nfile = "film"\n'
+        '[[items]]\nid = "code"\nprice = 1000\ncodes = ["AAA", "BBB"]\n'
+    )
+    draft = read_store_file(tmp_path / "store.toml")
+    people = [checksum(bytes([i + 1]) * 20) for i in range(3)]
+    known = {
+        who: Candidate(
+            Registration(who, who, KeyRing.generate().current.public, 1, 1, False),
+            Wei(10**17),
+            0,
+            Wei(0),
+            0,
+        )
+        for who in people
+    }
+
+    async def publish(where: BlockStore) -> BuiltStore:
+        changes = await plan_changes(shop, draft, SaleHistory())
+        return await apply_changes(shop, where, "s", changes, known)
+
+    built = await publish(blocks)
+    with KuboNode() as empty:
+        other = open_store(empty.url)
+        try:
+            listing = shop.catalogue.get("film")
+            assert listing is not None
+            film = listing.payload(0)
+            assert isinstance(film, StreamPayload)
+            assert [await blocks.has(cid) for cid in film.chunks] == [True] * 3
+            assert [await other.has(cid) for cid in film.chunks] == [False] * 3
+            again = await publish(other)
+            assert (again.digest, again.root) == (built.digest, built.root)
+            for cid in (*film.chunks, *(cid for cid, _ in built.blocks)):
+                assert await other.has(cid)
+                assert await other.get(cid) == await blocks.get(cid)
+            assert await other.pin(built.cid) == await blocks.pin(built.cid)
+        finally:
+            await other.close()
+    # A node that is gone is no node without the block.
+    with pytest.raises(IpfsError):
+        await other.has(built.cid)
 
 
 async def test_a_store_is_pinned_whole_or_not_at_all(blocks: BlockStore) -> None:

@@ -126,15 +126,27 @@ def decrypt_inline(key: bytes, domain: bytes, payload: InlinePayload) -> bytes:
 
 
 class StreamEncryptor:
-    """Encrypts a file piece by piece: `push` each, then `finish`. Buffers at most two chunks."""
+    """Encrypts a file piece by piece: `push` each, then `finish`. Buffers at most two chunks.
 
-    def __init__(self, key: bytes, domain: bytes) -> None:
+    Args:
+        key: Content key, 32 bytes below p.
+        domain: Of the copy, 32 bytes.
+        header: Of a stream that is to be made once more, byte for byte; else it is drawn at random.
+            Never give it for another file: the key stream would be used twice.
+    """
+
+    def __init__(self, key: bytes, domain: bytes, header: bytes | None = None) -> None:
         _check_key(key)
         self._state = sodium.crypto_secretstream_xchacha20poly1305_state()
         self._associated = _associated(domain)
         self._held = bytearray()
-        self.header = sodium.crypto_secretstream_xchacha20poly1305_init_push(self._state, key)
+        self.header = header or sodium.crypto_secretstream_xchacha20poly1305_init_push(
+            self._state, key
+        )
         """24 bytes."""
+        if header is not None:
+            # Both ends of a stream start from the same state, which the header gives.
+            sodium.crypto_secretstream_xchacha20poly1305_init_pull(self._state, header, key)
         self.size = 0
         """Plaintext bytes so far."""
 
@@ -224,6 +236,33 @@ async def store_stream(
             chunks.append(await blocks.put("raw", block))
     chunks.append(await blocks.put("raw", encryptor.finish()))
     return StreamPayload(encryptor.header, encryptor.size, tuple(chunks))
+
+
+async def restore_stream(
+    blocks: BlockStore,
+    key: bytes,
+    domain: bytes,
+    payload: StreamPayload,
+    pieces: AsyncIterable[bytes],
+) -> None:
+    """Encrypts a file once more and puts its blocks, which are those of ``payload``.
+
+    Raises:
+        Malformed: It is another file. No block that differs was put, or shown to anybody.
+        IpfsError: The store did not take a block.
+    """
+    encryptor = StreamEncryptor(key, domain, payload.header)
+    wanted = iter(payload.chunks)
+
+    async def again(block: bytes) -> None:
+        if next(wanted, None) != Cid.of("raw", block):
+            raise Malformed("the file is not the one that was encrypted")
+        await blocks.put("raw", block)
+
+    async for piece in pieces:
+        for block in encryptor.push(piece):
+            await again(block)
+    await again(encryptor.finish())
 
 
 async def open_payload(

@@ -74,6 +74,11 @@ class CountedStore:
         with self._counted():
             return await self._store.put(codec, data)
 
+    async def has(self, cid: Cid) -> bool:
+        """See `ipfs.BlockStore.has`."""
+        with self._counted():
+            return await self._store.has(cid)
+
     async def pin(
         self, cid: Cid, *, limits: PinLimits | None = None, deadline: float | None = None
     ) -> PinSize:

@@ -59,6 +59,10 @@ class BlockStore(Protocol):
         """Publishes a block of at most `MAX_BLOCK_BYTES`; idempotent."""
         ...
 
+    async def has(self, cid: Cid) -> bool:
+        """Whether the store itself has the block; nobody else is asked for it."""
+        ...
+
     async def pin(
         self, cid: Cid, *, limits: PinLimits | None = None, deadline: float | None = None
     ) -> PinSize:

@@ -55,6 +55,14 @@ class DirectoryStore:
         await asyncio.to_thread(self._store, cid, data)
         return cid
 
+    async def has(self, cid: Cid) -> bool:
+        """See `BlockStore.has`. A damaged block is none."""
+        try:
+            await self.get(cid)
+        except IpfsError:
+            return False
+        return True
+
     async def pin(
         self, cid: Cid, *, limits: PinLimits | None = None, deadline: float | None = None
     ) -> PinSize:

@@ -62,6 +62,14 @@ class KuboStore:
             raise BlockMismatch(f"{cid}: the node stored the block under another CID")
         return cid
 
+    async def has(self, cid: Cid) -> bool:
+        """See `BlockStore.has`."""
+        try:
+            await self._json("block/stat", {"arg": str(cid), "offline": "true"}, None, of=cid)
+        except _NotThereError:
+            return False
+        return True
+
     async def pin(
         self, cid: Cid, *, limits: PinLimits | None = None, deadline: float | None = None
     ) -> PinSize:
@@ -190,6 +198,10 @@ class _NotPinnedError(IpfsError):
     """pin/rm of what is not pinned."""
 
 
+class _NotThereError(IpfsError):
+    """The node does not have the block."""
+
+
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | None:
     """The body, or None as soon as it is over the cap."""
     chunks: list[bytes] = []
@@ -212,5 +224,9 @@ def _failure(of: Cid, command: str, status: int, said: bytes) -> IpfsError:
             message = ": " + ascii(answer["Message"][:160])[1:-1]
     except (ValueError, RecursionError):
         pass
-    kind = _NotPinnedError if "not pinned" in message else IpfsError
+    kind = IpfsError
+    if "not pinned" in message:
+        kind = _NotPinnedError
+    elif "not found" in message or "could not find" in message:
+        kind = _NotThereError
     return kind(f"{of}: {command} gave HTTP {status}{message}")

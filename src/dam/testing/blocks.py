@@ -41,6 +41,10 @@ class MemoryStore:
         self.blocks[cid] = data
         return cid
 
+    async def has(self, cid: Cid) -> bool:
+        """See `BlockStore.has`."""
+        return cid in self.blocks
+
     async def pin(
         self, cid: Cid, *, limits: PinLimits | None = None, deadline: float | None = None
     ) -> PinSize:

@@ -15,6 +15,7 @@ from dam.ethereum.erc20 import Tokens
 from dam.roles.seller import publishing
 from dam.roles.seller.store_changes import Change
 from dam.roles.seller.store_file import ItemDraft, read_folder, read_store_file
+from dam.roles.seller.versions import Base, Versions
 
 
 def draft(folder: Path, good: str) -> ItemDraft:
@@ -85,10 +86,12 @@ async def test_publish_shows_goods_and_what_is_left_out(
         "gas_price_of": AsyncMock(return_value=1),
         "warnings": Mock(return_value=["a hint"]),
         "_check_stake": AsyncMock(),
+        "find_base": Mock(return_value=Base((bytes(32), bytes(32)), Versions())),
+        "stored_name": Mock(return_value=""),
     }.items():
         monkeypatch.setattr(publishing, name, value)
     market: Any = AsyncMock(store=AsyncMock(return_value=(bytes(32), b"")))
-    shop: Any = SimpleNamespace(seller="0x")
+    shop: Any = SimpleNamespace(seller="0x", catalogue=None)
     plan = await publishing.plan_publication(market, shop, store)
     publish._show(plan, Tokens())
     shown = capsys.readouterr().err

@@ -34,8 +34,9 @@ from dam.market.wallet import Receipt
 from dam.roles.seller import publishing
 from dam.roles.seller.drafts import named_tokens, read_draft, read_prices
 from dam.roles.seller.listings import Catalogue
+from dam.roles.seller.plan_notes import differences
 from dam.roles.seller.publishing import Published, PublishPlan
-from dam.roles.seller.store_changes import Shop, catalogue_lock
+from dam.roles.seller.store_changes import Shop, Wishes, catalogue_lock
 from dam.roles.seller.store_file import StoreDraft
 from dam.types import ZERO_ADDRESS, Address
 
@@ -56,7 +57,28 @@ def _publish_options(command: Any) -> Any:
         click.option("--supply", type=click.IntRange(0), help="Copies of a file. [default: 1000]"),
         click.option("--deliverer", "deliverers", multiple=True, help="Name them all, or none."),
         click.option(
-            "--assign", multiple=True, metavar="ITEM", help="Give its parts to other deliverers."
+            "--assign",
+            multiple=True,
+            metavar="ITEM",
+            help="Give its parts to other deliverers; the options above are then for ITEM alone.",
+        ),
+        click.option(
+            "--open",
+            "reopen",
+            multiple=True,
+            metavar="ITEM",
+            help="List it again: what is off sale stays so until it is named.",
+        ),
+        click.option(
+            "--one-part-is-enough",
+            is_flag=True,
+            help="Allow threshold 1: each deliverer can open, keep and resell the good alone.",
+        ),
+        click.option(
+            "--start-over",
+            is_flag=True,
+            help="Go on without the catalogue folder that is lost. Codes that were sold are not "
+            "known any more, and are sold again unless you take them out of your files.",
         ),
     ]
     for option in reversed(options):
@@ -107,7 +129,8 @@ async def update(path: Path, account: str | None, yes: bool, as_json: bool, **op
     """Publishes what changed in a store that is there already; see `publish`.
 
     Codes are added at the end, sold copies stay as they were, and an item that is no longer in the
-    file is taken off sale.
+    file is taken off sale. What is off sale stays so until --open names it. All that changes is
+    shown, and asked about.
     """
     await _publish(path, account, yes or as_json, as_json, options, must_exist=True)
 
@@ -127,7 +150,9 @@ async def _read(path: Path, options: Mapping[str, Any]) -> tuple[StoreDraft, Tok
     if wanted := named_tokens(path, overrides):
         async with connect() as session:
             tokens = await read_prices(session.rpc, wanted)
-    return read_draft(path, name=options["name"], overrides=overrides, tokens=tokens), tokens
+    name, assign = options["name"], options["assign"]
+    draft = read_draft(path, name=name, overrides=overrides, tokens=tokens, assign=assign)
+    return draft, tokens
 
 
 async def _publish(
@@ -145,9 +170,15 @@ async def _publish(
     with _locked_shop(settings, signer.address) as shop:
         async with connect(settings) as session:
             plan = await publishing.plan_publication(
-                session.market, shop, draft, assign=options["assign"], must_exist=must_exist
+                session.market,
+                shop,
+                draft,
+                Wishes(options["assign"], options["reopen"], options["one_part_is_enough"]),
+                must_exist=must_exist,
+                start_over=options["start_over"],
             )
             _show(plan, tokens)
+            _start_over(plan, settings.catalogue, yes)
             where = masked_ipfs(settings.ipfs)
             print_note(f"The documents go to {where}, and one transaction to the market, for gas.")
             confirm_or_abort(f"Publish it as {signer.address}?", yes)
@@ -166,29 +197,47 @@ def _locked_shop(settings: Settings, seller: Address) -> Iterator[Shop]:
 
 
 def _show(plan: PublishPlan, tokens: Tokens) -> None:
+    """What publishing changes, on standard error: an overview, and what is other than before."""
     rows = []
     for change in plan.changes:
         d = change.draft
-        if d is None:
-            rows.append((change.name, "withdrawn", "", "", "", ""))
-            continue
-        rows.append(
-            (
-                d.name,
-                change.what,
-                tokens.text(d.token, d.price),
-                str(d.supply),
-                f"{d.threshold} of {d.parts}",
-                d.arbitrator if d.arbitrator != ZERO_ADDRESS else "none",
-            )
-        )
+        terms = ("", "", "")
+        if d is not None:
+            price = tokens.text(d.token, d.price)
+            terms = (price, str(d.supply), f"{d.threshold} of {d.parts}")
+        rows.append((change.name, change.what, *terms))
     print_note(f"Store {plan.name!r}")
-    print_note(table(("item", "what", "price", "copies", "parts", "arbitrator"), rows, err=True))
+    print_note(table(("item", "what", "price", "copies", "parts"), rows, err=True))
+    if plan.renamed:
+        print_note(f"Store: name: {plan.renamed!r} -> {plan.name!r}")
+    if plan.reopens:
+        print_note("Store: is closed, and opens again")
     for change in plan.changes:
         if change.draft is not None:
             print_note(goods_text(change.draft))
+        for line in differences(change, tokens):
+            print_note(f"{change.name}: {line}")
+        if change.old is None and change.draft is not None:
+            arbitrator = change.draft.arbitrator
+            named = "none" if arbitrator == ZERO_ADDRESS else arbitrator
+            print_note(f"{change.name}: arbitrator: {named}")
     for warning in plan.warnings:
         print_note(f"Note: {warning}")
+
+
+def _start_over(plan: PublishPlan, folder: Path, yes: bool) -> None:
+    """What a seller loses who goes on without what was published, and whether they want that."""
+    if not plan.base.lost:
+        return
+    print_note(
+        f"STARTING OVER: {plan.base.lost}.\n"
+        "From now on this folder as it stands is the store's. For good:\n"
+        "  - codes that were sold are not known as sold: take them out of your files YOURSELF,\n"
+        "    or two buyers get the same one;\n"
+        "  - sales under the lost versions have no watchdog: a silent deliverer costs you the\n"
+        "    price and the penalty."
+    )
+    confirm_or_abort(f"Start over from {folder}?", yes)
 
 
 def _published_json(shop: Shop, plan: PublishPlan, published: Published) -> dict[str, Any]:
@@ -278,9 +327,10 @@ async def close_store(account: str | None, yes: bool, as_json: bool) -> None:
 @json_option
 @asynchronous
 async def close_item(item: str, account: str | None, yes: bool, as_json: bool) -> None:
-    """Takes ITEM off sale, and publishes the rest as it is. `publish` lists it again.
+    """Takes ITEM off sale, and publishes the rest as it is.
 
-    Where it is the last one, the whole store is closed.
+    It stays so, whatever the store file says, until `publish --open ITEM` lists it again. Where it
+    is the last one, the whole store is closed.
     """
     settings = Settings.load()
     signer = open_signer(settings, "seller", account)
@@ -295,5 +345,7 @@ async def close_item(item: str, account: str | None, yes: bool, as_json: bool) -
     print_result(
         {**_receipt_json(receipt), "seller": signer.address, "item": item},
         as_json,
-        f"{item} is off sale" + (f" {receipt}." if receipt else " already."),
+        f"{item} is off sale"
+        + (f" {receipt}." if receipt else " already.")
+        + f" `dam seller publish FILE --open {item}` lists it again.",
     )

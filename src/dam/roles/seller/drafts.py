@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from dam import validation
 from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import Tokens, check_payable, read_tokens
 from dam.ethereum.node import Node
-from dam.roles.seller.store_file import StoreDraft, read_folder, read_store_file
+from dam.roles.seller.store_file import Faults, StoreDraft, read_folder, read_store_file
 from dam.roles.seller.toml_file import load
 from dam.types import ZERO_ADDRESS, Address
+
+_OF_PARTS = ("parts", "threshold", "deliverers")
 
 
 def named_tokens(path: Path, overrides: Mapping[str, Any]) -> set[Address]:
@@ -50,19 +53,49 @@ async def read_prices(node: Node, wanted: Iterable[Address]) -> Tokens:
 
 
 def read_draft(
-    path: Path, *, overrides: Mapping[str, Any], tokens: Tokens, name: str | None = None
+    path: Path,
+    *,
+    overrides: Mapping[str, Any],
+    tokens: Tokens,
+    name: str | None = None,
+    assign: Collection[str] = (),
 ) -> StoreDraft:
     """Reads a store file, or a folder in which each file is an item.
 
     Args:
         path: The file or folder.
         overrides: Terms for all items that do not say otherwise (a folder's need a price).
+            Where items are to be assigned, they are for those alone, and the file must not say
+            anything on them: the next update, without the options, would undo it. A folder has no
+            other place for its terms, so only what is about parts is for those alone.
         tokens: Those of `named_tokens`, from `read_prices`.
         name: Of a folder's store; None: the folder's.
+        assign: Ids of items whose parts go to other deliverers.
 
     Raises:
         Permanent: With every mistake that was found (`Faults`).
     """
+    about_all = path.is_dir() or not assign
+    wide = {k: v for k, v in overrides.items() if about_all and not (assign and k in _OF_PARTS)}
+    draft = _read(path, wide, tokens, name)
+    options = overrides.keys() - wide.keys()
+    if not options:
+        return draft
+    faults = [
+        f"{item.where}: the file says {key} for it: write there what you want, and leave the "
+        "option away"
+        for item in draft.items
+        if item.name in assign
+        for key in sorted(options & item.said)
+    ]
+    if faults:
+        raise Faults(path, faults)
+    chosen = {item.name: item for item in _read(path, overrides, tokens, name).items}
+    items = tuple(chosen[item.name] if item.name in assign else item for item in draft.items)
+    return replace(draft, items=items)
+
+
+def _read(path: Path, overrides: Mapping[str, Any], tokens: Tokens, name: str | None) -> StoreDraft:
     if path.is_dir():
         name = name or path.resolve().name
         return read_folder(path, name=name, overrides=overrides, tokens=tokens)

@@ -11,13 +11,16 @@ from dam.atomic_file import open_regular
 from dam.catalog import payload
 from dam.catalog.payload import Payload
 from dam.crypto.derivation import Place, SellerSeed, new_generation
-from dam.errors import Malformed
+from dam.errors import Malformed, Permanent
 from dam.ipfs.blocks import BlockStore
+from dam.ipfs.cid import Cid
 from dam.market.deliverers import Deliverer
 from dam.roles.seller.listings import Listing, Lot
 
 Good = bytes | Path
 """What is sold: the bytes themselves, or a file."""
+_AT_ONCE = 16
+"""Questions to the block store at a time."""
 
 
 async def add_goods(
@@ -105,6 +108,49 @@ async def assign_anew(
         parts=len(deliverers),
         threshold=listing.threshold if threshold is None else threshold,
     )
+
+
+async def lost_blocks(blocks: BlockStore, listing: Listing) -> int:
+    """How many blocks of a listing's files the store itself does not have (any more)."""
+    chunks = [cid for lot in listing.lots for sold in lot.payloads for cid in _chunks(sold)]
+    found: list[bool] = []
+    for start in range(0, len(chunks), _AT_ONCE):
+        found += await asyncio.gather(*map(blocks.has, chunks[start : start + _AT_ONCE]))
+    return found.count(False)
+
+
+def _chunks(sold: Payload) -> Sequence[Cid]:
+    return sold.chunks if isinstance(sold, payload.StreamPayload) else ()
+
+
+async def restore_goods(blocks: BlockStore, seed: SellerSeed, listing: Listing, good: Good) -> int:
+    """Puts the blocks that the store lost once more: the same good, seed and header, so the same.
+
+    Args:
+        blocks: Only what it has itself counts as there.
+        seed: The seller's.
+        listing: Not changed; of an item whose copies share their good.
+        good: What was encrypted.
+
+    Returns:
+        How many were lost.
+
+    Raises:
+        Permanent: The good is another than was encrypted.
+        IpfsError: The store failed.
+    """
+    lost = await lost_blocks(blocks, listing)
+    for lot in listing.lots if lost else ():
+        for copy, sold in enumerate(lot.payloads, start=lot.first_copy):
+            if not isinstance(sold, payload.StreamPayload):
+                continue
+            key, domain = seed.content_key(listing.place(copy)), listing.domain(copy)
+            pieces = payload.read_pieces(good) if isinstance(good, Path) else _once(good)
+            try:
+                await payload.restore_stream(blocks, key, domain, sold, pieces)
+            except Malformed as error:
+                raise Permanent(f"{listing.name}: {error}; repeat the command") from None
+    return lost
 
 
 def _place(listing: Listing, copy: int, generation: int) -> Place:

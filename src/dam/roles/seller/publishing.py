@@ -6,8 +6,8 @@ Hold `dam.roles.seller.store_changes.catalogue_lock` from the plan to the end.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from dam.crypto.hashing import catalogue_commitment
 from dam.errors import Permanent
@@ -18,9 +18,11 @@ from dam.market.deliverers import Candidate
 from dam.market.log_history import DELIVERERS, candidates, read_history
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.roles.seller.listings import Listing
+from dam.roles.seller.plan_notes import warnings
 from dam.roles.seller.store_builder import BuiltStore
-from dam.roles.seller.store_changes import Change, Shop, apply_changes, plan_changes, warnings
+from dam.roles.seller.store_changes import Change, Shop, Wishes, apply_changes, plan_changes
 from dam.roles.seller.store_file import StoreDraft
+from dam.roles.seller.versions import Base, find_base, save_versions, stored_name
 from dam.roles.storefront import read_version
 from dam.types import ZERO32, Address
 from dam.units import format_amount
@@ -39,8 +41,21 @@ class PublishPlan:
     """What the seller should know; none of it is a mistake."""
     candidates: Mapping[Address, Candidate]
     """All deliverers."""
-    exists: bool
-    """Whether the seller has a store already."""
+    base: Base
+    """The version in force that it starts from."""
+
+    renamed: str = ""
+    """The store's name so far, where the new one is another."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether the seller has a store already."""
+        return self.base.current[0] != ZERO32
+
+    @property
+    def reopens(self) -> bool:
+        """Whether the store is closed now."""
+        return _is_closed(self.base.current)
 
 
 @dataclass(frozen=True)
@@ -56,9 +71,10 @@ async def plan_publication(
     market: Market,
     shop: Shop,
     draft: StoreDraft,
+    wishes: Wishes | None = None,
     *,
-    assign: Collection[str] = (),
     must_exist: bool = False,
+    start_over: bool = False,
 ) -> PublishPlan:
     """Compares a draft with the catalogue and the chain. Nothing is made or sent.
 
@@ -66,19 +82,25 @@ async def plan_publication(
         market: Where to publish.
         shop: The seller's.
         draft: What the seller wrote.
-        assign: Ids of items whose parts go to other deliverers, asked for by name.
-        must_exist: Refuse to open a store where there is none.
+        wishes: What is asked for by name.
+        must_exist: Refuse to open a store where there is none, or where it is closed.
+        start_over: Go on from a catalogue folder that lacks a version of the store; see
+            `PublishPlan.lost`.
 
     Raises:
         Permanent: Something cannot be done; all such things are in the message.
         RpcError: The node could not be asked.
     """
-    exists = (await market.store(shop.seller))[0] != ZERO32
+    current = await market.store(shop.seller)
+    exists, closed = current[0] != ZERO32, _is_closed(current)
     if must_exist and not exists:
         raise Permanent(f"{shop.seller} has no store yet: `dam seller publish` opens one")
+    if must_exist and closed:
+        raise Permanent("the store is closed: `dam seller publish` opens it again")
     await _check_stake(market, shop.seller, exists)
     history = await read_history(market, also=DELIVERERS)
-    changes = await plan_changes(shop, draft, history.state, assign=assign)
+    base = find_base(shop, history.state, current, start_over=start_over)
+    changes = await plan_changes(shop, draft, history.state, wishes)
     known = await candidates(market, history.logs)
     hints = warnings(
         changes,
@@ -87,7 +109,15 @@ async def plan_publication(
         gas_price=await gas_price_of(market.rpc),
         free_stake=await market.seller_stake(shop.seller),
     )
-    return PublishPlan(draft.name, tuple(changes), (*draft.notes, *hints), known, exists)
+    if base.versions.pending:
+        hints.append(
+            "an earlier command was cut off: what it changed in the catalogue folder is published "
+            "now, too, and stands above as it is in that folder"
+        )
+    before = stored_name(shop.catalogue, current[0])
+    renamed = before if before != draft.name else ""
+    told = (*draft.notes, *hints)
+    return PublishPlan(draft.name, tuple(changes), told, known, base, renamed)
 
 
 async def publish(
@@ -108,8 +138,9 @@ async def publish(
         Permanent: Too few deliverers, or the account cannot pay (see `Wallet.send`).
         IpfsError, RpcError: The block store or the node failed.
     """
+    save_versions(shop.catalogue, replace(plan.base.versions, pending=True))
     built = await apply_changes(shop, blocks, plan.name, plan.changes, plan.candidates)
-    return Published(built, await _announce(market, wallet, built, plan.exists))
+    return Published(built, await _announce(market, wallet, shop, built, plan.base))
 
 
 async def _check_stake(market: Market, seller: Address, exists: bool) -> None:
@@ -123,20 +154,41 @@ async def _check_stake(market: Market, seller: Address, exists: bool) -> None:
 
 
 async def _announce(
-    market: Market, wallet: Wallet, built: BuiltStore, exists: bool
+    market: Market, wallet: Wallet, shop: Shop, built: BuiltStore, base: Base
 ) -> Receipt | None:
     """Points the chain to the new store; None where it does already."""
+    versions = base.versions.with_known([built.digest])
+    # Known before the chain has it: a kill after the transaction must not make it a stranger's.
+    save_versions(shop.catalogue, replace(versions, pending=True))
     commitment = catalogue_commitment(built.digest, built.root)
-    if (await market.store(wallet.address))[1] == commitment:
-        return None
-    function = "updateStore" if exists else "createStore"
-    receipt = await send_call(wallet, market, function, built.digest, built.root)
-    if await market.store(wallet.address) != (built.digest, commitment):
+    current = await market.store(wallet.address)
+    receipt = None
+    if current != (built.digest, commitment):
+        if current != base.current:
+            raise Permanent(
+                "another command has changed the store meanwhile: repeat this one, which then says "
+                "whether the catalogue folder has what that one published"
+            )
+        function = "updateStore" if base.current[0] != ZERO32 else "createStore"
+        receipt = await send_call(wallet, market, function, built.digest, built.root)
+        await _check_taken(market, wallet, receipt, built.digest, commitment)
+    save_versions(shop.catalogue, replace(versions, announced=built.digest, pending=False))
+    return receipt
+
+
+async def _check_taken(
+    market: Market, wallet: Wallet, receipt: Receipt, digest: bytes, commitment: bytes
+) -> None:
+    if await market.store(wallet.address) != (digest, commitment):
         raise Permanent(
             f"the chain names another store than the one of transaction 0x{receipt.tx_hash.hex()}: "
             "does another command publish for this account?"
         )
-    return receipt
+
+
+def _is_closed(current: tuple[bytes, bytes]) -> bool:
+    digest, commitment = current
+    return digest != ZERO32 and commitment == catalogue_commitment(digest, ZERO32)
 
 
 # ------------------------------------------------------------------------------------------ close
@@ -157,8 +209,8 @@ class WithdrawalPlan:
 
     listing: Listing
     store_name: str
-    digest: bytes
-    """Of the document that sells it now."""
+    base: Base
+    """The version that sells it now."""
 
 
 async def plan_closing(market: Market, seller: Address) -> ClosePlan:
@@ -170,7 +222,7 @@ async def plan_closing(market: Market, seller: Address) -> ClosePlan:
     digest, current = await market.store(seller)
     if digest == ZERO32:
         raise Permanent(f"{seller} has no store yet")
-    if current == catalogue_commitment(digest, ZERO32):
+    if _is_closed((digest, current)):
         raise Permanent("the store is closed: `dam seller publish` opens it again")
     return ClosePlan(seller, digest)
 
@@ -204,15 +256,18 @@ async def plan_withdrawal(
         listing: From `find_listing`.
 
     Raises:
-        Permanent: The store is closed, or its log is missing.
+        Permanent: The store is closed, its log is missing, or the catalogue folder lacks a version.
         Malformed, IpfsError: The store's document cannot be read.
     """
-    digest = (await plan_closing(market, shop.seller)).digest
-    version = (await read_history(market)).state.version(shop.seller, digest)
+    await plan_closing(market, shop.seller)
+    current = await market.store(shop.seller)
+    state = (await read_history(market)).state
+    base = find_base(shop, state, current)
+    version = state.version(shop.seller, current[0])
     if version is None:
         raise Permanent("the node left the store's log out: try again")
     store = await read_version(blocks, market.deployment, version)
-    return WithdrawalPlan(listing, store.name, digest)
+    return WithdrawalPlan(listing, store.name, base)
 
 
 async def withdraw_item(
@@ -233,7 +288,8 @@ async def withdraw_item(
     listing = plan.listing
     if any(other.listed and other.name != listing.name for other in shop.catalogue.all()):
         change = Change("withdrawn", listing, None)
+        save_versions(shop.catalogue, replace(plan.base.versions, pending=True))
         built = await apply_changes(shop, blocks, plan.store_name, [change], {})
-        return await _announce(market, wallet, built, True)
+        return await _announce(market, wallet, shop, built, plan.base)
     shop.catalogue.save(listing.withdrawn())
-    return await send_call(wallet, market, "updateStore", plan.digest, ZERO32)
+    return await send_call(wallet, market, "updateStore", plan.base.current[0], ZERO32)

@@ -14,7 +14,7 @@ import contextlib
 import fcntl
 import hashlib
 import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,20 +22,16 @@ from dam.atomic_file import open_regular
 from dam.catalog.payload import MAX_INLINE_BYTES, InlinePayload, decrypt_inline
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import item_id
-from dam.errors import Permanent
+from dam.errors import IpfsError, Permanent
 from dam.ipfs.blocks import BlockStore
 from dam.market.deliverers import Candidate, Deliverer
 from dam.market.sale_history import SaleHistory
 from dam.roles.seller.deliverer_choice import named_deliverers, pick_deliverers
-from dam.roles.seller.goods import Good, add_goods, assign_anew
+from dam.roles.seller.goods import Good, add_goods, assign_anew, lost_blocks, restore_goods
 from dam.roles.seller.listings import Catalogue, Listing, check_same_store
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.roles.seller.store_file import ItemDraft, StoreDraft
 from dam.types import Address, Deployment, Wei, Windows
-from dam.units import format_amount
-
-DELIVERY_GAS = 50_000
-"""What a delivery costs its deliverer, roughly; a fee below that is an offer few will take."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +49,11 @@ class Change:
     """What happens to one item."""
 
     what: str
-    """``new``, ``unchanged``, ``terms``, ``more codes``, ``new good``, ``other deliverers`` or
-    ``withdrawn``; several with commas."""
+    """``new``, ``unchanged``, ``terms``, ``more codes``, ``new good``, ``other deliverers``,
+    ``opened``, ``closed`` or ``withdrawn``; several with commas."""
     old: Listing | None
     draft: ItemDraft | None
-    """None: the item is withdrawn."""
+    """None: the item is withdrawn, or stays so."""
     goods: tuple[Good, ...] = field(default=(), repr=False)
     """To be encrypted and added."""
     assign: bool = False
@@ -70,6 +66,18 @@ class Change:
         if self.draft is not None:
             return self.draft.name
         return self.old.name if self.old is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a seller asks for by name, beside what is written in the file."""
+
+    assign: Collection[str] = ()
+    """Ids of items whose parts go to other deliverers."""
+    reopen: Collection[str] = ()
+    """Ids of items that are off sale, and are listed again."""
+    one_part_is_enough: bool = False
+    """Items may have parts each of which gives the whole key."""
 
 
 class _Impossible(Exception):
@@ -96,7 +104,7 @@ def catalogue_lock(folder: Path) -> Iterator[None]:
 
 
 async def plan_changes(
-    shop: Shop, store: StoreDraft, history: SaleHistory, *, assign: Collection[str] = ()
+    shop: Shop, store: StoreDraft, history: SaleHistory, wishes: Wishes | None = None
 ) -> list[Change]:
     """What has to happen so that the catalogue is what the seller wrote.
 
@@ -104,36 +112,96 @@ async def plan_changes(
         shop: The seller's.
         store: What the seller wrote.
         history: Which copies are sold.
-        assign: Ids of items whose parts go to other deliverers, asked for by name.
+        wishes: What is asked for by name.
 
     Raises:
         Permanent: Something cannot be done; all such things are in the message.
     """
     deployment, seller = shop.deployment, shop.seller
+    wishes = wishes or Wishes()
     old = {listing.name: listing for listing in shop.catalogue.all()}
     check_same_store(list(old.values()), deployment.chain_id, deployment.market, seller)
-    faults = [f"there is no item {name!r} to assign anew" for name in set(assign) - set(old)]
+    there = {draft.name for draft in store.items} & set(old)
+    faults = [f"there is no item {name!r} to assign anew" for name in set(wishes.assign) - there]
+    faults += [f"there is no item {name!r} to open" for name in set(wishes.reopen) - there]
+    elsewhere = _sold_codes(shop, old.values(), history)
     changes = []
     for draft in store.items:
         try:
             if draft.arbitrator == seller:
                 raise _Impossible("the seller cannot be the arbitrator of their own item")
             sold = history.taken(seller, item_id(draft.name))
-            forced = draft.name in assign
-            changes.append(await _change(shop, draft, old.get(draft.name), sold, forced))
+            listing = old.get(draft.name)
+            change = await _change(shop, draft, listing, sold, wishes)
+            _check_codes(change, sold, elsewhere)
+            changes.append(change)
         except _Impossible as error:
             faults.append(f"{draft.where}: {error}")
     kept = {draft.name for draft in store.items}
     gone = [listing for name, listing in old.items() if name not in kept and listing.listed]
     changes += [Change("withdrawn", listing, None) for listing in gone]
+    if not faults and not any(change.draft for change in changes):
+        named = " ".join(f"--open {change.name}" for change in changes if change.what == "closed")
+        faults.append(f"every item is off sale; to list one again: {named}")
     if faults:
         raise Permanent("nothing was published:" + "".join(f"\n  - {f}" for f in faults))
     return changes
 
 
+def _sold_codes(
+    shop: Shop, listings: Iterable[Listing], history: SaleHistory
+) -> dict[bytes, tuple[str, int]]:
+    """Each code that is sold, and of which item it is which copy."""
+    found = {}
+    for listing in listings:
+        if listing.stock:
+            sold = history.taken(shop.seller, listing.item_id)
+            for copy in (copy for copy in sold if copy < listing.supply):
+                code = _open_short(shop.seed, listing, copy)
+                if code is not None:
+                    found[code] = (listing.name, copy)
+    return found
+
+
+def _check_codes(
+    change: Change, sold: Collection[int], elsewhere: Mapping[bytes, tuple[str, int]]
+) -> None:
+    """Refuses to sell a code a second time, as another copy or under another id."""
+    draft, old = change.draft, change.old
+    if draft is None or draft.codes is None:
+        return
+    supply = old.supply if old is not None else 0
+    if lost := sorted(copy + 1 for copy in sold if copy >= supply):
+        told = ", ".join(map(str, lost[:5])) + (" ..." if len(lost) > 5 else "")
+        raise _Impossible(
+            f"its copy {told} is sold, and your catalogue folder does not know of it: put back the "
+            "folder that does; or list what is not sold yet under another id"
+        )
+    fresh = set(change.goods)
+    for number, code in enumerate((code.encode("utf-8") for code in draft.codes), start=1):
+        name, copy = elsewhere.get(code, (draft.name, 0))
+        # What it lists already it must keep; one that comes back is looked at whole.
+        if name != draft.name and (code in fresh or (old is not None and not old.listed)):
+            raise _Impossible(
+                f"its code {number} was sold already, as copy {copy + 1} of {name!r}: list it "
+                "without that code" + ("" if code in fresh else ", under another id")
+            )
+
+
 async def _change(
-    shop: Shop, draft: ItemDraft, old: Listing | None, sold: Collection[int], forced: bool
+    shop: Shop, draft: ItemDraft, old: Listing | None, sold: Collection[int], wishes: Wishes
 ) -> Change:
+    forced = draft.name in wishes.assign
+    if old is not None and not old.listed and draft.name not in wishes.reopen:
+        if forced:
+            raise _Impossible(f"it is off sale: say --open {draft.name}, too")
+        return Change("closed", old, None)
+    draft = _as_before(draft, old)
+    if draft.threshold == 1 and not wishes.one_part_is_enough and (not old or old.threshold > 1):
+        raise _Impossible(
+            "with threshold = 1 one part gives the whole key, so each deliverer could open the "
+            "good alone: write threshold = 2 or more, or say --one-part-is-enough"
+        )
     if old is None:
         goods, source = await _all_goods(draft)
         return Change("new", None, draft, goods, source=source)
@@ -156,8 +224,20 @@ async def _change(
         kinds.append("other deliverers")
     if _terms_of_draft(draft) != _terms_of_listing(old):
         kinds.append("terms")
+    if not old.listed:
+        kinds.append("opened")
     what = ", ".join(kinds) or "unchanged"
     return Change(what, old, draft, goods, assign, source)
+
+
+def _as_before(draft: ItemDraft, old: Listing | None) -> ItemDraft:
+    """Parts and threshold that the seller did not write stay: a default is no wish to change."""
+    if old is None or not old.lots or {"parts", "deliverers"} & draft.said:
+        return draft
+    threshold = draft.threshold if "threshold" in draft.said else old.threshold
+    if threshold > old.parts:
+        return draft
+    return replace(draft, parts=old.parts, threshold=threshold)
 
 
 def _terms_of_draft(draft: ItemDraft) -> tuple[object, ...]:
@@ -171,7 +251,6 @@ def _terms_of_draft(draft: ItemDraft) -> tuple[object, ...]:
         draft.arbitrator,
         None if draft.stock else draft.supply,
         dict(draft.metadata),
-        True,
     )
 
 
@@ -186,7 +265,6 @@ def _terms_of_listing(old: Listing) -> tuple[object, ...]:
         old.arbitrator,
         None if old.stock else old.supply,
         old.metadata,
-        old.listed,
     )
 
 
@@ -196,7 +274,8 @@ async def _all_goods(draft: ItemDraft) -> tuple[tuple[Good, ...], str]:
     if draft.file is not None:
         return (draft.file,), await _fingerprint(draft.file)
     assert draft.text is not None
-    return (draft.text,), ""
+    long = len(draft.text) >= MAX_INLINE_BYTES
+    return (draft.text,), f"sha256:{hashlib.sha256(draft.text).hexdigest()}" if long else ""
 
 
 async def _fingerprint(path: Path) -> str:
@@ -291,6 +370,7 @@ async def apply_changes(
     source = source or random.SystemRandom()
     # All picked before anything is made: too few deliverers is a mistake like any other.
     chosen = [_choose(change, candidates, windows, source) for change in changes]
+    lost = await _restore(shop, blocks, changes)
     for change, deliverers in zip(changes, chosen, strict=True):
         shop.catalogue.save(await _apply(shop, blocks, change, deliverers))
     deployment = shop.deployment
@@ -303,8 +383,34 @@ async def apply_changes(
         market=deployment.market,
         seller=shop.seller,
     )
-    await publish_store(blocks, built)
+    try:
+        await publish_store(blocks, built)
+    except IpfsError as error:
+        if not lost:
+            raise
+        raise IpfsError(
+            f"the IPFS node has lost files of {', '.join(lost)} ({error}): `dam seller publish` "
+            "with your store file puts them there again"
+        ) from None
     return built
+
+
+async def _restore(shop: Shop, blocks: BlockStore, changes: Sequence[Change]) -> list[str]:
+    """Puts files again that the block store lost; names the items whose file is not to hand."""
+    lost = []
+    by_name = {change.name: change for change in changes}
+    for listing in [listing for listing in shop.catalogue.all() if not listing.stock]:
+        change = by_name.get(listing.name)
+        if change is not None and (change.draft is None or change.goods):
+            continue
+        if change is not None and change.draft is not None:
+            draft = change.draft
+            good = draft.text if draft.file is None else draft.file
+            assert good is not None
+            await restore_goods(blocks, shop.seed, listing, good)
+        elif listing.listed and await lost_blocks(blocks, listing):
+            lost.append(listing.name)
+    return lost
 
 
 def _choose(
@@ -374,72 +480,3 @@ def _empty(shop: Shop, draft: ItemDraft) -> Listing:
         stock=draft.stock,
         supply=0 if draft.stock else draft.supply,
     )
-
-
-# ----------------------------------------------------------------------------------------- advice
-
-
-def warnings(
-    changes: Sequence[Change],
-    candidates: Mapping[Address, Candidate],
-    windows: Windows,
-    *,
-    free_stake: int,
-    gas_price: int,
-) -> list[str]:
-    """What a seller should know before they publish; none of it is a mistake."""
-    found = []
-    needed: dict[str, int] = {}
-    for change in changes:
-        draft = change.draft
-        if draft is None:
-            continue
-        fee = draft.commission // draft.parts
-        bond = draft.bond if int(draft.arbitrator, 16) else 0
-        needed[draft.name] = draft.parts * fee + draft.penalty + bond
-        if draft.threshold == 1:
-            found.append(
-                f"{draft.name}: one part gives the whole key, so each of its deliverers can open "
-                "the good alone"
-            )
-        if draft.threshold == draft.parts:
-            found.append(
-                f"{draft.name}: every part is needed, so one silent deliverer costs you the sale "
-                "unless your watchdog runs"
-            )
-        if fee < DELIVERY_GAS * gas_price:
-            found.append(
-                f"{draft.name}: a part earns {format_amount(fee)}, and to deliver it costs about "
-                f"{format_amount(DELIVERY_GAS * gas_price)} of gas now: few will bother"
-            )
-        found += _departed(change, candidates, windows)
-    uncovered = [name for name, reserve in needed.items() if reserve > free_stake]
-    if uncovered:
-        most = max(needed[name] for name in uncovered)
-        found.append(
-            f"your free stake of {format_amount(free_stake)} does not cover one sale of "
-            f"{', '.join(uncovered)}: nobody can buy until `dam seller stake` has brought it to "
-            f"{format_amount(most)}"
-        )
-    return found
-
-
-def _departed(
-    change: Change, candidates: Mapping[Address, Candidate], windows: Windows
-) -> list[str]:
-    """Deliverers of what is for sale who deliver no longer."""
-    if change.old is None or change.assign:
-        return []
-    operators = {d.operator for lot in change.old.lots for d in lot.deliverers}
-    gone = [
-        operator
-        for operator in sorted(operators)
-        if operator not in candidates or candidates[operator].obstacle(windows)
-    ]
-    if not gone:
-        return []
-    text = (
-        f"{change.name}: {len(gone)} of its deliverers deliver no longer ({', '.join(gone)}); "
-        f"--assign {change.name} gives its parts to others"
-    )
-    return [text]

@@ -91,6 +91,8 @@ class ItemDraft:
     """For messages: file and line."""
     token: Address = ZERO_ADDRESS
     """Currency of the price; zero: the native coin."""
+    said: frozenset[str] = frozenset()
+    """Keys that the seller wrote, in the item, as defaults or as options."""
 
     @property
     def stock(self) -> bool:
@@ -228,7 +230,9 @@ class _StoreReader:
         known = {key: value for key, value in defaults.items() if key in _DEFAULTS}
         drafts = []
         for index, item in enumerate(items):
-            drafts.append(self._item(index, {**known, **overrides, **item}, set(item)))
+            said = {**known, **overrides, **item}
+            draft = self._item(index, said, set(item))
+            drafts.append(draft and replace(draft, said=frozenset(said)))
         names = [draft.name for draft in drafts if draft]
         for twice in sorted({n for n in names if names.count(n) > 1}):
             self._fault("", f"two items have the id {twice!r}")
