@@ -115,7 +115,8 @@ def seller_of(catalogue: Catalogue) -> Address:
     if not sellers:
         # An operator's own address has no sales: it would watch nobody, without a word.
         raise ConfigError(
-            f"{catalogue.folder} holds no items to watch: publish first (`dam seller publish`)"
+            f"{catalogue.folder} holds no items to watch: publish first (`dam seller publish`), "
+            "or put the folder back from a backup"
         )
     return sellers.pop()
 
