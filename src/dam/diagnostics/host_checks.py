@@ -263,7 +263,8 @@ class Examination:
             await store.get(cid, deadline=20.0)
             seconds = time.monotonic() - began
         except (IpfsError, BlockRefused, OSError) as error:
-            return [fail("ipfs", f"{masked_ipfs(self.settings.ipfs)}: {_short(error)}", fix)]
+            where, told = masked_ipfs(self.settings.ipfs), _short(error)
+            return [fail("ipfs", told if where in told else f"{where}: {told}", fix)]
         finally:
             await store.close()
         assert cid == Cid.of("raw", data)

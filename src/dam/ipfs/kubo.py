@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import warnings
 from typing import Any
 
@@ -148,7 +149,8 @@ class KuboStore:
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, aiohttp.ClientConnectorError):
                 # Nobody listens, no such host, no TLS; one that breaks may be a request's fault.
-                why = getattr(error, "strerror", None) or type(error).__name__
+                number = getattr(getattr(error, "os_error", None), "errno", None) or 0
+                why = os.strerror(number) if number > 0 else type(error).__name__
                 raise IpfsUnreachable(f"no connection to {self._api.place}: {why}") from None
             raise IpfsError(f"{of}: {command}: {type(error).__name__}") from None
 

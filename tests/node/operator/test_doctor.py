@@ -212,7 +212,9 @@ def test_what_mends_it_is_named_in_full(operator: Operator) -> None:
     down = operator.doctor("--address", "0x" + "11" * 20, DAM_RPC_URL="http://127.0.0.1:1")
     assert one(down, "balance, stake and key were not looked at")["level"] == "warn"
     kubo = operator.doctor("--address", "0x" + "11" * 20, DAM_IPFS="http://127.0.0.1:1")
-    assert one(kubo, "block/put")["text"].startswith("http://127.0.0.1:1: ")
+    assert one(kubo, "no connection")["text"] == (
+        "no connection to http://127.0.0.1:1: Connection refused"
+    )
     operator.chain.request("anvil_setNextBlockBaseFeePerGas", hex(5 * 10**9))
     operator.chain.mine()
     dear = operator.doctor("--address", "0x" + "11" * 20, DAM_MAX_FEE_GWEI="1")
