@@ -50,6 +50,33 @@ class BadGateway(Fault):
         return web.Response(status=self.status, text=page, content_type="text/html")
 
 
+class Status(Fault):
+    """Another HTTP status, with a body of its own: a page, or JSON-RPC all the same."""
+
+    name = "http status"
+
+    def __init__(self, status: int, body: Any, retry_after: int | None = None) -> None:
+        self.status = status
+        self.body = body if isinstance(body, str) else json.dumps(body)
+        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+
+    async def before(self, proxy: RpcProxy) -> web.StreamResponse | None:
+        return web.Response(status=self.status, headers=self.headers, text=self.body)
+
+
+class BatchLimit(Status):
+    """More than so many calls in one request are refused; 0: any batch is."""
+
+    name = "batch limit"
+
+    def __init__(self, most: int, body: Any, status: int = 200) -> None:
+        super().__init__(status, body)
+        self.most = most
+
+    async def before(self, proxy: RpcProxy) -> web.StreamResponse | None:
+        return await super().before(proxy) if proxy.batch > self.most else None
+
+
 class CutJson(Fault):
     """F20: status 200, and only the first half of the answer."""
 
@@ -92,8 +119,8 @@ class Refusal(Fault):
 
     name = "error"
 
-    def __init__(self, code: int, message: str) -> None:
-        self.error = {"code": code, "message": message}
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        self.error = {"code": code, "message": message, **({"data": data} if data else {})}
 
     def rewrite(self, call: Call, proxy: RpcProxy) -> Reply | None:
         return {"error": dict(self.error)}
@@ -159,12 +186,15 @@ class Stale(Fault):
 
     Args:
         head: Its newest block.
+        refuses: A range that ends beyond it is an error of parameters, as of 2026; else it ends
+            there.
     """
 
     name = "stale"
 
-    def __init__(self, head: int) -> None:
+    def __init__(self, head: int, *, refuses: bool = False) -> None:
         self.head = head
+        self.refuses = refuses
 
     def rewrite(self, call: Call, proxy: RpcProxy) -> Reply | None:
         if call.method == "eth_blockNumber":
@@ -174,6 +204,9 @@ class Stale(Fault):
             return {"result": None} if _number(wanted) > self.head else None
         if call.method == "eth_getLogs":
             query = call.params[0]
+            if self.refuses and _number(query["toBlock"]) > self.head:
+                text = "block range extends beyond current head block"
+                return {"error": {"code": -32602, "message": text}}
             if _number(query["fromBlock"]) > self.head:
                 return {"result": []}
             if _number(query["toBlock"]) > self.head:

@@ -97,6 +97,8 @@ class RpcProxy(FaultyProxy[Fault, Call]):
         """Calls by method."""
         self.requests = 0
         """HTTP requests."""
+        self.batch = 0
+        """How many calls the present request has; 0: it is no batch."""
         self.sent: list[Sent] = []
         """Every ``eth_sendRawTransaction`` that the node saw, in order."""
         self._runner: web.AppRunner | None = None
@@ -164,6 +166,7 @@ class RpcProxy(FaultyProxy[Fault, Call]):
             for one in (body if isinstance(body, list) else [body])
         ]
         self.requests += 1
+        self.batch = len(calls) if isinstance(body, list) else 0
         self.asked.update(call.method for call in calls)
         rules = self._striking(calls)
         for rule in rules:
