@@ -86,7 +86,7 @@ class DaemonBase:
             )
             async with self.monitoring.running(), rpc:
                 self.monitoring.sources.endpoints = rpc
-                market = Market(rpc, deployment)
+                market = Market(rpc, deployment, progress=self.monitoring.beats.round_ended)
                 genesis = await _reach(market, stop, log, self.monitoring)
                 if genesis is None:
                     return

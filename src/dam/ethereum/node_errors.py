@@ -26,8 +26,8 @@ _QUOTA = re.compile(
 _ACCESS = re.compile(
     r"unauthori[sz]ed|forbidden|api.?key|project.?id|payment required", re.IGNORECASE
 )
-_STATUSES = (401, 402, 403, 429)
-"""Of HTTP, also as codes of JSON-RPC errors."""
+NODE_STATUSES = (401, 402, 403, 429)
+"""Of HTTP, also as codes of JSON-RPC errors: access, and quota."""
 # An old state that a node does not keep.
 _PRUNED = re.compile(
     r"missing trie node|state .*(not available|unavailable|pruned)|pruned|pruning"
@@ -160,7 +160,7 @@ def is_node_fault(error: RpcRejectedError) -> bool:
     """Whether the refusal is about the node and not the call: another one may do better."""
     if _is_revert(error):
         return False  # the words are a contract's, which may choose them to have us avoid nodes
-    if error.code in _STATUSES or 500 <= error.code < 600:
+    if error.code in NODE_STATUSES or 500 <= error.code < 600:
         return True
     words = _words(error)
     if any(rule.search(words) for rule in (_QUOTA, _ACCESS, _PRUNED, _STATE, _NO_BLOCK)):
@@ -201,7 +201,7 @@ def unavailable(error: RpcRejectedError, host: str) -> RpcUnavailableError:
     """A refusal that is about the node, as what it is; with the pause that the node asks for."""
     found = _PAUSE.search(_words(error))
     pause = float(found[1] or found[2]) if found else None
-    status = error.code if error.code in _STATUSES else None
+    status = error.code if error.code in NODE_STATUSES else None
     if status is None and _QUOTA.search(_words(error)):
         status = 429
     pruned = status is None and _PRUNED.search(_words(error))

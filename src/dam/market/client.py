@@ -7,7 +7,7 @@ log that a node leaves out cannot be noticed here; whoever reads the range again
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -55,13 +55,16 @@ class Market:
     Args:
         rpc: The node.
         deployment: Which contract on which chain.
+        progress: Called now and then while a block with very many logs is read.
     """
 
-    def __init__(self, rpc: Rpc, deployment: Deployment) -> None:
+    def __init__(
+        self, rpc: Rpc, deployment: Deployment, *, progress: Callable[[], None] = lambda: None
+    ) -> None:
         self.rpc = rpc
         self.deployment = deployment
         self.address = deployment.market
-        self._logs = LogReader(rpc, deployment.market)
+        self._logs = LogReader(rpc, deployment.market, progress)
 
     async def check_deployment(self) -> None:
         """Looks whether the node has this very contract on this very chain.

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 from dam.errors import RpcError
 from dam.ethereum.node import Node, ReadStats, hex_data, quantity
 from dam.ethereum.node_errors import (
+    NODE_STATUSES,
     RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,
@@ -37,6 +38,8 @@ _GROW_AFTER_RANGES = 32
 _AFTER_FLOOD_BLOCKS = 16
 _UNKNOWN_PAUSE_SECONDS = 0.5
 _UNKNOWN_SHRINK = 4
+_FAR_BLOCKS = 64
+"""A node that is away for a while has smaller ranges than these made no smaller still."""
 _FIRST_RECEIPTS, _MOST_RECEIPTS = 8, 64
 _SLICE_LOGS = 10_000
 """About so many logs are taken out of receipts at once."""
@@ -200,12 +203,17 @@ class LogReader:
     Args:
         rpc: The node.
         market: The contract's address.
+        progress: Called when a slice of a large block is read: all of them may take long.
     """
 
-    def __init__(self, rpc: Rpc, market: Address) -> None:
+    def __init__(
+        self, rpc: Rpc, market: Address, progress: Callable[[], None] = lambda: None
+    ) -> None:
         self._rpc = rpc
+        self._progress = progress
         self._market = market.lower()
         self._size = RangeSize()
+        self._unanswered = -1
         self._large: dict[int, tuple[str, ...]] = {}
         """Blocks that did not fit, the newest known last, and the events that were too many: they
         will be read once more."""
@@ -261,12 +269,8 @@ class LogReader:
             stop = min(before, first + self._size.blocks - 1)
             try:
                 raws, raw_end = await self._rpc.logs(self._market, first, stop, topics=topics)
-            except RpcTimeoutError:
-                # Perhaps for its size: in the next round less is asked for, of one block slices.
-                if first == stop:
-                    self._large[first] = ()
-                else:
-                    self._size.refused(stop - first + 1, unknown=True)
+            except (RpcTimeoutError, RpcUnavailableError) as error:
+                self._failed(first, stop, error)
                 raise
             except (RpcRejectedError, RpcTooLargeError) as error:
                 if not _may_be_size(error):
@@ -282,6 +286,20 @@ class LogReader:
             else:
                 self._size.fitted(stop - first + 1)
                 return raws, self._end(raw_end, stop)
+
+    def _failed(self, first: int, stop: int, error: RpcTimeoutError | RpcUnavailableError) -> None:
+        """A range had no answer: perhaps for its size, and in the next round less is asked for.
+
+        A gateway that gives up says what a node says that is down: it is told by the second time.
+        """
+        again, self._unanswered = self._unanswered == first, first
+        if isinstance(error, RpcUnavailableError):
+            if not again or error.status in NODE_STATUSES or stop - first < _FAR_BLOCKS:
+                return
+        elif first == stop:
+            self._large[first] = ()
+            return
+        self._size.refused(stop - first + 1, unknown=True)
 
     # ------------------------------------------------------------------------- one large block
 
@@ -299,7 +317,7 @@ class LogReader:
         refused = [event for event in topics[0] if event in self._large.get(number, ())]
         rest = [event for event in topics[0] if event not in refused]
         # Where it is known which events are too many, the others are asked for together.
-        groups = [rest] if refused else [[event] for event in rest]
+        groups = [rest][: len(rest)] if refused else [[event] for event in rest]
         if not known:
             groups, refused = [], list(topics[0])
         try:
@@ -311,23 +329,27 @@ class LogReader:
                 try:
                     raws, raw_end = await _patiently(query)
                 except (RpcRejectedError, RpcTooLargeError, RpcTimeoutError) as error:
-                    # Of two time-outs the second is the node's: it hangs.
-                    again = slow and isinstance(error, RpcTimeoutError)
-                    if again or not _may_be_size(error):
+                    late = isinstance(error, RpcTimeoutError)
+                    if (late and slow) or not _may_be_size(error):
+                        # Of two time-outs the second is the node's: it hangs. Or both are too
+                        # many: then the next round begins with that.
+                        self._large[number] = (*refused, *group)
                         raise
-                    slow = slow or isinstance(error, RpcTimeoutError)
+                    slow = slow or late
                     if len(group) > 1:
                         groups += [[event] for event in group]
                     else:
                         refused += group
                     continue
                 end = self._same(end, self._end(raw_end, number))
+                self._progress()
                 yield end, raws
             if refused:
                 found = await _patiently(partial(self._rpc.block_transactions, number))
                 end = self._same(end, self._end(found[0] if found else None, number))
                 yield end, []
                 async for raws in self._out_of_receipts(number, found[1] if found else (), refused):
+                    self._progress()
                     yield end, raws
         except (RpcRejectedError, RpcTooLargeError):
             if known:

@@ -97,9 +97,9 @@ class CappedNode:
         return [msgspec.structs.asdict(self.header(int(params[0], 16))) for _, params in calls]
 
 
-def market_of(node: Any) -> Market:
+def market_of(node: Any, **options: Any) -> Market:
     place = checksum(bytes.fromhex(MARKET[2:]))
-    return Market(node, Deployment(31337, place, 1, bytes(32), WINDOWS, ZERO_ADDRESS))
+    return Market(node, Deployment(31337, place, 1, bytes(32), WINDOWS, ZERO_ADDRESS), **options)
 
 
 def many(name: str, count: int, block: int = 5, first: int = 0) -> list[RawLog]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -195,6 +196,62 @@ async def test_a_block_that_takes_too_long_is_read_in_slices_the_next_time() -> 
         found += page.rows.count
         first = page.end.number + 1
     assert (first, found) == (10, 4001)
+
+
+async def test_two_events_that_each_take_too_long_are_read_in_the_end() -> None:
+    node = CappedNode(*many("StoreUpdated", 2000), *many("SaleSettled", 2000, first=2000))
+    node.refusal = lambda _: RpcTimeoutError("took over 20 s")
+    node.most = 1000
+    market = market_of(node)
+    for _ in range(4):
+        with contextlib.suppress(RpcTimeoutError):
+            page = await market.page(5, 5)
+            break
+    assert (len(page.rows.versions), len(page.rows.turns)) == (2000, 2000)
+
+
+async def test_no_filter_is_ever_empty() -> None:
+    """That would be all events, to most nodes."""
+    node = CappedNode(*many("StoreUpdated", 20))
+    node.refusal = lambda _: RpcRejectedError("eth_getLogs", -32603, "internal error")
+    filters: list[Topics | None] = []
+
+    def refuses(_first: int, _last: int, topics: Topics | None) -> bool:
+        filters.append(topics)
+        return True
+
+    node.refuses = refuses
+    market = market_of(node)
+    for _ in range(2):
+        assert (await read(market, 5, 5))[0].count == 20
+    assert filters
+    assert all(topics and topics[0] for topics in filters)
+
+
+@pytest.mark.parametrize(("status", "shrinks"), [(504, True), (None, True), (429, False)])
+async def test_a_gateway_that_gives_up_is_asked_for_less_the_second_time(
+    status: int | None, *, shrinks: bool
+) -> None:
+    """What a proxy says of a range that takes too long is what it says of a node that is down."""
+    node = CappedNode(log("SaleSettled", 0, block=7))
+    node.refusal = lambda _: RpcUnavailableError("HTTP 504 (Gateway Timeout)", status=status)
+    node.refuses = lambda first, last, _: last - first >= 1000
+    market = market_of(node)
+    for _ in range(6):
+        with contextlib.suppress(RpcUnavailableError):
+            await market.page(1, 9999)
+    assert (node.asked[0], node.asked[1]) == ((1, 9999), (1, 9999))
+    assert (node.asked[-1][1] < 1001) == shrinks
+
+
+async def test_each_slice_is_told_as_progress() -> None:
+    """A watchdog that hears of rounds alone would end a daemon in the midst of a flood."""
+    told: list[int] = []
+    node = CappedNode(*many("StoreUpdated", 8000), most=100, most_receipts=200)
+    market = market_of(node, progress=lambda: told.append(len(node.receipts)))
+    await market.page(5, 5)
+    assert len(told) > 40
+    assert all(later - told[i] < 8 for i, later in enumerate(told[1:]))
 
 
 async def test_a_node_that_hangs_is_not_asked_for_every_event() -> None:
