@@ -451,6 +451,9 @@ class NodePool:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        for node in self._all:
+            if node.late is task:
+                node.late = None  # an answer that nobody waits for may be 24 MB of logs
         if not task.cancelled():
             task.exception()  # looked at: whoever waited has it, and nobody else cares
 
