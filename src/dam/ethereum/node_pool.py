@@ -25,7 +25,6 @@ from dam.ethereum import node_errors
 from dam.ethereum.endpoint import Endpoint, is_about_request, outcome
 from dam.ethereum.node import ReadStats, quantity
 from dam.ethereum.node_errors import (
-    RpcBadReplyError,
     RpcRangeError,
     RpcRejectedError,
     RpcTimeoutError,
@@ -38,6 +37,8 @@ from dam.ethereum.rpc import (
     RawBlock,
     RawLog,
     Topics,
+    difference,
+    fingerprint,
     wrong_chain,
 )
 from dam.log import Log, silent_logger
@@ -475,37 +476,3 @@ class NodePool:
 def _is_fault(answer: object) -> bool:
     """Whether another node may do better."""
     return isinstance(answer, RpcRejectedError) and node_errors.is_node_fault(answer)
-
-
-def fingerprint(logs: Sequence[RawLog], end: RawBlock | None) -> object:
-    """What must be the same in two nodes' answers about a range that ends with ``end``."""
-    return (end and end.hash.lower(), frozenset(map(_log_key, logs)))
-
-
-def _log_key(log: RawLog) -> tuple[object, ...]:
-    # Hex is as good in upper case, and a number with zeros before it.
-    return (
-        log.block_hash.lower(),
-        _number(log.log_index),
-        log.address.lower(),
-        log.data.lower(),
-        *(topic.lower() for topic in log.topics),
-        _number(log.block_number),
-        log.transaction_hash.lower(),
-        bool(log.removed),
-    )
-
-
-def _number(text: str) -> int | str:
-    try:
-        return quantity(text, "")
-    except RpcBadReplyError:
-        return text
-
-
-def difference(a: Sequence[RawLog], b: Sequence[RawLog]) -> str:
-    """In what two nodes' logs differ: their numbers, and the first block in which they do."""
-    odd = frozenset(map(_log_key, a)) ^ frozenset(map(_log_key, b))
-    places = [key[-3] for key in odd if isinstance(key[-3], int)]
-    where = f"first in block {min(places)}" if places else "not in the logs, but in the last block"
-    return f"{len(a)} logs against {len(b)}, {where}"
