@@ -189,7 +189,9 @@ U+2028 and U+2029. Files are UTF-8, or UTF-16 with its mark.
 
 Refused, with the line: codes with control characters or others that nobody sees (zero width,
 directions, private or unassigned ones); and without `column` what looks like a header or like whole
-rows. In a `.csv`, columns are divided by commas, semicolons or tabs, and texts may be in quotes.
+rows. In a `.csv`, columns are divided by commas, semicolons or tabs, and texts may be in quotes;
+`="0012"`, which keeps Excel from taking it for a number, is 0012. Where a column is named by its
+number, and both commas and semicolons could divide the lines, a first line `sep=;` says which.
 
 ## Amounts
 

@@ -30,6 +30,8 @@ _MARK = re.compile(r"(^|[\r\n])\ufeff+")
 _END_OF_FILE = re.compile(r"\x1a[\x1a\s]*\Z")
 """Ctrl-Z: what DOS and CP/M put at the end, and their ``copy`` still does."""
 _SPACES = " \t\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_FORMULA = re.compile(r'\A="([^"]*)"\Z')
+"""How tables keep Excel from taking a text for a number: ``="0012"`` is 0012."""
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Controls, format marks, surrogates, private use, line ends; and what this Python's Unicode does
@@ -128,7 +130,7 @@ def _read_lines(text: str, *, whole: bool) -> list[NumberedCode]:
     codes = [(number, code) for number, line in lines if (code := strip(line))]
     if codes and not whole:
         _check_plain([code for _, code in codes])
-        _check_no_header(codes)
+        _check_no_header(codes, f'column = "{WHOLE_LINES}"')
     return codes
 
 
@@ -154,7 +156,7 @@ def _is_words(text: str) -> bool:
     return bool(words) and known and not re.search(r"\d", text)
 
 
-def _check_no_header(codes: Sequence[NumberedCode]) -> None:
+def _check_no_header(codes: Sequence[NumberedCode], otherwise: str) -> None:
     (number, first), *rest = codes
     # In a language we do not know: no digit, while all others have some, and another length.
     digits = [re.search(r"\d", code) is not None for _, code in codes]
@@ -163,7 +165,7 @@ def _check_no_header(codes: Sequence[NumberedCode]) -> None:
         name = first if _is_words(first) and '"' not in first else "..."
         raise Malformed(
             f'line {number} looks like a header: write column = "{name}" with its words, or if it '
-            f'is a code, column = "{WHOLE_LINES}"'
+            f"is a code, {otherwise}"
         )
 
 
@@ -189,6 +191,12 @@ def _read_table(text: str, column: object) -> list[NumberedCode]:
             raise Malformed(f"its first line names no column {column!a}: {_WHICH}")
     # Of all ways to divide the lines, the one that divides them alike, and into the most columns.
     table = min(tables, key=lambda rows: (len(_ragged(rows)), -len(rows[0][1])))
+    others = [rows for rows in tables if not _ragged(rows) and len(rows[0][1]) > 1]
+    if len(others) > 1 and column is not None:
+        # KEY;9,99 is a key and a price, or a key with a semicolon in it and another number.
+        raise Malformed(
+            "its lines can be divided in several ways: say which by a first line sep=; (or sep=,)"
+        )
     width = len(table[0][1])
     if ragged := _ragged(table):
         number, row = ragged[0]
@@ -212,7 +220,7 @@ def _parse(text: str, delimiter: str, skipped: int) -> list[_Row]:
     before = skipped
     try:
         for fields in reader:
-            row = [strip(field) for field in fields]
+            row = [_FORMULA.sub(r"\1", strip(field)) for field in fields]
             while row and not row[-1]:
                 row.pop()
             if row:
@@ -242,5 +250,6 @@ def _column(table: list[_Row], column: object) -> list[NumberedCode]:
             raise Malformed(f"line {number} has no code in column {place + 1}")
         codes.append((number, row[place]))
     if codes and not isinstance(column, str):
-        _check_no_header(codes)
+        # Whole lines would be sold with their quotes and their other columns.
+        _check_no_header(codes, "put a header above it, and write column with the name in it")
     return codes

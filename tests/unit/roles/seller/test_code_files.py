@@ -252,6 +252,9 @@ def test_a_column_by_its_name(tmp_path: Path, delimiter: str, name: str, encodin
         ("a,b\nc,d\n", "*", ["a,b", "c,d"]),
         ("license_key\nx\n", "*", ["license_key", "x"]),
         ('"a"\n"b"\n', "*", ['"a"', '"b"']),
+        ('="001"\n"=""002"""\n=x\n=y"z"\n', None, ["001", "002", "=x", '=y"z"']),
+        ("sep=;\nKEY-1;9,99\nKEY-2;8,99\n", 1, ["KEY-1", "KEY-2"]),
+        ('"KEY-1";9,99\n"KEY-2";8,99\n', 1, ["KEY-1", "KEY-2"]),
     ],
 )
 def test_csv(tmp_path: Path, data: str, column: object, codes: list[str]) -> None:
@@ -273,6 +276,10 @@ def test_csv(tmp_path: Path, data: str, column: object, codes: list[str]) -> Non
         ("KEY-1\nKEY-2,x\nKEY;3\nKEY\t4", "", "line 2 has 2 columns"),
         ("n,key\n1,KEY-1\n2,\n", 'column = "key"', "line 3 has no code in column 2"),
         ("n,key\n1,KEY-1\n2\n", 'column = "key"', "line 3 has no code in column 2"),
+        ("KEY-1;9,99\nKEY-2;8,99\n", "column = 1", "a first line sep=;"),
+        ("7;KEY-1;9,99\n8;KEY-2;9\n", "column = 2", "a first line sep=;"),
+        ('"SUMMER"\n"KEY-1"\n"KEY-2"\n', "", "put a header above it"),
+        ("1,SUMMER\n2,KEY-1\n3,KEY-2\n", "column = 2", "put a header above it"),
         ("1,KEY-1\n", "column = 3", "line 1 has no code in column 3"),
         ("1,KEY-1\n", "column = 0", "column is the name"),
         ("1,KEY-1\n", "column = true", "column is the name"),
