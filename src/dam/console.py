@@ -8,8 +8,8 @@ import unicodedata
 from typing import Any
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
-_LABEL = re.compile(r" *(?:\S+ ){1,3} +(?=\S)| +")
-_MAX_HANG = 20
+_GAP = re.compile(r"(?:^ +| {2,})(?=\S)")
+_MAX_HANG = 28
 """Columns; a longer label does not push the lines below it to the right."""
 _LONG_HEX = re.compile(r"\b0x(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{40})\b")
 _USUAL_COLUMNS = 80
@@ -56,9 +56,9 @@ def fit(text: str, width: int | None) -> str:
 def _broken(line: str, width: int) -> str:
     if columns(line) <= width:
         return line
-    label = _LABEL.match(line)
-    hang = label.end() if label and label.end() <= _MAX_HANG else 2
-    head = line[:hang] if label and label.end() == hang else ""
+    gaps = [gap.end() for gap in _GAP.finditer(line) if gap.end() <= min(_MAX_HANG, width // 2)]
+    hang = gaps[-1] if gaps else 2
+    head = line[:hang] if gaps else ""
     first, *rest = break_words(line[len(head) :], width - hang) or [""]
     return "\n".join([head + first, *(" " * hang + one for one in rest)])
 

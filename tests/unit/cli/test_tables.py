@@ -75,6 +75,9 @@ def test_lines_hang_under_their_text() -> None:
         f"Key        {HASH}",
         "           since block 5",
     ]
+    found = fit("ok    settings             complete: " + "/a/long/path/home " * 5, 80).splitlines()
+    assert [line[:27].strip() for line in found[1:]] == [""] * (len(found) - 1)
+    assert found[1][27] != " "
     assert fit(text, None) == text
     assert fit("x" * 200, 80) == "x" * 200
 
