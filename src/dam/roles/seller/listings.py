@@ -6,7 +6,8 @@ of a seed and this folder restores everything. The folder:
 - ``items/<itemId>.json``: each item as it is now;
 - ``past/<partsRoot>.json``: each item as it was published under that root, for sales still open;
 - ``blocks/<cid>`` and ``layout.json``: documents as published, so that what does not change is
-  published again byte for byte (see `dam.roles.seller.store_builder`).
+  published again byte for byte (see `dam.roles.seller.store_builder`);
+- ``versions.json``: which documents were made from it (see `dam.roles.seller.versions`).
 
 The files tell which deliverer holds which part, which nobody else should know: mode 0600.
 """
