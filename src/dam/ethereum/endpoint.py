@@ -17,7 +17,7 @@ _FIRST_PAUSE_SECONDS = 1.0
 _MAX_PAUSE_SECONDS = 120.0
 _MAX_RETRY_AFTER_SECONDS = 300.0
 """A longer Retry-After is cut: a deliverer has 20 minutes for a part."""
-_LAG_BLOCKS = 3
+LAG_BLOCKS = 3
 """A node so far behind the others is asked last."""
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ class Endpoint:
     @property
     def lags(self) -> bool:
         """Whether it is well behind the others."""
-        return self.behind > _LAG_BLOCKS
+        return self.behind > LAG_BLOCKS
 
     @property
     def astray(self) -> bool:

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 
 from dam.errors import ConfigError, Retryable, RpcError
 from dam.ethereum import node_errors
-from dam.ethereum.endpoint import Endpoint, is_about_request, outcome
+from dam.ethereum.endpoint import LAG_BLOCKS, Endpoint, is_about_request, outcome
 from dam.ethereum.node import ReadStats, quantity
 from dam.ethereum.node_errors import (
     RpcRangeError,
@@ -105,6 +105,8 @@ class NodePool:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._short = 0
         """Rounds in a row in which too few could tell."""
+        self._split = 0
+        """... in which too few knew the newest blocks."""
 
     def __repr__(self) -> str:
         return f"NodePool({self.host})"
@@ -323,7 +325,22 @@ class NodePool:
         if tag == "latest":
             for node, (head, _) in told:
                 node.behind = max(0, number - head)
+            self._note_split([head for _, (head, _) in told], number)
         return block
+
+    def _note_split(self, heads: Sequence[int], number: int) -> None:
+        """Alerts, once, that the newest blocks are known to fewer than ``agree`` nodes."""
+        apart = max(heads) - number
+        if apart <= LAG_BLOCKS:
+            if self._split >= _ALERT_ROUNDS:
+                self._log.info("endpoints_enough_again", about="the newest block")
+            self._split = 0
+            return
+        self._split += 1
+        if self._split == _ALERT_ROUNDS:
+            why = f"one is {apart} blocks ahead of block {number}, which {self.agree} have reached"
+            told = sum(head >= number + apart - LAG_BLOCKS for head in heads)
+            self._log.error("endpoints_too_few", told=told, needed=self.agree, error=why)
 
     async def _agreed(
         self,

@@ -240,6 +240,20 @@ async def test_too_few_is_alerted_once_and_so_is_its_end(pools: Pools) -> None:
     assert len(pools.told("endpoints_enough_again")) == 1
 
 
+async def test_a_head_that_too_few_know_is_alerted(pools: Pools) -> None:
+    """The third is down: one that lags holds up the other, and the operator has to know."""
+    a, b, c = Node("a", head=4), Node("b"), Node("c", mode="down")
+    rpc = await pools.open(a, b, c)
+    for _ in range(5):
+        assert (await rpc.block("latest"))["number"] == hex(4)
+    [line] = pools.told("endpoints_too_few")
+    assert (line["level"], line["told"], line["needed"]) == ("error", 1, 2)
+    a.head = 10
+    await rpc.block("latest")
+    await rpc.block("latest")
+    assert len(pools.told("endpoints_enough_again")) == 1
+
+
 async def test_nobody_waits_long_for_one_that_hangs(pools: Pools) -> None:
     """Not even once for as long as a call may take."""
     a, b, c = Node("a", mode="hang"), Node("b"), Node("c")
