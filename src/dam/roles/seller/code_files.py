@@ -32,6 +32,7 @@ _END_OF_FILE = re.compile(r"\x1a[\x1a\s]*\Z")
 _SPACES = " \t\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _FORMULA = re.compile(r'\A="([^"]*)"\Z')
 """How tables keep Excel from taking a text for a number: ``="0012"`` is 0012."""
+_QUOTED = re.compile(r'\A=?"(.*)"\Z')
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Controls, format marks, surrogates, private use, line ends; and what this Python's Unicode does
@@ -76,6 +77,21 @@ def look(code: str) -> str:
     if code.isascii() and code.isprintable():
         return code
     return unicodedata.normalize("NFKC", re.sub(f"[{_SPACES}]", " ", code))
+
+
+def bare(code: str) -> str:
+    """A code without quotes around it and what nobody sees: the same however it was read."""
+    seen = "".join(c for c in code if not flaw(c))
+    return look(strip(_QUOTED.sub(r"\1", strip(seen))))
+
+
+def bare_pieces(code: str) -> set[str]:
+    """The code itself, bare; and its lines and columns, for what was sold as one code and is none.
+
+    Earlier versions sold files with CR line ends, quotes or several columns like that.
+    """
+    pieces = {bare(code), *map(bare, re.split(r"[,;\t]", _LINE_END.sub(",", code)))}
+    return pieces - {""}
 
 
 def read_code_file(path: Path, column: object = None) -> list[NumberedCode]:

@@ -26,6 +26,7 @@ from dam.errors import IpfsError, Permanent
 from dam.ipfs.blocks import BlockStore
 from dam.market.deliverers import Candidate, Deliverer
 from dam.market.sale_history import SaleHistory
+from dam.roles.seller.code_files import bare, bare_pieces
 from dam.roles.seller.deliverer_choice import named_deliverers, pick_deliverers
 from dam.roles.seller.goods import Good, add_goods, assign_anew, lost_blocks, restore_goods
 from dam.roles.seller.listings import Catalogue, Listing, check_same_store
@@ -150,8 +151,8 @@ async def plan_changes(
 
 def _sold_codes(
     shop: Shop, listings: Iterable[Listing], history: SaleHistory
-) -> dict[bytes, tuple[str, int]]:
-    """Each code that is sold, and of which item it is which copy."""
+) -> dict[str, tuple[str, int]]:
+    """Each code that is sold, bare, and of which item it is which copy."""
     found = {}
     for listing in listings:
         if listing.stock:
@@ -159,12 +160,13 @@ def _sold_codes(
             for copy in (copy for copy in sold if copy < listing.supply):
                 code = _open_short(shop.seed, listing, copy)
                 if code is not None:
-                    found[code] = (listing.name, copy)
+                    for piece in bare_pieces(code.decode("utf-8")):
+                        found[piece] = (listing.name, copy)
     return found
 
 
 def _check_codes(
-    change: Change, sold: Collection[int], elsewhere: Mapping[bytes, tuple[str, int]]
+    change: Change, sold: Collection[int], elsewhere: Mapping[str, tuple[str, int]]
 ) -> None:
     """Refuses to sell a code a second time, as another copy or under another id."""
     draft, old = change.draft, change.old
@@ -178,8 +180,9 @@ def _check_codes(
             "folder that does; or list what is not sold yet under another id"
         )
     fresh = set(change.goods)
-    for number, code in enumerate((code.encode("utf-8") for code in draft.codes), start=1):
-        name, copy = elsewhere.get(code, (draft.name, 0))
+    for number, text in enumerate(draft.codes, start=1):
+        code = text.encode("utf-8")
+        name, copy = elsewhere.get(bare(text), (draft.name, 0))
         # What it lists already it must keep; one that comes back is looked at whole.
         if name != draft.name and (code in fresh or (old is not None and not old.listed)):
             raise _Impossible(

@@ -310,6 +310,24 @@ async def test_a_code_that_was_sold_is_not_sold_under_another_id(
         await publish(shop, blocks, known, draft(), history=sold(make, "again", 0), reopen=("key",))
 
 
+@pytest.mark.parametrize(
+    "read",
+    ['"BBB"', '="BBB"', "\ufeffBBB", "BBB\u200b", "AAA\rBBB\rCCC", "2,77,BBB,active", "\uff22BB"],
+)
+async def test_a_sold_code_is_known_however_it_was_read(
+    shop: store_changes.Shop,
+    blocks: BlockStore,
+    known: dict[Address, Candidate],
+    make: Any,
+    read: str,
+) -> None:
+    await publish(shop, blocks, known, draft(codes=("KEPT", read)))
+    again, history = draft(name="again", codes=("NEW", "BBB")), sold(make, "key", 1)
+    with pytest.raises(Permanent, match="its code 2 was sold already, as copy 2 of 'key'"):
+        await publish(shop, blocks, known, again, history=history)
+    await publish(shop, blocks, known, draft(name="again", codes=("BB",)), history=history)
+
+
 async def test_what_the_seller_does_not_write_of_parts_stays(
     shop: store_changes.Shop, blocks: BlockStore, known: dict[Address, Candidate]
 ) -> None:
