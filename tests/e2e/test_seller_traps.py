@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pytest
@@ -120,9 +119,7 @@ async def test_options_of_assign_touch_their_item_alone(world: World) -> None:
         market.seller, "seller", "update", str(path), "--parts", "1", "--yes"
     )
     assert risky.count("--one-part-is-enough") == 2
-    path.write_text(
-        f'[store]\nname = "Here"\n{CODE}{NOTE}deliverers = {json.dumps(two)}\n', "utf-8"
-    )
+    path.write_text(f'[store]\nname = "Here"\n{CODE}{NOTE}{market.named}\n', "utf-8")
     assert "the file says deliverers for it" in await market.fails(
         market.seller, "seller", "update", str(path), *options
     )
