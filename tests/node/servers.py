@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 Handler = Callable[[str, bytes, asyncio.StreamWriter], Awaitable[None]]
 
@@ -62,3 +64,21 @@ def http(status: str, body: bytes, *headers: str) -> bytes:
     """A whole HTTP response."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
+
+
+def reply(**fields: object) -> bytes:
+    """A response with one JSON-RPC answer."""
+    return http("200 OK", json.dumps({"jsonrpc": "2.0", **fields}).encode())
+
+
+def answering(serve, *rounds: list[dict[str, Any]]):
+    """A node that answers each batch with the next of ``rounds``; ids are put in."""
+    left = list(rounds)
+
+    async def handler(path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+        answers = left.pop(0) if len(left) > 1 else left[0]
+        ids = [request["id"] for request in json.loads(body)]
+        replies = [{"id": i, **answer} for i, answer in zip(ids, answers, strict=False)]
+        writer.write(http("200 OK", json.dumps(replies).encode()))
+
+    return serve(handler)
