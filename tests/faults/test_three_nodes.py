@@ -105,10 +105,10 @@ async def test_one_healthy_node_is_too_few_and_that_is_told(
             rule.stop()
         for daemon in daemons:
             assert 1 <= len(daemon.logged("endpoints_too_few")) <= len(FORMS)
-        await world.until_delivered(*daemons, seconds=60)
+        await world.until_delivered(*daemons, seconds=90)
         # The next one is no later than with three.
         await world.buy()
-        await world.until_delivered(*daemons, seconds=60)
+        await world.until_delivered(*daemons, seconds=90)
     [*_, last] = world.sold
     world.sold = [last]
     assert await late(world, daemons) == []

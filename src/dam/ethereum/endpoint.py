@@ -14,7 +14,7 @@ from dam.ethereum.rpc import JsonRpc
 from dam.log import Log
 
 _FIRST_PAUSE_SECONDS = 1.0
-_MAX_PAUSE_SECONDS = 120.0
+_MAX_PAUSE_SECONDS = 30.0
 _MAX_RETRY_AFTER_SECONDS = 300.0
 """A longer Retry-After is cut: a deliverer has 20 minutes for a part."""
 LAG_BLOCKS = 3
