@@ -45,6 +45,8 @@ class Answers:
     obstacles: Callable[[], list[str]]
     """Why the daemon is not at work; none if it is."""
     metrics: Callable[[], bytes]
+    notes: Callable[[], list[str]] = list
+    """What is amiss without keeping the daemon from its work."""
 
 
 class HealthServer:
@@ -129,7 +131,8 @@ class HealthServer:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         obstacles = self._answers.obstacles()
-        return _text(503, *obstacles) if obstacles else _text(200, "ready")
+        notes = self._answers.notes()
+        return _text(503, *obstacles, *notes) if obstacles else _text(200, "ready", *notes)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(

@@ -129,6 +129,11 @@ class Nodes(Protocol):
         """Hosts, and whether they are asked at present."""
         ...
 
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """Hosts that are not well, and why."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Funds:

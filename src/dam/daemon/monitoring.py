@@ -55,7 +55,9 @@ class Monitoring:
         self.sources.silent = lambda: self.beats.silent
         self._server: HealthServer | None = None
         if settings.health_port is not None:
-            answers = Answers(lambda: self.beats.healthy, self.obstacles, self._metrics.text)
+            answers = Answers(
+                lambda: self.beats.healthy, self.obstacles, self._metrics.text, self.notes
+            )
             self._server = HealthServer(settings.health_port, answers)
             log.info("health", url=f"http://127.0.0.1:{self._server.port}/metrics")
 
@@ -80,6 +82,12 @@ class Monitoring:
         if funds is not None and funds.eligible is False:
             found.append("not eligible: stake below the minimum, or an exit is requested")
         return found
+
+    def notes(self) -> list[str]:
+        """Nodes that are not well, each with the reason. For any thread."""
+        nodes = self.sources.endpoints
+        troubles = {} if nodes is None else nodes.troubles
+        return [f"node {host}: {why}" for host, why in troubles.items()]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

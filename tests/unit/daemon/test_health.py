@@ -9,17 +9,21 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from dam.config.settings import Settings
 from dam.daemon.health import Answers, HealthServer
 from dam.daemon.metrics import CountedStore, Funds, Metrics
+from dam.daemon.monitoring import Monitoring
 from dam.daemon.service import Pulse
 from dam.errors import BlockRefused, ConfigError, IpfsError, RpcError
 from dam.ethereum.node_pool import NodePool
 from dam.ipfs.cid import Cid
+from dam.log import silent_logger
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import SendStats
 from dam.testing.blocks import MemoryStore
@@ -161,6 +165,23 @@ async def test_nodes_are_told_apart_by_host_alone() -> None:
         assert secret not in metrics.text().decode()
 
 
+async def test_a_node_that_is_not_well_is_told_with_its_reason() -> None:
+    """And without its key."""
+    settings = SimpleNamespace(health_port=None)
+    monitor = Monitoring(cast(Settings, settings), "deliverer", silent_logger())
+    assert monitor.notes() == []
+    urls = ("http://127.0.0.1:1/APIKEY123", "http://localhost:1/APIKEY123")
+    async with NodePool(urls, timeout=5) as endpoints:
+        monitor.sources.endpoints = endpoints
+        assert monitor.notes() == []
+        with pytest.raises(RpcError):
+            await endpoints.call("eth_chainId")
+        [first, _] = monitor.notes()
+    assert first.startswith("node 127.0.0.1:1: set aside: ")
+    assert "nothing answers" in first
+    assert "APIKEY123" not in first
+
+
 def test_transactions_by_outcome() -> None:
     metrics = Metrics("deliverer", "0")
     metrics.sources.sender = SendStats(sent=4, replaced=1, gas_used=90_000)
@@ -222,9 +243,11 @@ def test_the_ledger_is_read_seldom_however_often_one_asks(
 class Mood:
     healthy = True
     obstacles: list[str]
+    notes: list[str]
 
     def __init__(self) -> None:
         self.obstacles = []
+        self.notes = []
 
 
 @pytest.fixture
@@ -235,7 +258,9 @@ def mood() -> Mood:
 @pytest.fixture
 def port(mood: Mood) -> Iterator[int]:
     metrics = Metrics("deliverer", "0")
-    answers = Answers(lambda: mood.healthy, lambda: mood.obstacles, metrics.text)
+    answers = Answers(
+        lambda: mood.healthy, lambda: mood.obstacles, metrics.text, lambda: mood.notes
+    )
     server = HealthServer(0, answers)
     with server.serving():
         yield server.port
@@ -244,6 +269,9 @@ def port(mood: Mood) -> Iterator[int]:
 def test_health_and_readiness_are_two_things(port: int, mood: Mood) -> None:
     assert get(port, "/healthz") == (200, "ok\n")
     assert get(port, "/readyz") == (200, "ready\n")
+    mood.notes = ["node a: 9 blocks behind the others"]
+    assert get(port, "/readyz") == (200, "ready\nnode a: 9 blocks behind the others\n")
+    mood.notes = []
     mood.obstacles = ["catching up: block 3 of 9", "the last round failed: node"]
     assert get(port, "/readyz") == (503, "catching up: block 3 of 9\nthe last round failed: node\n")
     assert get(port, "/healthz")[0] == 200
