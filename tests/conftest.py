@@ -1,9 +1,14 @@
 """Rules for every test: in CI (DAM_NO_SKIP=1) a skipped test is a failed test."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A run in the background has Ctrl-C ignored, and so would every command that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NO_SKIP = os.environ.get("DAM_NO_SKIP") == "1"
 

@@ -64,7 +64,7 @@ async def test_a_sale_from_the_deployment_to_the_last_withdrawal(world: OtherWor
     await world.dam(seller, "seller", "stake", "1 ether", "--yes")
     store = seller.home / "store.toml"
     store.write_text(STORE, "utf-8")
-    await world.dam(seller, "seller", "publish", store, "--yes")
+    await world.dam(seller, "seller", "publish", store, "--yes", "--one-part-is-enough")
 
     await world.dam(buyer, "keys", "new", "buyer")
     buy = ("buyer", "buy", seller.address, "code", "--no-arbitrator", "--yes", "--json")

@@ -86,7 +86,14 @@ async def test_closing_an_item_and_the_store_and_opening_it_again(world: World) 
     )
     assert "has closed the store" in told
     assert "is closed" in await market.fails(market.seller, "seller", "close", "--json")
+    # The store opens; an item that was closed does so by its name alone.
     await market.publish(items)
+    assert (await market.buy("two", "--no-arbitrator"))["item"] == "two"
+    told = await market.fails(
+        market.buyer, "buyer", "buy", market.seller.address, "one", "--yes", "--no-arbitrator"
+    )
+    assert "no item 'one'" in told
+    await market.publish(items, "--open", "one")
     assert (await market.buy("one", "--no-arbitrator"))["item"] == "one"
 
 

@@ -63,11 +63,11 @@ def main() -> int:
     # Only now: what they import of the clock is the moved one.
     from dam.config.settings import Settings
     from dam.daemon.run import deliverer_main, watchdog_main
-    from dam.ethereum import node_pool
+    from dam.ethereum import endpoint
     from dam.log import configure_logging
 
     if wish := os.environ.get("DAM_TEST_WISH"):
-        node_pool._MAX_RETRY_AFTER_SECONDS = float(wish)
+        endpoint._MAX_RETRY_AFTER_SECONDS = float(wish)
     where, _, stop = os.environ.get("DAM_TEST_BLOCK", "").partition(":")
 
     def checkpoint(place: str) -> None:

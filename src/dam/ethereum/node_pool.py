@@ -382,7 +382,7 @@ class NodePool:
 
         Once ``agree`` nodes have told something ``known``, nobody waits for ever for the others.
         """
-        nodes = self._ready(probing=False) if nodes is None else nodes
+        nodes = await self._enough() if nodes is None else nodes
         began = time.monotonic()
         with self._asking() as tasks:
             tasks.update((self._start(ask(node)), node) for node in nodes)
@@ -441,6 +441,15 @@ class NodePool:
             self._log.info("endpoints_agree_again", about=what)
 
     # ------------------------------------------------------------------------------------- health
+
+    async def _enough(self) -> list[Endpoint]:
+        """Nodes that are well; if they are too few, those that may be back have a moment first."""
+        nodes = self._ready(probing=False)
+        probes = [node.probe for node in self._all if node.probe and not node.probe.done()]
+        if len(nodes) >= self.agree or not probes:
+            return nodes
+        await asyncio.wait(probes, timeout=_PATIENCE_SECONDS)
+        return self._ready(probing=False)
 
     def _ready(self, *, probing: bool = True) -> list[Endpoint]:
         """Nodes to ask, the best first; all that may be asked, if none is well."""

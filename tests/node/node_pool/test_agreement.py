@@ -85,7 +85,7 @@ async def test_hex_in_upper_case_is_no_disagreement(pools: Pools) -> None:
 
 async def test_an_answer_that_comes_too_late_is_not_kept(pools: Pools) -> None:
     """It may be all logs of a flood, and the next one only comes when the node is late again."""
-    rpc = await pools.open(Node("a"), Node("b"), Node("c", delay=2.5))
+    rpc = await pools.open(Node("a"), Node("b"), Node("c", delay=5))
     await rpc.logs(ADDRESS, 3, 7)
     [late] = [node for node in rpc._all if node.late]
     assert late.trouble == "no answer yet"

@@ -266,3 +266,14 @@ async def test_a_lone_node_s_pause_has_its_reason(pools: Pools) -> None:
         with pytest.raises(RpcUnavailableError, match="HTTP 429") as caught:
             await rpc.call("eth_chainId")
         assert text in str(caught.value)
+
+
+async def test_who_may_be_back_is_waited_for_where_there_are_too_few(pools: Pools) -> None:
+    """Else each round is one too early: the question whether it is back is under way."""
+    a, b = Node("a", mode="busy"), Node("b")
+    rpc = await pools.open(a, b, agree=2)
+    with pytest.raises(RpcUnavailableError):
+        await rpc.block("0x5")
+    a.mode = "well"
+    pools.clock.now += 301
+    assert (await rpc.block("0x5"))["number"] == "0x5"
