@@ -19,6 +19,8 @@ THROTTLED_SECONDS = float(os.environ.get("DAM_THROTTLED_SECONDS", "12"))
 """In four forms, one after the other; a minute in `make nightly`."""
 IN_TIME_BLOCKS = 20
 """Of the hundred in which nobody else may deliver; a block is mined each second."""
+_BACK_SECONDS = 6
+"""A node that is well again is taken back by then: before the next one is not."""
 QUOTA = {"jsonrpc": "2.0", "id": None, "error": {"code": -32005, "message": "too many requests"}}
 FORMS = (
     Status(429, "slow down", 5),
@@ -81,7 +83,7 @@ async def test_nothing_is_late_where_two_are_healthy(
             await world.buy()
             await asyncio.sleep(THROTTLED_SECONDS / len(FORMS))
             rule.stop()
-            await asyncio.sleep(2)
+            await asyncio.sleep(_BACK_SECONDS)
     await world.until_delivered(*daemons)
     assert await late(world, daemons) == []
     for daemon in daemons:
