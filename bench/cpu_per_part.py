@@ -109,6 +109,12 @@ class Node:
         del operator
         return _Staked()
 
+    async def announced_key(
+        self, operator: Address, first: int, last: int
+    ) -> tuple[bytes | None, int]:
+        del operator, first
+        return None, last
+
 
 @dataclass(frozen=True)
 class _Staked:

@@ -106,7 +106,7 @@ def _signed(
 ) -> dict[int, bytes]:
     signer = Signer(rival.address, rival.account)
     nonce = int(local.node.request("eth_getTransactionCount", rival.address, "latest"), 16)
-    fees = Fees(10**11, 10**9)
+    fees = Fees(10**11, 10**9, 10**9)
     market, found = local.deployment.market, {}
     for block in range(height + 1, height + 4):
         data = encode("deliverFragment", local.delivery(local.purchase(copy, block, keys), 1))

@@ -22,7 +22,7 @@ from soak.world import SoakWorld
 
 ACCOUNTS = 20
 _GAS = 700_000
-_FEES = Fees(max_fee=5_000 * 10**9, tip=2 * 10**9)
+_FEES = Fees(max_fee=5_000 * 10**9, tip=2 * 10**9, base=10**9)
 """A buyer pays any price: what is soaked is the delivery."""
 _PATIENCE = 3.0
 """Seconds before a purchase that is not mined is sent once more."""

@@ -6,9 +6,11 @@ from collections.abc import Generator
 
 import pytest
 
+# A run in the background has these ignored, and so would every command that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A run in the background has Ctrl-C ignored, and so would every command that a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 NO_SKIP = os.environ.get("DAM_NO_SKIP") == "1"
 

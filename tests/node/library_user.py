@@ -25,7 +25,7 @@ from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
 from dam.market.client import Market
 from dam.market.connect import open_node
-from dam.market.log_history import read_history
+from dam.market.log_history import EVIDENCE, read_history
 from dam.market.wallet import Wallet, send_call
 from dam.roles import accounts, arbiter, disputes, sales, staking, storefront
 from dam.roles.buyer import buying, opening
@@ -203,7 +203,7 @@ class Place:
         history = await read_history(market)
         sale = sales.find_sale(history, name)
         await disputes.submit_evidence(market, blocks, self.seller, sale, text="They are new.")
-        history = await read_history(market)
+        history = await read_history(market, also=EVIDENCE)
         [case] = arbiter.find_cases(history.state, self.judge.address)
         file = await arbiter.read_case(market, blocks, history, case)
         assert file.words == "These words are old."

@@ -58,9 +58,9 @@ def load_deployment(path: Path) -> Deployment:
     try:
         record = dag_json.loads(data)
     except Malformed as error:
-        raise ConfigError(f"deployment record {path}: {error}; {_NEXT}") from None
+        raise ConfigError(f"deployment record {path}: no JSON object: {error}; {_NEXT}") from None
     if not isinstance(record, dict):
-        raise ConfigError(f"deployment record {path}: not a JSON object; {_NEXT}")
+        raise ConfigError(f"deployment record {path}: no JSON object; {_NEXT}")
     return parse_deployment(record, str(path))
 
 

@@ -94,7 +94,7 @@ async def read_case(
     Args:
         market: The market.
         blocks: Has the documents.
-        history: All logs.
+        history: Read with ``also=EVIDENCE``; else without what parties sent later.
         case: From `find_cases`.
         notice: Hears when the store cannot be read.
     """
