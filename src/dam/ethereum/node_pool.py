@@ -205,7 +205,7 @@ class NodePool:
 
         Those that are set aside get it, too, but nobody waits for them.
         """
-        nodes = self._willing()
+        nodes = [node for node in self._all if node.willing]
         if not nodes:
             raise self._all_wait()
         tasks = {self._start(node.ask(ask)): node for node in nodes}
@@ -446,9 +446,8 @@ class NodePool:
         """Nodes that are well; if they are too few, those that may be back have a moment first."""
         nodes = self._ready(probing=False)
         probes = [node.probe for node in self._all if node.probe and not node.probe.done()]
-        if len(nodes) >= self.agree or not probes:
-            return nodes
-        await asyncio.wait(probes, timeout=_PATIENCE_SECONDS)
+        if len(nodes) < self.agree and probes:
+            await asyncio.wait(probes, timeout=_PATIENCE_SECONDS)
         return self._ready(probing=False)
 
     def _ready(self, *, probing: bool = True) -> list[Endpoint]:
@@ -458,10 +457,7 @@ class NodePool:
                 # While the others work: it may hang.
                 node.probe = self._start(node.ask_chain_id(timeout=_PROBE_SECONDS))
         fit = sorted((node for node in self._all if node.fit), key=lambda node: node.lags)
-        return fit if fit or not probing else self._willing()
-
-    def _willing(self) -> list[Endpoint]:
-        return [node for node in self._all if node.willing]
+        return fit if fit or not probing else [node for node in self._all if node.willing]
 
     def _all_wait(self) -> RpcUnavailableError:
         node = min(self._all, key=lambda node: node.until)
