@@ -291,7 +291,7 @@ class FaultWorld(World):
 
     async def buy(self, copies: int = 1, *, buyer: Actor | None = None) -> list[Bought]:
         """Sells so many copies in one block, to different buyers where there are enough."""
-        ready = []
+        ready, before = [], await self.block()
         for number in range(copies):
             actor = buyer or self.people[number % len(self.people)]
             order = await trade.order(self, self.shop.seller, ITEM, self._next_copy)
@@ -299,7 +299,8 @@ class FaultWorld(World):
             await self.post(actor, order.data, value=order.terms.price)
             ready.append(order)
         block = await self.mine()
-        logs = await self.market.logs(block, block)
+        # Whoever mines meanwhile may have taken it into an earlier block.
+        logs = await self.market.logs(before + 1, block)
         found = {log.copy: log for log in logs if isinstance(log, Purchase)}
         bought = [Bought(found[order.copy], order.secrets) for order in ready]
         self.sold += bought
