@@ -15,6 +15,8 @@ from dam.log import Log
 
 _FIRST_PAUSE_SECONDS = 1.0
 _MAX_PAUSE_SECONDS = 30.0
+_SOON_SECONDS = 2.0
+"""The longest pause of our own choosing where there are too few without it."""
 _MAX_RETRY_AFTER_SECONDS = 300.0
 """A longer Retry-After is cut: a deliverer has 20 minutes for a part."""
 LAG_BLOCKS = 3
@@ -98,6 +100,11 @@ class Endpoint:
     def due(self) -> bool:
         """Whether it failed, and may be asked whether it is back."""
         return self.failures > 0 and self.clock() >= self.until and not self.alone
+
+    def hurry(self) -> None:
+        """Cuts its pause, unless it asked for that: there are too few without it."""
+        if not self.asked_to_wait:
+            self.until = min(self.until, self.clock() + _SOON_SECONDS)
 
     @property
     def willing(self) -> bool:

@@ -408,8 +408,9 @@ class NodePool:
             return refused[0]
         if len(self._all) == 1 and errors:
             return errors[0]
-        told_of = [str(error) for error in errors]
-        told_of += [f"{host}: {why}" for host, why in self.troubles.items()]
+        for node in self._all:
+            node.hurry()
+        told_of = [*map(str, errors), *(f"{host}: {why}" for host, why in self.troubles.items())]
         why = "; ".join(dict.fromkeys(told_of)) or "the others lag"
         self._short += 1
         if self._short == _ALERT_ROUNDS:
@@ -461,10 +462,9 @@ class NodePool:
 
     def _all_wait(self) -> RpcUnavailableError:
         node = min(self._all, key=lambda node: node.until)
-        pause = max(0.0, node.until - self._clock())
-        status = getattr(node.error, "status", None)
-        text = f"{node.error}; asked again in {pause:.0f} s"
-        return RpcUnavailableError(text, status=status, retry_after=pause)
+        error, pause = node.error, max(0.0, node.until - self._clock())
+        text = f"{error}; asked again in {pause:.0f} s"
+        return RpcUnavailableError(text, status=getattr(error, "status", None), retry_after=pause)
 
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)

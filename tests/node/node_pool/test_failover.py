@@ -277,3 +277,27 @@ async def test_who_may_be_back_is_waited_for_where_there_are_too_few(pools: Pool
     a.mode = "well"
     pools.clock.now += 301
     assert (await rpc.block("0x5"))["number"] == "0x5"
+
+
+async def test_a_long_pause_of_our_own_is_cut_where_there_are_too_few(pools: Pools) -> None:
+    a, b = Node("a", mode="down"), Node("b")
+    rpc = await pools.open(a, b, agree=2)
+    for _ in range(6):
+        with pytest.raises(RpcUnavailableError):
+            await rpc.block("0x5")
+        pools.clock.now += 31
+    with pytest.raises(RpcUnavailableError):
+        await rpc.block("0x5")  # which has it asked again soon
+    a.mode = "well"
+    pools.clock.now += 2.1
+    assert (await rpc.block("0x5"))["number"] == "0x5"
+
+
+async def test_a_pause_that_a_node_asks_for_is_never_cut(pools: Pools) -> None:
+    a, b = Node("a", mode="busy"), Node("b")
+    rpc = await pools.open(a, b, agree=2)
+    for _ in range(3):
+        with pytest.raises(RpcUnavailableError):
+            await rpc.block("0x5")
+        pools.clock.now += 2.1
+    assert len(a.asked) == 1
