@@ -19,8 +19,6 @@ THROTTLED_SECONDS = float(os.environ.get("DAM_THROTTLED_SECONDS", "12"))
 """In four forms, one after the other; a minute in `make nightly`."""
 IN_TIME_BLOCKS = 20
 """Of the hundred in which nobody else may deliver; a block is mined each second."""
-_BACK_SECONDS = 6
-"""A node that is well again is taken back by then: before the next one is not."""
 QUOTA = {"jsonrpc": "2.0", "id": None, "error": {"code": -32005, "message": "too many requests"}}
 FORMS = (
     Status(429, "slow down", 5),
@@ -28,6 +26,8 @@ FORMS = (
     Refusal(-32005, "project ID request rate exceeded", {"rate": {"backoff_seconds": 3}}),
     Refusal(429, "exceeded its compute units per second capacity of the block range plan"),
 )
+_BACK_SECONDS = max(6.0, THROTTLED_SECONDS / len(FORMS) + 2)
+"""A node is taken back within as long as it was away: before the next one fails."""
 
 
 @asynccontextmanager
