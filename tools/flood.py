@@ -205,7 +205,7 @@ async def flood(name: str, kind: Kind) -> bool:
             good &= fits
             over = "" if fits else "  OVER, or ended"
             print(f"  {who:14} most memory {peak / 1e6:6.1f} MB, with the flood{over}")
-        print(f"  (at most {opening / 1e6:.1f} MB at the start, for scrypt, which opens key files)")
+        print(f"  (at most {opening / 1e6:.1f} MB at the start, for Argon2id of key files)")
         if not good:
             for daemon, who, _ in world.watched:
                 print(f"--- {who}\n{daemon.log.read_text('utf-8', 'replace')[-1500:]}")
