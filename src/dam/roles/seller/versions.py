@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dam import validation
-from dam.atomic_file import write_atomic
+from dam.atomic_file import read_regular, write_atomic
 from dam.errors import Malformed, Permanent
 from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
@@ -24,6 +24,7 @@ from dam.roles.seller.store_changes import Shop
 from dam.types import StoreVersion
 
 _MAX_VERSIONS = 1_000_000
+_FILE_BYTES = 128 << 20
 _PUT_BACK = (
     "put the whole folder back as it was after the last `dam seller publish`, `update` or "
     "`close-item`, from a backup or the machine that ran it, and repeat the command. If it is lost "
@@ -63,7 +64,7 @@ def read_versions(catalogue: Catalogue) -> Versions | None:
     """
     path = _path(catalogue)
     try:
-        value = dag_json.loads(path.read_bytes())
+        value = dag_json.loads(read_regular(path, _FILE_BYTES))
         validation.record(value, "versions", ("version", "known", "announced", "pending"))
         validation.integer(value["version"], "version", 1, 1)
         announced = value["announced"]
@@ -74,8 +75,9 @@ def read_versions(catalogue: Catalogue) -> Versions | None:
         )
     except FileNotFoundError:
         return None
-    except Malformed as error:
-        raise Permanent(f"{path} is damaged ({error}); put it back from a backup") from None
+    except (Malformed, OSError) as error:
+        why = error if isinstance(error, Malformed) else error.strerror
+        raise Permanent(f"{path} is damaged ({why}); put it back from a backup") from None
 
 
 def save_versions(catalogue: Catalogue, versions: Versions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -194,6 +195,13 @@ async def test_another_seed_is_refused_even_where_every_good_is_a_file(
     other = replace(as_seen(shop, place), seed=SellerSeed(new_seed()))
     with pytest.raises(Permanent, match="another seed"):
         find_base(other, chain.history, NOW, start_over=True)
+
+
+def test_a_pipe_in_its_place_is_no_record(shop: helper.Shop) -> None:
+    """It would hang."""
+    os.mkfifo(shop.folder / "versions.json")
+    with pytest.raises(Permanent, match=r"versions\.json is damaged \(It is a device, a pipe"):
+        read_versions(shop.catalogue)
 
 
 @pytest.mark.parametrize("data", [b"{}", b"\xff", b'{"version":2}', b"[" * 5000])
