@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +13,7 @@ import pytest
 from dam.daemon.service import Stop
 from dam.sending.fee_policy import SendPolicy
 from tests.faults.rpc_proxy import Call, Fault, Reply, RpcProxy
-
-sys.path.append(str(Path(__file__).parents[2] / "bench"))
-
-from _local_market import LocalMarket
+from tests.node.local_market import LocalMarket, until
 
 GWEI = 10**9
 
@@ -40,13 +36,6 @@ async def local() -> AsyncIterator[LocalMarket]:
     async with LocalMarket(1) as made:
         await made.by_hand()
         yield made
-
-
-async def until(true: Callable[[], bool], task: asyncio.Task[Any]) -> None:
-    async with asyncio.timeout(30):
-        while not true():
-            assert not task.done()
-            await asyncio.sleep(0.02)
 
 
 async def test_a_replacement_on_a_node_that_indexes_holds_up_nothing(

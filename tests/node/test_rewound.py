@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,7 @@ from structlog.testing import capture_logs
 from dam.daemon import service as services
 from dam.daemon.service import Stop
 from dam.sending.fee_policy import SendPolicy
-
-sys.path.append(str(Path(__file__).parents[2] / "bench"))
-
-from _local_market import LocalMarket
+from tests.node.local_market import LocalMarket, until
 
 
 @pytest.fixture
@@ -26,13 +22,6 @@ async def local(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalMarket]:
     async with LocalMarket(1) as made:
         await made.by_hand()
         yield made
-
-
-async def until(true: Callable[[], bool], task: asyncio.Task[Any]) -> None:
-    async with asyncio.timeout(30):
-        while not true():
-            assert not task.done()
-            await asyncio.sleep(0.02)
 
 
 async def start(local: LocalMarket, path: Path, stop: Stop) -> asyncio.Task[Any]:

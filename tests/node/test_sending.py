@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,10 +11,7 @@ import pytest
 from dam.crypto.hashing import keccak
 from dam.daemon.service import Stop
 from dam.sending.fee_policy import SendPolicy, gas_of
-
-sys.path.append(str(Path(__file__).parents[2] / "bench"))
-
-from _local_market import LocalMarket
+from tests.node.local_market import LocalMarket
 
 
 @pytest.fixture
