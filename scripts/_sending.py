@@ -12,10 +12,9 @@ from typing import Any
 import click
 from ape.exceptions import ApeException
 
+from dam.sending.transactions import MAX_GAS
 from dam.units import format_amount
 
-MAX_GAS = 1 << 24
-"""Most gas of one transaction (EIP-7825)."""
 MAX_TIP_WEI = 20 * 10**9
 """Per gas, whatever a node suggests."""
 _ROOM_PERCENT = 125

@@ -117,23 +117,25 @@ def sync_folder(folder: Path) -> None:
 
 def keep_as(path: Path, other: Path) -> None:
     """Gives a file a second name, which is free; a copy of it where there are no hard links."""
+    if not _linked(path, other):
+        with atomic(other, overwrite=False) as copy, path.open("rb") as file:
+            shutil.copyfileobj(file, copy)
+
+
+def _linked(path: Path, other: Path) -> bool:
+    """Gives a file a second name; whether the file system has hard links."""
     try:
         other.hardlink_to(path)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
-        with atomic(other, overwrite=False) as copy, path.open("rb") as file:
-            shutil.copyfileobj(file, copy)
+        return False
+    return True
 
 
 def _take_name(path: Path, temporary: Path) -> None:
     """Renames a file; ``FileExistsError`` if the name is taken, in one step."""
-    try:
-        path.hardlink_to(temporary)
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-    else:
+    if _linked(temporary, path):
         temporary.unlink()
         return
     # Without hard links: an empty file of ours takes the name first, which only one process can,

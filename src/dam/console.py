@@ -46,6 +46,11 @@ def shorten(text: str) -> str:
     return _LONG_HEX.sub(lambda match: f"{match[0][:10]}..{match[0][-4:]}", text)
 
 
+def printable(text: str) -> str:
+    """Text of others as a terminal can show it: what does not print is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def fit(text: str, width: int | None) -> str:
     """Breaks long lines between words; what follows a label hangs under its text."""
     if width is None:

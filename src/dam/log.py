@@ -20,7 +20,7 @@ from typing import Any, TextIO, cast
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from dam.console import break_words, is_plain, shorten, width_of
+from dam.console import break_words, is_plain, printable, shorten, width_of
 
 Log = FilteringBoundLogger
 Alerts = Callable[[str, str], None]
@@ -191,8 +191,7 @@ def _hanging(line: str, width: int | None) -> str:
 
 
 def _value(value: Any, *, whole: bool) -> str:
-    text = value if isinstance(value, str) else str(value)
-    text = "".join(c if c.isprintable() else " " if c == "\n" else ascii(c)[1:-1] for c in text)
+    text = printable(str(value).replace("\n", " "))
     text = _HASH.sub(lambda match: f"{match[0][:18]}..", text)
     return text if whole else shorten(text)
 

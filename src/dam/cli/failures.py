@@ -5,7 +5,6 @@ docs/reference/exit-codes.md is made from `KINDS`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +83,8 @@ class Failure(click.ClickException):
 
     def json(self) -> str:
         """The one JSON value of a command that failed under ``--json``; it is plain ASCII."""
+        import json  # not at every start
+
         error: dict[str, Any] = {
             "kind": self.kind,
             "exitCode": self.exit_code,

@@ -78,12 +78,7 @@ class DaemonBase:
         on_signals = stop is None
         stop = stop or Stop()
         with stop.on_signals() if on_signals else contextlib.nullcontext():
-            rpc = open_nodes(
-                settings.rpc_urls,
-                agree=settings.rpc_agree,
-                max_logs_bytes=settings.max_logs_bytes,
-                log=log,
-            )
+            rpc = open_nodes(settings, log=log)
             async with self.monitoring.running(), rpc:
                 self.monitoring.sources.endpoints = rpc
                 market = Market(rpc, deployment, progress=self.monitoring.beats.round_ended)

@@ -22,6 +22,7 @@ import aiohttp
 from dam.errors import ConfigError, RpcError
 from dam.ethereum.node import ReadStats
 from dam.ethereum.node_errors import (
+    NODE_STATUSES,
     RpcBadReplyError,
     RpcBatchError,
     RpcTimeoutError,
@@ -120,7 +121,7 @@ class Exchange:
     ) -> None:
         """Raises what an HTTP status other than 200 means, whatever a node at fault says."""
         # Some nodes put a proper JSON-RPC error under status 400; under 429 or 5xx it is theirs.
-        its_own = status in (401, 402, 403, 429) or status >= 500
+        its_own = status in NODE_STATUSES or status >= 500
         if status == 200 or (status >= 400 and not its_own and _is_answer(data)):
             return
         text = f"{label}: {self.host} gave {_named(status)}"

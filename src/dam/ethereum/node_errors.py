@@ -156,9 +156,9 @@ def rejection(method: str, error: object) -> RpcRejectedError:
     return kind(method, code, refusal.message, data)
 
 
-def is_node_fault(error: RpcRejectedError) -> bool:
-    """Whether the refusal is about the node and not the call: another one may do better."""
-    if _is_revert(error):
+def is_node_fault(error: object) -> bool:
+    """Whether it is a refusal about the node and not the call: another one may do better."""
+    if not isinstance(error, RpcRejectedError) or _is_revert(error):
         return False  # the words are a contract's, which may choose them to have us avoid nodes
     if error.code in NODE_STATUSES or 500 <= error.code < 600:
         return True
@@ -171,30 +171,24 @@ def is_node_fault(error: RpcRejectedError) -> bool:
     )
 
 
-def is_block_unknown(error: RpcRejectedError) -> bool:
+def is_block_unknown(error: object) -> bool:
     """Whether the node lacks the block asked for: it lags, or the block was replaced."""
-    return not _is_revert(error) and _NO_BLOCK.search(_words(error)) is not None
+    return _says_of_itself(error, _NO_BLOCK)
 
 
 def is_tag_unknown(error: object) -> bool:
     """Whether the node has no blocks by the tag that it was asked for, such as ``pending``."""
-    return isinstance(error, RpcRejectedError) and bool(
-        not _is_revert(error) and _NO_TAG.search(_words(error))
-    )
+    return _says_of_itself(error, _NO_TAG)
 
 
 def is_batch_refusal(error: object) -> bool:
     """Whether a call was refused for being one of so many, or of any."""
-    return isinstance(error, RpcRejectedError) and bool(
-        not _is_revert(error) and _NO_BATCH.search(_words(error))
-    )
+    return _says_of_itself(error, _NO_BATCH)
 
 
 def is_reply_too_large(error: object) -> bool:
     """Whether the answers to several calls are more than the node gives at once (geth)."""
-    return isinstance(error, RpcRejectedError) and bool(
-        not _is_revert(error) and _TOO_LARGE.search(_words(error))
-    )
+    return _says_of_itself(error, _TOO_LARGE)
 
 
 def unavailable(error: RpcRejectedError, host: str) -> RpcUnavailableError:
@@ -207,6 +201,15 @@ def unavailable(error: RpcRejectedError, host: str) -> RpcUnavailableError:
     pruned = status is None and _PRUNED.search(_words(error))
     kind = RpcPrunedError if pruned else RpcUnavailableError
     return kind(f"{host}: {error}", status=status, retry_after=pause)
+
+
+def _says_of_itself(error: object, rule: re.Pattern[str]) -> bool:
+    """Whether an answer is a refusal in such words, and they are the node's, not a contract's."""
+    return (
+        isinstance(error, RpcRejectedError)
+        and not _is_revert(error)
+        and rule.search(_words(error)) is not None
+    )
 
 
 def _is_revert(error: RpcRejectedError) -> bool:

@@ -149,7 +149,9 @@ class NodePool:
         blocks = methods == {_BLOCK}
         return await self._first(
             lambda rpc: rpc.batch(calls, errors=errors),
-            whole=lambda found: not ((blocks and None in found) or any(map(_is_fault, found))),
+            whole=lambda found: (
+                not ((blocks and None in found) or any(map(node_errors.is_node_fault, found)))
+            ),
         )
 
     async def _first(
@@ -493,8 +495,3 @@ class NodePool:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
-
-
-def _is_fault(answer: object) -> bool:
-    """Whether another node may do better."""
-    return isinstance(answer, RpcRejectedError) and node_errors.is_node_fault(answer)

@@ -156,8 +156,7 @@ class JsonRpc:
                 error is raised.
         """
         results = await self._ask(calls, _BATCH)
-        faults = [r for r in results if isinstance(r, RpcRejectedError) and is_node_fault(r)]
-        if errors and len(faults) < len(results):
+        if errors and not (results and all(map(is_node_fault, results))):
             return results
         return self._unless_rejected(results)
 
@@ -169,7 +168,7 @@ class JsonRpc:
     async def _block(self, tag: str) -> Any:
         method = "eth_getBlockByNumber"
         [found] = await self._ask([(method, (tag, False))], method)
-        if isinstance(found, RpcRejectedError) and tag.startswith("0x") and is_block_unknown(found):
+        if tag.startswith("0x") and is_block_unknown(found):
             return None
         return self._unless_rejected([found])[0]
 
@@ -202,8 +201,7 @@ class JsonRpc:
         calls = [("eth_getBlockByNumber", (query["toBlock"], False)), (_LOGS, (query,))]
         block, logs = await self._ask(calls, _LOGS, parse=_read_logs)
         # Without the block its logs say nothing; nor does an error about a range that ends there.
-        lacks = [isinstance(r, RpcRejectedError) and is_block_unknown(r) for r in (block, logs)]
-        if block is None or any(lacks):
+        if block is None or is_block_unknown(block) or is_block_unknown(logs):
             return [], None
         self._unless_rejected([block, logs])
         if (

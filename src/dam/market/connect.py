@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from dam.ethereum.node_pool import NodePool
 from dam.ethereum.rpc import MAX_LOGS_BYTES, JsonRpc
@@ -22,16 +23,28 @@ def open_node(url: str, *, max_logs_bytes: int = MAX_LOGS_BYTES) -> JsonRpc:
     return JsonRpc(url, max_logs_bytes=max_logs_bytes)
 
 
-def open_nodes(
-    urls: Sequence[str],
-    *,
-    agree: int,
-    max_logs_bytes: int = MAX_LOGS_BYTES,
-    log: Log | None = None,
-) -> NodePool:
-    """Several nodes as one, of which ``agree`` must say the same. Nothing is asked yet.
+class NodeSettings(Protocol):
+    """What is set of the nodes; see the fields of `dam.config.settings.Settings`."""
+
+    @property
+    def rpc_urls(self) -> Sequence[str]: ...
+
+    @property
+    def rpc_agree(self) -> int: ...
+
+    @property
+    def max_logs_bytes(self) -> int: ...
+
+
+def open_nodes(settings: NodeSettings, *, log: Log | None = None) -> NodePool:
+    """Several nodes as one, of which ``rpc_agree`` must say the same. Nothing is asked yet.
 
     Raises:
-        ConfigError: One of them is no http:// or https:// URL, or ``agree`` is out of range.
+        ConfigError: One of them is no http:// or https:// URL, or ``rpc_agree`` is out of range.
     """
-    return NodePool(urls, agree=agree, max_logs_bytes=max_logs_bytes, log=log)
+    return NodePool(
+        settings.rpc_urls,
+        agree=settings.rpc_agree,
+        max_logs_bytes=settings.max_logs_bytes,
+        log=log,
+    )

@@ -15,7 +15,8 @@ from copy import copy
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from dam.errors import RpcError
+import msgspec
+
 from dam.ethereum.node import Node, ReadStats, hex_data, quantity
 from dam.ethereum.node_errors import (
     NODE_STATUSES,
@@ -232,9 +233,7 @@ class LogReader:
             await self._check_hashes({}, end, canonical)
             return BlockPage(rows, end)
         raws, end = found
-        placed = place(raws, self._market, first, end.number)
-        hashes = {number: block_hash for number, block_hash, _, _ in placed}
-        await self._check_hashes(hashes, end, canonical)
+        placed = await self._checked(raws, first, end, canonical)
         return RawPage(placed, end, self._decoder)
 
     async def records(
@@ -247,9 +246,7 @@ class LogReader:
             raws, end = [raw for _, raws in slices for raw in raws], slices[-1][0]
         else:
             raws, end = found
-        placed = place(raws, self._market, first, end.number)
-        hashes = {number: block_hash for number, block_hash, _, _ in placed}
-        await self._check_hashes(hashes, end, canonical)
+        placed = await self._checked(raws, first, end, canonical)
         return self._decoder.records(placed), end
 
     async def _range(
@@ -273,7 +270,7 @@ class LogReader:
                 self._failed(first, stop, error)
                 raise
             except (RpcRejectedError, RpcTooLargeError) as error:
-                if not _may_be_size(error):
+                if is_node_fault(error):
                     raise
                 unknown = not isinstance(error, RpcRangeError | RpcTooLargeError)
                 if first == stop:
@@ -330,7 +327,7 @@ class LogReader:
                     raws, raw_end = await _patiently(query)
                 except (RpcRejectedError, RpcTooLargeError, RpcTimeoutError) as error:
                     late = isinstance(error, RpcTimeoutError)
-                    if (late and slow) or not _may_be_size(error):
+                    if (late and slow) or is_node_fault(error):
                         # Of two time-outs the second is the node's: it hangs. Or both are too
                         # many: then the next round begins with that.
                         self._large[number] = (*refused, *group)
@@ -372,7 +369,7 @@ class LogReader:
             try:
                 raws = await _patiently(query)
             except (RpcRejectedError, RpcTooLargeError, RpcTimeoutError) as error:
-                if not _may_be_size(error):
+                if is_node_fault(error):
                     raise
                 if len(part) > 1:
                     count = len(part) // 2
@@ -398,6 +395,15 @@ class LogReader:
             raise BlockUnknownError(f"{self._rpc.host} has no block {here.number} that stays")
         return here
 
+    async def _checked(
+        self, raws: list[RawLog], first: int, end: BlockRef, canonical: bool
+    ) -> list[Placed]:
+        """Logs of blocks ``first`` to ``end``, in their places, of blocks that are on the chain."""
+        placed = place(raws, self._market, first, end.number)
+        hashes = {number: block_hash for number, block_hash, _, _ in placed}
+        await self._check_hashes(hashes, end, canonical)
+        return placed
+
     def _placed(self, raws: list[RawLog], number: int, end: BlockRef) -> list[Placed]:
         placed = place(raws, self._market, number, number)
         if any(block_hash != end.hash for _, block_hash, _, _ in placed):
@@ -407,13 +413,7 @@ class LogReader:
     # ------------------------------------------------------------------------------- blocks
 
     def _end(self, raw: RawBlock | None, number: int) -> BlockRef:
-        if raw is None:
-            raise BlockUnknownError(f"{self._rpc.host} has no block {number}")
-        found = BlockRef(
-            quantity(raw.number, f"block {number}"),
-            hex_data(raw.hash, f"block {number}", 32),
-            quantity(raw.timestamp, f"block {number}"),
-        )
+        found = block_ref(self._rpc, raw and msgspec.structs.asdict(raw), str(number))
         if found.number != number:
             raise RpcBadReplyError(f"block {number}: {self._rpc.host} gave block {found.number}")
         return found
@@ -429,10 +429,6 @@ class LogReader:
         for block in await read_blocks(self._rpc, sorted(expected)):
             if expected[block.number] != block.hash:
                 raise RpcBadReplyError(f"block {block.number} was replaced while it was read")
-
-
-def _may_be_size(error: RpcError) -> bool:
-    return not isinstance(error, RpcRejectedError) or not is_node_fault(error)
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:

@@ -42,6 +42,11 @@ def match_id(text: str, known: Iterable[CopyId]) -> CopyId | None:
     return found.pop() if found else None
 
 
+def short_id(copy_id: bytes) -> str:
+    """The beginning of a sale's id (32 bytes): enough to name it in a command."""
+    return "0x" + copy_id.hex()[:16]
+
+
 def find_sale(history: History, text: str) -> SaleRecord:
     """The sale of an id, or of the beginning of one.
 

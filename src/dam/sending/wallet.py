@@ -111,19 +111,17 @@ class KeyWallet:
         """See `Wallet.send`."""
         try:
             raw = await self._sign(to, data, value)
+            tx_hash = keccak(raw)
+            for hear in (signed, self._sent):
+                if hear is not None:
+                    hear(tx_hash)
+            try:
+                return await self._send(raw, tx_hash)
+            except asyncio.CancelledError:
+                self._notice(pending_text(tx_hash))
+                raise
         except RpcRejectedError as error:
             raise await self._explained(error, value) from None
-        tx_hash = keccak(raw)
-        for hear in (signed, self._sent):
-            if hear is not None:
-                hear(tx_hash)
-        try:
-            return await self._send(raw, tx_hash)
-        except RpcRejectedError as error:
-            raise await self._explained(error, value) from None
-        except asyncio.CancelledError:
-            self._notice(pending_text(tx_hash))
-            raise
 
     async def _send(self, raw: bytes, tx_hash: bytes) -> Receipt:
         unsent: bytes | None = raw

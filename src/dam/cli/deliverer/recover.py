@@ -166,12 +166,7 @@ class _LedgerRecovery:
             Ledger.open(self.path, self.binding, documents=documents)
         ) as ledger:
             try:
-                async with open_nodes(
-                    settings.rpc_urls,
-                    agree=settings.rpc_agree,
-                    max_logs_bytes=settings.max_logs_bytes,
-                    log=log,
-                ) as rpc:
+                async with open_nodes(settings, log=log) as rpc:
                     market = Market(rpc, deployment)
                     await market.check_deployment()
                     reader = ChainReader(

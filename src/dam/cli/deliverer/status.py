@@ -90,9 +90,7 @@ class _View:
         from dam.market.connect import open_nodes
 
         settings = self._settings
-        async with open_nodes(
-            settings.rpc_urls, agree=settings.rpc_agree, max_logs_bytes=settings.max_logs_bytes
-        ) as rpc:
+        async with open_nodes(settings) as rpc:
             found = await Watcher(settings, self._role, self._who, rpc).look()
         stranger = self._role == "deliverer" and found.chain and not found.chain.candidate
         if stranger and found.ledger is None:
@@ -105,9 +103,7 @@ class _View:
         from dam.market.connect import open_nodes
 
         settings, windows = self._settings, self._settings.deployment.windows
-        async with open_nodes(
-            settings.rpc_urls, agree=settings.rpc_agree, max_logs_bytes=settings.max_logs_bytes
-        ) as rpc:
+        async with open_nodes(settings) as rpc:
             watcher = Watcher(settings, self._role, self._who, rpc)
             show = self._show()
             with show:

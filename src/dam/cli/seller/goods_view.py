@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dam.roles.seller.goods_folder import shown
+from dam.console import printable
 from dam.roles.seller.store_file import ItemDraft
 
 
@@ -20,14 +20,14 @@ def goods_text(draft: ItemDraft) -> str:
         which = first if len(draft.codes) == 1 else f"the first {first}, the last {last}"
         return f"{draft.name}: {count} of {long} characters, {which}"
     if draft.file is not None:
-        return f"{draft.name}: {shown(draft.file.name)}, {_size(draft.file.stat().st_size)}"
+        return f"{draft.name}: {printable(draft.file.name)}, {_size(draft.file.stat().st_size)}"
     return f"{draft.name}: a text of {_size(len(draft.text or b''))}"
 
 
 def masked(code: str) -> str:
     """The ends of a code: enough to know one's own, too little to use. Terminals are recorded."""
     ends = min(3, len(code) // 5)
-    return shown(f"{code[:ends]}…{code[len(code) - ends :]}")
+    return printable(f"{code[:ends]}…{code[len(code) - ends :]}")
 
 
 def _size(count: int) -> str:

@@ -27,6 +27,7 @@ from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.payment import Payment, allow, purchase_call, read_payment
 from dam.roles.buyer.records import Record, Records, one_time_keys, unpaid, utc_now
 from dam.roles.notice import Notice, silent
+from dam.roles.sales import short_id
 from dam.roles.storefront import find_item, free_copies, read_version
 from dam.types import ZERO32, ZERO_ADDRESS, Address, Status, StoreVersion, Terms, Wei
 from dam.units import format_amount
@@ -185,7 +186,7 @@ async def buy(
             buyer.records.save(replace(record, failed=True))
         else:
             # A node can report an error and keep the transaction all the same.
-            notice(f"If it is mined, this is the sale {_short(record.copy_id)}.")
+            notice(f"If it is mined, this is the sale {short_id(record.copy_id)}.")
         raise
     # Mined; the deadline counts from the block that holds it.
     record = replace(record, tx=receipt.tx_hash, block=receipt.block)
@@ -214,10 +215,6 @@ async def _pay(
     return await send_call(wallet, market, "buyItem", *quote.arguments, value=coins, signed=signed)
 
 
-def _short(copy_id: bytes) -> str:
-    return "0x" + copy_id.hex()[:16]
-
-
 # ----------------------------------------------------------------------------------------- checks
 
 
@@ -239,7 +236,7 @@ def check_undecided(records: Records, history: History, seller: Address, item: s
     purchases = [sale.purchase for sale in history.state.sales.values()]
     for record in known:
         if record.block is None and any(map(record.is_of, purchases)):
-            sale = _short(record.copy_id)
+            sale = short_id(record.copy_id)
             raise Permanent(
                 f"your attempt of {record.made} to buy {item!r} went through: the sale {sale} is "
                 f"paid for. Next: dam buyer wait {sale}. To buy one more, add --again"

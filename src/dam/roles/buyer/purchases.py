@@ -11,7 +11,7 @@ from dam.market.sale_history import SaleRecord
 from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.records import Record, find_attempt, record_of, utc_now
 from dam.roles.notice import Notice, silent
-from dam.roles.sales import match_id
+from dam.roles.sales import match_id, short_id
 from dam.roles.storefront import read_version
 from dam.types import ZERO32, Address, CopyId, Deployment, Purchase
 
@@ -28,7 +28,7 @@ class OwnPurchase:
     @property
     def short_id(self) -> str:
         """The beginning of the sale's id: enough to name it in a command."""
-        return "0x" + self.sale.copy_id.hex()[:16]
+        return short_id(self.sale.copy_id)
 
 
 async def find_purchase(buyer: Buyer, sale_id: str, *, notice: Notice = silent) -> OwnPurchase:

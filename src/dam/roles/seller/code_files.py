@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dam.atomic_file import open_regular
+from dam.console import printable
 from dam.errors import Malformed
-from dam.roles.seller.goods_folder import shown
 
 MAX_BYTES = 16 << 20
 WHOLE_LINES = "*"
@@ -111,7 +111,7 @@ def read_code_file(path: Path, column: object = None) -> list[NumberedCode]:
         with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise Malformed(f"{shown(str(path))} cannot be read: {error.strerror}") from None
+        raise Malformed(f"{printable(str(path))} cannot be read: {error.strerror}") from None
     try:
         if len(data) > MAX_BYTES:
             raise Malformed(f"it is over {MAX_BYTES} bytes")
@@ -121,7 +121,7 @@ def read_code_file(path: Path, column: object = None) -> list[NumberedCode]:
             return _read_table(_MARK.sub(r"\1", text), column)
         return _read_lines(text, whole=column == WHOLE_LINES)
     except Malformed as error:
-        raise Malformed(f"{shown(path.name)}: {error}") from None
+        raise Malformed(f"{printable(path.name)}: {error}") from None
 
 
 def _decode(data: bytes) -> str:

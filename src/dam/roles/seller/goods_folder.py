@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dam.console import printable
 from dam.roles.file_names import file_name
 
 _LITTER = re.compile(
@@ -43,7 +44,7 @@ def read_goods_folder(folder: Path) -> GoodsFolder:
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if reason := _reason(entry):
-                left_out.append(f"{shown(entry.name)} ({reason})")
+                left_out.append(f"{printable(entry.name)} ({reason})")
             else:
                 names.append(entry.name)
     files: dict[str, str] = {}
@@ -51,7 +52,7 @@ def read_goods_folder(folder: Path) -> GoodsFolder:
     for name in names:
         item = unicodedata.normalize("NFC", name)
         if item in files:
-            faults.append(f"two files are called {shown(item)}, in two spellings of Unicode")
+            faults.append(f"two files are called {printable(item)}, in two spellings of Unicode")
         files.setdefault(item, name)
     notes = [f"left out: {text}" for text in left_out] + _hard_to_hold(files)
     return GoodsFolder(files, tuple(notes), tuple(faults))
@@ -76,16 +77,11 @@ def _hard_to_hold(names: Iterable[str]) -> list[str]:
     names = list(names)
     folded = Counter(name.casefold() for name in names)
     return [
-        f"{shown(name)}: a buyer's file is called {file_name(name)}"
+        f"{printable(name)}: a buyer's file is called {file_name(name)}"
         for name in names
         if file_name(name) != name
     ] + [
-        f"{shown(name)}: another differs from it in capital letters alone"
+        f"{printable(name)}: another differs from it in capital letters alone"
         for name in names
         if folded[name.casefold()] > 1
     ]
-
-
-def shown(name: str) -> str:
-    """A name as a terminal can show it."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)

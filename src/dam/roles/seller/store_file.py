@@ -42,11 +42,12 @@ from dam import validation
 from dam.atomic_file import open_regular
 from dam.catalog.payload import CHUNK_BYTES, MAX_CHUNKS, MAX_INLINE_BYTES
 from dam.catalog.reader import MAX_SUPPLY
+from dam.console import printable
 from dam.crypto.hashing import parse_address
 from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import MAX_DECIMALS, NATIVE, Token, Tokens
 from dam.roles.seller import code_files
-from dam.roles.seller.goods_folder import read_goods_folder, shown
+from dam.roles.seller.goods_folder import read_goods_folder
 from dam.roles.seller.toml_file import Lines, load
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address
 from dam.units import parse_amount
@@ -434,14 +435,13 @@ class _StoreReader:
             return None, None, value.encode("utf-8")
         if key == "codes_file":
             path, column = self._folder / value, item.get("column")
-            codes = self._try(place, lambda: self._codes_of(path, column, place))
-            return codes, None, None
+            return self._try(place, lambda: self._codes_of(path, column, place)), None, None
         return None, self._try(place, lambda: _check_file(self._folder / value)), None
 
     def _codes_of(self, path: Path, column: object, place: str) -> tuple[str, ...] | None:
         numbered = code_files.read_code_file(path, column)
         allowed = "\t" if column == code_files.WHOLE_LINES else ""
-        return self._check_codes(numbered, place, shown(path.name), allowed)
+        return self._check_codes(numbered, place, printable(path.name), allowed)
 
     def _check_codes(
         self,
@@ -485,7 +485,7 @@ def _listed(value: Any) -> list[code_files.NumberedCode]:
 
 
 def _check_file(path: Path) -> Path:
-    name = shown(str(path))
+    name = printable(str(path))
     try:
         with open_regular(path) as file:
             size = file.seek(0, 2)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dam.roles.seller.goods_folder import read_goods_folder, shown
+from dam.console import printable
+from dam.roles.seller.goods_folder import read_goods_folder
 from dam.roles.seller.store_file import Faults, StoreDraft, read_folder
 
 NFC, NFD = (unicodedata.normalize(form, "Übung é.pdf") for form in ("NFC", "NFD"))
@@ -48,7 +49,7 @@ def test_litter_links_folders_and_devices_are_left_out_by_name(tmp_path: Path) -
     others = ("secret", "folder link", "broken", ".git", "__MACOSX", "chapters", "pipe", "socket")
     assert len(store.notes) == len(LITTER) + len(others)
     for name in (*LITTER, *others):
-        assert f"left out: {shown(name)} (" in told, name
+        assert f"left out: {printable(name)} (" in told, name
     assert "secret (a symbolic link)" in told
     assert "pipe (a device, a pipe or a socket)" in told
     assert told.replace("\n", "").isprintable()
