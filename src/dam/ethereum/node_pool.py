@@ -302,7 +302,8 @@ class NodePool:
         """
         for node in self._all:
             node.wanted_chain_id = chain_id
-        answers = await self._every(Endpoint.ask_chain_id, lambda _: True, self._ready())
+        nodes = await self._enough() or self._ready()
+        answers = await self._every(Endpoint.ask_chain_id, lambda _: True, nodes)
         for node in self._all:
             if node.chain_id is not None and node.chain_id != chain_id:
                 raise wrong_chain(node.rpc.host, node.chain_id, chain_id)

@@ -301,3 +301,13 @@ async def test_a_pause_that_a_node_asks_for_is_never_cut(pools: Pools) -> None:
             await rpc.block("0x5")
         pools.clock.now += 2.1
     assert len(a.asked) == 1
+
+
+async def test_who_may_be_back_is_waited_for_when_chains_are_compared_too(pools: Pools) -> None:
+    a, b = Node("a", mode="busy"), Node("b")
+    rpc = await pools.open(a, b, agree=2)
+    with pytest.raises(RpcUnavailableError):
+        await rpc.check_chain(1)
+    a.mode = "well"
+    pools.clock.now += 301
+    await rpc.check_chain(1)
