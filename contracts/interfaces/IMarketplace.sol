@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
+import {IProofs} from "./IProofs.sol";
+
 /// @notice What an item is sold for: one leaf of the store's catalogue tree.
 /// @dev The leaf is keccak256(keccak256(abi.encode(terms))), as in OpenZeppelin's
 /// StandardMerkleTree.
@@ -30,6 +32,9 @@ struct Terms {
     address arbitrator;
     /// Root of the tree over the item's part leaves.
     bytes32 partsRoot;
+    /// Zero in a listed offer. In a sealed one its lower 64 bits are the one copy that it is for,
+    /// and its upper 192 are random, so that nobody guesses the leaf.
+    bytes32 salt;
 }
 
 /// @notice What a delivery needs to know of a sale. Every later call brings it along.
@@ -37,8 +42,10 @@ struct Terms {
 struct Sale {
     address seller;
     address buyer;
-    /// Block that holds the purchase.
+    /// `block.number` of the purchase, as the contract saw it.
     uint64 purchaseBlock;
+    /// `block.timestamp` of the purchase, in seconds.
+    uint64 purchaseTime;
     uint64 copy;
     bool stock;
     uint8 parts;
@@ -81,9 +88,89 @@ struct Delivery {
     /// keccak256 of the 32-byte content key.
     bytes32 secretHash;
     bytes32 salt;
+    /// Zero: the fragment is sealed to the buyer's first key of this index. Otherwise the sale's
+    /// fresh key, which a proof of junk named, for an index that was punished.
+    bytes32 freshKey;
     bytes32[] proof;
-    /// The share in a libsodium sealed box to the buyer's key of this index: exactly 80 bytes.
+    /// The share in a libsodium sealed box to the buyer's key: exactly 80 bytes.
     bytes fragment;
+}
+
+/// @notice An EIP-712 signature in the form of ERC-2098; a high s is refused.
+struct Signature {
+    bytes32 r;
+    /// The parity of R's y in the highest bit, s below it.
+    bytes32 vs;
+}
+
+/// @notice One sale to close, as in `settle` and `refund`.
+struct Closure {
+    bytes32 copyId;
+    Sale sale;
+    Escrow escrow;
+}
+
+/// @notice How buyer and seller end a sale together; both sign
+/// `Agreement(bytes32 copyId,bytes32 saleHash,uint8 status,uint32 since,uint256 toBuyer,uint256
+/// penalty,uint256 toArbitrator,uint256 deadline)`, with status and since as `sales` has them.
+struct Split {
+    /// Of the price, in its currency; the rest is the seller's.
+    uint256 toBuyer;
+    /// Of the penalty, to the buyer, in wei.
+    uint256 penalty;
+    /// In wei, half from each bond (an odd wei from the seller's); zero before a dispute.
+    uint256 toArbitrator;
+    /// Last second in which it can be carried out.
+    uint256 deadline;
+}
+
+/// @notice What makes opening a box cheap to check; computed off chain, never trusted.
+struct Hint {
+    /// 0: half-size scalars. 1: the ephemeral key is off the curve. 2: no hint, the plain ladder.
+    uint8 kind;
+    /// v coordinate of the ephemeral key; for kind 1 the w with 2 w^2 = u^3 + A u^2 + u.
+    uint256 vE;
+    /// The shared point.
+    uint256 uQ;
+    uint256 vQ;
+    /// Digits of the two half-size scalars, interleaved two bits each.
+    uint256 w;
+}
+
+/// @notice One delivered part and what opens it, as evidence against whoever signed it.
+struct JunkEvidence {
+    uint8 index;
+    /// The deliverer whom the leaf names.
+    address deliverer;
+    bytes32 commitment;
+    bytes32 secretHash;
+    bytes32 salt;
+    bytes32[] proof;
+    /// As in the entry that was signed.
+    bytes32 freshKey;
+    bytes fragment;
+    /// Secret of the key that the entry names: `freshKey`, or the buyer's key of this index. Not
+    /// looked at where the fragment's ephemeral key alone is junk.
+    bytes32 secret;
+    Hint hint;
+}
+
+/// @notice The list that a deliverer signed, mined or not.
+struct SignedList {
+    bytes32[] entries;
+    Signature signature;
+    /// Where the entry of the evidence stands in it.
+    uint256 position;
+}
+
+/// @notice One part leaf under a sale's partsRoot.
+struct Leaf {
+    uint8 index;
+    address deliverer;
+    bytes32 commitment;
+    bytes32 secretHash;
+    bytes32 salt;
+    bytes32[] proof;
 }
 
 /// @notice The state of a sale. `None` is also the state of every copy never sold.
@@ -94,17 +181,50 @@ enum Status {
     Disputed,
     Settled,
     Refunded,
-    Resolved
+    Resolved,
+    Agreed
 }
 
-/// @notice Blocks and amounts fixed at deployment. See `IMarketplace` for what each one rules.
+/// @notice Windows fixed at deployment, in seconds. See `IMarketplace` for what each one rules.
 struct Windows {
-    uint64 refundBlocks;
-    uint64 disputeBlocks;
-    uint64 arbitrationBlocks;
-    uint64 exitBlocks;
-    uint64 slashDelayBlocks;
-    uint64 slashLapseBlocks;
+    uint64 refund;
+    uint64 dispute;
+    uint64 arbitration;
+    uint64 exit;
+    uint64 slashDelay;
+    uint64 slashLapse;
+}
+
+/// @notice Everything that a deployment fixes.
+struct Setup {
+    Windows windows;
+    /// Who may propose slashes; zero: nobody.
+    address governor;
+    /// In wei, as the three below.
+    uint256 minDelivererStake;
+    uint256 minSellerStake;
+    uint256 junkFine;
+    /// The verifier of evidence.
+    IProofs proofs;
+}
+
+/// @notice When a sale's calls are possible: seconds, but for `fallbackBlock`. All of them are the
+/// last second of something, but for `refundFrom` and `settleFrom`, which are the first. Zero where
+/// the sale's state has none.
+struct Deadlines {
+    /// First block in which the seller's side may deliver, and in which the gate is open anyway.
+    uint64 fallbackBlock;
+    uint64 deliver;
+    /// Until when a proof of junk clears a part.
+    uint64 proof;
+    uint64 fallbackDelivery;
+    uint64 refundFrom;
+    uint64 dispute;
+    /// Until when a ruling, a concession or an agreement can end a dispute.
+    uint64 ruling;
+    /// From when on a concession or an agreement pays the arbitrator.
+    uint64 arbitratorPaidFrom;
+    uint64 settleFrom;
 }
 
 /// @notice An ERC-2612 permit of a token's holder for this contract.
@@ -119,39 +239,65 @@ struct Permit {
 /// @notice A slash that the governor proposed.
 struct Slash {
     address operator;
-    /// First block in which it can be executed.
-    uint48 firstBlock;
-    /// Last block in which it can be executed; 0: executed or cancelled.
-    uint48 lastBlock;
+    /// First second in which it can be executed.
+    uint48 firstTime;
+    /// Last second in which it can be executed; 0: executed or cancelled.
+    uint48 lastTime;
     /// Who is credited with what is taken.
     address beneficiary;
-    /// In wei, at the most.
+    /// In wei, at the most; never above the stake at the proposal.
     uint96 amount;
+    /// Stake at the proposal, in wei.
+    uint96 stake;
+    /// What had left the deliverer's stake ever, at the proposal, in wei.
+    uint256 removed;
 }
 
 /// @title DAM marketplace
 /// @notice Escrow and rules for digital goods whose keys independent deliverers hand to the buyer.
 ///
-/// A sale's *gate* is the moment when all n parts are there, or when `FALLBACK_BLOCKS` after the
-/// purchase have passed (so at the latest block purchase + 101). Nothing but a refund by timeout
-/// closes a sale before its gate.
+/// Clocks: the fallback counts blocks (`FALLBACK_BLOCKS`), everything else seconds of
+/// `block.timestamp`. A sale carries block and time of its purchase.
+///
+/// A sale's *gate* is the moment when all n parts are there or were cleared, or when
+/// `FALLBACK_BLOCKS` after the purchase have passed (so at the latest block purchase + 101). Nothing
+/// but a refund by timeout closes a sale before its gate.
+///
+/// Deliveries are signed: EIP-712 over `Fragments(bytes32[] entries)`, domain (name "DAM", version
+/// "2", chain id, market), with entry = keccak256(abi.encode(copyId, saleHash, part leaf, freshKey,
+/// keccak256(fragment))). The contract computes every entry from what is delivered. The deliverer
+/// is who signed; anybody may send it. *The seller's side* is the seller and their operator.
+///
+/// A part proved to be junk counts as never delivered: its deliverer is fined, its index is
+/// *punished*: from then on the seller's side alone delivers it, sealed to the sale's one fresh key.
+/// In time it is *cleared*, too: the part is missing again, and its fee stays paid.
 ///
 /// Money: the purchase moves R = parts x fee + penalty + bond out of the seller's free stake into
-/// the sale. With d parts paid to deliverers, f to the buyer (delivered by the seller himself),
-/// F = (d + f) x fee, and back = min(what the seller gets of a native price, F):
+/// the sale. F = fee x the number of parts that are there or were cleared: each index's fee is paid
+/// once, to the deliverer, or to the buyer where the seller's side delivered it first. back = min(
+/// what the seller gets of a native price, F):
 ///
 /// | end | buyer | seller | stake | arbitrator |
 /// |---|---|---|---|---|
 /// | confirmed, settled | - | price - back | R - F + back | - |
-/// | silence | his bond | price - back | R - F + back | - |
-/// | refund; conceded when Complete | price, q | - | R - F - q | - |
-/// | seller concedes, Disputed | price, penalty, both bonds | - | R - F - penalty - bond | - |
-/// | buyer concedes | - | price - back, the bond | R - F + back | - |
-/// | ruling (b, w), not 0 | b, w, bond | price - b - back | R - F - w + back - bond | a bond |
+/// | silence | their bond | price - back | R - F + back | - |
+/// | refund; conceded, Complete; the seller's junk or shares proved | price, penalty | - | R - F -
+/// penalty | - |
+/// | the same, Disputed | price, penalty, both bonds | - | R - F - penalty - bond | - |
+/// | the same from a third of the arbitration on | price, penalty, their bond | - | R - F - penalty
+/// - bond | a bond |
+/// | buyer concedes | - | price - back, the buyer's bond | R - F + back | - |
+/// | the same from a third of the arbitration on | - | price - back | R - F + back | a bond |
+/// | agreement (b, w, a) | b, w, their bond - a/2 | price - b - back | R - F - w + back - a/2 | a |
+/// | ruling (b, w), not 0 | b, w, their bond | price - b - back | R - F - w + back - bond | a bond |
 /// | ruling, b = w = 0 | - | price - back | R - F + back | a bond |
 ///
-/// where q = penalty x (k - min(d, k)) / k rounded down (the dust stays in the seller's stake), b
-/// is the part of the price ruled to the buyer, w the penalty or 0. Parts are paid as they arrive.
+/// where b is the part of the price that goes to the buyer, w the penalty or 0 (by an agreement:
+/// any part of it), a what both give to the arbitrator. Parts are paid as they arrive.
+///
+/// A fine takes max(`JUNK_FINE`, 10 x fee) from the deliverer's stake, then from earnings not
+/// withdrawn, as far as they go: a fifth of it (rounded down) to the buyer, the rest is burnt: it
+/// stays in the contract for ever, in `burnt`.
 ///
 /// Immutable: no owner, no pause, no upgrade. Everything owed is a credit that its owner withdraws.
 interface IMarketplace {
@@ -187,8 +333,8 @@ interface IMarketplace {
     error ExitRequested(address operator);
     /// @notice The deliverer did not ask to exit.
     error ExitNotRequested(address operator);
-    /// @notice The stake leaves from block `availableBlock` on.
-    error ExitPending(address operator, uint256 availableBlock);
+    /// @notice The stake leaves from `availableTime` (seconds) on.
+    error ExitPending(address operator, uint256 availableTime);
 
     // ----------------------------------------------------------------------------- errors: stores
 
@@ -205,6 +351,8 @@ interface IMarketplace {
     error StoreChanged(address seller, bytes32 read, bytes32 current);
     /// @notice The terms are not in the catalogue that the store's root commits to.
     error TermsNotInCatalogue(address seller, bytes32 itemId);
+    /// @notice A sealed offer is for one copy, the lower 64 bits of its salt.
+    error SealedForAnotherCopy(uint64 copy, uint64 sealedFor);
     /// @notice 1 <= threshold <= parts <= 32 does not hold, or a native commission exceeds the
     /// price.
     error InvalidTerms(bytes32 itemId);
@@ -236,17 +384,21 @@ interface IMarketplace {
     error WrongEscrow(bytes32 copyId);
     /// @notice The sale is not in a state in which this call is possible.
     error WrongStatus(bytes32 copyId, Status status);
-    /// @notice Deliveries counted until block `lastBlock`.
-    error DeliveryClosed(bytes32 copyId, uint256 lastBlock);
-    /// @notice Deliveries come straight from a plain account, without code.
-    error NotPlainAccount(address caller);
-    /// @notice The caller is neither the deliverer whom the leaf names, nor the seller or his
-    /// operator.
-    error NotYourPart(address deliverer, address caller);
-    /// @notice The deliverer's stake is below the minimum, or it asked to exit.
+    /// @notice Deliveries counted until `lastTime` (seconds).
+    error DeliveryClosed(bytes32 copyId, uint256 lastTime);
+    /// @notice The signature is malformed, has a high s, or recovers nobody.
+    error InvalidSignature();
+    /// @notice The signer is neither the deliverer whom the leaf names, nor of the seller's side.
+    error NotYourPart(address deliverer, address signer);
+    /// @notice The deliverer's stake is below the minimum or below 10 x fee, or it asked to exit.
     error NotEligible(address operator);
-    /// @notice The seller may deliver this part from block `firstBlock` on.
+    /// @notice The seller's side may deliver this part from block `firstBlock` on.
     error FallbackTooEarly(bytes32 copyId, uint256 firstBlock);
+    /// @notice A first part of this index was proved to be junk: the seller's side alone delivers
+    /// it.
+    error IndexPunished(bytes32 copyId, uint8 index);
+    /// @notice The fresh key is not the sale's, or the index was never punished.
+    error WrongFreshKey(bytes32 copyId, bytes32 freshKey);
     /// @notice A fragment is exactly 80 bytes.
     error InvalidFragmentLength(uint256 length);
     /// @notice The part is not in the tree that the item's partsRoot commits to.
@@ -262,10 +414,17 @@ interface IMarketplace {
 
     /// @notice Before its gate a sale only closes by a refund: parts are missing until `gateBlock`.
     error BeforeGate(bytes32 copyId, uint256 gateBlock);
-    /// @notice This is possible from block `firstBlock` on.
-    error TooEarly(bytes32 copyId, uint256 firstBlock);
-    /// @notice This was possible until block `lastBlock`.
-    error TooLate(bytes32 copyId, uint256 lastBlock);
+    /// @notice This is possible from `firstTime` (seconds) on.
+    error TooEarly(bytes32 copyId, uint256 firstTime);
+    /// @notice This was possible until `lastTime` (seconds).
+    error TooLate(bytes32 copyId, uint256 lastTime);
+    /// @notice No sale of the list could be closed now.
+    error NothingClosed();
+    /// @notice A split gives more of the price, the penalty or the bonds than there is, or the
+    /// arbitrator, who has worked, less than a bond.
+    error InvalidSplit(bytes32 copyId);
+    /// @notice Neither the party's own call nor its signature of this agreement.
+    error NotAgreed(address party);
     /// @notice The item names no arbitrator, so there is nobody to rule on a dispute.
     error NoArbitrator(bytes32 copyId);
     /// @notice A dispute takes exactly the bond.
@@ -278,19 +437,42 @@ interface IMarketplace {
     /// @notice The sale is rated already.
     error AlreadyRated(bytes32 copyId);
 
+    // ------------------------------------------------------------------------- errors: proofs
+
+    /// @notice The fragment opens to the share that was committed to, or the shares add up: nothing
+    /// is proved.
+    error NothingProved(bytes32 copyId);
+    /// @notice These are not the keys that the buyer brought to the purchase.
+    error WrongKeys(bytes32 copyId);
+    /// @notice The entry of this evidence is not in the list, or not what the seller's side
+    /// delivered.
+    error EntryNotFound(bytes32 copyId, uint8 index);
+    /// @notice The list was not signed by the deliverer whom the leaf names, or that is the seller.
+    error NotTheDeliverers(address deliverer, address signer);
+    /// @notice This index of this sale was punished before.
+    error AlreadyPunished(bytes32 copyId, uint8 index);
+    /// @notice An evidence of k shares has exactly k of distinct indices.
+    error WrongShares(bytes32 copyId);
+
     // ----------------------------------------------------------------------- errors: slashing
 
     /// @notice There is no such open slash: never proposed, executed, cancelled or lapsed.
     error NoSlash(uint256 id);
-    /// @notice The slash can be executed from block `firstBlock` on.
-    error SlashTooEarly(uint256 id, uint256 firstBlock);
-    /// @notice A proposed slash keeps the stake in, until block `lastBlock` at the latest.
-    error StakeFrozen(address operator, uint256 lastBlock);
+    /// @notice A slash takes something: the amount is zero, or there is no stake.
+    error NothingToSlash(address operator);
+    /// @notice The slash can be executed from `firstTime` (seconds) on.
+    error SlashTooEarly(uint256 id, uint256 firstTime);
+    /// @notice A proposed slash keeps the stake in, until `lastTime` (seconds) at the latest.
+    error StakeFrozen(address operator, uint256 lastTime);
 
     // --------------------------------------------------------------------- errors: deployment
 
-    /// @notice A window is outside its bounds: `value` must be from `min` to `max` blocks.
+    /// @notice A window is outside its bounds: `value` must be from `min` to `max` seconds.
     error InvalidWindow(bytes32 name, uint256 value, uint256 min, uint256 max);
+    /// @notice The fine for junk is above the least stake of a deliverer.
+    error JunkFineTooHigh(uint256 fine, uint256 minDelivererStake);
+    /// @notice The verifier of evidence has no code.
+    error NoProofs(address proofs);
 
     // ----------------------------------------------------------------------------- events: stakes
 
@@ -300,17 +482,23 @@ interface IMarketplace {
     event SellerStakeWithdrawn(address indexed seller, address to, uint256 amount, uint256 free);
     /// @notice The seller's daemon works from `operator` from now on; zero: from the seller alone.
     event SellerOperatorSet(address indexed seller, address operator);
-    /// @notice A deliverer registered. Its stake is `stake` wei; `key` is its X25519 public key. It
-    /// is its own owner unless `DelivererOwnerSet` names another in the same transaction.
-    event DelivererStaked(address indexed operator, bytes32 key, uint256 stake);
+    /// @notice A deliverer registered. Its stake is `stake` wei. It is its own owner unless
+    /// `DelivererOwnerSet` names another in the same transaction.
+    /// @param key Ed25519 public key; parts are sealed to the X25519 key that follows from it.
+    /// @param possession Ed25519 signature under `key`, 64 bytes, over "DAM deliverer key 2" ||
+    /// chainId (32 bytes) || market (20) || operator (20). The contract does not check it; clients
+    /// believe no key without it.
+    event DelivererStaked(
+        address indexed operator, bytes32 key, bytes32[2] possession, uint256 stake
+    );
     /// @notice Stake and earnings of `operator` belong to `owner`.
     event DelivererOwnerSet(address indexed operator, address indexed owner);
     /// @notice The stake of a registered deliverer grew by `amount` wei to `stake`.
     event DelivererStakeAdded(address indexed operator, uint256 amount, uint256 stake);
     /// @notice Parts sealed from now on go to `key`; the old key still opens the old ones.
-    event DelivererKeyRotated(address indexed operator, bytes32 key);
-    /// @notice The deliverer no longer delivers; its stake leaves from `availableBlock` on.
-    event DelivererExitRequested(address indexed operator, uint256 availableBlock);
+    event DelivererKeyRotated(address indexed operator, bytes32 key, bytes32[2] possession);
+    /// @notice The deliverer no longer delivers; its stake leaves from `availableTime` on.
+    event DelivererExitRequested(address indexed operator, uint256 availableTime);
     /// @notice The deliverer took its request to exit back.
     event DelivererExitCancelled(address indexed operator);
     /// @notice The whole stake of `amount` wei left to `to`.
@@ -323,15 +511,15 @@ interface IMarketplace {
     // --------------------------------------------------------------------------- events: slashing
 
     /// @notice The governor wants `amount` wei of the stake, for `reason` (SHA-256 digest in the
-    /// CID of the case). It can be executed from `firstBlock` to `lastBlock`.
+    /// CID of the case). It can be executed from `firstTime` to `lastTime` (seconds).
     event SlashProposed(
         uint256 indexed id,
         address indexed operator,
         address indexed beneficiary,
         uint256 amount,
         bytes32 reason,
-        uint256 firstBlock,
-        uint256 lastBlock
+        uint256 firstTime,
+        uint256 lastTime
     );
     /// @notice `taken` wei of the stake became a credit of the beneficiary.
     event SlashExecuted(
@@ -349,8 +537,8 @@ interface IMarketplace {
 
     // ------------------------------------------------------------------------------ events: sales
 
-    /// @notice A copy was paid for. With the block that holds it, this rebuilds `Sale` and
-    /// `Escrow`.
+    /// @notice A copy was paid for. This rebuilds `Sale` and `Escrow`: no client ever takes a log's
+    /// own block number for `purchaseBlock` (on some rollups they differ).
     /// @param keys The buyer's one-time X25519 keys, one per part.
     event ItemPurchased(
         bytes32 indexed copyId,
@@ -358,11 +546,16 @@ interface IMarketplace {
         address indexed buyer,
         bytes32 storeDigest,
         uint64 copy,
+        uint64 purchaseBlock,
+        uint64 purchaseTime,
         Terms terms,
         bytes32[] keys
     );
-    /// @notice A part arrived and was paid. `by` is the deliverer, or the seller for a fallback
-    /// (then the fee went to the buyer). The k-th one of a sale completes it.
+    /// @notice Every call that delivers or supplies logs what was signed, before the parts of it
+    /// that counted: entries of skipped parts, too.
+    event FragmentsSigned(address indexed signer, bytes32 r, bytes32 vs, bytes32[] entries);
+    /// @notice A part arrived and was paid. `by` is the deliverer, or the seller for a part of the
+    /// seller's side (then the fee went to the buyer, or to nobody where the index was cleared).
     event FragmentDelivered(
         bytes32 indexed copyId,
         address indexed by,
@@ -380,12 +573,33 @@ interface IMarketplace {
         bytes32 secretHash,
         bytes fragment
     );
+    /// @notice A part was proved to be junk. `taken` wei left the deliverer's stake and earnings,
+    /// `bounty` of them to the buyer.
+    /// @param freshKey The sale's one fresh key, as in every such event of an open sale; zero after
+    /// its end.
+    /// @param cleared Whether the part is missing again.
+    event JunkProved(
+        bytes32 indexed copyId,
+        address indexed deliverer,
+        uint8 index,
+        bytes32 freshKey,
+        uint256 taken,
+        uint256 bounty,
+        bool cleared
+    );
+    /// @notice Junk of the seller's side, or shares that do not add up, were proved; the sale ends
+    /// by the `SaleRefunded` that follows.
+    event SellerFaultProved(bytes32 indexed copyId, address indexed seller);
+    /// @notice Buyer and seller ended the sale together; see `Split`.
+    event SaleAgreed(
+        bytes32 indexed copyId, uint256 toBuyer, uint256 penalty, uint256 toArbitrator
+    );
     /// @notice The sale ended well: by the buyer (confirmed, or conceded), or by anyone after time.
     event SaleSettled(bytes32 indexed copyId, address indexed by);
     /// @notice The buyer got the price back and `penalty` wei of the seller's stake.
     event SaleRefunded(bytes32 indexed copyId, address indexed by, uint256 penalty);
-    /// @notice The buyer disputes; `evidence` is the SHA-256 digest in the CID of his evidence, or
-    /// 0.
+    /// @notice The buyer disputes; `evidence` is the SHA-256 digest in the CID of their
+    /// evidence, or 0.
     event DisputeOpened(
         bytes32 indexed copyId, address indexed buyer, address indexed arbitrator, bytes32 evidence
     );
@@ -402,7 +616,7 @@ interface IMarketplace {
         address indexed _party,
         string _evidence
     );
-    /// @notice The buyer of a settled sale gave it 1 to 5 stars.
+    /// @notice The buyer of a sale that ended gave it 1 to 5 stars.
     event SaleRated(
         bytes32 indexed copyId, address indexed seller, address indexed buyer, uint8 stars
     );
@@ -424,27 +638,31 @@ interface IMarketplace {
     /// refund; it can never publish, concede, withdraw or change this. Zero: nobody.
     function setSellerOperator(address operator) external;
 
-    /// @notice Registers the caller, a plain account that will sign deliveries, as a deliverer with
-    /// the coins sent (at least `MIN_DELIVERER_STAKE`) as stake. It is its own owner: whoever holds
-    /// its key can take stake and earnings. A daemon on a hot key uses `stakeAsDelivererFor`.
-    /// @param key X25519 public key, 32 bytes little-endian as in RFC 7748.
-    function stakeAsDeliverer(bytes32 key) external payable;
+    /// @notice Registers the caller, who will sign deliveries, as a deliverer with the coins sent
+    /// (at least `MIN_DELIVERER_STAKE`) as stake. It is its own owner: whoever holds its key can
+    /// take stake and earnings. A daemon on a hot key uses `stakeAsDelivererFor`.
+    /// @param key Ed25519 public key; see `DelivererStaked`.
+    /// @param possession See `DelivererStaked`.
+    function stakeAsDeliverer(bytes32 key, bytes32[2] calldata possession) external payable;
 
     /// @notice As `stakeAsDeliverer`, for another owner.
     /// @param owner Who alone may withdraw stake and earnings. Warning: it cannot be changed.
-    function stakeAsDelivererFor(address owner, bytes32 key) external payable;
+    function stakeAsDelivererFor(address owner, bytes32 key, bytes32[2] calldata possession)
+        external
+        payable;
 
     /// @notice Adds the coins sent to the stake of `operator`. Anyone may; not during an exit.
     function addDelivererStake(address operator) external payable;
 
-    /// @notice Announces a new X25519 key of `operator`; by itself or by its owner.
-    function rotateDelivererKey(address operator, bytes32 key) external;
+    /// @notice Announces a new key of `operator`; by itself or by its owner. See `DelivererStaked`.
+    function rotateDelivererKey(address operator, bytes32 key, bytes32[2] calldata possession)
+        external;
 
     /// @notice Announces what the deliverer asks for, which sellers' tools respect; by itself or by
     /// its owner. The contract does not enforce it: what is paid is in an item's terms.
     function postTerms(address operator, uint256 minFee, bool open) external;
 
-    /// @notice Ends the right to deliver at once and starts the delay of `EXIT_BLOCKS`; by the
+    /// @notice Ends the right to deliver at once and starts the delay of `EXIT_SECONDS`; by the
     /// owner. The stake stays slashable until it leaves.
     function requestExit(address operator) external;
 
@@ -453,7 +671,8 @@ interface IMarketplace {
 
     /// @notice Takes the whole stake to `to` once the delay has passed, and clears the request, so
     /// that no matured request stands open for fresh stake; by the owner. Not while a proposed
-    /// slash may still be executed.
+    /// slash may still be executed, which ends at the latest `SLASH_DELAY_SECONDS` +
+    /// `SLASH_LAPSE_SECONDS` after the exit's own delay.
     function withdrawDelivererStake(address operator, address to) external;
 
     /// @notice Takes what `operator` has earned to `to`; by the owner, at any time.
@@ -461,8 +680,9 @@ interface IMarketplace {
 
     // ---------------------------------------------------------------------------------- slashing
 
-    /// @notice The governor proposes to take up to `amount` wei of a deliverer's stake. The stake
-    /// cannot leave until the proposal is executed, cancelled or has lapsed.
+    /// @notice The governor proposes to take up to `amount` wei, above zero, of a deliverer's stake:
+    /// of what stands there now, never of what comes later. The stake cannot leave until the
+    /// proposal is executed, cancelled or has lapsed.
     /// @param beneficiary Who is credited; never the contract's choice.
     /// @param reason SHA-256 digest in the CID of the public case.
     /// @return id Number of the proposal, from 1.
@@ -470,8 +690,8 @@ interface IMarketplace {
         external
         returns (uint256 id);
 
-    /// @notice Anyone executes a slash, from `SLASH_DELAY_BLOCKS` after the proposal on and for
-    /// `SLASH_LAPSE_BLOCKS`: takes the amount, or what is left of the stake.
+    /// @notice Anyone executes a slash, from `SLASH_DELAY_SECONDS` after the proposal on and for
+    /// `SLASH_LAPSE_SECONDS`: takes the amount, or what is left of the stake at the proposal.
     function executeSlashing(uint256 id) external;
 
     /// @notice The governor takes a proposal back.
@@ -518,41 +738,66 @@ interface IMarketplace {
         Permit calldata permit
     ) external;
 
-    /// @notice Delivers one part. It counts, and is paid, until `REFUND_BLOCKS` after the purchase,
-    /// while the sale is Purchased, Complete or Disputed. The deliverer whom the leaf names is paid
-    /// the fee; it needs the minimum stake and no exit requested. From block purchase + 101 on the
-    /// seller or his operator may deliver missing parts: the fee goes to the buyer. Whatever the
-    /// seller's own address delivers is such a fallback. The caller is a plain account.
-    function deliverFragment(Delivery calldata delivery) external;
+    /// @notice Delivers one part, while the sale is Purchased, Complete or Disputed. The deliverer
+    /// whom the leaf names is paid the fee, until `DELIVERY_SECONDS` after the purchase; it needs
+    /// the minimum stake, at least 10 x fee, and no exit requested. From block purchase + 101 on,
+    /// until `REFUND_SECONDS` after the purchase, the seller's side may deliver missing parts: the
+    /// fee goes to the buyer, or to nobody where the index was cleared. Whatever the seller's own
+    /// address signs is such a part. The contract keeps its entry (`sellerEntries`).
+    /// @param signature Over the list of this one entry. Anybody may send it.
+    function deliverFragment(Delivery calldata delivery, Signature calldata signature) external;
 
-    /// @notice Delivers several parts, skipping what may have changed before it was mined: a part
-    /// already there, a sale closed, replaced or never mined, a fallback too early. Reverts on what
-    /// is malformed, and if nothing was delivered.
-    function deliverFragments(Delivery[] calldata deliveries) external;
+    /// @notice Delivers several parts of one signed list, skipping what may have changed before it
+    /// was mined: a part already there, an index punished, a sale closed, replaced or never mined,
+    /// too early, too late, a signer who is not eligible, or is now neither the leaf's deliverer nor
+    /// of the seller's side, a fresh key that is not the sale's. Entries with a zero key are taken
+    /// from the seller's side for a punished index, too. Reverts on what is malformed, and if
+    /// nothing was delivered.
+    function deliverFragments(Delivery[] calldata deliveries, Signature calldata signature)
+        external;
 
-    /// @notice The seller or his operator publishes parts anew whose first delivery may have been
-    /// junk, while the sale is Purchased, Complete or Disputed. No bit, no fee. The caller is a
-    /// plain account.
-    function supplyFragments(Delivery[] calldata deliveries) external;
+    /// @notice The seller's side publishes parts anew whose first delivery may have been junk, while
+    /// the sale is Purchased, Complete or Disputed. No bit, no fee, no evidence. It skips as
+    /// `deliverFragments` does.
+    function supplyFragments(Delivery[] calldata deliveries, Signature calldata signature)
+        external;
 
     /// @notice The buyer is content: settles a Complete sale from its gate on.
     function confirm(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external;
 
-    /// @notice Anyone settles: a Complete sale later than `DISPUTE_BLOCKS` after the later of
-    /// completion and gate, or a Disputed one later than `ARBITRATION_BLOCKS` after the dispute.
+    /// @notice Anyone settles: a Complete sale, from its gate on, later than `DISPUTE_SECONDS` after
+    /// the later of completion and the arrival of the last part; or a Disputed one later than
+    /// `ARBITRATION_SECONDS` after the dispute.
     function settle(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external;
 
-    /// @notice Anyone refunds a sale not Complete when `REFUND_BLOCKS` after the purchase have
-    /// passed. Nobody can before.
+    /// @notice Anyone refunds a Purchased sale later than `REFUND_SECONDS` after the purchase:
+    /// price and penalty to the buyer, however many parts came.
     function refund(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external;
 
-    /// @notice The seller gives in (Complete, from the gate on; or Disputed, until the ruling's
-    /// last block): Refunded. Or the buyer does (Disputed, likewise): Settled.
+    /// @notice Anyone settles or refunds several sales, skipping those that cannot be closed now.
+    /// Reverts if nothing was closed.
+    function closeMany(Closure[] calldata closures) external;
+
+    /// @notice The seller gives in (Complete, from the gate on; or Disputed, until the ruling's last
+    /// second): Refunded. Or the buyer does (Disputed, likewise): Settled.
     function concede(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external;
 
-    /// @notice The buyer disputes a Complete sale from its gate on, until `DISPUTE_BLOCKS` after
-    /// the later of completion and gate, with exactly the bond.
-    /// @param evidence SHA-256 digest in the CID of his evidence, or zero.
+    /// @notice Anyone carries out what buyer and seller agreed, from the gate on, while the sale is
+    /// Purchased, Complete or Disputed (until the ruling's last second): Agreed. Each party called
+    /// this, or signed it (a contract by ERC-1271); the seller's operator cannot. Fails if the
+    /// sale's state began anew since.
+    function agree(
+        bytes32 copyId,
+        Sale calldata sale,
+        Escrow calldata escrow,
+        Split calldata split,
+        bytes calldata buyerSignature,
+        bytes calldata sellerSignature
+    ) external;
+
+    /// @notice The buyer disputes a Complete sale from its gate on, until `DISPUTE_SECONDS` after
+    /// the later of completion and the arrival of the last part, with exactly the bond.
+    /// @param evidence SHA-256 digest in the CID of their evidence, or zero.
     function openDispute(
         bytes32 copyId,
         Sale calldata sale,
@@ -560,7 +805,7 @@ interface IMarketplace {
         bytes32 evidence
     ) external payable;
 
-    /// @notice The arbitrator rules, until `ARBITRATION_BLOCKS` after the dispute.
+    /// @notice The arbitrator rules, until `ARBITRATION_SECONDS` after the dispute.
     /// @param toBuyer Part of the price that the buyer gets back, in the price's smallest unit.
     /// @param penaltyAwarded Whether the buyer gets the penalty, too.
     function resolveDispute(
@@ -580,8 +825,60 @@ interface IMarketplace {
         string calldata evidence
     ) external;
 
-    /// @notice The buyer of a Settled sale rates it, once, with 1 to 5 stars.
+    /// @notice The buyer of a sale that ended, however, rates it, once, with 1 to 5 stars.
     function rateSale(bytes32 copyId, Sale calldata sale, uint8 stars) external;
+
+    // ------------------------------------------------------------------------------------ proofs
+
+    /// @notice The sale's buyer proves that parts signed by their deliverers were junk: the fragment
+    /// does not open with the key of its entry, not to the share that was committed to, or its
+    /// ephemeral key is not canonical, of low order or off the curve. Each deliverer is fined, once
+    /// for an index of a sale, also after the sale's end. Until `PROOF_SECONDS` after the purchase a
+    /// part that is there from its deliverer is cleared in a sale that is Purchased or Complete; one
+    /// with fewer than k parts left is Purchased again.
+    /// @param keys All of the buyer's keys, as in the purchase.
+    /// @param freshKey X25519 key to which punished indices are sealed from now on: the first proof
+    /// of an open sale names it, every later one the same. Not looked at after the sale's end.
+    function proveJunk(
+        bytes32 copyId,
+        Sale calldata sale,
+        Escrow calldata escrow,
+        bytes32[] calldata keys,
+        bytes32 freshKey,
+        JunkEvidence[] calldata evidence,
+        SignedList[] calldata lists
+    ) external;
+
+    /// @notice The buyer proves that a part which the seller's side delivered is junk, by the entry
+    /// that the contract keeps, while the sale is open: it ends as if the seller had conceded.
+    function proveSellerJunk(
+        bytes32 copyId,
+        Sale calldata sale,
+        Escrow calldata escrow,
+        bytes32[] calldata keys,
+        JunkEvidence calldata evidence
+    ) external;
+
+    /// @notice The buyer proves, from the gate on, while the sale is open, that k shares which the
+    /// leaves commit to give another key than secretHash, or none: it ends as if the seller had
+    /// conceded.
+    function proveBadShares(
+        bytes32 copyId,
+        Sale calldata sale,
+        Escrow calldata escrow,
+        Leaf[] calldata leaves,
+        bytes32[] calldata shares
+    ) external;
+
+    /// @notice As `proveBadShares`, by two leaves of this copy that contradict each other: of one
+    /// index, or with two hashes of the secret.
+    function proveBadLeaves(
+        bytes32 copyId,
+        Sale calldata sale,
+        Escrow calldata escrow,
+        Leaf calldata one,
+        Leaf calldata other
+    ) external;
 
     /// @notice Takes the caller's credit in `token` (zero: native coin) to `to`.
     function withdraw(address token, address to) external;
@@ -599,7 +896,7 @@ interface IMarketplace {
     function stores(address seller) external view returns (bytes32 digest, bytes32 catalogue);
     /// @notice Stake of a deliverer, in wei.
     function delivererStakes(address operator) external view returns (uint256);
-    /// @notice Everything the contract knows of a deliverer. `exitBlock` is 0 without a request.
+    /// @notice Everything the contract knows of a deliverer. `exitTime` (seconds) is 0 without a request.
     function deliverers(address operator)
         external
         view
@@ -608,16 +905,16 @@ interface IMarketplace {
             uint256 stake,
             uint256 earned,
             uint256 delivered,
-            uint256 exitBlock
+            uint256 exitTime
         );
     /// @notice The sale of a copy, unpacked from its storage word.
     /// @param copyId keccak256(abi.encode(seller, itemId, copy)).
     /// @return status Its state.
     /// @return delivered Bit i: part i is there.
-    /// @return byDeliverers How many of them deliverers were paid for.
-    /// @return since Blocks after the purchase at which the present state began; for a Complete
-    /// sale the later of completion and the arrival of all parts (the latter counts as 101 at
-    /// most).
+    /// @return since Seconds after the purchase at which the present state began; for a Complete
+    /// sale the later of completion and the arrival of the last part.
+    /// @return rated Whether the buyer has rated it.
+    /// @return marked Whether a part of it was proved to be junk; see `marks`.
     /// @return commitment First 192 bits of keccak256(abi.encode(sale)).
     function sales(bytes32 copyId)
         external
@@ -625,35 +922,70 @@ interface IMarketplace {
         returns (
             Status status,
             uint32 delivered,
-            uint8 byDeliverers,
             uint32 since,
+            bool rated,
+            bool marked,
             bytes24 commitment
         );
-    /// @notice Whether the buyer has rated the sale.
-    function rated(bytes32 copyId) external view returns (bool);
-    /// @notice A proposed slash; `lastBlock` is 0 once it is executed or cancelled.
+    /// @notice The parts of a sale that were proved to be junk.
+    /// @return punished Bit i: the deliverer of part i was fined; the seller's side alone delivers.
+    /// @return cleared Bit i: its fee is paid, the part counts as never delivered.
+    /// @return freshKey First 192 bits of keccak256 of the sale's fresh key; zero: none yet.
+    function marks(bytes32 copyId)
+        external
+        view
+        returns (uint32 punished, uint32 cleared, bytes24 freshKey);
+    /// @notice The entry of a part that the seller's side delivered, or zero.
+    function sellerEntries(bytes32 copyId, uint256 index) external view returns (bytes32);
+    /// @notice `block.number` and `block.timestamp` as the contract sees them.
+    function clock() external view returns (uint256 blockNumber, uint256 timestamp);
+    /// @notice When this sale's calls are possible, from its state now.
+    function deadlines(bytes32 copyId, Sale calldata sale)
+        external
+        view
+        returns (Deadlines memory);
+    /// @notice EIP-712 domain separator of deliveries and agreements.
+    function DOMAIN_SEPARATOR() external view returns (bytes32);
+    /// @notice What fines took and nobody gets, in wei.
+    function burnt() external view returns (uint256);
+    /// @notice A proposed slash; `lastTime` is 0 once it is executed or cancelled.
     function slashes(uint256 id) external view returns (Slash memory);
-    /// @notice Last block in which a proposed slash keeps the stake of `operator` in; 0: none.
+    /// @notice Last second in which a proposed slash keeps the stake of `operator` in; 0: none.
     function frozenUntil(address operator) external view returns (uint256);
     /// @notice What `account` may withdraw in `token`.
     function credits(address account, address token) external view returns (uint256);
 
     /// @notice Blocks after the purchase in which only deliverers deliver: 100.
     function FALLBACK_BLOCKS() external view returns (uint64);
-    /// @notice Deliveries count until this many blocks after the purchase; refunds open after.
-    function REFUND_BLOCKS() external view returns (uint64);
-    /// @notice Length of the buyer's time to dispute.
-    function DISPUTE_BLOCKS() external view returns (uint64);
-    /// @notice Length of the arbitrator's time to rule.
-    function ARBITRATION_BLOCKS() external view returns (uint64);
+    /// @notice Deliverers deliver until this many seconds after the purchase: a third of
+    /// `REFUND_SECONDS`.
+    function DELIVERY_SECONDS() external view returns (uint64);
+    /// @notice A proof of junk clears a part until this many seconds after the purchase: two thirds
+    /// of `REFUND_SECONDS`.
+    function PROOF_SECONDS() external view returns (uint64);
+    /// @notice The seller's side delivers until this many seconds after the purchase; refunds open
+    /// after.
+    function REFUND_SECONDS() external view returns (uint64);
+    /// @notice Length of the buyer's time to dispute, in seconds.
+    function DISPUTE_SECONDS() external view returns (uint64);
+    /// @notice Length of the arbitrator's time to rule, in seconds.
+    function ARBITRATION_SECONDS() external view returns (uint64);
     /// @notice Who may propose slashes: a DAO's timelock, an account, or zero for nobody.
     function GOVERNOR() external view returns (address);
-    /// @notice Blocks between the proposal of a slash and its first execution.
-    function SLASH_DELAY_BLOCKS() external view returns (uint64);
-    /// @notice Blocks in which a slash can be executed, after its delay.
-    function SLASH_LAPSE_BLOCKS() external view returns (uint64);
-    /// @notice Delay of a deliverer's exit; longer than the longest sale and a slash's delay.
-    function EXIT_BLOCKS() external view returns (uint64);
+    /// @notice Seconds between the proposal of a slash and its first execution.
+    function SLASH_DELAY_SECONDS() external view returns (uint64);
+    /// @notice Seconds in which a slash can be executed, after its delay.
+    function SLASH_LAPSE_SECONDS() external view returns (uint64);
+    /// @notice Delay of a deliverer's exit, in seconds; not shorter than the longest sale and a
+    /// slash's delay and lapse.
+    function EXIT_SECONDS() external view returns (uint64);
+    /// @notice Least fine for junk, in wei.
+    function JUNK_FINE() external view returns (uint256);
+    /// @notice The verifier of evidence.
+    function PROOFS() external view returns (IProofs);
+    /// @notice The part of this contract's code that closes sales, at an address of its own; it is
+    /// made by the constructor and only ever runs on this contract's storage.
+    function CLOSING() external view returns (address);
     /// @notice Least stake of a deliverer that delivers, in wei.
     function MIN_DELIVERER_STAKE() external view returns (uint256);
     /// @notice Least free stake of a seller who opens a store, in wei.

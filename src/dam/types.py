@@ -1,7 +1,7 @@
 """What flows through DAM: ids, amounts and records, free of any library's types.
 
-Amounts are integers in the smallest unit (wei for the native coin); times are block numbers;
-hashes, keys and digests are raw ``bytes``; addresses are EIP-55 strings.
+Amounts are integers in the smallest unit (wei for the native coin); times are seconds of
+``block.timestamp``, and block numbers only for the fallback, both as the contract sees them; hashes, keys and digests are raw ``bytes``; addresses are EIP-55 strings.
 
 `Terms`, `PartLeaf`, `Sale`, `Escrow` and `Delivery` are also the one table of the contract's
 structs: the order of their fields is that of ``IMarketplace.sol``, and each field's annotation is
@@ -45,6 +45,7 @@ class Status(IntEnum):
     SETTLED = 4
     REFUNDED = 5
     RESOLVED = 6
+    AGREED = 7
 
     @property
     def final(self) -> bool:
@@ -67,6 +68,7 @@ class Terms:
     threshold: Uint8
     arbitrator: Address
     parts_root: Bytes32
+    salt: Bytes32 = ZERO32
 
     @property
     def fee(self) -> Wei:
@@ -103,6 +105,7 @@ class Sale:
     seller: Address
     buyer: Address
     purchase_block: Uint64
+    purchase_time: Uint64
     copy: Uint64
     stock: bool
     parts: Uint8
@@ -135,6 +138,17 @@ class BlockRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """``block.number`` and ``block.timestamp`` (seconds) as the contract sees them, of one block.
+
+    On some rollups the former is not the number of the block.
+    """
+
+    block: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogRef:
     """Where a log stands on the chain."""
 
@@ -152,13 +166,12 @@ class Purchase:
     buyer: Address
     store_digest: bytes
     copy: int
+    purchase_block: int
+    """``block.number`` as the contract saw it: never the log's own block number."""
+    purchase_time: int
     terms: Terms
     keys: tuple[bytes, ...]
     at: LogRef
-
-    @property
-    def block(self) -> int:
-        return self.at.block.number
 
     @property
     def leaf_copy(self) -> int:
@@ -178,19 +191,25 @@ class StoreVersion:
 
 @dataclass(frozen=True, slots=True)
 class DelivererRegistered:
-    """``DelivererStaked``."""
+    """``DelivererStaked``. Nobody checked ``possession`` yet."""
 
     operator: Address
     owner: Address
     key: bytes
+    """Ed25519 public key."""
+    possession: bytes
+    """Ed25519 signature, 64 bytes (`dam.crypto.possession`)."""
     stake: Wei
     at: LogRef
 
 
 @dataclass(frozen=True, slots=True)
 class DelivererKeyRotated:
+    """``DelivererKeyRotated``. Nobody checked ``possession`` yet."""
+
     operator: Address
     key: bytes
+    possession: bytes
     at: LogRef
 
 
@@ -209,6 +228,32 @@ class FragmentDelivered:
 
 
 @dataclass(frozen=True, slots=True)
+class FragmentsSigned:
+    """``FragmentsSigned``: the list of entries that a delivering call was signed over."""
+
+    signer: Address
+    r: bytes
+    vs: bytes
+    entries: tuple[bytes, ...]
+    at: LogRef
+
+
+@dataclass(frozen=True, slots=True)
+class JunkProved:
+    """``JunkProved``: the part of ``deliverer`` was junk; its index is punished from here on."""
+
+    copy_id: CopyId
+    deliverer: Address
+    index: int
+    fresh_key: bytes
+    """Zero after the sale's end."""
+    taken: Wei
+    bounty: Wei
+    cleared: bool
+    at: LogRef
+
+
+@dataclass(frozen=True, slots=True)
 class DisputeOpened:
     copy_id: CopyId
     buyer: Address
@@ -219,13 +264,15 @@ class DisputeOpened:
 
 @dataclass(frozen=True, slots=True)
 class SaleClosed:
-    """``SaleSettled``, ``SaleRefunded`` or ``DisputeResolved``, by the status it led to."""
+    """``SaleSettled``, ``SaleRefunded``, ``DisputeResolved`` or ``SaleAgreed``, by the status it led
+    to.
+    """
 
     copy_id: CopyId
     status: Status
     by: Address
     to_buyer: int
-    """Of the price, by a ruling, in the smallest unit of the token."""
+    """Of the price, by a ruling or an agreement, in the smallest unit of the token."""
     penalty: Wei
     at: LogRef
 
@@ -245,6 +292,8 @@ MarketLog = (
     | DelivererRegistered
     | DelivererKeyRotated
     | FragmentDelivered
+    | FragmentsSigned
+    | JunkProved
     | DisputeOpened
     | SaleClosed
     | OtherLog
@@ -273,6 +322,8 @@ class Delivery:
     commitment: Bytes32
     secret_hash: Bytes32
     salt: Bytes32
+    fresh_key: Bytes32
+    """Zero: sealed to the buyer's first key of the index; else the sale's fresh key."""
     proof: tuple[Bytes32, ...]
     fragment: Annotated[bytes, "bytes"]
 
@@ -284,9 +335,11 @@ class SaleState:
     status: Status
     delivered: int
     """Bit i: part i is there."""
-    by_deliverers: int
     since: int
-    """Blocks after the purchase at which the present state began."""
+    """Seconds after the purchase at which the present state began."""
+    rated: bool
+    marked: bool
+    """Whether a part was proved to be junk: then `Marks` says which."""
     commitment: bytes
 
     def has(self, index: int) -> bool:
@@ -298,19 +351,42 @@ class SaleState:
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
-    """A deployment's immutables: blocks, and amounts in wei."""
+class Marks:
+    """The second word of a sale with junk (view ``marks``)."""
 
-    refund_blocks: int
-    dispute_blocks: int
-    arbitration_blocks: int
-    exit_blocks: int
+    punished: int
+    """Bit i: the seller's side alone delivers part i."""
+    cleared: int
+    """Bit i: its fee is paid, and the part counts as never delivered."""
+    fresh_key: bytes
+    """First 24 bytes of keccak256 of the sale's fresh key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """A deployment's immutables: seconds, and amounts in wei."""
+
+    refund_seconds: int
+    dispute_seconds: int
+    arbitration_seconds: int
+    exit_seconds: int
+    slash_delay_seconds: int
+    """Between the proposal of a slash and its first execution."""
+    slash_lapse_seconds: int
+    """In which a proposed slash can be executed, after the delay."""
     min_deliverer_stake: Wei
     min_seller_stake: Wei
-    slash_delay_blocks: int
-    """Blocks between the proposal of a slash and the first in which it can be executed."""
-    slash_lapse_blocks: int
-    """Blocks in which a proposed slash can be executed, after the delay."""
+    junk_fine: Wei
+
+    @property
+    def delivery_seconds(self) -> int:
+        """Until when after a purchase deliverers deliver."""
+        return self.refund_seconds // 3
+
+    @property
+    def proof_seconds(self) -> int:
+        """Until when after a purchase a proof of junk clears a part."""
+        return 2 * self.refund_seconds // 3
 
 
 @dataclass(frozen=True, slots=True)
