@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 ABI_FILE = ROOT / "src" / "dam" / "abi" / "Marketplace.json"
-SOURCE = "contracts/Marketplace.sol"
+SOURCE = "contracts/interfaces/IMarketplace.sol"
 REMAPPED = {
     "@openzeppelin/contracts/": "node_modules/@openzeppelin/contracts/",
     "solady/": "node_modules/solady/src/",
@@ -50,13 +50,13 @@ def _remap(target: str) -> str:
 
 
 def compile_abi() -> list[dict[str, Any]]:
-    """The ABI of Marketplace as the compiler gives it."""
+    """The ABI of the interface, which has every function, event and error of the market."""
     request = {
         "language": "Solidity",
         "sources": sources(SOURCE),
         "settings": {
             "remappings": [f"{prefix}={folder}" for prefix, folder in REMAPPED.items()],
-            "outputSelection": {SOURCE: {"Marketplace": ["abi"]}},
+            "outputSelection": {SOURCE: {"IMarketplace": ["abi"]}},
         },
     }
     solc = ROOT / ".tools" / "solc" / "solc-v0.8.30"
@@ -73,7 +73,7 @@ def compile_abi() -> list[dict[str, Any]]:
     errors = [e["formattedMessage"] for e in answer.get("errors", ()) if e["severity"] == "error"]
     if errors:
         sys.exit("\n".join(errors))
-    abi: list[dict[str, Any]] = answer["contracts"][SOURCE]["Marketplace"]["abi"]
+    abi: list[dict[str, Any]] = answer["contracts"][SOURCE]["IMarketplace"]["abi"]
     return abi
 
 

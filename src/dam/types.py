@@ -1,7 +1,8 @@
 """What flows through DAM: ids, amounts and records, free of any library's types.
 
 Amounts are integers in the smallest unit (wei for the native coin); times are seconds of
-``block.timestamp``, and block numbers only for the fallback, both as the contract sees them; hashes, keys and digests are raw ``bytes``; addresses are EIP-55 strings.
+``block.timestamp``, and block numbers only for the fallback, both as the contract sees them;
+hashes, keys and digests are raw ``bytes``; addresses are EIP-55 strings.
 
 `Terms`, `PartLeaf`, `Sale`, `Escrow` and `Delivery` are also the one table of the contract's
 structs: the order of their fields is that of ``IMarketplace.sol``, and each field's annotation is
@@ -264,9 +265,7 @@ class DisputeOpened:
 
 @dataclass(frozen=True, slots=True)
 class SaleClosed:
-    """``SaleSettled``, ``SaleRefunded``, ``DisputeResolved`` or ``SaleAgreed``, by the status it led
-    to.
-    """
+    """``SaleSettled``, ``SaleRefunded``, ``DisputeResolved`` or ``SaleAgreed``, by the status."""
 
     copy_id: CopyId
     status: Status
