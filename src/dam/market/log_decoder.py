@@ -168,7 +168,7 @@ class LogDecoder:
         if self._ranges % _FORGET_RANGES == 0:
             self._age()
         rows = Rows(count=len(placed))
-        blocks, add = rows.blocks, rows.delivered.append
+        blocks, add = rows.blocks, rows.deliveries.append
         known, fragments = self._addresses.get, _FRAGMENTS.get
         try:
             for number, block_hash, index, raw in placed:
@@ -189,7 +189,7 @@ class LogDecoder:
                     _, sold, by_word = topics
                     if raw.data != "0x" or _word(by_word)[:12] != _ZERO12:
                         raise Malformed("SaleSettled: not as the contract writes it")
-                    rows.turns.append((number, block_hash, index, _word(sold), "settled"))
+                    rows.sale_events.append((number, block_hash, index, _word(sold), "settled"))
                 elif _SHAPES.get(kind) != (len(topics), len(raw.data)):
                     _add_row(rows, (number, block_hash, index), raw)
         except (Malformed, ValueError) as error:
@@ -322,11 +322,11 @@ def _add_row(rows: Rows, at: tuple[int, bytes, int], raw: RawLog) -> None:
     """Adds the row of a rare event, if it leaves any."""
     name, args = _decoded(raw)
     if name in ("StoreCreated", "StoreUpdated"):
-        rows.versions.append((*at, args["seller"], args["digest"], args["root"]))
+        rows.store_versions.append((*at, args["seller"], args["digest"], args["root"]))
     elif name == "DisputeOpened":
-        rows.turns.append((*at, args["copyId"], "disputed"))
+        rows.sale_events.append((*at, args["copyId"], "disputed"))
     elif name in _CLOSED:
-        rows.turns.append((*at, args["copyId"], _CLOSED[name].name.lower()))
+        rows.sale_events.append((*at, args["copyId"], _CLOSED[name].name.lower()))
 
 
 def _other_record(name: str, args: dict[str, Any], at: LogRef) -> MarketLog:

@@ -24,15 +24,21 @@ from dam.types import (
     Terms,
 )
 
-PurchaseRow: TypeAlias = tuple[int, bytes, int, bytes, int, bytes, str, str, bytes, int, str, bytes]
-"""Block, block hash, log index, transaction, timestamp, copyId, seller, buyer, digest of the store,
-copy (`signed`), terms (`dump_terms`), keys (32 bytes each, joined)."""
-VersionRow: TypeAlias = tuple[int, bytes, int, str, bytes, bytes]
+PurchaseRow: TypeAlias = tuple[
+    int, bytes, int, bytes, bytes, str, str, bytes, int, int, int, str, bytes
+]
+"""Block, block hash, log index, transaction, copyId, seller, buyer, digest of the store, copy
+(`signed`), block and time of the purchase as the contract saw them, terms (`dump_terms`), keys (32
+bytes each, joined)."""
+StoreVersionRow: TypeAlias = tuple[int, bytes, int, str, bytes, bytes]
 """Block, block hash, log index, seller, digest, root."""
-DeliveredRow: TypeAlias = tuple[int, bytes, int, bytes, int, str, bool]
+DeliveryRow: TypeAlias = tuple[int, bytes, int, bytes, int, str, bool]
 """Block, block hash, log index, copyId, part, by whom, whether the seller supplied it."""
-TurnRow: TypeAlias = tuple[int, bytes, int, bytes, str]
-"""Block, block hash, log index, copyId, kind: disputed, settled, refunded or resolved."""
+SaleEventRow: TypeAlias = tuple[int, bytes, int, bytes, str]
+"""Block, block hash, log index, copyId, kind: disputed, settled, refunded, resolved or agreed."""
+JunkProofRow: TypeAlias = tuple[int, bytes, int, bytes, int, str, bytes, bool]
+"""Block, block hash, log index, copyId, part, its deliverer, the sale's fresh key (zero after the
+sale's end), whether the part was cleared."""
 
 
 def signed(copy: int) -> int:
@@ -45,7 +51,8 @@ def unsigned(kept: int) -> int:
     return kept % 2**64
 
 
-TABLES = ("purchases", "versions", "delivered", "turns")
+TABLES = ("purchases", "store_versions", "deliveries", "sale_events", "junk_proofs")
+"""Of the ledger; `Rows` has a field of each name."""
 _terms_values = attrgetter(*abi_fields(Terms))
 
 
@@ -79,35 +86,39 @@ class SaleRow(NamedTuple):
     block_hash: bytes
     log_index: int
     tx_hash: bytes
-    timestamp: int
     copy_id: CopyId
     seller: Address
     buyer: Address
     store_digest: bytes
     copy: int
     """As `signed`."""
+    purchase_block: int
+    purchase_time: int
     terms: str
     """As `dump_terms`."""
     keys: bytes
     """32 bytes a part."""
-    deadline: int
-    """Last block in which a delivery counts."""
+    last_time: int
+    """Last second in which a delivery of ours counts."""
     state: str
     reason: str
     orphaned: int
     touched: int
-    """1: a part of this copy was ever sealed or delivered, or it was disputed or closed; else 0."""
+    """1: a part of this copy was ever sealed, delivered or proved to be junk, or it was disputed or
+    closed; else 0."""
 
     @property
     def purchase(self) -> Purchase:
         """The purchase as a record."""
-        block = BlockRef(self.block, self.block_hash, self.timestamp)
+        block = BlockRef(self.block, self.block_hash)
         return Purchase(
             copy_id=self.copy_id,
             seller=self.seller,
             buyer=self.buyer,
             store_digest=self.store_digest,
             copy=unsigned(self.copy),
+            purchase_block=self.purchase_block,
+            purchase_time=self.purchase_time,
             terms=load_terms(self.terms),
             keys=split_words(self.keys),
             at=LogRef(block, self.tx_hash, self.log_index),
@@ -119,9 +130,10 @@ class Rows:
     """The logs of a range of blocks, in their order, by the ledger's tables."""
 
     purchases: list[PurchaseRow] = field(default_factory=list)
-    versions: list[VersionRow] = field(default_factory=list)
-    delivered: list[DeliveredRow] = field(default_factory=list)
-    turns: list[TurnRow] = field(default_factory=list)
+    store_versions: list[StoreVersionRow] = field(default_factory=list)
+    deliveries: list[DeliveryRow] = field(default_factory=list)
+    sale_events: list[SaleEventRow] = field(default_factory=list)
+    junk_proofs: list[JunkProofRow] = field(default_factory=list)
     blocks: dict[int, bytes] = field(default_factory=dict)
     """Number and hash of every block with logs."""
     count: int = 0

@@ -10,6 +10,7 @@ from dam.types import (
     BlockRef,
     DisputeOpened,
     FragmentDelivered,
+    JunkProved,
     MarketLog,
     Purchase,
     SaleClosed,
@@ -48,22 +49,26 @@ def rows_of(logs: Iterable[MarketLog]) -> Rows:
                 (
                     *place,
                     at.tx_hash,
-                    at.block.timestamp,
                     log.copy_id,
                     log.seller,
                     log.buyer,
                     log.store_digest,
                     signed(log.copy),
+                    log.purchase_block,
+                    log.purchase_time,
                     dump_terms(log.terms),
                     b"".join(log.keys),
                 )
             )
         elif isinstance(log, StoreVersion):
-            rows.versions.append((*place, log.seller, log.digest, log.root))
+            rows.store_versions.append((*place, log.seller, log.digest, log.root))
         elif isinstance(log, FragmentDelivered):
-            rows.delivered.append((*place, log.copy_id, log.index, log.by, log.supplied))
+            rows.deliveries.append((*place, log.copy_id, log.index, log.by, log.supplied))
+        elif isinstance(log, JunkProved):
+            where = (log.copy_id, log.index, log.deliverer)
+            rows.junk_proofs.append((*place, *where, log.fresh_key, log.cleared))
         elif isinstance(log, DisputeOpened):
-            rows.turns.append((*place, log.copy_id, "disputed"))
+            rows.sale_events.append((*place, log.copy_id, "disputed"))
         elif isinstance(log, SaleClosed):
-            rows.turns.append((*place, log.copy_id, log.status.name.lower()))
+            rows.sale_events.append((*place, log.copy_id, log.status.name.lower()))
     return rows
