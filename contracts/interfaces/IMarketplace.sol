@@ -222,7 +222,8 @@ struct Deadlines {
     uint64 dispute;
     /// Until when a ruling, a concession or an agreement can end a dispute.
     uint64 ruling;
-    /// From when on a concession or an agreement pays the arbitrator.
+    /// From when on a concession, a proof against the seller or an agreement pays the arbitrator: a
+    /// third of `ARBITRATION_SECONDS`, rounded down, after the dispute.
     uint64 arbitratorPaidFrom;
     uint64 settleFrom;
 }
@@ -743,7 +744,9 @@ interface IMarketplace {
     /// the minimum stake, at least 10 x fee, and no exit requested. From block purchase + 101 on,
     /// until `REFUND_SECONDS` after the purchase, the seller's side may deliver missing parts: the
     /// fee goes to the buyer, or to nobody where the index was cleared. Whatever the seller's own
-    /// address signs is such a part. The contract keeps its entry (`sellerEntries`).
+    /// address signs is such a part. An operator whom the leaf names delivers as its deliverer
+    /// wherever that is possible, and else as the seller's side: nobody takes a fee from a deliverer
+    /// by naming it operator. The contract keeps the entry of such a part (`sellerEntries`).
     /// @param signature Over the list of this one entry. Anybody may send it.
     function deliverFragment(Delivery calldata delivery, Signature calldata signature) external;
 
@@ -834,8 +837,8 @@ interface IMarketplace {
     /// does not open with the key of its entry, not to the share that was committed to, or its
     /// ephemeral key is not canonical, of low order or off the curve. Each deliverer is fined, once
     /// for an index of a sale, also after the sale's end. Until `PROOF_SECONDS` after the purchase a
-    /// part that is there from its deliverer is cleared in a sale that is Purchased or Complete; one
-    /// with fewer than k parts left is Purchased again.
+    /// part that is there, and not from the seller's side, is cleared in a sale that is Purchased or
+    /// Complete; a Complete one with fewer than k parts left is Purchased again.
     /// @param keys All of the buyer's keys, as in the purchase.
     /// @param freshKey X25519 key to which punished indices are sealed from now on: the first proof
     /// of an open sale names it, every later one the same. Not looked at after the sale's end.
@@ -870,8 +873,8 @@ interface IMarketplace {
         bytes32[] calldata shares
     ) external;
 
-    /// @notice As `proveBadShares`, by two leaves of this copy that contradict each other: of one
-    /// index, or with two hashes of the secret.
+    /// @notice As `proveBadShares`, by two different leaves of this copy that contradict each other:
+    /// of one index, or with two hashes of the secret. Indices are below n, as in all evidence.
     function proveBadLeaves(
         bytes32 copyId,
         Sale calldata sale,
@@ -912,7 +915,8 @@ interface IMarketplace {
     /// @return status Its state.
     /// @return delivered Bit i: part i is there.
     /// @return since Seconds after the purchase at which the present state began; for a Complete
-    /// sale the later of completion and the arrival of the last part.
+    /// sale the later of completion and the last arrival after which all n parts were there or
+    /// cleared, a replacement's too.
     /// @return rated Whether the buyer has rated it.
     /// @return marked Whether a part of it was proved to be junk; see `marks`.
     /// @return commitment First 192 bits of keccak256(abi.encode(sale)).
@@ -944,7 +948,8 @@ interface IMarketplace {
         external
         view
         returns (Deadlines memory);
-    /// @notice EIP-712 domain separator of deliveries and agreements.
+    /// @notice EIP-712 domain separator of deliveries and agreements, of the chain's id now: after a
+    /// fork of the chain no signature is good on both.
     function DOMAIN_SEPARATOR() external view returns (bytes32);
     /// @notice What fines took and nobody gets, in wei.
     function burnt() external view returns (uint256);
