@@ -4,9 +4,10 @@ Amounts are integers in the smallest unit (wei for the native coin); times are s
 ``block.timestamp``, and block numbers only for the fallback, both as the contract sees them;
 hashes, keys and digests are raw ``bytes``; addresses are EIP-55 strings.
 
-`Terms`, `PartLeaf`, `Sale`, `Escrow` and `Delivery` are also the one table of the contract's
-structs: the order of their fields is that of ``IMarketplace.sol``, and each field's annotation is
-its ABI type. Hashes, calldata and the decoding of logs follow from it (`dam.crypto.abi_words`).
+`Terms`, `PartLeaf`, `Sale`, `Escrow`, `Delivery` and the structs of proofs and endings are also the
+one table of the contract's structs: the order of their fields is that of ``IMarketplace.sol``, and
+each field's annotation is its ABI type. Hashes, calldata and the decoding of logs follow from it
+(`dam.crypto.abi_words`).
 """
 
 from __future__ import annotations
@@ -270,6 +271,7 @@ class SaleClosed:
     copy_id: CopyId
     status: Status
     by: Address
+    """Zero for an agreement."""
     to_buyer: int
     """Of the price, by a ruling or an agreement, in the smallest unit of the token."""
     penalty: Wei
@@ -325,6 +327,102 @@ class Delivery:
     """Zero: sealed to the buyer's first key of the index; else the sale's fresh key."""
     proof: tuple[Bytes32, ...]
     fragment: Annotated[bytes, "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """An EIP-712 signature in the form of ERC-2098 (see ``IMarketplace.Signature``)."""
+
+    r: Bytes32
+    vs: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """One sale of ``closeMany``."""
+
+    copy_id: CopyId
+    sale: Sale
+    escrow: Escrow
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How buyer and seller end a sale together (see ``IMarketplace.Split``)."""
+
+    to_buyer: Uint256
+    penalty: Uint256
+    to_arbitrator: Uint256
+    deadline: Uint256
+    """Last second in which it can be carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What makes opening a box cheap to check (see ``IMarketplace.Hint``)."""
+
+    kind: Uint8
+    v_e: Uint256
+    u_q: Uint256
+    v_q: Uint256
+    w: Uint256
+
+
+@dataclass(frozen=True, slots=True)
+class JunkEvidence:
+    """One delivered part and what opens it (see ``IMarketplace.JunkEvidence``)."""
+
+    index: Uint8
+    deliverer: Address
+    commitment: Bytes32
+    secret_hash: Bytes32
+    salt: Bytes32
+    proof: tuple[Bytes32, ...]
+    fresh_key: Bytes32
+    fragment: Annotated[bytes, "bytes"]
+    secret: Bytes32 = field(repr=False)
+    hint: Hint
+
+
+@dataclass(frozen=True, slots=True)
+class SignedList:
+    """The list that a deliverer signed, mined or not."""
+
+    entries: tuple[Bytes32, ...]
+    signature: Signature
+    position: Uint256
+    """Where the entry of the evidence stands in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One part leaf under a sale's parts_root, with its proof (see ``IMarketplace.Leaf``)."""
+
+    index: Uint8
+    deliverer: Address
+    commitment: Bytes32
+    secret_hash: Bytes32
+    salt: Bytes32
+    proof: tuple[Bytes32, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """When a sale's calls are possible (view ``deadlines``): seconds, but for ``fallback_block``.
+
+    All are the last second of something, but for ``refund_from`` and ``settle_from``, which are the
+    first. 0 where the sale's state has none.
+    """
+
+    fallback_block: Uint64
+    deliver: Uint64
+    proof: Uint64
+    fallback_delivery: Uint64
+    refund_from: Uint64
+    dispute: Uint64
+    ruling: Uint64
+    arbitrator_paid_from: Uint64
+    settle_from: Uint64
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +495,8 @@ class Deployment:
     first_block: int
     code_hash: bytes
     """keccak256 of the runtime code."""
+    proofs: Address
+    closing: Address
     windows: Windows
     governor: Address
     """Who may propose slashes; zero: nobody."""

@@ -90,16 +90,25 @@ def _bytes32_word(value: bytes) -> bytes:
     return value
 
 
+def _two_words(value: bytes) -> bytes:
+    if not isinstance(value, bytes) or len(value) != 2 * WORD_BYTES:
+        raise ValueError("not 64 bytes")
+    return value
+
+
 _ENCODERS: dict[str, Callable[[Any], bytes]] = {
     "address": address_word,
     "bool": _bool_word,
     "bytes32": _bytes32_word,
+    "bytes32[2]": _two_words,
 }
 
 
 @cache
 def word_encoder(kind: str) -> Callable[[Any], bytes]:
-    """The function that makes a word of a value of this static type."""
+    """The function that makes words of a value of this static type: one of each, two of
+    ``bytes32[2]``, whose value is 64 bytes.
+    """
     if kind.startswith("uint"):
         return _uint_encoder(int(kind[4:]))
     return _ENCODERS[kind]

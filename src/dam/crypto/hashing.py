@@ -11,7 +11,7 @@ from typing import Any
 
 from dam.crypto.abi_words import address_word, encode_struct, uint_word
 from dam.errors import Malformed
-from dam.types import Address, CopyId, Escrow, PartLeaf, Purchase, Sale, Terms
+from dam.types import Address, CopyId, Escrow, PartLeaf, Purchase, Sale, Split, Terms
 
 try:
     # Keccak's own code as a C extension: a seventh of pycryptodome's time.
@@ -32,6 +32,18 @@ def keccak(data: bytes) -> bytes:
     """keccak256 as the EVM computes it (not SHA3-256), 32 bytes."""
     digest: bytes = _keccak(data).digest()
     return digest
+
+
+_DOMAIN = (
+    keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+    + keccak(b"DAM")
+    + keccak(b"2")
+)
+_FRAGMENTS = keccak(b"Fragments(bytes32[] entries)")
+_AGREEMENT = keccak(
+    b"Agreement(bytes32 copyId,bytes32 saleHash,uint8 status,uint32 since,uint256 toBuyer,"
+    b"uint256 penalty,uint256 toArbitrator,uint256 deadline)"
+)
 
 
 def checksum(raw: bytes) -> Address:
@@ -109,6 +121,55 @@ def keys_hash(keys: Iterable[bytes]) -> bytes:
     return keccak(b"".join(keys))
 
 
+def entry(copy_id: CopyId, sale: bytes, leaf: bytes, fresh_key: bytes, fragment: bytes) -> bytes:
+    """What a deliverer signs of one part; see ``IMarketplace``.
+
+    Args:
+        copy_id: The sale's.
+        sale: `sale_hash`, all 32 bytes.
+        leaf: `part_leaf`.
+        fresh_key: Of the `Delivery`: zero for an index's first key.
+        fragment: Its 80 bytes.
+    """
+    return keccak(b"".join((copy_id, sale, leaf, fresh_key, keccak(fragment))))
+
+
+def domain_separator(chain_id: int, market: Address) -> bytes:
+    """EIP-712 domain separator of deliveries and agreements, as the market computes it."""
+    return keccak(_DOMAIN + uint_word(chain_id) + address_word(market))
+
+
+def fragments_digest(separator: bytes, entries: Iterable[bytes]) -> bytes:
+    """The EIP-712 digest that a deliverer signs: ``Fragments(bytes32[] entries)``, 32 bytes.
+
+    Args:
+        separator: `domain_separator`.
+        entries: Each from `entry`, in the order of the list.
+    """
+    return _typed_digest(separator, _FRAGMENTS + keccak(b"".join(entries)))
+
+
+def agreement_digest(
+    separator: bytes, copy_id: CopyId, sale: bytes, status: int, since: int, split: Split
+) -> bytes:
+    """The EIP-712 digest that buyer and seller sign to end a sale; see ``IMarketplace.Split``.
+
+    Args:
+        separator: `domain_separator`.
+        copy_id: The sale's.
+        sale: `sale_hash`, all 32 bytes.
+        status: As the view ``sales`` has it.
+        since: As the view ``sales`` has it.
+        split: What goes to whom.
+    """
+    words = copy_id + sale + uint_word(status) + uint_word(since) + encode_struct(split)
+    return _typed_digest(separator, _AGREEMENT + words)
+
+
+def _typed_digest(separator: bytes, encoded: bytes) -> bytes:
+    return keccak(b"\x19\x01" + separator + keccak(encoded))
+
+
 def domain(
     chain_id: int, market: Address, seller: Address, item_id: bytes, stock: bool, copy: int
 ) -> bytes:
@@ -151,7 +212,8 @@ def sale_of(purchase: Purchase) -> Sale:
     return Sale(
         seller=purchase.seller,
         buyer=purchase.buyer,
-        purchase_block=purchase.block,
+        purchase_block=purchase.purchase_block,
+        purchase_time=purchase.purchase_time,
         copy=purchase.copy,
         stock=terms.stock,
         parts=terms.parts,

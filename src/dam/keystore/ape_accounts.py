@@ -23,10 +23,11 @@ from eth_account.signers.local import LocalAccount
 from dam.atomic_file import read_regular, write_atomic
 from dam.crypto.hashing import parse_address
 from dam.errors import KeyFileError, Malformed
+from dam.ethereum.compact_signature import sign_digest
 from dam.ethereum.eip1559 import sign_transaction
 from dam.ipfs import dag_json
 from dam.keystore.key_files import MAX_FILE_BYTES, read_private, systemd_credential
-from dam.types import Address
+from dam.types import Address, Signature
 
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
@@ -57,6 +58,10 @@ class Signer:
         if "chainId" not in transaction:
             raise ValueError("a transaction is signed for one chain alone: chainId is missing")
         return sign_transaction(self._key, transaction)
+
+    def sign_digest(self, digest: bytes) -> Signature:
+        """The signature of an EIP-712 digest that `dam.crypto.hashing` made."""
+        return sign_digest(self._key, digest)
 
     def sign_typed(self, message: dict[str, Any]) -> tuple[int, bytes, bytes]:
         """v, r and s over EIP-712 data; its domain names chain and contract.

@@ -13,19 +13,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import accumulate
 from typing import Any
 
 from dam.crypto.abi_words import WORD_BYTES, abi_fields, abi_type, encode_struct, word_encoder
 from dam.crypto.hashing import checksum, keccak
 from dam.errors import ContractReverted, Malformed
 from dam.market.calldata import pack_many, pack_one
-from dam.types import Delivery, Escrow, Sale, Status, Terms
+from dam.market.log_rows import split_words
+from dam.types import Delivery, Escrow, Sale, Signature, Split, Status, Terms
 
-_DELIVERY = abi_type(Delivery)
-_STATIC_STRUCTS = {abi_type(struct): struct for struct in (Terms, Sale, Escrow)}
+_DELIVERY, _SIGNATURE = abi_type(Delivery), abi_type(Signature)
+_STATIC_STRUCTS = {abi_type(struct): struct for struct in (Terms, Sale, Escrow, Signature, Split)}
 _ERROR_STRING = bytes.fromhex("08c379a0")  # Error(string)
 _PANIC = bytes.fromhex("4e487b71")  # Panic(uint256)
 
@@ -44,8 +46,13 @@ class Param:
 
     @property
     def static(self) -> bool:
-        """Whether it is a single word."""
+        """Whether it is words in place: one, or two of ``bytes32[2]``."""
         return _STATIC.fullmatch(self.type) is not None
+
+    @property
+    def words(self) -> int:
+        """How many, of a static one."""
+        return _words(self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,11 @@ class Entry:
     """The selector (4 bytes), or an event's first topic (32 bytes)."""
 
 
-_STATIC = re.compile(r"address|bool|u?int\d+|bytes\d+")
+_STATIC = re.compile(r"address|bool|u?int\d+|bytes\d+|bytes32\[2\]")
+
+
+def _words(kind: str) -> int:
+    return 2 if kind == "bytes32[2]" else 1
 
 
 class Abi:
@@ -101,8 +112,8 @@ def encode(function: str, *args: Any) -> bytes:
 
     Args:
         function: Its name, such as ``deliverFragment``.
-        args: In the contract's order; `Terms`, `Sale`, `Escrow` and `Delivery` as they are,
-            the latter also as `calldata.pack_delivery` made it.
+        args: In the contract's order; structs as the records of `dam.types`, a `Delivery` also as
+            `calldata.pack_delivery` made it, ``bytes32[2]`` as 64 bytes.
 
     Raises:
         Malformed: an argument does not fit its type, or there are too few or too many.
@@ -121,10 +132,10 @@ def encode(function: str, *args: Any) -> bytes:
 
 
 def _encode(kinds: Sequence[str], values: Sequence[Any]) -> bytes:
-    if kinds == [_DELIVERY]:
-        return pack_one(values[0])
-    if kinds == [_DELIVERY + "[]"]:
-        return pack_many(values[0])
+    if kinds == [_DELIVERY, _SIGNATURE]:
+        return pack_one(*values)
+    if kinds == [_DELIVERY + "[]", _SIGNATURE]:
+        return pack_many(*values)
     if all(kind in _STATIC_STRUCTS or _STATIC.fullmatch(kind) for kind in kinds):
         return b"".join(map(_encode_static, kinds, values))
     from eth_abi.abi import encode as encode_any
@@ -142,11 +153,18 @@ def _encode_static(kind: str, value: Any) -> bytes:
 
 def _plain(kind: str, value: Any) -> Any:
     """A value as eth_abi takes it; refused where eth_abi would fill up what is too short."""
-    if kind == "bytes32[]":
-        return list(map(word_encoder("bytes32"), value))
-    if kind in _STATIC_STRUCTS or _STATIC.fullmatch(kind):
+    if kind.endswith("[]"):
+        return [_plain(kind[:-2], one) for one in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        if abi_type(type(value)) != kind:
+            raise TypeError(f"{type(value).__name__} is not {kind}")
+        values = [getattr(value, name) for name in abi_fields(type(value))]
+        return tuple(map(_plain, abi_fields(type(value)).values(), values))
+    if kind.startswith("("):
+        raise TypeError("a struct is a record of dam.types")
+    if _STATIC.fullmatch(kind):
         _encode_static(kind, value)
-    return astuple(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return (value[:WORD_BYTES], value[WORD_BYTES:]) if kind == "bytes32[2]" else value
 
 
 def decode_result(function: str, data: bytes) -> tuple[Any, ...]:
@@ -185,6 +203,8 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> tuple[str, dict[str, A
     rest = [p for p in entry.inputs if not p.indexed]
     if [p.type for p in rest] == ["string"]:
         args[rest[0].name] = _decode_string(data)
+    elif [p.type for p in rest] == ["bytes32", "bytes32", "bytes32[]"]:
+        args |= dict(zip([p.name for p in rest], _decode_list(data), strict=True))
     elif all(p.static for p in rest):
         args |= _decode_params(rest, data)
     else:
@@ -193,7 +213,7 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> tuple[str, dict[str, A
 
 
 def decode_terms(data: bytes) -> Terms:
-    """The twelve words of a `Terms` in the log of a purchase.
+    """The words of a `Terms` in the log of a purchase.
 
     Raises:
         Malformed: they are not such.
@@ -241,7 +261,7 @@ def _param(raw: dict[str, Any]) -> Param:
 
 
 def _decode_word(kind: str, word: bytes) -> Any:
-    if kind == "bytes32":
+    if kind in ("bytes32", "bytes32[2]"):
         return word
     if kind == "address":
         if word[:12] != bytes(12):
@@ -263,10 +283,12 @@ def _decode_word(kind: str, word: bytes) -> Any:
 
 
 def _decode_words(kinds: Sequence[str], data: bytes) -> list[Any]:
-    if len(data) != WORD_BYTES * len(kinds):
-        raise Malformed(f"{len(data)} bytes for {len(kinds)} words")
-    starts = range(0, len(data), WORD_BYTES)
-    return [_decode_word(k, data[i : i + WORD_BYTES]) for k, i in zip(kinds, starts, strict=True)]
+    sizes = [WORD_BYTES * _words(kind) for kind in kinds]
+    if len(data) != sum(sizes):
+        raise Malformed(f"{len(data)} bytes for {sum(sizes) // WORD_BYTES} words")
+    ends = list(accumulate(sizes))
+    places = zip(kinds, sizes, ends, strict=True)
+    return [_decode_word(kind, data[end - size : end]) for kind, size, end in places]
 
 
 def _decode_params(params: Sequence[Param], data: bytes) -> dict[str, Any]:
@@ -274,6 +296,15 @@ def _decode_params(params: Sequence[Param], data: bytes) -> dict[str, Any]:
     return {
         p.name or str(i): value for i, (p, value) in enumerate(zip(params, values, strict=True))
     }
+
+
+def _decode_list(data: bytes) -> tuple[bytes, bytes, tuple[bytes, ...]]:
+    """Two words, and a list of words behind them."""
+    words = split_words(data)
+    place, size = (int.from_bytes(data[at : at + WORD_BYTES], "big") for at in (64, 96))
+    if len(data) % WORD_BYTES or place != 3 * WORD_BYTES or size != len(words) - 4:
+        raise Malformed("a list is not where it belongs")
+    return words[0], words[1], words[4:]
 
 
 def _decode_string(data: bytes) -> str:

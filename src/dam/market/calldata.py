@@ -6,28 +6,42 @@ calls go through `dam.market.abi.encode`. Format: Solidity's contract ABI specif
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from dam.crypto.abi_words import WORD_BYTES, address_word, encode_struct, uint_word
-from dam.crypto.hashing import keccak
+from dam.crypto.abi_words import WORD_BYTES, abi_fields, address_word, encode_struct, uint_word
+from dam.crypto.hashing import entry, fragments_digest, keccak
 from dam.market.log_rows import SaleRow, unsigned
 from dam.types import (
     FRAGMENT_BYTES,
     ZERO32,
     ZERO_ADDRESS,
     Address,
+    CopyId,
     Delivery,
     Escrow,
     Part,
     Sale,
+    Signature,
     Terms,
 )
 
-_HEAD_BYTES = WORD_BYTES * (1 + 10 + 5 + 2)
-"""copyId, sale, five words, and the places of proof and fragment."""
+_SALE_WORDS = len(abi_fields(Sale))
+_LEAF_WORDS = 5
+"""Index, deliverer, commitment, hash of the secret, salt: of a leaf, all but the copy."""
+_SALE_AT = WORD_BYTES
+_LEAF_AT = _SALE_AT + WORD_BYTES * _SALE_WORDS
+_FRESH_KEY_AT = _LEAF_AT + WORD_BYTES * _LEAF_WORDS
+_PROOF_AT = _FRESH_KEY_AT + WORD_BYTES
+_HEAD_BYTES = _PROOF_AT + 2 * WORD_BYTES
+"""copyId, sale, the leaf's words, fresh key, and the places of proof and fragment."""
+_COPY_AT, _STOCK_AT = (
+    _SALE_AT + WORD_BYTES * list(abi_fields(Sale)).index(name) for name in ("copy", "stock")
+)
 FRAGMENT_SIZE_WORD = uint_word(FRAGMENT_BYTES)
 FRAGMENT_PADDING = bytes(-FRAGMENT_BYTES % WORD_BYTES)
+_TAIL_BYTES = FRAGMENT_BYTES + len(FRAGMENT_PADDING)
+_ZERO_WORD = bytes(WORD_BYTES)
 
 
 def pack_delivery(delivery: Delivery) -> bytes:
@@ -56,20 +70,50 @@ def _proof_words(size: int) -> tuple[bytes, bytes]:
     return offsets, uint_word(size // WORD_BYTES)
 
 
-def pack_one(delivery: Delivery | bytes) -> bytes:
-    """The argument of ``deliverFragment``; the delivery may be packed already."""
-    return uint_word(WORD_BYTES) + _packed(delivery)
+def entry_of(delivery: Delivery | bytes) -> bytes:
+    """What is signed of a delivery, 32 bytes: `hashing.entry`, from what `pack_delivery` made."""
+    packed = _packed(delivery)
+    copy = packed[_COPY_AT : _COPY_AT + WORD_BYTES]
+    if packed[_STOCK_AT : _STOCK_AT + WORD_BYTES] == _ZERO_WORD:
+        copy = _ZERO_WORD
+    return entry(
+        CopyId(packed[:WORD_BYTES]),
+        keccak(packed[_SALE_AT:_LEAF_AT]),
+        keccak(keccak(copy + packed[_LEAF_AT:_FRESH_KEY_AT])),
+        packed[_FRESH_KEY_AT:_PROOF_AT],
+        packed[-_TAIL_BYTES:][:FRAGMENT_BYTES],
+    )
 
 
-def pack_many(deliveries: Sequence[Delivery | bytes]) -> bytes:
-    """The argument of ``deliverFragments``; the deliveries may be packed already."""
+def signed_digest(separator: bytes, deliveries: Iterable[Delivery | bytes]) -> bytes:
+    """What the signature of a delivering call covers, 32 bytes.
+
+    Args:
+        separator: `hashing.domain_separator` of the market.
+        deliveries: All of the call, in its order; they may be packed already.
+    """
+    return fragments_digest(separator, map(entry_of, deliveries))
+
+
+def pack_one(delivery: Delivery | bytes, signature: Signature) -> bytes:
+    """The arguments of ``deliverFragment``; the delivery may be packed already."""
+    return _ARGUMENTS_AT + encode_struct(signature) + _packed(delivery)
+
+
+def pack_many(deliveries: Sequence[Delivery | bytes], signature: Signature) -> bytes:
+    """The arguments of ``deliverFragments``; the deliveries may be packed already."""
     bodies = [_packed(delivery) for delivery in deliveries]
     offset = WORD_BYTES * len(bodies)
     offsets: list[bytes] = []
     for body in bodies:
         offsets.append(uint_word(offset))
         offset += len(body)
-    return b"".join((uint_word(WORD_BYTES), uint_word(len(bodies)), *offsets, *bodies))
+    head = _ARGUMENTS_AT + encode_struct(signature) + uint_word(len(bodies))
+    return b"".join((head, *offsets, *bodies))
+
+
+_ARGUMENTS_AT = uint_word(3 * WORD_BYTES)
+"""Place of the deliveries, behind itself and the two words of the signature."""
 
 
 def _packed(delivery: Delivery | bytes) -> bytes:
@@ -77,7 +121,7 @@ def _packed(delivery: Delivery | bytes) -> bytes:
 
 
 _BYTE_WORDS = tuple(map(uint_word, range(256)))
-_block_word = lru_cache(maxsize=64)(uint_word)  # sales next to each other share it
+_clock_word = lru_cache(maxsize=64)(uint_word)  # sales next to each other share it
 
 
 def _copy_word(copy: int) -> bytes:
@@ -105,10 +149,10 @@ class DeliveryEncoder:
         self._domain = b"".join(domain)
         # Of sale and escrow, the words that all sales of the item share.
         sale = Sale(
-            seller, ZERO_ADDRESS, 0, 0, terms.stock, terms.parts, terms.threshold, terms.fee,
+            seller, ZERO_ADDRESS, 0, 0, 0, terms.stock, terms.parts, terms.threshold, terms.fee,
             terms.parts_root, ZERO32,
         )  # fmt: skip
-        self._sale = encode_struct(sale)[4 * WORD_BYTES : -WORD_BYTES]
+        self._sale = encode_struct(sale)[5 * WORD_BYTES : -WORD_BYTES]
         escrow = Escrow(
             ZERO32, ZERO32, terms.token, terms.price, terms.penalty, terms.effective_bond,
             terms.arbitrator,
@@ -130,12 +174,15 @@ class DeliveryEncoder:
     def delivery(
         self, sale: SaleRow, part: Part, commitment: bytes, proof: bytes, fragment: bytes
     ) -> bytes:
-        """As `pack_delivery`; ``proof`` has 32 bytes a step, ``fragment`` 80 bytes."""
+        """As `pack_delivery`; ``proof`` has 32 bytes a step, ``fragment`` 80 bytes, sealed to the
+        buyer's first key of its index.
+        """
         words = (
             sale.copy_id,
             self._seller,
             address_word(sale.buyer),
-            _block_word(sale.block),
+            _clock_word(sale.purchase_block),
+            _clock_word(sale.purchase_time),
             _copy_word(sale.copy),
             self._sale,
             keccak(sale.store_digest + keccak(sale.keys) + self._escrow),
@@ -144,5 +191,6 @@ class DeliveryEncoder:
             commitment,
             part.secret_hash,
             part.salt,
+            _ZERO_WORD,
         )
         return _join(words, proof, fragment)

@@ -16,6 +16,7 @@ from dam.errors import ConfigError, ContractReverted, Malformed
 from dam.ethereum.node import hex_data, quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.market.abi import decode_result, decode_revert, encode
+from dam.market.deliverers import proven_key
 from dam.market.log_reader import BlockUnknownError as BlockUnknownError
 from dam.market.log_reader import LogReader, Rpc, block_ref, read_blocks, topics_of
 from dam.market.log_reader import Page as Page
@@ -23,11 +24,15 @@ from dam.types import (
     ZERO_ADDRESS,
     Address,
     BlockRef,
+    Clock,
     CopyId,
+    Deadlines,
     DelivererKeyRotated,
     DelivererRegistered,
     Deployment,
     MarketLog,
+    Marks,
+    Sale,
     SaleState,
     Status,
     Wei,
@@ -40,13 +45,13 @@ _INVALID_PARAMS_CODE = -32602
 
 @dataclass(frozen=True, slots=True)
 class DelivererInfo:
-    """View ``deliverers``. Amounts in wei; ``exit_block`` is 0 without a request."""
+    """View ``deliverers``. Amounts in wei; ``exit_time`` (seconds) is 0 without a request."""
 
     owner: Address
     stake: Wei
     earned: Wei
     delivered: int
-    exit_block: int
+    exit_time: int
 
 
 class Market:
@@ -200,19 +205,20 @@ class Market:
     async def announced_key(
         self, operator: Address, first: int, last: int
     ) -> tuple[bytes | None, int]:
-        """The X25519 key that a deliverer announced last in some blocks from ``first`` on; None:
-        it announced none there. And up to which block that is: ``last`` if so many fit.
+        """The X25519 key of what a deliverer announced last in some blocks from ``first`` on, of
+        announcements that show that it has the key; None: there is none. And up to which block that
+        is: ``last`` if so many fit.
         """
         word = "0x" + "00" * 12 + operator[2:].lower()
         topics = [topics_of(("DelivererStaked", "DelivererKeyRotated")), [word]]
         logs, end = await self._logs.records(first, last, topics, canonical=False)
         keys = [
-            log.key
+            proven_key(log, self.deployment.chain_id, self.address)
             for log in logs
             if isinstance(log, DelivererRegistered | DelivererKeyRotated)
             and log.operator == operator
         ]
-        return (keys[-1] if keys else None), end.number
+        return next(filter(None, reversed(keys)), None), end.number
 
     # ---------------------------------------------------------------------------------- views
 
@@ -237,13 +243,28 @@ class Market:
                 for function, args in calls
             ]
         )
-        results = []
-        for (function, _), data in zip(calls, datas, strict=True):
-            try:
-                results.append(decode_result(function, hex_data(data, function)))
-            except Malformed as error:
-                raise RpcBadReplyError(f"{function}: {error}") from None
-        return results
+        return [_decoded(function, data) for (function, _), data in zip(calls, datas, strict=True)]
+
+    async def clock(self, *, block: int | str = "latest") -> Clock:
+        """Block and time as the contract sees them at a block of the node."""
+        return Clock(*await self.call("clock", block=block))
+
+    async def head_and_clock(self) -> tuple[BlockRef, Clock]:
+        """The newest block, and the contract's clock in it; in one request.
+
+        Raises:
+            BlockUnknownError: The node has no block.
+            RpcBadReplyError: The clock is not that block's: another came in between.
+        """
+        call = {"to": self.address, "data": _hex(encode("clock"))}
+        raw, data = await self.rpc.batch(
+            [("eth_getBlockByNumber", ["latest", False]), ("eth_call", [call, "latest"])]
+        )
+        head = block_ref(self.rpc, raw, "latest")
+        clock = Clock(*_decoded("clock", data))
+        if clock.time != head.timestamp:
+            raise RpcBadReplyError(f"{self.rpc.host} gave a clock of another block than its newest")
+        return head, clock
 
     async def sale_state(self, copy: CopyId, *, block: int | str = "latest") -> SaleState:
         """The sale of a copy; `Status.NONE` where there is none."""
@@ -257,6 +278,24 @@ class Market:
         if any(status >= len(Status) for status, *_ in results):
             raise RpcBadReplyError("sales: no such status")
         return [SaleState(Status(status), *rest) for status, *rest in results]
+
+    async def marks(self, copy: CopyId, *, block: int | str = "latest") -> Marks:
+        """Which parts of a sale were proved to be junk."""
+        return Marks(*await self.call("marks", copy, block=block))
+
+    async def deadlines(
+        self, copy: CopyId, sale: Sale, *, block: int | str = "latest"
+    ) -> Deadlines:
+        """When the calls of a sale are possible, from its state at that block."""
+        (found,) = await self.call("deadlines", copy, sale, block=block)
+        return Deadlines(*found)
+
+    async def seller_entries(
+        self, copy: CopyId, indexes: Sequence[int], *, block: int | str = "latest"
+    ) -> list[bytes]:
+        """Entries of parts that the seller's side delivered; zeros where it did not."""
+        calls = [("sellerEntries", (copy, index)) for index in indexes]
+        return [entry for (entry,) in await self.calls(calls, block=block)]
 
     async def seller_stake(self, seller: Address) -> Wei:
         """Free stake in wei."""
@@ -325,6 +364,13 @@ class Market:
             if reverted is None:
                 raise
             raise reverted from None
+
+
+def _decoded(function: str, data: object) -> tuple[Any, ...]:
+    try:
+        return decode_result(function, hex_data(data, function))
+    except Malformed as error:
+        raise RpcBadReplyError(f"{function}: {error}") from None
 
 
 def revert_of(error: RpcRejectedError) -> ContractReverted | None:

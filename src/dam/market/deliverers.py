@@ -1,7 +1,7 @@
 """Registered deliverers: keys, stakes, records and posted terms.
 
-Anybody can register any X25519 key, even another deliverer's, so a key counts for its first
-registrant alone: whoever registered it later cannot open what is sealed to it.
+Anybody can announce any key, so a key counts only with a signature made with it for this very
+operator (`dam.crypto.possession`): nobody spoils another's key by announcing it first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from dam.crypto.sealing import check_public_key
+from dam.crypto.possession import sealing_key
 from dam.errors import Malformed
 from dam.market.reputation import PostedTerms
 from dam.types import (
@@ -43,13 +43,11 @@ class Registration:
     operator: Address
     owner: Address
     key: bytes
-    """X25519 public key in force."""
+    """X25519 public key in force; empty: the operator showed of none that it has it."""
     since: int
     """Block of the registration."""
     key_since: int
     """Block since which ``key`` is in force."""
-    key_reused: bool
-    """Somebody else registered this key before: nothing should be sealed to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class Candidate:
     stake: Wei
     delivered: int
     earned: Wei
-    exit_block: int
+    exit_time: int
     terms: PostedTerms | None = None
     """What it posted, if anything."""
 
@@ -71,16 +69,12 @@ class Candidate:
 
     def obstacle(self, windows: Windows) -> str:
         """Why nothing should be sealed to this deliverer; empty if it may deliver."""
-        if self.exit_block:
+        if self.exit_time:
             return "asked to exit"
         if self.stake < windows.min_deliverer_stake:
             return "stake below the minimum"
-        if self.registration.key_reused:
-            return "registered another deliverer's key"
-        try:
-            check_public_key(self.registration.key)
-        except Malformed:
-            return "registered an improper key"
+        if not self.registration.key:
+            return "never showed that it has the key it announced"
         return ""
 
     def asks(self, fee: int) -> str:
@@ -107,23 +101,28 @@ class Candidate:
         )
 
 
-def registrations(logs: Iterable[MarketLog]) -> dict[Address, Registration]:
+def registrations(
+    logs: Iterable[MarketLog], chain_id: int, market: Address
+) -> dict[Address, Registration]:
     """All deliverers that ever registered, by operator, in the order in which they did."""
     found: dict[Address, Registration] = {}
-    first: dict[bytes, Address] = {}
     for log in logs:
         if isinstance(log, DelivererRegistered):
-            owner = first.setdefault(log.key, log.operator)
             block = log.at.block.number
-            found[log.operator] = Registration(
-                log.operator, log.owner, log.key, block, block, owner != log.operator
-            )
+            key = proven_key(log, chain_id, market)
+            found[log.operator] = Registration(log.operator, log.owner, key, block, block)
         elif isinstance(log, DelivererKeyRotated) and log.operator in found:
-            owner = first.setdefault(log.key, log.operator)
-            found[log.operator] = replace(
-                found[log.operator],
-                key=log.key,
-                key_since=log.at.block.number,
-                key_reused=owner != log.operator,
-            )
+            key, block = proven_key(log, chain_id, market), log.at.block.number
+            if key:
+                found[log.operator] = replace(found[log.operator], key=key, key_since=block)
     return found
+
+
+def proven_key(
+    log: DelivererRegistered | DelivererKeyRotated, chain_id: int, market: Address
+) -> bytes:
+    """The X25519 key that follows from an announcement; empty where nothing shows who has it."""
+    try:
+        return sealing_key(log.key, log.possession, chain_id, market, log.operator)
+    except Malformed:
+        return b""

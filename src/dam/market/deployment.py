@@ -2,15 +2,17 @@
 
 A JSON object, written by ``scripts/deploy.py`` and read by every tool:
 
-    {"version": 1, "chainId": 31337, "market": "0x...", "firstBlock": 1, "codeHash": "0x...",
-     "windows": {"refundBlocks": 300, "disputeBlocks": 7200, "arbitrationBlocks": 50400,
-                 "exitBlocks": 115200, "minDelivererStake": "10000000000000000",
-                 "minSellerStake": "10000000000000000", "slashDelayBlocks": 50400,
-                 "slashLapseBlocks": 50400},
+    {"version": 2, "chainId": 31337, "market": "0x...", "firstBlock": 1, "codeHash": "0x...",
+     "proofs": "0x...", "closing": "0x...",
+     "windows": {"refundSeconds": 86400, "disputeSeconds": 259200, "arbitrationSeconds": 604800,
+                 "exitSeconds": 2246400, "slashDelaySeconds": 604800,
+                 "slashLapseSeconds": 604800, "minDelivererStake": "10000000000000000",
+                 "minSellerStake": "10000000000000000", "junkFine": "5000000000000000"},
      "governor": "0x..."}
 
-Windows are in blocks, amounts in wei as decimal strings; ``codeHash`` is keccak256 of the runtime
-code, ``firstBlock`` the block of the deployment: no log of the market is older.
+Amounts are in wei as decimal strings; ``codeHash`` is keccak256 of the market's runtime code,
+``proofs`` its verifier of evidence, ``closing`` the part of its code that closes sales,
+``firstBlock`` the node's number of the block of the deployment: no log of the market is older.
 """
 
 from __future__ import annotations
@@ -28,14 +30,17 @@ from dam.errors import ConfigError, Malformed
 from dam.ipfs import dag_json
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
 
-_VERSION = 1
+_VERSION = 2
 _MAX_FILE_BYTES = 64 << 10
-_KEYS = {"version", "chainId", "market", "firstBlock", "codeHash", "windows", "governor"}
+_KEYS = {
+    "version", "chainId", "market", "firstBlock", "codeHash", "proofs", "closing", "windows",
+    "governor",
+}  # fmt: skip
 _WINDOWS = {
     re.sub("_(.)", lambda match: match[1].upper(), field.name): field.name
     for field in fields(Windows)
 }
-"""Key in the record, and field: an amount if it ends in ``Stake``, else a number of blocks."""
+"""Key in the record, and field: seconds if it says so, else an amount."""
 _NEXT = "get the record that came with the deployment, or deploy with `ape run deploy`"
 
 
@@ -101,6 +106,8 @@ def _read(record: dict[str, Any], windows: dict[str, Any], faults: list[str]) ->
         market=_address(record["market"], "market", faults, zero=False),
         first_block=_whole(record["firstBlock"], "firstBlock", 0, faults),
         code_hash=bytes.fromhex(code_hash[2:]),
+        proofs=_address(record["proofs"], "proofs", faults, zero=False),
+        closing=_address(record["closing"], "closing", faults, zero=False),
         windows=_read_windows(windows, faults),
         governor=_address(record["governor"], "governor", faults, zero=True),
     )
@@ -108,9 +115,9 @@ def _read(record: dict[str, Any], windows: dict[str, Any], faults: list[str]) ->
 
 def _read_windows(windows: dict[str, Any], faults: list[str]) -> Windows:
     found: dict[str, Any] = {
-        field: _wei(windows[key], f"windows.{key}", faults)
-        if key.endswith("Stake")
-        else _whole(windows[key], f"windows.{key}", 1, faults)
+        field: _whole(windows[key], f"windows.{key}", 1, faults)
+        if key.endswith("Seconds")
+        else _wei(windows[key], f"windows.{key}", faults)
         for key, field in _WINDOWS.items()
     }
     return Windows(**found)
@@ -149,7 +156,9 @@ def dump_deployment(deployment: Deployment) -> str:
         "market": deployment.market,
         "firstBlock": deployment.first_block,
         "codeHash": "0x" + deployment.code_hash.hex(),
-        "windows": {k: str(v) if k.endswith("Stake") else v for k, v in windows.items()},
+        "proofs": deployment.proofs,
+        "closing": deployment.closing,
+        "windows": {k: v if k.endswith("Seconds") else str(v) for k, v in windows.items()},
         "governor": deployment.governor,
     }
     return json.dumps(record, indent=2) + "\n"

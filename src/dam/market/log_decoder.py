@@ -26,6 +26,7 @@ from dam.market.log_rows import Rows, dump_terms, load_terms, split_words, unsig
 from dam.types import (
     FRAGMENT_BYTES,
     MAX_PARTS,
+    ZERO_ADDRESS,
     Address,
     BlockRef,
     CopyId,
@@ -33,6 +34,8 @@ from dam.types import (
     DelivererRegistered,
     DisputeOpened,
     FragmentDelivered,
+    FragmentsSigned,
+    JunkProved,
     LogRef,
     MarketLog,
     OtherLog,
@@ -48,10 +51,11 @@ _CLOSED = {
     "SaleSettled": Status.SETTLED,
     "SaleRefunded": Status.REFUNDED,
     "DisputeResolved": Status.RESOLVED,
+    "SaleAgreed": Status.AGREED,
 }
 _KEPT = {
     "ItemPurchased", "FragmentDelivered", "FragmentSupplied", "StoreCreated", "StoreUpdated",
-    "DisputeOpened", *_CLOSED,
+    "DisputeOpened", "JunkProved", *_CLOSED,
 }  # fmt: skip
 _EVENTS = {"0x" + topic.hex(): event for topic, event in market_abi().events.items()}
 KEPT_TOPICS = tuple(topic for topic, event in _EVENTS.items() if event.name in _KEPT)
@@ -59,7 +63,7 @@ KEPT_TOPICS = tuple(topic for topic, event in _EVENTS.items() if event.name in _
 _SHAPES = {
     topic: (
         1 + sum(p.indexed for p in event.inputs),
-        2 + 2 * WORD_BYTES * sum(not p.indexed for p in event.inputs),
+        2 + 2 * WORD_BYTES * sum(p.words for p in event.inputs if not p.indexed),
     )
     for topic, event in _EVENTS.items()
     if event.name not in _KEPT and all(p.static for p in event.inputs)
@@ -79,9 +83,12 @@ _MAX_BLOCK_LOGS = 2**32
 """No block has so many; the ledger's integers have 64 bits."""
 _ZERO12, _ZERO24, _ZERO31 = bytes(12), bytes(24), bytes(31)
 _TERMS_BYTES = WORD_BYTES * len(abi_fields(Terms))
-_PURCHASE_HEAD = Struct(f">32s 24s q {_TERMS_BYTES}s 32s 32s")
-"""Data of ItemPurchased before the keys: digest of the store, a word with the copy (as
-`log_rows.signed` has it), terms, place of the keys and their number."""
+_PURCHASE_HEAD = Struct(f">32s 24s q 24s q 24s q {_TERMS_BYTES}s 32s 32s")
+"""Data of ItemPurchased before the keys: digest of the store, words with the copy (as
+`log_rows.signed` has it), block and time of the purchase, then terms, place of the keys and their
+number."""
+_CLOCK_BITS = 48
+"""No chain's clock comes so far, and the ledger's integers hold any sum of such."""
 _KEYS_PLACE = uint_word(_PURCHASE_HEAD.size - WORD_BYTES)
 _FRAGMENT_MIDDLE = uint_word(4 * WORD_BYTES) + FRAGMENT_SIZE_WORD
 _FRAGMENT_DATA_BYTES = 5 * WORD_BYTES + FRAGMENT_BYTES + len(FRAGMENT_PADDING)
@@ -184,7 +191,7 @@ class LogDecoder:
                 elif kind == _PURCHASED:
                     transaction = hex_data(raw.transaction_hash, "log's transaction", 32)
                     sale = self._purchase(topics, raw.data)
-                    rows.purchases.append((number, block_hash, index, transaction, 0, *sale))
+                    rows.purchases.append((number, block_hash, index, transaction, *sale))
                 elif kind == _SETTLED:
                     _, sold, by_word = topics
                     if raw.data != "0x" or _word(by_word)[:12] != _ZERO12:
@@ -223,10 +230,12 @@ class LogDecoder:
         topics = raw.topics
         kind = topics[0].lower() if topics else ""
         if kind == _PURCHASED:
-            sold, seller, buyer, digest, copy, terms, keys = self._purchase(topics, raw.data)
+            sold, seller, buyer, digest, copy, block, time, terms, keys = self._purchase(
+                topics, raw.data
+            )
             return Purchase(
-                CopyId(sold), seller, buyer, digest, unsigned(copy), load_terms(terms),
-                split_words(keys), at,
+                CopyId(sold), seller, buyer, digest, unsigned(copy), block, time,
+                load_terms(terms), split_words(keys), at,
             )  # fmt: skip
         if kind in _FRAGMENTS and len(topics) == 3:
             data, by = _fragment_data(raw.data), self._address(topics[2])
@@ -240,17 +249,21 @@ class LogDecoder:
 
     def _purchase(
         self, topics: list[str], text: str
-    ) -> tuple[bytes, Address, Address, bytes, int, str, bytes]:
-        """The columns of a purchase's row after place, transaction and timestamp."""
+    ) -> tuple[bytes, Address, Address, bytes, int, int, int, str, bytes]:
+        """The columns of a purchase's row after place and transaction."""
         data = unhexlify(text[2:])
         if len(topics) != 4 or len(data) <= _PURCHASE_HEAD.size:
             raise Malformed("ItemPurchased: too little of it")
-        digest, zeros, copy, terms, keys_place, count = _PURCHASE_HEAD.unpack_from(data)
+        (
+            digest, zeros, copy, zeros_too, block, also_zeros, time, terms, keys_place, count
+        ) = _PURCHASE_HEAD.unpack_from(data)  # fmt: skip
         text_of_terms, item_id, parts, size = self._terms.get(terms) or self._read_terms(terms)
         if (
             len(data) != size
             or len(text) != 2 + 2 * size
-            or zeros != _ZERO24
+            or not zeros == zeros_too == also_zeros == _ZERO24
+            or block >> _CLOCK_BITS
+            or time >> _CLOCK_BITS
             or keys_place != _KEYS_PLACE
             or count != parts
             or not text.startswith("0x")
@@ -261,7 +274,8 @@ class LogDecoder:
         if sold != keccak(unhexlify(topics[2][2:]) + item_id + data[32:64]):
             raise Malformed("copyId is not the hash of what was bought")
         buyer = _address(topics[3])  # rarely seen again, so not remembered
-        return sold, seller, buyer, digest, copy, text_of_terms, data[_PURCHASE_HEAD.size :]
+        keys = data[_PURCHASE_HEAD.size :]
+        return sold, seller, buyer, digest, copy, block, time, text_of_terms, keys
 
     def _read_terms(self, data: bytes) -> tuple[str, bytes, bytes, int]:
         """The terms as text, the item's id, the number of keys as a word, bytes of all data."""
@@ -323,6 +337,9 @@ def _add_row(rows: Rows, at: tuple[int, bytes, int], raw: RawLog) -> None:
     name, args = _decoded(raw)
     if name in ("StoreCreated", "StoreUpdated"):
         rows.store_versions.append((*at, args["seller"], args["digest"], args["root"]))
+    elif name == "JunkProved":
+        what = args["copyId"], args["index"], args["deliverer"], args["freshKey"], args["cleared"]
+        rows.junk_proofs.append((*at, *what))
     elif name == "DisputeOpened":
         rows.sale_events.append((*at, args["copyId"], "disputed"))
     elif name in _CLOSED:
@@ -335,19 +352,37 @@ def _other_record(name: str, args: dict[str, Any], at: LogRef) -> MarketLog:
             return StoreVersion(args["seller"], args["digest"], args["root"], at)
         case "DelivererStaked":
             return DelivererRegistered(
-                args["operator"], args["operator"], args["key"], Wei(args["stake"]), at
+                args["operator"],
+                args["operator"],
+                args["key"],
+                args["possession"],
+                Wei(args["stake"]),
+                at,
             )
         case "DelivererKeyRotated":
-            return DelivererKeyRotated(args["operator"], args["key"], at)
+            return DelivererKeyRotated(args["operator"], args["key"], args["possession"], at)
+        case "FragmentsSigned":
+            return FragmentsSigned(args["signer"], args["r"], args["vs"], args["entries"], at)
+        case "JunkProved":
+            return JunkProved(
+                args["copyId"],
+                args["deliverer"],
+                args["index"],
+                args["freshKey"],
+                Wei(args["taken"]),
+                Wei(args["bounty"]),
+                args["cleared"],
+                at,
+            )
         case "DisputeOpened":
             return DisputeOpened(
                 args["copyId"], args["buyer"], args["arbitrator"], args["evidence"], at
             )
-        case "SaleSettled" | "SaleRefunded" | "DisputeResolved":
+        case "SaleSettled" | "SaleRefunded" | "DisputeResolved" | "SaleAgreed":
             return SaleClosed(
                 args["copyId"],
                 _CLOSED[name],
-                args["arbitrator" if name == "DisputeResolved" else "by"],
+                args.get("by") or args.get("arbitrator") or ZERO_ADDRESS,
                 args.get("toBuyer", 0),
                 Wei(args.get("penalty", 0)),
                 at,

@@ -17,7 +17,8 @@ from dam.types import Address, MarketLog
 SALES = frozenset(
     {
         "ItemPurchased", "FragmentDelivered", "FragmentSupplied", "StoreCreated", "StoreUpdated",
-        "DisputeOpened", "SaleSettled", "SaleRefunded", "DisputeResolved", "SaleRated",
+        "JunkProved", "DisputeOpened", "SaleSettled", "SaleRefunded", "DisputeResolved",
+        "SaleAgreed", "SaleRated",
     }
 )  # fmt: skip
 """Events that tell of sales and stores, and of their ratings."""
@@ -63,7 +64,7 @@ async def candidates(market: Market, logs: Sequence[MarketLog]) -> dict[Address,
 
     ``logs`` must hold those of `DELIVERERS`.
     """
-    found = registrations(logs)
+    found = registrations(logs, market.deployment.chain_id, market.address)
     terms = posted_terms(logs)
     infos = await market.deliverers(list(found))
     return {
@@ -72,7 +73,7 @@ async def candidates(market: Market, logs: Sequence[MarketLog]) -> dict[Address,
             info.stake,
             info.delivered,
             info.earned,
-            info.exit_block,
+            info.exit_time,
             terms.get(operator),
         )
         for (operator, registration), info in zip(found.items(), infos, strict=True)

@@ -7,6 +7,7 @@ from dataclasses import astuple, fields
 
 import pytest
 from eth_abi import encode
+from eth_account.messages import encode_typed_data
 from eth_utils import keccak as other_keccak
 from eth_utils import to_checksum_address
 from hypothesis import given
@@ -22,6 +23,7 @@ from dam.types import (
     PartLeaf,
     Purchase,
     Sale,
+    Split,
     Terms,
 )
 
@@ -29,8 +31,18 @@ words = st.binary(min_size=32, max_size=32)
 addresses = st.binary(min_size=20, max_size=20).map(hashing.checksum)
 u128, u64, u8 = (st.integers(0, 2**bits - 1) for bits in (128, 64, 8))
 TERMS_TYPES = ["bytes32", "address", *["uint128"] * 4, "uint64", "bool", "uint8", "uint8"]
-TERMS_TYPES += ["address", "bytes32"]
-SALE_TYPES = ["address", "address", "uint64", "uint64", "bool", "uint8", "uint8", "uint128"]
+TERMS_TYPES += ["address", "bytes32", "bytes32"]
+SALE_TYPES = [
+    "address",
+    "address",
+    "uint64",
+    "uint64",
+    "uint64",
+    "bool",
+    "uint8",
+    "uint8",
+    "uint128",
+]
 SALE_TYPES += ["bytes32", "bytes32"]
 ESCROW_TYPES = ["bytes32", "bytes32", "address", "uint128", "uint128", "uint128", "address"]
 LEAF_TYPES = ["uint64", "uint8", "address", "bytes32", "bytes32", "bytes32"]
@@ -102,6 +114,48 @@ def test_domain(chain: int, market, seller, item: bytes, stock: bool, copy: int)
     assert hashing.domain(chain, market, seller, item, stock, copy) == expected
 
 
+def typed(primary: str, fields: list[tuple[str, str]], message: dict, chain: int, market) -> bytes:
+    """An EIP-712 digest as eth_account computes it."""
+    domain = [("name", "string"), ("version", "string"), ("chainId", "uint256")]
+    domain.append(("verifyingContract", "address"))
+    types = {"EIP712Domain": domain, primary: fields}
+    full = {
+        "types": {t: [{"name": n, "type": k} for n, k in fs] for t, fs in types.items()},
+        "primaryType": primary,
+        "domain": {"name": "DAM", "version": "2", "chainId": chain, "verifyingContract": market},
+        "message": message,
+    }
+    signable = encode_typed_data(full_message=full)
+    return other_keccak(b"\x19" + signable.version + signable.header + signable.body)
+
+
+@given(st.integers(0, 2**256 - 1), addresses, st.lists(words, max_size=4))
+def test_fragments_digest(chain: int, market, entries: list[bytes]) -> None:
+    separator = hashing.domain_separator(chain, market)
+    expected = typed("Fragments", [("entries", "bytes32[]")], {"entries": entries}, chain, market)
+    assert hashing.fragments_digest(separator, entries) == expected
+
+
+@given(st.integers(0, 2**256 - 1), addresses, words, words, u8, st.integers(0, 2**32 - 1), u128)
+def test_agreement_digest(chain, market, copy, sale, status, since, amount) -> None:
+    split = Split(amount, amount // 2, amount // 3, amount // 5)
+    fields = [("copyId", "bytes32"), ("saleHash", "bytes32"), ("status", "uint8")]
+    fields += [("since", "uint32"), ("toBuyer", "uint256"), ("penalty", "uint256")]
+    fields += [("toArbitrator", "uint256"), ("deadline", "uint256")]
+    values = (copy, sale, status, since, *astuple(split))
+    message = dict(zip([name for name, _ in fields], values, strict=True))
+    separator = hashing.domain_separator(chain, market)
+    assert hashing.agreement_digest(separator, copy, sale, status, since, split) == typed(
+        "Agreement", fields, message, chain, market
+    )
+
+
+@given(words, words, words, words, st.binary(min_size=80, max_size=80))
+def test_entry(copy, sale, leaf, fresh_key, fragment) -> None:
+    expected = encode(["bytes32"] * 5, [copy, sale, leaf, fresh_key, other_keccak(fragment)])
+    assert hashing.entry(copy, sale, leaf, fresh_key, fragment) == other_keccak(expected)
+
+
 @given(words, words)
 def test_catalogue_commitment(digest: bytes, root: bytes) -> None:
     expected = other_keccak(encode(["bytes32", "bytes32"], [digest, root]))
@@ -124,17 +178,19 @@ def test_every_part_of_a_domain_matters() -> None:
     assert hashing.domain(1, a, b, item, False, 5) == hashing.domain(1, a, b, item, False, 0)
 
 
-@given(records(Terms, TERMS_TYPES), st.lists(words, max_size=4), u64, u64)
+@given(records(Terms, TERMS_TYPES), st.lists(words, max_size=4), u64, u64, u64)
 def test_a_purchase_names_its_sale_and_escrow(
-    terms: Terms, keys: list[bytes], copy: int, block: int
+    terms: Terms, keys: list[bytes], copy: int, block: int, time: int
 ) -> None:
     if terms.parts == 0:
         return
     a, b = (hashing.checksum(bytes([i]) * 20) for i in (1, 2))
-    at = LogRef(BlockRef(block, bytes(32)), bytes(32), 0)
-    purchase = Purchase(hashing.CopyId(bytes(32)), a, b, bytes(32), copy, terms, tuple(keys), at)
+    at = LogRef(BlockRef(7, bytes(32)), bytes(32), 0)
+    purchase = Purchase(
+        hashing.CopyId(bytes(32)), a, b, bytes(32), copy, block, time, terms, tuple(keys), at
+    )
     escrow, sale = hashing.escrow_of(purchase), hashing.sale_of(purchase)
-    assert sale.copy == copy
+    assert (sale.copy, sale.purchase_block, sale.purchase_time) == (copy, block, time)
     assert sale.fee == terms.commission // terms.parts
     assert sale.escrow_hash == hashing.escrow_hash(escrow)
     assert escrow.keys_hash == other_keccak(b"".join(keys))

@@ -10,9 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dam.crypto import merkle
-from dam.crypto.hashing import copy_id, domain, keccak, part_leaf, sale_of
+from dam.crypto.hashing import (
+    copy_id,
+    domain,
+    domain_separator,
+    entry,
+    fragments_digest,
+    keccak,
+    part_leaf,
+    sale_hash,
+    sale_of,
+)
 from dam.crypto.merkle import MerkleTree, ProofVerifier, verify
-from dam.market.calldata import DeliveryEncoder, pack_delivery
+from dam.market.calldata import DeliveryEncoder, entry_of, pack_delivery, pack_many, signed_digest
 from dam.market.log_rows import SaleRow
 from dam.testing.pages import rows_of
 from dam.types import (
@@ -24,9 +34,10 @@ from dam.types import (
     Part,
     PartLeaf,
     Purchase,
+    Signature,
     Terms,
 )
-from tests.unit.helpers.structs import bytes32, deliveries, terms, uint64
+from tests.unit.helpers.structs import bytes32, deliveries, signatures, terms, uint64
 
 MARKET = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 ME = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
@@ -39,6 +50,7 @@ BUYER = Address("0x90F79bf6EB2c4f870365E785982E1f101E93b906")
     st.sampled_from([ZERO_ADDRESS, BUYER]),
     st.lists(bytes32, min_size=1, max_size=32).map(tuple),
     st.integers(0, 2**40),
+    st.integers(0, 2**40),
     uint64,
     deliveries,
     bytes32,
@@ -48,24 +60,30 @@ def test_an_encoder_gives_the_bytes_of_the_records(
     arbitrator: Address,
     keys: tuple[bytes, ...],
     block: int,
+    time: int,
     copy: int,
     delivery: Delivery,
     share: bytes,
 ) -> None:
     terms = replace(terms, arbitrator=arbitrator, parts=len(keys))
-    at = LogRef(BlockRef(block, bytes32_of(1)), bytes32_of(2), 3)
+    at = LogRef(BlockRef(7, bytes32_of(1)), bytes32_of(2), 3)
     sold = copy_id(SELLER, terms.item_id, copy)
-    purchase = Purchase(sold, SELLER, BUYER, bytes32_of(3), copy, terms, keys, at)
+    purchase = Purchase(sold, SELLER, BUYER, bytes32_of(3), copy, block, time, terms, keys, at)
     commitment = keccak(share)
     delivery = replace(
-        delivery, copy_id=sold, sale=sale_of(purchase), deliverer=ME, commitment=commitment
+        delivery,
+        copy_id=sold,
+        sale=sale_of(purchase),
+        deliverer=ME,
+        commitment=commitment,
+        fresh_key=bytes(32),
     )
     secret_hash, salt, index = delivery.secret_hash, delivery.salt, delivery.index
     part = Part(bytes32_of(4), index, share, secret_hash, salt)
     leaf = PartLeaf(purchase.leaf_copy, index, ME, commitment, secret_hash, salt)
 
     encoder = DeliveryEncoder(31337, MARKET, SELLER, terms, ME)
-    sale = SaleRow(1, *rows_of([purchase]).purchases[0], block + 300, "new", "", 0, 0)
+    sale = SaleRow(1, *rows_of([purchase]).purchases[0], time + 300, "new", "", 0, 0)
     packed = encoder.delivery(sale, part, commitment, b"".join(delivery.proof), delivery.fragment)
     assert packed == pack_delivery(delivery)
     assert sale.purchase == purchase
@@ -73,6 +91,36 @@ def test_an_encoder_gives_the_bytes_of_the_records(
     assert encoder.domain(sale.copy) == domain(
         31337, MARKET, SELLER, terms.item_id, terms.stock, copy
     )
+
+
+@given(st.lists(deliveries, max_size=3), st.integers(1, 2**64), signatures)
+def test_what_is_signed_follows_from_what_is_sent(
+    batch: list[Delivery], chain: int, signature: Signature
+) -> None:
+    entries = [
+        entry(
+            d.copy_id,
+            sale_hash(d.sale),
+            part_leaf(
+                PartLeaf(
+                    d.sale.copy if d.sale.stock else 0,
+                    d.index,
+                    d.deliverer,
+                    d.commitment,
+                    d.secret_hash,
+                    d.salt,
+                )
+            ),
+            d.fresh_key,
+            d.fragment,
+        )
+        for d in batch
+    ]
+    packed = list(map(pack_delivery, batch))
+    assert list(map(entry_of, batch)) == list(map(entry_of, packed)) == entries
+    separator = domain_separator(chain, MARKET)
+    assert signed_digest(separator, packed) == fragments_digest(separator, entries)
+    assert pack_many(packed, signature) == pack_many(batch, signature)
 
 
 def bytes32_of(number: int) -> bytes:

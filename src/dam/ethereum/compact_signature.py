@@ -1,0 +1,40 @@
+"""Signatures of 32-byte digests in two words (ERC-2098), as the market takes them.
+
+The parity of R's y stands in the highest bit of the second word; s is low (EIP-2).
+"""
+
+from __future__ import annotations
+
+from coincurve import PrivateKey, PublicKey
+
+from dam.crypto.hashing import checksum, keccak
+from dam.errors import Malformed
+from dam.types import Address, Signature
+
+_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+"""Of secp256k1 (SEC 2, section 2.4.1)."""
+_PARITY_BIT = 1 << 255
+
+
+def sign_digest(key: PrivateKey, digest: bytes) -> Signature:
+    """The account's signature of a digest, always the same (RFC 6979)."""
+    signed = key.sign_recoverable(digest, hasher=None)
+    return Signature(signed[:32], bytes((signed[32] | signed[64] << 7,)) + signed[33:64])
+
+
+def recover(digest: bytes, signature: Signature) -> Address:
+    """Who signed a digest.
+
+    Raises:
+        Malformed: Nobody: the signature is malformed or has a high s.
+    """
+    r, vs = signature.r, int.from_bytes(signature.vs, "big")
+    s = vs & (_PARITY_BIT - 1)
+    if len(r) != 32 or len(signature.vs) != 32 or s > _ORDER // 2:
+        raise Malformed("a signature is two words with a low s")
+    try:
+        recoverable = r + s.to_bytes(32, "big") + bytes((vs >> 255,))
+        public = PublicKey.from_signature_and_message(recoverable, digest, hasher=None)
+    except ValueError:
+        raise Malformed("the signature is nobody's") from None
+    return checksum(keccak(public.format(compressed=False)[1:])[12:])
