@@ -14,6 +14,8 @@ interface IProofs {
     error WrongHint();
     /// @notice Precompile 0x09 (BLAKE2b, EIP-152) is missing or answers something else.
     error NoBlake2b();
+    /// @notice An index twice, or another number of shares than of indexes.
+    error MalformedShares();
 
     /// @notice Whether a fragment is junk: its ephemeral key is not canonical, of low order or off
     /// the curve; or it does not open with the secret; or what opens is not 32 bytes whose
@@ -21,7 +23,7 @@ interface IProofs {
     /// @param key X25519 public key that it should be sealed to, little-endian.
     /// @param secret Its secret key, 32 bytes little-endian as in RFC 7748. Not looked at where the
     /// ephemeral key alone is junk.
-    /// @param fragment 80 bytes.
+    /// @param fragment 80 bytes; any other number is junk.
     function isJunk(
         bytes32 key,
         bytes32 secret,
