@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dam.crypto.hashing import keccak
+from dam.crypto.hashing import keccak, sale_of
 from dam.errors import ConfigError, ContractReverted, Malformed
 from dam.ethereum.node import hex_data, quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
@@ -32,7 +32,7 @@ from dam.types import (
     Deployment,
     MarketLog,
     Marks,
-    Sale,
+    Purchase,
     SaleState,
     Status,
     Wei,
@@ -245,26 +245,20 @@ class Market:
         )
         return [_decoded(function, data) for (function, _), data in zip(calls, datas, strict=True)]
 
-    async def clock(self, *, block: int | str = "latest") -> Clock:
-        """Block and time as the contract sees them at a block of the node."""
-        return Clock(*await self.call("clock", block=block))
+    async def clock(self, head: BlockRef) -> Clock:
+        """Block and time as the contract sees them in the newest block, ``head``.
+
+        The time is that of the block's header, which all nodes agree on; the contract's own number
+        of the block may be one node's, and that of a block before ``head``: later than it is, never
+        earlier.
+        """
+        block, _ = await self.call("clock")
+        return Clock(block, head.timestamp)
 
     async def head_and_clock(self) -> tuple[BlockRef, Clock]:
-        """The newest block, and the contract's clock in it; in one request.
-
-        Raises:
-            BlockUnknownError: The node has no block.
-            RpcBadReplyError: The clock is not that block's: another came in between.
-        """
-        call = {"to": self.address, "data": _hex(encode("clock"))}
-        raw, data = await self.rpc.batch(
-            [("eth_getBlockByNumber", ["latest", False]), ("eth_call", [call, "latest"])]
-        )
-        head = block_ref(self.rpc, raw, "latest")
-        clock = Clock(*_decoded("clock", data))
-        if clock.time != head.timestamp:
-            raise RpcBadReplyError(f"{self.rpc.host} gave a clock of another block than its newest")
-        return head, clock
+        """The newest block, and the contract's clock in it."""
+        head = await self.head()
+        return head, await self.clock(head)
 
     async def sale_state(self, copy: CopyId, *, block: int | str = "latest") -> SaleState:
         """The sale of a copy; `Status.NONE` where there is none."""
@@ -284,11 +278,11 @@ class Market:
         return Marks(*await self.call("marks", copy, block=block))
 
     async def deadlines(
-        self, copy: CopyId, sale: Sale, *, block: int | str = "latest"
-    ) -> Deadlines:
-        """When the calls of a sale are possible, from its state at that block."""
-        (found,) = await self.call("deadlines", copy, sale, block=block)
-        return Deadlines(*found)
+        self, purchases: Sequence[Purchase], *, block: int | str = "latest"
+    ) -> list[Deadlines]:
+        """When the calls of sales are possible, from their states at that block; few requests."""
+        calls = [("deadlines", (bought.copy_id, sale_of(bought))) for bought in purchases]
+        return [Deadlines(*found) for (found,) in await self.calls(calls, block=block)]
 
     async def seller_entries(
         self, copy: CopyId, indexes: Sequence[int], *, block: int | str = "latest"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from dam.market.client import Market
 from dam.market.deliverers import Candidate, registrations
-from dam.market.reputation import posted_terms
-from dam.market.sale_history import SaleHistory
-from dam.types import Address, MarketLog
+from dam.market.reputation import ArbiterRecord, arbiter_record, posted_terms, unruled
+from dam.market.sale_history import SaleHistory, SaleRecord
+from dam.types import Address, Clock, CopyId, Deadlines, MarketLog
 
 SALES = frozenset(
     {
@@ -38,6 +38,8 @@ class History:
     logs: Sequence[MarketLog]
     head: int
     """Newest block in it."""
+    clock: Clock
+    """Of the contract, in that block."""
     state: SaleHistory
     """Sales and stores, replayed from the logs."""
 
@@ -52,11 +54,22 @@ async def read_history(
         first: First block of interest; None: the deployment's.
         also: Names of further events, such as `DELIVERERS`.
     """
-    head = await market.head()
+    head, clock = await market.head_and_clock()
     start = market.deployment.first_block if first is None else first
     events = SALES.union(also)
     logs = await market.logs(start, head.number, events=events) if start <= head.number else []
-    return History(logs, head.number, SaleHistory(logs))
+    return History(logs, head.number, clock, SaleHistory(logs))
+
+
+async def read_deadlines(
+    market: Market, history: History, sales: Collection[SaleRecord]
+) -> dict[CopyId, Deadlines]:
+    """What the contract says of the sales that have not ended, in the newest block of the history,
+    in few requests. Those that have ended are left out.
+    """
+    is_open = [sale.purchase for sale in sales if not sale.status.final]
+    told = await market.deadlines(is_open, block=history.head)
+    return {bought.copy_id: one for bought, one in zip(is_open, told, strict=True)}
 
 
 async def candidates(market: Market, logs: Sequence[MarketLog]) -> dict[Address, Candidate]:
@@ -78,3 +91,17 @@ async def candidates(market: Market, logs: Sequence[MarketLog]) -> dict[Address,
         )
         for (operator, registration), info in zip(found.items(), infos, strict=True)
     }
+
+
+async def read_arbiter_record(
+    market: Market, history: History, arbitrator: Address
+) -> ArbiterRecord:
+    """The record of an arbitrator up to the newest block of the history."""
+    logs = [
+        log for sale in unruled(history.state, arbitrator) for log in (sale.dispute, sale.closed)
+    ]
+    numbers = sorted({log.at.block.number for log in logs if log is not None})
+    blocks = await market.blocks(numbers) if numbers else []
+    times = {block.number: block.timestamp for block in blocks}
+    windows = market.deployment.windows
+    return arbiter_record(history.state, arbitrator, windows, history.clock.time, times)

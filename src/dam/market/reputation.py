@@ -5,7 +5,7 @@ Pure functions of the logs: everybody who replays the same logs gets the same nu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dam.market.sale_history import SaleHistory, SaleRecord
@@ -61,7 +61,7 @@ class ProposedSlash:
     reason: bytes
     first: int
     last: int
-    """Blocks in which it can be executed; until ``last`` the stake is frozen."""
+    """Seconds in which it can be executed; until ``last`` the stake is frozen."""
 
 
 def _others(logs: Iterable[MarketLog], name: str) -> Iterator[OtherLog]:
@@ -92,23 +92,47 @@ def evidence_of(logs: Iterable[MarketLog], copy: CopyId) -> list[tuple[Address, 
     ]
 
 
+def unruled(history: SaleHistory, arbitrator: Address) -> list[SaleRecord]:
+    """Disputes before an arbitrator that wait for a ruling, or ended without one and with no
+    concession of the seller's or agreement: the times of their events tell which.
+    """
+    return [
+        sale
+        for sale in history.sales.values()
+        if sale.dispute is not None
+        and sale.dispute.arbitrator == arbitrator
+        and sale.status in (Status.SETTLED, Status.DISPUTED)
+    ]
+
+
 def arbiter_record(
-    history: SaleHistory, arbitrator: Address, windows: Windows, head: int
+    history: SaleHistory,
+    arbitrator: Address,
+    windows: Windows,
+    time: int,
+    times: Mapping[int, int],
 ) -> ArbiterRecord:
-    """The record of an arbitrator up to block ``head``."""
-    cases = rulings = silences = waiting = 0
-    for sale in history.sales.values():
-        if sale.dispute is None or sale.dispute.arbitrator != arbitrator:
-            continue
-        cases += 1
-        ended = head + 1 if sale.closed is None else sale.closed.at.block.number
-        if sale.status == Status.RESOLVED:
-            rulings += 1
-        elif sale.status in (Status.SETTLED, Status.DISPUTED) and ended > sale.last_ruling(windows):
+    """The record of an arbitrator up to a second ``time``.
+
+    Args:
+        history: All sales.
+        arbitrator: Whose.
+        windows: The deployment's.
+        time: Now, as the contract sees it.
+        times: Seconds of the blocks of the disputes and ends of `unruled`.
+    """
+    silences = waiting = 0
+    cases = [s for s in history.sales.values() if s.dispute and s.dispute.arbitrator == arbitrator]
+    for sale in unruled(history, arbitrator):
+        assert sale.dispute is not None
+        last = times[sale.dispute.at.block.number] + windows.arbitration_seconds
+        ended = time + 1 if sale.closed is None else times[sale.closed.at.block.number]
+        if ended > last:
             silences += 1
-        elif sale.status == Status.DISPUTED:
+        elif sale.closed is None:
             waiting += 1
-    return ArbiterRecord(cases, rulings, silences, waiting)
+    rulings = sum(sale.status == Status.RESOLVED for sale in cases)
+    return ArbiterRecord(len(cases), rulings, silences, waiting)
 
 
 def stake_bound_by(sale: SaleRecord) -> Wei:
@@ -116,7 +140,7 @@ def stake_bound_by(sale: SaleRecord) -> Wei:
     terms = sale.purchase.terms
     if sale.status.final:
         return Wei(0)
-    return Wei(terms.reserve - terms.fee * len(sale.delivered))
+    return Wei(terms.reserve - terms.fee * sale.paid)
 
 
 def bound_stake(history: SaleHistory, seller: Address) -> Wei:
@@ -134,8 +158,8 @@ def posted_terms(logs: Iterable[MarketLog]) -> dict[Address, PostedTerms]:
     }
 
 
-def proposed_slashes(logs: Iterable[MarketLog], head: int) -> list[ProposedSlash]:
-    """Slashes that can be executed in the next block or later, in the order of their numbers."""
+def proposed_slashes(logs: Iterable[MarketLog], time: int) -> list[ProposedSlash]:
+    """Slashes that can be executed after this second, in the order of their numbers."""
     found: dict[int, ProposedSlash] = {}
     for log in logs:
         if not isinstance(log, OtherLog):
@@ -148,9 +172,9 @@ def proposed_slashes(logs: Iterable[MarketLog], head: int) -> list[ProposedSlash
                 a["beneficiary"],
                 Wei(a["amount"]),
                 a["reason"],
-                a["firstBlock"],
-                a["lastBlock"],
+                a["firstTime"],
+                a["lastTime"],
             )
         elif log.name in ("SlashExecuted", "SlashCancelled"):
             found.pop(a["id"], None)
-    return [slash for _, slash in sorted(found.items()) if head < slash.last]
+    return [slash for _, slash in sorted(found.items()) if time < slash.last]

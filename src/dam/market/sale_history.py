@@ -1,50 +1,58 @@
-"""Replays the market's logs: the state of each sale, and who can do what until which block.
+"""Replays the market's logs: the state of each sale, and who can do what until when.
 
-Pure functions of the logs. Block numbers of an action are those of the block that will hold its
-transaction, so what "can be done now" is what the next block, ``head + 1``, allows. The windows are
-the contract's (``IMarketplace``, and protocol section 5).
+Pure functions of the logs, and of the contract's view ``deadlines``, so that every client shows the
+same times (``IMarketplace``, and protocol section 5). A node's logs tell the block of an event, not
+its time; where times are known (`BlockRef.timestamp`), `SaleRecord.since` follows from the logs,
+and `deadlines` computes what the view would say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dam.types import (
     FALLBACK_BLOCKS,
+    ZERO32,
     ZERO_ADDRESS,
     Address,
+    Clock,
     CopyId,
+    Deadlines,
     DisputeOpened,
     FragmentDelivered,
+    JunkProved,
+    LogRef,
     MarketLog,
     Purchase,
     SaleClosed,
     Status,
     StoreVersion,
-    Terms,
-    Wei,
     Windows,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that a party can do with a sale in a range of blocks."""
+    """Something that a party can do with a sale from some moment to another."""
 
     name: str
-    """``deliver``, ``supply``, ``confirm``, ``dispute``, ``rule``, ``concede``, ``settle``,
-    ``refund``."""
+    """``deliver``, ``supply``, ``prove``, ``confirm``, ``dispute``, ``rule``, ``concede``,
+    ``agree``, ``settle``, ``refund``."""
     who: str
-    """``deliverers``, ``seller``, ``buyer``, ``arbitrator`` or ``anyone``."""
+    """``deliverers``, ``seller``, ``buyer``, ``both`` (of them), ``arbitrator`` or ``anyone``."""
     first: int
-    """First block in which it is possible."""
+    """First second in which it is possible; 0: at once."""
     last: int | None
     """Last one; None: without an end, as long as the sale stays in this state."""
+    first_block: int = 0
+    """First block in which it is possible, as the contract counts them."""
 
-    def open_at(self, block: int) -> bool:
-        """Whether a transaction in this block could do it."""
-        return self.first <= block and (self.last is None or block <= self.last)
+    def open_at(self, clock: Clock) -> bool:
+        """Whether a transaction in the block after that of this clock could do it."""
+        time = clock.time + 1
+        late = self.last is not None and time > self.last
+        return clock.block + 1 >= self.first_block and time >= self.first and not late
 
 
 @dataclass
@@ -53,15 +61,19 @@ class SaleRecord:
 
     purchase: Purchase
     delivered: dict[int, FragmentDelivered] = field(default_factory=dict)
-    """By index: the delivery that counts."""
-    supplied: list[FragmentDelivered] = field(default_factory=list)
-    """Fragments that the seller published again, in order."""
-    completed_at: int | None = None
-    """Block of the k-th part."""
-    whole_at: int | None = None
-    """Block of the last part."""
+    """By index: the delivery that counts. A part that was cleared is not there."""
+    fragments: list[FragmentDelivered] = field(default_factory=list)
+    """All that ever came, junk and supplies too, in order."""
+    junk: list[JunkProved] = field(default_factory=list)
+    """Proofs, in order."""
+    since_at: LogRef = field(init=False)
+    """The log with which the present state began; see the view ``sales``."""
     dispute: DisputeOpened | None = None
     closed: SaleClosed | None = None
+
+    def __post_init__(self) -> None:
+        self.since_at = self.purchase.at
+        self._status = Status.PURCHASED
 
     @property
     def copy_id(self) -> CopyId:
@@ -71,124 +83,158 @@ class SaleRecord:
     @property
     def status(self) -> Status:
         """The contract's state."""
-        if self.closed is not None:
-            return self.closed.status
-        if self.dispute is not None:
-            return Status.DISPUTED
-        return Status.PURCHASED if self.completed_at is None else Status.COMPLETE
+        return self._status
 
     @property
-    def by_deliverers(self) -> int:
-        """d: parts that deliverers were paid for (the seller's own are fallbacks)."""
-        return sum(f.by != self.purchase.seller for f in self.delivered.values())
+    def supplied(self) -> list[FragmentDelivered]:
+        """Fragments that the seller published again, in order."""
+        return [fragment for fragment in self.fragments if fragment.supplied]
 
     @property
-    def fragments(self) -> list[FragmentDelivered]:
-        """All fragments, the supplied ones too, in the order in which they came."""
-        every = [*self.delivered.values(), *self.supplied]
-        return sorted(every, key=lambda f: (f.at.block.number, f.at.log_index))
+    def punished(self) -> set[int]:
+        """Indices that the seller's side alone delivers."""
+        return {proof.index for proof in self.junk}
 
-    def gate(self) -> int:
-        """First block from the gate on: all parts are there, or block 100 has passed."""
-        return _gate(self.purchase.block, self.purchase.terms, self._blocks())
+    @property
+    def cleared(self) -> set[int]:
+        """Indices whose fee is paid, and whose part counts as never delivered."""
+        return {proof.index for proof in self.junk if proof.cleared}
 
-    def _blocks(self) -> list[int]:
-        return [part.at.block.number for part in self.delivered.values()]
+    @property
+    def fresh_key(self) -> bytes:
+        """The X25519 key that punished indices are sealed to; empty: no proof named one."""
+        return next((proof.fresh_key for proof in self.junk if proof.fresh_key != ZERO32), b"")
 
-    def last_delivery(self, windows: Windows) -> int:
-        """Last block in which a delivery counts; a refund opens after it."""
-        return self.purchase.block + windows.refund_blocks
+    @property
+    def paid(self) -> int:
+        """How many fees have left the sale: of parts that are there, or were cleared."""
+        return len(self.cleared.union(self.delivered))
 
-    def last_dispute(self, windows: Windows) -> int:
-        """Last block in which a Complete sale can be disputed.
+    @property
+    def whole(self) -> bool:
+        """Whether all parts are there or were cleared: that opens the gate."""
+        return self.paid == self.purchase.terms.parts
+
+    @property
+    def gate_block(self) -> int:
+        """First block from the gate on, as the contract counts them; 0: it is open."""
+        return 0 if self.whole else self.purchase.purchase_block + FALLBACK_BLOCKS + 1
+
+    @property
+    def since(self) -> int:
+        """Seconds after the purchase at which the present state began, as the view ``sales`` says.
 
         Raises:
-            ValueError: The sale has too few parts for that.
+            ValueError: The time of the block is not known: logs do not tell it.
         """
-        if self.completed_at is None:
-            raise ValueError("the sale is not complete")
-        bought, terms = self.purchase.block, self.purchase.terms
-        return last_dispute_block(bought, terms, self._blocks(), windows)
+        if self.since_at is self.purchase.at:
+            return 0
+        if not self.since_at.block.timestamp:
+            raise ValueError("the time of the block is not known")
+        return self.since_at.block.timestamp - self.purchase.purchase_time
 
-    def last_ruling(self, windows: Windows) -> int:
-        """Last block in which the arbitrator rules, and either side concedes.
+    def actions(self, deadlines: Deadlines) -> list[Action]:
+        """Everything that its present state allows, now or later.
 
-        Raises:
-            ValueError: Nobody disputes.
+        Args:
+            deadlines: What the contract's view says of the sale, in this state.
         """
-        if self.dispute is None:
-            raise ValueError("nobody disputes the sale")
-        return self.dispute.at.block.number + windows.arbitration_blocks
-
-    def refund_penalty(self) -> Wei:
-        """q: what a refund by time pays the buyer of the seller's stake, in wei."""
-        terms = self.purchase.terms
-        paid = min(self.by_deliverers, terms.threshold)
-        return Wei(terms.penalty * (terms.threshold - paid) // terms.threshold)
-
-    def actions(self, windows: Windows) -> list[Action]:
-        """Everything that its present state allows, now or later."""
-        status, bought = self.status, self.purchase.block
+        status, gate, times = self.status, self.gate_block, deadlines
         if status.final:
             return []
-        actions = self._deliveries(windows)
+        actions = self._deliveries(times)
+        if status != Status.DISPUTED:
+            actions.append(Action("prove", "buyer", 0, times.proof))
         if status == Status.PURCHASED:
-            actions.append(Action("refund", "anyone", self.last_delivery(windows) + 1, None))
+            actions.append(Action("agree", "both", 0, None, gate))
+            actions.append(Action("refund", "anyone", times.refund_from, None))
         elif status == Status.COMPLETE:
-            gate, last = self.gate(), self.last_dispute(windows)
-            actions.append(Action("confirm", "buyer", gate, None))
+            actions.append(Action("confirm", "buyer", 0, None, gate))
             if self.purchase.terms.arbitrator != ZERO_ADDRESS:
-                actions.append(Action("dispute", "buyer", gate, last))
-            actions.append(Action("concede", "seller", gate, None))
-            actions.append(Action("settle", "anyone", last + 1, None))
+                actions.append(Action("dispute", "buyer", 0, times.dispute, gate))
+            actions.append(Action("concede", "seller", 0, None, gate))
+            actions.append(Action("agree", "both", 0, None, gate))
+            actions.append(Action("settle", "anyone", times.settle_from, None, gate))
         else:
-            last = self.last_ruling(windows)
-            actions.append(Action("rule", "arbitrator", bought, last))
-            actions.append(Action("concede", "buyer", bought, last))
-            actions.append(Action("concede", "seller", bought, last))
-            actions.append(Action("settle", "anyone", last + 1, None))
+            actions.append(Action("rule", "arbitrator", 0, times.ruling))
+            actions.append(Action("concede", "buyer", 0, times.ruling))
+            actions.append(Action("concede", "seller", 0, times.ruling))
+            actions.append(Action("agree", "both", 0, times.ruling))
+            actions.append(Action("settle", "anyone", times.settle_from, None))
         return actions
 
-    def _deliveries(self, windows: Windows) -> list[Action]:
+    def _deliveries(self, times: Deadlines) -> list[Action]:
         actions = []
-        bought, last = self.purchase.block, self.last_delivery(windows)
-        if self.whole_at is None:
-            actions.append(Action("deliver", "deliverers", bought, last))
-            actions.append(Action("deliver", "seller", bought + FALLBACK_BLOCKS + 1, last))
+        parts, punished = self.purchase.terms.parts, self.punished
+        if any(i not in self.delivered and i not in punished for i in range(parts)):
+            actions.append(Action("deliver", "deliverers", 0, times.deliver))
+        if len(self.delivered) < parts:
+            last = times.fallback_delivery
+            actions.append(Action("deliver", "seller", 0, last, times.fallback_block))
         if self.delivered:
-            actions.append(Action("supply", "seller", bought, None))
+            actions.append(Action("supply", "seller", 0, None))
         return actions
+
+    # ------------------------------------------------------------------------ what the logs tell
+
+    def _enter(self, status: Status, at: LogRef) -> None:
+        self._status, self.since_at = status, at
 
     def _deliver(self, fragment: FragmentDelivered) -> None:
+        self.fragments.append(fragment)
         if fragment.supplied:
-            self.supplied.append(fragment)
             return
         self.delivered.setdefault(fragment.index, fragment)
-        terms, block = self.purchase.terms, fragment.at.block.number
-        if self.completed_at is None and len(self.delivered) == terms.threshold:
-            self.completed_at = block
-        if self.whole_at is None and len(self.delivered) == terms.parts:
-            self.whole_at = block
+        enough = len(self.delivered) >= self.purchase.terms.threshold
+        completes = self.status == Status.PURCHASED and enough
+        if completes or (self.status == Status.COMPLETE and self.whole):
+            self._enter(Status.COMPLETE, fragment.at)
+
+    def _prove(self, proof: JunkProved) -> None:
+        self.junk.append(proof)
+        if proof.cleared:
+            self.delivered.pop(proof.index, None)
+            too_few = len(self.delivered) < self.purchase.terms.threshold
+            if self.status == Status.COMPLETE and too_few:
+                self._enter(Status.PURCHASED, proof.at)
+
+    def _turn(self, log: DisputeOpened | SaleClosed) -> None:
+        if isinstance(log, DisputeOpened):
+            self.dispute = log
+            self._enter(Status.DISPUTED, log.at)
+        else:
+            self.closed = log
+            self._enter(log.status, log.at)
 
 
-def _gate(bought: int, terms: Terms, delivered: Collection[int]) -> int:
-    by_time = bought + FALLBACK_BLOCKS + 1
-    return min(max(delivered), by_time) if len(delivered) == terms.parts else by_time
-
-
-def last_dispute_block(
-    bought: int, terms: Terms, delivered: Collection[int], windows: Windows
-) -> int:
-    """As ``Marketplace._lastDisputeBlock``: after the later of completion and gate.
+def deadlines(bought: Purchase, status: Status, since: int, windows: Windows) -> Deadlines:
+    """What the view ``deadlines`` says of a sale in this state.
 
     Args:
-        bought: Block of the purchase.
-        terms: Of the sale.
-        delivered: The block of each part that is there: at least the threshold of them.
+        bought: The purchase.
+        status: The sale's state.
+        since: Seconds after the purchase at which it began.
         windows: The deployment's.
     """
-    completed = sorted(delivered)[terms.threshold - 1]
-    return max(completed, _gate(bought, terms, delivered)) + windows.dispute_blocks
+    if status.final or status == Status.NONE:
+        return Deadlines(*[0] * 9)
+    start = bought.purchase_time
+    began = start + since
+    refund_ends = start + windows.refund_seconds
+    ends = began + windows.dispute_seconds
+    ruling = began + windows.arbitration_seconds
+    complete, disputed = status == Status.COMPLETE, status == Status.DISPUTED
+    return Deadlines(
+        fallback_block=bought.purchase_block + FALLBACK_BLOCKS + 1,
+        deliver=start + windows.delivery_seconds,
+        proof=0 if disputed else start + windows.proof_seconds,
+        fallback_delivery=refund_ends,
+        refund_from=refund_ends + 1 if status == Status.PURCHASED else 0,
+        dispute=ends if complete else 0,
+        ruling=ruling if disputed else 0,
+        arbitrator_paid_from=began + windows.arbitration_seconds // 3 if disputed else 0,
+        settle_from=ends + 1 if complete else ruling + 1 if disputed else 0,
+    )
 
 
 class SaleHistory:
@@ -210,16 +256,16 @@ class SaleHistory:
             self._taken.setdefault((log.seller, log.terms.item_id), set()).add(log.copy)
         elif isinstance(log, StoreVersion):
             self.stores.setdefault(log.seller, []).append(log)
-        elif isinstance(log, (FragmentDelivered, DisputeOpened, SaleClosed)):
+        elif isinstance(log, (FragmentDelivered, JunkProved, DisputeOpened, SaleClosed)):
             sale = self.sales.get(log.copy_id)
             if sale is None:
                 return
             if isinstance(log, FragmentDelivered):
                 sale._deliver(log)
-            elif isinstance(log, DisputeOpened):
-                sale.dispute = log
+            elif isinstance(log, JunkProved):
+                sale._prove(log)
             else:
-                sale.closed = log
+                sale._turn(log)
 
     def taken(self, seller: Address, item_id: bytes) -> set[int]:
         """Copies that are sold or burned; none of them is ever for sale again."""
