@@ -557,21 +557,29 @@ interface IMarketplace {
     event FragmentsSigned(address indexed signer, bytes32 r, bytes32 vs, bytes32[] entries);
     /// @notice A part arrived and was paid. `by` is the deliverer, or the seller for a part of the
     /// seller's side (then the fee went to the buyer, or to nobody where the index was cleared).
+    /// With the copy and a proof from the store document the event has the whole leaf: evidence of
+    /// junk needs no calldata, which a contract that relays could hide.
+    /// @param deliverer Whom the leaf names.
     event FragmentDelivered(
         bytes32 indexed copyId,
         address indexed by,
         uint8 index,
+        address deliverer,
         bytes32 commitment,
         bytes32 secretHash,
+        bytes32 salt,
         bytes fragment
     );
     /// @notice The seller supplied a part that was there already; the first one may have been junk.
+    /// The leaf is told as in `FragmentDelivered`.
     event FragmentSupplied(
         bytes32 indexed copyId,
         address indexed seller,
         uint8 index,
+        address deliverer,
         bytes32 commitment,
         bytes32 secretHash,
+        bytes32 salt,
         bytes fragment
     );
     /// @notice A part was proved to be junk. `taken` wei left the deliverer's stake and earnings,

@@ -222,8 +222,11 @@ class FragmentDelivered:
     copy_id: CopyId
     by: Address
     index: int
+    deliverer: Address
+    """Whom the leaf names."""
     commitment: bytes
     secret_hash: bytes
+    salt: bytes
     fragment: bytes
     supplied: bool
     at: LogRef

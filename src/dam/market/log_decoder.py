@@ -90,8 +90,10 @@ number."""
 _CLOCK_BITS = 48
 """No chain's clock comes so far, and the ledger's integers hold any sum of such."""
 _KEYS_PLACE = uint_word(_PURCHASE_HEAD.size - WORD_BYTES)
-_FRAGMENT_MIDDLE = uint_word(4 * WORD_BYTES) + FRAGMENT_SIZE_WORD
-_FRAGMENT_DATA_BYTES = 5 * WORD_BYTES + FRAGMENT_BYTES + len(FRAGMENT_PADDING)
+_FRAGMENT_MIDDLE = uint_word(6 * WORD_BYTES) + FRAGMENT_SIZE_WORD
+_FRAGMENT_AT = 7 * WORD_BYTES
+"""Behind the five words of the leaf, and the fragment's place and size."""
+_FRAGMENT_DATA_BYTES = _FRAGMENT_AT + FRAGMENT_BYTES + len(FRAGMENT_PADDING)
 
 Placed: TypeAlias = tuple[int, bytes, int, RawLog]
 """A log of this market by block, block hash and index; topics and data are not looked at yet."""
@@ -240,8 +242,9 @@ class LogDecoder:
         if kind in _FRAGMENTS and len(topics) == 3:
             data, by = _fragment_data(raw.data), self._address(topics[2])
             return FragmentDelivered(
-                CopyId(_word(topics[1])), by, data[31], data[32:64], data[64:96],
-                data[160 : 160 + FRAGMENT_BYTES], _FRAGMENTS[kind], at,
+                CopyId(_word(topics[1])), by, data[31], checksum(data[44:64]), data[64:96],
+                data[96:128], data[128:160], data[_FRAGMENT_AT : _FRAGMENT_AT + FRAGMENT_BYTES],
+                _FRAGMENTS[kind], at,
             )  # fmt: skip
         return _other_record(*_decoded(raw), at)
 
@@ -311,11 +314,16 @@ def _address(topic: str) -> Address:
 
 
 def _fragment_data(text: str) -> bytes:
-    """Index, commitment, hash of the secret and fragment of a part, every word in its place."""
+    """The leaf of a part and its fragment, every word in its place."""
     data = unhexlify(text[2:])
     if len(data) != _FRAGMENT_DATA_BYTES or len(text) != 2 + 2 * len(data) or text[:2] != "0x":
         raise Malformed("a fragment of the wrong length")
-    if data[:31] != _ZERO31 or data[96:160] != _FRAGMENT_MIDDLE or data[240:] != FRAGMENT_PADDING:
+    if (
+        data[:31] != _ZERO31
+        or data[32:44] != _ZERO12
+        or data[_FRAGMENT_AT - 64 : _FRAGMENT_AT] != _FRAGMENT_MIDDLE
+        or data[_FRAGMENT_AT + FRAGMENT_BYTES :] != FRAGMENT_PADDING
+    ):
         raise Malformed("a fragment of the wrong shape")
     return data
 

@@ -102,14 +102,13 @@ def test_what_was_there_already(tmp_path: Path) -> None:
     sales = Sales(ledger).in_state("new")[:6]
     delivered, closed, sealed, spent, before, clean = (sale.purchase for sale in sales)
     at = LogRef(BlockRef(60, keccak(b"60")), bytes(32), 0)
+    place = (SELLERS[0], 1, SELLERS[0], *[bytes(32)] * 3, bytes(80), False)
     logs: list[MarketLog] = [
-        FragmentDelivered(delivered.copy_id, SELLERS[0], 1, *[bytes(32)] * 2, bytes(80), False, at),
+        FragmentDelivered(delivered.copy_id, *place, at),
         SaleClosed(closed.copy_id, Status.SETTLED, SELLERS[0], 0, Wei(0), at),
     ]
     early = LogRef(BlockRef(0, keccak(b"0")), bytes(32), 0)
-    logs.append(
-        FragmentDelivered(before.copy_id, SELLERS[0], 1, *[bytes(32)] * 2, bytes(80), False, early)
-    )
+    logs.append(FragmentDelivered(before.copy_id, *place, early))
     with ledger.transaction() as db:
         ledger.save_range(rows_of(logs), BlockRef(60, keccak(b"60")), refund_blocks=300)
         db.execute(

@@ -129,22 +129,29 @@ def test_purchases_as_the_table_has_them(seller, buyer, digest, copy, item, keys
         record(topics, moved)
 
 
-@given(st.booleans(), bytes32, addresses, uint8, bytes32, st.binary(min_size=80, max_size=80))
-def test_fragments_as_the_table_has_them(supplied, copy, by, index, word, fragment) -> None:
+@given(
+    st.booleans(), bytes32, addresses, uint8, addresses, bytes32, bytes32,
+    st.binary(min_size=80, max_size=80),
+)  # fmt: skip
+def test_fragments_as_the_table_has_them(
+    supplied, copy, by, index, deliverer, word, salt, fragment
+) -> None:
     entry = EVENTS["FragmentSupplied" if supplied else "FragmentDelivered"]
     topics = [entry.id, copy, address_topic(by)]
     kinds = [p.type for p in entry.inputs if not p.indexed]
-    assert kinds == ["uint8", "bytes32", "bytes32", "bytes"]
-    data = abi_encode(kinds, [index, word, copy, fragment])
+    assert kinds == ["uint8", "address", "bytes32", "bytes32", "bytes32", "bytes"]
+    leaf = [index, deliverer, word, copy, salt]
+    data = abi_encode(kinds, [*leaf, fragment])
     found = record(topics, data)
-    assert found == FragmentDelivered(copy, by, index, word, copy, fragment, supplied, found.at)
+    assert found == FragmentDelivered(copy, by, *leaf, fragment, supplied, found.at)
     for broken in (
         data[:-1] + b"\x01",
         data[:-32],
         data + bytes(32),
         bytes([1]) + data[1:],
-        abi_encode(kinds, [index, word, copy, fragment + b"x"]),
-        abi_encode(kinds, [index, word, copy, fragment[:79]]),
+        data[:32] + bytes([1]) + data[33:],
+        abi_encode(kinds, [*leaf, fragment + b"x"]),
+        abi_encode(kinds, [*leaf, fragment[:79]]),
     ):
         with pytest.raises(RpcBadReplyError):
             record(topics, broken)

@@ -67,7 +67,7 @@ async def test_thousands_of_sales_in_dispute_hold_up_no_watchdog(
         keys = (bytes(32),) * 3
         logs.append(Purchase(sold, SELLER, BUYER, built.digest, copy, terms, keys, at.pop()))
         for index, place in enumerate(at):
-            part = (index, bytes(32), bytes(32), bytes(80), False)
+            part = (index, BUYER, *[bytes(32)] * 3, bytes(80), False)
             logs.append(FragmentDelivered(sold, BUYER, *part, place))
     with watchdog.ledger.transaction() as db:
         watchdog.ledger.save_range(rows_of(logs), head, refund_blocks=300)

@@ -281,7 +281,7 @@ async def test_already_delivered_is_success(world: World, built: BuiltStore) -> 
         row["idx"] for row in daemon.ledger.db.execute("SELECT idx FROM parts WHERE copy = 0")
     )
     delivered = FragmentDelivered(
-        sold, daemon.address, index, bytes(32), bytes(32), bytes(80), False, NOWHERE
+        sold, daemon.address, index, daemon.address, *[bytes(32)] * 3, bytes(80), False, NOWHERE
     )
     world.chain.queued.append(replace(delivered))
     await world.ticks(daemon, blocks=8)
