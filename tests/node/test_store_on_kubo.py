@@ -22,6 +22,7 @@ from dam.market.deliverers import Candidate, Deliverer, Registration
 from dam.market.sale_history import SaleHistory
 from dam.roles.seller.goods import add_goods
 from dam.roles.seller.listings import Catalogue, Listing
+from dam.roles.seller.publishing import choose_deliverers
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.roles.seller.store_changes import Shop, apply_changes, plan_changes
 from dam.roles.seller.store_file import read_store_file
@@ -111,7 +112,7 @@ async def test_an_empty_new_node_is_filled_by_one_publish(
     people = [checksum(bytes([i + 1]) * 20) for i in range(3)]
     known = {
         who: Candidate(
-            Registration(who, who, KeyRing.generate().current.public, 1, 1, False),
+            Registration(who, who, KeyRing.generate().current.public, 1, 1),
             Wei(10**17),
             0,
             Wei(0),
@@ -122,7 +123,8 @@ async def test_an_empty_new_node_is_filled_by_one_publish(
 
     async def publish(where: BlockStore) -> BuiltStore:
         changes = await plan_changes(shop, draft, SaleHistory())
-        return await apply_changes(shop, where, "s", changes, known)
+        choices = choose_deliverers(changes, known, shop.deployment.windows)
+        return await apply_changes(shop, where, "s", changes, choices)
 
     built = await publish(blocks)
     with KuboNode() as empty:

@@ -7,10 +7,11 @@ operator (`dam.crypto.possession`): nobody spoils another's key by announcing it
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dam.crypto.possession import sealing_key
 from dam.errors import Malformed
+from dam.market.deliverer_records import DelivererRecord
 from dam.market.reputation import PostedTerms
 from dam.types import (
     Address,
@@ -24,8 +25,10 @@ from dam.units import format_amount
 
 MAX_STAKE_MINIMUMS = 20
 """Stake beyond this many times the minimum does not count: money buys no monopoly."""
-MAX_COUNTED_DELIVERIES = 90
-"""Nor do deliveries beyond this number."""
+MAX_RECORD_POINTS = 90
+"""A record counts in full once its fees are as much as the least stake."""
+MIN_STAKE_FEES = 10
+"""The contract lets nobody deliver a part whose fee is over a tenth of their stake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,17 @@ class Candidate:
     exit_time: int
     terms: PostedTerms | None = None
     """What it posted, if anything."""
+    record: DelivererRecord = field(default_factory=DelivererRecord)
 
     @property
     def operator(self) -> Address:
         """The address in the leaves."""
         return self.registration.operator
+
+    @property
+    def marks(self) -> frozenset[object]:
+        """Who shares one of these may be the same person."""
+        return self.record.marks | {self.operator, self.registration.owner, self.registration.key}
 
     def obstacle(self, windows: Windows) -> str:
         """Why nothing should be sealed to this deliverer; empty if it may deliver."""
@@ -79,6 +88,11 @@ class Candidate:
 
     def asks(self, fee: int) -> str:
         """Why it declines a new item whose parts earn ``fee`` wei; empty if it accepts."""
+        if self.stake < MIN_STAKE_FEES * fee:
+            return (
+                f"its stake of {format_amount(self.stake)} is below ten times the fee of "
+                f"{format_amount(fee)}"
+            )
         if self.terms is None:
             return ""
         if not self.terms.open:
@@ -96,9 +110,9 @@ class Candidate:
         A newcomer with the minimum has weight 10, and so can earn a record.
         """
         minimum = max(1, windows.min_deliverer_stake)
-        return min(self.stake // minimum, MAX_STAKE_MINIMUMS) * (
-            10 + min(self.delivered, MAX_COUNTED_DELIVERIES)
-        )
+        points = MAX_RECORD_POINTS * self.record.fees // minimum
+        stakes = max(1, min(self.stake // minimum, MAX_STAKE_MINIMUMS))
+        return stakes * (10 + min(points, MAX_RECORD_POINTS))
 
 
 def registrations(

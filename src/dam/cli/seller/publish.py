@@ -34,7 +34,7 @@ from dam.market.wallet import Receipt
 from dam.roles.seller import publishing
 from dam.roles.seller.drafts import named_tokens, read_draft, read_prices
 from dam.roles.seller.listings import Catalogue
-from dam.roles.seller.plan_notes import differences
+from dam.roles.seller.plan_notes import choice_text, differences
 from dam.roles.seller.publishing import Published, PublishPlan
 from dam.roles.seller.store_changes import Shop, Wishes, catalogue_lock
 from dam.roles.seller.store_file import StoreDraft
@@ -177,8 +177,9 @@ async def _publish(
                 must_exist=must_exist,
                 start_over=options["start_over"],
             )
-            _show(plan, tokens)
+            _show(plan, tokens, governed=settings.deployment.governor != ZERO_ADDRESS)
             _start_over(plan, settings.catalogue, yes)
+            _bootstrap(plan, yes)
             where = masked_ipfs(settings.ipfs)
             print_note(f"The documents go to {where}, and one transaction to the market, for gas.")
             confirm_or_abort(f"Publish it as {signer.address}?", yes)
@@ -196,7 +197,7 @@ def _locked_shop(settings: Settings, seller: Address) -> Iterator[Shop]:
         yield Shop(settings.deployment, seller, seed, Catalogue(settings.catalogue))
 
 
-def _show(plan: PublishPlan, tokens: Tokens) -> None:
+def _show(plan: PublishPlan, tokens: Tokens, *, governed: bool) -> None:
     """What publishing changes, on standard error: an overview, and what is other than before."""
     rows = []
     for change in plan.changes:
@@ -221,8 +222,25 @@ def _show(plan: PublishPlan, tokens: Tokens) -> None:
             arbitrator = change.draft.arbitrator
             named = "none" if arbitrator == ZERO_ADDRESS else arbitrator
             print_note(f"{change.name}: arbitrator: {named}")
+    for change, choice in zip(plan.changes, plan.choices, strict=True):
+        if choice is not None:
+            print_note(choice_text(change.name, choice, governed=governed))
     for warning in plan.warnings:
         print_note(f"Note: {warning}")
+
+
+def _bootstrap(plan: PublishPlan, yes: bool) -> None:
+    """Whether the seller trusts newcomers, where a market has too few others."""
+    if not plan.bootstrap:
+        return
+    print_note(
+        f"BOOTSTRAP: this market has too few established deliverers for "
+        f"{', '.join(plan.bootstrap)}.\n"
+        "An established one has had its stake in for 30 days, and was paid by three sellers with\n"
+        "stores as old. Newcomers get the parts instead, and several of them may be one person,\n"
+        "who can then read the good. Name deliverers you know with --deliverer to avoid that."
+    )
+    confirm_or_abort("Give parts to newcomers?", yes)
 
 
 def _start_over(plan: PublishPlan, folder: Path, yes: bool) -> None:
@@ -242,7 +260,7 @@ def _start_over(plan: PublishPlan, folder: Path, yes: bool) -> None:
 
 def _published_json(shop: Shop, plan: PublishPlan, published: Published) -> dict[str, Any]:
     items = []
-    for change in plan.changes:
+    for change, choice in zip(plan.changes, plan.choices, strict=True):
         listing = shop.catalogue.get(change.name)
         if listing is None or not listing.listed:
             continue
@@ -264,6 +282,9 @@ def _published_json(shop: Shop, plan: PublishPlan, published: Published) -> dict
                     }
                     for lot in listing.lots
                 ],
+                "newcomers": choice.newcomers if choice else None,
+                "bootstrap": choice.bootstrap if choice else None,
+                "atStake": str(choice.at_stake) if choice else None,
             }
         )
     built = published.built

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens
-from dam.market.deliverers import Candidate
-from dam.roles.seller.listings import Listing
+from dam.market.deliverers import MIN_STAKE_FEES, Candidate
+from dam.market.sale_history import SaleHistory
+from dam.roles.seller.deliverer_choice import Choice
+from dam.roles.seller.listings import Catalogue, Listing
 from dam.roles.seller.store_changes import Change
 from dam.roles.seller.store_file import ItemDraft
-from dam.types import ZERO_ADDRESS, Address, Windows
+from dam.types import ZERO_ADDRESS, Address, Wei, Windows
 from dam.units import format_amount
 
 DELIVERY_GAS = 50_000
@@ -112,22 +115,97 @@ def warnings(
     return found
 
 
+def fees_open(catalogue: Catalogue, seller: Address, history: SaleHistory) -> dict[Address, Wei]:
+    """What each deliverer could still earn with parts of a seller's open sales, in wei."""
+    found: dict[Address, Wei] = {}
+    for sale in history.sales.values():
+        purchase, root = sale.purchase, sale.purchase.terms.parts_root
+        if purchase.seller != seller or sale.status.final:
+            continue
+        try:
+            listing = catalogue.recall(root)
+            lot = listing.lot_of(purchase.copy) if listing else None
+        except Permanent:  # The watchdog tells of a damaged catalogue.
+            continue
+        for index, one in enumerate(lot.deliverers if lot else ()):
+            if index not in sale.delivered:
+                found[one.operator] = Wei(found.get(one.operator, 0) + purchase.terms.fee)
+    return found
+
+
+def choice_warnings(
+    changes: Sequence[Change], choices: Sequence[Choice | None], open_fees: Mapping[Address, Wei]
+) -> list[str]:
+    """What a seller should know of who gets their parts.
+
+    Args:
+        changes: From `plan_changes`.
+        choices: From `choose_deliverers`.
+        open_fees: From `fees_open`.
+    """
+    found = []
+    for change, choice in zip(changes, choices, strict=True):
+        draft = change.draft
+        if draft is None or choice is None:
+            continue
+        found += [
+            f"{draft.name}: {one} and {other} share an owner, a funder, a key or a registration: "
+            "they may be one person, who then holds both parts"
+            for one, other in choice.alike
+        ]
+        fee = draft.commission // draft.parts
+        copies = len(change.goods) if draft.stock else draft.supply
+        for one in choice.candidates:
+            fees = open_fees.get(one.operator, 0) + fee * copies
+            if fees > one.stake:
+                found.append(
+                    f"{draft.name}: if all its copies were bought at once, {one.operator} would "
+                    f"have fees of {format_amount(fees)} open against a stake of "
+                    f"{format_amount(one.stake)}, and could gain by delivering junk: list fewer "
+                    "copies, pay a lower commission, or name deliverers with more stake"
+                )
+                break
+    return found
+
+
+def choice_text(name: str, choice: Choice, *, governed: bool) -> str:
+    """Who gets the parts of an item, and what those would lose who open the good together.
+
+    Args:
+        name: Of the item.
+        choice: Its deliverers.
+        governed: Whether the market has a governor, who alone takes a stake for that.
+    """
+    count, k = len(choice.candidates), choice.threshold
+    text = (
+        f"{name}: {count - choice.newcomers} of its {count} deliverers are established; those "
+        f"{k} that open the good together would lose at least {format_amount(choice.at_stake)} "
+        "of stake"
+    )
+    return text + ("" if governed else ", but this market has no governor who could take it")
+
+
 def _departed(
     change: Change, candidates: Mapping[Address, Candidate], windows: Windows
 ) -> list[str]:
-    """Deliverers of what is for sale who deliver no longer."""
-    if change.old is None or change.assign:
+    """Deliverers of what is for sale who deliver no longer, or not for this fee."""
+    if change.old is None or change.draft is None or change.assign:
         return []
-    operators = {d.operator for lot in change.old.lots for d in lot.deliverers}
-    gone = [
-        operator
-        for operator in sorted(operators)
-        if operator not in candidates or candidates[operator].obstacle(windows)
-    ]
-    if not gone:
-        return []
-    text = (
-        f"{change.name}: {len(gone)} of its deliverers deliver no longer ({', '.join(gone)}); "
-        f"--assign {change.name} gives its parts to others"
-    )
-    return [text]
+    operators = sorted({d.operator for lot in change.old.lots for d in lot.deliverers})
+    gone = [o for o in operators if o not in candidates or candidates[o].obstacle(windows)]
+    fee = change.draft.commission // change.draft.parts
+    small = [o for o in operators if o not in gone and candidates[o].stake < MIN_STAKE_FEES * fee]
+    hint = f"--assign {change.name} gives its parts to others"
+    found = []
+    if gone:
+        found.append(
+            f"{change.name}: {len(gone)} of its deliverers deliver no longer ({', '.join(gone)}); "
+            + hint
+        )
+    if small:
+        found.append(
+            f"{change.name}: a part earns {format_amount(fee)}, over a tenth of the stake of "
+            f"{', '.join(small)}: the contract does not let them deliver it; lower the commission, "
+            f"or {hint}"
+        )
+    return found

@@ -6,7 +6,8 @@ Hold `dam.roles.seller.store_changes.catalogue_lock` from the plan to the end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dam.crypto.hashing import catalogue_commitment
@@ -14,17 +15,25 @@ from dam.errors import Permanent
 from dam.ethereum.node import gas_price_of
 from dam.ipfs.blocks import BlockStore
 from dam.market.client import Market
+from dam.market.deliverer_pool import POOL_EVENTS, read_pool
 from dam.market.deliverers import Candidate
-from dam.market.log_history import DELIVERERS, candidates, read_history
+from dam.market.log_history import read_history
 from dam.market.wallet import Receipt, Wallet, send_call
+from dam.roles.seller.deliverer_choice import Choice, named_deliverers, pick_deliverers
 from dam.roles.seller.listings import Listing
-from dam.roles.seller.plan_notes import warnings
+from dam.roles.seller.plan_notes import choice_warnings, fees_open, warnings
 from dam.roles.seller.store_builder import BuiltStore
-from dam.roles.seller.store_changes import Change, Shop, Wishes, apply_changes, plan_changes
+from dam.roles.seller.store_changes import (
+    Change,
+    Shop,
+    Wishes,
+    apply_changes,
+    plan_changes,
+)
 from dam.roles.seller.store_file import StoreDraft
 from dam.roles.seller.versions import Base, find_base, save_versions, stored_name
 from dam.roles.storefront import read_version
-from dam.types import ZERO32, Address
+from dam.types import ZERO32, Address, Windows
 from dam.units import format_amount
 
 # ---------------------------------------------------------------------------------------- publish
@@ -39,13 +48,22 @@ class PublishPlan:
     changes: tuple[Change, ...]
     warnings: tuple[str, ...]
     """What the seller should know; none of it is a mistake."""
-    candidates: Mapping[Address, Candidate]
-    """All deliverers."""
+    choices: tuple[Choice | None, ...]
+    """Who gets the new parts of each change; None where there are none."""
     base: Base
     """The version in force that it starts from."""
 
     renamed: str = ""
     """The store's name so far, where the new one is another."""
+
+    @property
+    def bootstrap(self) -> tuple[str, ...]:
+        """Items whose parts go to deliverers of whom too few are established."""
+        return tuple(
+            change.name
+            for change, choice in zip(self.changes, self.choices, strict=True)
+            if choice is not None and choice.bootstrap
+        )
 
     @property
     def exists(self) -> bool:
@@ -98,17 +116,21 @@ async def plan_publication(
     if must_exist and closed:
         raise Permanent("the store is closed: `dam seller publish` opens it again")
     await _check_stake(market, shop.seller, exists)
-    history = await read_history(market, also=DELIVERERS)
+    history = await read_history(market, also=POOL_EVENTS)
     base = find_base(shop, history.state, current, start_over=start_over)
     changes = await plan_changes(shop, draft, history.state, wishes)
-    known = await candidates(market, history.logs)
+    known = await read_pool(market, history)
+    windows = market.deployment.windows
+    choices = choose_deliverers(changes, known, windows)
     hints = warnings(
         changes,
         known,
-        market.deployment.windows,
+        windows,
         gas_price=await gas_price_of(market.rpc),
         free_stake=await market.seller_stake(shop.seller),
     )
+    open_fees = fees_open(shop.catalogue, shop.seller, history.state)
+    hints += choice_warnings(changes, choices, open_fees)
     if base.versions.pending:
         hints.append(
             "an earlier command was cut off: what it changed in the catalogue folder is published "
@@ -117,7 +139,47 @@ async def plan_publication(
     before = stored_name(shop.catalogue, current[0])
     renamed = before if before != draft.name else ""
     told = (*draft.notes, *hints)
-    return PublishPlan(draft.name, tuple(changes), told, known, base, renamed)
+    return PublishPlan(draft.name, tuple(changes), told, tuple(choices), base, renamed)
+
+
+def choose_deliverers(
+    changes: Sequence[Change],
+    candidates: Mapping[Address, Candidate],
+    windows: Windows,
+    source: random.Random | None = None,
+) -> list[Choice | None]:
+    """Who gets the new parts of each change; None where there are none.
+
+    Args:
+        changes: From `plan_changes`.
+        candidates: All deliverers.
+        windows: The market's.
+        source: Of randomness; the system's by default.
+
+    Raises:
+        Permanent: There are too few, or a named one cannot deliver.
+    """
+    source = source or random.SystemRandom()
+    return [_choose(change, candidates, windows, source) for change in changes]
+
+
+def _choose(
+    change: Change,
+    candidates: Mapping[Address, Candidate],
+    windows: Windows,
+    source: random.Random,
+) -> Choice | None:
+    draft = change.draft
+    if draft is None or not (change.goods or change.assign):
+        return None
+    fee, k = draft.commission // draft.parts, draft.threshold
+    try:
+        if draft.deliverers:
+            return named_deliverers(candidates, draft.deliverers, k, windows, fee=fee)
+        everybody = list(candidates.values())
+        return pick_deliverers(everybody, draft.parts, k, windows, source, fee=fee)
+    except Permanent as error:
+        raise Permanent(f"{draft.where}: {error}") from None
 
 
 async def publish(
@@ -135,11 +197,11 @@ async def publish(
         plan: From `plan_publication`.
 
     Raises:
-        Permanent: Too few deliverers, or the account cannot pay (see `Wallet.send`).
+        Permanent: The account cannot pay (see `Wallet.send`).
         IpfsError, RpcError: The block store or the node failed.
     """
     save_versions(shop.catalogue, replace(plan.base.versions, pending=True))
-    built = await apply_changes(shop, blocks, plan.name, plan.changes, plan.candidates)
+    built = await apply_changes(shop, blocks, plan.name, plan.changes, plan.choices)
     return Published(built, await _announce(market, wallet, shop, built, plan.base))
 
 
@@ -289,7 +351,7 @@ async def withdraw_item(
     if any(other.listed and other.name != listing.name for other in shop.catalogue.all()):
         change = Change("withdrawn", listing, None)
         save_versions(shop.catalogue, replace(plan.base.versions, pending=True))
-        built = await apply_changes(shop, blocks, plan.store_name, [change], {})
+        built = await apply_changes(shop, blocks, plan.store_name, [change], [None])
         return await _announce(market, wallet, shop, built, plan.base)
     shop.catalogue.save(listing.withdrawn())
     return await send_call(wallet, market, "updateStore", plan.base.current[0], ZERO32)

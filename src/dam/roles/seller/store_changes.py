@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
-import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,15 +23,15 @@ from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import item_id
 from dam.errors import IpfsError, Permanent
 from dam.ipfs.blocks import BlockStore
-from dam.market.deliverers import Candidate, Deliverer
+from dam.market.deliverers import Deliverer
 from dam.market.sale_history import SaleHistory
 from dam.roles.seller.code_files import bare, bare_pieces
-from dam.roles.seller.deliverer_choice import named_deliverers, pick_deliverers
+from dam.roles.seller.deliverer_choice import Choice
 from dam.roles.seller.goods import Good, add_goods, assign_anew, lost_blocks, restore_goods
 from dam.roles.seller.listings import Catalogue, Listing, check_same_store
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
 from dam.roles.seller.store_file import ItemDraft, StoreDraft
-from dam.types import Address, Deployment, Wei, Windows
+from dam.types import Address, Deployment, Wei
 
 
 @dataclass(frozen=True)
@@ -353,8 +352,7 @@ async def apply_changes(
     blocks: BlockStore,
     name: str,
     changes: Sequence[Change],
-    candidates: Mapping[Address, Candidate],
-    source: random.Random | None = None,
+    choices: Sequence[Choice | None],
 ) -> BuiltStore:
     """Makes the changes in the catalogue, and publishes the store's blocks.
 
@@ -366,15 +364,11 @@ async def apply_changes(
         blocks: Where to publish.
         name: Of the store.
         changes: From `plan_changes`.
-        candidates: All deliverers.
-        source: Of randomness; the system's by default.
+        choices: Who gets the new parts of each change; see `dam.roles.seller.publishing`.
     """
-    windows = shop.deployment.windows
-    source = source or random.SystemRandom()
-    # All picked before anything is made: too few deliverers is a mistake like any other.
-    chosen = [_choose(change, candidates, windows, source) for change in changes]
     lost = await _restore(shop, blocks, changes)
-    for change, deliverers in zip(changes, chosen, strict=True):
+    for change, choice in zip(changes, choices, strict=True):
+        deliverers = choice.deliverers if choice else ()
         shop.catalogue.save(await _apply(shop, blocks, change, deliverers))
     deployment = shop.deployment
     built = await asyncio.to_thread(
@@ -414,24 +408,6 @@ async def _restore(shop: Shop, blocks: BlockStore, changes: Sequence[Change]) ->
         elif listing.listed and await lost_blocks(blocks, listing):
             lost.append(listing.name)
     return lost
-
-
-def _choose(
-    change: Change,
-    candidates: Mapping[Address, Candidate],
-    windows: Windows,
-    source: random.Random,
-) -> list[Deliverer]:
-    draft = change.draft
-    if draft is None or not (change.goods or change.assign):
-        return []
-    fee = draft.commission // draft.parts
-    try:
-        if draft.deliverers:
-            return named_deliverers(candidates, draft.deliverers, windows, fee=fee)
-        return pick_deliverers(list(candidates.values()), draft.parts, windows, source, fee=fee)
-    except Permanent as error:
-        raise Permanent(f"{draft.where}: {error}") from None
 
 
 async def _apply(

@@ -15,6 +15,7 @@ from dam.errors import IpfsError, Malformed
 from dam.market.deliverers import Candidate, Registration
 from dam.market.sale_history import SaleHistory
 from dam.roles.seller.listings import Catalogue
+from dam.roles.seller.publishing import choose_deliverers
 from dam.roles.seller.store_changes import Change, Shop, Wishes, apply_changes, plan_changes
 from dam.roles.seller.store_file import StoreDraft, read_store_file
 from dam.testing.blocks import MemoryStore
@@ -101,7 +102,7 @@ def draft(tmp_path: Path) -> StoreDraft:
 def known(make: Any) -> dict[Address, Candidate]:
     return {
         who: Candidate(
-            Registration(who, who, public_key(new_secret_key()), 1, 1, False),
+            Registration(who, who, public_key(new_secret_key()), 1, 1),
             Wei(10**17),
             0,
             Wei(0),
@@ -119,7 +120,8 @@ async def publish(
     **wishes: Any,
 ) -> tuple[list[str], Any]:
     changes = await plan_changes(shop, draft, SaleHistory(), Wishes(**wishes))
-    built = await apply_changes(shop, blocks, "s", changes, known)
+    choices = choose_deliverers(changes, known, shop.deployment.windows)
+    built = await apply_changes(shop, blocks, "s", changes, choices)
     return [change.what for change in changes], built
 
 
@@ -164,7 +166,7 @@ async def test_a_file_that_is_not_to_hand_is_told(
     assert listing is not None
     # As `close-item code` does, which has no store file.
     with pytest.raises(IpfsError, match=r"lost files of film, poem .*`dam seller publish` with"):
-        await apply_changes(shop, MemoryStore(), "s", [Change("withdrawn", listing, None)], {})
+        await apply_changes(shop, MemoryStore(), "s", [Change("withdrawn", listing, None)], [None])
 
 
 async def test_a_long_text_is_the_same_text_again(

@@ -23,6 +23,7 @@ from dam.market.deliverers import Candidate, Registration
 from dam.market.sale_history import SaleHistory
 from dam.roles.seller import plan_notes, store_changes
 from dam.roles.seller.listings import Catalogue
+from dam.roles.seller.publishing import choose_deliverers
 from dam.roles.seller.store_file import ItemDraft, StoreDraft
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei
 
@@ -45,7 +46,7 @@ def known(make: Any) -> dict[Address, Candidate]:
     people = [make.person(n) for n in range(1, 7)]
     return {
         who: Candidate(
-            Registration(who, who, public_key(new_secret_key()), 1, 1, False),
+            Registration(who, who, public_key(new_secret_key()), 1, 1),
             Wei(10**17),
             0,
             Wei(0),
@@ -93,9 +94,9 @@ async def publish(
     changes = await store_changes.plan_changes(
         shop, store, history or SaleHistory(), store_changes.Wishes(**wishes)
     )
-    built = await store_changes.apply_changes(
-        shop, blocks, "shop", changes, known, random.Random(1)
-    )
+    windows = shop.deployment.windows
+    choices = choose_deliverers(changes, known, windows, random.Random(1))
+    built = await store_changes.apply_changes(shop, blocks, "shop", changes, choices)
     return [change.what for change in changes], built
 
 
