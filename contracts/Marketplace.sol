@@ -1,404 +1,198 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {MerkleProofLib} from "solady/utils/MerkleProofLib.sol";
-
-import {Sales} from "./Sales.sol";
-import {Stakes} from "./Stakes.sol";
+import {Books} from "./Books.sol";
+import {Closing} from "./Closing.sol";
+import {Deliveries} from "./Deliveries.sol";
 import {
-    Delivery,
+    Closure,
     Escrow,
     IMarketplace,
+    JunkEvidence,
+    Leaf,
     Sale,
-    Status,
+    Setup,
+    SignedList,
+    Split,
     Windows
 } from "./interfaces/IMarketplace.sol";
-import {Events} from "./libraries/Events.sol";
-import {Hashes} from "./libraries/Hashes.sol";
-import {SaleWord} from "./libraries/SaleWord.sol";
 
 /// @title DAM marketplace
-/// @notice See `IMarketplace` for every rule.
-contract Marketplace is Sales {
-    using Hashes for Delivery;
-    using Hashes for Sale;
-    using SaleWord for uint256;
-
-    /// What closing a sale gives to whom; see the table in `IMarketplace`.
-    struct Outcome {
-        Status status;
-        /// Of the price, in its own currency; the rest goes to the seller.
-        uint256 toBuyer;
-        /// In the native coin, from here on.
-        uint256 buyerCoins;
-        uint256 sellerCoins;
-        uint256 arbitratorCoins;
-        /// What of R goes to the buyer or the arbitrator.
-        uint256 lost;
-    }
-
-    enum Delivered {
-        Skipped,
-        ByDeliverer,
-        BySeller
-    }
-
-    uint256 private constant FRAGMENT_BYTES = 80;
-
-    constructor(
-        Windows memory windows,
-        address governor,
-        uint256 minDelivererStake,
-        uint256 minSellerStake
-    ) Stakes(windows.exitBlocks, minDelivererStake, minSellerStake) Sales(windows, governor) {}
-
-    // ---------------------------------------------------------------------------- delivering
+/// @notice See `IMarketplace` for every rule. What closes or punishes is code of `CLOSING`, which
+/// runs on this contract's storage: two contracts, since one would be too large.
+contract Marketplace is Deliveries {
+    uint256 private constant HOUR = 1 hours;
+    uint256 private constant DAY = 1 days;
 
     /// @inheritdoc IMarketplace
-    function deliverFragment(Delivery calldata delivery) external unlocked {
-        _requirePlainAccount();
-        if (_deliver(delivery, true) == Delivered.ByDeliverer) _earn(delivery.sale.fee, 1);
-    }
+    address public immutable CLOSING;
 
-    /// @inheritdoc IMarketplace
-    function deliverFragments(Delivery[] calldata deliveries) external unlocked {
-        _requirePlainAccount();
-        uint256 earned;
-        uint256 own;
-        uint256 done;
-        for (uint256 i; i < deliveries.length; ++i) {
-            Delivered result = _deliver(deliveries[i], false);
-            if (result == Delivered.Skipped) continue;
-            unchecked {
-                ++done;
-                if (result == Delivered.ByDeliverer) {
-                    // Each fee came out of a 96-bit stake, so the sum stays far below 256 bits.
-                    earned += deliveries[i].sale.fee;
-                    ++own;
-                }
-            }
+    constructor(Setup memory setup) Books(setup) {
+        _checkWindows(setup.windows);
+        if (setup.minDelivererStake == 0) revert StakeTooLow(0, 1);
+        if (setup.minDelivererStake > type(uint88).max) {
+            revert AmountTooLarge(setup.minDelivererStake);
         }
-        if (done == 0) revert NothingDelivered();
-        if (own != 0) _earn(earned, own);
-    }
-
-    /// @inheritdoc IMarketplace
-    function supplyFragments(Delivery[] calldata deliveries) external unlocked {
-        _requirePlainAccount();
-        for (uint256 i; i < deliveries.length; ++i) {
-            Delivery calldata d = deliveries[i];
-            (uint256 word, Status status) = _load(d.copyId, d.sale);
-            if (!_isOpen(status)) revert WrongStatus(d.copyId, status);
-            if (!_actsForSeller(d.sale.seller)) revert NotAllowed(msg.sender);
-            _checkPart(d, d.sale.parts);
-            if (!word.has(d.index)) revert NotDelivered(d.copyId, d.index);
-            emit FragmentSupplied(
-                d.copyId, d.sale.seller, d.index, d.commitment, d.secretHash, d.fragment
-            );
+        if (setup.minSellerStake > type(uint96).max) revert AmountTooLarge(setup.minSellerStake);
+        if (setup.junkFine > setup.minDelivererStake) {
+            revert JunkFineTooHigh(setup.junkFine, setup.minDelivererStake);
         }
+        if (address(setup.proofs).code.length == 0) revert NoProofs(address(setup.proofs));
+        CLOSING = address(new Closing(setup));
     }
 
-    // ------------------------------------------------------------------------------- closing
+    // ------------------------------------------------------------------------------- slashing
 
     /// @inheritdoc IMarketplace
-    function confirm(bytes32 copyId, Sale calldata sale, Escrow calldata escrow)
+    function proposeSlashing(address, uint256, address, bytes32) external returns (uint256) {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function executeSlashing(uint256) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function cancelSlashing(uint256) external {
+        _forward();
+    }
+
+    // -------------------------------------------------------------------------------- closing
+
+    /// @inheritdoc IMarketplace
+    function confirm(bytes32, Sale calldata, Escrow calldata) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function settle(bytes32, Sale calldata, Escrow calldata) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function refund(bytes32, Sale calldata, Escrow calldata) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function closeMany(Closure[] calldata) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function concede(bytes32, Sale calldata, Escrow calldata) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function agree(
+        bytes32,
+        Sale calldata,
+        Escrow calldata,
+        Split calldata,
+        bytes calldata,
+        bytes calldata
+    ) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function openDispute(bytes32, Sale calldata, Escrow calldata, bytes32) external payable {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function resolveDispute(bytes32, Sale calldata, Escrow calldata, uint256, bool) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function submitEvidence(bytes32, Sale calldata, Escrow calldata, string calldata) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function rateSale(bytes32, Sale calldata, uint8) external {
+        _forward();
+    }
+
+    // --------------------------------------------------------------------------------- proofs
+
+    /// @inheritdoc IMarketplace
+    function proveJunk(
+        bytes32,
+        Sale calldata,
+        Escrow calldata,
+        bytes32[] calldata,
+        bytes32,
+        JunkEvidence[] calldata,
+        SignedList[] calldata
+    ) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function proveSellerJunk(
+        bytes32,
+        Sale calldata,
+        Escrow calldata,
+        bytes32[] calldata,
+        JunkEvidence calldata
+    ) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function proveBadShares(
+        bytes32,
+        Sale calldata,
+        Escrow calldata,
+        Leaf[] calldata,
+        bytes32[] calldata
+    ) external {
+        _forward();
+    }
+
+    /// @inheritdoc IMarketplace
+    function proveBadLeaves(bytes32, Sale calldata, Escrow calldata, Leaf calldata, Leaf calldata)
         external
-        unlocked
     {
-        (uint256 word, Status status) = _load(copyId, sale);
-        if (msg.sender != sale.buyer) revert NotAllowed(msg.sender);
-        if (status != Status.Complete) revert WrongStatus(copyId, status);
-        _requireGate(copyId, sale, word);
-        Outcome memory outcome;
-        outcome.status = Status.Settled;
-        _close(copyId, word, sale, escrow, outcome);
-        emit SaleSettled(copyId, msg.sender);
+        _forward();
     }
 
-    /// @inheritdoc IMarketplace
-    function settle(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external unlocked {
-        (uint256 word, Status status) = _load(copyId, sale);
-        Outcome memory outcome;
-        uint256 last;
-        if (status == Status.Complete) {
-            last = _lastDisputeBlock(sale, word);
-        } else if (status == Status.Disputed) {
-            last = _lastRulingBlock(sale, word);
-            // Silence: nobody won, so the buyer's bond goes back.
-            outcome.buyerCoins = escrow.bond;
-        } else {
-            revert WrongStatus(copyId, status);
-        }
-        if (block.number <= last) revert TooEarly(copyId, last + 1);
-        outcome.status = Status.Settled;
-        _close(copyId, word, sale, escrow, outcome);
-        emit SaleSettled(copyId, msg.sender);
-    }
+    // --------------------------------------------------------------------------------- inside
 
-    /// @inheritdoc IMarketplace
-    function refund(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external unlocked {
-        (uint256 word, Status status) = _load(copyId, sale);
-        if (status != Status.Purchased) revert WrongStatus(copyId, status);
-        uint256 last = sale.purchaseBlock + REFUND_BLOCKS;
-        if (block.number <= last) revert TooEarly(copyId, last + 1);
-        _refund(copyId, word, sale, escrow);
-    }
-
-    /// @inheritdoc IMarketplace
-    function concede(bytes32 copyId, Sale calldata sale, Escrow calldata escrow)
-        external
-        unlocked
-    {
-        (uint256 word, Status status) = _load(copyId, sale);
-        if (status == Status.Complete) {
-            if (msg.sender != sale.seller) revert NotAllowed(msg.sender);
-            _requireGate(copyId, sale, word);
-            _refund(copyId, word, sale, escrow);
-            return;
-        }
-        if (status != Status.Disputed) revert WrongStatus(copyId, status);
-        uint256 last = _lastRulingBlock(sale, word);
-        if (block.number > last) revert TooLate(copyId, last);
-        Outcome memory outcome;
-        uint256 bond = escrow.bond;
-        if (msg.sender == sale.seller) {
-            outcome.status = Status.Refunded;
-            outcome.toBuyer = escrow.price;
-            outcome.lost = escrow.penalty + bond;
-            outcome.buyerCoins = outcome.lost + bond;
-            _close(copyId, word, sale, escrow, outcome);
-            emit SaleRefunded(copyId, msg.sender, escrow.penalty);
-        } else if (msg.sender == sale.buyer) {
-            outcome.status = Status.Settled;
-            outcome.sellerCoins = bond;
-            _close(copyId, word, sale, escrow, outcome);
-            emit SaleSettled(copyId, msg.sender);
-        } else {
-            revert NotAllowed(msg.sender);
+    /// @dev Runs `Closing` on this contract's storage with the whole calldata, and ends the call
+    /// with its answer.
+    function _forward() private {
+        address closing = CLOSING;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, 0, calldatasize())
+            let done := delegatecall(gas(), closing, free, calldatasize(), 0, 0)
+            returndatacopy(free, 0, returndatasize())
+            if iszero(done) { revert(free, returndatasize()) }
+            return(free, returndatasize())
         }
     }
 
-    // ------------------------------------------------------------------------------ disputes
-
-    /// @inheritdoc IMarketplace
-    function openDispute(
-        bytes32 copyId,
-        Sale calldata sale,
-        Escrow calldata escrow,
-        bytes32 evidence
-    ) external payable unlocked {
-        (uint256 word, Status status) = _load(copyId, sale);
-        _checkEscrow(copyId, sale, escrow);
-        if (msg.sender != sale.buyer) revert NotAllowed(msg.sender);
-        if (status != Status.Complete) revert WrongStatus(copyId, status);
-        if (escrow.arbitrator == address(0)) revert NoArbitrator(copyId);
-        if (msg.value != escrow.bond) revert WrongBond(msg.value, escrow.bond);
-        _requireGate(copyId, sale, word);
-        uint256 last = _lastDisputeBlock(sale, word);
-        if (block.number > last) revert TooLate(copyId, last);
-        _sales[copyId] = word.enter(Status.Disputed, block.number - sale.purchaseBlock);
-        emit DisputeOpened(copyId, msg.sender, escrow.arbitrator, evidence);
+    /// @dev The upper bounds keep every number of seconds that decides something within 27 bits.
+    function _checkWindows(Windows memory windows) private pure {
+        uint256 refund_ = windows.refund;
+        _checkWindow("refund", refund_, HOUR, 1 << 24);
+        // Not shorter than the time for proofs.
+        _checkWindow("dispute", windows.dispute, refund_ * 2 / 3, 1 << 24);
+        _checkWindow("arbitration", windows.arbitration, DAY, 1 << 25);
+        _checkWindow("slashDelay", windows.slashDelay, HOUR, 1 << 24);
+        _checkWindow("slashLapse", windows.slashLapse, HOUR, 1 << 24);
+        // Whoever delivered is still slashable when the sale has ended and a governor has spoken.
+        uint256 longest = refund_ + windows.dispute + windows.arbitration + windows.slashDelay
+            + windows.slashLapse;
+        _checkWindow("exit", windows.exit, longest, 1 << 27);
     }
 
-    /// @inheritdoc IMarketplace
-    function resolveDispute(
-        bytes32 copyId,
-        Sale calldata sale,
-        Escrow calldata escrow,
-        uint256 toBuyer,
-        bool penaltyAwarded
-    ) external unlocked {
-        (uint256 word, Status status) = _load(copyId, sale);
-        if (status != Status.Disputed) revert WrongStatus(copyId, status);
-        if (msg.sender != escrow.arbitrator) revert NotAllowed(msg.sender);
-        uint256 last = _lastRulingBlock(sale, word);
-        if (block.number > last) revert TooLate(copyId, last);
-        if (toBuyer > escrow.price) revert RulingTooHigh(toBuyer, escrow.price);
-        uint256 penalty = penaltyAwarded ? escrow.penalty : 0;
-        Outcome memory outcome;
-        outcome.status = Status.Resolved;
-        outcome.toBuyer = toBuyer;
-        outcome.arbitratorCoins = escrow.bond;
-        if (toBuyer != 0 || penalty != 0) {
-            // The seller lost: his bond pays the arbitrator, the buyer has his own back.
-            outcome.lost = penalty + escrow.bond;
-            outcome.buyerCoins = penalty + escrow.bond;
-        }
-        _close(copyId, word, sale, escrow, outcome);
-        emit DisputeResolved(copyId, msg.sender, toBuyer, penalty);
-    }
-
-    /// @inheritdoc IMarketplace
-    function submitEvidence(
-        bytes32 copyId,
-        Sale calldata sale,
-        Escrow calldata escrow,
-        string calldata evidence
-    ) external unlocked {
-        (, Status status) = _load(copyId, sale);
-        _checkEscrow(copyId, sale, escrow);
-        if (status != Status.Disputed) revert WrongStatus(copyId, status);
-        if (
-            msg.sender != sale.buyer && msg.sender != sale.seller
-                && msg.sender != escrow.arbitrator
-        ) {
-            revert NotAllowed(msg.sender);
-        }
-        emit Evidence(escrow.arbitrator, uint256(copyId), msg.sender, evidence);
-    }
-
-    /// @inheritdoc IMarketplace
-    function rateSale(bytes32 copyId, Sale calldata sale, uint8 stars) external unlocked {
-        (uint256 word, Status status) = _load(copyId, sale);
-        if (msg.sender != sale.buyer) revert NotAllowed(msg.sender);
-        if (status != Status.Settled) revert WrongStatus(copyId, status);
-        if (stars == 0 || stars > 5) revert InvalidRating(stars);
-        if (word.isRated()) revert AlreadyRated(copyId);
-        _sales[copyId] = word.withRating();
-        emit SaleRated(copyId, sale.seller, msg.sender, stars);
-    }
-
-    // ------------------------------------------------------------------- inside: delivering
-
-    /// @dev One part: pays the buyer for a fallback; the caller pays the deliverer, once a batch.
-    /// What may have changed since it was signed reverts if `strict`, and is skipped otherwise.
-    function _deliver(Delivery calldata d, bool strict) private returns (Delivered) {
-        Sale calldata sale = d.sale;
-        uint256 word = _sales[d.copyId];
-        if (!word.commitsTo(sale.hash())) {
-            if (strict) revert WrongSale(d.copyId);
-            return Delivered.Skipped;
-        }
-        Status status = word.status();
-        if (!_isOpen(status)) {
-            if (strict) revert WrongStatus(d.copyId, status);
-            return Delivered.Skipped;
-        }
-        (address seller, uint256 start, uint256 parts, uint256 threshold) = sale.fields();
-        uint256 offset;
-        unchecked {
-            // The purchase was mined: its block is not above this one.
-            offset = block.number - start;
-        }
-        if (offset > REFUND_BLOCKS) {
-            if (strict) revert DeliveryClosed(d.copyId, start + REFUND_BLOCKS);
-            return Delivered.Skipped;
-        }
-        uint256 index = d.index;
-        if (word.has(index)) {
-            if (strict) revert AlreadyDelivered(d.copyId, d.index);
-            return Delivered.Skipped;
-        }
-        bool own = msg.sender == d.deliverer && msg.sender != seller;
-        if (!own) {
-            if (!_actsForSeller(seller)) revert NotYourPart(d.deliverer, msg.sender);
-            if (offset <= FALLBACK_BLOCKS) {
-                if (strict) revert FallbackTooEarly(d.copyId, start + FALLBACK_BLOCKS + 1);
-                return Delivered.Skipped;
-            }
-        }
-        _checkPart(d, parts);
-
-        word = word.add(index, own);
-        uint256 count = word.count();
-        if (status == Status.Purchased && count == threshold) {
-            status = Status.Complete;
-            word = word.enter(Status.Complete, offset);
-        }
-        if (status == Status.Complete && count == parts) {
-            // The gate opens with the last part, or has opened by itself at offset 101.
-            uint256 gate = offset <= FALLBACK_BLOCKS ? offset : FALLBACK_BLOCKS + 1;
-            if (gate > word.since()) word = word.enter(Status.Complete, gate);
-        }
-        _sales[d.copyId] = word;
-        if (!own) _credit(sale.buyer, NATIVE, sale.fee);
-        Events.fragmentDelivered(d, own ? msg.sender : seller);
-        return own ? Delivered.ByDeliverer : Delivered.BySeller;
-    }
-
-    /// @dev Reverts unless the fragment has its size and the part is in the item.
-    function _checkPart(Delivery calldata d, uint256 parts) private pure {
-        if (d.fragment.length != FRAGMENT_BYTES) revert InvalidFragmentLength(d.fragment.length);
-        if (
-            d.index >= parts || !MerkleProofLib.verifyCalldata(d.proof, d.sale.partsRoot, d.leaf())
-        ) {
-            revert PartNotInItem(d.copyId, d.index);
-        }
-    }
-
-    // ---------------------------------------------------------------------- inside: closing
-
-    function _refund(bytes32 copyId, uint256 word, Sale calldata sale, Escrow calldata escrow)
-        private
-    {
-        Outcome memory outcome;
-        outcome.status = Status.Refunded;
-        outcome.toBuyer = escrow.price;
-        uint256 paid = word.byDeliverers();
-        uint256 needed = sale.threshold;
-        uint256 missing = paid < needed ? needed - paid : 0;
-        outcome.lost = escrow.penalty * missing / needed;
-        outcome.buyerCoins = outcome.lost;
-        _close(copyId, word, sale, escrow, outcome);
-        emit SaleRefunded(copyId, msg.sender, outcome.lost);
-    }
-
-    /// @dev The only way out of escrow: writes the final state, then credits everybody.
-    function _close(
-        bytes32 copyId,
-        uint256 word,
-        Sale calldata sale,
-        Escrow calldata escrow,
-        Outcome memory outcome
-    ) private {
-        _checkEscrow(copyId, sale, escrow);
-        _sales[copyId] = word.enter(outcome.status, block.number - sale.purchaseBlock);
-
-        uint256 paid = word.count() * sale.fee;
-        uint256 toSeller = escrow.price - outcome.toBuyer;
-        uint256 back;
-        if (escrow.token == NATIVE) back = toSeller < paid ? toSeller : paid;
-        uint256 stake = _reserve(sale.parts, sale.fee, escrow.penalty, escrow.bond) - paid
-            - outcome.lost + back;
-        _restake(sale.seller, stake);
-
-        if (escrow.token == NATIVE) {
-            _credit(sale.buyer, NATIVE, outcome.toBuyer + outcome.buyerCoins);
-            _credit(sale.seller, NATIVE, toSeller - back + outcome.sellerCoins);
-        } else {
-            _credit(sale.buyer, escrow.token, outcome.toBuyer);
-            _credit(sale.buyer, NATIVE, outcome.buyerCoins);
-            _credit(sale.seller, escrow.token, toSeller);
-            _credit(sale.seller, NATIVE, outcome.sellerCoins);
-        }
-        _credit(escrow.arbitrator, NATIVE, outcome.arbitratorCoins);
-    }
-
-    function _requireGate(bytes32 copyId, Sale calldata sale, uint256 word) private view {
-        if (word.count() == sale.parts) return;
-        uint256 gate = sale.purchaseBlock + FALLBACK_BLOCKS + 1;
-        if (block.number < gate) revert BeforeGate(copyId, gate);
-    }
-
-    /// @dev Of a Complete sale.
-    function _lastDisputeBlock(Sale calldata sale, uint256 word) private view returns (uint256) {
-        uint256 start = word.since();
-        if (word.count() != sale.parts && start <= FALLBACK_BLOCKS) start = FALLBACK_BLOCKS + 1;
-        return sale.purchaseBlock + start + DISPUTE_BLOCKS;
-    }
-
-    /// @dev Of a Disputed sale.
-    function _lastRulingBlock(Sale calldata sale, uint256 word) private view returns (uint256) {
-        return sale.purchaseBlock + word.since() + ARBITRATION_BLOCKS;
-    }
-
-    // ----------------------------------------------------------------------- inside: helpers
-
-    function _isOpen(Status status) private pure returns (bool) {
-        return status >= Status.Purchased && status <= Status.Disputed;
-    }
-
-    function _actsForSeller(address seller) private view returns (bool) {
-        return msg.sender == seller || msg.sender == _sellers[seller].operator;
+    function _checkWindow(bytes32 name, uint256 value, uint256 min, uint256 max) private pure {
+        if (value < min || value > max) revert InvalidWindow(name, value, min, max);
     }
 }

@@ -6,61 +6,21 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
-import {Slashing} from "./Slashing.sol";
-import {
-    Escrow,
-    IMarketplace,
-    Permit,
-    Sale,
-    Status,
-    Terms,
-    Windows
-} from "./interfaces/IMarketplace.sol";
+import {Stakes} from "./Stakes.sol";
+import {IMarketplace, Permit, Terms} from "./interfaces/IMarketplace.sol";
 import {Events} from "./libraries/Events.sol";
 import {Hashes} from "./libraries/Hashes.sol";
 import {SaleWord} from "./libraries/SaleWord.sol";
 import {X25519Key} from "./libraries/X25519Key.sol";
 
-/// @title Sales: their words, their windows, and how one begins
+/// @title How a sale begins
 /// @notice See `IMarketplace` for every rule.
-abstract contract Sales is Slashing {
-    using Hashes for Escrow;
-    using Hashes for Sale;
+abstract contract Sales is Stakes {
     using Hashes for Terms;
     using Hashes for bytes32[];
-    using SaleWord for uint256;
     using X25519Key for bytes32;
 
-    uint256 internal constant MAX_PARTS = 32;
-
-    /// @inheritdoc IMarketplace
-    uint64 public constant FALLBACK_BLOCKS = 100;
-    /// @inheritdoc IMarketplace
-    uint64 public immutable REFUND_BLOCKS;
-    /// @inheritdoc IMarketplace
-    uint64 public immutable DISPUTE_BLOCKS;
-    /// @inheritdoc IMarketplace
-    uint64 public immutable ARBITRATION_BLOCKS;
-
-    mapping(bytes32 copyId => uint256 word) internal _sales;
-
-    /// @dev The upper bounds keep every block offset that decides something within its 20 bits.
-    constructor(Windows memory windows, address governor)
-        Slashing(governor, windows.slashDelayBlocks, windows.slashLapseBlocks)
-    {
-        _checkWindow("refund", windows.refundBlocks, 300, 1 << 18);
-        _checkWindow("dispute", windows.disputeBlocks, 100, 1 << 18);
-        _checkWindow("arbitration", windows.arbitrationBlocks, 100, 1 << 19);
-        _checkWindow("slashDelay", windows.slashDelayBlocks, 100, 1 << 20);
-        _checkWindow("slashLapse", windows.slashLapseBlocks, 100, 1 << 20);
-        // Whoever delivered is still slashable when the sale has ended and a governor has spoken.
-        uint256 longest = uint256(windows.refundBlocks) + windows.disputeBlocks
-            + windows.arbitrationBlocks + windows.slashDelayBlocks;
-        _checkWindow("exit", windows.exitBlocks, longest + 1, 1 << 22);
-        REFUND_BLOCKS = windows.refundBlocks;
-        DISPUTE_BLOCKS = windows.disputeBlocks;
-        ARBITRATION_BLOCKS = windows.arbitrationBlocks;
-    }
+    uint256 private constant MAX_PARTS = 32;
 
     // -------------------------------------------------------------------------------- buying
 
@@ -105,36 +65,7 @@ abstract contract Sales is Slashing {
         _buy(seller, terms, proof, storeDigest, copy, keys);
     }
 
-    // --------------------------------------------------------------------------------- views
-
-    /// @inheritdoc IMarketplace
-    function sales(bytes32 copyId)
-        external
-        view
-        returns (
-            Status status,
-            uint32 delivered,
-            uint8 byDeliverers,
-            uint32 since,
-            bytes24 commitment
-        )
-    {
-        uint256 word = _sales[copyId];
-        return (
-            word.status(),
-            word.delivered(),
-            uint8(word.byDeliverers()),
-            uint32(word.since()),
-            word.commitment()
-        );
-    }
-
-    /// @inheritdoc IMarketplace
-    function rated(bytes32 copyId) external view returns (bool) {
-        return _sales[copyId].isRated();
-    }
-
-    // -------------------------------------------------------------------------- --------inside
+    // -------------------------------------------------------------------------------- inside
 
     function _buy(
         address seller,
@@ -155,6 +86,9 @@ abstract contract Sales is Slashing {
         }
         _checkTerms(seller, terms);
         if (copy >= terms.supply) revert CopyBeyondSupply(copy, terms.supply);
+        if (terms.salt != 0 && uint64(uint256(terms.salt)) != copy) {
+            revert SealedForAnotherCopy(copy, uint64(uint256(terms.salt)));
+        }
         bytes32 copyId = Hashes.copyId(seller, terms.itemId, copy);
         if (_sales[copyId] != 0) revert CopyTaken(terms.itemId, copy);
 
@@ -192,6 +126,7 @@ abstract contract Sales is Slashing {
                 seller,
                 msg.sender,
                 block.number,
+                block.timestamp,
                 copy,
                 terms.stock,
                 parts,
@@ -231,7 +166,7 @@ abstract contract Sales is Slashing {
         _leave();
     }
 
-    function _checkTerms(address seller, Terms memory terms) internal view {
+    function _checkTerms(address seller, Terms memory terms) private view {
         uint256 parts = terms.parts;
         uint256 threshold = terms.threshold;
         if (
@@ -244,35 +179,5 @@ abstract contract Sales is Slashing {
         if (arbitrator != address(0) && (arbitrator == seller || arbitrator == msg.sender)) {
             revert InvalidArbitrator(arbitrator);
         }
-    }
-
-    function _load(bytes32 copyId, Sale calldata sale)
-        internal
-        view
-        returns (uint256 word, Status status)
-    {
-        word = _sales[copyId];
-        if (!word.commitsTo(sale.hash())) revert WrongSale(copyId);
-        status = word.status();
-    }
-
-    function _checkEscrow(bytes32 copyId, Sale calldata sale, Escrow calldata escrow)
-        internal
-        pure
-    {
-        if (escrow.hash() != sale.escrowHash) revert WrongEscrow(copyId);
-    }
-
-    /// @dev R: everything that a sale can owe beyond its price, in wei.
-    function _reserve(uint256 parts, uint256 fee, uint256 penalty, uint256 bond)
-        internal
-        pure
-        returns (uint256)
-    {
-        return parts * fee + penalty + bond;
-    }
-
-    function _checkWindow(bytes32 name, uint256 value, uint256 min, uint256 max) internal pure {
-        if (value < min || value > max) revert InvalidWindow(name, value, min, max);
     }
 }

@@ -20,16 +20,16 @@ import {Hashes} from "../libraries/Hashes.sol";
 /// Any other ruling counts as 0. Out of the loser's bond, which the marketplace pays to its
 /// arbitrator, the arbitration cost goes back to whoever paid it, as far as the bond reaches; the
 /// rest goes to the winner. So a frivolous dispute costs its loser the whole bond, whoever paid: if
-/// all of it went to the payer, a loser who pays himself would have his own bond back.
+/// all of it went to the payer, a loser who pays for it would have their own bond back.
 ///
-/// The marketplace waits `ARBITRATION_BLOCKS` for a ruling, an arbitrator with appeals may take
-/// longer. So in the last `SUBMIT_BLOCKS` of that time the ruling in force is carried over although
+/// The marketplace waits `ARBITRATION_SECONDS` for a ruling, an arbitrator with appeals may take
+/// longer. So in the last `SUBMIT_SECONDS` of that time the ruling in force is carried over although
 /// it is not final; and a ruling under appeal stays in force until the appeal has another, or else
 /// a loser would appeal just before the deadline and win by silence. An appeal goes through
 /// `appeal`, which keeps the ruling; where the arbitrator takes appeals from others, the winner
 /// calls `keepRuling` first.
 ///
-/// Warning: choose a marketplace whose `ARBITRATION_BLOCKS` leaves the arbitrator time for a first
+/// Warning: choose a marketplace whose `ARBITRATION_SECONDS` leaves the arbitrator time for a first
 /// ruling. Without one the sale settles, both bonds return, and the arbitration cost is spent.
 ///
 /// Immutable: no owner. One contract serves one arbitrator with one `extraData` (court, jurors).
@@ -57,8 +57,8 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     error Reentered();
     /// @notice An address that must be somebody is zero.
     error ZeroAddress();
-    /// @notice A deadline must be within the marketplace's time to rule: from 1 to `max` blocks.
-    error InvalidSubmitBlocks(uint256 value, uint256 max);
+    /// @notice A deadline must be within the marketplace's time to rule: from 1 to `max` seconds.
+    error InvalidSubmitSeconds(uint256 value, uint256 max);
     /// @notice The sale brought along is not the one that the marketplace holds.
     error WrongSale(bytes32 copyId);
     /// @notice The escrow brought along is not the sale's.
@@ -67,10 +67,10 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     error NotDisputed(bytes32 copyId, Status status);
     /// @notice The item names another arbitrator.
     error NotArbitrator(bytes32 copyId, address arbitrator);
-    /// @notice The marketplace took rulings until block `lastBlock`.
-    error TooLate(bytes32 copyId, uint256 lastBlock);
-    /// @notice A ruling that is not final is carried over from block `firstBlock` on.
-    error TooEarly(bytes32 copyId, uint256 firstBlock);
+    /// @notice The marketplace took rulings until `lastTime` (seconds).
+    error TooLate(bytes32 copyId, uint256 lastTime);
+    /// @notice A ruling that is not final is carried over from `firstTime` (seconds) on.
+    error TooEarly(bytes32 copyId, uint256 firstTime);
     /// @notice The case exists: its cost is paid.
     error CaseExists(bytes32 copyId);
     /// @notice Nobody has paid for a case of this sale.
@@ -119,8 +119,8 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     IMarketplace public immutable MARKET;
     /// @notice Who judges them.
     IArbitrator public immutable ARBITRATOR;
-    /// @notice Blocks at the end of the time to rule in which a ruling that is not final will do.
-    uint64 public immutable SUBMIT_BLOCKS;
+    /// @notice Seconds at the end of the time to rule in which a ruling that is not final will do.
+    uint64 public immutable SUBMIT_SECONDS;
     /// @notice Number of rulings beside the refusal.
     uint256 public constant CHOICES = 3;
     /// @notice Number of the one meta-evidence.
@@ -154,19 +154,19 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         IMarketplace market,
         IArbitrator arbitrator,
         bytes memory extraData_,
-        uint64 submitBlocks,
+        uint64 submitSeconds,
         string memory metaEvidence
     ) {
         if (address(market) == address(0) || address(arbitrator) == address(0)) {
             revert ZeroAddress();
         }
-        uint256 max = market.ARBITRATION_BLOCKS();
-        if (submitBlocks == 0 || submitBlocks > max) {
-            revert InvalidSubmitBlocks(submitBlocks, max);
+        uint256 max = market.ARBITRATION_SECONDS();
+        if (submitSeconds == 0 || submitSeconds > max) {
+            revert InvalidSubmitSeconds(submitSeconds, max);
         }
         MARKET = market;
         ARBITRATOR = arbitrator;
-        SUBMIT_BLOCKS = submitBlocks;
+        SUBMIT_SECONDS = submitSeconds;
         extraData = extraData_;
         emit MetaEvidence(META_EVIDENCE, metaEvidence);
     }
@@ -186,10 +186,10 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         returns (uint256 disputeID)
     {
         // Check
-        uint256 last = _lastRulingBlock(copyId, sale);
+        uint256 last = _lastRulingSecond(copyId, sale);
         if (escrow.hash() != sale.escrowHash) revert WrongEscrow(copyId);
         if (escrow.arbitrator != address(this)) revert NotArbitrator(copyId, escrow.arbitrator);
-        if (block.number > last) revert TooLate(copyId, last);
+        if (block.timestamp > last) revert TooLate(copyId, last);
         Case storage opened = cases[copyId];
         if (opened.payer != address(0)) revert CaseExists(copyId);
         uint256 cost = arbitrationCost();
@@ -256,14 +256,14 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     }
 
     /// @notice Carries the ruling to the marketplace; by anyone. The last one at any time, the one
-    /// in force within the last `SUBMIT_BLOCKS` blocks in which the marketplace takes a ruling.
+    /// in force within the last `SUBMIT_SECONDS` seconds in which the marketplace takes a ruling.
     function execute(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
         // Check
         Case storage opened = cases[copyId];
         if (opened.payer == address(0)) revert NoCase(copyId);
         if (!opened.closed) {
-            uint256 first = _lastRulingBlock(copyId, sale) + 1 - SUBMIT_BLOCKS;
-            if (block.number < first) revert TooEarly(copyId, first);
+            uint256 first = _lastRulingSecond(copyId, sale) + 1 - SUBMIT_SECONDS;
+            if (block.timestamp < first) revert TooEarly(copyId, first);
             _see(copyId, opened);
         }
         uint8 ruling = opened.ruling;
@@ -331,13 +331,13 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         if (opened.closed) revert CaseClosed(copyId);
     }
 
-    /// @dev Last block in which the marketplace takes a ruling. Reverts unless the sale is the one
+    /// @dev Last second in which the marketplace takes a ruling. Reverts unless the sale is the one
     /// that the marketplace holds, and in dispute.
-    function _lastRulingBlock(bytes32 copyId, Sale calldata sale) private view returns (uint256) {
-        (Status status,,, uint32 since, bytes24 commitment) = MARKET.sales(copyId);
+    function _lastRulingSecond(bytes32 copyId, Sale calldata sale) private view returns (uint256) {
+        (Status status,, uint32 since,,, bytes24 commitment) = MARKET.sales(copyId);
         if (commitment != bytes24(sale.hash())) revert WrongSale(copyId);
         if (status != Status.Disputed) revert NotDisputed(copyId, status);
-        return uint256(sale.purchaseBlock) + since + MARKET.ARBITRATION_BLOCKS();
+        return uint256(sale.purchaseTime) + since + MARKET.ARBITRATION_SECONDS();
     }
 
     function _known(uint256 ruling) private pure returns (uint8) {

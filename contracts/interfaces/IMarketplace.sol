@@ -209,8 +209,8 @@ struct Setup {
 }
 
 /// @notice When a sale's calls are possible: seconds, but for `fallbackBlock`. All of them are the
-/// last second of something, but for `refundFrom` and `settleFrom`, which are the first. Zero where
-/// the sale's state has none.
+/// last second of something, but for `refundFrom`, `arbitratorPaidFrom` and `settleFrom`, which are
+/// the first. Zero where the sale's state has none.
 struct Deadlines {
     /// First block in which the seller's side may deliver, and in which the gate is open anyway.
     uint64 fallbackBlock;
@@ -770,8 +770,7 @@ interface IMarketplace {
     /// @notice The seller's side publishes parts anew whose first delivery may have been junk, while
     /// the sale is Purchased, Complete or Disputed. No bit, no fee, no evidence. It skips as
     /// `deliverFragments` does.
-    function supplyFragments(Delivery[] calldata deliveries, Signature calldata signature)
-        external;
+    function supplyFragments(Delivery[] calldata deliveries, Signature calldata signature) external;
 
     /// @notice The buyer is content: settles a Complete sale from its gate on.
     function confirm(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external;
@@ -846,7 +845,8 @@ interface IMarketplace {
     /// ephemeral key is not canonical, of low order or off the curve. Each deliverer is fined, once
     /// for an index of a sale, also after the sale's end. Until `PROOF_SECONDS` after the purchase a
     /// part that is there, and not from the seller's side, is cleared in a sale that is Purchased or
-    /// Complete; a Complete one with fewer than k parts left is Purchased again.
+    /// Complete; a Complete one with fewer than k parts left is Purchased again. As many
+    /// lists as evidence, at least one; no entry with a fresh key is a deliverer's.
     /// @param keys All of the buyer's keys, as in the purchase.
     /// @param freshKey X25519 key to which punished indices are sealed from now on: the first proof
     /// of an open sale names it, every later one the same. Not looked at after the sale's end.
@@ -861,7 +861,8 @@ interface IMarketplace {
     ) external;
 
     /// @notice The buyer proves that a part which the seller's side delivered is junk, by the entry
-    /// that the contract keeps, while the sale is open: it ends as if the seller had conceded.
+    /// that the contract keeps, while the sale is open (in a dispute until somebody settles): it
+    /// ends as if the seller had conceded.
     function proveSellerJunk(
         bytes32 copyId,
         Sale calldata sale,
@@ -870,9 +871,9 @@ interface IMarketplace {
         JunkEvidence calldata evidence
     ) external;
 
-    /// @notice The buyer proves, from the gate on, while the sale is open, that k shares which the
-    /// leaves commit to give another key than secretHash, or none: it ends as if the seller had
-    /// conceded.
+    /// @notice The buyer proves, from the gate on, while the sale is open (in a dispute until
+    /// somebody settles), that k shares which the leaves commit to give another key than
+    /// secretHash, or none: it ends as if the seller had conceded.
     function proveBadShares(
         bytes32 copyId,
         Sale calldata sale,
@@ -911,13 +912,7 @@ interface IMarketplace {
     function deliverers(address operator)
         external
         view
-        returns (
-            address owner,
-            uint256 stake,
-            uint256 earned,
-            uint256 delivered,
-            uint256 exitTime
-        );
+        returns (address owner, uint256 stake, uint256 earned, uint256 delivered, uint256 exitTime);
     /// @notice The sale of a copy, unpacked from its storage word.
     /// @param copyId keccak256(abi.encode(seller, itemId, copy)).
     /// @return status Its state.
@@ -952,10 +947,7 @@ interface IMarketplace {
     /// @notice `block.number` and `block.timestamp` as the contract sees them.
     function clock() external view returns (uint256 blockNumber, uint256 timestamp);
     /// @notice When this sale's calls are possible, from its state now.
-    function deadlines(bytes32 copyId, Sale calldata sale)
-        external
-        view
-        returns (Deadlines memory);
+    function deadlines(bytes32 copyId, Sale calldata sale) external view returns (Deadlines memory);
     /// @notice EIP-712 domain separator of deliveries and agreements, of the chain's id now: after a
     /// fork of the chain no signature is good on both.
     function DOMAIN_SEPARATOR() external view returns (bytes32);

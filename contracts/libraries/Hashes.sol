@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Delivery, Escrow, Sale, Terms} from "../interfaces/IMarketplace.sol";
+import {Delivery, Escrow, JunkEvidence, Leaf, Sale, Terms} from "../interfaces/IMarketplace.sol";
 
 /// @notice Hashes of structs of static fields, taken where they lie.
 /// @dev ABI encoding lays such a struct out as its fields, one word each; calldata and memory do,
 /// too. Fields with dirty high bits hash to something no honest encoder produces.
 library Hashes {
-    uint256 private constant TERMS_BYTES = 12 * 32;
-    uint256 private constant SALE_BYTES = 10 * 32;
+    uint256 private constant TERMS_BYTES = 13 * 32;
+    uint256 private constant SALE_BYTES = 11 * 32;
     uint256 private constant ESCROW_BYTES = 7 * 32;
     /// Where `index` stands in `Delivery`: after copyId and the sale.
-    uint256 private constant DELIVERY_INDEX = 11 * 32;
+    uint256 private constant DELIVERY_INDEX = 12 * 32;
 
     /// @notice keccak256(keccak256(abi.encode(terms))): the leaf of a catalogue tree.
     function leaf(Terms memory terms) internal pure returns (bytes32 result) {
@@ -78,28 +78,92 @@ library Hashes {
     function fields(Sale calldata sale)
         internal
         pure
-        returns (address seller, uint256 purchaseBlock, uint256 parts, uint256 threshold)
+        returns (
+            address seller,
+            uint256 purchaseBlock,
+            uint256 purchaseTime,
+            uint256 parts,
+            uint256 threshold
+        )
     {
         assembly ("memory-safe") {
             seller := calldataload(sale)
             purchaseBlock := calldataload(add(sale, 64))
-            parts := calldataload(add(sale, 160))
-            threshold := calldataload(add(sale, 192))
+            purchaseTime := calldataload(add(sale, 96))
+            parts := calldataload(add(sale, 192))
+            threshold := calldataload(add(sale, 224))
         }
     }
 
     /// @notice The leaf of a part: keccak256(keccak256(abi.encode(copy, index, deliverer,
     /// commitment, secretHash, salt))), with copy 0 where all copies share their parts.
-    /// @dev Only for a sale whose hash was found in its word.
+    /// @dev Clean only for a sale whose hash was found in its word. Others have no entry in any
+    /// evidence, and no part.
     function leaf(Delivery calldata d) internal pure returns (bytes32 result) {
         assembly ("memory-safe") {
             let free := mload(0x40)
-            // sale.copy times sale.stock, which are clean: the sale's hash is known.
-            mstore(free, mul(calldataload(add(d, 128)), calldataload(add(d, 160))))
+            // sale.copy times sale.stock.
+            mstore(free, mul(calldataload(add(d, 160)), calldataload(add(d, 192))))
             // index, deliverer, commitment, secretHash and salt stand together in `Delivery`.
             calldatacopy(add(free, 32), add(d, DELIVERY_INDEX), 160)
             mstore(0, keccak256(free, 192))
             result := keccak256(0, 32)
         }
+    }
+
+    /// @notice As above, of evidence.
+    function leaf(JunkEvidence calldata evidence, Sale calldata sale)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return _leaf(
+            sale,
+            evidence.index,
+            evidence.deliverer,
+            evidence.commitment,
+            evidence.secretHash,
+            evidence.salt
+        );
+    }
+
+    /// @notice As above, of a leaf alone.
+    function leaf(Leaf calldata part, Sale calldata sale) internal pure returns (bytes32) {
+        return _leaf(sale, part.index, part.deliverer, part.commitment, part.secretHash, part.salt);
+    }
+
+    /// @notice What is signed of one part: keccak256(abi.encode(copyId, saleHash, part leaf,
+    /// freshKey, keccak256(fragment))).
+    function entry(
+        bytes32 id,
+        bytes32 saleHash,
+        bytes32 partLeaf,
+        bytes32 freshKey,
+        bytes calldata fragment
+    ) internal pure returns (bytes32 result) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, fragment.offset, fragment.length)
+            let last := keccak256(free, fragment.length)
+            mstore(free, id)
+            mstore(add(free, 32), saleHash)
+            mstore(add(free, 64), partLeaf)
+            mstore(add(free, 96), freshKey)
+            mstore(add(free, 128), last)
+            result := keccak256(free, 160)
+        }
+    }
+
+    function _leaf(
+        Sale calldata sale,
+        uint8 index,
+        address deliverer,
+        bytes32 commitment,
+        bytes32 secretHash,
+        bytes32 salt
+    ) private pure returns (bytes32) {
+        uint256 copy = sale.stock ? sale.copy : 0;
+        bytes32 inner = keccak256(abi.encode(copy, index, deliverer, commitment, secretHash, salt));
+        return keccak256(abi.encode(inner));
     }
 }

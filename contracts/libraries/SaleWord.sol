@@ -7,23 +7,23 @@ import {Status} from "../interfaces/IMarketplace.sol";
 
 /// @notice The one storage word of a sale.
 ///
-/// | bits   | what                                                                        |
-/// |--------|-----------------------------------------------------------------------------|
-/// | 64-255 | commitment: the first 192 bits of the hash of the `Sale`                     |
-/// | 32-63  | delivered parts, bit 32 + index                                              |
-/// | 26-31  | number of parts that deliverers delivered, 0 to 32                           |
-/// | 6-25   | since: blocks after the purchase at which the present state began, saturated |
-/// | 3-5    | status                                                                      |
-/// | 2      | rated                                                                       |
-/// | 0-1    | spare                                                                       |
+/// | bits   | what                                                                         |
+/// |--------|------------------------------------------------------------------------------|
+/// | 64-255 | commitment: the first 192 bits of the hash of the `Sale`                      |
+/// | 32-63  | delivered parts, bit 32 + index                                               |
+/// | 5-31   | since: seconds after the purchase at which the present state began, saturated |
+/// | 2-4    | status                                                                       |
+/// | 1      | rated                                                                        |
+/// | 0      | marked: there is a second word, see `Marks`                                   |
 library SaleWord {
-    uint256 private constant SINCE_MAX = (1 << 20) - 1;
-    uint256 private constant RATED = 1 << 2;
+    uint256 private constant SINCE_MAX = (1 << 27) - 1;
+    uint256 private constant MARKED = 1;
+    uint256 private constant RATED = 1 << 1;
     uint256 private constant COMMITMENT = ~uint256(type(uint64).max);
 
     /// @notice The word of a sale just made.
     function purchased(bytes32 saleHash) internal pure returns (uint256) {
-        return (uint256(saleHash) & COMMITMENT) | (uint256(Status.Purchased) << 3);
+        return (uint256(saleHash) & COMMITMENT) | (uint256(Status.Purchased) << 2);
     }
 
     /// @notice Whether a word is that of the sale with this hash. False for an empty word: a hash
@@ -37,15 +37,11 @@ library SaleWord {
     }
 
     function status(uint256 word) internal pure returns (Status) {
-        return Status((word >> 3) & 7);
+        return Status((word >> 2) & 7);
     }
 
     function since(uint256 word) internal pure returns (uint256) {
-        return (word >> 6) & SINCE_MAX;
-    }
-
-    function byDeliverers(uint256 word) internal pure returns (uint256) {
-        return (word >> 26) & 63;
+        return (word >> 5) & SINCE_MAX;
     }
 
     function delivered(uint256 word) internal pure returns (uint32) {
@@ -61,11 +57,11 @@ library SaleWord {
         return LibBit.popCount(delivered(word));
     }
 
-    /// @notice The word in another state, which begins `offset` blocks after the purchase.
+    /// @notice The word in another state, which begins `offset` seconds after the purchase.
     function enter(uint256 word, Status next, uint256 offset) internal pure returns (uint256) {
         if (offset > SINCE_MAX) offset = SINCE_MAX;
-        word &= ~((SINCE_MAX << 6) | (7 << 3));
-        return word | (offset << 6) | (uint256(next) << 3);
+        word &= ~((SINCE_MAX << 5) | (7 << 2));
+        return word | (offset << 5) | (uint256(next) << 2);
     }
 
     function isRated(uint256 word) internal pure returns (bool) {
@@ -76,11 +72,21 @@ library SaleWord {
         return word | RATED;
     }
 
-    /// @notice The word with one more part. `index` must not be there yet.
-    function add(uint256 word, uint256 index, bool byDeliverer) internal pure returns (uint256) {
-        unchecked {
-            // At most 32 parts, so the 6-bit counter never overflows.
-            return word + (1 << (32 + index)) + (byDeliverer ? 1 << 26 : 0);
-        }
+    function isMarked(uint256 word) internal pure returns (bool) {
+        return word & MARKED != 0;
+    }
+
+    function withMark(uint256 word) internal pure returns (uint256) {
+        return word | MARKED;
+    }
+
+    /// @notice The word with one more part. `index` must be below 32.
+    function add(uint256 word, uint256 index) internal pure returns (uint256) {
+        return word | (1 << (32 + index));
+    }
+
+    /// @notice The word without one part.
+    function remove(uint256 word, uint256 index) internal pure returns (uint256) {
+        return word & ~(1 << (32 + index));
     }
 }
