@@ -8,25 +8,41 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from dam.crypto.hashing import keccak, parse_address
+from dam.market.abi import decode_result, encode
 from dam.testing.nodes import AnvilNode, NodeFailedError, find_program
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
 
-SHORT_WINDOWS = Windows(300, 100, 100, 601, Wei(10**16), Wei(10**16), 100, 100)
-"""About the shortest windows that the contract takes."""
+SHORT_WINDOWS = Windows(
+    3600, 2400, 86_400, 99_600, 3600, 3600, Wei(10**16), Wei(10**16), Wei(5 * 10**15)
+)
+"""The shortest windows that the contract takes: time is moved, not waited for."""
 _RECEIPT_SECONDS = 20.0
 _ROOT = Path(__file__).resolve().parents[3]
 
 
-def market_code(root: Path = _ROOT) -> bytes:
-    """The market's creation code, built by forge if the sources changed since."""
+@dataclass(frozen=True, slots=True)
+class MarketCode:
+    """Creation code of the market and of its verifier of evidence."""
+
+    proofs: bytes
+    market: bytes
+
+
+def market_code(root: Path = _ROOT) -> MarketCode:
+    """The creation code, built by forge if the sources changed since."""
     forge = find_program("forge", "run `make setup` in the checkout, or install Foundry")
     done = subprocess.run([forge, "build"], cwd=root, capture_output=True, timeout=300, check=False)
     if done.returncode != 0:
         raise NodeFailedError("forge build: " + done.stderr.decode("utf-8", "replace")[-800:])
-    artifact = root / ".build" / "forge" / "Marketplace.sol" / "Marketplace.json"
+    return MarketCode(_artifact(root, "Proofs"), _artifact(root, "Marketplace"))
+
+
+def _artifact(root: Path, name: str) -> bytes:
+    artifact = root / ".build" / "forge" / f"{name}.sol" / f"{name}.json"
     code: str = json.loads(artifact.read_bytes())["bytecode"]["object"]
     return bytes.fromhex(code.removeprefix("0x"))
 
@@ -36,9 +52,9 @@ def deploy_market(
     windows: Windows = SHORT_WINDOWS,
     *,
     governor: Address = ZERO_ADDRESS,
-    code: bytes | None = None,
+    code: MarketCode | None = None,
 ) -> Deployment:
-    """Deploys from the node's first account.
+    """Deploys the verifier of evidence and the market, from the node's first account.
 
     Args:
         node: A running chain.
@@ -46,29 +62,44 @@ def deploy_market(
         governor: Who may propose slashes.
         code: `market_code`, where it is at hand already.
     """
-    words = (
-        windows.refund_blocks,
-        windows.dispute_blocks,
-        windows.arbitration_blocks,
-        windows.exit_blocks,
-        windows.slash_delay_blocks,
-        windows.slash_lapse_blocks,
-        int(governor, 16),
-        windows.min_deliverer_stake,
-        windows.min_seller_stake,
-    )
-    data = (code or market_code()) + b"".join(word.to_bytes(32, "big") for word in words)
+    code = code or market_code()
     sender = node.request("eth_accounts")[0]
+    proofs = parse_address(transact(node, sender, None, code.proofs)["contractAddress"])
+    data = code.market + setup_words(windows, governor, proofs)
     receipt = transact(node, sender, None, data)
-    runtime = bytes.fromhex(node.request("eth_getCode", receipt["contractAddress"], "latest")[2:])
+    market = parse_address(receipt["contractAddress"])
+    runtime = bytes.fromhex(node.request("eth_getCode", market, "latest")[2:])
+    call = {"to": market, "data": "0x" + encode("CLOSING").hex()}
+    told = bytes.fromhex(node.request("eth_call", call, "latest")[2:])
+    (closing,) = decode_result("CLOSING", told)
     return Deployment(
         chain_id=node.chain_id,
-        market=parse_address(receipt["contractAddress"]),
+        market=market,
         first_block=int(receipt["blockNumber"], 16),
         code_hash=keccak(runtime),
+        proofs=proofs,
+        closing=closing,
         windows=windows,
         governor=governor,
     )
+
+
+def setup_words(windows: Windows, governor: Address, proofs: Address) -> bytes:
+    """The argument of the market's constructor, ``Setup``."""
+    words = (
+        windows.refund_seconds,
+        windows.dispute_seconds,
+        windows.arbitration_seconds,
+        windows.exit_seconds,
+        windows.slash_delay_seconds,
+        windows.slash_lapse_seconds,
+        int(governor, 16),
+        windows.min_deliverer_stake,
+        windows.min_seller_stake,
+        windows.junk_fine,
+        int(proofs, 16),
+    )
+    return b"".join(word.to_bytes(32, "big") for word in words)
 
 
 def transact(

@@ -3,7 +3,8 @@
 `MemoryChain` answers as a node does (`call`, `batch`: fees, nonces, simulation, raw transactions,
 receipts) and as `market.client.Market` does (`head`, `block`, `page`, `sale_state`, ...). It takes
 the same calldata and the same signed bytes as the real ones, and follows the contract's rules of
-delivering, supplying and settling; money it does not count. Blocks come only with `mine`;
+delivering, supplying and closing; money it does not count. Blocks come only with `mine`, a second
+after each other (`pass_time` adds to that);
 `reorganise` replaces the newest ones by empty ones and puts their transactions back into the pool.
 """
 
@@ -22,13 +23,16 @@ from dam.errors import ContractReverted
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.market.abi import encode, market_abi
 from dam.market.client import BlockUnknownError, DelivererInfo
+from dam.market.deliverers import proven_key
 from dam.testing.pages import LogPage
 from dam.testing.rules import NOWHERE, Rules
 from dam.types import (
     ZERO_ADDRESS,
     Address,
     BlockRef,
+    Clock,
     CopyId,
+    Deadlines,
     DelivererKeyRotated,
     DelivererRegistered,
     Deployment,
@@ -44,6 +48,9 @@ from dam.types import (
 )
 
 GWEI = 10**9
+SHORT_WINDOWS = Windows(3600, 2400, 3600, 20_000, 3600, 3600, Wei(10), Wei(10), Wei(5))
+"""An hour for most of it; deliverers have 20 minutes."""
+_FIRST_SECOND = 1_700_000_000
 
 
 @dataclass
@@ -61,6 +68,7 @@ class _Tx:
 class _Block:
     number: int
     hash: bytes
+    time: int
     logs: list[MarketLog] = field(default_factory=list)
     receipts: dict[bytes, tuple[_Tx, int]] = field(default_factory=dict)
 
@@ -74,13 +82,17 @@ class MemoryChain:
     """
 
     def __init__(self, windows: Windows | None = None, chain_id: int = 31337) -> None:
-        windows = windows or Windows(300, 50, 60, 1000, Wei(10), Wei(10), 100, 100)
-        self.address = checksum(keccak(b"memory market")[:20])
-        self.deployment = Deployment(chain_id, self.address, 1, bytes(32), windows, ZERO_ADDRESS)
+        windows = windows or SHORT_WINDOWS
+        self.address, proofs, closing = (checksum(keccak(b"memory %d" % i)[:20]) for i in range(3))
+        self.deployment = Deployment(
+            chain_id, self.address, 1, bytes(32), proofs, closing, windows, ZERO_ADDRESS
+        )
         self.pool: dict[bytes, _Tx] = {}
         self.queued: list[MarketLog] = []
         """Events that the next block will hold, made by others."""
-        self._rules = Rules(windows)
+        self.block_offset = 0
+        """What the contract's ``block.number`` is above the number of the node's block."""
+        self._rules = Rules(chain_id, self.address, windows)
         self.operators = self._rules.operators
         """Seller to operator."""
         self.eligible = self._rules.eligible
@@ -95,7 +107,8 @@ class MemoryChain:
         self.calls: list[str] = []
         """Methods that were called, in order."""
         self._fork = 0
-        self._blocks = [_Block(0, keccak(b"genesis"))]
+        self._wait = 0
+        self._blocks = [_Block(0, keccak(b"genesis"), _FIRST_SECOND)]
 
     # ------------------------------------------------------------------------ what a test does
 
@@ -109,12 +122,17 @@ class MemoryChain:
         for _ in range(count):
             parent = self._blocks[-1]
             seed = parent.hash + self._fork.to_bytes(4, "big")
-            block = _Block(parent.number + 1, keccak(seed))
+            block = _Block(parent.number + 1, keccak(seed), parent.time + 1 + self._wait)
+            self._wait = 0
             self._blocks.append(block)
             for log in self.queued:
                 self._emit(log, keccak(block.hash + len(block.logs).to_bytes(4, "big")))
             self.queued = []
             self._include(block)
+
+    def pass_time(self, seconds: int) -> None:
+        """Lets so many seconds pass before the next block."""
+        self._wait += seconds
 
     def reorganise(self, depth: int, *, keep_length: bool = True) -> list[MarketLog]:
         """Replaces the newest ``depth`` blocks, and returns the events of others that were lost.
@@ -150,8 +168,15 @@ class MemoryChain:
     ) -> CopyId:
         """Queues a purchase; nothing of it is checked."""
         sold = copy_id(seller, terms.item_id, copy)
-        self.queued.append(Purchase(sold, seller, buyer, store_digest, copy, terms, keys, NOWHERE))
+        self.queued.append(
+            Purchase(sold, seller, buyer, store_digest, copy, 0, 0, terms, keys, NOWHERE)
+        )
         return sold
+
+    def prove_junk(self, sold: CopyId, index: int, fresh_key: bytes) -> None:
+        """Queues the buyer's proof against the deliverer of a part; nothing of it is checked."""
+        clock = self._clock(self.height + 1)
+        self.queued.append(self._rules.prove_junk(self._logs(), sold, index, fresh_key, clock))
 
     def delivered(self, sold: CopyId) -> list[FragmentDelivered]:
         """All delivery events of a sale on the canonical chain."""
@@ -200,17 +225,30 @@ class MemoryChain:
     ) -> tuple[bytes | None, int]:
         """As `market.Market.announced_key`."""
         keys = [
-            log.key
+            proven_key(log, self.deployment.chain_id, self.address)
             for block in self._blocks[first : last + 1]
             for log in block.logs
             if isinstance(log, DelivererRegistered | DelivererKeyRotated)
             and log.operator == operator
         ]
-        return (keys[-1] if keys else None), last
+        return next(filter(None, reversed(keys)), None), last
+
+    async def clock(self, head: BlockRef) -> Clock:
+        """As `market.Market.clock`."""
+        return self._clock(head.number)
+
+    async def head_and_clock(self) -> tuple[BlockRef, Clock]:
+        """As `market.Market.head_and_clock`."""
+        head = await self.head()
+        return head, self._clock(head.number)
+
+    async def deadlines(self, purchases: Sequence[Purchase]) -> list[Deadlines]:
+        """As `market.Market.deadlines`."""
+        return [self._rules.deadlines(self._logs(), bought.copy_id) for bought in purchases]
 
     async def sale_state(self, copy: CopyId) -> SaleState:
         """As `market.Market.sale_state`."""
-        return self._rules.state(self._logs(), copy)[1]
+        return self._rules.state(self._logs(), copy)
 
     async def deliverer(self, operator: Address) -> DelivererInfo:
         """As `market.Market.deliverer`."""
@@ -336,11 +374,20 @@ class MemoryChain:
 
     @staticmethod
     def _ref(block: _Block) -> BlockRef:
-        return BlockRef(block.number, block.hash, 1_700_000_000 + block.number)
+        return BlockRef(block.number, block.hash, block.time)
+
+    def _clock(self, number: int) -> Clock:
+        """As the contract sees it in a block that is there, or in the next one."""
+        next_time = self._blocks[-1].time + 1 + self._wait
+        time = self._blocks[number].time if number <= self.height else next_time
+        return Clock(number + self.block_offset, time)
 
     def _emit(self, log: MarketLog, tx_hash: bytes) -> None:
         block = self._blocks[-1]
         at = LogRef(self._ref(block), tx_hash, len(block.logs))
+        if isinstance(log, Purchase):
+            clock = self._clock(block.number)
+            log = replace(log, purchase_block=clock.block, purchase_time=clock.time)
         block.logs.append(replace(log, at=at))
 
     def _include(self, block: _Block) -> None:
@@ -369,7 +416,7 @@ class MemoryChain:
     def _execute(self, sender: Address, to: Address, data: bytes, block: int) -> list[MarketLog]:
         if to != self.address:
             return []
-        return self._rules.execute(self._logs(), sender, data, block)
+        return self._rules.execute(self._logs(), sender, data, self._clock(block))
 
     @staticmethod
     def _rejected(method: str, error: ContractReverted) -> RpcRejectedError:
