@@ -126,11 +126,13 @@ abstract contract Books {
         return status >= Status.Purchased && status <= Status.Disputed;
     }
 
+    function _marksOf(bytes32 copyId, uint256 word) internal view returns (uint256) {
+        return word.isMarked() ? _marks[copyId] : 0;
+    }
+
     /// @dev Number of parts whose fee is paid: those that are there or were cleared.
-    function _paidParts(bytes32 copyId, uint256 word) internal view returns (uint256) {
-        uint256 parts = word.delivered();
-        if (word.isMarked()) parts |= _marks[copyId].cleared();
-        return LibBit.popCount(parts);
+    function _countPaid(uint256 word, uint256 marks) internal pure returns (uint256) {
+        return LibBit.popCount(word.delivered() | marks.cleared());
     }
 
     /// @dev Last second of the time to dispute a Complete sale, or to rule on a Disputed one.

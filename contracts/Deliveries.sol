@@ -142,12 +142,16 @@ abstract contract Deliveries is Sales {
         Sale calldata sale = d.sale;
         (address seller, uint256 start, uint256 time, uint256 parts, uint256 threshold) =
             sale.fields();
-        uint256 marks_ = word.isMarked() ? _marks[d.copyId] : 0;
+        uint256 marks_ = _marksOf(d.copyId, word);
         bool own = signer == d.deliverer && signer != seller;
-        if (own) {
-            if (!_mayDeliver(d, time, marks_, signer, strict)) return By.Nobody;
-        } else if (!_mayFallBack(d, seller, start, time, signer, strict)) {
-            return By.Nobody;
+        bool ofSeller = !own || !_mayDeliver(d, time, marks_, signer, false);
+        if (ofSeller) {
+            if (!_isOfSeller(signer, seller)) {
+                if (!strict) return By.Nobody;
+                if (own) _mayDeliver(d, time, marks_, signer, true);
+                revert NotYourPart(d.deliverer, signer);
+            }
+            if (!_mayFallBack(d, start, time, strict)) return By.Nobody;
         }
         if (!_fits(d, marks_)) {
             if (strict) revert WrongFreshKey(d.copyId, d.freshKey);
@@ -156,19 +160,17 @@ abstract contract Deliveries is Sales {
         _checkPart(d, parts, part.leaf);
 
         word = word.add(index);
-        uint256 count = word.count();
-        if (
-            (status == Status.Purchased && count == threshold)
-                || (status == Status.Complete && count == parts)
-        ) {
+        if (status == Status.Purchased
+                ? word.count() == threshold
+                : status == Status.Complete && _countPaid(word, marks_) == parts) {
             unchecked {
                 // The purchase was mined: its time is not above this one's.
                 word = word.enter(Status.Complete, block.timestamp - time);
             }
         }
         _sales[d.copyId] = word;
-        Events.fragmentDelivered(d, own ? signer : seller);
-        if (own) return By.Deliverer;
+        Events.fragmentDelivered(d, ofSeller ? seller : signer);
+        if (!ofSeller) return By.Deliverer;
         _sellerEntries[d.copyId][index] = part.entry;
         if (!marks_.isCleared(index)) _credit(sale.buyer, NATIVE, sale.fee);
         return By.Seller;
@@ -203,19 +205,12 @@ abstract contract Deliveries is Sales {
         return true;
     }
 
-    /// @dev Whether the signer delivers this part now for the seller.
-    function _mayFallBack(
-        Delivery calldata d,
-        address seller,
-        uint256 start,
-        uint256 time,
-        address signer,
-        bool strict
-    ) private view returns (bool) {
-        if (!_isOfSeller(signer, seller)) {
-            if (strict) revert NotYourPart(d.deliverer, signer);
-            return false;
-        }
+    /// @dev Whether the seller's side delivers this part now.
+    function _mayFallBack(Delivery calldata d, uint256 start, uint256 time, bool strict)
+        private
+        view
+        returns (bool)
+    {
         uint256 first = start + _FALLBACK_BLOCKS + 1;
         if (block.number < first) {
             if (strict) revert FallbackTooEarly(d.copyId, first);
@@ -240,9 +235,11 @@ abstract contract Deliveries is Sales {
         }
         address seller = d.sale.seller;
         if (!_isOfSeller(signer, seller)) return false;
-        if (!_fits(d, word.isMarked() ? _marks[d.copyId] : 0)) return false;
+        if (!_fits(d, _marksOf(d.copyId, word))) return false;
         _checkPart(d, d.sale.parts, part.leaf);
-        emit FragmentSupplied(d.copyId, seller, d.index, d.commitment, d.secretHash, d.fragment);
+        emit FragmentSupplied(
+            d.copyId, seller, d.index, d.deliverer, d.commitment, d.secretHash, d.salt, d.fragment
+        );
         return true;
     }
 

@@ -54,7 +54,7 @@ abstract contract Ends is Books {
         returns (bool)
     {
         return block.number > uint256(sale.purchaseBlock) + _FALLBACK_BLOCKS
-            || _paidParts(copyId, word) == sale.parts;
+            || _countPaid(word, _marksOf(copyId, word)) == sale.parts;
     }
 
     /// @dev Whether a dispute has gone on for a third of the time to rule: the arbitrator is paid.
@@ -116,7 +116,7 @@ abstract contract Ends is Books {
         _checkEscrow(copyId, sale, escrow);
         _sales[copyId] = word.enter(outcome.status, block.timestamp - sale.purchaseTime);
 
-        uint256 paid = _paidParts(copyId, word) * sale.fee;
+        uint256 paid = _countPaid(word, _marksOf(copyId, word)) * sale.fee;
         uint256 toSeller = escrow.price - outcome.toBuyer;
         uint256 back;
         if (escrow.token == NATIVE) back = toSeller < paid ? toSeller : paid;

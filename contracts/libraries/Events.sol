@@ -9,8 +9,6 @@ library Events {
     uint256 private constant TERMS_BYTES = 13 * 32;
     /// Where `index` stands in `Delivery`: after copyId and the sale.
     uint256 private constant DELIVERY_INDEX = 12 * 32;
-    /// Where `commitment` stands in `Delivery`, followed by `secretHash`.
-    uint256 private constant DELIVERY_COMMITMENT = 14 * 32;
 
     /// @notice Emits `IMarketplace.ItemPurchased` with the caller as the buyer.
     function itemPurchased(
@@ -57,22 +55,22 @@ library Events {
     }
 
     /// @notice Emits `IMarketplace.FragmentDelivered`.
-    /// @dev The fragment must have 80 bytes, and `index` must have been read before.
+    /// @dev The fragment must have 80 bytes, and `index` and `deliverer` must have been read before.
     function fragmentDelivered(Delivery calldata d, address by) internal {
         bytes32 topic = IMarketplace.FragmentDelivered.selector;
         bytes32 copyId = d.copyId;
         bytes calldata fragment = d.fragment;
         assembly ("memory-safe") {
             let free := mload(0x40)
-            mstore(free, calldataload(add(d, DELIVERY_INDEX)))
-            calldatacopy(add(free, 32), add(d, DELIVERY_COMMITMENT), 64)
-            // The offset of the fragment: right behind the 4 words of the head.
-            mstore(add(free, 96), 128)
-            mstore(add(free, 128), 80)
+            // index, deliverer, commitment, secretHash and salt stand together in `Delivery`.
+            calldatacopy(free, add(d, DELIVERY_INDEX), 160)
+            // The offset of the fragment: right behind the 6 words of the head.
+            mstore(add(free, 160), 192)
+            mstore(add(free, 192), 80)
             // Its last word ends in 16 bytes of padding.
-            mstore(add(free, 224), 0)
-            calldatacopy(add(free, 160), fragment.offset, 80)
-            log3(free, 256, topic, copyId, by)
+            mstore(add(free, 288), 0)
+            calldatacopy(add(free, 224), fragment.offset, 80)
+            log3(free, 320, topic, copyId, by)
         }
     }
 }
