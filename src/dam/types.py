@@ -1,11 +1,10 @@
 """What flows through DAM: ids, amounts and records, free of any library's types.
 
-Amounts are integers in the smallest unit (wei for the native coin); times are seconds of
+Amounts are in the smallest unit (wei for the native coin); times are seconds of
 ``block.timestamp``, and block numbers only for the fallback, both as the contract sees them;
 hashes, keys and digests are raw ``bytes``; addresses are EIP-55 strings.
 
-`Terms`, `PartLeaf`, `Sale`, `Escrow`, `Delivery` and the structs of proofs and endings are also the
-one table of the contract's structs: the order of their fields is that of ``IMarketplace.sol``, and
+The contract's structs are one table: the order of their fields is that of ``IMarketplace.sol``, and
 each field's annotation is its ABI type. Hashes, calldata and the decoding of logs follow from it
 (`dam.crypto.abi_words`).
 """
@@ -411,11 +410,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """When a sale's calls are possible (view ``deadlines``): seconds, but for ``fallback_block``.
-
-    All are the last second of something, but for ``refund_from`` and ``settle_from``, which are the
-    first. 0 where the sale's state has none.
-    """
+    """When a sale's calls are possible; see ``IMarketplace.Deadlines``. 0: its state has none."""
 
     fallback_block: Uint64
     deliver: Uint64

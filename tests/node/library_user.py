@@ -85,8 +85,7 @@ class Place:
         for _ in range(3):
             wallet, ring = self.account(), KeyRing.generate()
             self.deliverers.append((wallet, ring))
-            key = ring.current.public
-            plan = await staking.plan_registration(self.market, wallet.address, key, ETHER)
+            plan = staking.plan_registration(self.market, wallet.address, ring.current, ETHER)
             await staking.register(self.market, wallet, plan)
         self.seller, self.payer, self.judge = (self.account() for _ in range(3))
         await send_call(self.seller, self.market, "stakeAsSeller", value=10 * ETHER)

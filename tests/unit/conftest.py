@@ -19,12 +19,16 @@ from tests.unit.helpers.world import DEAR_FEE, SELLER, WatchdogDaemon, World
 
 @pytest.fixture
 def windows() -> Windows:
-    return Windows(300, 200, 150, 800, Wei(10**16), Wei(10**16), 100, 100)
+    """300 blocks of `helpers.records` to refund, 200 to dispute, 150 to rule."""
+    stake = Wei(10**16)
+    return Windows(3600, 2400, 1800, 9600, 1200, 1200, stake, stake, Wei(5 * 10**15))
 
 
 @pytest.fixture
 def deployment(windows: Windows) -> Deployment:
-    return Deployment(31337, person(0xDA), 1, keccak(b"code"), windows, ZERO_ADDRESS)
+    code = keccak(b"code")
+    market, proofs, closing = map(person, (0xDA, 0xDB, 0xDC))
+    return Deployment(31337, market, 1, code, proofs, closing, windows, ZERO_ADDRESS)
 
 
 @pytest.fixture

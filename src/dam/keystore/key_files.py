@@ -1,4 +1,4 @@
-"""Key files: a deliverer's X25519 keys, a seller's seed, a buyer's seed; encrypted, mode 0600.
+"""Key files: a deliverer's keys, a seller's seed, a buyer's seed; encrypted, mode 0600.
 
 Form: JSON with ``version`` 1, ``kind``, ``kdf`` (argon2id13: ``passes``, ``memory`` in bytes,
 ``salt`` of 16 bytes), ``nonce`` and ``box``; the box is libsodium's secretbox over strict JSON that
@@ -26,10 +26,12 @@ from nacl.utils import random
 
 from dam import validation
 from dam.atomic_file import read_regular, write_atomic
+from dam.crypto import possession
 from dam.crypto.derivation import new_seed
-from dam.crypto.sealing import new_secret_key, public_key
+from dam.crypto.sealing import public_key
 from dam.errors import KeyFileError, Malformed
 from dam.ipfs import dag_json
+from dam.types import Address
 
 Kind = Literal["deliverer-keys", "seller-seed", "buyer-seed"]
 SeedKind = Literal["seller-seed", "buyer-seed"]
@@ -220,17 +222,34 @@ def _now() -> str:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """An X25519 key pair."""
+    """A deliverer's key: one seed, the Ed25519 key that is announced, the X25519 key that follows.
 
-    public: bytes
-    secret: bytes = field(repr=False)
+    See `dam.crypto.possession`.
+    """
+
+    seed: bytes = field(repr=False)
     created: str = ""
     """UTC, ISO 8601."""
+    announced: bytes = field(init=False)
+    """Ed25519 public key."""
+    public: bytes = field(init=False)
+    """X25519 public key, that parts are sealed to."""
+    secret: bytes = field(init=False, repr=False)
+    """X25519 secret key, that opens them."""
+
+    def __post_init__(self) -> None:
+        secret = possession.sealing_secret(self.seed)
+        object.__setattr__(self, "announced", possession.announced_key(self.seed))
+        object.__setattr__(self, "public", public_key(secret))
+        object.__setattr__(self, "secret", secret)
 
     @classmethod
     def generate(cls) -> KeyPair:
-        secret = new_secret_key()
-        return cls(public_key(secret), secret, _now())
+        return cls(new_seed(), _now())
+
+    def prove_possession(self, chain_id: int, market: Address, operator: Address) -> bytes:
+        """The signature that goes with ``announced``, 64 bytes, for one operator of one market."""
+        return possession.prove_possession(self.seed, chain_id, market, operator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,16 +276,14 @@ class KeyRing:
         return KeyRing((KeyPair.generate(), *self.keys))
 
     def _body(self) -> dict[str, Any]:
-        return {
-            "keys": [{"secret": "0x" + k.secret.hex(), "created": k.created} for k in self.keys]
-        }
+        return {"keys": [{"seed": "0x" + k.seed.hex(), "created": k.created} for k in self.keys]}
 
     @classmethod
     def _from_body(cls, body: dict[str, Any]) -> KeyRing:
         keys = []
         for entry in body["keys"]:
-            secret = validation.bytes32(entry["secret"], "secret")
-            keys.append(KeyPair(public_key(secret), secret, str(entry["created"])))
+            seed = validation.bytes32(entry["seed"], "seed")
+            keys.append(KeyPair(seed, str(entry["created"])))
         if not keys:
             raise Malformed("a key ring without keys")
         return cls(tuple(keys))
@@ -289,7 +306,7 @@ def load_ring(path: Path, passphrase: str) -> KeyRing:
     try:
         return KeyRing._from_body(body)
     except (Malformed, KeyError, TypeError):
-        raise KeyFileError(f"{path} opens, but holds no X25519 keys") from None
+        raise KeyFileError(f"{path} opens, but holds no deliverer's keys") from None
 
 
 def rotate_ring(path: Path, passphrase: str) -> KeyRing:

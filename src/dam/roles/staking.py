@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dam.errors import Permanent
+from dam.keystore.key_files import KeyPair
 from dam.market.client import DelivererInfo, Market
 from dam.market.log_history import DELIVERERS, candidates, read_history
 from dam.market.wallet import Receipt, Wallet, send_call
@@ -21,7 +22,9 @@ class Registration:
     owner: Address
     """Alone takes stake and earnings; this cannot be changed."""
     key: bytes
-    """X25519 public key that sellers seal parts to, 32 bytes."""
+    """Ed25519 public key, 32 bytes; sellers seal parts to the X25519 key that follows from it."""
+    possession: bytes
+    """What shows that the operator has it, 64 bytes."""
     stake: Wei
 
 
@@ -44,38 +47,33 @@ def check_stake(market: Market, amount: int) -> None:
         )
 
 
-async def plan_registration(
-    market: Market, operator: Address, key: bytes, amount: int, *, owner: Address | None = None
+def plan_registration(
+    market: Market, operator: Address, pair: KeyPair, amount: int, *, owner: Address | None = None
 ) -> Registration:
-    """What registering would say. Nothing is sent.
+    """What registering would say. Nothing is asked or sent.
 
     Args:
         market: The market.
         operator: Who signs and delivers.
-        key: X25519 public key, 32 bytes.
+        pair: The newest key of its key file.
         amount: The stake, in wei.
         owner: Who takes stake and earnings; None: the operator.
 
     Raises:
-        Permanent: The stake is too small, or another deliverer has registered this key.
-        RpcError: The node could not be asked.
+        Permanent: The stake is too small.
     """
     check_stake(market, amount)
-    known = await candidates(market, (await read_history(market, also=DELIVERERS)).logs)
-    for other in known.values():
-        if other.registration.key == key and other.operator != operator:
-            raise Permanent(
-                f"{other.operator} has registered this very key: `dam keys rotate` makes another"
-            )
-    return Registration(operator, owner or operator, key, Wei(amount))
+    possession = pair.prove_possession(market.deployment.chain_id, market.address, operator)
+    return Registration(operator, owner or operator, pair.announced, possession, Wei(amount))
 
 
 async def register(market: Market, wallet: Wallet, plan: Registration) -> Receipt:
     """Registers the wallet's account as a deliverer, with its stake; see `Wallet.send`."""
+    announced = plan.key, plan.possession
     if plan.owner == wallet.address:
-        return await send_call(wallet, market, "stakeAsDeliverer", plan.key, value=plan.stake)
+        return await send_call(wallet, market, "stakeAsDeliverer", *announced, value=plan.stake)
     function = "stakeAsDelivererFor"
-    return await send_call(wallet, market, function, plan.owner, plan.key, value=plan.stake)
+    return await send_call(wallet, market, function, plan.owner, *announced, value=plan.stake)
 
 
 async def add_stake(market: Market, wallet: Wallet, amount: int) -> Receipt:
@@ -83,7 +81,9 @@ async def add_stake(market: Market, wallet: Wallet, amount: int) -> Receipt:
     return await send_call(wallet, market, "addDelivererStake", wallet.address, value=amount)
 
 
-async def announce_key(market: Market, wallet: Wallet, key: bytes, *, operator: Address) -> Receipt:
+async def announce_key(
+    market: Market, wallet: Wallet, pair: KeyPair, *, operator: Address
+) -> Receipt:
     """Announces a new key, as the operator or its owner; sellers seal parts to it from now on.
 
     Announce it once the daemon has it: a part could come before.
@@ -91,7 +91,7 @@ async def announce_key(market: Market, wallet: Wallet, key: bytes, *, operator: 
     Args:
         market: The market.
         wallet: The operator's, or its owner's.
-        key: X25519 public key, 32 bytes.
+        pair: The newest key of the operator's key file.
         operator: Whose key it is.
 
     Raises:
@@ -101,9 +101,12 @@ async def announce_key(market: Market, wallet: Wallet, key: bytes, *, operator: 
     known = (await candidates(market, history.logs)).get(operator)
     if known is None:
         raise Permanent(f"{operator} is no deliverer yet: run `dam deliverer stake AMOUNT`")
-    if known.registration.key == key:
+    if known.registration.key == pair.public:
         raise Permanent(
             "the newest key of the key file is announced already: run `dam keys rotate`, "
             "restart the daemon, then this again"
         )
-    return await send_call(wallet, market, "rotateDelivererKey", operator, key)
+    possession = pair.prove_possession(market.deployment.chain_id, market.address, operator)
+    return await send_call(
+        wallet, market, "rotateDelivererKey", operator, pair.announced, possession
+    )

@@ -16,7 +16,7 @@ from dam.market.client import Market
 from dam.types import ZERO_ADDRESS, Deployment, Wei, Windows
 from tests.unit.helpers.raw_logs import MARKET, log
 
-WINDOWS = Windows(300, 50, 60, 1000, Wei(10), Wei(10), 100, 100)
+WINDOWS = Windows(3600, 2400, 3600, 20_000, 3600, 3600, Wei(10), Wei(10), Wei(5))
 
 
 class CappedNode:

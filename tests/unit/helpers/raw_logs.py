@@ -21,6 +21,8 @@ def value(kind: str) -> Any:
     """Some value of an ABI type, with all bits of a small one in use."""
     if kind.startswith("("):
         return tuple(value(one) for one in kind[1:-1].split(","))
+    if kind == "bytes32[2]":
+        return [os.urandom(32) for _ in range(2)]
     if kind.endswith("[]"):
         return [os.urandom(32) for _ in range(3)]
     if kind == "address":
@@ -44,6 +46,7 @@ def log(name: str, index: int = 0, block: int = 5, **fixed: Any) -> RawLog:
         terms = list(args["terms"])
         terms[0], terms[8], terms[9] = ITEM, len(args["keys"]), 2
         args |= {"terms": tuple(terms), "seller": SELLER}
+        args |= {"purchaseBlock": 2**47 + 5, "purchaseTime": 2**48 - 1}
         args["copyId"] = copy_id(SELLER, ITEM, args["copy"])
         args |= fixed
     indexed = [p for p in entry.inputs if p.indexed]

@@ -8,6 +8,7 @@ from dam.types import (
     Address,
     BlockRef,
     FragmentDelivered,
+    JunkProved,
     LogRef,
     Purchase,
     Terms,
@@ -22,8 +23,17 @@ def person(number: int) -> Address:
 SELLER, BUYER, ARBITER = person(0xA1), person(0xB1), person(0xC1)
 
 
+BLOCK_SECONDS = 12
+
+
+def time_of(block: int) -> int:
+    """The second of a block."""
+    return 1_700_000_000 + BLOCK_SECONDS * block
+
+
 def at(block: int, index: int = 0) -> LogRef:
-    return LogRef(BlockRef(block, keccak(block.to_bytes(8, "big"))), keccak(b"tx"), index)
+    ref = BlockRef(block, keccak(block.to_bytes(8, "big")), time_of(block))
+    return LogRef(ref, keccak(b"tx"), index)
 
 
 def make_terms(**changes: object) -> Terms:
@@ -54,6 +64,8 @@ def make_purchase(
         BUYER,
         keccak(b"document"),
         copy,
+        block,
+        time_of(block),
         terms,
         keys or tuple(keccak(bytes([i])) for i in range(terms.parts)),
         at(block),
@@ -78,6 +90,20 @@ def delivery(
     return FragmentDelivered(**(values | changes))  # type: ignore[arg-type]
 
 
+def junk(purchase: Purchase, index: int, block: int, **changes: object) -> JunkProved:
+    values: dict[str, object] = {
+        "copy_id": purchase.copy_id,
+        "deliverer": person(0xD0 + index),
+        "index": index,
+        "fresh_key": keccak(b"fresh key"),
+        "taken": Wei(50),
+        "bounty": Wei(10),
+        "cleared": True,
+        "at": at(block, index + 1),
+    }
+    return JunkProved(**(values | changes))  # type: ignore[arg-type]
+
+
 class Make:
     """The factories, for tests that cannot import this file."""
 
@@ -86,4 +112,6 @@ class Make:
     terms = staticmethod(make_terms)
     purchase = staticmethod(make_purchase)
     delivery = staticmethod(delivery)
+    junk = staticmethod(junk)
+    time_of = staticmethod(time_of)
     seller, buyer, arbiter = SELLER, BUYER, ARBITER

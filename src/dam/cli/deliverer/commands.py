@@ -136,7 +136,7 @@ async def stake(
             receipt = await staking.add_stake(session.market, session.wallet(signer), amount)
             what = "Added to the stake"
         else:
-            plan = await _plan_registration(session, signer.address, amount, owner)
+            plan = _plan_registration(session, signer.address, amount, owner)
             question = f"Register with a stake of {format_amount(amount)}?"
             confirm_or_abort(question, yes or as_json)
             receipt = await staking.register(session.market, session.wallet(signer), plan)
@@ -149,16 +149,16 @@ async def stake(
     )
 
 
-async def _plan_registration(
+def _plan_registration(
     session: Session, operator: Address, amount: int, owner: Address | None
 ) -> Registration:
     """What would be registered, shown; the key file's passphrase is asked for only then."""
     staking.check_stake(session.market, amount)
-    key = load_ring(session.settings.keys.deliverer, key_passphrase()).current.public
-    plan = await staking.plan_registration(session.market, operator, key, amount, owner=owner)
+    pair = load_ring(session.settings.keys.deliverer, key_passphrase()).current
+    plan = staking.plan_registration(session.market, operator, pair, amount, owner=owner)
     print_note(f"Account   {plan.operator} delivers and signs (a hot key, if a daemon uses it)")
     print_note(f"Owner     {plan.owner} alone takes stake and earnings; this cannot be changed")
-    print_note(f"Key       {to_hex(plan.key)}")
+    print_note(f"Key       {to_hex(pair.public)}")
     return plan
 
 
@@ -177,9 +177,9 @@ async def rotate(operator: Address | None, account: str | None, as_json: bool) -
     signer = open_signer(settings, "deliverer", account)
     who = operator or signer.address
     async with connect(settings) as session:
-        key, wallet = ring.current.public, session.wallet(signer)
-        receipt = await staking.announce_key(session.market, wallet, key, operator=who)
-    public = to_hex(key)
+        pair, wallet = ring.current, session.wallet(signer)
+        receipt = await staking.announce_key(session.market, wallet, pair, operator=who)
+    public = to_hex(pair.public)
     print_result(
         {**receipt_json(receipt), "publicKey": public},
         as_json,
