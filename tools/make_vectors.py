@@ -19,7 +19,7 @@ from typing import Any
 from nacl import bindings as sodium
 
 from dam.catalog import payload
-from dam.crypto import derivation, hashing, sealing, shamir
+from dam.crypto import curve25519, derivation, hashing, sealing, shamir
 from dam.crypto.merkle import MerkleTree
 from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
@@ -234,7 +234,7 @@ def seller_seed(copy: int, generation: int, k: int, n: int) -> dict[str, Any]:
 def buyer_seed(attempt: int) -> dict[str, Any]:
     seed = derivation.BuyerSeed(fixed("buyer seed"))
     copy_id = hashing.copy_id(SELLER, hashing.item_id("codes"), 5)
-    secrets = [seed.part_secret(CHAIN_ID, MARKET, copy_id, attempt, i) for i in range(3)]
+    secrets = [seed.part_secret(CHAIN_ID, MARKET, copy_id, attempt, i) for i in range(32)]
     return {
         "seed": seed.seed,
         "chain_id": CHAIN_ID,
@@ -244,6 +244,7 @@ def buyer_seed(attempt: int) -> dict[str, Any]:
         "purchase_secret": seed.purchase_secret(CHAIN_ID, MARKET, CopyId(copy_id), attempt),
         "part_secrets": secrets,
         "part_keys": [sealing.public_key(secret) for secret in secrets],
+        "fresh_secret": seed.fresh_secret(CHAIN_ID, MARKET, copy_id, attempt),
     }
 
 
@@ -310,7 +311,7 @@ def fragment(index: int) -> dict[str, Any]:
 
 def bad_keys() -> list[dict[str, Any]]:
     """Every spelling of a point of low order, and the edges of what is canonical."""
-    p = sealing.FIELD_PRIME
+    p = curve25519.P
     low = [int.from_bytes(key, "little") for key in sealing.LOW_ORDER_KEYS]
     spelled = [u + add for u in low for add in (0, p, 1 << 255, p + (1 << 255))]
     edges = [p, p + 1, p + 9, p + 18, (1 << 255) + 9, (1 << 256) - 1]

@@ -365,9 +365,10 @@ class Hint:
 
     kind: Uint8
     v_e: Uint256
-    u_q: Uint256
-    v_q: Uint256
-    w: Uint256
+    # The shared point, and what gives the secret.
+    u_q: Uint256 = field(repr=False)
+    v_q: Uint256 = field(repr=False)
+    w: Uint256 = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pytest
 
 from dam.catalog.payload import encrypt_inline, payload_to_json
 from dam.catalog.reader import Limits
-from dam.crypto import hashing, sealing
+from dam.crypto import curve25519, hashing, sealing
 from dam.crypto.merkle import MerkleTree
 from dam.errors import ContractReverted
 from dam.types import ZERO_ADDRESS, Terms, Wei
@@ -45,7 +45,7 @@ def little(number: int) -> str:
     return "0x" + number.to_bytes(32, "little").hex()
 
 
-P = sealing.FIELD_PRIME
+P = curve25519.P
 PAGE_KEYS = {
     **{
         f"low order {number}": "0x" + key.hex() for number, key in enumerate(sealing.LOW_ORDER_KEYS)

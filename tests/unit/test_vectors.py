@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.util
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -200,9 +201,28 @@ def test_buyer_seed(row: dict[str, Any]) -> None:
     ).digest()
     assert as_hex(secret) == row["purchaseSecret"]
     for i, (part, key) in enumerate(zip(row["partSecrets"], row["partKeys"], strict=True)):
-        expected = hashlib.blake2b(bytes([i]), key=secret, person=b"dam.part-key", digest_size=32)
-        assert as_hex(expected.digest()) == part
+        assert as_hex(first_provable(secret, b"dam.part-key", bytes([i]))) == part
         assert as_hex(bytes(PrivateKey(raw(part)).public_key)) == key
+    assert as_hex(first_provable(secret, b"dam.fresh-key", b"")) == row["freshSecret"]
+
+
+def first_provable(key: bytes, person: bytes, message: bytes) -> bytes:
+    """The first value of a derivation whose scalar is a short odd multiple's quotient."""
+    order = 2**252 + 27742317777372353535851937790883648493
+    for counter in itertools.count():
+        value = hashlib.blake2b(
+            message + counter.to_bytes(4, "big"), key=key, person=person, digest_size=32
+        ).digest()
+        scalar = ((int.from_bytes(value, "little") & 2**254 - 8) + 2**254) // 8
+        # The denominators of the convergents of scalar / order, from its continued fraction.
+        above, below, before, now = order, scalar, 0, 1
+        while now < 2**128:
+            a = now * scalar % order
+            if now % 2 and min(a, order - a) < 2**128:
+                return value
+            above, below, quotient = below, above % below, above // below
+            before, now = now, before + quotient * now
+    raise AssertionError
 
 
 def plaintext(part: dict[str, Any]) -> bytes:

@@ -2,7 +2,8 @@
 
 Every value is BLAKE2b-256 keyed with the seed, personalised by purpose, over fields of fixed width,
 so that no two inputs coincide. All numbers are big-endian; ``counter`` starts at 0 and grows only
-where a value has to be below p and is not (once in 2^248).
+where a value has to be below p and is not (once in 2^248), or where a buyer's secret key has no
+half-size pair (once in 40; `dam.crypto.curve25519`), so that a proof with it would be dear.
 
 ====================  ================  ===========================================================
 value                 person            message
@@ -11,7 +12,8 @@ content key (< p)     ``dam.content``   place || counter(4)
 coefficient j (< p)   ``dam.share``     place || n(1) || k(1) || j(1) || counter(4), j from 1
 salt of index i       ``dam.salt``      place || i(1)
 purchase secret       ``dam.purchase``  chainId(32) || market(20) || copyId(32) || attempt(4)
-key of index i        ``dam.part-key``  i(1), keyed with the purchase secret
+key of index i        ``dam.part-key``  i(1) || counter(4), keyed with the purchase secret
+fresh key             ``dam.fresh-key`` counter(4), keyed with the purchase secret
 ====================  ================  ===========================================================
 
 where place = chainId(32) || market(20) || itemId(32) || copy(8) || generation(8), copy being 0 if
@@ -29,6 +31,7 @@ from dataclasses import dataclass, field
 from nacl.utils import random
 
 from dam.crypto import shamir
+from dam.crypto.curve25519 import half_size_pair
 from dam.crypto.hashing import address_bytes
 from dam.errors import Malformed
 from dam.types import Address, CopyId
@@ -148,9 +151,24 @@ class BuyerSeed:
 
         Each tells nothing of the others, so one can be shown to prove that a fragment is junk.
         """
-        return part_secret(self.purchase_secret(chain_id, market, copy_id, attempt), index)
+        secret = self.purchase_secret(chain_id, market, copy_id, attempt)
+        return _provable_secret(secret, b"dam.part-key", bytes((index,)))
+
+    def fresh_secret(self, chain_id: int, market: Address, copy_id: CopyId, attempt: int) -> bytes:
+        """The X25519 secret of the sale's fresh key, which replacements of junk are sealed to.
+
+        32 bytes. It is derived as the parts' are, so that seed and chain are all that a restored
+        backup needs.
+        """
+        secret = self.purchase_secret(chain_id, market, copy_id, attempt)
+        return _provable_secret(secret, b"dam.fresh-key", b"")
 
 
-def part_secret(purchase_secret: bytes, index: int) -> bytes:
-    """The X25519 secret key of one part, from the secret of its purchase; 32 bytes."""
-    return _derive(purchase_secret, b"dam.part-key", bytes((index,)))
+def _provable_secret(key: bytes, person: bytes, message: bytes) -> bytes:
+    """A secret key with a half-size pair: what it opens is cheap to prove."""
+    counter = 0
+    while True:
+        secret = _derive(key, person, message + counter.to_bytes(4, "big"))
+        if half_size_pair(secret) is not None:
+            return secret
+        counter += 1

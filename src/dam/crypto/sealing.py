@@ -22,6 +22,7 @@ from nacl import bindings as sodium
 from nacl.exceptions import CryptoError
 from nacl.utils import random
 
+from dam.crypto import curve25519
 from dam.errors import Malformed, NotForMe
 from dam.types import FRAGMENT_BYTES, Part
 
@@ -32,8 +33,6 @@ NONCE_BYTES = 24
 SEALED_BYTES = TAG_BYTES + NONCE_BYTES + 16 + PLAINTEXT_BYTES
 PLAIN_SEALED_BYTES = 48 + PLAINTEXT_BYTES
 
-FIELD_PRIME = 2**255 - 19
-"""Of Curve25519; a key of this or above has a smaller twin, so it is not canonical."""
 LOW_ORDER_KEYS = tuple(
     u.to_bytes(32, "little")
     for u in (
@@ -41,7 +40,7 @@ LOW_ORDER_KEYS = tuple(
         1,
         325606250916557431795983626356110631294008115727848805560023387167927233504,
         39382357235489614581723060781553021112529911719440698176882885853963445705823,
-        FIELD_PRIME - 1,
+        curve25519.P - 1,
     )
 )
 """Every canonical u-coordinate of order 1, 2, 4 or 8, on the curve or its twist (RFC 7748, section
@@ -57,7 +56,7 @@ def check_public_key(key: bytes) -> None:
     """
     if len(key) != 32:
         raise Malformed(f"an X25519 key is 32 bytes, not {len(key)}")
-    if int.from_bytes(key, "little") >= FIELD_PRIME:
+    if int.from_bytes(key, "little") >= curve25519.P:
         raise Malformed(f"the X25519 key 0x{key.hex()} is not canonical")
     if key in _LOW_ORDER:
         raise Malformed(f"the X25519 key 0x{key.hex()} is of low order")
@@ -186,16 +185,31 @@ def seal_fragment(share: bytes, buyer_key: bytes) -> bytes:
     return sodium.crypto_box_seal(share, buyer_key)
 
 
+def check_ephemeral_key(fragment: bytes) -> None:
+    """Refuses a fragment whose ephemeral key makes it junk, whoever opens it.
+
+    libsodium opens some of these, other libraries others: so the contract opens none.
+
+    Raises:
+        Malformed: The key is not canonical, of low order or off the curve.
+    """
+    key = fragment[:32]
+    check_public_key(key)
+    if not curve25519.is_on_curve(curve25519.decode(key)):
+        raise Malformed(f"the X25519 key 0x{key.hex()} is off the curve")
+
+
 def open_fragment(fragment: bytes, secret: bytes) -> bytes:
-    """Opens a fragment with the one-time secret key of its index: the 32-byte share.
+    """Opens a fragment with the one-time secret key that it is sealed to: the 32-byte share.
 
     The share is not believed until its keccak256 is the commitment that the chain recorded.
 
     Raises:
-        Malformed: Not 80 bytes, or junk: it does not open.
+        Malformed: Not 80 bytes, or junk: its ephemeral key is improper, or it does not open.
     """
     if len(fragment) != FRAGMENT_BYTES:
         raise Malformed(f"a fragment is {FRAGMENT_BYTES} bytes, not {len(fragment)}")
+    check_ephemeral_key(fragment)
     share = _open_box(fragment, secret, public_key(secret))
     if share is None:
         raise Malformed("the fragment does not open with this sale's key")

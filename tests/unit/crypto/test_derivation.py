@@ -2,12 +2,14 @@
 
 import hashlib
 from dataclasses import replace
+from hashlib import blake2b
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dam.crypto import derivation, hashing, shamir
+from dam.crypto.curve25519 import half_size_pair
 from dam.crypto.derivation import BuyerSeed, Place, SellerSeed
 from dam.errors import Malformed
 from dam.types import CopyId
@@ -101,9 +103,31 @@ def test_purchase_keys() -> None:
         for index in (0, 1, 31)
     ]
     assert len(set(keys)) == len(keys)
-    secret = buyer.purchase_secret(1, MARKET, copy, 0)
-    assert derivation.part_secret(secret, 1) == buyer.part_secret(1, MARKET, copy, 0, 1)
-    assert secret not in keys
+    assert buyer.purchase_secret(1, MARKET, copy, 0) not in keys
+    fresh = [
+        buyer.fresh_secret(chain, market, cid, attempt)
+        for chain in (1, 31337)
+        for market in (MARKET, OTHER)
+        for cid in (copy, other)
+        for attempt in (0, 1, 256)
+    ]
+    assert len({*fresh, *keys}) == len(fresh) + len(keys)
+
+
+def test_a_buyers_keys_are_cheap_to_prove_with() -> None:
+    """Without the counter one in 40 would have no half-size pair."""
+    buyer = BuyerSeed(b"\x0a" * 32)
+    for copy in range(5):
+        place = 1, MARKET, CopyId(bytes([copy]) * 32), 0
+        found = [buyer.part_secret(*place, index) for index in range(32)]
+        assert all(map(half_size_pair, [*found, buyer.fresh_secret(*place)]))
+        purchase = buyer.purchase_secret(*place)
+        first = [
+            blake2b(bytes([i, 0, 0, 0, 0]), digest_size=32, key=purchase, person=b"dam.part-key")
+            for i in range(32)
+        ]
+        for secret, hashed in zip(found, first, strict=True):
+            assert (secret == hashed.digest()) == (half_size_pair(hashed.digest()) is not None)
 
 
 def test_seeds_do_not_print() -> None:

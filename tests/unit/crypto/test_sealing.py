@@ -9,7 +9,8 @@ from nacl.public import Box, PrivateKey, PublicKey, SealedBox
 from nacl.secret import SecretBox
 
 from dam.crypto import sealing
-from dam.crypto.sealing import FIELD_PRIME, LOW_ORDER_KEYS
+from dam.crypto.curve25519 import P as FIELD_PRIME
+from dam.crypto.sealing import LOW_ORDER_KEYS
 from dam.errors import Malformed, NotForMe
 from dam.types import Part
 
