@@ -31,6 +31,8 @@ ZERO_ADDRESS = Address("0x" + "00" * 20)
 ZERO32 = bytes(32)
 FALLBACK_BLOCKS = 100
 """Blocks after the purchase in which only deliverers deliver (hard-coded in the contract)."""
+STAKED_FEES = 10
+"""A deliverer's stake is at least so many times the fee of a part; junk costs as much."""
 FRAGMENT_BYTES = 80
 MAX_PARTS = 32
 MAX_AMOUNT = 2**128 - 1

@@ -92,7 +92,7 @@ class Documents:
                 "UPDATE documents SET attempts = attempts + 1, reason = ?, urgent = urgent AND "
                 "EXISTS (SELECT 1 FROM purchases, cursor WHERE purchases.state = 'waiting' "
                 "AND purchases.seller = documents.seller AND purchases.orphaned = 0 "
-                "AND purchases.store_digest = documents.digest AND deadline > cursor.number) "
+                "AND purchases.store_digest = documents.digest AND last_time > cursor.time) "
                 "WHERE id = ?",
                 (reason, document.id),
             )
@@ -113,8 +113,8 @@ class Documents:
             db.execute("INSERT OR REPLACE INTO meta VALUES ('keys', ?)", (" ".join(names | known),))
             db.execute("UPDATE documents SET state = 'wanted', attempts = 0 WHERE state = 'read'")
             db.execute(
-                "UPDATE purchases SET state = 'new' WHERE state = 'not-mine' AND deadline > "
-                "(SELECT coalesce(max(number), 0) FROM cursor)"
+                "UPDATE purchases SET state = 'new' WHERE state = 'not-mine' AND last_time > "
+                "(SELECT coalesce(max(time), 0) FROM cursor)"
             )
         return True
 
@@ -143,8 +143,8 @@ class Documents:
             if not done.rowcount:
                 return False
             db.executemany(
-                "INSERT OR IGNORE INTO parts (document, item_id, copy, idx, parts_root, terms, "
-                "page_key, sealed, proof) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO parts (document, item_id, copy, part_index, parts_root, "
+                "terms, page_key, sealed, proof) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (document.id, *part[:3], load_terms(part.terms).parts_root, *part[3:])
                     for part in scan.parts
@@ -153,7 +153,8 @@ class Documents:
             new = 0
             for refusal in scan.refusals:
                 done = db.execute(
-                    "INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?)", (document.id, *refusal)
+                    "INSERT OR IGNORE INTO part_refusals VALUES (?, ?, ?, ?, ?)",
+                    (document.id, *refusal),
                 )
                 new += done.rowcount
                 if done.rowcount and new <= LOGGED_REFUSALS:
@@ -169,7 +170,7 @@ class Documents:
     def refusals(self, document: int, item_id: bytes, copy: int) -> list[PartRefusal]:
         """What was refused of one copy under one document, given by its row id."""
         sql = (
-            "SELECT item_id, copy, reason, detail FROM refusals "
+            "SELECT item_id, copy, reason, detail FROM part_refusals "
             "WHERE document = ? AND item_id = ? AND copy IN (?, ?)"
         )
         values = (document, item_id, copy, NO_COPY)

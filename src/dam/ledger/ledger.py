@@ -5,8 +5,8 @@ A kill at any instant leaves either the state before a transaction or the state 
 file is bound to one chain, market, account and role; `Ledger.open` refuses any other.
 
 This module has the file itself and what follows the chain. `sales` asks about purchases and decides
-on them, `documents` keeps store documents and our parts, `outbox` what is to be sent, `migrations`
-its schema, and `pruning` deletes what is long over.
+on them, `documents` keeps store documents and our parts, `outbox` what is to be sent, `ledger_file`
+opens the file, and `pruning` deletes what is long over.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from dam.errors import LedgerUnusableError, Permanent
-from dam.ledger import migrations, pruning, reorgs
+from dam.ledger import ledger_file, pruning, reorgs
 from dam.ledger.reorgs import Rollback as Rollback
-from dam.market.log_rows import PurchaseRow, Rows, VersionRow
+from dam.market.log_rows import TABLES, PurchaseRow, Rows, StoreVersionRow
 from dam.types import Address, BlockRef
 
 KEPT_BLOCKS = 256
@@ -32,8 +32,8 @@ KEPT_BLOCKS = 256
 _JOURNAL_ROWS = 10_000
 _BY_SALE = {
     "purchases_by_copy": "purchases (copy_id)",
-    "delivered_by_copy": "delivered (copy_id, idx)",
-    "turns_by_copy": "turns (copy_id)",
+    "deliveries_by_copy": "deliveries (copy_id, part_index)",
+    "sale_events_by_copy": "sale_events (copy_id)",
 }
 _WANTED_AT_ONCE = 16
 """Documents of one seller, from one range of blocks."""
@@ -84,13 +84,10 @@ class Ledger:
             LedgerError: It is corrupt, of another version, or of another chain, market or account.
         """
         daemon = "watchdog" if "watchdog" in binding.role else "deliverer"
-        db, before, copy = migrations.open_file(path, f"dam {daemon} recover")
+        db = ledger_file.open_file(path, f"dam {daemon} recover")
         ledger = cls(db, binding, documents=documents)
         ledger._bind(path)
         ledger.end_bulk_load()
-        if copy is not None:
-            after = migrations.VERSION
-            ledger.note("ledger_migrated", version=after, before=before, backup=copy.name)
         return ledger
 
     def close(self) -> None:
@@ -136,27 +133,33 @@ class Ledger:
 
     def cursor(self) -> BlockRef | None:
         """The last block that is read, or None before the first."""
-        row = self.db.execute("SELECT number, hash FROM cursor").fetchone()
-        return None if row is None else BlockRef(row["number"], row["hash"])
+        row = self.db.execute("SELECT number, hash, time FROM cursor").fetchone()
+        return None if row is None else BlockRef(row["number"], row["hash"], row["time"])
 
     def known_blocks(self) -> list[BlockRef]:
         """Block hashes that are kept, the newest first."""
         rows = self.db.execute("SELECT number, hash FROM blocks ORDER BY number DESC")
         return [BlockRef(row["number"], row["hash"]) for row in rows]
 
-    def save_range(self, rows: Rows, cursor: BlockRef, *, refund_blocks: int) -> int:
+    def save_range(self, rows: Rows, cursor: BlockRef, *, delivery_seconds: int) -> int:
         """Records what a range of blocks holds, inside the caller's transaction.
 
         A log that is already there is left as it is, so a range may be read twice; one that a
         reorganisation had orphaned comes back to life.
 
+        Args:
+            rows: The logs.
+            cursor: The last block of the range, with its time.
+            delivery_seconds: For how long after a purchase a delivery of ours counts.
+
         Returns:
             How many logs were new.
         """
-        new = self._insert("delivered VALUES (?, ?, ?, ?, ?, ?, ?)", rows.delivered)
-        new += self._insert("turns VALUES (?, ?, ?, ?, ?)", rows.turns)
-        new += self._save_purchases(rows.purchases, refund_blocks)
-        new += self._save_versions(rows.versions)
+        new = self._insert("deliveries VALUES (?, ?, ?, ?, ?, ?, ?)", rows.deliveries)
+        new += self._insert("sale_events VALUES (?, ?, ?, ?, ?)", rows.sale_events)
+        new += self._insert("junk_proofs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows.junk_proofs)
+        new += self._save_purchases(rows.purchases, delivery_seconds)
+        new += self._save_versions(rows.store_versions)
         blocks = {**rows.blocks, cursor.number: cursor.hash}
         self.db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", blocks.items())
         # The oldest kept hash is a floor, however sparse the blocks with logs are.
@@ -165,8 +168,8 @@ class Ledger:
             "(SELECT number FROM blocks ORDER BY number DESC LIMIT ?))",
             (KEPT_BLOCKS,),
         )
-        place = (cursor.number, cursor.hash)
-        self.db.execute("INSERT OR REPLACE INTO cursor VALUES (1, ?, ?)", place)
+        place = (cursor.number, cursor.hash, cursor.timestamp)
+        self.db.execute("INSERT OR REPLACE INTO cursor VALUES (1, ?, ?, ?)", place)
         return new
 
     def begin_bulk_load(self) -> None:
@@ -189,7 +192,7 @@ class Ledger:
         """Which of the logs are not there yet: table, block and log index of each."""
         return [
             (table, row[0], row[2])
-            for table in ("purchases", "versions", "delivered", "turns")
+            for table in TABLES
             for row in getattr(rows, table)
             if self.db.execute(
                 f"SELECT 1 FROM {table} WHERE block = ? AND block_hash = ? AND log_index = ?",  # noqa: S608
@@ -201,7 +204,7 @@ class Ledger:
     def acted_above(self, block: int) -> int:
         """How many parts were sealed for purchases of blocks above ``block``."""
         [count] = self.db.execute(
-            "SELECT count(*) FROM sealed WHERE purchase IN "
+            "SELECT count(*) FROM seals WHERE purchase IN "
             "(SELECT id FROM purchases WHERE block > ? AND orphaned = 0)",
             (block,),
         ).fetchone()
@@ -213,15 +216,15 @@ class Ledger:
             return 0
         return self.db.executemany(f"INSERT INTO {target} ON CONFLICT DO NOTHING", rows).rowcount
 
-    def _save_versions(self, rows: Sequence[VersionRow]) -> int:
+    def _save_versions(self, rows: Sequence[StoreVersionRow]) -> int:
         """Of the versions of one seller that come together only the last ones' documents are
         wanted: anybody may write ten thousand in a block. An older one is, once it sells something.
         """
         after: Counter[str] = Counter()
-        wanted: list[VersionRow] = []
+        wanted: list[StoreVersionRow] = []
         new = 0
         for row in reversed(rows):
-            added = self._insert("versions VALUES (?, ?, ?, ?, ?, ?)", [row])
+            added = self._insert("store_versions VALUES (?, ?, ?, ?, ?, ?)", [row])
             after[row[3]] += added
             if added and self._documents and after[row[3]] <= _WANTED_AT_ONCE:
                 wanted.append(row)
@@ -231,8 +234,8 @@ class Ledger:
         return new
 
     def announced(self) -> tuple[bytes | None, int]:
-        """The X25519 key that our account announced last, up to the block that comes with it; None
-        and -1: the chain was not asked yet.
+        """The key (X25519) that our account announced last, up to the block that comes with it;
+        None and -1: the chain was not asked yet.
         """
         row = self.db.execute("SELECT value FROM meta WHERE key = 'announced_to'").fetchone()
         block, _, key = (row["value"] if row is not None else "-1 ").partition(" ")
@@ -244,11 +247,11 @@ class Ledger:
             value = f"{block} {(key or b'').hex()}"
             db.execute("INSERT OR REPLACE INTO meta VALUES ('announced_to', ?)", (value,))
 
-    def _save_purchases(self, rows: Sequence[PurchaseRow], refund_blocks: int) -> int:
+    def _save_purchases(self, rows: Sequence[PurchaseRow], delivery_seconds: int) -> int:
         new = self._insert(
-            "purchases (block, block_hash, log_index, tx_hash, timestamp, copy_id, seller, buyer, "
-            "store_digest, copy, terms, keys, deadline) "
-            f"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?1 + {refund_blocks:d})",
+            "purchases (block, block_hash, log_index, tx_hash, copy_id, seller, buyer, "
+            "store_digest, copy, purchase_block, purchase_time, terms, keys, last_time) VALUES "
+            f"(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11 + {delivery_seconds:d})",
             rows,
         )
         if new < len(rows):
@@ -264,7 +267,7 @@ class Ledger:
             (block, log_index, block_hash),
         ).fetchall()
         for (purchase,) in revived:
-            self.db.execute("UPDATE sealed SET orphaned = 0 WHERE purchase = ?", (purchase,))
+            self.db.execute("UPDATE seals SET orphaned = 0 WHERE purchase = ?", (purchase,))
             self.db.execute(
                 "UPDATE jobs SET state = 'due', reason = '' "
                 "WHERE purchase = ? AND state = 'cancelled'",

@@ -1,4 +1,4 @@
-"""Puts a ledger aside that is corrupt, of a newer program, or gone, and makes a new one.
+"""Puts a ledger aside that is corrupt, of another version, or gone, and makes a new one.
 
 Nothing is deleted: the old file stays next to the new one. All but one thing comes back from the
 chain: to whom a part was sealed whose delivery was never mined. So these rows are salvaged from
@@ -19,7 +19,7 @@ from urllib.parse import quote
 from dam.atomic_file import keep_as, sync_folder
 from dam.crypto.hashing import copy_id
 from dam.errors import LedgerError
-from dam.ledger import migrations
+from dam.ledger import ledger_file
 from dam.ledger.ledger import Binding, Ledger
 from dam.market.log_rows import unsigned
 from dam.types import Address
@@ -70,13 +70,12 @@ def examine(path: Path, binding: Binding) -> str:
         return "there is no ledger"
     try:
         with _opened(path) as db:
-            version = migrations.version_of(db)
-            if version > migrations.VERSION:
-                return f"a newer program wrote it (schema version {version})"
+            if foreign := ledger_file.other_version(db):
+                return foreign
             for (answer,) in db.execute("PRAGMA integrity_check(1)"):
                 if answer != "ok":
-                    return migrations.one_line(answer)
-            found = dict(db.execute("SELECT key, value FROM meta")) if version else {}
+                    return ledger_file.one_line(answer)
+            found = dict(db.execute("SELECT key, value FROM meta"))
     except sqlite3.DatabaseError as error:
         return str(error)
     wrong = _not_ours(found, binding)
@@ -107,7 +106,7 @@ def recover(path: Path, binding: Binding) -> Recovery:
     ledger = Ledger.open(new, binding)
     with contextlib.closing(ledger), ledger.transaction() as db:
         db.executemany(
-            "INSERT INTO spent VALUES (?, ?, ?, ?)",
+            "INSERT INTO archived_seals VALUES (?, ?, ?, ?)",
             [(*place, *sealed) for place, sealed in found.parts.items()],
         )
         ledger.note("ledger_recovered", parts=len(found.parts), at_odds=len(found.at_odds))
@@ -126,7 +125,7 @@ def retry(ledger: Ledger) -> int:
         sales = db.execute(
             "UPDATE purchases SET state = 'new', reason = '' WHERE state = 'refused' "
             "AND reason = 'internal-error' AND orphaned = 0 "
-            "AND deadline > (SELECT coalesce(max(number), 0) FROM cursor)"
+            "AND last_time > (SELECT coalesce(max(time), 0) FROM cursor)"
         ).rowcount
         documents = db.execute(
             "UPDATE documents SET state = 'wanted', reason = '', attempts = 0 "
@@ -135,8 +134,8 @@ def retry(ledger: Ledger) -> int:
         if documents:
             sales += db.execute(
                 "UPDATE purchases SET state = 'new', reason = '' WHERE state = 'refused' "
-                "AND reason = 'document-refused' AND orphaned = 0 AND deadline > "
-                "(SELECT coalesce(max(number), 0) FROM cursor) AND EXISTS (SELECT 1 FROM documents "
+                "AND reason = 'document-refused' AND orphaned = 0 AND last_time > "
+                "(SELECT coalesce(max(time), 0) FROM cursor) AND EXISTS (SELECT 1 FROM documents "
                 "WHERE documents.seller = purchases.seller "
                 "AND documents.digest = purchases.store_digest AND documents.state = 'wanted')"
             ).rowcount
@@ -146,12 +145,11 @@ def retry(ledger: Ledger) -> int:
 
 
 def older(path: Path) -> list[Path]:
-    """Ledgers that were put aside, and copies from before a migration, the newest first."""
+    """Ledgers that were put aside, the newest first."""
     aside = [
         p for p in path.parent.glob(f"{path.name}.aside-*") if not p.name.endswith(_COMPANIONS)
     ]
-    found = [*aside, *migrations.backups(path)]
-    return sorted(found, key=lambda old: old.name.rpartition("-")[2], reverse=True)
+    return sorted(aside, key=lambda old: old.name.rpartition("-")[2], reverse=True)
 
 
 def _put_aside(path: Path) -> Path:
@@ -174,6 +172,8 @@ def _salvage(path: Path, binding: Binding, found: _Found) -> Salvage:
     rows: dict[Key, tuple[bytes, bytes]] = {}
     try:
         with _opened(path) as db:
+            if foreign := ledger_file.other_version(db):
+                return Salvage(path, 0, foreign)
             with contextlib.suppress(sqlite3.DatabaseError):
                 wrong = _not_ours(dict(db.execute("SELECT key, value FROM meta")), binding)
                 if wrong:
@@ -193,20 +193,20 @@ def _salvage(path: Path, binding: Binding, found: _Found) -> Salvage:
 def _read(db: sqlite3.Connection, rows: dict[Key, tuple[bytes, bytes]]) -> str:
     """Reads what is there from both ends: a broken page in the middle hides itself alone."""
     fault = ""
-    for order in ("purchase, idx", "purchase DESC, idx DESC", "seller, item_id, copy, idx"):
+    place = "seller, item_id, copy, part_index"
+    for order in ("purchase, part_index", "purchase DESC, part_index DESC", place):
         try:
-            query = f"SELECT * FROM sealed WHERE orphaned = 0 ORDER BY {order}"  # noqa: S608
+            query = f"SELECT * FROM seals WHERE orphaned = 0 ORDER BY {order}"  # noqa: S608
             for row in db.execute(query):
-                place = copy_id(Address(row["seller"]), row["item_id"], unsigned(row["copy"]))
-                rows[place, row["idx"]] = (row["buyer_key"], row["fragment"])
+                copy = copy_id(Address(row["seller"]), row["item_id"], unsigned(row["copy"]))
+                rows[copy, row["part_index"]] = (row["buyer_key"], row["fragment"])
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             fault = str(error)
-    if migrations.version_of(db) < 2:
-        return fault
-    for order in ("copy_id, idx", "copy_id DESC, idx DESC"):
+    for order in ("copy_id, part_index", "copy_id DESC, part_index DESC"):
         try:
-            for row in db.execute(f"SELECT * FROM spent ORDER BY {order}"):  # noqa: S608
-                rows.setdefault((row["copy_id"], row["idx"]), (row["buyer_key"], row["fragment"]))
+            for row in db.execute(f"SELECT * FROM archived_seals ORDER BY {order}"):  # noqa: S608
+                key = (row["copy_id"], row["part_index"])
+                rows.setdefault(key, (row["buyer_key"], row["fragment"]))
         except sqlite3.DatabaseError as error:
             fault = str(error)
     return fault

@@ -26,10 +26,11 @@ SealedRow = tuple[Address, bytes, int, int, int, bytes, bytes]
 
 _COLUMNS = (
     f"{', '.join(SaleRow._fields[:-1])}, "  # noqa: S608
-    "EXISTS (SELECT 1 FROM delivered WHERE delivered.copy_id = p.copy_id) "
-    "OR EXISTS (SELECT 1 FROM turns WHERE turns.copy_id = p.copy_id) "
-    "OR EXISTS (SELECT 1 FROM spent WHERE spent.copy_id = p.copy_id) "
-    "OR EXISTS (SELECT 1 FROM purchases AS q JOIN sealed ON sealed.purchase = q.id "
+    "EXISTS (SELECT 1 FROM deliveries AS d WHERE d.copy_id = p.copy_id) "
+    "OR EXISTS (SELECT 1 FROM sale_events AS e WHERE e.copy_id = p.copy_id) "
+    "OR EXISTS (SELECT 1 FROM junk_proofs AS j WHERE j.copy_id = p.copy_id) "
+    "OR EXISTS (SELECT 1 FROM archived_seals AS a WHERE a.copy_id = p.copy_id) "
+    "OR EXISTS (SELECT 1 FROM purchases AS q JOIN seals ON seals.purchase = q.id "
     "WHERE q.copy_id = p.copy_id)"
 )
 
@@ -46,6 +47,15 @@ class KeptPart(NamedTuple):
     page_key: bytes
     sealed: bytes
     proof: bytes
+
+
+class JunkProof(NamedTuple):
+    """A part of a sale that was proved to be junk."""
+
+    fresh_key: bytes
+    """X25519 key that a replacement is sealed to; zero after the sale's end."""
+    cleared: bool
+    """Whether the part is missing again."""
 
 
 class VersionInForce(NamedTuple):
@@ -89,6 +99,15 @@ class Sales:
         sql = f"SELECT {_COLUMNS} FROM purchases AS p WHERE {condition}"  # noqa: S608
         return list(map(SaleRow._make, plain_rows(self._db, sql, values)))
 
+    def reopen_refused(self, reason: str) -> int:
+        """Looks again at sales refused for a reason that is gone, where there is time; how many."""
+        with self._ledger.transaction() as db:
+            return db.execute(
+                "UPDATE purchases SET state = 'new', reason = '' WHERE state = 'refused' "
+                "AND reason = ? AND orphaned = 0 AND last_time > (SELECT time FROM cursor)",
+                (reason,),
+            ).rowcount
+
     def mark(self, ids: Sequence[int], state: str, reason: str = "") -> None:
         """Moves sales, given by their row ids, to another state."""
         marks, values = in_list(ids)
@@ -120,8 +139,8 @@ class Sales:
             sqlite3.IntegrityError: One is sealed to another buyer already.
         """
         self._db.executemany(
-            "INSERT INTO sealed (seller, item_id, copy, idx, purchase, buyer_key, fragment) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (purchase, idx) DO NOTHING",
+            "INSERT INTO seals (seller, item_id, copy, part_index, purchase, buyer_key, fragment) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (purchase, part_index) DO NOTHING",
             rows,
         )
 
@@ -134,8 +153,9 @@ class Sales:
         for (document, item), wanted in copies.items():
             marks, values = in_list(list(wanted))
             sql = (
-                "SELECT item_id, copy, idx, terms, page_key, sealed, proof FROM parts "  # noqa: S608
-                f"WHERE document = ? AND item_id = ? AND copy IN ({marks}) ORDER BY idx"
+                "SELECT item_id, copy, part_index, terms, page_key, sealed, proof "  # noqa: S608
+                f"FROM parts WHERE document = ? AND item_id = ? AND copy IN ({marks}) "
+                "ORDER BY part_index"
             )
             for part in map(KeptPart._make, plain_rows(self._db, sql, (document, item, *values))):
                 found.setdefault((document, item, part.copy), []).append(part)
@@ -148,36 +168,63 @@ class SaleEvents:
     def __init__(self, ledger: Ledger, sales: Iterable[SaleRow]) -> None:
         self._db = ledger.db
         self._copies = [sale.copy_id for sale in sales if sale.touched]
-        self._delivered = self._by_copy("idx, block FROM delivered WHERE supplied = 0 AND")
-        self._turns = self._by_copy("kind, block FROM turns WHERE")
-        self._sealed = self._by_copy(
-            "idx, buyer_key, fragment, purchase, sealed.orphaned FROM purchases "
-            "JOIN sealed ON sealed.purchase = purchases.id WHERE"
+        self._delivered = self._by_copy(
+            "part_index, block, log_index FROM deliveries WHERE supplied = 0 AND"
         )
-        self._spent = self._by_copy("idx, buyer_key, fragment FROM spent WHERE")
+        self._events = self._by_copy("kind, block FROM sale_events WHERE")
+        self._proofs = self._by_copy(
+            "part_index, block, log_index, fresh_key, cleared FROM junk_proofs WHERE"
+        )
+        self._seals = self._by_copy(
+            "part_index, buyer_key, fragment, purchase, seals.orphaned FROM purchases "
+            "JOIN seals ON seals.purchase = purchases.id WHERE"
+        )
+        self._archived = self._by_copy("part_index, buyer_key, fragment FROM archived_seals WHERE")
 
     def delivered(self, sale: SaleRow) -> dict[int, int]:
-        """Parts that are there: index to the block of the first delivery."""
+        """Parts that are there: index to the block of the first delivery that counts. One that a
+        proof of junk cleared is missing, until it is replaced.
+        """
         rows = self._delivered.get(sale.copy_id, ()) if sale.touched else ()
-        return {index: block for index, block in sorted(rows, reverse=True) if block >= sale.block}
+        cleared = {
+            index: place
+            for index, *place, _, was_cleared in self._proofs.get(sale.copy_id, ())
+            if was_cleared
+        }
+        return {
+            index: block
+            for index, block, log_index in sorted(rows, reverse=True)
+            if block >= sale.block and [block, log_index] > cleared.get(index, [-1])
+        }
 
-    def turns(self, sale: SaleRow) -> dict[str, int]:
-        """What else happened: ``disputed``, ``settled``, ``refunded`` or ``resolved``, to block."""
-        rows = self._turns.get(sale.copy_id, ()) if sale.touched else ()
+    def events(self, sale: SaleRow) -> dict[str, int]:
+        """What else happened: ``disputed``, ``settled``, ``refunded``, ``resolved`` or ``agreed``,
+        to the block of the log.
+        """
+        rows = self._events.get(sale.copy_id, ()) if sale.touched else ()
         return {kind: block for kind, block in rows if block >= sale.block}
+
+    def proofs(self, sale: SaleRow) -> dict[int, JunkProof]:
+        """Parts that were proved to be junk, by index: the seller's side alone delivers them."""
+        rows = self._proofs.get(sale.copy_id, ()) if sale.touched else ()
+        return {
+            index: JunkProof(fresh_key, bool(cleared))
+            for index, block, _, fresh_key, cleared in rows
+            if block >= sale.block
+        }
 
     def closed(self, sale: SaleRow) -> bool:
         """Whether the sale is over."""
-        return bool(sale.touched and self.turns(sale).keys() - {"disputed"})
+        return bool(sale.touched and self.events(sale).keys() - {"disputed"})
 
     def sealed_to_another(self, sale: SaleRow, index: int, key: bytes) -> bool:
         """Whether this part went to another purchase, or to another key in one since pruned."""
         if not sale.touched:
             return False
-        for found, _, _, purchase, orphaned in self._sealed.get(sale.copy_id, ()):
+        for found, _, _, purchase, orphaned in self._seals.get(sale.copy_id, ()):
             if found == index and not orphaned and purchase != sale.id:
                 return True
-        for found, to, _ in self._spent.get(sale.copy_id, ()):
+        for found, to, _ in self._archived.get(sale.copy_id, ()):
             if found == index and to != key:
                 return True
         return False
@@ -186,7 +233,7 @@ class SaleEvents:
         """The fragment that was once sealed to this very key, to be used again."""
         if not sale.touched:
             return None
-        for rows in (self._sealed.get(sale.copy_id, ()), self._spent.get(sale.copy_id, ())):
+        for rows in (self._seals.get(sale.copy_id, ()), self._archived.get(sale.copy_id, ())):
             for found, to, fragment, *_ in rows:
                 if found == index and to == key and fragment:
                     return bytes(fragment)
@@ -225,7 +272,7 @@ class Versions:
         found = plain_rows(
             self._db,
             "SELECT v.block, v.log_index, v.digest, v.root, d.id, d.state, d.reason "
-            "FROM versions AS v LEFT JOIN documents AS d "
+            "FROM store_versions AS v LEFT JOIN documents AS d "
             "ON d.seller = v.seller AND d.digest = v.digest AND d.root = v.root "
             "WHERE v.seller = ? AND (v.block, v.log_index) < (?, ?) "
             "ORDER BY v.block DESC, v.log_index DESC LIMIT 1",
@@ -233,7 +280,7 @@ class Versions:
         )
         then = plain_rows(
             self._db,
-            "SELECT block, log_index FROM versions WHERE seller = ? "
+            "SELECT block, log_index FROM store_versions WHERE seller = ? "
             "AND (block, log_index) >= (?, ?) ORDER BY block, log_index LIMIT 1",
             (seller, *place),
         )

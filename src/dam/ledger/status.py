@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dam.errors import LedgerError
-from dam.ledger.migrations import VERSION, version_of
+from dam.ledger.ledger_file import other_version
 from dam.ledger.pruning import names_of, totals
 
 
@@ -23,8 +23,10 @@ class NextDeadline:
     """The sale in progress whose time runs out first."""
 
     copy_id: bytes
-    block: int
-    """Last block in which a delivery counts."""
+    last_time: int
+    """Last second in which a delivery of ours counts."""
+    purchase_block: int
+    """As the contract counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class DaemonStatus:
     account: str
     cursor: int
     """Number of the last block that it has read; -1 before the first."""
+    cursor_time: int
+    """Its time, in seconds; 0 before the first."""
     purchases: dict[str, int]
     """Number of purchases by state, pruned ones too; orphaned ones under ``orphaned``."""
     jobs: dict[str, int]
@@ -77,13 +81,10 @@ def read_status(path: Path, *, newest: int = 10) -> DaemonStatus:
         uri = f"file:{quote(str(path.absolute()))}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as db:
             db.row_factory = sqlite3.Row
-            version = version_of(db)
-            if version > VERSION:
-                raise LedgerError(f"a newer program wrote the ledger {path}: look at it with that")
-            if version < VERSION:
+            if foreign := other_version(db):
                 raise LedgerError(
-                    f"the ledger {path} has schema version {version}: the daemon brings it up to "
-                    f"version {VERSION} when it starts"
+                    f"the ledger {path} is not this program's ({foreign}): look at it with that "
+                    "one, or start the daemon, which says how to go on"
                 )
             return _read(db, newest)
     except sqlite3.DatabaseError as error:
@@ -92,7 +93,7 @@ def read_status(path: Path, *, newest: int = 10) -> DaemonStatus:
 
 def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
     meta = {row["key"]: row["value"] for row in db.execute("SELECT * FROM meta")}
-    cursor = db.execute("SELECT number FROM cursor").fetchone()
+    cursor = db.execute("SELECT number, time FROM cursor").fetchone()
     purchases = _counts(db, "purchases WHERE orphaned = 0")
     [orphaned] = db.execute("SELECT count(*) FROM purchases WHERE orphaned = 1").fetchone()
     if orphaned:
@@ -106,18 +107,20 @@ def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
             purchases[state] = purchases.get(state, 0) + number
     names = names_of(meta.get("account", ""), meta.get("role", ""))
     fees = [_fee(row["terms"]) * row["paid"] for row in db.execute(_OURS, names)]
-    costs = [int(row["cost"]) for row in db.execute("SELECT cost FROM slots WHERE block >= 0")]
+    mined = db.execute("SELECT cost_wei FROM nonce_slots WHERE mined_block >= 0")
+    costs = [int(row["cost_wei"]) for row in mined]
     first = db.execute(
-        "SELECT purchases.copy_id, purchases.deadline FROM purchases WHERE orphaned = 0 "
+        "SELECT copy_id, last_time, purchase_block FROM purchases WHERE orphaned = 0 "
         "AND state IN ('new', 'waiting', 'serving') "
-        "AND deadline > (SELECT coalesce(max(number), 0) FROM cursor) AND NOT EXISTS "
-        "(SELECT 1 FROM jobs WHERE purchase = purchases.id AND kind = 'settle') "
-        "ORDER BY deadline LIMIT 1"
+        "AND last_time > (SELECT coalesce(max(time), 0) FROM cursor) AND NOT EXISTS "
+        "(SELECT 1 FROM jobs WHERE purchase = purchases.id AND kind = 'close') "
+        "ORDER BY last_time LIMIT 1"
     ).fetchone()
     return DaemonStatus(
         role=meta.get("role", ""),
         account=meta.get("account", ""),
         cursor=-1 if cursor is None else cursor["number"],
+        cursor_time=0 if cursor is None else cursor["time"],
         purchases=purchases,
         jobs=_counts(db, "jobs WHERE 1"),
         stores=_counts(db, "documents WHERE 1"),
@@ -127,17 +130,17 @@ def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
         earned=sum(fees) + sums.get("earned", 0),
         gas_paid=sum(costs) + sums.get("gas_paid", 0),
         transactions=len(costs) + sums.get("transactions", 0),
-        next_deadline=None if first is None else NextDeadline(first["copy_id"], first["deadline"]),
+        next_deadline=None if first is None else NextDeadline(*first),
         refused=_journal(db, "IN", newest),
         alerts=_journal(db, "NOT IN", newest),
     )
 
 
 _OURS = (
-    "SELECT purchases.terms, delivered.deliverer <> purchases.seller AS paid FROM delivered "
-    "JOIN purchases ON purchases.copy_id = delivered.copy_id "
-    "AND purchases.orphaned = 0 AND delivered.block >= purchases.block "
-    "WHERE delivered.deliverer IN (?, ?) AND delivered.supplied = 0"
+    "SELECT purchases.terms, d.delivered_by <> purchases.seller AS paid FROM deliveries AS d "
+    "JOIN purchases ON purchases.copy_id = d.copy_id "
+    "AND purchases.orphaned = 0 AND d.block >= purchases.block "
+    "WHERE d.delivered_by IN (?, ?) AND d.supplied = 0"
 )
 
 

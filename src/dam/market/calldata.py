@@ -38,6 +38,11 @@ _HEAD_BYTES = _PROOF_AT + 2 * WORD_BYTES
 _COPY_AT, _STOCK_AT = (
     _SALE_AT + WORD_BYTES * list(abi_fields(Sale)).index(name) for name in ("copy", "stock")
 )
+PURCHASE_BLOCK_AT, FEE_AT = (
+    _SALE_AT + WORD_BYTES * list(abi_fields(Sale)).index(name) for name in ("purchase_block", "fee")
+)
+PROOF_LENGTH_AT = _HEAD_BYTES
+"""Where these words of a packed delivery begin."""
 FRAGMENT_SIZE_WORD = uint_word(FRAGMENT_BYTES)
 FRAGMENT_PADDING = bytes(-FRAGMENT_BYTES % WORD_BYTES)
 _TAIL_BYTES = FRAGMENT_BYTES + len(FRAGMENT_PADDING)
