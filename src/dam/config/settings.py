@@ -92,6 +92,10 @@ class Settings:
     """None: no health server."""
     accounts: Mapping[str, str]
     """Ape alias by role; ``default`` for the others."""
+    sender_account: str | None
+    """Ape alias of the account that sends, with `relay`."""
+    relay: bool
+    """Whether a daemon's transactions are sent by `sender_account`."""
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -101,6 +105,10 @@ class Settings:
     def account(self, role: str) -> str | None:
         """The Ape alias that signs for a role, or None if none is set."""
         return self.accounts.get(role) or self.accounts.get("default")
+
+    def sender(self, role: str) -> str | None:
+        """The Ape alias that sends and pays for a daemon: its own, or another's with `relay`."""
+        return self.sender_account if self.relay else self.account(role)
 
     @property
     def rpc_url(self) -> str:

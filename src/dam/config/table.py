@@ -21,8 +21,10 @@ from dam.config.values import (
     masked,
     masked_ipfs,
     parse_accounts,
+    parse_alias,
     parse_confirmations,
     parse_record_path,
+    parse_relay,
     parse_seconds,
     parse_unprofitable,
     whole,
@@ -277,6 +279,32 @@ SETTINGS = (
         show=lambda accounts: (
             ", ".join(f"{r} = {a}" for r, a in sorted(accounts.items())) or "none"
         ),
+    ),
+    Setting(
+        field="sender_account",
+        key="sender_account",
+        variable="DAM_SENDER_ACCOUNT",
+        section="Accounts",
+        parse=_plain(parse_alias),
+        doc="Ape alias of the account that sends and pays the gas of a daemon's transactions, with "
+        "`relay`",
+        show=lambda alias: alias or "none",
+        remark="sends and pays, where relay is true",
+        sample='"gas"',
+    ),
+    Setting(
+        field="relay",
+        key="relay",
+        variable="DAM_RELAY",
+        section="Accounts",
+        parse=lambda value, context: parse_relay(value, context.found["sender_account"]),
+        default=False,
+        doc="`true`: a daemon's own account signs the lists of parts alone, and `sender_account` "
+        "sends them: it has the nonces and pays the gas. The operator's account needs no coins "
+        "then",
+        show=lambda relay: str(relay).lower(),
+        remark="another account sends",
+        sample="false",
     ),
 )
 """All settings, in the order in which they are parsed and shown."""

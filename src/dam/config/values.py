@@ -201,6 +201,31 @@ def parse_accounts(
     return accounts
 
 
+def parse_alias(value: Any) -> str:
+    """The alias of an Ape account.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not isinstance(value, str) or not _ALIAS.fullmatch(value):
+        raise ConfigError("not the alias of an Ape account")
+    return value
+
+
+def parse_relay(value: Any, sender_account: str | None) -> bool:
+    """Whether another account sends; a variable says ``true`` or ``false``.
+
+    Raises:
+        ConfigError: It is neither, or nobody is named who would send.
+    """
+    if value not in (True, False, "true", "false"):
+        raise ConfigError("neither true nor false")
+    relay = value in (True, "true")
+    if relay and not sender_account:
+        raise ConfigError("sender_account must name the account that sends")
+    return relay
+
+
 def masked(url: str) -> str:
     """Scheme, host and port of an address; what else it has is shown as ``***``."""
     parts = urlsplit(url)

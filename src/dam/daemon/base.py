@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from dam.log import Log, with_alerts
 from dam.market.client import BlockUnknownError, Market
 from dam.market.connect import open_nodes
 from dam.roles.deliverer.deliverer import Deliverer
-from dam.sending.sender import DrySender, Sender, SendPolicy
+from dam.sending.sender import DrySender, Sender, SendPolicy, WholeSigner
 from dam.sending.transactions import Signer
 from dam.types import FALLBACK_BLOCKS, Address
 
@@ -36,25 +36,30 @@ class DaemonBase:
     Args:
         settings: From `Settings.load`.
         role: ``deliverer`` or ``watchdog``.
-        signer: Signs; an address alone for a dry run.
+        signer: The operator, who signs lists of parts; an address alone for a dry run.
         monitoring: What watches it.
         checkpoint: Called at the named places of `docs/operating.md`.
         seller: Whose watchdog it is.
+        sender: The account that sends and pays; None: the operator's.
     """
 
     def __init__(
         self,
         settings: Settings,
         role: str,
-        signer: Signer | Address,
+        signer: WholeSigner | Address,
         monitoring: Monitoring,
         checkpoint: Checkpoint,
         seller: Address | None = None,
+        *,
+        sender: Signer | None = None,
     ) -> None:
         self.settings = settings
         self._role = role
         self._signer = None if isinstance(signer, str) else signer
         self.account = signer if isinstance(signer, str) else signer.address
+        """The operator's."""
+        self._sender_account = sender or self._signer
         self.monitoring = monitoring
         self.checkpoint = checkpoint
         self._seller = seller
@@ -86,7 +91,7 @@ class DaemonBase:
                 if genesis is None:
                     return
                 with (
-                    self._account_lock(genesis),
+                    self._account_locks(genesis),
                     locks.exclusive(path.with_name(path.name + ".lock"), f"ledger {path}"),
                     contextlib.closing(
                         self._ledger(
@@ -97,10 +102,8 @@ class DaemonBase:
                 ):
                     self.monitoring.sources.ledger = path
                     if self._seller is None:
-                        windows = deployment.windows
-                        self.monitoring.sources.turn_blocks = (
-                            windows.refund_blocks - FALLBACK_BLOCKS
-                        )
+                        # The fallback alone counts blocks.
+                        self.monitoring.sources.fallback_blocks = FALLBACK_BLOCKS
                     self.monitoring.sources.rollbacks = lambda: ledger.rollbacks
                     log.info(
                         "starting",
@@ -109,6 +112,7 @@ class DaemonBase:
                         ledger=str(path),
                         confirmations=settings.confirmations,
                         dry_run=self.dry,
+                        sender=self._payer,
                     )
                     await work(stop, market, ledger, log)
 
@@ -127,14 +131,18 @@ class DaemonBase:
             )
         return Ledger.open(path, binding, documents=self._role == "deliverer")
 
-    def _account_lock(self, genesis: bytes) -> contextlib.AbstractContextManager[None]:
-        """Nobody else sends from the account; a dry run does not send."""
-        if self.dry:
-            return contextlib.nullcontext()
-        name = locks.account_lock(
-            locks.lock_folder(), self.settings.deployment.chain_id, genesis, self.account
-        )
-        return locks.exclusive(name, f"account {self.account}")
+    @contextlib.contextmanager
+    def _account_locks(self, genesis: bytes) -> Iterator[None]:
+        """Nobody else sends from the account, or signs with the operator's; a dry run does
+        neither.
+        """
+        chain_id, folder = self.settings.deployment.chain_id, locks.lock_folder()
+        with contextlib.ExitStack() as stack:
+            if self._signer is not None and self._sender_account is not None:
+                for address in dict.fromkeys((self.account, self._sender_account.address)):
+                    name = locks.account_lock(folder, chain_id, genesis, address)
+                    stack.enter_context(locks.exclusive(name, f"account {address}"))
+            yield
 
     def service(
         self,
@@ -150,7 +158,7 @@ class DaemonBase:
         """The service around a role."""
         funds = partial(
             self.monitoring.watch_funds,
-            lambda: balance_of(market.rpc, self.account),
+            lambda: balance_of(market.rpc, self._payer),
             (lambda: market.deliverer(self.account)) if isinstance(role, Deliverer) else None,
             self.settings.deployment.windows,
         )
@@ -171,19 +179,26 @@ class DaemonBase:
         return service
 
     def _reader(self, market: Market, ledger: Ledger, log: Log) -> ChainReader:
+        windows = market.deployment.windows
         return ChainReader(
             market,
             ledger,
             log=log,
             confirmations=self.settings.confirmations,
             halt_depth=self.settings.halt_depth,
+            delivery_seconds=windows.refund_seconds if self._seller else windows.delivery_seconds,
             stats=market.rpc.stats,
             checkpoint=self.checkpoint,
         )
 
+    @property
+    def _payer(self) -> Address:
+        """Who pays for gas."""
+        return self.account if self._sender_account is None else self._sender_account.address
+
     def _sender(self, market: Market, ledger: Ledger, log: Log) -> AnySender:
-        if self._signer is None:
-            return DrySender(market.rpc, market, self.account, ledger, log=log)
+        if self._signer is None or self._sender_account is None:
+            return DrySender(ledger, log=log)
         policy = SendPolicy(
             max_fee=self.settings.max_fee,
             confirmations=self.settings.confirmation_blocks,
@@ -193,8 +208,9 @@ class DaemonBase:
         sender = Sender(
             market.rpc,
             market,
-            self._signer,
+            self._sender_account,
             ledger,
+            operator=self._signer,
             log=log,
             policy=policy,
             checkpoint=self.checkpoint,

@@ -24,7 +24,7 @@ from dam.log import Log
 from dam.market.client import BlockUnknownError, Market, Page
 from dam.market.log_reader import BlockPage
 from dam.market.log_rows import Rows
-from dam.types import BlockRef
+from dam.types import BlockRef, Clock
 
 _FINE_BLOCKS = 64
 """So close to the head, ranges are short, so that a reorganisation finds a near ancestor."""
@@ -50,9 +50,12 @@ Finality = Literal["safe", "finalized"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one `ChainReader.advance` did; ``head`` is the newest block, unconfirmed."""
+    """What one `ChainReader.advance` did; ``head`` is the newest block, unconfirmed, and ``clock``
+    the contract's in it.
+    """
 
     head: BlockRef
+    clock: Clock
     cursor: BlockRef
     new_logs: int
     caught_up: bool
@@ -68,6 +71,8 @@ class ChainReader:
             with them a purchase that was acted on, halts the daemon. At ``finalized``: any such.
         range_blocks: Most blocks of one request.
         overlap: Blocks behind the cursor that are read again, near the head.
+        delivery_seconds: For how long after a purchase a delivery of ours counts; None: as of a
+            deliverer.
         checkpoint: Called at F1 (logs read, cursor unsaved) and F2 (cursor saved).
     """
 
@@ -81,13 +86,16 @@ class ChainReader:
         halt_depth: int = 64,
         range_blocks: int = 10_000,
         overlap: int = 16,
+        delivery_seconds: int | None = None,
         stats: ReadStats | None = None,
         checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._ledger = ledger
         self._first = source.deployment.first_block
-        self._refund_blocks = source.deployment.windows.refund_blocks
+        if delivery_seconds is None:
+            delivery_seconds = source.deployment.windows.delivery_seconds
+        self._delivery_seconds = delivery_seconds
         self._log = log
         self._confirmations = confirmations
         self._halt_depth = 0 if confirmations == "finalized" else halt_depth
@@ -98,7 +106,7 @@ class ChainReader:
         """Logs and rollbacks are counted here."""
         self._span = _FIRST_RANGE_BLOCKS
         self._idle_at: BlockRef | None = None
-        self._newest: BlockRef | None = None
+        self._newest: tuple[BlockRef, Clock] | None = None
         self._rechecked: int | None = None
         self._postponed = 0
         """How often the chain was read since the last blocks were, once more."""
@@ -123,15 +131,23 @@ class ChainReader:
                 f"the node is at block {head.number}, and block {cursor.number} was read before: "
                 "it lags, or was put back to an older state"
             )
+        now = await self._clocked(head)
         # A chain that got shorter by less than the confirmations: only a longer one decides.
         if target < cursor.number or head == self._idle_at:
-            newest = self._newest if self._newest and self._newest.number > head.number else head
-            return Step(newest, cursor, 0, caught_up=True)
-        self._newest = head
+            if self._newest is not None and self._newest[0].number > head.number:
+                now = self._newest
+            return Step(*now, cursor, 0, caught_up=True)
+        self._newest = now
         if target == cursor.number:
-            return await self._idle(head, cursor)
+            return await self._idle(now, cursor)
         with paused(target - cursor.number > _FINE_BLOCKS):
-            return await self._read(head, target, cursor)
+            return await self._read(now, target, cursor)
+
+    async def _clocked(self, head: BlockRef) -> tuple[BlockRef, Clock]:
+        """A block, on which all nodes asked agree, with the contract's clock in it."""
+        if self._newest is not None and self._newest[0] == head:
+            return self._newest
+        return head, await self._source.clock(head)
 
     async def _ends(self) -> tuple[BlockRef, int]:
         """The newest block, and the number of the last one to read."""
@@ -148,20 +164,20 @@ class ChainReader:
     async def _begin(self) -> BlockRef:
         block = await self._source.block(max(0, self._first - 1))
         with self._ledger.transaction(durable=False):
-            self._ledger.save_range(Rows(), block, refund_blocks=self._refund_blocks)
+            self._ledger.save_range(Rows(), block, delivery_seconds=self._delivery_seconds)
         self._ledger.begin_bulk_load()
         self._bulk_loading = True
         return block
 
-    async def _idle(self, head: BlockRef, cursor: BlockRef) -> Step:
+    async def _idle(self, now: tuple[BlockRef, Clock], cursor: BlockRef) -> Step:
         rollback = await self._checked(cursor)
         if rollback is not None:
-            return Step(head, rollback.to, 0, caught_up=False, rollback=rollback)
+            return Step(*now, rollback.to, 0, caught_up=False, rollback=rollback)
         late = await self._look_back(cursor)
-        self._idle_at = head
-        return Step(head, cursor, late, caught_up=True)
+        self._idle_at = now[0]
+        return Step(*now, cursor, late, caught_up=True)
 
-    async def _read(self, head: BlockRef, target: int, cursor: BlockRef) -> Step:
+    async def _read(self, now: tuple[BlockRef, Clock], target: int, cursor: BlockRef) -> Step:
         new = 0
         ahead: asyncio.Task[Page] | None = None
         try:
@@ -176,7 +192,7 @@ class ChainReader:
                 # Asked after the logs: if the cursor still stands, they are of the same branch.
                 rollback = await self._checked(cursor)
                 if rollback is not None:
-                    return Step(head, rollback.to, new, caught_up=False, rollback=rollback)
+                    return Step(*now, rollback.to, new, caught_up=False, rollback=rollback)
                 new += self._save(page.rows, cursor, page.end)
                 cursor = page.end
                 if ahead is None:
@@ -193,7 +209,7 @@ class ChainReader:
         # What is new is decided on first: to read a flood once more takes as long as it took once.
         if self._at_head and (not new or self._postponed >= _POSTPONE_READS):
             new += await self._look_back(cursor)
-        return Step(head, cursor, new, caught_up=self._at_head)
+        return Step(*now, cursor, new, caught_up=self._at_head)
 
     async def _fetch(self, cursor: BlockRef, target: int) -> Page:
         """The page after ``cursor``; near the head short, and compared by hashes."""
@@ -228,7 +244,7 @@ class ChainReader:
         self._checkpoint("F1")
         # If a power cut takes it back, it is read again.
         with self._ledger.transaction(durable=False):
-            new = self._ledger.save_range(rows, end, refund_blocks=self._refund_blocks)
+            new = self._ledger.save_range(rows, end, delivery_seconds=self._delivery_seconds)
             for table, number, index, logs in late:
                 self._ledger.note(
                     "log_was_missing", table=table, block=number, log_index=index, logs=logs
@@ -288,6 +304,7 @@ class ChainReader:
 
     async def _roll_back(self, cursor: BlockRef) -> Rollback:
         self._idle_at = None
+        self._newest = None
         self._rechecked = None
         self._at_head = False
         for block in self._ledger.known_blocks():

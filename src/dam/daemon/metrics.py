@@ -151,8 +151,8 @@ class Sources:
 
     pulse: Pulse | None = None
     ledger: Path | None = None
-    turn_blocks: int | None = None
-    """Blocks before a sale's deadline in which the seller may deliver, too; None: a watchdog."""
+    fallback_blocks: int | None = None
+    """Blocks after a purchase in which we alone may deliver; None: a watchdog."""
     rollbacks: Callable[[], int] = lambda: 0
     endpoints: Nodes | None = None
     blocks: StoreStats | None = None
@@ -253,17 +253,18 @@ class _Reader(Collector):
         yield from _amount("gas_paid", "For transactions that are final.", found.gas_paid)
         yield _gauge("transactions_final", "Mined and confirmed.", found.transactions)
         if found.next_deadline is not None:
-            head = max(found.cursor, self.sources.pulse.head if self.sources.pulse else -1)
+            clock = self.sources.pulse.clock if self.sources.pulse else None
+            now = max(found.cursor_time, clock.time if clock else 0)
             yield _gauge(
-                "next_deadline_blocks",
-                "Blocks until the first open sale is too late; absent without one.",
-                found.next_deadline.block - head,
+                "next_deadline_seconds",
+                "Seconds until the first open sale is too late; absent without one.",
+                found.next_deadline.last_time - now,
             )
-            if self.sources.turn_blocks is not None:
+            if self.sources.fallback_blocks is not None and clock is not None:
                 yield _gauge(
-                    "next_turn_blocks",
-                    "Blocks until the seller may deliver that sale in our place.",
-                    found.next_deadline.block - self.sources.turn_blocks - head,
+                    "next_fallback_blocks",
+                    "Blocks of the contract until the seller may deliver that sale in our place.",
+                    found.next_deadline.purchase_block + self.sources.fallback_blocks - clock.block,
                 )
 
     def _of_others(self) -> Iterator[Metric]:
@@ -298,7 +299,7 @@ class _Reader(Collector):
         funds = self.sources.funds
         if funds is None:
             return
-        yield from _amount("balance", "Coins of the signing account.", funds.balance)
+        yield from _amount("balance", "Coins of the account that sends.", funds.balance)
         if funds.stake is not None:
             yield from _amount("stake", "Of the deliverer.", funds.stake)
         if funds.eligible is not None:

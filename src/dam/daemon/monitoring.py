@@ -122,7 +122,7 @@ class Monitoring:
                     self.sources.funds = Funds(coins)
                 else:
                     info = await stake()
-                    enough = info.stake >= windows.min_deliverer_stake and info.exit_block == 0
+                    enough = info.stake >= windows.min_deliverer_stake and info.exit_time == 0
                     self.sources.funds = Funds(coins, info.stake, enough)
             await asyncio.sleep(_FUNDS_SECONDS)
         await asyncio.Event().wait()

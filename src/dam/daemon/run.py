@@ -32,7 +32,7 @@ from dam.market.client import Market
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.seller.listings import Catalogue
 from dam.roles.watchdog import Watchdog
-from dam.sending.transactions import Signer
+from dam.sending.sender import WholeSigner as Signer
 from dam.types import Address
 
 Prompt = Callable[[str], str]
@@ -63,6 +63,7 @@ def deliverer_main(
     with report_exit(log) as result:
         monitoring = _monitoring(settings, "deliverer", log)
         signer = dry_run or _account(settings, "deliverer", prompt)
+        sender = None if dry_run else _sender(settings, prompt)
         passphrase = find_passphrase(os.environ, prompt)
         ring = load_ring(settings.keys.deliverer, passphrase)
         asyncio.run(
@@ -70,6 +71,7 @@ def deliverer_main(
                 settings,
                 signer,
                 ring,
+                sender=sender,
                 log=log,
                 checkpoint=checkpoint,
                 once=once,
@@ -92,11 +94,12 @@ def watchdog_main(
     with report_exit(log) as result:
         monitoring = _monitoring(settings, "watchdog", log)
         signer = dry_run or _account(settings, "watchdog", prompt)
+        sender = None if dry_run else _sender(settings, prompt)
         passphrase = find_passphrase(os.environ, prompt)
         seed = SellerSeed(load_seed(settings.keys.seller, "seller-seed", passphrase))
         catalogue = Catalogue(settings.catalogue)
         seller = seller_of(catalogue)
-        run = partial(run_watchdog, settings, signer, seed, catalogue, seller)
+        run = partial(run_watchdog, settings, signer, seed, catalogue, seller, sender=sender)
         asyncio.run(run(log=log, checkpoint=checkpoint, once=once, monitoring=monitoring))
     return result.code
 
@@ -126,6 +129,7 @@ async def run_deliverer(
     signer: Signer | Address,
     ring: KeyRing,
     *,
+    sender: Signer | None = None,
     log: Log,
     checkpoint: Checkpoint = _pass,
     stop: Stop | None = None,
@@ -136,8 +140,9 @@ async def run_deliverer(
 
     Args:
         settings: As `deliverer_main`, like ``checkpoint`` and ``once``.
-        signer: Signs its transactions; an address alone plays that one's daemon in a dry run.
-        ring: Its X25519 keys.
+        signer: The operator; an address alone plays that one's daemon in a dry run.
+        ring: Its keys.
+        sender: Who sends and pays; None: the operator.
         log: Logger.
         checkpoint: See `deliverer_main`.
         stop: Stops it, where several run in one process; None: signals do.
@@ -148,7 +153,7 @@ async def run_deliverer(
         DamError: What cannot be mended by waiting.
     """
     monitoring = monitoring or Monitoring(settings, "deliverer", log)
-    base = DaemonBase(settings, "deliverer", signer, monitoring, checkpoint)
+    base = DaemonBase(settings, "deliverer", signer, monitoring, checkpoint, sender=sender)
     await base.run(partial(_deliver, base, ring, once), log, stop)
 
 
@@ -203,6 +208,7 @@ async def run_watchdog(
     catalogue: Catalogue,
     seller: Address,
     *,
+    sender: Signer | None = None,
     log: Log,
     checkpoint: Checkpoint = _pass,
     stop: Stop | None = None,
@@ -211,7 +217,7 @@ async def run_watchdog(
 ) -> None:
     """Runs the watchdog of ``seller`` with keys that are open already; see `run_deliverer`."""
     monitoring = monitoring or Monitoring(settings, "watchdog", log)
-    base = DaemonBase(settings, "watchdog", signer, monitoring, checkpoint, seller)
+    base = DaemonBase(settings, "watchdog", signer, monitoring, checkpoint, seller, sender=sender)
 
     async def work(stop: Stop, market: Market, ledger: Ledger, log: Log) -> None:
         role = Watchdog(market, ledger, seed, catalogue, seller, base.account, log=log)
@@ -238,3 +244,10 @@ def _account(settings: Settings, role: str, prompt: Prompt | None) -> Signer:
             f"no account is set for the {role}: set DAM_ACCOUNT, or [accounts] in config.toml"
         )
     return load_account(alias, environ=os.environ, prompt=prompt)
+
+
+def _sender(settings: Settings, prompt: Prompt | None) -> Signer | None:
+    """The account that sends, if it is another than the operator's."""
+    if not settings.relay or settings.sender_account is None:
+        return None
+    return load_account(settings.sender_account, environ=os.environ, prompt=prompt)

@@ -24,14 +24,14 @@ from dam.daemon.chain_reader import ChainReader
 from dam.daemon.heartbeat import Heartbeat
 from dam.errors import IpfsError, Retryable, is_host_failure
 from dam.ledger.ledger import Ledger
-from dam.ledger.migrations import shrink_cache
-from dam.ledger.outbox import Outbox
+from dam.ledger.ledger_file import shrink_cache
+from dam.ledger.outbox import Now, Outbox
 from dam.log import Log
 from dam.market.client import BlockUnknownError
 from dam.roles.deliverer.deliverer import Deliverer
 from dam.roles.watchdog import Watchdog
 from dam.sending.sender import DrySender, Sender
-from dam.types import BlockRef
+from dam.types import BlockRef, Clock
 
 DRAIN_SECONDS = 8.0
 MAX_FAILURES = 5
@@ -142,6 +142,8 @@ class Pulse:
     """Newest block of the node, -1 as long as it is unknown."""
     cursor: int = -1
     """Last block that was read."""
+    clock: Clock | None = None
+    """The market's, in the newest block; None as long as it is unknown."""
     ready: bool = False
     draining: bool = False
     rounds: int = 0
@@ -206,6 +208,7 @@ class Service:
         """For how many looks in a row the node has been behind."""
         self._wake = asyncio.Event()
         self._checked = time.monotonic()
+        self._now = Now(-1, Clock(0, 0))
         self.pulse = Pulse()
 
     def wake(self) -> None:
@@ -256,6 +259,8 @@ class Service:
         step = await self._reader.advance()
         self._polling.saw(step.head)
         self.pulse.head, self.pulse.cursor = step.head.number, step.cursor.number
+        self.pulse.clock = step.clock
+        self._now = Now(step.head.number, step.clock)
         if step.new_logs or step.rollback:
             self._new_logs()
         if not step.caught_up:
@@ -265,8 +270,8 @@ class Service:
             shrink_cache(self._ledger.db)
             self._log.info("ready", block=step.cursor.number, head=step.head.number)
         self._finish()
-        await self._role.decide(step.head)
-        await self._sender.step(step.head.number, step.cursor)
+        await self._role.decide(step.head, step.clock)
+        await self._sender.step(step.head.number, step.cursor, step.clock)
         if not self.pulse.ready:
             self.pulse.ready = True
             if self._beats is not None:
@@ -297,7 +302,7 @@ class Service:
                 # What the background found has been decided in this round, and the round found
                 # nothing more for it.
                 calm = whole and idle and self._idle()
-                if single is not None and calm and single.over(self.pulse.head):
+                if single is not None and calm and single.over(self._now):
                     self._log.info("once_done", head=self.pulse.head, **single.left)
                     return
             except Exception as error:  # noqa: BLE001 - `_failed` raises all but transient errors
@@ -396,8 +401,9 @@ class _SinglePass:
         self.left = {"live": 0, "due": 0}
         """How much is waiting still."""
 
-    def over(self, head: int) -> bool:
-        live, due = self._outbox.live(), self._outbox.due(head + 1)
+    def over(self, now: Now) -> bool:
+        head = now.head
+        live, due = self._outbox.live(), self._outbox.due(now)
         self.left = {"live": len(live), "due": len(due)}
         slots = [(slot.id, len(slot.attempts), slot.last.sent) for slot in live]
         work = (*slots, *(job.id for job in due))

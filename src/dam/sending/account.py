@@ -17,6 +17,7 @@ from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Attempt, Job, Outbox
 from dam.log import Log
+from dam.sending.batching import Encoder
 from dam.sending.fee_policy import SendPolicy, SendStats
 from dam.sending.transactions import Calls, Fees, Signer, broadcast, transaction
 from dam.types import Address
@@ -38,6 +39,9 @@ class Account:
     rpc: Node
     calls: Calls
     signer: Signer
+    """Of the account that sends and pays; its nonces are the ledger's."""
+    encoder: Encoder
+    """Signs the lists of parts, with the operator's key."""
     ledger: Ledger
     log: Log
     policy: SendPolicy
@@ -55,6 +59,9 @@ class Account:
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.ledger)
         self.address = self.signer.address
+        with self.ledger.transaction():
+            if self.outbox.use_sender(self.address):
+                self.log.warning("sender_changed", sender=self.address)
         self._underpriced_ids: set[int] = set()
         self._refusals: dict[int, int] = {}
         """By nonce, since one of its transactions was taken."""

@@ -1,43 +1,49 @@
 """Which duties share a transaction, and its calldata.
 
-A batch is cheaper from two parts on: 21,000 gas and the deliverer's storage word are paid once (gas
-by part: 47,200 alone, 33,900 of two, 23,000 of ten, 21,700 of 24). But what shares a transaction
-shares its fate, so by rule (docs/decisions/0018):
+A batch is cheaper from two parts on: 21,000 gas, one signature and the deliverer's storage word are
+paid once. But what shares a transaction shares its fate, so by rule (docs/decisions/0018):
 
 1. Each part is simulated alone before it may join others; one that would fail never does.
-2. At most `SendPolicy.batch` parts (24), of one kind: delivering, supplying. Settling goes alone.
+2. At most `SendPolicy.batch` parts (24), of one kind: delivering, replacing, supplying; or
+   `SendPolicy.closures` sales (50) to close.
 3. Only purchases of comparable depth: under 1, 2, 4, 8, 16 or 32 confirmations, or more. A
    reorganisation then takes few of a batch, or nearly all; the contract skips those that are gone.
-4. A part with few blocks left (`SendPolicy.alone_blocks`) goes alone, at a price of its own: no
+4. A part with little time left (`SendPolicy.alone_blocks`) goes alone, at a price of its own: no
    other can hold it up. Where there are more of them than free places they are spread evenly, and
    one whose fee pays only a shared transaction shares one.
 5. A part of a batch that was mined and reverted, or was cancelled for a revert, goes alone.
 6. A batch whose gas cannot be estimated is halved, down to the part that is at fault; where others
    have an estimate, that one goes alone from then on.
+
+The operator's key signs the list of a transaction's parts when that is made: the entries follow
+from the deliveries that the outbox keeps. A part may so stand in several signed lists; the contract
+takes it once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from dam.crypto.hashing import escrow_of, sale_of
+from dam.crypto.hashing import domain_separator, escrow_of, sale_of
 from dam.ledger.ledger import Ledger
-from dam.ledger.outbox import Job
+from dam.ledger.outbox import Job, Now
 from dam.ledger.sales import Sales
+from dam.market.calldata import signed_digest
 from dam.sending.fee_policy import SendPolicy
-from dam.sending.transactions import Calls
+from dam.sending.transactions import Calls, ListSigner
+from dam.types import Closure
 
 _DEEP_BLOCKS = 32
 
 
-def depth_class(job: Job, head: int) -> int:
+def depth_class(job: Job, now: Now) -> int:
     """Class of purchases that one reorganisation takes or spares together: 0 is the newest."""
-    return min(max(head - job.purchase_block, 0), _DEEP_BLOCKS).bit_length()
+    return min(max(now.clock.block - job.purchase_block, 0), _DEEP_BLOCKS).bit_length()
 
 
 def group(
     jobs: Sequence[Job],
-    head: int,
+    now: Now,
     room: int,
     policy: SendPolicy,
     pays_alone: Callable[[Job], bool] = lambda _: True,
@@ -46,7 +52,7 @@ def group(
 
     Args:
         jobs: Each of which would succeed alone.
-        head: Newest block.
+        now: The newest block, and the market's clock.
         room: How many transactions may be sent; the rest waits.
         policy: Sizes.
         pays_alone: Whether a part is worth a transaction of its own.
@@ -54,30 +60,30 @@ def group(
     single: list[list[Job]] = []
     urgent: list[Job] = []
     calm: dict[tuple[str, int], list[Job]] = {}
-    near = head + policy.alone_blocks
     for job in jobs:
         kind = job.kind
-        if kind == "settle" or job.alone:
+        if job.alone:
             single.append([job])
-        elif job.target(head) <= near and pays_alone(job):
+        elif job.left(now) <= policy.alone_blocks and pays_alone(job):
             urgent.append(job)
         else:
-            calm.setdefault((kind, depth_class(job, head)), []).append(job)
-    single.sort(key=lambda jobs: jobs[0].target(head))
-    groups = [*_spread(urgent, head, room, policy), *single]
+            calm.setdefault((kind, depth_class(job, now)), []).append(job)
+    single.sort(key=lambda jobs: jobs[0].left(now))
+    groups = [*_spread(urgent, now, room, policy), *single]
     for batch in calm.values():
-        groups += _cut(batch, policy.batch)
+        closes = batch[0].kind == "close"
+        groups += _cut(batch, policy.closures if closes else policy.batch)
     return groups[:room]
 
 
-def _spread(urgent: list[Job], head: int, room: int, policy: SendPolicy) -> Iterable[list[Job]]:
+def _spread(urgent: list[Job], now: Now, room: int, policy: SendPolicy) -> Iterable[list[Job]]:
     """Alone if there is room for all; else as few to a transaction as fit."""
     if len(urgent) <= room:
-        return ([job] for job in sorted(urgent, key=lambda job: job.target(head)))
+        return ([job] for job in sorted(urgent, key=lambda job: job.left(now)))
     size = min(policy.batch, -(-len(urgent) // max(1, room)))
     by_class: dict[tuple[int, str, int], list[Job]] = {}
     for job in urgent:
-        key = (job.target(head), job.kind, depth_class(job, head))
+        key = (job.left(now), job.kind, depth_class(job, now))
         by_class.setdefault(key, []).append(job)
     return [part for key in sorted(by_class) for part in _cut(by_class[key], size)]
 
@@ -92,22 +98,48 @@ def halves(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
     return list(jobs[:middle]), list(jobs[middle:])
 
 
-def encode_job(calls: Calls, ledger: Ledger, job: Job) -> bytes:
-    """Calldata that does one job alone; see `encode_jobs`."""
-    if job.kind == "deliver":
-        return calls.encode("deliverFragment", job.body)
-    return encode_jobs(calls, ledger, [job])
+class Encoder:
+    """Makes calldata of jobs.
 
+    Args:
+        calls: Encodes the market's calls.
+        signer: Signs the lists of parts: the operator's key.
+        ledger: Has the sales to close.
+    """
 
-def encode_jobs(calls: Calls, ledger: Ledger, jobs: Sequence[Job]) -> bytes:
-    """Calldata that does jobs of one kind together (a settlement only alone)."""
-    kind = jobs[0].kind
-    if kind == "settle":
-        purchase = Sales(ledger).get(jobs[0].purchase).purchase
-        return calls.encode("settle", purchase.copy_id, sale_of(purchase), escrow_of(purchase))
-    bodies = [job.body for job in jobs]
-    if kind == "supply":
-        return calls.encode("supplyFragments", bodies)
-    if len(jobs) == 1:
-        return calls.encode("deliverFragment", bodies[0])
-    return calls.encode("deliverFragments", bodies)
+    def __init__(self, calls: Calls, signer: ListSigner, ledger: Ledger) -> None:
+        self._calls = calls
+        self._signer = signer
+        self._ledger = ledger
+        binding = ledger.binding
+        self._separator = domain_separator(binding.chain_id, binding.market)
+
+    def encode(self, jobs: Sequence[Job], *, trial: bool = False) -> bytes:
+        """Calldata that does jobs of one kind together.
+
+        Args:
+            jobs: One or more.
+            trial: To be asked of a node. A single sale is closed by ``settle`` then, which says
+                why it cannot be.
+        """
+        kind = jobs[0].kind
+        if kind == "close":
+            return self._closing(jobs, trial=trial)
+        bodies = [job.body for job in jobs]
+        signature = self._signer.sign_digest(signed_digest(self._separator, bodies))
+        if kind == "supply":
+            return self._calls.encode("supplyFragments", bodies, signature)
+        if len(jobs) == 1:
+            return self._calls.encode("deliverFragment", bodies[0], signature)
+        return self._calls.encode("deliverFragments", bodies, signature)
+
+    def _closing(self, jobs: Sequence[Job], *, trial: bool) -> bytes:
+        sales = Sales(self._ledger)
+        closures = [
+            Closure(sale.copy_id, sale_of(sale), escrow_of(sale))
+            for sale in (sales.get(job.purchase).purchase for job in jobs)
+        ]
+        if trial and len(closures) == 1:
+            [one] = closures
+            return self._calls.encode("settle", one.copy_id, one.sale, one.escrow)
+        return self._calls.encode("closeMany", closures)

@@ -8,19 +8,31 @@ from typing import NamedTuple
 from dam.errors import ContractReverted
 from dam.ethereum.node import quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
-from dam.ledger.outbox import ALONE, NO_DEADLINE, UNPROFITABLE, Attempt, Job, blocks_until
+from dam.ledger.outbox import (
+    ALONE,
+    NO_DEADLINE,
+    UNPROFITABLE,
+    Attempt,
+    Job,
+    Now,
+    seconds_until,
+)
 from dam.sending import fee_policy
 from dam.sending.account import MAX_LINES, Account, log_fields
-from dam.sending.batching import encode_job, encode_jobs, group, halves
+from dam.sending.batching import group, halves
 from dam.sending.transactions import MAX_GAS, Price, call_many, look_up, next_price
 
-_RETRY_BLOCKS = {"NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "": 5}
+_RETRY_BLOCKS = {
+    "NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "WrongFreshKey": 3,
+    "FallbackTooEarly": 1, "": 5,
+}  # fmt: skip
 """Reverts that the next blocks may cure: after how many blocks to look again."""
-_MAX_RETRIES = {"NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "NotDelivered": 5, "": 5}
+_MAX_RETRIES = {
+    "NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "NotDelivered": 5, "WrongFreshKey": 5,
+    "FallbackTooEarly": 2**62, "": 5,
+}  # fmt: skip
 """After so many it is an alert, and what has no deadline is given up."""
-_EARLY_RETRY_BLOCKS = 10
-"""What is too early and has a deadline is looked at again after so many blocks, at most."""
-_MAX_WINDOW_BLOCKS = 2**20
+_MAX_WINDOW_SECONDS = 2**27
 """No window of the contract is longer."""
 _MAX_DOUBTS = 2
 """So often a permanent revert is not believed: the contract never changes its mind, nodes do."""
@@ -65,14 +77,14 @@ class Dispatcher:
         self._reverts: dict[int, int] = {}
         """How often a job's simulation has reverted since the start, less one, by the job's id."""
 
-    async def send_due(self, head: int) -> None:
+    async def send_due(self, now: Now) -> None:
         """One pass over what may stand in the next block.
 
         Raises:
             RpcError: The node did not answer; what was begun is saved, call again.
         """
-        most = self._policy.max_live * self._policy.batch
-        jobs = self._fail_expired(self._outbox.due(head + 1, limit=most), head)
+        head, most = now.head, self._policy.max_live * self._policy.batch
+        jobs = self._fail_expired(self._outbox.due(now, limit=most), now)
         if not jobs:
             self._account.crowded = False
             return
@@ -92,9 +104,9 @@ class Dispatcher:
             unknown.insert(0, known + 1)
         price = await next_price(self._account.rpc)
         self._account.crowded = room <= 0 and bool(self._profitable(jobs, price))
-        if room <= 0 or self._wait_for(unknown, jobs, head):
+        if room <= 0 or self._wait_for(unknown, jobs, now):
             return
-        if fee_policy.initial_fees(price, jobs[0].target(head) - head, self._policy) is None:
+        if fee_policy.initial_fees(price, jobs[0].left(now), self._policy) is None:
             self._account.hold(head, 1)
             self._account.alert_once("fee_over_cap", base=price.base, cap=self._policy.max_fee)
             return
@@ -102,16 +114,16 @@ class Dispatcher:
         while jobs:
             looked_at = jobs[: room * self._policy.batch]
             good = self._profitable(looked_at, price)
-            self._postpone_unprofitable(looked_at, good, price, head)
+            self._postpone_unprofitable(looked_at, good, price, now)
             if good:
                 break
             # Nothing of all this pays, and it is put off: what comes behind it may.
-            jobs = self._fail_expired(self._outbox.due(head + 1, limit=most), head)
+            jobs = self._fail_expired(self._outbox.due(now, limit=most), now)
         else:
             return
-        groups = self._grouped(await self._simulated(good, head), head, room, price)
-        batches = await self._estimated(groups, head)
-        await self._send(batches[:room], head, price, max(latest, pending), taken)
+        groups = self._grouped(await self._simulated(good, now), now, room, price)
+        batches = await self._estimated(groups, now)
+        await self._send(batches[:room], now, price, max(latest, pending), taken)
 
     async def _counts(self, known: int | None) -> list[int]:
         """Transactions of the account, mined and pending.
@@ -141,7 +153,7 @@ class Dispatcher:
             self._outbox.reopen(known)
         return bool(known)
 
-    def _wait_for(self, unknown: list[int], jobs: list[Job], head: int) -> bool:
+    def _wait_for(self, unknown: list[int], jobs: list[Job], now: Now) -> bool:
         """Whether to wait for transactions of ours that the ledger does not know.
 
         An older ledger, or one made anew, may have forgotten them; they may deliver the very parts
@@ -151,22 +163,22 @@ class Dispatcher:
             self._unknown_nonces = None
             return False
         if self._unknown_nonces is None or self._unknown_nonces[0] != unknown[-1]:
-            self._unknown_nonces = (unknown[-1], head)
+            self._unknown_nonces = (unknown[-1], now.head)
             self._log.warning("unknown_transactions", first_nonce=unknown[0], count=len(unknown))
-        left = min(job.target(head) for job in jobs) - head
-        waited = head - self._unknown_nonces[1]
+        left = min(job.left(now) for job in jobs)
+        waited = now.head - self._unknown_nonces[1]
         return waited < _UNKNOWN_NONCE_BLOCKS and left > self._policy.alone_blocks
 
-    def _fail_expired(self, jobs: list[Job], head: int) -> list[Job]:
+    def _fail_expired(self, jobs: list[Job], now: Now) -> list[Job]:
         """Those that still have time; the others have failed."""
-        late = [job for job in jobs if job.deadline <= head]
+        late = [job for job in jobs if job.late(now)]
         if late:
             with self._ledger.transaction():
                 for job in late:
                     reason = UNPROFITABLE if job.unprofitable else "too-late"
                     self._outbox.finish(job, "failed", reason)
                     self._account.alert("too_late", reason=reason, **log_fields(job))
-        return [job for job in jobs if job.deadline > head]
+        return [job for job in jobs if not job.late(now)]
 
     # ------------------------------------------------------------------------------------- profit
 
@@ -176,21 +188,21 @@ class Dispatcher:
             return jobs
         return fee_policy.profitable(jobs, self._policy.gas_price(price), self._policy.batch)
 
-    def _grouped(self, jobs: list[Job], head: int, room: int, price: Price) -> list[list[Job]]:
+    def _grouped(self, jobs: list[Job], now: Now, room: int, price: Price) -> list[list[Job]]:
         policy, paid = self._policy, self._policy.gas_price(price)
         if policy.unprofitable == "send":
-            return group(jobs, head, room, policy)
-        groups = group(jobs, head, room, policy, lambda job: fee_policy.is_profitable(job, paid, 1))
+            return group(jobs, now, room, policy)
+        groups = group(jobs, now, room, policy, lambda job: fee_policy.is_profitable(job, paid, 1))
         # Full batches were judged as such before.
         worth = [
             jobs if len(jobs) == policy.batch else fee_policy.profitable_batch(jobs, paid)
             for jobs in groups
         ]
-        self._postpone_unprofitable(_flat(groups), _flat(worth), price, head)
+        self._postpone_unprofitable(_flat(groups), _flat(worth), price, now)
         return [jobs for jobs in worth if jobs]
 
     def _postpone_unprofitable(
-        self, jobs: list[Job], good: list[Job], price: Price, head: int
+        self, jobs: list[Job], good: list[Job], price: Price, now: Now
     ) -> None:
         """Puts off those that are not ``good``, and says so the first time."""
         if len(good) == len(jobs):
@@ -199,30 +211,32 @@ class Dispatcher:
         poor = [job for job in jobs if job.id not in kept]
         fresh = [job for job in poor if not job.unprofitable]
         with self._ledger.transaction():
-            self._outbox.wait_for_profit(poor, head + 2)
+            self._outbox.wait_for_profit(poor, now.head + 2)
             if fresh:
                 self._account.alert(
                     UNPROFITABLE,
                     parts=len(fresh),
                     gas_price=self._policy.gas_price(price),
                     least_fee=min(job.fee for job in fresh),
-                    nearest_deadline=min(job.deadline for job in fresh),
+                    seconds_left=seconds_until(min(job.last_time for job in fresh), now),
                     sales=["0x" + job.copy_id.hex() for job in fresh[:_MAX_SALES_LOGGED]],
                     next_step="cheaper gas, or unprofitable = 'send', before the deadline",
                 )
 
     # -------------------------------------------------------------------------------- simulation
 
-    async def _simulated(self, jobs: Sequence[Job], head: int) -> list[Job]:
+    async def _simulated(self, jobs: Sequence[Job], now: Now) -> list[Job]:
         """The jobs that would succeed now; the others are postponed or ended by rule."""
         calls = self._account.calls
         # A generator: the calldata of many pending sales is megabytes, and twice that as text.
         asked = (
             (
                 calls.address,
-                encode_job(calls, self._ledger, job),
+                self._account.encoder.encode([job], trial=True),
                 # Some nodes play their whole pool before they answer at "pending".
-                "pending" if self._unknown_nonces or job.not_before > head else "latest",
+                "pending"
+                if self._unknown_nonces or job.first_block > now.clock.block
+                else "latest",
             )
             for job in jobs
         )
@@ -244,11 +258,11 @@ class Dispatcher:
             # What a node will not even try must not hold up the others, now or with the next tick.
             self._log.warning("node_refused", parts=len(refused), error=error.message)
             with self._ledger.transaction():
-                self._outbox.put_off([job for job, _ in refused], head + 2)
+                self._outbox.put_off([job for job, _ in refused], now.head + 2)
         if reverted:
             with self._ledger.transaction():
                 for job, revert in reverted:
-                    self._handle_revert(job, revert, head)
+                    self._handle_revert(job, revert, now)
         poor = [job for job, revert in reverted if revert.error == "NotEligible"]
         if poor:
             fields = {"next_step": "stake up, or cancel the exit", **log_fields(poor[0])}
@@ -257,45 +271,47 @@ class Dispatcher:
             self._account.resolve_alert("not_eligible")
         return ready
 
-    def _handle_revert(self, job: Job, error: ContractReverted, head: int) -> None:
+    def _handle_revert(self, job: Job, error: ContractReverted, now: Now) -> None:
         """What to do about a duty that the contract would refuse now."""
-        name = error.error
+        name, head = error.error, now.head
         if len(self._reverts) >= _MAX_REVERT_COUNTS:
             self._reverts.clear()
         before = self._reverts[job.id] = self._reverts.get(job.id, -1) + 1
-        first_block = error.arguments.get("firstBlock")
+        first_time = error.arguments.get("firstTime")
+        bounded = job.last_time < NO_DEADLINE
         if name == "AlreadyDelivered":
             # The event ends the job, once it is deep enough.
             self._outbox.postpone(job, head + self._policy.confirmations + 2, "already there")
-        elif name in ("FallbackTooEarly", "TooEarly") and isinstance(first_block, int):
-            # Only to look again: a node may name any block, and what is late is lost.
-            most = _EARLY_RETRY_BLOCKS if job.deadline < NO_DEADLINE else _MAX_WINDOW_BLOCKS
-            self._outbox.postpone(job, min(max(first_block, head + 2), head + most), name)
-        elif name in _RETRY_BLOCKS and (job.deadline < NO_DEADLINE or before < _MAX_RETRIES[name]):
+        elif name == "TooEarly" and isinstance(first_time, int):
+            # Only to look again: a node may name any time.
+            most = now.clock.time + _MAX_WINDOW_SECONDS
+            self._outbox.wait_until(job, min(max(first_time, now.clock.time + 1), most), name)
+        elif name in _RETRY_BLOCKS and (bounded or before < _MAX_RETRIES[name]):
             if before == _MAX_RETRIES[name]:
                 # A node may lag for long: told once, and tried until there is no time left.
                 self._account.alert("refused_by_contract", error=str(error), **log_fields(job))
             self._outbox.postpone(job, head + 1 + _RETRY_BLOCKS[name], str(error))
-        elif before < _MAX_DOUBTS and job.deadline > head + 1 + _DOUBT_BLOCKS:
+        elif before < _MAX_DOUBTS and not job.late(now):
             # For good, says one node: it, or another one, is asked again before that is believed.
             self._outbox.postpone(job, head + 1 + _DOUBT_BLOCKS, str(error))
         else:
             self._outbox.finish(job, "failed", str(error))
             self._account.alert("refused_by_contract", error=str(error), **log_fields(job))
 
-    async def _estimated(self, groups: list[list[Job]], head: int) -> list[_Batch]:
+    async def _estimated(self, groups: list[list[Job]], now: Now) -> list[_Batch]:
         """Calldata and gas limit of each transaction; a batch that would revert is halved."""
         account = self._account
         done: dict[int, _Batch] = {}
         faults: list[tuple[Job, str]] = []
         untried = groups
+        head, block = now.head, now.clock.block
         while untried:
-            coded = [(jobs, encode_jobs(account.calls, self._ledger, jobs)) for jobs in untried]
+            coded = [(jobs, account.encoder.encode(jobs)) for jobs in untried]
             asked = [
                 (
                     account.calls.address,
                     data,
-                    "pending" if any(job.not_before > head for job in jobs) else "latest",
+                    "pending" if any(job.first_block > block for job in jobs) else "latest",
                 )
                 for jobs, data in coded
             ]
@@ -336,12 +352,12 @@ class Dispatcher:
     # ----------------------------------------------------------------------------------- sending
 
     async def _send(
-        self, batches: list[_Batch], head: int, price: Price, nonce: int, taken: set[int]
+        self, batches: list[_Batch], now: Now, price: Price, nonce: int, taken: set[int]
     ) -> None:
         """All are signed and saved in one transaction of the ledger, then sent in order."""
         priced = []
         for batch in batches:
-            left = min(job.target(head) for job in batch.jobs) - head
+            left = min(job.left(now) for job in batch.jobs)
             policy = fee_policy.cap_to_earnings(self._policy, batch.jobs)
             fees = fee_policy.initial_fees(price, left, policy)
             if fees is not None:
@@ -349,7 +365,7 @@ class Dispatcher:
         if len(priced) < len(batches):
             # What is left of a batch without an estimate may not pay.
             good = _flat(batch.jobs for batch, _ in priced)
-            self._postpone_unprofitable(_flat(batch.jobs for batch in batches), good, price, head)
+            self._postpone_unprofitable(_flat(batch.jobs for batch in batches), good, price, now)
         if not priced:
             return
         to = self._account.calls.address
@@ -361,14 +377,16 @@ class Dispatcher:
                     nonce += 1
                 slot = self._outbox.open_slot(nonce)
                 loads.append((slot, jobs))
-                saved.append(self._account.sign_and_save(slot, nonce, head, to, data, gas, fees))
+                saved.append(
+                    self._account.sign_and_save(slot, nonce, now.head, to, data, gas, fees)
+                )
                 nonce += 1
             self._outbox.carry(loads)
-        self._log_sending([jobs for _, jobs in loads], saved, head)
+        self._log_sending([jobs for _, jobs in loads], saved, now)
         self._account.checkpoint("F6")
-        await self._account.send(saved, head)
+        await self._account.send(saved, now.head)
 
-    def _log_sending(self, groups: list[list[Job]], saved: list[Attempt], head: int) -> None:
+    def _log_sending(self, groups: list[list[Job]], saved: list[Attempt], now: Now) -> None:
         """A line for each transaction; one for all if they are many."""
         if len(saved) > MAX_LINES:
             fields = {"transactions": len(saved), "first_nonce": saved[0].nonce}
@@ -379,8 +397,8 @@ class Dispatcher:
                 for jobs, attempt in zip(groups, saved, strict=True)
             ]
         for fields, jobs in lines:
-            left = blocks_until(min(job.deadline for job in jobs), head)
-            self._log.info("sending", parts=len(jobs), blocks_left=left, **fields)
+            left = seconds_until(min(job.last_time for job in jobs), now)
+            self._log.info("sending", parts=len(jobs), seconds_left=left, **fields)
 
 
 def _flat(groups: Iterable[list[Job]]) -> list[Job]:

@@ -1,9 +1,10 @@
 """What a transaction may cost, and how long to wait for it: by policy, time left and earnings.
 
-Every duty has a *target*: the block by which it should be mined. For a part of ours it is block
-purchase + 100, the last in which nobody else can take its fee; once that is past, and for a
-seller's fallback, it is the last block in which a delivery counts. With ``left = target - head``
-and ``urgency = min(40, max(0, 40 - left)) / 40``, from 0 (forty blocks or more) to 1 (no time):
+Every duty has time *left* (`Job.left`): blocks until it should be mined, or as many times twelve
+seconds, if that is less. A part of ours should be mined by block purchase + 100, the last in which
+nobody else can take its fee; once that is past, and for a seller's fallback, by the last second in
+which a delivery counts. With ``urgency = min(40, max(0, 40 - left)) / 40``, from 0 (forty blocks or
+more) to 1 (no time):
 
 ====================  ====================================================  ============
 of a transaction      rule                                                  from, to
@@ -62,6 +63,8 @@ class SendPolicy:
     batch: int = 24
     """Most parts of one transaction, 32 at the utmost: it stays cheap as evidence. With 24, what no
     longer fits into a block of 30M gas leaves less than 2 % of it empty; 32 cost 1 % less each."""
+    closures: int = 50
+    """Most sales that one transaction closes, as the contract allows."""
     alone_blocks: int = 10
     """With so few blocks left, a part takes a transaction of its own."""
     part_gas: int = 120_000
@@ -121,7 +124,7 @@ def replacement_fees(
     Args:
         price: Of the next block.
         before: Fee cap and tip of each earlier attempt, wei per gas.
-        left: Blocks until the target.
+        left: Blocks in which it should be mined.
         policy: Caps.
     """
     fresh = initial_fees(price, left, policy)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from dam.errors import ContractReverted, RpcError
 from dam.ethereum.node_errors import RpcPrunedError, RpcRejectedError
-from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Slot
+from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Now, Slot, seconds_until
 from dam.market.wallet import Receipt
 from dam.sending import fee_policy
 from dam.sending.account import Account
@@ -51,7 +51,7 @@ class InFlight:
         self._gap: tuple[int, int] | None = None
         """The lowest unused nonce below ours, and the head when it was seen."""
 
-    async def track(self, live: list[Slot], head: int, cursor: BlockRef) -> None:
+    async def track(self, live: list[Slot], now: Now, cursor: BlockRef) -> None:
         """One pass over all nonces in use, the lowest first.
 
         Raises:
@@ -61,35 +61,35 @@ class InFlight:
         anew = self._ledger.rollbacks != self._rollbacks
         tags = hex(cursor.number), "latest", "pending"
         final, latest, pending = await self._account.counts(*tags)
-        await self._settle([slot for slot in live if slot.nonce < final], cursor)
+        await self._settle([slot for slot in live if slot.nonce < final], now, cursor)
         open_slots = [slot for slot in live if slot.nonce >= max(final, latest)]
-        waiting = [slot for slot in open_slots if anew or self._is_late(slot, head)]
+        waiting = [slot for slot in open_slots if anew or self._is_late(slot, now)]
         if waiting:
             price = await next_price(self._account.rpc)
-            for slot, error in zip(waiting, await self._pointless(waiting, head), strict=True):
+            for slot, error in zip(waiting, await self._pointless(waiting, now), strict=True):
                 behind = [other for other in open_slots if other.nonce > slot.nonce]
                 if error is not None:
-                    await self._withdraw(slot, head, price, error, behind)
+                    await self._withdraw(slot, now, price, error, behind)
                 else:
-                    await self._renew(slot, head, price, behind, is_next=slot.nonce == latest)
-        await self._fill_gap(head, max(latest, pending))
+                    await self._renew(slot, now, price, behind, is_next=slot.nonce == latest)
+        await self._fill_gap(now.head, max(latest, pending))
         # Only now: what failed half-way is looked at again.
         self._rollbacks = self._ledger.rollbacks
 
-    def _is_late(self, slot: Slot, head: int) -> bool:
-        wait = fee_policy.replace_after(self._blocks_left(slot, head), self._policy)
-        return head >= slot.last.block + min(2, wait)
+    def _is_late(self, slot: Slot, now: Now) -> bool:
+        wait = fee_policy.replace_after(self._blocks_left(slot, now), self._policy)
+        return now.head >= slot.last.head + min(2, wait)
 
-    def _blocks_left(self, slot: Slot, head: int, behind: Iterable[Slot] = ()) -> int:
-        """Blocks until the target of what it does, or of what waits behind it."""
+    def _blocks_left(self, slot: Slot, now: Now, behind: Iterable[Slot] = ()) -> int:
+        """Blocks in which what it does should be mined, or what waits behind it."""
         # What does nothing, in the place of what became pointless, has time.
         jobs = self._outbox.of_slot(slot.id) if slot.last.data else []
-        own = min((job.target(head) for job in jobs), default=NO_DEADLINE) - head
-        return min(own, *(self._blocks_left(other, head) for other in behind), NO_DEADLINE)
+        own = min((job.left(now) for job in jobs), default=NO_DEADLINE)
+        return min(own, *(self._blocks_left(other, now) for other in behind), NO_DEADLINE)
 
     # ---------------------------------------------------------------------------- used-up nonces
 
-    async def _settle(self, slots: list[Slot], cursor: BlockRef) -> None:
+    async def _settle(self, slots: list[Slot], now: Now, cursor: BlockRef) -> None:
         """These nonces are used up at the chosen depth: by which transactions?"""
         if not slots:
             return
@@ -110,7 +110,7 @@ class InFlight:
         with self._ledger.transaction():
             for slot in slots:
                 if slot.id in receipts:
-                    self._record(slot, receipts[slot.id], cursor)
+                    self._record(slot, receipts[slot.id], now, cursor)
                 elif slot.id in uses:
                     self._record_without_receipt(slot, cursor, *uses[slot.id])
 
@@ -139,7 +139,7 @@ class InFlight:
         does, if the node still has them.
         """
         high = cursor.number
-        low = max(0, min((one.block for one in slot.attempts), default=high) - _REORG_BLOCKS)
+        low = max(0, min((one.head for one in slot.attempts), default=high) - _REORG_BLOCKS)
         try:
             if (await self._account.counts(hex(low)))[0] > slot.nonce:
                 return -1, None
@@ -161,14 +161,14 @@ class InFlight:
         ours = {"0x" + tx.hex() for tx in self._outbox.hashes(slot.nonce)}
         return high, not ours.isdisjoint(one for one in hashes if isinstance(one, str))
 
-    def _record(self, slot: Slot, receipt: Receipt, cursor: BlockRef) -> None:
+    def _record(self, slot: Slot, receipt: Receipt, now: Now, cursor: BlockRef) -> None:
         tx, block, status, used = receipt.tx_hash, receipt.block, receipt.status, receipt.gas_used
         if block > cursor.number:
             return
         cost = Wei(used * receipt.price)
         if status == 0:
             self._outbox.unbatch(slot.id)
-            self._outbox.back_off(slot.id, cursor.number, self._policy.alone_blocks)
+            self._outbox.back_off(slot.id, now, self._policy.alone_blocks)
             self._account.stats.reverted += 1
             self._account.alert("transaction_reverted", tx=tx, nonce=slot.nonce, block=block)
         self._outbox.close_slot(slot, "mined", block=block, status=status, tx_hash=tx, cost=cost)
@@ -200,7 +200,7 @@ class InFlight:
 
     # ------------------------------------------------------------------------- not mined as yet
 
-    async def _pointless(self, slots: list[Slot], head: int) -> list[ContractReverted | None]:
+    async def _pointless(self, slots: list[Slot], now: Now) -> list[ContractReverted | None]:
         """Why what they carry would revert by now, or come too late; None: it is still of use."""
         jobs = {slot.id: self._outbox.of_slot(slot.id) for slot in slots}
         found: dict[int, ContractReverted] = {}
@@ -208,7 +208,8 @@ class InFlight:
         doubted = [
             slot
             for slot in slots
-            if slot.last.data and not any(job.not_before > head for job in jobs[slot.id])
+            if slot.last.data
+            and not any(job.first_block > now.clock.block for job in jobs[slot.id])
         ]
         # A node may lag for a moment: that it would revert is heard twice before it is believed.
         for _ in range(2):
@@ -216,7 +217,7 @@ class InFlight:
             doubted = [slot for slot in doubted if slot.id in found]
         for slot in slots:
             # The next block is too late for all that it carries, though this one was not.
-            late = jobs[slot.id] and all(job.deadline <= head for job in jobs[slot.id])
+            late = jobs[slot.id] and all(job.late(now) for job in jobs[slot.id])
             if slot.last.data and late:
                 found.setdefault(slot.id, ContractReverted("DeliveryClosed"))
         return [found.get(slot.id) for slot in slots]
@@ -233,36 +234,36 @@ class InFlight:
         }
 
     async def _renew(
-        self, slot: Slot, head: int, price: Price, behind: list[Slot], *, is_next: bool
+        self, slot: Slot, now: Now, price: Price, behind: list[Slot], *, is_next: bool
     ) -> None:
         """Replaces it if it waits too long and higher fees help; else broadcasts it again."""
         policy, last = self._policy, slot.last
-        left = self._blocks_left(slot, head, behind if is_next else ())
+        left = self._blocks_left(slot, now, behind if is_next else ())
         if last.max_fee > policy.max_fee:
             # Signed under a cap that was higher. Who has it keeps it; nobody is sent it again.
             fees = fee_policy.initial_fees(price, left, policy)
             if fees is None:
                 self._alert_over_cap(slot, price)
             else:
-                await self._replace(slot, head, left, fees)
+                await self._replace(slot, now, fees)
             return
         # What no node has seen yet is sent as it is; what one has refused takes higher fees.
         shown = last.sent or len(slot.attempts) > 1 or last.id in self._account.refused_ids
         # One that cannot pay the base fee would hold up all above it as soon as it is next.
         counts = is_next or last.max_fee <= price.base
-        late = head - last.block >= fee_policy.replace_after(left, policy)
+        late = now.head - last.head >= fee_policy.replace_after(left, policy)
         # More is no help to what cannot be paid, or does nothing that anything waits for.
-        idle = last.max_fee > price.base and self._is_idle(slot, head, price, behind)
+        idle = last.max_fee > price.base and self._is_idle(slot, now, price, behind)
         maxed = fee_policy.offers_max_tip(price, last.max_fee, last.tip, policy)
         enough = maxed or last.id in self._account.unpaid_ids
         replaced = False
         if counts and shown and late and not idle and not enough:
-            replaced = await self._raise_fees(slot, head, price, left, behind)
+            replaced = await self._raise_fees(slot, now, price, left, behind)
         if not replaced:
-            await self._account.send([last], head)
+            await self._account.send([last], now.head)
 
     async def _withdraw(
-        self, slot: Slot, head: int, price: Price, error: ContractReverted, behind: list[Slot]
+        self, slot: Slot, now: Now, price: Price, error: ContractReverted, behind: list[Slot]
     ) -> None:
         """What the slot carries would revert by now; do not pay for that."""
         hashes = [attempt.hash for attempt in slot.attempts]
@@ -279,10 +280,10 @@ class InFlight:
             if not behind and not known:
                 self._outbox.close_slot(slot, "abandoned")
                 return
-        await self._cancel(slot, head, price, self._blocks_left(slot, head, behind))
+        await self._cancel(slot, now, price, self._blocks_left(slot, now, behind))
 
     async def _raise_fees(
-        self, slot: Slot, head: int, price: Price, left: int, behind: list[Slot]
+        self, slot: Slot, now: Now, price: Price, left: int, behind: list[Slot]
     ) -> bool:
         """Signs a replacement; `fee_policy` has by how much more.
 
@@ -296,7 +297,7 @@ class InFlight:
         earned = fee_policy.cap_to_earnings(policy, jobs, spared_gas=_EMPTY_GAS if awaited else 0)
         fees = fee_policy.replacement_fees(price, before, left, earned)
         if fees is not None:
-            await self._replace(slot, head, left, fees)
+            await self._replace(slot, now, fees)
             return True
         if fee_policy.replacement_fees(price, before, left, policy) is None:
             self._alert_over_cap(slot, price)
@@ -306,7 +307,7 @@ class InFlight:
             return False
         if awaited:
             # A dearer transaction would be at a loss; what waits behind it is worth an empty one.
-            await self._cancel(slot, head, price, left)
+            await self._cancel(slot, now, price, left)
             return True
         self._account.alert_once(
             UNPROFITABLE,
@@ -326,11 +327,11 @@ class InFlight:
         """Whether something that pays its gas now waits for a nonce, or for a place."""
         return self._account.crowded or self._is_profitable(behind, price)
 
-    def _is_idle(self, slot: Slot, head: int, price: Price, behind: list[Slot]) -> bool:
+    def _is_idle(self, slot: Slot, now: Now, price: Price, behind: list[Slot]) -> bool:
         """Whether it does nothing, and nothing waits for it, not even what it should have done."""
         if slot.last.data or self._is_awaited(behind, price):
             return False
-        return all(job.deadline <= head for job in self._outbox.of_slot(slot.id))
+        return all(job.late(now) for job in self._outbox.of_slot(slot.id))
 
     def _is_profitable(self, slots: Iterable[Slot], price: Price) -> bool:
         """Whether one of them does something that pays its gas now."""
@@ -338,7 +339,7 @@ class InFlight:
         caps = (fee_policy.cap_to_earnings(self._policy, jobs) for jobs in loads if jobs)
         return any(fee_policy.initial_fees(price, NO_DEADLINE, cap) is not None for cap in caps)
 
-    async def _cancel(self, slot: Slot, head: int, price: Price, left: int) -> None:
+    async def _cancel(self, slot: Slot, now: Now, price: Price, left: int) -> None:
         """An empty transaction in its place."""
         policy = self._policy
         fees = fee_policy.replacement_fees(price, self._fees_before(slot), left, policy)
@@ -350,29 +351,28 @@ class InFlight:
             # If a reorganisation dropped what was sent, this is no replacement, and needs no more
             # than any other; else nodes refuse it, and what they have is mined all the same.
             fees = Fees(policy.max_fee, fresh.tip, price.base)
-        await self._replace(slot, head, left, fees, empty=True)
+        await self._replace(slot, now, fees, empty=True)
 
     def _alert_over_cap(self, slot: Slot, price: Price) -> None:
         cap = self._policy.max_fee
         self._account.alert_once("fee_over_cap", nonce=slot.nonce, base=price.base, cap=cap)
 
-    async def _replace(
-        self, slot: Slot, head: int, left: int, fees: Fees, *, empty: bool = False
-    ) -> None:
+    async def _replace(self, slot: Slot, now: Now, fees: Fees, *, empty: bool = False) -> None:
         """The same call once more under the same nonce, or an empty one in its place."""
         account, last = self._account, slot.last
         account.stats.replaced += 1
-        blocks = min(left, 9999)
-        self._log.info("replacing", nonce=slot.nonce, blocks_left=blocks, max_fee=fees.max_fee)
+        last_times = [job.last_time for job in self._outbox.of_slot(slot.id)]
+        left = seconds_until(min(last_times, default=NO_DEADLINE), now)
+        self._log.info("replacing", nonce=slot.nonce, seconds_left=left, max_fee=fees.max_fee)
         with self._ledger.transaction():
             if empty:
-                attempt = self._save_empty(slot.id, slot.nonce, head, fees)
+                attempt = self._save_empty(slot.id, slot.nonce, now.head, fees)
             else:
                 attempt = account.sign_and_save(
-                    slot.id, slot.nonce, head, last.to, last.data, last.gas, fees
+                    slot.id, slot.nonce, now.head, last.to, last.data, last.gas, fees
                 )
         account.checkpoint("F6")
-        await account.send([attempt], head)
+        await account.send([attempt], now.head)
 
     def _save_empty(self, slot: int, nonce: int, head: int, fees: Fees) -> Attempt:
         to = self._account.address

@@ -10,34 +10,37 @@ duplicate is not mined; its end comes from the market's events, not from a recei
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from dam.ethereum.node import Node
-from dam.ethereum.node_errors import RpcRejectedError
 from dam.gc_pause import paused
 from dam.ledger.ledger import Ledger
-from dam.ledger.outbox import Job, Outbox, blocks_until
+from dam.ledger.outbox import Job, Now, Outbox, seconds_until
 from dam.log import Log
-from dam.market.client import revert_of
 from dam.sending.account import Account
-from dam.sending.batching import encode_job
+from dam.sending.batching import Encoder
 from dam.sending.dispatcher import Dispatcher
 from dam.sending.fee_policy import SendPolicy as SendPolicy
 from dam.sending.fee_policy import SendStats as SendStats
 from dam.sending.in_flight import InFlight
-from dam.sending.transactions import Calls, Signer
-from dam.types import Address, BlockRef
+from dam.sending.transactions import Calls, ListSigner, Signer
+from dam.types import BlockRef, Clock
 
 _TOLD = "told"
 
 
+class WholeSigner(Signer, ListSigner, Protocol):
+    """An account that signs transactions and lists."""
+
+
 class Sender:
-    """The only one that signs with the daemon's account.
+    """The only one that sends from the daemon's account.
 
     Args:
         rpc: The node.
         calls: Encodes the market's calls and reads its reverts.
-        signer: The account.
+        signer: The account that sends and pays.
+        operator: Whose key signs the lists of parts: that account, or another.
         ledger: Where everything is saved first.
         log: Logger.
         policy: Fees, waiting times and batch sizes.
@@ -52,11 +55,14 @@ class Sender:
         signer: Signer,
         ledger: Ledger,
         *,
+        operator: ListSigner,
         log: Log,
         policy: SendPolicy | None = None,
         checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._account = Account(rpc, calls, signer, ledger, log, policy or SendPolicy(), checkpoint)
+        encoder = Encoder(calls, operator, ledger)
+        policy = policy or SendPolicy()
+        self._account = Account(rpc, calls, signer, encoder, ledger, log, policy, checkpoint)
         self._in_flight = InFlight(self._account)
         self._dispatcher = Dispatcher(self._account)
         self._seen: tuple[int, int, int] | None = None
@@ -66,22 +72,28 @@ class Sender:
         """What was done since the start."""
         return self._account.stats
 
-    async def step(self, head: int, cursor: BlockRef) -> None:
-        """One pass. ``head`` is the newest block, ``cursor`` the newest that the reader saved.
+    async def step(self, head: int, cursor: BlockRef, clock: Clock) -> None:
+        """One pass.
+
+        Args:
+            head: Newest block.
+            cursor: Newest block that the reader saved.
+            clock: The market's, in the newest block.
 
         Raises:
             RpcError: The node did not answer; what was begun is saved, call again.
         """
+        now = Now(head, clock)
         # A reorganisation may leave both numbers as they were.
         seen = head, cursor.number, self._account.ledger.rollbacks
         if self._seen != seen:
             live = self._account.outbox.live()
             if live:
-                await self._in_flight.track(live, head, cursor)
+                await self._in_flight.track(live, now, cursor)
         self._seen = seen
         if head >= self._account.held_until:
             with paused():
-                await self._dispatcher.send_due(head)
+                await self._dispatcher.send_due(now)
 
 
 class DrySender:
@@ -90,57 +102,33 @@ class DrySender:
     So an operator sees, with real sales and before any stake is at risk, what a daemon would do;
     and beside a real one, that sale by sale somebody does it.
 
+    It signs nothing, so the contract cannot be asked whether it would take a part.
+
     Args:
-        rpc: The node.
-        calls: Encodes the market's calls.
-        account: In whose name to ask the contract whether it would take a call.
         ledger: Of the dry run alone.
         log: Logger.
     """
 
-    def __init__(
-        self, rpc: Node, calls: Calls, account: Address, ledger: Ledger, *, log: Log
-    ) -> None:
-        self._rpc = rpc
-        self._calls = calls
-        self._account = account
+    def __init__(self, ledger: Ledger, *, log: Log) -> None:
         self._ledger = ledger
         self._outbox = Outbox(ledger)
         self._log = log
 
-    async def step(self, head: int, cursor: BlockRef) -> None:  # noqa: ARG002 - as a Sender
-        """Logs each duty once when it is due, and again if nobody did it in time.
-
-        Raises:
-            RpcError: The node did not answer; what was not logged will be.
-        """
-        for job in self._outbox.due(head + 1):
-            if job.deadline <= head:
+    async def step(self, head: int, cursor: BlockRef, clock: Clock) -> None:  # noqa: ARG002
+        """Logs each duty once when it is due, and again if nobody did it in time; see `Sender`."""
+        now = Now(head, clock)
+        for job in self._outbox.due(now):
+            if job.late(now):
                 self._fail(job)
             elif job.reason != _TOLD:
-                await self._log_would_send(job, head)
+                self._log_would_send(job, now)
 
-    async def _log_would_send(self, job: Job, head: int) -> None:
-        data = encode_job(self._calls, self._ledger, job)
-        call = {"from": self._account, "to": self._calls.address, "data": "0x" + data.hex()}
-        verdict = "takes it"
-        try:
-            await self._rpc.call("eth_call", call, "latest")
-        except RpcRejectedError as error:
-            reverted = revert_of(error)
-            if reverted is None:
-                raise
-            verdict = str(reverted)
+    def _log_would_send(self, job: Job, now: Now) -> None:
         with self._ledger.transaction():
             # It ends by the chain's events, whoever sends it; until then it is only logged.
-            self._outbox.postpone(job, job.deadline, _TOLD)
+            self._outbox.wait_until(job, job.last_time, _TOLD)
             self._ledger.note("would_send", **_named(job))
-        self._log.info(
-            "would_send",
-            **_named(job),
-            blocks_left=blocks_until(job.deadline, head),
-            contract=verdict,
-        )
+        self._log.info("would_send", **_named(job), seconds_left=seconds_until(job.last_time, now))
 
     def _fail(self, job: Job) -> None:
         with self._ledger.transaction():

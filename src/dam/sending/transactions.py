@@ -12,7 +12,7 @@ from dam.ethereum.node import Node, gas_price_of, hex_data, quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.market.client import revert_of
 from dam.market.wallet import Receipt
-from dam.types import Address
+from dam.types import Address, Signature
 
 MAX_GAS = 1 << 24
 """Most gas of one transaction (EIP-7825), however much a block may have."""
@@ -30,6 +30,19 @@ class Signer(Protocol):
 
     def sign(self, transaction: dict[str, Any], /) -> bytes:
         """The raw signed bytes of an EIP-1559 transaction."""
+        ...
+
+
+class ListSigner(Protocol):
+    """The operator's key, which signs the lists of parts (`dam.keystore.ape_accounts.Signer`)."""
+
+    @property
+    def address(self) -> Address:
+        """Its address."""
+        ...
+
+    def sign_digest(self, digest: bytes, /) -> Signature:
+        """The signature of an EIP-712 digest."""
         ...
 
 

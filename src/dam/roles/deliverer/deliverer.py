@@ -40,7 +40,7 @@ from dam.market.calldata import DeliveryEncoder
 from dam.market.client import Market
 from dam.market.log_rows import SaleRow, load_terms
 from dam.roles.deliverer.part_scan import reopen, scan_store
-from dam.types import Address, BlockRef
+from dam.types import STAKED_FEES, Address, BlockRef, Clock, Wei
 
 _GROUP_SALES = 512
 """Sales decided on together, and saved in one transaction."""
@@ -53,6 +53,7 @@ _CACHED_PAGES = 64
 _CACHED_TREES = 16
 _STATUS_BLOCKS = 20
 """How often our own stake is looked up."""
+_FEE_OVER_STAKE = "fee-over-stake"
 _KEY_RANGES = 8
 """Of blocks, at most, in which our announcements are looked for at once."""
 
@@ -61,7 +62,7 @@ class Deliverer:
     """Decides what to deliver.
 
     Args:
-        ring: Our X25519 keys.
+        ring: Our keys.
         me: Our operator address, which leaves name.
         min_fee: Least fee of a part that is worth delivering, in wei.
         checkpoint: Called at F4 (part opened) and F5 (fragment sealed, nothing saved).
@@ -94,6 +95,7 @@ class Deliverer:
         self._checked_at = -_STATUS_BLOCKS
         self._key_looked_at = -_STATUS_BLOCKS
         self._eligible = False
+        self._stake = Wei(0)
         self._documents_changed = True
         if self._documents.note_keys([key.public for key in ring.keys]):
             log.info("new_key", keys=len(ring.keys), effect="store documents are read again")
@@ -110,24 +112,35 @@ class Deliverer:
         """Closes the sales whose duties have all ended; inside the caller's transaction."""
         self._sales.finish_served()
 
-    async def decide(self, head: BlockRef) -> None:
-        """Looks at every sale that is not decided yet. ``head`` is the newest block."""
+    async def decide(self, head: BlockRef, clock: Clock) -> None:
+        """Looks at every sale that is not decided yet.
+
+        Args:
+            head: The newest block.
+            clock: The market's, in it.
+        """
         fresh, self._documents_changed = self._documents_changed, False
         states = ("new", "waiting") if fresh else ("new",)
+        if head.number >= self._checked_at + _STATUS_BLOCKS:
+            await self._check_status(head.number)
         after = 0
         while group := self._sales.in_state(*states, after=after, limit=_GROUP_SALES):
             after = group[-1].id
-            if not self._eligible or head.number >= self._checked_at + _STATUS_BLOCKS:
+            if not self._eligible:
                 await self._check_status(head.number)
             with paused(len(group) > _SLICE_SALES):
-                await self._decide_group(group, head.number)
+                await self._decide_group(group, clock.time)
         if head.number >= self._key_looked_at + _STATUS_BLOCKS:
             await self._check_key(head.number)
 
     async def _check_status(self, head: int) -> None:
         info = await self._chain.deliverer(self._me)
         minimum = self._chain.deployment.windows.min_deliverer_stake
-        was, self._eligible = self._eligible, info.stake >= minimum and info.exit_block == 0
+        if info.stake > self._stake:
+            # It may cover the fees of sales that were refused for it.
+            self._sales.reopen_refused(_FEE_OVER_STAKE)
+        self._stake = info.stake
+        was, self._eligible = self._eligible, info.stake >= minimum and info.exit_time == 0
         if self._eligible:
             self._checked_at = head
         elif was or head >= self._checked_at + _STATUS_BLOCKS:
@@ -135,7 +148,7 @@ class Deliverer:
                 "not_eligible",
                 stake=info.stake,
                 minimum=minimum,
-                exit_block=info.exit_block,
+                exit_time=info.exit_time,
                 next_step="stake up, or cancel the exit: until then nothing is delivered",
             )
             self._checked_at = head
@@ -168,12 +181,12 @@ class Deliverer:
                 self._log.error("announced_key_missing", announced="0x" + key.hex())
         self._key_looked_at = head
 
-    async def _decide_group(self, group: list[SaleRow], head: int) -> None:
+    async def _decide_group(self, group: list[SaleRow], time: int) -> None:
         """Decides on some sales, and saves all of it together."""
         decisions = Decisions()
         cases = self._prepare(group, decisions)
         parts = self._sales.parts(case.place for case in cases)
-        known = _Known(head, parts, SaleEvents(self._ledger, [c.sale for c in cases]), decisions)
+        known = _Known(time, parts, SaleEvents(self._ledger, [c.sale for c in cases]), decisions)
         for number, case in enumerate(cases):
             if number % _SLICE_SALES == 0:
                 await asyncio.sleep(0)
@@ -181,14 +194,14 @@ class Deliverer:
                 self._decide(case, known)
             except Exception as error:  # noqa: BLE001 - logged and ended there, or raised again
                 self._fail_sale(case.sale, error, decisions)
-        self._log_served(group, decisions, head)
+        self._log_served(group, decisions, time)
         try:
             decisions.save(self._ledger)
         except sqlite3.IntegrityError as error:
             # Two sales of one copy, for example: the first gets it, and the second is refused.
             if len(group) > 1:
                 for sale in group:
-                    await self._decide_group([sale], head)
+                    await self._decide_group([sale], time)
                 return
             self._log.exception("internal_error", sale=group[0].copy_id)
             refusal = Decisions()
@@ -236,7 +249,7 @@ class Deliverer:
         elif version.document is None or version.state == "wanted":
             # Even where it is too late: whether a part of ours was missed is worth knowing.
             if sale.state != "waiting":
-                decisions.wanted.append((sale, version.root, known.head < sale.deadline))
+                decisions.wanted.append((sale, version.root, known.time < sale.last_time))
                 decisions.mark(sale, "waiting", "document not read yet")
         elif version.state == "refused":
             self._end(decisions, sale, "refused", "document-refused", version.reason or "")
@@ -249,13 +262,14 @@ class Deliverer:
 
     def _serve(self, case: _Case, parts: list[KeptPart], known: _Known) -> None:
         sale, decisions = case.sale, known.decisions
-        there = known.events.delivered(sale)
+        # What was proved to be junk is the seller's side's alone to deliver.
+        there = {**known.events.delivered(sale), **known.events.proofs(sale)}
         parts = [part for part in parts if part.index not in there]
         if not parts:
             decisions.mark(sale, "done", "already there")
         elif known.events.closed(sale):
             self._end(decisions, sale, "late", "sale-closed")
-        elif known.head >= sale.deadline:
+        elif known.time >= sale.last_time:
             self._end(decisions, sale, "late", "deadline-passed")
         elif self._eligible:
             try:
@@ -280,6 +294,10 @@ class Deliverer:
         terms = encoder.terms
         if terms.fee < self._min_fee:
             raise Refused("fee-too-low", f"{terms.fee} wei a part, under {self._min_fee}")
+        if terms.fee * STAKED_FEES > self._stake:
+            # The contract asks for it: that is what junk would cost us.
+            text = f"{terms.fee} wei a part, over a tenth of the stake of {self._stake}: stake up"
+            raise Refused(_FEE_OVER_STAKE, text)
         if kept.terms != sale.terms:
             raise Refused("terms-differ", "the event's terms are not the document's")
         try:
@@ -307,21 +325,21 @@ class Deliverer:
         packed = encoder.delivery(sale, part, commitment, kept.proof, fragment)
         return (
             (sale.seller, terms.item_id, sale.copy, index, sale.id, buyer_key, fragment),
-            (sale.id, sale.copy_id, "deliver", index, packed, 0, sale.deadline),
+            NewJob(sale.id, sale.copy_id, "deliver", index, packed, last_time=sale.last_time),
         )
 
-    def _log_served(self, group: list[SaleRow], decisions: Decisions, head: int) -> None:
+    def _log_served(self, group: list[SaleRow], decisions: Decisions, time: int) -> None:
         """A line for each sale; of many sales, one for all."""
         ids = decisions.states.get(_SERVING, ())
         if len(ids) > _MAX_LINES:
             parts = len(decisions.jobs)
-            nearest = min(deadline for *_, deadline in decisions.jobs) - head
-            about = {"sales": len(ids), "parts": parts, "blocks_left": nearest}
+            nearest = min(job.last_time for job in decisions.jobs) - time
+            about = {"sales": len(ids), "parts": parts, "seconds_left": nearest}
             decisions.lines.append(partial(self._log.info, "serving", **about))
             return
         served: dict[int, list[int]] = {}
-        for purchase, _, _, index, *_ in decisions.jobs:
-            served.setdefault(purchase, []).append(index)
+        for job in decisions.jobs:
+            served.setdefault(job.purchase, []).append(job.index)
         for sale in (sale for sale in group if sale.id in served):
             line = partial(
                 self._log.info,
@@ -330,7 +348,7 @@ class Deliverer:
                 seller=sale.seller,
                 parts=served[sale.id],
                 block=sale.block,
-                blocks_left=sale.deadline - head,
+                seconds_left=sale.last_time - time,
                 fee=load_terms(sale.terms).fee,
             )
             decisions.lines.append(line)
@@ -368,7 +386,8 @@ class _Case(NamedTuple):
 class _Known(NamedTuple):
     """What is known about a group of sales, and what was decided on it so far."""
 
-    head: int
+    time: int
+    """The market's clock, in seconds."""
     parts: dict[Place, list[KeptPart]]
     events: SaleEvents
     decisions: Decisions
