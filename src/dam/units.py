@@ -1,12 +1,14 @@
 """Parsing and printing amounts: exact integers in the smallest unit, never floats.
 
 ``0.05 ether``, ``20 gwei``, ``1 wei``, or a whole number of wei; digits may be grouped with ``_``.
-Where an amount is a share of another, ``5%`` is understood, too, rounded down.
+Where an amount is a share of another, ``5%`` is understood, too, rounded down. Times are seconds
+UTC, as a block's timestamp.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from dam.errors import Malformed
@@ -114,6 +116,24 @@ def format_about(wei: int) -> str:
     digits = str(wei)
     rounded = int(digits[:4].ljust(len(digits), "0"))
     return f"{_shift(rounded, 18)} ether"
+
+
+def format_time(seconds: int) -> str:
+    """A moment as people read it: ``2026-11-30 14:05:09 UTC``."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, OSError, ValueError):
+        return f"second {seconds}"
+
+
+def format_span(seconds: int) -> str:
+    """A length of time in its two largest units, rounded down: ``2 d 3 h``, ``5 min``, ``8 s``."""
+    days, rest = divmod(max(0, seconds), 24 * 3600)
+    hours, rest = divmod(rest, 3600)
+    minutes, left = divmod(rest, 60)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (left, "s")]
+    first = next((n for n, (count, _) in enumerate(parts) if count), 3)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count) or "0 s"
 
 
 def _shift(value: int, decimals: int) -> str:

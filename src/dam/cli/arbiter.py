@@ -28,12 +28,16 @@ from dam.config.settings import Settings
 from dam.errors import Malformed
 from dam.ethereum.erc20 import Tokens
 from dam.ipfs.cid import Cid
-from dam.market.log_history import EVIDENCE, read_history
-from dam.market.reputation import arbiter_record
+from dam.market.log_history import (
+    EVIDENCE,
+    read_arbiter_record,
+    read_deadlines,
+    read_history,
+)
 from dam.roles.arbiter import CaseFile, find_cases, plan_ruling, read_case, send_ruling
 from dam.roles.sales import find_sale, sale_tokens
-from dam.types import Address, Windows
-from dam.units import format_amount
+from dam.types import Address, Clock, Deadlines
+from dam.units import format_amount, format_span, format_time
 
 
 @click.group()
@@ -56,7 +60,6 @@ async def cases(
     """Lists open disputes: the item, the evidence, and until when to rule."""
     settings = Settings.load()
     who = None if everybody else address or role_address(settings, "arbiter", account)
-    windows = settings.deployment.windows
     async with connect(settings) as session:
         market, blocks = session.market, session.blocks
         history = await read_history(market, also=EVIDENCE)
@@ -65,27 +68,29 @@ async def cases(
         files = [
             await read_case(market, blocks, history, case, notice=print_note) for case in found
         ]
-    newest = history.head
-    human = "\n".join(_case_text(file, windows, newest, tokens) for file in files)
+        times = await read_deadlines(market, history, [case.sale for case in found])
+        record = await read_arbiter_record(market, history, who) if who else None
+    clock = history.clock
+    human = "\n".join(_case_text(f, times[f.case.sale.copy_id], clock, tokens) for f in files)
     human = human or "No dispute waits for a ruling."
     value: dict[str, Any] = {
-        "block": newest,
-        "cases": [_case_json(file, windows, newest) for file in files],
+        "block": history.head,
+        "cases": [_case_json(f, times[f.case.sale.copy_id], clock) for f in files],
     }
-    if who is not None:
-        record = arbiter_record(history.state, who, windows, newest)
+    if record is not None:
         value["record"] = asdict(record)
         human += f"\nRecord of {who}: {record}, {record.waiting} waiting."
     print_result(value, as_json, human)
 
 
-def _case_json(file: CaseFile, windows: Windows, newest: int) -> dict[str, Any]:
+def _case_json(file: CaseFile, deadlines: Deadlines, clock: Clock) -> dict[str, Any]:
     case, item = file.case, file.item
     return {
-        **sale_json(case.sale, windows, newest),
+        **sale_json(case.sale, deadlines, clock),
         "evidenceCid": str(case.evidence) if case.evidence else None,
         "evidence": file.words,
-        "ruleUntil": case.sale.last_ruling(windows),
+        "ruleUntil": deadlines.ruling,
+        "paidFrom": deadlines.arbitrator_paid_from,
         "moreEvidence": [{"who": e.who, "uri": e.uri, "words": e.words} for e in file.more],
         "item": item.name if item else None,
         "title": item.title if item else None,
@@ -93,12 +98,16 @@ def _case_json(file: CaseFile, windows: Windows, newest: int) -> dict[str, Any]:
     }
 
 
-def _case_text(file: CaseFile, windows: Windows, newest: int, tokens: Tokens) -> str:
+def _case_text(file: CaseFile, deadlines: Deadlines, clock: Clock, tokens: Tokens) -> str:
     case, item = file.case, file.item
     purchase, terms = case.sale.purchase, case.sale.purchase.terms
-    last = case.sale.last_ruling(windows)
     name = f"{item.name}: {item.title}" if item else to_hex(terms.item_id)
-    late = " (too late: anyone settles it)" if newest + 1 > last else ""
+    until, paid_from = format_time(deadlines.ruling), format_time(deadlines.arbitrator_paid_from)
+    if clock.time < deadlines.ruling:
+        until += f", in {format_span(deadlines.ruling - clock.time)}"
+    else:
+        until += " (too late: anyone settles it)"
+    bond = format_amount(terms.effective_bond)
     lines = [
         f"Case        {to_hex(case.sale.copy_id)}",
         f"  item      {name}, copy {purchase.copy + 1}",
@@ -107,10 +116,10 @@ def _case_text(file: CaseFile, windows: Windows, newest: int, tokens: Tokens) ->
         f"  buyer     {purchase.buyer}",
         f"  price     {tokens.text(terms.token, terms.price)}",
         f"  penalty   {format_amount(terms.penalty)}",
-        f"  you earn  {format_amount(terms.effective_bond)}, whichever way",
+        f"  you earn  {bond}, whichever way you rule; from {paid_from} on also if a side gives in",
         f"  evidence  {case.evidence or 'none'} {file.words}".rstrip(),
         *(f"  more      {e.who}: {e.uri} {e.words}".rstrip() for e in file.more),
-        f"  rule      until block {last}{late}; the newest is {newest}",
+        f"  rule      until {until}",
     ]
     return "\n".join(lines)
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from dam.market.reputation import SellerRecord
 from dam.market.sale_history import Action, SaleRecord
-from dam.types import ZERO_ADDRESS, Windows
+from dam.types import ZERO_ADDRESS, Clock, Deadlines
 
 
-def sale_json(sale: SaleRecord, windows: Windows, head: int) -> dict[str, Any]:
-    """Everything about a sale, for programs. Blocks of actions are those of their transaction."""
+def sale_json(sale: SaleRecord, deadlines: Deadlines | None, clock: Clock) -> dict[str, Any]:
+    """Everything about a sale, for programs. Times are seconds UTC.
+
+    Args:
+        sale: The sale.
+        deadlines: What the contract says of it; None where it has ended.
+        clock: The contract's.
+    """
     purchase, terms = sale.purchase, sale.purchase.terms
     value: dict[str, Any] = {
         "id": purchase.copy_id,
@@ -22,7 +29,8 @@ def sale_json(sale: SaleRecord, windows: Windows, head: int) -> dict[str, Any]:
         "penalty": str(terms.penalty),
         "bond": str(terms.effective_bond),
         "arbitrator": None if terms.arbitrator == ZERO_ADDRESS else terms.arbitrator,
-        "block": purchase.block,
+        "purchaseBlock": purchase.purchase_block,
+        "purchaseTime": purchase.purchase_time,
         "tx": purchase.at.tx_hash,
         "status": sale.status.name.lower(),
         "parts": terms.parts,
@@ -31,12 +39,27 @@ def sale_json(sale: SaleRecord, windows: Windows, head: int) -> dict[str, Any]:
             {"index": f.index, "by": f.by, "block": f.at.block.number}
             for _, f in sorted(sale.delivered.items())
         ],
-        "actions": [_action_json(action, head) for action in sale.actions(windows)],
+        "junk": [
+            {
+                "index": proof.index,
+                "deliverer": proof.deliverer,
+                "cleared": proof.cleared,
+                "taken": str(proof.taken),
+                "bounty": str(proof.bounty),
+                "block": proof.at.block.number,
+            }
+            for proof in sale.junk
+        ],
+        "deadlines": None,
+        "actions": [],
     }
+    if deadlines is not None:
+        value["deadlines"] = {_camel(name): at for name, at in asdict(deadlines).items()}
+        value["actions"] = [_action_json(action, clock) for action in sale.actions(deadlines)]
     if sale.closed is not None:
         value["closed"] = {
             "block": sale.closed.at.block.number,
-            "by": sale.closed.by,
+            "by": None if sale.closed.by == ZERO_ADDRESS else sale.closed.by,
             "toBuyer": str(sale.closed.to_buyer),
             "penalty": str(sale.closed.penalty),
         }
@@ -48,11 +71,35 @@ def sale_json(sale: SaleRecord, windows: Windows, head: int) -> dict[str, Any]:
     return value
 
 
-def _action_json(action: Action, head: int) -> dict[str, Any]:
+def seller_record_json(record: SellerRecord) -> dict[str, Any]:
+    """How a seller's sales ended, for programs."""
+    rating = record.rating
+    return {
+        "rating": {
+            "count": rating.count,
+            "tenths": rating.tenths,
+            "feesToOthers": str(rating.weight),
+        },
+        "ended": record.ended,
+        "refunds": record.refunds,
+        "conceded": record.conceded,
+        "faults": record.faults,
+        "lost": record.lost,
+        "agreed": record.agreed,
+    }
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+def _action_json(action: Action, clock: Clock) -> dict[str, Any]:
     return {
         "action": action.name,
         "who": action.who,
         "first": action.first,
+        "firstBlock": action.first_block,
         "last": action.last,
-        "now": action.open_at(head + 1),
+        "now": action.open_at(clock),
     }

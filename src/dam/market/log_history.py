@@ -18,7 +18,7 @@ SALES = frozenset(
     {
         "ItemPurchased", "FragmentDelivered", "FragmentSupplied", "StoreCreated", "StoreUpdated",
         "JunkProved", "DisputeOpened", "SaleSettled", "SaleRefunded", "DisputeResolved",
-        "SaleAgreed", "SaleRated",
+        "SaleAgreed", "SaleRated", "SellerFaultProved",
     }
 )  # fmt: skip
 """Events that tell of sales and stores, and of their ratings."""

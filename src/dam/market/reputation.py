@@ -6,25 +6,82 @@ Pure functions of the logs: everybody who replays the same logs gets the same nu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from dam.market.sale_history import SaleHistory, SaleRecord
-from dam.types import Address, CopyId, MarketLog, OtherLog, Status, Wei, Windows
+from dam.types import (
+    Address,
+    CopyId,
+    DelivererRegistered,
+    MarketLog,
+    OtherLog,
+    SaleClosed,
+    Status,
+    Wei,
+    Windows,
+)
+from dam.units import format_about
+
+_NOTHING = Wei(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """How buyers rated a seller's settled sales."""
+    """How buyers rated a seller's sales, each weighed by the fees that it paid to others."""
 
-    count: int
-    stars: int
-    """Sum of all."""
+    count: int = 0
+    """Of all ratings."""
+    weight: Wei = _NOTHING
+    """Fees of the rated sales that went to others than the seller, as far as can be told."""
+    stars: int = 0
+    """Sum of the stars, each times its weight."""
+
+    @property
+    def tenths(self) -> int | None:
+        """The mean in tenths of a star, 10 to 50; None where no rating weighs anything."""
+        if not self.weight:
+            return None
+        return (self.stars * 20 + self.weight) // (2 * self.weight)
 
     def __str__(self) -> str:
         if not self.count:
             return "not rated"
-        tenths = (self.stars * 20 + self.count) // (2 * self.count)
-        return f"{tenths // 10}.{tenths % 10} of 5 ({self.count} rated)"
+        if self.tenths is None:
+            return f"{self.count} rated, none of which paid fees to others"
+        return (
+            f"{self.tenths // 10}.{self.tenths % 10} of 5 ({self.count} rated, weighed by "
+            f"{format_about(self.weight)} of fees paid to others)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SellerRecord:
+    """How a seller's sales ended, beside what buyers said of them."""
+
+    rating: Rating = field(default_factory=Rating)
+    ended: int = 0
+    """All sales that have ended; what the counts below leave were settled."""
+    refunds: int = 0
+    """By time: the good never arrived."""
+    conceded: int = 0
+    """The seller gave in."""
+    faults: int = 0
+    """Junk of the seller's side, or shares that do not add up, were proved."""
+    lost: int = 0
+    """Rulings that gave the buyer something."""
+    agreed: int = 0
+    """Ended by both together."""
+
+    def __str__(self) -> str:
+        words = (
+            (self.refunds, "refunded by time"),
+            (self.conceded, "conceded"),
+            (self.faults, "proved to be the seller's fault"),
+            (self.lost, "lost before an arbitrator"),
+            (self.agreed, "ended by agreement"),
+        )
+        bad = ", ".join(f"{count} {word}" for count, word in words if count)
+        return f"{self.rating}; {self.ended} sales ended" + (f": {bad}" if bad else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +125,61 @@ def _others(logs: Iterable[MarketLog], name: str) -> Iterator[OtherLog]:
     return (log for log in logs if isinstance(log, OtherLog) and log.name == name)
 
 
-def ratings(logs: Iterable[MarketLog]) -> dict[Address, Rating]:
-    """Ratings of each seller that has any."""
-    found: dict[Address, Rating] = {}
-    for log in _others(logs, "SaleRated"):
-        old = found.get(log.args["seller"], Rating(0, 0))
-        found[log.args["seller"]] = Rating(old.count + 1, old.stars + log.args["stars"])
+def seller_records(history: SaleHistory, logs: Iterable[MarketLog]) -> dict[Address, SellerRecord]:
+    """The record of each seller of a sale that has ended.
+
+    Args:
+        history: All sales.
+        logs: Of ratings, proven faults and, for whom a fee went to, registrations of deliverers.
+    """
+    logs = list(logs)
+    stars = stars_of(logs)
+    faults = {log.args["copyId"] for log in _others(logs, "SellerFaultProved")}
+    owners = {log.operator: log.owner for log in logs if isinstance(log, DelivererRegistered)}
+    found: dict[Address, SellerRecord] = {}
+    for sale in history.sales.values():
+        if sale.closed is None:
+            continue
+        seller = sale.purchase.seller
+        record = found.get(seller, SellerRecord())
+        counted = _count_of(sale, sale.closed, sale.copy_id in faults)
+        changes = {counted: getattr(record, counted) + 1} if counted else {}
+        rating = record.rating
+        if sale.copy_id in stars:
+            weight = _fees_to_others(sale, owners)
+            rating = Rating(
+                rating.count + 1,
+                Wei(rating.weight + weight),
+                rating.stars + weight * stars[sale.copy_id],
+            )
+        found[seller] = replace(record, ended=record.ended + 1, rating=rating, **changes)
     return found
+
+
+def _count_of(sale: SaleRecord, closed: SaleClosed, fault: bool) -> str:
+    """Which count of `SellerRecord` an end belongs to; empty: it was settled, or won."""
+    if closed.status == Status.AGREED:
+        return "agreed"
+    if closed.status == Status.RESOLVED:
+        return "lost" if closed.to_buyer or closed.penalty else ""
+    if closed.status != Status.REFUNDED:
+        return ""
+    if fault:
+        return "faults"
+    was_complete = sale.dispute is not None or (
+        len(sale.delivered) >= sale.purchase.terms.threshold
+    )
+    return "conceded" if was_complete else "refunds"
+
+
+def _fees_to_others(sale: SaleRecord, owners: Mapping[Address, Address]) -> Wei:
+    """What a sale paid to deliverers that are not the seller's, by owner."""
+    seller, paid = sale.purchase.seller, set()
+    for fragment in sale.fragments:
+        by = fragment.by
+        if not fragment.supplied and seller not in (by, owners.get(by)):
+            paid.add(fragment.index)
+    return Wei(sale.purchase.terms.fee * len(paid))
 
 
 def stars_of(logs: Iterable[MarketLog]) -> dict[CopyId, int]:

@@ -21,7 +21,18 @@ from dam.market.client import Market
 from dam.market.sale_history import SaleRecord
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.roles.sales import state_text
-from dam.types import ZERO32, ZERO_ADDRESS, Address, CopyId, Status, Wei, Windows
+from dam.types import (
+    ZERO32,
+    ZERO_ADDRESS,
+    Address,
+    Clock,
+    CopyId,
+    Deadlines,
+    Status,
+    Wei,
+    Windows,
+)
+from dam.units import format_time
 from dam.validation import title
 
 
@@ -33,7 +44,7 @@ class DisputePlan:
     bond: Wei
     """What the buyer pays, and loses if they lose."""
     rule_until: int
-    """About the last block in which the arbitrator rules; silent until then, the seller is paid."""
+    """About the last second of the arbitrator; silent until then, the seller is paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,7 @@ class Disputed:
     bond: Wei
     evidence: Cid | None
     rule_until: int
-    """Last block in which the arbitrator rules."""
+    """Last second in which the arbitrator rules."""
     receipt: Receipt
 
 
@@ -57,25 +68,34 @@ class EvidenceSubmitted:
     receipt: Receipt
 
 
-def plan_dispute(sale: SaleRecord, windows: Windows, newest: int) -> DisputePlan:
+def plan_dispute(
+    sale: SaleRecord, deadlines: Deadlines | None, clock: Clock, windows: Windows
+) -> DisputePlan:
     """What disputing a sale takes.
 
     Args:
         sale: The sale.
+        deadlines: What the contract says of it; None where it has ended.
+        clock: The contract's.
         windows: The market's.
-        newest: The newest block.
 
     Raises:
-        Permanent: It cannot be disputed.
+        Permanent: It cannot be disputed, or not now.
     """
-    terms = sale.purchase.terms
+    terms, now = sale.purchase.terms, clock.time + 1
     if terms.arbitrator == ZERO_ADDRESS:
         raise Permanent("the item names no arbitrator, so nobody could rule on a dispute")
-    if sale.status != Status.COMPLETE:
+    if sale.status != Status.COMPLETE or deadlines is None:
         raise Permanent(
             f"only a complete sale can be disputed; this one is {state_text(sale, Tokens())}"
         )
-    return DisputePlan(sale, terms.effective_bond, newest + 1 + windows.arbitration_blocks)
+    if now > deadlines.dispute:
+        raise Permanent(f"it could be disputed until {format_time(deadlines.dispute)}")
+    if clock.block + 1 < sale.gate_block:
+        raise Permanent(
+            f"parts are still missing: it can be disputed from block {sale.gate_block} on"
+        )
+    return DisputePlan(sale, terms.effective_bond, now + windows.arbitration_seconds)
 
 
 async def open_dispute(
@@ -113,7 +133,8 @@ async def open_dispute(
         evidence.digest if evidence else ZERO32,
         value=plan.bond,
     )
-    last = receipt.block + market.deployment.windows.arbitration_blocks
+    opened = (await market.block(receipt.block)).timestamp
+    last = opened + market.deployment.windows.arbitration_seconds
     return Disputed(plan.sale, plan.bond, evidence, last, receipt)
 
 

@@ -19,7 +19,8 @@ from dam.market.log_history import History
 from dam.market.reputation import stars_of
 from dam.market.sale_history import SaleRecord
 from dam.market.wallet import Receipt, Wallet, send_call
-from dam.types import Address, CopyId, Status, Windows
+from dam.types import Address, Clock, CopyId, Deadlines, Status
+from dam.units import format_amount, format_span, format_time
 
 _ID = re.compile(r"0x[0-9a-f]{6,64}")
 
@@ -71,37 +72,47 @@ def state_text(sale: SaleRecord, tokens: Tokens) -> str:
     """The state in a word or two."""
     terms = sale.purchase.terms
     if sale.status == Status.PURCHASED:
-        return f"waiting for parts ({len(sale.delivered)} of {terms.threshold})"
-    if sale.status == Status.COMPLETE:
-        return "complete"
-    if sale.closed is not None and sale.status == Status.RESOLVED:
+        junk = f", {len(sale.junk)} proved to be junk" if sale.junk else ""
+        return f"waiting for parts ({len(sale.delivered)} of {terms.threshold}{junk})"
+    if sale.closed is not None and sale.status in (Status.RESOLVED, Status.AGREED):
         back = tokens.text(terms.token, sale.closed.to_buyer)
-        return f"ruled: {back} back to the buyer"
+        word = "ruled" if sale.status == Status.RESOLVED else "agreed"
+        return f"{word}: {back} back to the buyer"
     return sale.status.name.lower()
 
 
 def actions_text(
-    sale: SaleRecord, windows: Windows, newest: int, who: Sequence[str], skip: Sequence[str] = ()
+    sale: SaleRecord,
+    deadlines: Deadlines | None,
+    clock: Clock,
+    who: Sequence[str],
+    skip: Sequence[str] = (),
 ) -> list[str]:
     """What some parties can do, in words: now and until when, or from when on.
 
     Args:
         sale: The sale.
-        windows: The market's.
-        newest: The newest block; what can be done now is in the next one.
+        deadlines: What the contract says of it; None where it has ended.
+        clock: The contract's; what can be done now is in the block after it.
         who: Parties, as in `Action.who`.
         skip: Actions to leave out.
     """
     texts = []
-    for action in sale.actions(windows):
+    for action in sale.actions(deadlines) if deadlines else []:
         if action.who not in who or action.name in skip:
             continue
-        until = "" if action.last is None else f" until block {action.last}"
-        if action.open_at(newest + 1):
+        until = "" if action.last is None else f" until {_moment(action.last, clock)}"
+        if action.open_at(clock):
             texts.append(f"{action.name} now{until}")
-        elif action.first > newest + 1:
-            texts.append(f"{action.name} from block {action.first}{until}")
+        elif action.first > clock.time + 1:
+            texts.append(f"{action.name} from {_moment(action.first, clock)}{until}")
+        elif action.first_block > clock.block + 1:
+            texts.append(f"{action.name} from block {action.first_block}{until}")
     return texts
+
+
+def _moment(seconds: int, clock: Clock) -> str:
+    return f"{format_time(seconds)} (in {format_span(seconds - clock.time)})"
 
 
 # ----------------------------------------------------------------------------------------- ending
@@ -113,6 +124,8 @@ class Ending:
 
     function: Literal["confirm", "refund", "concede", "settle"]
     sale: SaleRecord
+    bond_to: Literal["", "buyer", "seller", "arbitrator"] = ""
+    """Who gets the bond of the side that concedes a dispute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,33 +146,79 @@ def plan_settlement(sale: SaleRecord) -> Ending:
     return Ending("settle", sale)
 
 
-def plan_refund(sale: SaleRecord, windows: Windows, newest: int) -> Ending:
-    """Anybody gives the buyer their money back, and a penalty (`SaleRecord.refund_penalty`).
+def plan_refund(sale: SaleRecord, deadlines: Deadlines | None, clock: Clock) -> Ending:
+    """Anybody gives the buyer their money back, and the whole penalty, however many parts came.
 
     Raises:
-        Permanent: Parts may still come by block ``newest + 1``, or the sale needs no refund.
+        Permanent: Parts may still come in the next block, or the sale needs no refund.
     """
-    if sale.status != Status.PURCHASED:
+    if sale.status != Status.PURCHASED or deadlines is None:
         raise Permanent(f"the sale is {sale.status.name.lower()}: there is nothing to refund")
-    first = sale.last_delivery(windows) + 1
-    if newest + 1 < first:
+    first = deadlines.refund_from
+    if clock.time + 1 < first:
         raise Permanent(
-            f"parts may come until block {first - 1}; a refund is possible from block {first} "
-            f"on, and the newest block is {newest}"
+            f"parts may come until {format_time(first - 1)}; a refund is possible from then on, "
+            f"in {format_span(first - clock.time)}"
         )
     return Ending("refund", sale)
 
 
 def plan_concession(
-    sale: SaleRecord, address: Address, party: Literal["buyer", "seller"]
+    sale: SaleRecord,
+    address: Address,
+    party: Literal["buyer", "seller"],
+    deadlines: Deadlines | None,
+    clock: Clock,
 ) -> Ending:
-    """A party gives in: the seller gives the money back, or the buyer gives a dispute up.
+    """A party gives in: the seller gives price and penalty, or the buyer gives a dispute up.
+
+    Of a dispute whose arbitrator had a third of the time already, the bond is the arbitrator's.
 
     Raises:
-        Permanent: The address is not that party's.
+        Permanent: The address is not that party's, or there is nothing (any more) to give up.
     """
     check_party(sale, address, party)
-    return Ending("concede", sale)
+    states = [Status.DISPUTED] if party == "buyer" else [Status.COMPLETE, Status.DISPUTED]
+    if sale.status not in states or deadlines is None:
+        raise Permanent(
+            f"the sale is {sale.status.name.lower()}: in that state the {party} concedes nothing"
+        )
+    if sale.status != Status.DISPUTED:
+        return Ending("concede", sale)
+    if clock.time + 1 > deadlines.ruling:
+        raise Permanent(
+            "the time to rule is over, and to concede with it: `dam settle` ends the sale"
+        )
+    if clock.time + 1 >= deadlines.arbitrator_paid_from:
+        return Ending("concede", sale, "arbitrator")
+    return Ending("concede", sale, "seller" if party == "buyer" else "buyer")
+
+
+def concession_lines(ending: Ending, deadlines: Deadlines | None, tokens: Tokens) -> list[str]:
+    """What a concession costs and brings, a line each.
+
+    Args:
+        ending: From `plan_concession`.
+        deadlines: What the contract says of the sale.
+        tokens: The sale's among them.
+    """
+    terms = ending.sale.purchase.terms
+    bond = format_amount(terms.effective_bond)
+    price, penalty = tokens.text(terms.token, terms.price), format_amount(terms.penalty)
+    if ending.bond_to in ("", "buyer"):
+        lines = [f"The buyer gets {price} back, and {penalty} of penalty"]
+    elif ending.bond_to == "seller":
+        lines = [f"The seller gets {price}, and the buyer's bond of {bond}"]
+    else:
+        lines = ["The arbitrator had a third of the time to rule and gets the bond of who gives in"]
+    if ending.bond_to == "buyer":
+        lines.append(f"The buyer gets both bonds, too: theirs, and the seller's of {bond}")
+    if ending.bond_to in ("buyer", "seller") and deadlines is not None:
+        lines.append(
+            f"From {format_time(deadlines.arbitrator_paid_from)} on, the bond of {bond} of who "
+            "gives in goes to the arbitrator instead"
+        )
+    return lines
 
 
 async def end_sale(market: Market, wallet: Wallet, ending: Ending) -> Ended:
@@ -191,14 +250,14 @@ def check_party(sale: SaleRecord, address: Address, party: Literal["buyer", "sel
 
 
 def check_can_be_rated(history: History, sale: SaleRecord) -> None:
-    """Refuses to rate what is not settled, or is rated already.
+    """Refuses to rate what has not ended, or is rated already.
 
     Raises:
         Permanent: With the reason.
     """
-    if sale.status != Status.SETTLED:
+    if not sale.status.final:
         raise Permanent(
-            f"only a settled sale can be rated; this one is {state_text(sale, Tokens())}"
+            f"a sale is rated once it has ended; this one is {state_text(sale, Tokens())}"
         )
     if sale.copy_id in stars_of(history.logs):
         raise Permanent("the sale is rated already, and a rating stays")
@@ -207,7 +266,7 @@ def check_can_be_rated(history: History, sale: SaleRecord) -> None:
 async def rate_sale(
     market: Market, wallet: Wallet, history: History, sale: SaleRecord, stars: int
 ) -> Receipt:
-    """Rates a settled sale, as its buyer, once.
+    """Rates a sale that ended, however, as its buyer, once.
 
     Args:
         market: The market.

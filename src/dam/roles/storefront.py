@@ -11,8 +11,8 @@ from dam.errors import BlockMismatch, BlockRefused, IpfsError, IpfsUnreachable, 
 from dam.ethereum.erc20 import Tokens, read_tokens
 from dam.ipfs.blocks import BlockStore
 from dam.market.client import Market
-from dam.market.log_history import History, read_history
-from dam.market.reputation import Rating, bound_stake, ratings
+from dam.market.log_history import OPERATORS, History, read_history
+from dam.market.reputation import Rating, SellerRecord, bound_stake, seller_records
 from dam.roles.notice import Notice, silent
 from dam.types import ZERO32, Address, Deployment, StoreVersion, Wei
 
@@ -25,10 +25,16 @@ class Storefront:
     free_stake: Wei
     bound_stake: Wei
     """Held by the seller's open sales."""
-    rating: Rating
+    record: SellerRecord
+    """How the seller's sales ended, and how buyers rated them."""
     tokens: Tokens
     """Those that its items are priced in."""
     history: History
+
+    @property
+    def rating(self) -> Rating:
+        """Of the seller, by buyers."""
+        return self.record.rating
 
     def taken(self, item: Item) -> set[int]:
         """Sold and burned copies of an item."""
@@ -81,13 +87,13 @@ async def browse(
         Permanent: The seller asked for has no store, or has closed it.
         IpfsError: The block store is down, or has not one of the documents.
     """
-    history = await read_history(market)
+    history = await read_history(market, also=OPERATORS)
     newest = {owner: versions[-1] for owner, versions in history.state.stores.items()}
     if seller is not None:
         if seller not in newest:
             raise Permanent(f"{seller} has no store in this market")
         newest = {seller: newest[seller]}
-    rated = ratings(history.logs)
+    records = seller_records(history.state, history.logs)
     found: list[Storefront] = []
     unreadable: list[UnreadableStore] = []
     closed: list[Address] = []
@@ -113,7 +119,7 @@ async def browse(
                 store,
                 await market.seller_stake(version.seller),
                 bound_stake(history.state, version.seller),
-                rated.get(version.seller, Rating(0, 0)),
+                records.get(version.seller, SellerRecord()),
                 await read_tokens(market.rpc, {item.terms.token for item in store.items}),
                 history,
             )

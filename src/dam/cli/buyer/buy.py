@@ -8,6 +8,7 @@ import click
 
 from dam.catalog.reader import Item
 from dam.cli.buyer.credit import look_for_credit
+from dam.cli.sale_views import seller_record_json
 from dam.cli.session import (
     ADDRESS,
     Session,
@@ -92,7 +93,7 @@ def _store_json(front: Storefront) -> dict[str, Any]:
         "cid": str(Cid("dag-json", store.digest)),
         "freeStake": str(front.free_stake),
         "boundStake": str(front.bound_stake),
-        "rating": {"count": front.rating.count, "stars": front.rating.stars},
+        "record": seller_record_json(front.record),
         "tokens": front.tokens.json(),
         "items": [_item_json(front, item) for item in store.items],
     }
@@ -142,7 +143,7 @@ def _store_text(front: Storefront) -> str:
         )
     head = ("item", "title", "price", "left", "parts", "if it never comes", "arbitrator")
     listed = table(head, rows) if rows else "(empty)"
-    return f"{store.name}  of  {store.seller}  {front.rating}\n{listed}"
+    return f"{store.name}  of  {store.seller}  {front.record}\n{listed}"
 
 
 # -------------------------------------------------------------------------------------------- buy
@@ -242,7 +243,7 @@ def _show(quote: Quote, buyer: Buyer, *, by_permit: bool) -> None:
     rows = [
         ("Item", f"{quote.item.name}: {quote.item.title}"),
         ("Copy", f"{quote.copy + 1} of {terms.supply}"),
-        ("Seller", f"{quote.store.seller} ({quote.store.name}; {quote.rating})"),
+        ("Seller", f"{quote.store.seller} ({quote.store.name}; {quote.seller_record})"),
         ("You pay", f"{quote.payment.token.text(terms.price)}, and {gas}"),
         *payment_rows(quote.payment, buyer.deployment.market, by_permit=by_permit),
         ("From", quote.record.buyer),

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dam.cli.sale_views import sale_json
+from dam.cli.sale_views import sale_json, seller_record_json
 from dam.cli.session import (
     account_option,
     address_option,
@@ -15,6 +15,7 @@ from dam.cli.session import (
     connect,
     json_option,
     open_signer,
+    print_note,
     print_result,
     receipt_json,
     role_address,
@@ -24,10 +25,18 @@ from dam.cli.session import (
 )
 from dam.config.settings import Settings
 from dam.errors import ConfigError, Malformed
-from dam.market.log_history import History, read_history
-from dam.market.reputation import Rating, bound_stake, ratings, stake_bound_by, stars_of
+from dam.market.log_history import OPERATORS, History, read_deadlines, read_history
+from dam.market.reputation import (
+    SellerRecord,
+    bound_stake,
+    seller_records,
+    stake_bound_by,
+    stars_of,
+)
+from dam.market.sale_history import SaleRecord
 from dam.roles.sales import (
     actions_text,
+    concession_lines,
     end_sale,
     find_sale,
     plan_concession,
@@ -35,8 +44,8 @@ from dam.roles.sales import (
     state_text,
 )
 from dam.roles.seller.listings import Catalogue, Listing
-from dam.types import Address
-from dam.units import format_amount
+from dam.types import Address, Clock, Deadlines
+from dam.units import format_amount, format_time
 
 
 @click.command()
@@ -48,24 +57,26 @@ from dam.units import format_amount
 async def sales(
     only_open: bool, account: str | None, address: Address | None, as_json: bool
 ) -> None:
-    """Lists the seller's sales: state, and what can be done until which block."""
+    """Lists the seller's sales: state, and what can be done until when."""
     settings = Settings.load()
     who = address or role_address(settings, "seller", account)
-    windows = settings.deployment.windows
     async with connect(settings) as session:
-        history = await read_history(session.market)
+        history = await read_history(session.market, also=OPERATORS)
         free = await session.market.seller_stake(who)
         found = [s for s in history.state.sales.values() if s.purchase.seller == who]
         tokens = await sale_tokens(session.market, found)
+        deadlines = await read_deadlines(session.market, history, found)
     if only_open:
         found = [s for s in found if not s.status.final]
     shelves = _shelves(settings, who, history)
     names = _names(settings)
-    stars, rating = stars_of(history.logs), ratings(history.logs).get(who, Rating(0, 0))
+    stars = stars_of(history.logs)
+    record = seller_records(history.state, history.logs).get(who, SellerRecord())
+    clock = history.clock
     bound = bound_stake(history.state, who)
     values = [
         {
-            **sale_json(s, windows, history.head),
+            **sale_json(s, deadlines.get(s.copy_id), clock),
             "item": names.get(s.purchase.terms.item_id),
             "bound": str(stake_bound_by(s)),
             "stars": stars.get(s.copy_id),
@@ -78,10 +89,10 @@ async def sales(
             names.get(s.purchase.terms.item_id, to_hex(s.purchase.terms.item_id)[:10]),
             s.purchase.copy + 1,
             tokens.text(s.purchase.terms.token, s.purchase.terms.price),
-            f"block {s.purchase.block}",
+            format_time(s.purchase.purchase_time),
             state_text(s, tokens),
             format_amount(stake_bound_by(s)) if stake_bound_by(s) else "",
-            "; ".join(actions_text(s, windows, history.head, ("seller", "anyone"), ("supply",))),
+            "; ".join(_can(s, deadlines.get(s.copy_id), clock)),
         )
         for s in found
     ]
@@ -90,18 +101,32 @@ async def sales(
     for shelf in shelves:
         human += f"\n{shelf['item']}: {shelf['sold']} sold, {shelf['free']} free"
         human += "" if shelf["listed"] else " (off sale)"
-    human += f"\nRating {rating}. Stake: {format_amount(bound)} bound in open sales, "
+    human += f"\nRecord: {record}. Stake: {format_amount(bound)} bound in open sales, "
     human += f"{format_amount(free)} free; the newest block is {history.head}."
     value = {
         "block": history.head,
         "free": str(free),
         "bound": str(bound),
-        "rating": {"count": rating.count, "stars": rating.stars},
+        "record": seller_record_json(record),
         "items": shelves,
         "sales": values,
         "tokens": tokens.json(),
     }
     print_result(value, as_json, human)
+
+
+def _can(sale: SaleRecord, deadlines: Deadlines | None, clock: Clock) -> list[str]:
+    """What the seller can do, and ask the buyer for.
+
+    A part of a deliverer's that does not open is proved by the buyer, in time, and then replaced;
+    publishing it again before that would spare the deliverer the fine.
+    """
+    can = actions_text(sale, deadlines, clock, ("seller", "both", "anyone"), ("supply",))
+    others = any(part.by != sale.purchase.seller for part in sale.delivered.values())
+    if deadlines and others and clock.time < deadlines.proof:
+        until = format_time(deadlines.proof)
+        can.append(f"if a part does not open, ask the buyer for `dam buyer prove` until {until}")
+    return can
 
 
 def _shelves(settings: Settings, seller: Address, history: History) -> list[dict[str, Any]]:
@@ -142,18 +167,24 @@ def _names(settings: Settings) -> dict[bytes, str]:
 @json_option
 @asynchronous
 async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -> None:
-    """Gives in: the buyer gets the money back, and of a disputed sale penalty and bonds, too."""
+    """Gives in: the buyer gets the money back and the penalty; of a dispute the bonds, too.
+
+    From a third of the arbitrator's time on the seller's bond goes to the arbitrator.
+    """
     settings = Settings.load()
     signer = open_signer(settings, "seller", account)
     async with connect(settings) as session:
-        sale = find_sale(await read_history(session.market), sale_id)
-        ending = plan_concession(sale, signer.address, "seller")
-        terms = sale.purchase.terms
+        history = await read_history(session.market)
+        sale = find_sale(history, sale_id)
+        times = (await read_deadlines(session.market, history, [sale])).get(sale.copy_id)
+        ending = plan_concession(sale, signer.address, "seller", times, history.clock)
         tokens = await sale_tokens(session.market, [sale])
-        confirm_or_abort(f"Give {tokens.text(terms.token, terms.price)} back?", yes or as_json)
+        for line in concession_lines(ending, times, tokens):
+            print_note(line)
+        confirm_or_abort("Give in?", yes or as_json)
         receipt = (await end_sale(session.market, session.wallet(signer), ending)).receipt
     print_result(
-        {"id": sale.copy_id, **receipt_json(receipt)},
+        {"id": sale.copy_id, "bondTo": ending.bond_to or None, **receipt_json(receipt)},
         as_json,
         f"Conceded {receipt}.",
     )

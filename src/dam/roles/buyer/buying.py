@@ -20,8 +20,8 @@ from dam.ethereum.erc20 import read_tokens
 from dam.ethereum.erc2612 import Permit
 from dam.ipfs.blocks import BlockStore
 from dam.market.client import Market
-from dam.market.log_history import History, read_history
-from dam.market.reputation import ArbiterRecord, Rating, arbiter_record, ratings
+from dam.market.log_history import OPERATORS, History, read_arbiter_record, read_history
+from dam.market.reputation import ArbiterRecord, SellerRecord, seller_records
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.payment import Payment, allow, purchase_call, read_payment
@@ -50,7 +50,7 @@ class Quote:
     record: Record
     """Of the attempt, with its one-time keys; not saved yet."""
     payment: Payment
-    rating: Rating
+    seller_record: SellerRecord
     """The seller's."""
     arbiter: ArbiterRecord
     """What the item's arbitrator did so far; all zero where it names none."""
@@ -106,7 +106,7 @@ async def quote_purchase(
         IpfsError, RpcError: The block store or the node could not be asked.
     """
     market, payer = buyer.market, wallet.address
-    history = await read_history(market)
+    history = await read_history(market, also=OPERATORS)
     version = await _current_version(market, history, seller)
     store = await read_version(buyer.blocks, market.deployment, version)
     item = find_item(store, item_name)
@@ -122,15 +122,14 @@ async def quote_purchase(
     record = new_record(buyer, store, item, copy, payer=payer)
     proof, keys = list(store.terms_proof(item)), list(record.keys)
     arguments = (seller, terms, proof, store.digest, copy, keys)
-    windows = market.deployment.windows
     return Quote(
         store=store,
         item=item,
         copy=copy,
         record=record,
         payment=payment,
-        rating=ratings(history.logs).get(seller, Rating(0, 0)),
-        arbiter=arbiter_record(history.state, terms.arbitrator, windows, history.head),
+        seller_record=seller_records(history.state, history.logs).get(seller, SellerRecord()),
+        arbiter=await read_arbiter_record(market, history, terms.arbitrator),
         free_stake=free_stake,
         gas_cost=await _gas_cost(market, wallet, payment, arguments),
         block=history.head,
