@@ -38,10 +38,9 @@ class Deal:
         """R: what the purchase moves out of the seller's stake."""
         return self.parts * self.fee + self.penalty + self.bond
 
-    def refund_penalty(self, by_deliverers: int) -> int:
-        """q: what a refund by timeout takes of the penalty (protocol, section 5)."""
-        missing = self.threshold - min(by_deliverers, self.threshold)
-        return self.penalty * missing // self.threshold
+    def fine(self, least: int) -> int:
+        """What a proved part of junk takes from its deliverer (protocol, section 5.4)."""
+        return max(least, 10 * self.fee)
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,9 @@ class Goods:
     silent_deal: Deal
     loot: str
     loot_deal: Deal
+    pass_code: str
+    pass_deal: Deal
+    """All of its parts are needed, so that one of junk keeps the good shut."""
     stock_codes: tuple[str, ...]
     stock_deal: Deal
     """Its price is in the smallest unit of a token."""
@@ -77,6 +79,8 @@ def draw(seed: str) -> Goods:
         silent_deal=_deal(dice, "licence", "Licence key", 3, 2, supply=2),
         loot=_code(dice),
         loot_deal=_deal(dice, "voucher", "Voucher", 3, 2, supply=3),
+        pass_code=_code(dice),
+        pass_deal=_deal(dice, "pass", "Day pass", 3, 3, supply=2),
         stock_codes=tuple(_code(dice) for _ in range(3)),
         stock_deal=replace(
             _deal(dice, "ticket", "Ticket, paid in a token", 3, 2, supply=3),

@@ -1,4 +1,4 @@
-"""The demo from start to end: a world, six scenes, a summary, and no orphans."""
+"""The demo from start to end: a world, seven scenes, a summary, and no orphans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from demo import interactive
 from demo.goods import draw
 from demo.participants import BREAKS, Participants
 from demo.report import Report, Scene, coins
-from demo.scenes import album, coupon, refused, silence, thieves, tokens
+from demo.scenes import album, coupon, junk, refused, silence, thieves, tokens
 from demo.world import World
 
 SceneFunction = Callable[[Participants, Report, Scene], Awaitable[None]]
@@ -24,6 +24,7 @@ SCENES: dict[str, tuple[str, SceneFunction]] = {
     "d": ("three thieves, each with a store for 1 wei", thieves.run),
     "e": ("an underpaid purchase, and a swapped document", refused.run),
     "f": ("three tickets of a stock, paid in an ERC-20 token", tokens.run),
+    "g": ("junk, proved on chain: the deliverer pays, the part is replaced", junk.run),
 }
 
 
@@ -111,7 +112,7 @@ async def _set_up(people: Participants, report: Report) -> bool:
         await people.enter()
         report.step("three deliverers and a seller have staked", await world.block())
         block = await people.publish()
-        report.step("the seller published four items", block)
+        report.step("the seller published five items", block)
         people.raise_daemons()
         await people.ready(*people.daemons, people.watchdog)
         for daemon in (*people.daemons, people.watchdog):

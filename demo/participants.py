@@ -23,6 +23,9 @@ BREAKS = {
     "domain": "the deliverers' check of the domain is switched off",
 }
 
+STAKE = "0.5 ether"
+"""Of a deliverer: above ten times the highest fee that is drawn."""
+
 
 class Participants:
     """The people of the demo and their daemons.
@@ -74,7 +77,7 @@ class Participants:
 
     async def _enter_deliverer(self, actor: Actor) -> None:
         await self.world.dam(actor, "keys", "new", "deliverer")
-        await self.world.dam(actor, "deliverer", "stake", "0.05 ether", "--yes")
+        await self.world.dam(actor, "deliverer", "stake", STAKE, "--yes")
 
     async def _enter_seller(self) -> None:
         await self.world.dam(self.seller, "keys", "new", "seller")
@@ -90,6 +93,7 @@ class Participants:
         (folder / "album.bin").write_bytes(goods.file)
         (folder / "licence.txt").write_text(goods.silent_code, "utf-8")
         (folder / "voucher.txt").write_text(goods.loot, "utf-8")
+        (folder / "pass.txt").write_text(goods.pass_code, "utf-8")
         coupon = _toml(goods.coupon_deal, self.arbitrator.address, 'codes_file = "coupons.txt"')
         if self.broken == "fee":
             wrong = goods.coupon_deal.commission + goods.coupon_deal.parts
@@ -104,6 +108,7 @@ class Participants:
             _toml(goods.file_deal, self.arbitrator.address, 'file = "album.bin"'),
             _toml(goods.silent_deal, self.arbitrator.address, 'file = "licence.txt"'),
             _toml(goods.loot_deal, self.arbitrator.address, 'file = "voucher.txt"'),
+            _toml(goods.pass_deal, self.arbitrator.address, 'file = "pass.txt"'),
         ]
         path = folder / "store.toml"
         path.write_text("\n\n".join(listings) + "\n", "utf-8")

@@ -178,5 +178,8 @@ async def known_deliverers(world: World, actors: Sequence[Actor]) -> list[Delive
 async def _new_deliverer(world: World, name: str) -> Actor:
     actor = await world.actor(name)
     ring = key_files.new_ring(Settings.load(world.env(actor)).keys.deliverer, actor.passphrase)
-    await world.send(actor, "stakeAsDeliverer", ring.current.public, value=ETHER // 20)
+    deployment = world.deployment
+    pair = ring.current
+    possession = pair.prove_possession(deployment.chain_id, deployment.market, actor.address)
+    await world.send(actor, "stakeAsDeliverer", pair.announced, possession, value=ETHER // 20)
     return actor

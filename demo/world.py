@@ -33,12 +33,10 @@ from dam.market.deployment import load_deployment, save_deployment
 from dam.market.wallet import Receipt
 from dam.sending.transactions import broadcast, suggest_fees, transaction
 from dam.sending.wallet import KeyWallet, wait_receipt
-from dam.testing.market import deploy_market
+from dam.testing.market import MarketCode, deploy_market
 from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError
 from dam.types import (
     Address,
-    DelivererKeyRotated,
-    DelivererRegistered,
     Deployment,
     MarketLog,
     StoreVersion,
@@ -191,7 +189,7 @@ class World:
         await run(command, env, cwd=ROOT)
         return load_deployment(self.record)
 
-    async def _deploy_directly(self, code: bytes | None = None) -> None:
+    async def _deploy_directly(self, code: MarketCode | None = None) -> None:
         """Deploys without the script, which takes seconds; ``code`` unless the sources' own."""
         self.deployment = await asyncio.to_thread(deploy_market, self.chain, code=code)
         save_deployment(self.deployment, self.record)
@@ -294,13 +292,11 @@ class World:
         return (await self.store_versions(seller))[-1]
 
     async def deliverer_key(self, operator: Address) -> bytes:
-        """A deliverer's X25519 key, as it last announced it."""
-        return [
-            log.key
-            for log in await self.logs()
-            if isinstance(log, DelivererRegistered | DelivererKeyRotated)
-            and log.operator == operator
-        ][-1]
+        """The X25519 key of a deliverer, of what it last announced and showed that it has."""
+        first, head = self.deployment.first_block, await self.block()
+        key, _ = await self.market.announced_key(operator, first, head)
+        assert key is not None, f"{operator} never announced a key"
+        return key
 
     # -------------------------------------------------------------------------------- daemons
 
@@ -331,6 +327,20 @@ class World:
     async def block(self) -> int:
         """Number of the newest block."""
         return int(await self.rpc.call("eth_blockNumber"), 16)
+
+    async def time(self) -> int:
+        """Timestamp of the newest block, in seconds."""
+        return (await self.market.block(await self.block())).timestamp
+
+    async def pass_time(self, seconds: int) -> int:
+        """Moves the chain's clock on, in one block; returns that block's number."""
+        await self.rpc.call("evm_increaseTime", hex(seconds))
+        return await self.mine(1)
+
+    async def pass_to(self, time: int) -> int:
+        """Moves the chain's clock to a time, unless it is past that; the newest block's number."""
+        missing = time - await self.time()
+        return await self.pass_time(missing) if missing > 0 else await self.block()
 
     async def mine(self, blocks: int) -> int:
         """Mines empty blocks at once; returns the newest block's number."""

@@ -19,7 +19,7 @@ async def run(people: Participants, report: Report, scene: Scene) -> None:
     report.step(f"{victim.name} is killed (SIGKILL, exit code {victim.code})", await world.block())
 
     sale = await people.buy(people.buyer, people.seller, deal.item)
-    report.step(f"the buyer pays {coins(deal.price)} for '{deal.title}'", sale.block)
+    report.step(f"the buyer pays {coins(deal.price)} for '{deal.title}'", sale.at.block.number)
     alive = deal.parts - 1
     parts = await trade.deliveries(world, sale.copy_id, alive)
     for part in parts:
@@ -33,7 +33,7 @@ async def run(people: Participants, report: Report, scene: Scene) -> None:
         f"{state.count} parts, {state.status.name}",
     )
     credit = await world.market.credits(people.buyer.address)
-    gate = sale.block + FALLBACK_BLOCKS + 1
+    gate = sale.purchase_block + FALLBACK_BLOCKS + 1
     report.step(
         f"nothing more happens until block {gate}; blocks are mined", await world.mine_to(gate - 2)
     )

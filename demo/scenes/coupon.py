@@ -18,10 +18,11 @@ async def run(people: Participants, report: Report, scene: Scene) -> None:
 
     sale = await people.buy(people.buyer, people.seller, deal.item)
     report.step(
-        f"the buyer pays {coins(deal.price)} for '{deal.title}', copy {sale.copy + 1}", sale.block
+        f"the buyer pays {coins(deal.price)} for '{deal.title}', copy {sale.copy + 1}",
+        sale.at.block.number,
     )
     report.require(sale.terms.price == deal.price, "the price is the announced one")
-    bound = await _bound_at(people, sale.block)
+    bound = await _bound_at(people, sale.at.block.number)
     report.equal(bound, deal.reserve, f"the sale binds {coins(deal.reserve)} of the seller's stake")
 
     parts = await trade.deliveries(people.world, sale.copy_id, deal.parts, seconds=15)

@@ -64,8 +64,10 @@ async def run(people: Participants, report: Report, scene: Scene) -> None:
         *(_steal(people, theft, paper) for theft, paper in zip(thefts, loot, strict=True))
     )
     for theft in thefts:
-        report.step(f"{theft.thief.name} {theft.how}; a helper pays 1 wei", theft.sale.block)
-    last = max(theft.sale.block for theft in thefts)
+        report.step(
+            f"{theft.thief.name} {theft.how}; a helper pays 1 wei", theft.sale.at.block.number
+        )
+    last = max(theft.sale.at.block.number for theft in thefts)
     decided = [ledgers.decided(daemon, theft.sale) for daemon in daemons for theft in thefts]
     await asyncio.gather(*decided)
     await world.mine(_PATIENCE_BLOCKS)
@@ -117,7 +119,9 @@ async def _honest_sales(people: Participants, report: Report, old_seller: Actor)
         bought = await trade.buy(people.world, customer, seller, item)
         purchase = bought.sale
         parts = await trade.deliveries(people.world, purchase.copy_id, purchase.terms.parts)
-        report.step(f"a customer buys the voucher of {seller.name} ({form})", purchase.block)
+        report.step(
+            f"a customer buys the voucher of {seller.name} ({form})", purchase.at.block.number
+        )
         good = trade.content_key(parts, bought.secrets, purchase.terms.threshold)
         report.check(
             good is not None and len(parts) == purchase.terms.parts,

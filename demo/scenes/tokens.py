@@ -39,7 +39,8 @@ async def run(people: Participants, report: Report, scene: Scene) -> None:
     for buyer, sale, way in zip(buyers, sales, ways, strict=True):
         how = "by a signed permit" if way else "by an approval"
         report.step(
-            f"{buyer.name} pays {_text(deal.price)} {how}, copy {sale.copy + 1}", sale.block
+            f"{buyer.name} pays {_text(deal.price)} {how}, copy {sale.copy + 1}",
+            sale.at.block.number,
         )
     bound = stake - await world.market.seller_stake(seller.address)
     held = await token.balance(world.deployment.market)

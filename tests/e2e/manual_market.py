@@ -9,13 +9,9 @@ import secrets
 import pytest
 
 from dam.config.settings import key_paths
-from dam.crypto.derivation import SellerSeed
-from dam.crypto.hashing import part_leaf, sale_of
-from dam.crypto.sealing import seal_fragment
 from dam.keystore import key_files
-from dam.roles.seller.listings import Catalogue, leaf_and_share, parts_tree
-from dam.types import CopyId, Delivery
-from demo import trade
+from dam.types import CopyId
+from demo import by_hand, trade
 from demo.actors import Actor
 from demo.world import CommandFailed, World
 
@@ -49,7 +45,9 @@ class ManualMarket:
         paths, arguments = key_paths(actor.dam_home), ()
         if kind == "deliverer-keys":
             ring = key_files.new_ring(paths.deliverer, actor.passphrase)
-            arguments = (ring.current.public,)
+            chain, market = self.world.deployment.chain_id, self.world.deployment.market
+            possession = ring.current.prove_possession(chain, market, actor.address)
+            arguments = (ring.current.announced, possession)
         else:
             path = paths.seller if kind == "seller-seed" else paths.buyer
             key_files.new_seed_file(path, kind, actor.passphrase)
@@ -74,27 +72,10 @@ class ManualMarket:
 
     async def deliver(self, sale: dict, index: int, *, junk: bool = False) -> None:
         """A part, from the deliverer whom the leaf names: the share, or noise."""
-        copy = CopyId(bytes.fromhex(sale["id"][2:]))
-        purchase = await trade.purchase(self.world, copy)
-        seed_file = key_paths(self.seller.dam_home).seller
-        seed = SellerSeed(key_files.load_seed(seed_file, "seller-seed", self.seller.passphrase))
-        [folder] = self.seller.dam_home.glob("markets/*/catalogue")
-        listing = Catalogue(folder).recall(purchase.terms.parts_root)
-        leaf, share = leaf_and_share(seed, listing, purchase.copy, index)
-        fragment = seal_fragment(share, purchase.keys[index])
-        delivery = Delivery(
-            copy,
-            sale_of(purchase),
-            index,
-            leaf.deliverer,
-            leaf.commitment,
-            leaf.secret_hash,
-            leaf.salt,
-            parts_tree(seed, listing).proof(part_leaf(leaf)),
-            secrets.token_bytes(80) if junk else fragment,
-        )
-        [sender] = [a for a in self.deliverers if a.address == leaf.deliverer]
-        await self.world.send(sender, "deliverFragment", delivery)
+        purchase = await trade.purchase(self.world, CopyId(bytes.fromhex(sale["id"][2:])))
+        whose = by_hand.delivery_of(self.seller, purchase, index).deliverer
+        [sender] = [a for a in self.deliverers if a.address == whose]
+        await by_hand.deliver(self.world, self.seller, sender, purchase, index, junk=junk)
 
     async def fails(self, actor: Actor, *arguments: str) -> str:
         """What a command that must fail says, in one line and with code 1."""
