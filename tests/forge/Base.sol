@@ -6,10 +6,12 @@ import {
     Escrow,
     IMarketplace,
     Sale,
-    Status,
+    Setup,
+    Signature,
     Terms,
     Windows
 } from "../../contracts/interfaces/IMarketplace.sol";
+import {IProofs} from "../../contracts/interfaces/IProofs.sol";
 
 /// @notice The few of Foundry's cheatcodes that these tests use.
 interface Vm {
@@ -27,6 +29,7 @@ interface Vm {
     function assertFalse(bool condition) external pure;
     function assertTrue(bool condition) external pure;
     function assume(bool condition) external pure;
+    function chainId(uint256 id) external;
     function deal(address who, uint256 balance) external;
     function deployCode(string calldata artifact, bytes calldata arguments)
         external
@@ -35,6 +38,7 @@ interface Vm {
     function expectEmit(address emitter) external;
     function expectRevert(bytes calldata reason) external;
     function getBlockNumber() external view returns (uint256);
+    function getBlockTimestamp() external view returns (uint256);
     function getRecordedLogs() external returns (Log[] memory);
     function parseJsonKeys(string calldata json, string calldata key)
         external
@@ -50,6 +54,10 @@ interface Vm {
         external
         pure
         returns (uint8 v, bytes32 r, bytes32 s);
+    function signCompact(uint256 secret, bytes32 digest)
+        external
+        pure
+        returns (bytes32 r, bytes32 vs);
     function snapshotState() external returns (uint256 id);
     function startPrank(address sender, address origin) external;
     function stopPrank() external;
@@ -110,30 +118,69 @@ abstract contract Base {
     bool public constant IS_TEST = true;
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
     uint256 internal constant MIN_STAKE = 0.1 ether;
-    uint64 internal constant EXIT = 640;
-    bytes32 internal constant KEY = bytes32(uint256(0x42 << 248));
+    uint256 internal constant JUNK_FINE = 0.005 ether;
+    uint256 internal constant SECONDS_PER_BLOCK = 12;
+    /// All windows differ, so that none can stand in for another unseen.
+    uint64 internal constant REFUND = 5_400;
+    uint64 internal constant DELIVERY = 1_800;
+    uint64 internal constant PROOF = 3_600;
+    uint64 internal constant DISPUTE = 3_700;
+    uint64 internal constant ARBITRATION = 86_500;
+    uint64 internal constant EXIT = 104_500;
+    uint64 internal constant SLASH_DELAY = 4_100;
+    uint64 internal constant SLASH_LAPSE = 4_300;
+    /// The buyers' one key, its secret, and a fragment that opens with it to `SHARE`; and the same
+    /// of the one fresh key.
+    bytes32 internal constant KEY =
+        0x585b924be22498b0bd596184b8b42658118d73cd11c44cc35901367afb50306e;
+    bytes32 internal constant KEY_SECRET =
+        0x7721c17ae7f13816e9927377438a5c30344a73ade2db521d1ed4d7d14405180c;
+    bytes internal constant FRAGMENT = hex"2a6fabe055da988937c0fea3b5507d68edf46f33ac8507fb8466dc70d0c26b0c"
+        hex"4c56d7291bc5b4de28e0008d68abe77f0772e5513ad20f61b1773026f017f849"
+        hex"075aa95783eb47e9cb79b766ab1fe2f7";
+    bytes32 internal constant FRESH_KEY =
+        0xf373a7a04d109bbdd9365fcc4bd2e21772055a9672fb0180973232fa4b9e5255;
+    bytes32 internal constant FRESH_SECRET =
+        0x87905229f63e76f3f9437699e8e56f3f469e030d6e31e9c4b8911a17bbbaaf39;
+    bytes internal constant FRESH_FRAGMENT = hex"aa0cd333ecd33d2e59a7b3792c55fc4c0ebb1a6d21645c59ed40f74f5803f364"
+        hex"7bbb70c305e6f2aa67410b5d42bd716b35a0d5fa16f350d04302449c047288bc"
+        hex"f80ad00bce353c11de16ba86d7d64be2";
+    /// Each share of every item, and so its secret, too: the polynomial is constant.
+    bytes32 internal constant SHARE =
+        0x78b604933ab24487a18be91cc4190141a8e6ff542fba056aa4f5ba25dd7cab99;
 
     IMarketplace internal market;
+    IProofs internal proofs;
     /// Everybody who may own something in the market.
     address[] internal cast;
+    /// What they sign with.
+    mapping(address who => uint256) internal secrets;
     uint256 private _items;
 
     function _deploy() internal {
         _deploy(address(0));
     }
 
-    /// @dev All windows differ, so that none can stand in for another unseen.
     function _deploy(address governor) internal {
-        Windows memory windows = Windows(300, 110, 120, EXIT, 105, 130);
-        market = IMarketplace(
-            vm.deployCode(
-                "Marketplace.sol:Marketplace", abi.encode(windows, governor, MIN_STAKE, 0)
-            )
-        );
+        vm.warp(1_800_000_000);
+        vm.roll(1_000_000);
+        proofs = IProofs(vm.deployCode("Proofs.sol:Proofs", ""));
+        market = IMarketplace(_deployed(_setup(governor)));
+    }
+
+    function _deployed(Setup memory setup) internal returns (address) {
+        return vm.deployCode("Marketplace.sol:Marketplace", abi.encode(setup));
+    }
+
+    function _setup(address governor) internal view returns (Setup memory) {
+        Windows memory windows =
+            Windows(REFUND, DISPUTE, ARBITRATION, EXIT, SLASH_DELAY, SLASH_LAPSE);
+        return Setup(windows, governor, MIN_STAKE, 0, JUNK_FINE, proofs);
     }
 
     function _someone(string memory name) internal returns (address who) {
         who = vm.addr(_secret(name));
+        secrets[who] = _secret(name);
         vm.deal(who, 1_000_000 ether);
         cast.push(who);
     }
@@ -144,8 +191,27 @@ abstract contract Base {
         return vm.getBlockNumber();
     }
 
+    /// @dev As `_block`, in seconds.
+    function _time() internal view returns (uint256) {
+        return vm.getBlockTimestamp();
+    }
+
+    /// @dev Blocks pass, and the seconds that they take.
     function _skip(uint256 blocks) internal {
         vm.roll(_block() + blocks);
+        vm.warp(_time() + blocks * SECONDS_PER_BLOCK);
+    }
+
+    /// @dev Seconds pass, and the blocks of that time.
+    function _wait(uint256 seconds_) internal {
+        vm.warp(_time() + seconds_);
+        vm.roll(_block() + seconds_ / SECONDS_PER_BLOCK);
+    }
+
+    /// @dev To a second, without a look at blocks.
+    function _until(uint256 time) internal {
+        if (time > _time()) _wait(time - _time());
+        else vm.warp(time);
     }
 
     function _secret(string memory name) internal pure returns (uint256) {
@@ -155,8 +221,13 @@ abstract contract Base {
     /// @dev A staked deliverer who owns itself.
     function _deliverer(string memory name) internal returns (address who) {
         who = _someone(name);
-        vm.prank(who, who);
-        market.stakeAsDeliverer{value: MIN_STAKE}(KEY);
+        vm.prank(who);
+        market.stakeAsDeliverer{value: MIN_STAKE}(KEY, _possession());
+    }
+
+    /// @dev No contract looks at it.
+    function _possession() internal pure returns (bytes32[2] memory possession) {
+        return [keccak256("possession"), keccak256("of a key")];
     }
 
     function _terms(address[] memory deliverers, uint8 threshold, address arbitrator)
@@ -165,7 +236,7 @@ abstract contract Base {
     {
         terms.itemId = keccak256(abi.encode("item", ++_items));
         terms.price = 1 ether;
-        terms.commission = 0.03 ether;
+        terms.commission = 0.015 ether;
         terms.penalty = 0.5 ether;
         terms.bond = 0.2 ether;
         terms.supply = 1;
@@ -224,21 +295,25 @@ abstract contract Base {
             terms.arbitrator == address(0) ? 0 : terms.bond,
             terms.arbitrator
         );
-        order.sale = Sale(
-            seller,
-            buyer,
-            uint64(_block()),
-            0,
-            terms.stock,
-            terms.parts,
-            terms.threshold,
-            terms.commission / terms.parts,
-            terms.partsRoot,
-            keccak256(abi.encode(order.escrow))
-        );
+        order.sale = Sale({
+            seller: seller,
+            buyer: buyer,
+            purchaseBlock: uint64(_block()),
+            purchaseTime: uint64(_time()),
+            copy: 0,
+            stock: terms.stock,
+            parts: terms.parts,
+            threshold: terms.threshold,
+            fee: terms.commission / terms.parts,
+            partsRoot: terms.partsRoot,
+            escrowHash: keccak256(abi.encode(order.escrow))
+        });
         order.deliverers = deliverers;
     }
 
+    // ----------------------------------------------------------------------------- deliveries
+
+    /// @dev A good part, which opens with `KEY`.
     function _delivery(Order memory order, uint256 index)
         internal
         pure
@@ -250,27 +325,128 @@ abstract contract Base {
         delivery.deliverer = order.deliverers[index];
         (delivery.commitment, delivery.secretHash, delivery.salt) = _part(index);
         delivery.proof = Tree.proof(_leaves(order.deliverers), index);
+        delivery.fragment = FRAGMENT;
+    }
+
+    /// @dev A good part for a punished index, which opens with `FRESH_KEY`.
+    function _replacement(Order memory order, uint256 index)
+        internal
+        pure
+        returns (Delivery memory delivery)
+    {
+        delivery = _delivery(order, index);
+        delivery.freshKey = FRESH_KEY;
+        delivery.fragment = FRESH_FRAGMENT;
+    }
+
+    /// @dev A part that is junk: its ephemeral key is of low order.
+    function _junk(Order memory order, uint256 index)
+        internal
+        pure
+        returns (Delivery memory delivery)
+    {
+        delivery = _delivery(order, index);
         delivery.fragment = new bytes(80);
     }
 
-    function _leaves(address[] memory deliverers) private pure returns (bytes32[] memory leaves) {
-        leaves = new bytes32[](deliverers.length);
-        for (uint256 i; i < leaves.length; ++i) {
-            (bytes32 commitment, bytes32 secretHash, bytes32 salt) = _part(i);
-            leaves[i] = keccak256(
-                bytes.concat(
-                    keccak256(
-                        abi.encode(uint64(0), i, deliverers[i], commitment, secretHash, salt)
-                    )
-                )
-            );
+    /// @dev Signed by `signer`, whom `_someone` made.
+    function _signed(Delivery memory delivery, address signer)
+        internal
+        view
+        returns (Signature memory)
+    {
+        return _signed(_list(delivery), signer);
+    }
+
+    function _signed(Delivery[] memory deliveries, address signer)
+        internal
+        view
+        returns (Signature memory)
+    {
+        return _signed(_list(deliveries), signer);
+    }
+
+    function _signed(bytes32[] memory entries, address signer)
+        internal
+        view
+        returns (Signature memory signature)
+    {
+        (signature.r, signature.vs) = vm.signCompact(secrets[signer], _digest(entries));
+    }
+
+    function _list(Delivery memory delivery) internal pure returns (bytes32[] memory entries) {
+        entries = new bytes32[](1);
+        entries[0] = _entry(delivery);
+    }
+
+    function _list(Delivery[] memory deliveries) internal pure returns (bytes32[] memory entries) {
+        entries = new bytes32[](deliveries.length);
+        for (uint256 i; i < entries.length; ++i) {
+            entries[i] = _entry(deliveries[i]);
         }
     }
 
-    function _part(uint256 index) private pure returns (bytes32, bytes32, bytes32) {
+    function _entry(Delivery memory d) internal pure returns (bytes32) {
+        bytes32 leaf = _leaf(
+            d.sale.stock ? d.sale.copy : 0,
+            d.index,
+            d.deliverer,
+            d.commitment,
+            d.secretHash,
+            d.salt
+        );
+        return keccak256(
+            abi.encode(
+                d.copyId, keccak256(abi.encode(d.sale)), leaf, d.freshKey, keccak256(d.fragment)
+            )
+        );
+    }
+
+    /// @dev What a deliverer signs, written from EIP-712 and the interface.
+    function _digest(bytes32[] memory entries) internal view returns (bytes32) {
+        bytes32 list = keccak256(abi.encodePacked(entries));
+        return _typed(keccak256(abi.encode(keccak256("Fragments(bytes32[] entries)"), list)));
+    }
+
+    function _typed(bytes32 structHash) internal view returns (bytes32) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256(
+                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+                ),
+                keccak256("DAM"),
+                keccak256("2"),
+                block.chainid,
+                address(market)
+            )
+        );
+        return keccak256(abi.encodePacked("\x19\x01", domain, structHash));
+    }
+
+    function _leaves(address[] memory deliverers) internal pure returns (bytes32[] memory leaves) {
+        leaves = new bytes32[](deliverers.length);
+        for (uint256 i; i < leaves.length; ++i) {
+            (bytes32 commitment, bytes32 secretHash, bytes32 salt) = _part(i);
+            leaves[i] = _leaf(0, i, deliverers[i], commitment, secretHash, salt);
+        }
+    }
+
+    function _leaf(
+        uint256 copy,
+        uint256 index,
+        address deliverer,
+        bytes32 commitment,
+        bytes32 secretHash,
+        bytes32 salt
+    ) internal pure returns (bytes32) {
+        bytes32 inner = keccak256(abi.encode(copy, index, deliverer, commitment, secretHash, salt));
+        return keccak256(bytes.concat(inner));
+    }
+
+    function _part(uint256 index) internal pure returns (bytes32, bytes32, bytes32) {
         return (
-            keccak256(abi.encode("commitment", index)),
-            keccak256("secret"),
+            keccak256(abi.encode(SHARE)),
+            keccak256(abi.encode(SHARE)),
             keccak256(abi.encode("salt", index))
         );
     }

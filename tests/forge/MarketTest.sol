@@ -3,7 +3,15 @@ pragma solidity 0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
-import {Delivery, Sale, Status, Terms} from "../../contracts/interfaces/IMarketplace.sol";
+import {
+    Delivery,
+    JunkEvidence,
+    Signature,
+    SignedList,
+    Split,
+    Status,
+    Terms
+} from "../../contracts/interfaces/IMarketplace.sol";
 import {Base} from "./Base.sol";
 
 /// @notice A market with everybody in it, and what it must own to the wei.
@@ -15,6 +23,8 @@ abstract contract MarketTest is Base {
     address internal buyer;
     address internal arbitrator;
     address internal stranger;
+    /// Sends what others signed, and pays the gas.
+    address internal relayer;
     address[] internal three;
     /// Every sale made, for the books.
     Order[] internal orders;
@@ -26,6 +36,7 @@ abstract contract MarketTest is Base {
         buyer = _someone("buyer");
         arbitrator = _someone("arbitrator");
         stranger = _someone("stranger");
+        relayer = _someone("relayer");
         three.push(_deliverer("alice"));
         three.push(_deliverer("bob"));
         three.push(_deliverer("carol"));
@@ -57,10 +68,120 @@ abstract contract MarketTest is Base {
         }
     }
 
+    /// @dev A good part from the deliverer whom the leaf names.
     function _deliver(Order memory order, uint256 index) internal {
-        address deliverer = order.deliverers[index];
-        vm.prank(deliverer, deliverer);
-        market.deliverFragment(_delivery(order, index));
+        _deliver(_delivery(order, index), order.deliverers[index]);
+    }
+
+    /// @dev One part by itself, signed by `signer`, sent by nobody in particular.
+    function _deliver(Delivery memory delivery, address signer) internal {
+        Signature memory signature = _signed(delivery, signer);
+        vm.prank(relayer);
+        market.deliverFragment(delivery, signature);
+    }
+
+    /// @dev As above, as a list of one.
+    function _deliverList(Delivery memory delivery, address signer) internal {
+        Delivery[] memory batch = _batch(delivery);
+        Signature memory signature = _signed(batch, signer);
+        vm.prank(relayer);
+        market.deliverFragments(batch, signature);
+    }
+
+    function _supply(Delivery memory delivery, address signer) internal {
+        Delivery[] memory batch = _batch(delivery);
+        Signature memory signature = _signed(batch, signer);
+        vm.prank(relayer);
+        market.supplyFragments(batch, signature);
+    }
+
+    /// @dev From here on the seller's side may deliver; deliverers may, too.
+    function _pastFallback() internal {
+        _skip(101);
+    }
+
+    /// @dev The buyer proves that a part is junk, by its list of one.
+    function _prove(Order memory order, Delivery memory junk) internal {
+        (JunkEvidence[] memory evidence, SignedList[] memory lists) =
+            _evidence(junk, order.deliverers[junk.index]);
+        vm.prank(order.sale.buyer);
+        market.proveJunk(
+            order.copyId,
+            order.sale,
+            order.escrow,
+            _keys(order.sale.parts),
+            FRESH_KEY,
+            evidence,
+            lists
+        );
+    }
+
+    /// @dev The seller's part is junk.
+    function _proveSellers(Order memory order, Delivery memory junk) internal {
+        vm.prank(order.sale.buyer);
+        market.proveSellerJunk(
+            order.copyId, order.sale, order.escrow, _keys(order.sale.parts), _opened(junk)
+        );
+    }
+
+    /// @dev A part with its list of one, signed by `signer`.
+    function _evidence(Delivery memory part, address signer)
+        internal
+        view
+        returns (JunkEvidence[] memory evidence, SignedList[] memory lists)
+    {
+        evidence = new JunkEvidence[](1);
+        evidence[0] = _opened(part);
+        lists = new SignedList[](1);
+        lists[0] = SignedList(_list(part), _signed(part, signer), 0);
+    }
+
+    /// @dev A part with the secret that opens it. No hint: the plain ladder.
+    function _opened(Delivery memory part) internal pure returns (JunkEvidence memory evidence) {
+        evidence.index = part.index;
+        evidence.deliverer = part.deliverer;
+        evidence.commitment = part.commitment;
+        evidence.secretHash = part.secretHash;
+        evidence.salt = part.salt;
+        evidence.proof = part.proof;
+        evidence.freshKey = part.freshKey;
+        evidence.fragment = part.fragment;
+        evidence.secret = part.freshKey == 0 ? KEY_SECRET : FRESH_SECRET;
+        evidence.hint.kind = 2;
+    }
+
+    /// @dev What both parties of an agreement sign, in the sale's state now.
+    function _agreement(Order memory order, Split memory split) internal view returns (bytes32) {
+        (Status status,, uint32 since,,,) = market.sales(order.copyId);
+        return _typed(
+            keccak256(
+                abi.encode(
+                    keccak256(
+                        "Agreement(bytes32 copyId,bytes32 saleHash,uint8 status,uint32 since,uint256 toBuyer,uint256 penalty,uint256 toArbitrator,uint256 deadline)"
+                    ),
+                    order.copyId,
+                    keccak256(abi.encode(order.sale)),
+                    status,
+                    since,
+                    split
+                )
+            )
+        );
+    }
+
+    /// @dev A signature of 65 bytes.
+    function _signedBy(address party, bytes32 digest) internal view returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(secrets[party], digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    /// @dev Both sign, a stranger carries it out.
+    function _agree(Order memory order, Split memory split) internal {
+        bytes32 digest = _agreement(order, split);
+        bytes memory ofBuyer = _signedBy(order.sale.buyer, digest);
+        bytes memory ofSeller = _signedBy(order.sale.seller, digest);
+        vm.prank(stranger);
+        market.agree(order.copyId, order.sale, order.escrow, split, ofBuyer, ofSeller);
     }
 
     function _dispute(Order memory order) internal {
@@ -69,7 +190,7 @@ abstract contract MarketTest is Base {
     }
 
     function _status(Order memory order) internal view returns (Status status) {
-        (status,,,,) = market.sales(order.copyId);
+        (status,,,,,) = market.sales(order.copyId);
     }
 
     function _is(Order memory order, Status expected) internal view {
@@ -78,9 +199,9 @@ abstract contract MarketTest is Base {
 
     // ------------------------------------------------------------------------------- books
 
-    /// @dev The market owns what it owes in the native coin, to the wei.
+    /// @dev The market owns what it owes in the native coin and what it burnt, to the wei.
     function _balanced() internal view {
-        vm.assertEq(address(market).balance, _owed(address(0)));
+        vm.assertEq(address(market).balance, _owed(address(0)) + market.burnt());
     }
 
     /// @dev As `_balanced`, in a token.
@@ -102,11 +223,12 @@ abstract contract MarketTest is Base {
 
     /// @dev What an open sale holds: the price, R without the fees paid, a dispute's bond.
     function _owed(Order memory order, address token) internal view returns (uint256 owed) {
-        (Status status, uint32 delivered,,,) = market.sales(order.copyId);
+        (Status status, uint32 delivered,,,,) = market.sales(order.copyId);
         if (status < Status.Purchased || status > Status.Disputed) return 0;
         if (order.escrow.token == token) owed += order.escrow.price;
         if (token != address(0)) return owed;
-        uint256 missing = order.sale.parts - _count(delivered);
+        (, uint32 cleared,) = market.marks(order.copyId);
+        uint256 missing = order.sale.parts - _count(delivered | cleared);
         owed += missing * order.sale.fee + order.escrow.penalty + order.escrow.bond;
         if (status == Status.Disputed) owed += order.escrow.bond;
     }
@@ -119,7 +241,7 @@ abstract contract MarketTest is Base {
 
     /// @dev Closes every open sale and takes everything out. What stays belongs to nobody.
     function _emptied(address token) internal returns (uint256 left) {
-        _skip(10_000);
+        _wait(200_000);
         for (uint256 i; i < orders.length; ++i) {
             Order memory order = orders[i];
             Status status = _status(order);
