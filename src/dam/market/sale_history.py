@@ -24,6 +24,7 @@ from dam.types import (
     JunkProved,
     LogRef,
     MarketLog,
+    OtherLog,
     Purchase,
     SaleClosed,
     Status,
@@ -70,6 +71,8 @@ class SaleRecord:
     """The log with which the present state began; see the view ``sales``."""
     dispute: DisputeOpened | None = None
     closed: SaleClosed | None = None
+    fault_proved: bool = False
+    """The seller's junk, or shares that do not add up, ended it."""
 
     def __post_init__(self) -> None:
         self.since_at = self.purchase.at
@@ -198,8 +201,12 @@ class SaleRecord:
             if self.status == Status.COMPLETE and too_few:
                 self._enter(Status.PURCHASED, proof.at)
 
-    def _turn(self, log: DisputeOpened | SaleClosed) -> None:
-        if isinstance(log, DisputeOpened):
+    def _add(self, log: FragmentDelivered | JunkProved | DisputeOpened | SaleClosed) -> None:
+        if isinstance(log, FragmentDelivered):
+            self._deliver(log)
+        elif isinstance(log, JunkProved):
+            self._prove(log)
+        elif isinstance(log, DisputeOpened):
             self.dispute = log
             self._enter(Status.DISPUTED, log.at)
         else:
@@ -258,14 +265,12 @@ class SaleHistory:
             self.stores.setdefault(log.seller, []).append(log)
         elif isinstance(log, (FragmentDelivered, JunkProved, DisputeOpened, SaleClosed)):
             sale = self.sales.get(log.copy_id)
-            if sale is None:
-                return
-            if isinstance(log, FragmentDelivered):
-                sale._deliver(log)
-            elif isinstance(log, JunkProved):
-                sale._prove(log)
-            else:
-                sale._turn(log)
+            if sale is not None:
+                sale._add(log)
+        elif isinstance(log, OtherLog) and log.name == "SellerFaultProved":
+            sale = self.sales.get(log.args["copyId"])
+            if sale is not None:
+                sale.fault_proved = True
 
     def taken(self, seller: Address, item_id: bytes) -> set[int]:
         """Copies that are sold or burned; none of them is ever for sale again."""

@@ -99,7 +99,9 @@ class CappedNode:
 
 def market_of(node: Any, **options: Any) -> Market:
     place = checksum(bytes.fromhex(MARKET[2:]))
-    return Market(node, Deployment(31337, place, 1, bytes(32), WINDOWS, ZERO_ADDRESS), **options)
+    return Market(
+        node, Deployment(31337, place, 1, bytes(32), place, place, WINDOWS, ZERO_ADDRESS), **options
+    )
 
 
 def many(name: str, count: int, block: int = 5, first: int = 0) -> list[RawLog]:

@@ -15,7 +15,9 @@ DEPLOYMENT = Deployment(
     market=checksum(bytes(range(1, 21))),
     first_block=7,
     code_hash=bytes(range(32)),
-    windows=Windows(300, 7200, 50400, 65100, Wei(10**16), Wei(0), 100, 200),
+    proofs=checksum(bytes(range(3, 23))),
+    closing=checksum(bytes(range(4, 24))),
+    windows=Windows(86400, 259200, 604800, 2246400, 3600, 7200, Wei(10**16), Wei(0), Wei(5)),
     governor=checksum(bytes(range(2, 22))),
 )
 
@@ -55,15 +57,17 @@ def test_a_record_of_any_length(tmp_path: Path) -> None:
         ("chainId", "31337", "chainId"),
         ("chainId", True, "chainId"),
         ("chainId", 0, "chainId"),
-        ("version", 2, "version"),
+        ("version", 1, "version"),
         ("market", DEPLOYMENT.market.swapcase().replace("X", "x"), "checksum"),
         ("market", "0x" + "00" * 20, "checksum"),
         ("market", 5, "checksum"),
+        ("proofs", "0x" + "00" * 20, "proofs must be"),
+        ("closing", None, "closing must be"),
         ("firstBlock", -1, "JSON with a negative number"),
         ("firstBlock", 1.5, "JSON with a number that is not an integer"),
         ("codeHash", "0x12", "codeHash"),
         ("codeHash", None, "codeHash"),
-        ("windows", [], "refundBlocks is missing"),
+        ("windows", [], "refundSeconds is missing"),
         ("extra", 1, "'extra' is unknown"),
     ],
 )
@@ -79,9 +83,10 @@ def test_faults_are_named(tmp_path: Path, key: str, value: object, fault: str) -
 def test_all_faults_at_once(tmp_path: Path) -> None:
     record = json.loads(dump_deployment(DEPLOYMENT))
     record["chainId"] = "x"
-    record["windows"]["refundBlocks"] = 0
+    record["windows"]["refundSeconds"] = 0
     record["windows"]["minSellerStake"] = 5
+    record["windows"]["junkFine"] = "-1"
     path = tmp_path / "record.json"
     path.write_text(json.dumps(record))
-    with pytest.raises(ConfigError, match=r"chainId.*refundBlocks.*minSellerStake"):
+    with pytest.raises(ConfigError, match=r"chainId.*refundSeconds.*minSellerStake.*junkFine"):
         load_deployment(path)

@@ -22,6 +22,7 @@ from dam.testing.pages import rows_of
 from dam.types import (
     DisputeOpened,
     FragmentDelivered,
+    JunkProved,
     MarketLog,
     Purchase,
     SaleClosed,
@@ -40,10 +41,10 @@ def test_every_event_gives_the_rows_of_its_record() -> None:
     raws = [log(name, index) for index, name in enumerate(EVENTS)]
     placed = place(raws, MARKET, 0, 100)
     found = LogDecoder().rows(placed)
-    kept = (Purchase, StoreVersion, FragmentDelivered, DisputeOpened, SaleClosed)
+    kept = (Purchase, StoreVersion, FragmentDelivered, JunkProved, DisputeOpened, SaleClosed)
     by_way_of_records = LogDecoder().records(placed)
     assert found == rows_of(by_way_of_records)
-    assert sum(isinstance(record, kept) for record in by_way_of_records) == 9
+    assert sum(isinstance(record, kept) for record in by_way_of_records) == 11
     assert found.count == len(EVENTS)
 
 
@@ -76,8 +77,8 @@ def test_any_copy_that_the_contract_sells_fits_into_the_ledger(copy: int) -> Non
     found = LogDecoder().rows(placed)
     assert found == rows_of(LogDecoder().records(placed))
     [row] = found.purchases
-    assert unsigned(row[9]) == copy
-    assert -(2**63) <= row[9] < 2**63
+    assert unsigned(row[8]) == copy
+    assert -(2**63) <= row[8] < 2**63
 
 
 # --------------------------------------------- the two big events, beside a codec that knows none
@@ -106,16 +107,26 @@ def address_topic(account: str) -> bytes:
     return bytes(12) + bytes.fromhex(account[2:])
 
 
-@given(addresses, addresses, bytes32, uint64, terms, st.lists(bytes32, min_size=1, max_size=32))
-def test_purchases_as_the_table_has_them(seller, buyer, digest, copy, item, keys) -> None:
+clocks = st.integers(0, 2**48 - 1)
+
+
+@given(
+    addresses, addresses, bytes32, uint64, clocks, clocks, terms,
+    st.lists(bytes32, min_size=1, max_size=32),
+)  # fmt: skip
+def test_purchases_as_the_table_has_them(
+    seller, buyer, digest, copy, block, time, item, keys
+) -> None:
     item = replace(item, parts=len(keys))
     entry, sold = EVENTS["ItemPurchased"], copy_id(seller, item.item_id, copy)
     topics = [entry.id, sold, address_topic(seller), address_topic(buyer)]
     kinds = [p.type for p in entry.inputs if not p.indexed]
-    assert kinds == ["bytes32", "uint64", abi_type(Terms), "bytes32[]"]
-    data = abi_encode(kinds, [digest, copy, plain(item), keys])
+    assert kinds == ["bytes32", "uint64", "uint64", "uint64", abi_type(Terms), "bytes32[]"]
+    data = abi_encode(kinds, [digest, copy, block, time, plain(item), keys])
     found = record(topics, data)
-    assert found == Purchase(sold, seller, buyer, digest, copy, item, tuple(keys), found.at)
+    assert found == Purchase(
+        sold, seller, buyer, digest, copy, block, time, item, tuple(keys), found.at
+    )
     # One encoding only: whatever byte changes, the log is refused or says something else.
     for broken in (data[:-1], data + bytes(32), bytes([data[0] ^ 1]) + data[1:], data[:-32]):
         try:
@@ -123,8 +134,9 @@ def test_purchases_as_the_table_has_them(seller, buyer, digest, copy, item, keys
         except RpcBadReplyError:
             continue
         assert other != found
-    offset = 14 * 32
-    moved = data[:offset] + (0x1E1).to_bytes(32, "big") + data[offset + 32 :]
+    offset = 17 * 32
+    assert data[offset : offset + 32] == (18 * 32).to_bytes(32, "big")
+    moved = data[:offset] + (18 * 32 + 1).to_bytes(32, "big") + data[offset + 32 :]
     with pytest.raises(RpcBadReplyError):
         record(topics, moved)
 
@@ -208,9 +220,9 @@ def flip(text: str, byte: int, to: int) -> str:
 FRAGMENT, PURCHASE, SETTLED = "FragmentDelivered", "ItemPurchased", "SaleSettled"
 FORGERIES = {
     "fragment: index over a byte": (FRAGMENT, lambda r: {"data": flip(r.data, 30, 1)}),
-    "fragment: offset": (FRAGMENT, lambda r: {"data": flip(r.data, 127, 160)}),
-    "fragment: length": (FRAGMENT, lambda r: {"data": flip(r.data, 159, 79)}),
-    "fragment: padding": (FRAGMENT, lambda r: {"data": flip(r.data, 255, 1)}),
+    "fragment: offset": (FRAGMENT, lambda r: {"data": flip(r.data, 191, 160)}),
+    "fragment: length": (FRAGMENT, lambda r: {"data": flip(r.data, 223, 79)}),
+    "fragment: padding": (FRAGMENT, lambda r: {"data": flip(r.data, 319, 1)}),
     "fragment: short": (FRAGMENT, lambda r: {"data": r.data[:-2]}),
     "fragment: long": (FRAGMENT, lambda r: {"data": r.data + "00"}),
     "fragment: no hex": (FRAGMENT, lambda r: {"data": r.data[:100] + "zz" + r.data[102:]}),
@@ -244,14 +256,19 @@ FORGERIES = {
     ),
     "purchase: a topic less": (PURCHASE, lambda r: {"topics": r.topics[:3]}),
     "purchase: copy over 64 bits": (PURCHASE, lambda r: {"data": flip(r.data, 55, 1)}),
-    "purchase: keys elsewhere": (PURCHASE, lambda r: {"data": flip(r.data, 479, 0)}),
-    "purchase: number of keys": (PURCHASE, lambda r: {"data": flip(r.data, 511, 2)}),
+    "purchase: block over 48 bits": (PURCHASE, lambda r: {"data": flip(r.data, 89, 1)}),
+    "purchase: block over 64 bits": (PURCHASE, lambda r: {"data": flip(r.data, 87, 1)}),
+    "purchase: block below zero": (PURCHASE, lambda r: {"data": flip(r.data, 88, 0x80)}),
+    "purchase: time over 48 bits": (PURCHASE, lambda r: {"data": flip(r.data, 121, 1)}),
+    "purchase: time over 64 bits": (PURCHASE, lambda r: {"data": flip(r.data, 119, 1)}),
+    "purchase: keys elsewhere": (PURCHASE, lambda r: {"data": flip(r.data, 575, 0)}),
+    "purchase: number of keys": (PURCHASE, lambda r: {"data": flip(r.data, 607, 2)}),
     "purchase: a key less": (PURCHASE, lambda r: {"data": r.data[:-64]}),
     "purchase: a key more": (PURCHASE, lambda r: {"data": r.data + "00" * 32}),
-    "purchase: parts unlike keys": (PURCHASE, lambda r: {"data": flip(r.data, 351, 4)}),
-    "purchase: price over 128 bits": (PURCHASE, lambda r: {"data": flip(r.data, 143, 1)}),
-    "purchase: stock is 2": (PURCHASE, lambda r: {"data": flip(r.data, 319, 2)}),
-    "purchase: token no address": (PURCHASE, lambda r: {"data": flip(r.data, 96, 1)}),
+    "purchase: parts unlike keys": (PURCHASE, lambda r: {"data": flip(r.data, 415, 4)}),
+    "purchase: price over 128 bits": (PURCHASE, lambda r: {"data": flip(r.data, 207, 1)}),
+    "purchase: stock is 2": (PURCHASE, lambda r: {"data": flip(r.data, 383, 2)}),
+    "purchase: token no address": (PURCHASE, lambda r: {"data": flip(r.data, 160, 1)}),
     "purchase: no data": (PURCHASE, lambda r: {"data": "0x"}),
     "purchase: prefix": (PURCHASE, lambda r: {"data": "00" + r.data[2:]}),
     "purchase: transaction": (PURCHASE, lambda r: {"transaction_hash": "0x00"}),
@@ -263,6 +280,13 @@ FORGERIES = {
     "settled: a topic less": (SETTLED, lambda r: {"topics": r.topics[:2]}),
     "rated: more data": ("SaleRated", lambda r: {"data": r.data + "00" * 32}),
     "rated: a topic less": ("SaleRated", lambda r: {"topics": r.topics[:3]}),
+    "junk: less data": ("JunkProved", lambda r: {"data": r.data[:-64]}),
+    "junk: index over a byte": ("JunkProved", lambda r: {"data": flip(r.data, 30, 1)}),
+    "junk: cleared is 2": ("JunkProved", lambda r: {"data": flip(r.data, 159, 2)}),
+    "agreed: more data": ("SaleAgreed", lambda r: {"data": r.data + "00" * 32}),
+    "signed: entries elsewhere": ("FragmentsSigned", lambda r: {"data": flip(r.data, 95, 0x80)}),
+    "signed: number of entries": ("FragmentsSigned", lambda r: {"data": flip(r.data, 127, 9)}),
+    "staked: less data": ("DelivererStaked", lambda r: {"data": r.data[:-64]}),
     "store: less data": ("StoreUpdated", lambda r: {"data": r.data[:-64]}),
     "no such event": (SETTLED, lambda r: {"topics": ["0x" + "12" * 32, *r.topics[1:]]}),
     "no topics": (SETTLED, lambda r: {"topics": []}),
@@ -330,8 +354,7 @@ def test_rows_up_to_a_block() -> None:
     raws = [log(name, 0, block=b) for b, name in ((5, FRAGMENT), (6, SETTLED), (7, PURCHASE))]
     raws.append(log("StoreUpdated", 0, block=8))
     part = rows(*raws).until(6)
-    assert (len(part.delivered), len(part.turns), len(part.purchases), len(part.versions)) == (
-        1, 1, 0, 0,
-    )  # fmt: skip
+    tables = part.deliveries, part.sale_events, part.purchases, part.store_versions
+    assert list(map(len, tables)) == [1, 1, 0, 0]
     assert sorted(part.blocks) == [5, 6]
     assert part.count == 2

@@ -19,13 +19,14 @@ from dam.ethereum.node_errors import (
     RpcUnavailableError,
 )
 from dam.ethereum.rpc import RawBlock, RawLog, Topics
+from dam.keystore.key_files import KeyRing
 from dam.market import log_reader
 from dam.market.client import BlockUnknownError, Market
 from dam.market.log_decoder import KEPT_TOPICS, TOPICS
-from dam.market.log_rows import Rows
+from dam.market.log_rows import TABLES, Rows
 from dam.types import DelivererRegistered, OtherLog
 from tests.unit.helpers.capped_node import CappedNode, many, market_of
-from tests.unit.helpers.raw_logs import EVENTS, log
+from tests.unit.helpers.raw_logs import EVENTS, MARKET, log
 
 
 async def read(market: Market, first: int, last: int) -> tuple[Rows, list[int]]:
@@ -60,13 +61,14 @@ async def test_a_block_full_of_any_event_is_read(event: str) -> None:
     kept = TOPICS[event] in KEPT_TOPICS
     assert rows.count == (2202 if kept else 2)
     if kept:
-        found = [row for name in ("versions", "delivered", "turns") for row in getattr(rows, name)]
+        tables = [name for name in TABLES if name != "purchases"]
+        found = [row for name in tables for row in getattr(rows, name)]
         assert sorted(row[2] for row in found if row[0] == 5) == [
             *range(1500), *range(1501, 2201),
         ]  # fmt: skip
         assert all(
             getattr(rows, name) == sorted(getattr(rows, name), key=lambda row: (row[0], row[2]))
-            for name in ("versions", "delivered", "turns")
+            for name in tables
         )
     else:
         assert node.receipts == []
@@ -122,9 +124,9 @@ async def test_a_large_block_that_is_another_after_a_reorganisation_is_read_whol
     await read(market, 5, 5)
     node.blocks[5] = [*many("SaleSettled", 1500), *many("StoreUpdated", 3, first=1500)]
     rows, _ = await read(market, 5, 5)
-    assert (len(rows.turns), len(rows.versions)) == (1500, 3)
+    assert (len(rows.sale_events), len(rows.store_versions)) == (1500, 3)
     node.blocks[5] = many("SaleRefunded", 2)
-    assert len((await read(market, 5, 5))[0].turns) == 2
+    assert len((await read(market, 5, 5))[0].sale_events) == 2
 
 
 async def test_a_node_that_is_away_now_and_then_does_not_have_all_slices_read_again(
@@ -207,7 +209,7 @@ async def test_two_events_that_each_take_too_long_are_read_in_the_end() -> None:
         with contextlib.suppress(RpcTimeoutError):
             page = await market.page(5, 5)
             break
-    assert (len(page.rows.versions), len(page.rows.turns)) == (2000, 2000)
+    assert (len(page.rows.store_versions), len(page.rows.sale_events)) == (2000, 2000)
 
 
 async def test_no_filter_is_ever_empty() -> None:
@@ -312,8 +314,8 @@ async def test_rows_that_come_event_by_event_stand_in_the_order_of_the_chain() -
     node = CappedNode(*raws, most=300)
     rows, _ = await read(market_of(node), 5, 5)
     assert not node.receipts
-    assert [row[2] for row in rows.versions] == [n for n in range(1000) if n % 5 < 2]
-    assert [row[2] for row in rows.turns] == [n for n in range(1000) if n % 5 >= 2]
+    assert [row[2] for row in rows.store_versions] == [n for n in range(1000) if n % 5 < 2]
+    assert [row[2] for row in rows.sale_events] == [n for n in range(1000) if n % 5 >= 2]
 
 
 async def test_a_command_reads_all_events_of_a_large_block() -> None:
@@ -334,12 +336,33 @@ async def test_a_command_asks_for_the_events_that_it_needs() -> None:
 
 
 async def test_one_deliverers_key_is_found_among_any_number_of_others() -> None:
-    other, ours = many("DelivererKeyRotated", 3000), many("DelivererKeyRotated", 2, 6)
-    node = CappedNode(*other, *ours, most=10)
-    operator = checksum(bytes.fromhex(ours[0].topics[1][-40:]))
-    key, last = await market_of(node).announced_key(operator, 1, 9)
-    assert (key, last) == (bytes.fromhex(ours[0].data[2:]), 9)
+    """The last one that shows that the operator has it; whatever else it announced."""
+    operator, ring = checksum(b"\x0d" * 20), KeyRing.generate().rotated()
+    place = 31337, checksum(bytes.fromhex(MARKET[2:])), operator
+    new, old = ring.keys
+    announced = [
+        (old, old.prove_possession(*place)),
+        (new, new.prove_possession(*place)),
+        (old, new.prove_possession(*place)),
+        (old, old.prove_possession(1, *place[1:])),
+    ]
+    ours = [
+        log(
+            "DelivererKeyRotated",
+            index,
+            6,
+            operator=operator,
+            key=pair.announced,
+            possession=[possession[:32], possession[32:]],
+        )
+        for index, (pair, possession) in enumerate(announced)
+    ]
+    node = CappedNode(*many("DelivererKeyRotated", 3000), *ours, most=10)
+    market = market_of(node)
+    assert await market.announced_key(operator, 1, 9) == (new.public, 9)
     assert node.asked == [(1, 9)]
+    node = CappedNode(*ours[2:], most=10)
+    assert await market_of(node).announced_key(operator, 1, 9) == (None, 9)
 
 
 # --------------------------------------------------------------------------- words nobody knows

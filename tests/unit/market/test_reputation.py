@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
-import pytest
-
-from dam.crypto.sealing import new_secret_key, public_key
-from dam.errors import Permanent
 from dam.market.deliverers import Candidate, Registration
 from dam.market.reputation import (
     PostedTerms,
@@ -20,9 +15,9 @@ from dam.market.reputation import (
     proposed_slashes,
     ratings,
     stars_of,
+    unruled,
 )
 from dam.market.sale_history import SaleHistory
-from dam.roles.seller.deliverer_choice import named_deliverers, pick_deliverers
 from dam.types import DisputeOpened, OtherLog, SaleClosed, Status, Wei, Windows
 
 
@@ -68,11 +63,19 @@ def test_an_arbitrators_record(make: Any, windows: Windows) -> None:
         if status is not None:
             logs.append(SaleClosed(sold.copy_id, status, make.buyer, 0, Wei(0), make.at(block, 9)))
     history = SaleHistory(logs)
-    now = arbiter_record(history, make.arbiter, windows, 1349)
+    times = {
+        log.at.block.number: make.time_of(log.at.block.number)
+        for sale in unruled(history, make.arbiter)
+        for log in (sale.dispute, sale.closed)
+        if log
+    }
+    assert sorted(times) == [1200, 1300, 1351]
+    last = make.time_of(1200) + windows.arbitration_seconds
+    now = arbiter_record(history, make.arbiter, windows, last - 1, times)
     assert (now.cases, now.rulings, now.silences, now.waiting) == (5, 1, 1, 1)
-    late = arbiter_record(history, make.arbiter, windows, 1350)
+    late = arbiter_record(history, make.arbiter, windows, last, times)
     assert (late.silences, late.waiting) == (2, 0)
-    assert arbiter_record(history, make.buyer, windows, 1350).cases == 0
+    assert arbiter_record(history, make.buyer, windows, last, {}).cases == 0
 
 
 def test_slashes_until_executed_cancelled_or_lapsed(make: Any) -> None:
@@ -85,8 +88,8 @@ def test_slashes_until_executed_cancelled_or_lapsed(make: Any) -> None:
             beneficiary=make.buyer,
             amount=7,
             reason=bytes(32),
-            firstBlock=100,
-            lastBlock=200,
+            firstTime=100,
+            lastTime=200,
         )
         for number in (1, 2, 3)
     ]
@@ -107,7 +110,17 @@ def test_evidence_belongs_to_its_dispute(make: Any) -> None:
     assert evidence_of(logs, copy) == [(make.buyer, "/ipfs/x")]
 
 
-def test_posted_terms_keep_deliverers_out_of_a_pick(make: Any, windows: Windows) -> None:
+def test_a_fee_of_a_part_that_was_cleared_stays_paid(make: Any) -> None:
+    sold = make.purchase()
+    logs: list[Any] = [sold, make.delivery(sold, 0, 1001), make.junk(sold, 0, 1002)]
+    assert bound_stake(SaleHistory(logs), make.seller) == 180 - 10
+    logs.append(make.delivery(sold, 0, 1200, by=make.seller))
+    assert bound_stake(SaleHistory(logs), make.seller) == 180 - 10
+    logs.append(make.delivery(sold, 1, 1201, by=make.seller))
+    assert bound_stake(SaleHistory(logs), make.seller) == 180 - 20
+
+
+def test_the_last_posted_terms_count(make: Any) -> None:
     logs = [
         other(make, "DelivererTermsPosted", operator=make.person(1), minFee=99, open=True),
         other(make, "DelivererTermsPosted", operator=make.person(1), minFee=10, open=True),
@@ -116,19 +129,12 @@ def test_posted_terms_keep_deliverers_out_of_a_pick(make: Any, windows: Windows)
     ]
     posted = posted_terms(logs)
     assert posted[make.person(1)] == PostedTerms(Wei(10), True)
-    pool = {}
-    for number in range(1, 5):
+
+    def asks(number: int, fee: int) -> str:
         who = make.person(number)
-        key = public_key(new_secret_key())
-        registration = Registration(who, who, key, 1, 1, False)
-        pool[who] = Candidate(registration, Wei(10**17), 0, Wei(0), 0, posted.get(who))
-    everybody = list(pool.values())
-    picked = pick_deliverers(everybody, 2, windows, random.Random(1), fee=10)
-    assert {d.operator for d in picked} == {make.person(1), make.person(4)}
-    with pytest.raises(Permanent, match="2 more ask for a higher fee"):
-        pick_deliverers(everybody, 3, windows, random.Random(1), fee=10)
-    assert len(pick_deliverers(everybody, 3, windows, random.Random(1), fee=11)) == 3
-    with pytest.raises(Permanent, match="asks for 11 wei a part, and the item pays 10 wei"):
-        named_deliverers(pool, [make.person(3)], windows, fee=10)
-    with pytest.raises(Permanent, match="no new items"):
-        named_deliverers(pool, [make.person(2)], windows, fee=10**18)
+        registration = Registration(who, who, b"k" * 32, 1, 1)
+        return Candidate(registration, Wei(10**17), 0, Wei(0), 0, posted.get(who)).asks(fee)
+
+    assert [bool(asks(number, 10)) for number in range(1, 5)] == [False, True, True, False]
+    assert "asks for 11 wei a part, and the item pays 10 wei" in asks(3, 10)
+    assert asks(2, 10**15) == "takes no new items"
