@@ -1,9 +1,11 @@
 """The watchdog: looks after a seller's sales while the seller is away.
 
 It follows the seller's own sales. From block purchase + 101 on it delivers the parts that are still
-missing (their fee goes to the buyer; the sale and the penalty are saved); when a dispute opens it
-supplies every part once more, so that one junk fragment does not lose it; and it settles what can
-be settled. It works from the seller's seed and catalogue folder, as the seller or their operator,
+missing (their fee goes to the buyer; the sale and the penalty are saved), and those that a proof of
+junk cleared, sealed to the key that the proof names. When a dispute opens it supplies every part
+once more, so that one junk fragment does not lose it; before that it only asks the buyer for a
+proof, for a supply would spare the deliverer the fine. It settles and refunds what can be closed,
+in batches. It works from the seller's seed and catalogue folder, as the seller or their operator,
 and needs no document from IPFS. Credits stay where they are: withdrawing is the seller's.
 """
 
@@ -11,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import part_leaf, sale_of
@@ -18,19 +22,48 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent, Refused, Retryable, is_host_failure
 from dam.ledger.ledger import Ledger
-from dam.ledger.outbox import NO_DEADLINE, NO_INDEX, Kind, NewJob, Outbox
+from dam.ledger.outbox import NO_DEADLINE, NO_INDEX, Job, Kind, NewJob, Outbox
 from dam.ledger.sales import SaleEvents, Sales, SealedRow
 from dam.log import Log
 from dam.market.calldata import pack_delivery
 from dam.market.client import Market
 from dam.market.log_rows import SaleRow, load_terms
-from dam.market.sale_history import last_dispute_block
 from dam.roles.seller.listings import Catalogue, Listing, copy_parts, parts_tree
-from dam.types import FALLBACK_BLOCKS, Address, BlockRef, CopyId, Delivery
+from dam.types import (
+    FALLBACK_BLOCKS,
+    ZERO32,
+    Address,
+    BlockRef,
+    Clock,
+    Deadlines,
+    Delivery,
+    Purchase,
+    Windows,
+)
+from dam.units import format_time
 
 _CACHED_TREES = 32
 _SLICE_SALES = 64
 """Sales after which something else may run: some ten milliseconds."""
+_CLOSE_STEP_SECONDS = 3600
+"""Sales are closed at full hours, so that they share transactions; and at 24 moments of the time to
+dispute where that is shorter."""
+
+
+class _State(NamedTuple):
+    """What the first second of a sale's end follows from."""
+
+    disputed: bool
+    delivered: tuple[int, ...]
+    """Blocks of the parts that are there."""
+    proofs: int
+
+
+def longest_absence_seconds(windows: Windows) -> int:
+    """How long a watchdog may be away, in seconds: a proof of junk in the last second that clears
+    a part leaves this long to replace it.
+    """
+    return windows.refund_seconds - windows.proof_seconds
 
 
 class Watchdog:
@@ -68,8 +101,9 @@ class Watchdog:
         self._me = me
         self._log = log
         self._trees: dict[bytes, tuple[Listing, MerkleTree]] = {}
-        self._settlements: list[tuple[int, CopyId, int]] = []
-        """Purchase, copyId and first block of settlements that are not saved yet."""
+        self._planned: dict[int, _State] = {}
+        """By purchase: the state that its end was planned in."""
+        self._close_step = max(1, min(_CLOSE_STEP_SECONDS, self._windows.dispute_seconds // 24))
         self._seen: tuple[int, int] | None = None
 
     async def check(self) -> None:
@@ -84,8 +118,13 @@ class Watchdog:
                     next_step="the seller names this account with setSellerOperator",
                 )
 
-    async def decide(self, head: BlockRef) -> None:
-        """Looks at every open sale of the seller. ``head`` is the newest block."""
+    async def decide(self, head: BlockRef, clock: Clock) -> None:
+        """Looks at every open sale of the seller.
+
+        Args:
+            head: The newest block.
+            clock: The market's, in it.
+        """
         [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
         if (head.number, events) == self._seen:
             return
@@ -95,18 +134,17 @@ class Watchdog:
         after = 0
         while group := self._sales.in_state("serving", after=after, limit=_SLICE_SALES):
             after = group[-1].id
-            self._settlements.clear()
             known = SaleEvents(self._ledger, group)
             for sale in group:
-                await self._watch_safely(sale, known, head.number)
-            self._save_settlements()
+                await self._watch_safely(sale, known, clock)
+            await self._plan_ends([sale for sale in group if not known.closed(sale)], known)
             await asyncio.sleep(0)
         [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
         self._seen = (head.number, events)
 
-    async def _watch_safely(self, sale: SaleRow, known: SaleEvents, head: int) -> None:
+    async def _watch_safely(self, sale: SaleRow, known: SaleEvents, clock: Clock) -> None:
         try:
-            await self._watch(sale, known, head)
+            await self._watch(sale, known, clock)
         except (sqlite3.OperationalError, Retryable):
             raise
         except Exception as error:  # one sale must never stop all the others
@@ -116,87 +154,120 @@ class Watchdog:
                 self._log.exception("internal_error", sale=sale.copy_id)
             self._alert(sale, "internal-error", type(error).__name__)
 
-    async def _watch(self, sale: SaleRow, known: SaleEvents, head: int) -> None:
-        turns, there = known.turns(sale), known.delivered(sale)
+    async def _watch(self, sale: SaleRow, known: SaleEvents, clock: Clock) -> None:
         if known.closed(sale):
             with self._ledger.transaction():
                 self._sales.mark([sale.id], "done", "closed")
+            self._planned.pop(sale.id, None)
             return
         try:
-            if "disputed" in turns:
-                await self._supply(sale, known)
-            await self._fill(sale, known, head)
+            await self._supply(sale, known)
+            await self._fill(sale, known, clock)
         except Refused as error:
-            # Settling needs none of our parts, so a sale that is complete is watched on.
+            # Closing needs none of our parts, so a sale that is complete is watched on.
             self._alert(sale, error.reason, str(error))
-        terms = load_terms(sale.terms)
-        if "disputed" in turns:
-            self._settle(sale, turns["disputed"] + self._windows.arbitration_blocks + 1)
-        elif len(there) >= terms.threshold:
-            last = last_dispute_block(sale.block, terms, there.values(), self._windows)
-            self._settle(sale, last + 1)
 
-    async def _fill(self, sale: SaleRow, known: SaleEvents, head: int) -> None:
+    async def _fill(self, sale: SaleRow, known: SaleEvents, clock: Clock) -> None:
         """Delivers what is missing, from block purchase + 101 on."""
-        there = known.delivered(sale)
-        first = sale.block + FALLBACK_BLOCKS + 1
+        there, proofs = known.delivered(sale), known.proofs(sale)
+        first = sale.purchase_block + FALLBACK_BLOCKS + 1
         missing = [i for i in range(load_terms(sale.terms).parts) if i not in there]
-        missing = [i for i in missing if not self._known(sale, "deliver", i)]
-        if not missing or head + 1 < first:
+        if not missing or clock.block + 1 < first:
             return
-        if head >= sale.deadline:
-            lost = ", ".join(str(index + 1) for index in missing)
+        jobs = self._outbox.of_purchase(sale.id)
+        delivering = _indexes(jobs, "deliver", ("due", "live"))
+        known_jobs = {kind: _indexes(jobs, kind) for kind in ("deliver", "replace")}
+        # What is under way to the first key is taken for a punished index, too.
+        replaced = [i for i in missing if i in proofs and i not in delivering]
+        replaced = [i for i in replaced if i not in known_jobs["replace"]]
+        filled = [i for i in missing if i not in proofs and i not in known_jobs["deliver"]]
+        if not replaced and not filled:
+            return
+        if clock.time >= sale.last_time:
+            lost = ", ".join(str(index + 1) for index in sorted(filled + replaced))
             raise Refused("deadline-passed", f"parts {lost} were never delivered")
-        deliveries = await self._seal(sale, known, missing)
+        fresh = {index: proofs[index].fresh_key for index in replaced}
+        deliveries = await self._seal(sale, known, filled + replaced, fresh)
         with self._ledger.transaction():
             self._sales.keep_sealed(_sealed_row(sale, delivery) for delivery in deliveries)
             self._outbox.add(
-                [_new_job(sale, "deliver", d, first, sale.deadline) for d in deliveries]
+                [
+                    _new_job(sale, "replace" if d.index in fresh else "deliver", d, first)
+                    for d in deliveries
+                ]
             )
-        self._log.info(
-            "falling_back",
-            sale=sale.copy_id,
-            parts=missing,
-            purchase_block=sale.block,
-            blocks_left=sale.deadline - head,
-        )
+        left = sale.last_time - clock.time
+        if filled:
+            self._log.info(
+                "falling_back",
+                sale=sale.copy_id,
+                parts=filled,
+                purchase_block=sale.purchase_block,
+                seconds_left=left,
+            )
+        if replaced:
+            self._log.info("replacing_junk", sale=sale.copy_id, parts=replaced, seconds_left=left)
 
     async def _supply(self, sale: SaleRow, known: SaleEvents) -> None:
-        """Publishes every delivered part once more, while the dispute is open."""
-        there = sorted(known.delivered(sale))
-        again = [index for index in there if not self._known(sale, "supply", index)]
-        if not again:
+        """Publishes parts once more that the buyer may not have: all of them in a dispute, and
+        those that were proved to be junk too late to be cleared.
+        """
+        there, proofs = known.delivered(sale), known.proofs(sale)
+        wanted = sorted(there)
+        if "disputed" not in known.events(sale):
+            wanted = [i for i in wanted if i in proofs and not proofs[i].cleared]
+        if wanted:
+            supplied = _indexes(self._outbox.of_purchase(sale.id), "supply")
+            wanted = [i for i in wanted if i not in supplied]
+        if not wanted:
             return
-        deliveries = await self._seal(sale, known, again)
+        fresh = {index: proofs[index].fresh_key for index in wanted if index in proofs}
+        deliveries = await self._seal(sale, known, wanted, fresh)
         with self._ledger.transaction():
             self._outbox.add([_new_job(sale, "supply", d) for d in deliveries])
-        self._log.info("supplying", sale=sale.copy_id, parts=again)
-
-    def _settle(self, sale: SaleRow, first: int) -> None:
-        self._settlements.append((sale.id, sale.copy_id, first))
-
-    def _save_settlements(self) -> None:
-        wanted, self._settlements = self._settlements, []
-        new = []
-        with self._ledger.transaction():
-            for purchase, copy_id, first in wanted:
-                if self._outbox.add(
-                    [(purchase, copy_id, "settle", NO_INDEX, b"", first, NO_DEADLINE)]
-                ):
-                    new.append((copy_id, first))
-                else:
-                    # A dispute moves the block; the contract's own answer has the last word.
-                    self._outbox.move_settlement(purchase, first)
-        for copy_id, first in new:
-            self._log.info("settles_from", sale=copy_id, block=first)
-
-    def _known(self, sale: SaleRow, kind: str, index: int) -> bool:
-        return any(
-            job.kind == kind and job.index == index for job in self._outbox.of_purchase(sale.id)
+        self._log.info(
+            "supplying",
+            sale=sale.copy_id,
+            parts=wanted,
+            ask_buyer=f"dam buyer prove 0x{sale.copy_id.hex()} fines who delivered junk",
         )
 
-    async def _seal(self, sale: SaleRow, known: SaleEvents, indexes: list[int]) -> list[Delivery]:
-        """Makes parts from the seed, checks them against the sale, seals them to the buyer."""
+    # ------------------------------------------------------------------------------------- ends
+
+    async def _plan_ends(self, group: Iterable[SaleRow], known: SaleEvents) -> None:
+        """Plans when sales are settled or refunded, as the contract says, at full hours."""
+        states = {sale.id: _state(sale, known) for sale in group}
+        changed = [sale for sale in group if self._planned.get(sale.id) != states[sale.id]]
+        if not changed:
+            return
+        purchases: list[Purchase] = [sale.purchase for sale in changed]
+        times = await self._chain.deadlines(purchases)
+        new = []
+        with self._ledger.transaction():
+            for sale, deadlines in zip(changed, times, strict=True):
+                first = self._closing_time(deadlines)
+                if first and self._outbox.add([_closing_job(sale, first)]):
+                    new.append((sale.copy_id, first))
+                elif first:
+                    # A dispute moves it; the contract's own answer has the last word.
+                    self._outbox.move_close(sale.id, first)
+        self._planned |= {sale.id: states[sale.id] for sale in changed}
+        for copy_id, first in new:
+            self._log.info("closes_from", sale=copy_id, time=format_time(first))
+
+    def _closing_time(self, deadlines: Deadlines) -> int:
+        """When a sale is closed, in seconds; 0: it has ended, which the ledger will hear of."""
+        first = deadlines.settle_from or deadlines.refund_from
+        return -(-first // self._close_step) * self._close_step
+
+    # ------------------------------------------------------------------------------------ parts
+
+    async def _seal(
+        self, sale: SaleRow, known: SaleEvents, indexes: list[int], fresh: dict[int, bytes]
+    ) -> list[Delivery]:
+        """Makes parts from the seed, checks them against the sale, seals them to the buyer: to
+        their first key of an index, or to the sale's fresh key.
+        """
         purchase = sale.purchase
         listing, tree = await self._listing(purchase.terms.parts_root)
         try:
@@ -208,7 +279,7 @@ class Watchdog:
         deliveries = []
         for index in indexes:
             leaf, share = parts[index]
-            key = purchase.keys[index]
+            key = fresh.get(index, purchase.keys[index])
             fragment = known.sealed_before(sale, index, key)
             if fragment is None:
                 try:
@@ -224,6 +295,7 @@ class Watchdog:
                     commitment=leaf.commitment,
                     secret_hash=leaf.secret_hash,
                     salt=leaf.salt,
+                    fresh_key=fresh.get(index, ZERO32),
                     proof=tree.proof(part_leaf(leaf)),
                     fragment=fragment,
                 )
@@ -258,7 +330,7 @@ class Watchdog:
         if sale.reason == reason:
             return
         event = "purchase_late" if reason == "deadline-passed" else "purchase_refused"
-        about = {"sale": sale.copy_id, "block": sale.block, "reason": reason}
+        about = {"sale": sale.copy_id, "block": sale.purchase_block, "reason": reason}
         with self._ledger.transaction():
             self._sales.mark([sale.id], sale.state, reason)
             self._ledger.note(event, **about)
@@ -268,14 +340,30 @@ class Watchdog:
         """Nothing to do: `decide` ends a sale once the chain shows it closed."""
 
 
-def _new_job(
-    sale: SaleRow, kind: Kind, delivery: Delivery, first: int = 0, last: int = NO_DEADLINE
-) -> NewJob:
-    return sale.id, sale.copy_id, kind, delivery.index, pack_delivery(delivery), first, last
+def _state(sale: SaleRow, known: SaleEvents) -> _State:
+    there = tuple(block for _, block in sorted(known.delivered(sale).items()))
+    return _State("disputed" in known.events(sale), there, len(known.proofs(sale)))
+
+
+def _indexes(jobs: Iterable[Job], kind: Kind, states: Collection[str] = ()) -> set[int]:
+    """Parts that there are jobs for."""
+    return {job.index for job in jobs if job.kind == kind and (not states or job.state in states)}
+
+
+def _new_job(sale: SaleRow, kind: Kind, delivery: Delivery, first_block: int = 0) -> NewJob:
+    last = NO_DEADLINE if kind == "supply" else sale.last_time
+    packed = pack_delivery(delivery)
+    return NewJob(sale.id, sale.copy_id, kind, delivery.index, packed, first_block, last_time=last)
+
+
+def _closing_job(sale: SaleRow, first: int) -> NewJob:
+    return NewJob(sale.id, sale.copy_id, "close", NO_INDEX, b"", first_time=first)
 
 
 def _sealed_row(sale: SaleRow, delivery: Delivery) -> SealedRow:
     index = delivery.index
-    key = sale.keys[32 * index : 32 * index + 32]
+    key = delivery.fresh_key
+    if key == ZERO32:
+        key = sale.keys[32 * index : 32 * index + 32]
     item_id = load_terms(sale.terms).item_id
     return sale.seller, item_id, sale.copy, index, sale.id, key, delivery.fragment
