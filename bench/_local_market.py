@@ -16,7 +16,16 @@ from typing import Any, Self
 
 from eth_account import Account
 
-from dam.crypto.hashing import copy_id, domain, item_id, keccak, part_leaf, sale_of, terms_leaf
+from dam.crypto.hashing import (
+    copy_id,
+    domain,
+    domain_separator,
+    item_id,
+    keccak,
+    part_leaf,
+    sale_of,
+    terms_leaf,
+)
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import new_secret_key, public_key, seal_part, shared_key
 from dam.daemon.chain_reader import ChainReader
@@ -29,7 +38,8 @@ from dam.ledger.documents import Documents, Scan
 from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.sales import KeptPart
 from dam.log import get_logger
-from dam.market.abi import encode
+from dam.market.abi import encode, market_abi
+from dam.market.calldata import signed_digest
 from dam.market.client import Market
 from dam.market.log_rows import dump_terms
 from dam.roles.deliverer.deliverer import Deliverer
@@ -37,6 +47,7 @@ from dam.sending.sender import Sender, SendPolicy
 from dam.testing.market import deploy_market, transact
 from dam.testing.nodes import AnvilNode
 from dam.types import (
+    ZERO32,
     ZERO_ADDRESS,
     Address,
     BlockRef,
@@ -105,14 +116,13 @@ class LocalMarket:
         for i, account in enumerate(accounts):
             self._fund(account.address)
             ring = KeyRing.generate()
-            stake = ETHER
-            self._impersonate(account.address)
-            self._call(
-                Address(account.address), "stakeAsDeliverer", ring.current.public, value=stake
-            )
+            me, pair = Address(account.address), ring.current
+            self._impersonate(me)
+            possession = pair.prove_possession(CHAIN, market, me)
+            self._call(me, "stakeAsDeliverer", pair.announced, possession, value=ETHER)
             page = new_secret_key()
             part = Part(place, i, shares[i], secret, salts[i])
-            sealed = seal_part(shared_key(page, ring.current.public), part)
+            sealed = seal_part(shared_key(page, pair.public), part)
             kept = KeptPart(
                 self.terms.item_id, 0, i, dump_terms(self.terms), public_key(page), sealed,
                 b"".join(tree.proof(part_leaf(leaves[i]))),
@@ -192,16 +202,27 @@ class LocalMarket:
         leaf = self.leaves[index]
         return Delivery(
             purchase.copy_id, sale_of(purchase), index, leaf.deliverer, leaf.commitment,
-            leaf.secret_hash, leaf.salt, self.tree.proof(part_leaf(leaf)), self.dice.randbytes(80),
+            leaf.secret_hash, leaf.salt, ZERO32, self.tree.proof(part_leaf(leaf)),
+            self.dice.randbytes(80),
         )  # fmt: skip
 
-    def purchase(self, copy: int, block: int, keys: list[bytes]) -> Purchase:
-        """As the market will emit it."""
+    def deliver_call(self, daemon: Daemon, *deliveries: Delivery) -> bytes:
+        """Calldata of parts that a deliverer signed."""
+        separator = domain_separator(CHAIN, self.deployment.market)
+        signer = Signer(daemon.address, daemon.account)
+        signature = signer.sign_digest(signed_digest(separator, deliveries))
+        if len(deliveries) == 1:
+            return encode("deliverFragment", deliveries[0], signature)
+        return encode("deliverFragments", deliveries, signature)
+
+    def purchase(self, copy: int, block: int, time: int, keys: list[bytes]) -> Purchase:
+        """As the market will emit it in the block of this number and timestamp."""
         sold = copy_id(self.seller, self.terms.item_id, copy)
         at = LogRef(BlockRef(block, bytes(32)), bytes(32), 0)
         return Purchase(
-            sold, self.seller, self.buyer, self.digest, copy, self.terms, tuple(keys), at
-        )
+            sold, self.seller, self.buyer, self.digest, copy, block, time, self.terms, tuple(keys),
+            at,
+        )  # fmt: skip
 
     async def deliveries(self, block: int) -> list[dict[str, Any]]:
         """The logs of the parts delivered in a block."""
@@ -253,6 +274,7 @@ class Daemon:
                 market,
                 Signer(self.address, self.account),
                 ledger,
+                operator=Signer(self.address, self.account),
                 log=log,
                 policy=policy or SendPolicy(confirmations=confirmations),
             )
@@ -273,11 +295,12 @@ class Daemon:
             ready.set()
             await service.run(stop)
         rows = ledger.db.execute(
-            "SELECT raw FROM attempts JOIN slots ON slots.id = slot ORDER BY nonce, attempts.id"
+            "SELECT raw FROM attempts JOIN nonce_slots ON nonce_slots.id = nonce_slot "
+            "ORDER BY nonce, attempts.id"
         )
         raw = [row["raw"] for row in rows]
         ledger.close()
         return raw
 
 
-DELIVERED = "0x" + keccak(b"FragmentDelivered(bytes32,address,uint8,bytes32,bytes32,bytes)").hex()
+DELIVERED = "0x" + market_abi().topic("FragmentDelivered").hex()

@@ -12,9 +12,11 @@ The baseline runs, on the same inputs and as often as a part by itself needs the
 - X25519: ``crypto_box_beforenm``, once a part, which opens our part;
 - seal: ``crypto_box_seal``, once a part (two multiplications);
 - keccak256 (`hashing.keccak`): commitment, leaf (twice), every step of the proof, the domain, the
-  buyer's keys, the escrow, and twice the transaction (what is signed, and its hash);
+  buyer's keys, escrow and sale, what is signed of a list (fragment and entry of each part, the
+  digest), and twice the transaction (what is signed, and its hash);
 - ABI encoding: of the part alone, for it is simulated before it joins others, and of the batch;
-- a raw coincurve signature, once a transaction.
+- a raw coincurve signature, once a transaction;
+- the same once a list: of the part alone, for its simulation, and of the batch.
 
 Not in the baseline, though the path needs it: opening the secretbox, checking the buyer's key, RLP.
 On our side one multiplication serves all parts of a page (protocol, section 3), and proofs of one
@@ -59,15 +61,18 @@ from dam.roles.deliverer.deliverer import Deliverer
 from dam.sending.sender import Sender, SendPolicy
 from dam.testing.pages import rows_of
 from dam.types import (
+    ZERO32,
     ZERO_ADDRESS,
     Address,
     BlockRef,
+    Clock,
     Delivery,
     Deployment,
     LogRef,
     Part,
     PartLeaf,
     Purchase,
+    Signature,
     StoreVersion,
     Terms,
     Wei,
@@ -77,16 +82,20 @@ from dam.types import (
 BAR = 1.25
 CHAIN = 31337
 GWEI = 10**9
-WINDOWS = Windows(300, 50, 60, 1000, Wei(10), Wei(10), 100, 100)
+WINDOWS = Windows(86_400, 259_200, 604_800, 2_246_400, 604_800, 604_800, Wei(10), Wei(10), Wei(5))
 MARKET = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 HEAD = BlockRef(110, keccak(b"head"), 1_700_000_000)
+CLOCK = Clock(HEAD.number, HEAD.timestamp)
+SIGNATURE = Signature(bytes(range(32)), bytes(range(32)))
 
 
 class Node:
     """Answers at once, from memory; and stands in for the market's views."""
 
     address = MARKET
-    deployment = Deployment(CHAIN, MARKET, 1, bytes(32), WINDOWS, ZERO_ADDRESS)
+    deployment = Deployment(
+        CHAIN, MARKET, 1, bytes(32), ZERO_ADDRESS, ZERO_ADDRESS, WINDOWS, ZERO_ADDRESS
+    )
 
     def __init__(self) -> None:
         self.raw: list[str] = []
@@ -119,7 +128,7 @@ class Node:
 @dataclass(frozen=True)
 class _Staked:
     stake = Wei(10**18)
-    exit_block = 0
+    exit_time = 0
 
 
 _ANSWERS: dict[str, Any] = {
@@ -193,7 +202,18 @@ class Market:
             sold = copy_id(seller, item_id, copy)
             buyer = dice.choice(self.buyers)
             self.purchases.append(
-                Purchase(sold, seller, buyer, version.digest, copy, terms, keys, at)
+                Purchase(
+                    sold,
+                    seller,
+                    buyer,
+                    version.digest,
+                    copy,
+                    block,
+                    HEAD.timestamp - 60,
+                    terms,
+                    keys,
+                    at,
+                )
             )
 
     def ledger(self, path: Path) -> Ledger:
@@ -203,7 +223,7 @@ class Market:
         documents.note_keys([key.public for key in self.ring.keys])
         with ledger.transaction():
             rows = rows_of([*self.versions, *self.purchases])
-            ledger.save_range(rows, HEAD, refund_blocks=WINDOWS.refund_blocks)
+            ledger.save_range(rows, HEAD, delivery_seconds=WINDOWS.delivery_seconds)
         for version, scan in self.scans:
             [document] = [d for d in documents.wanted(()) if d.digest == version.digest]
             documents.save_scan(document, scan)
@@ -222,12 +242,12 @@ async def deliver(market: Market, path: Path, batch: int) -> tuple[float, list[s
     signer = Signer(market.me, market.account)
     policy = SendPolicy(batch=batch, max_live=10**6, confirmations=0)
     role = Deliverer(node, ledger, market.ring, market.me, log=log)
-    sender = Sender(node, node, signer, ledger, log=log, policy=policy)
+    sender = Sender(node, node, signer, ledger, operator=signer, log=log, policy=policy)
     gc.collect()
     gc.freeze()  # what the bench itself holds is not the daemon's to look through
     start = time.process_time()
-    await role.decide(HEAD)
-    await sender.step(HEAD.number, HEAD)
+    await role.decide(HEAD, CLOCK)
+    await sender.step(HEAD.number, HEAD, CLOCK)
     taken = time.process_time() - start
     ledger.close()
     return taken, node.raw
@@ -247,7 +267,7 @@ class Primitives:
         deliveries = [
             Delivery(
                 p.copy_id, sale_of(p), part.index, market.me, p.copy_id, p.copy_id, p.copy_id,
-                split_words(part.proof), bytes(80),
+                ZERO32, split_words(part.proof), bytes(80),
             )
             for p, part in found
         ]  # fmt: skip
@@ -255,18 +275,24 @@ class Primitives:
         self.batches = [deliveries[i : i + batch] for i in range(0, len(deliveries), batch)]
         self.hashed: list[bytes] = []
         for _, part in found:
-            # Commitment, leaf twice, proof, domain, three keys, escrow.
-            sizes = (32, 192, 32, *[64] * (len(part.proof) // 32), 192, 96, 224)
+            # Commitment, leaf twice, proof, domain, three keys, escrow, sale; and what is signed
+            # of the part alone: fragment, entry, list, type, digest.
+            sizes = (32, 192, 32, *[64] * (len(part.proof) // 32), 192, 96, 224, 352)
+            sizes += (80, 160, 32, 64, 66)
             self.hashed += [bytes(size) for size in sizes]
         for batch_ in self.batches:
-            size = len(encode("deliverFragments", batch_)) + 120
+            size = len(encode("deliverFragments", batch_, SIGNATURE)) + 120
             self.hashed += [bytes(size), bytes(size + 70)]
+            # Its list: each fragment and entry once more, and the digest.
+            self.hashed += [bytes(80), bytes(160)] * len(batch_)
+            self.hashed += [bytes(32 * len(batch_)), bytes(64), bytes(66)]
         self.counts = {
             "X25519": len(self.opens),
             "seal": len(self.seals),
             "keccak": len(self.hashed),
             "ABI": len(self.batches) + len(deliveries),
             "signature": len(self.batches),
+            "of lists": len(self.batches) + len(deliveries),
         }
 
     def run(self) -> dict[str, float]:
@@ -277,6 +303,7 @@ class Primitives:
             "keccak": self._keccak,
             "ABI": self._abi,
             "signature": self._sign,
+            "of lists": self._sign_lists,
         }
         taken = {}
         for name, part in parts.items():
@@ -299,13 +326,18 @@ class Primitives:
 
     def _abi(self) -> None:
         for one in self.deliveries:
-            encode("deliverFragment", one)
+            encode("deliverFragment", one, SIGNATURE)
         for batch in self.batches:
-            encode("deliverFragments", batch)
+            encode("deliverFragments", batch, SIGNATURE)
 
     def _sign(self) -> None:
         digest = bytes(range(32))
         for _ in self.batches:
+            self.key.sign_recoverable(digest, hasher=None)
+
+    def _sign_lists(self) -> None:
+        digest = bytes(range(32))
+        for _ in range(self.counts["of lists"]):
             self.key.sign_recoverable(digest, hasher=None)
 
 

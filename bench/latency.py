@@ -2,9 +2,9 @@
 
 One deliverer waits at the head of the chain, with everything that a daemon does: it polls, reads,
 decides, seals, simulates, estimates, signs, saves and sends. The baseline is the other part of the
-same sale: a `deliverFragment` that was encoded and signed beforehand for each block that the
-purchase could be in, and is sent the moment that an observer, who looks every 5 ms, sees its block.
-For both the clock runs from that moment to the observer's first sight of the block with the
+same sale: a `deliverFragment` that was encoded and signed beforehand for each block and second that
+the purchase could be in, and is sent the moment that an observer, who looks every 5 ms, sees its
+block. For both the clock runs from that moment to the observer's first sight of the block with the
 delivery. With ``confirmations = 0``; each confirmation more is a block more, whoever sends.
 
 Blocks come every ``--block-time`` seconds (2 by default, so that 40 sales take minutes), and the
@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from _local_market import Daemon, LocalMarket
 
@@ -30,11 +32,12 @@ from dam.crypto.sealing import new_secret_key, public_key
 from dam.daemon.service import Stop
 from dam.keystore.ape_accounts import Signer
 from dam.log import configure_logging
-from dam.market.abi import encode
 from dam.sending.transactions import Fees, transaction
 
 BAR = 1.2
 _LOOK = 0.005
+_SECONDS = 12
+"""Seconds after the newest block in which the purchase can be."""
 
 
 async def run(arguments: argparse.Namespace, folder: Path) -> int:
@@ -81,16 +84,18 @@ async def one_sale(
     await _block_after(local, height)
     await asyncio.sleep(local.dice.random())
     keys = [public_key(new_secret_key()) for _ in range(local.terms.parts)]
-    height = await local.height()
-    signed = _signed(local, rival, copy, height, keys)
+    newest = await local.rpc.call("eth_getBlockByNumber", "latest", False)
+    height, now = int(newest["number"], 16), int(newest["timestamp"], 16)
+    signed = _signed(local, rival, copy, height, now, keys)
     bought = await local.buy_one(copy, keys)
     receipt = await _receipt(local, bought)
     seen = time.monotonic()
     assert receipt["status"] == "0x1"
     block = int(receipt["blockNumber"], 16)
-    await local.rpc.call("eth_sendRawTransaction", "0x" + signed[block].hex())
+    at = purchased_at(receipt)
+    await local.rpc.call("eth_sendRawTransaction", "0x" + signed[at].hex())
     taken: dict[int, float] = {}
-    sold = "0x" + local.purchase(copy, block, keys).copy_id.hex()
+    sold = "0x" + local.purchase(copy, *at, keys).copy_id.hex()
     while len(taken) < 2:
         block = await _block_after(local, block)
         now = time.monotonic()
@@ -101,22 +106,28 @@ async def one_sale(
     return taken[True], taken[False]
 
 
+def purchased_at(receipt: dict[str, Any]) -> tuple[int, int]:
+    """Block and second of a purchase, as its event tells them: the third and fourth word."""
+    data = bytes.fromhex(receipt["logs"][0]["data"][2:])
+    return int.from_bytes(data[64:96], "big"), int.from_bytes(data[96:128], "big")
+
+
 def _signed(
-    local: LocalMarket, rival: Daemon, copy: int, height: int, keys: list[bytes]
-) -> dict[int, bytes]:
+    local: LocalMarket, rival: Daemon, copy: int, height: int, now: int, keys: list[bytes]
+) -> dict[tuple[int, int], bytes]:
     signer = Signer(rival.address, rival.account)
     nonce = int(local.node.request("eth_getTransactionCount", rival.address, "latest"), 16)
     fees = Fees(10**11, 10**9, 10**9)
     market, found = local.deployment.market, {}
-    for block in range(height + 1, height + 4):
-        data = encode("deliverFragment", local.delivery(local.purchase(copy, block, keys), 1))
-        found[block] = signer.sign(transaction(31337, nonce, market, data, 200_000, fees))
+    for at in itertools.product(range(height + 1, height + 4), range(now, now + _SECONDS)):
+        data = local.deliver_call(rival, local.delivery(local.purchase(copy, *at, keys), 1))
+        found[at] = signer.sign(transaction(31337, nonce, market, data, 200_000, fees))
     return found
 
 
-async def _receipt(local: LocalMarket, tx: str) -> dict[str, str]:
+async def _receipt(local: LocalMarket, tx: str) -> dict[str, Any]:
     while True:
-        found: dict[str, str] | None = await local.rpc.call("eth_getTransactionReceipt", tx)
+        found: dict[str, Any] | None = await local.rpc.call("eth_getTransactionReceipt", tx)
         if found is not None:
             return found
         await asyncio.sleep(_LOOK)

@@ -44,12 +44,13 @@ from dam.types import ZERO_ADDRESS, Address, Deployment, Terms, Wei, Windows
 LEAST = 0.8
 ADDRESS = checksum(bytes([0xDA]) * 20)
 DEPLOYMENT = Deployment(
-    31337, ADDRESS, 1, bytes(32), Windows(300, 100, 100, 601, Wei(1), Wei(1), 100, 100),
+    31337, ADDRESS, 1, bytes(32), ZERO_ADDRESS, ZERO_ADDRESS,
+    Windows(86_400, 259_200, 604_800, 2_246_400, 604_800, 604_800, Wei(1), Wei(1), Wei(1)),
     ZERO_ADDRESS,
 )  # fmt: skip
 BLOCK_LOGS = 100
 TOPICS = {entry.name: entry.id for entry in market_abi().events.values()}
-SAVED = ("purchases", "versions", "delivered", "turns")
+SAVED = ("purchases", "store_versions", "deliveries", "sale_events")
 
 # ------------------------------------------------------------------------------------ the helper
 
@@ -132,9 +133,10 @@ class Trade:
         place = rng.randrange(len(self.under_way))
         sold, seller, buyer, parts = self.under_way[place]
         if parts:
-            data = word(parts.pop()) + rng.randbytes(64) + word(128) + word(80)
-            data += rng.randbytes(80) + bytes(16)
-            return record("FragmentDelivered", sold, rng.choice(self.deliverers), data=data)
+            by = rng.choice(self.deliverers)
+            data = word(parts.pop()) + by.rjust(32, b"\0") + rng.randbytes(96) + word(192)
+            data += word(80) + rng.randbytes(80) + bytes(16)
+            return record("FragmentDelivered", sold, by, data=data)
         del self.under_way[place]
         if rng.random() < 0.2:
             self.saved -= 1
@@ -151,8 +153,10 @@ class Trade:
         data = [
             rng.randbytes(32),
             word(copy),
+            word(rng.randrange(1 << 32)),
+            word(rng.randrange(1 << 32)),
             encode_struct(terms),
-            word(15 * 32),
+            word(18 * 32),
             word(len(keys)),
             *keys,
         ]
