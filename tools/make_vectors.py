@@ -9,7 +9,6 @@ bytes; tests/unit/test_vectors.py checks that, and computes each value by other 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from dataclasses import asdict
@@ -18,119 +17,36 @@ from typing import Any
 
 from nacl import bindings as sodium
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from market_vectors import (
+    a_possession,
+    agreements,
+    catalogue_commitment,
+    domains,
+    entries,
+    escrow_and_sale,
+    fragments_digest,
+    purchase,
+    some_part_leaves,
+    some_terms,
+)
+from vector_inputs import CHAIN_ID, MARKET, SELLER, a_key, an_address, fixed, plain, sealed_box
+
 from dam.catalog import payload
-from dam.crypto import curve25519, derivation, hashing, sealing, shamir
+from dam.crypto import curve25519, derivation, hashing, possession, sealing, shamir
 from dam.crypto.merkle import MerkleTree
 from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
 from dam.types import (
     ZERO_ADDRESS,
-    Address,
-    BlockRef,
     CopyId,
-    Escrow,
-    LogRef,
     Part,
     PartLeaf,
-    Purchase,
-    Sale,
     Terms,
     Wei,
 )
 
 TARGET = Path(__file__).resolve().parents[1] / "tests" / "vectors" / "vectors.json"
-CHAIN_ID = 31337
-
-
-def fixed(label: str, size: int = 32) -> bytes:
-    """Bytes that look random and follow from a label."""
-    return hashlib.shake_256(f"DAM vectors 1: {label}".encode()).digest(size)
-
-
-def an_address(label: str) -> Address:
-    return hashing.checksum(fixed(label, 20))
-
-
-MARKET, SELLER, BUYER = an_address("market"), an_address("seller"), an_address("buyer")
-ARBITRATOR, TOKEN = an_address("arbitrator"), an_address("token")
-
-
-def plain(value: Any) -> Any:
-    """Records as JSON: bytes as 0x-hex, names in camel case, numbers as decimal strings."""
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, dict):
-        return {camel(key): plain(element) for key, element in value.items()}
-    return [plain(element) for element in value]
-
-
-def camel(name: str) -> str:
-    if name.startswith("0x") or "_" not in name:
-        return name
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
-
-
-def sealed_box(message: bytes, public: bytes, ephemeral: bytes) -> bytes:
-    """A libsodium sealed box with a given ephemeral secret key (crypto_box_seal draws one)."""
-    ephemeral_public = sodium.crypto_scalarmult_base(ephemeral)
-    nonce = hashlib.blake2b(ephemeral_public + public, digest_size=24).digest()
-    return ephemeral_public + sodium.crypto_box(message, nonce, public, ephemeral)
-
-
-def a_key(label: str) -> tuple[bytes, bytes]:
-    secret = fixed(label)
-    return secret, sealing.public_key(secret)
-
-
-def some_terms() -> list[Terms]:
-    small = Terms(
-        item_id=hashing.item_id("coupon-2026"),
-        token=ZERO_ADDRESS,
-        price=10**16,
-        commission=Wei(3 * 10**14 + 1),
-        penalty=Wei(10**15),
-        bond=Wei(0),
-        supply=25,
-        stock=False,
-        parts=3,
-        threshold=2,
-        arbitrator=ZERO_ADDRESS,
-        parts_root=fixed("parts root 1"),
-    )
-    full = Terms(
-        item_id=hashing.item_id("licença nº 7 ✓"),
-        token=TOKEN,
-        price=2**128 - 1,
-        commission=Wei(2**128 - 2),
-        penalty=Wei(2**127),
-        bond=Wei(12345),
-        supply=2**64 - 1,
-        stock=True,
-        parts=32,
-        threshold=32,
-        arbitrator=ARBITRATOR,
-        parts_root=fixed("parts root 2"),
-    )
-    return [small, full]
-
-
-def some_part_leaves() -> list[PartLeaf]:
-    return [
-        PartLeaf(
-            copy=copy,
-            index=index,
-            deliverer=an_address(f"deliverer {index}"),
-            commitment=fixed(f"commitment {copy} {index}"),
-            secret_hash=fixed(f"secret hash {copy}"),
-            salt=fixed(f"salt {copy} {index}"),
-        )
-        for copy, index in ((0, 0), (0, 1), (0, 2), (7, 31), (2**64 - 1, 5))
-    ]
 
 
 def merkle(count: int) -> dict[str, Any]:
@@ -140,63 +56,6 @@ def merkle(count: int) -> dict[str, Any]:
         "leaves": leaves,
         "root": tree.root,
         "proofs": [{"leaf": leaf, "proof": tree.proof(leaf)} for leaf in leaves],
-    }
-
-
-def purchase() -> dict[str, Any]:
-    """A purchase, and what the contract commits to in it."""
-    terms = some_terms()[0]
-    keys = tuple(a_key(f"buyer key {i}")[1] for i in range(terms.parts))
-    bought = Purchase(
-        copy_id=hashing.copy_id(SELLER, terms.item_id, 3),
-        seller=SELLER,
-        buyer=BUYER,
-        store_digest=fixed("store digest"),
-        copy=3,
-        terms=terms,
-        keys=keys,
-        at=LogRef(BlockRef(1234, fixed("block")), fixed("transaction"), 0),
-    )
-    escrow, sale = hashing.escrow_of(bought), hashing.sale_of(bought)
-    return {
-        "seller": SELLER,
-        "buyer": BUYER,
-        "store_digest": bought.store_digest,
-        "copy": 3,
-        "terms": asdict(terms),
-        "keys": keys,
-        "block": 1234,
-        "copy_id": bought.copy_id,
-        "keys_hash": escrow.keys_hash,
-        "escrow": asdict(escrow),
-        "escrow_hash": hashing.escrow_hash(escrow),
-        "sale": asdict(sale),
-        "sale_hash": hashing.sale_hash(sale),
-        "commitment": hashing.sale_hash(sale)[:24],
-    }
-
-
-def escrow_and_sale() -> dict[str, Any]:
-    escrow = Escrow(
-        fixed("digest"), fixed("keys"), TOKEN, 2**128 - 1, Wei(7), Wei(2**128 - 1), ARBITRATOR
-    )
-    sale = Sale(
-        seller=SELLER,
-        buyer=BUYER,
-        purchase_block=2**64 - 1,
-        copy=2**64 - 1,
-        stock=True,
-        parts=32,
-        threshold=1,
-        fee=Wei(2**128 - 1),
-        parts_root=fixed("root"),
-        escrow_hash=hashing.escrow_hash(escrow),
-    )
-    return {
-        "escrow": asdict(escrow),
-        "escrow_hash": hashing.escrow_hash(escrow),
-        "sale": asdict(sale),
-        "sale_hash": hashing.sale_hash(sale),
     }
 
 
@@ -379,7 +238,8 @@ def a_store() -> dict[str, Any]:
         deliverer = an_address(f"deliverer {index}")
         commitment = hashing.keccak(share)
         leaves.append(PartLeaf(0, index, deliverer, commitment, secret_hash, salt))
-        shared = sealing.shared_key(page_secret, a_key(f"deliverer {index}")[1])
+        sealing_secret = possession.sealing_secret(fixed(f"deliverer {index}"))
+        shared = sealing.shared_key(page_secret, sealing.public_key(sealing_secret))
         part = Part(domain, index, share, secret_hash, salt)
         sealed.append(sealing.seal_part(shared, part, nonce=fixed(f"store nonce {index}", 24)))
     tree = MerkleTree([hashing.part_leaf(leaf) for leaf in leaves])
@@ -438,7 +298,7 @@ def a_store() -> dict[str, Any]:
         "seller": SELLER,
         "digest": cid.digest,
         "catalogue_root": MerkleTree([hashing.terms_leaf(terms)]).root,
-        "deliverer_secret": a_key("deliverer 0")[0],
+        "deliverer_seed": fixed("deliverer 0"),
         "deliverer": an_address("deliverer 0"),
         "deliverer_leaf": asdict(leaves[0]),
         "deliverer_proof": tree.proof(hashing.part_leaf(leaves[0])),
@@ -447,30 +307,6 @@ def a_store() -> dict[str, Any]:
         "content_key": key,
         "good": b"COUPON-1234",
     }
-
-
-def domains() -> list[dict[str, Any]]:
-    rows = []
-    for stock, copy in ((False, 0), (False, 9), (True, 0), (True, 9), (True, 2**64 - 1)):
-        item_id = hashing.item_id("codes")
-        rows.append(
-            {
-                "chain_id": CHAIN_ID,
-                "market": MARKET,
-                "seller": SELLER,
-                "item_id": item_id,
-                "stock": stock,
-                "copy": copy,
-                "domain": hashing.domain(CHAIN_ID, MARKET, SELLER, item_id, stock, copy),
-            }
-        )
-    return rows
-
-
-def catalogue_commitment() -> dict[str, Any]:
-    digest, root = fixed("store digest"), fixed("catalogue root")
-    commitment = hashing.catalogue_commitment(digest, root)
-    return {"digest": digest, "root": root, "commitment": commitment}
 
 
 def cids() -> list[dict[str, Any]]:
@@ -487,7 +323,7 @@ def build() -> bytes:
     names = ["a", "coupon-2026", "licença nº 7 ✓", "x" * 128]
     item_id = hashing.item_id("codes")
     vectors = {
-        "about": "Golden vectors of the DAM protocol, version 1. Bytes are 0x-hex, numbers decimal "
+        "about": "Golden vectors of the DAM protocol, version 2. Bytes are 0x-hex, numbers decimal "
         "strings; X25519 keys little-endian as in RFC 7748, all other numbers in bytes big-endian. "
         "The formats are in docs/protocol.md. Written by tools/make_vectors.py.",
         "item_id": [{"name": name, "item_id": hashing.item_id(name)} for name in names],
@@ -511,6 +347,10 @@ def build() -> bytes:
         "merkle": [merkle(count) for count in (1, 2, 3, 5, 8)],
         "purchase": [purchase()],
         "escrow_and_sale": [escrow_and_sale()],
+        "entry": entries(),
+        "fragments_digest": [fragments_digest(count) for count in (1, 50)],
+        "agreement_digest": agreements(),
+        "possession": [a_possession(CHAIN_ID), a_possession(2**256 - 1)],
         "sharing": [a_sharing(k, n) for k, n in ((1, 1), (2, 3), (3, 3), (5, 8), (32, 32))],
         "seller_seed": [seller_seed(0, 0, 2, 3), seller_seed(9, 2**63 - 1, 3, 5)],
         "buyer_seed": [buyer_seed(0), buyer_seed(1)],

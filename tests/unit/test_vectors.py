@@ -19,6 +19,7 @@ from eth_abi import encode
 from eth_utils import keccak
 from nacl.public import Box, PrivateKey, PublicKey, SealedBox
 from nacl.secret import Aead, SecretBox
+from nacl.signing import SigningKey
 
 from dam.catalog import payload, reader
 from dam.catalog.payload import StreamDecryptor
@@ -36,10 +37,11 @@ PRIME = 2**256 - 189
 
 ABI = {
     "terms": "bytes32 address uint128 uint128 uint128 uint128 uint64 bool uint8 uint8 "
-    "address bytes32",
+    "address bytes32 bytes32",
     "part": "uint64 uint8 address bytes32 bytes32 bytes32",
-    "sale": "address address uint64 uint64 bool uint8 uint8 uint128 bytes32 bytes32",
+    "sale": "address address uint64 uint64 uint64 bool uint8 uint8 uint128 bytes32 bytes32",
     "escrow": "bytes32 bytes32 address uint128 uint128 uint128 address",
+    "split": "uint256 uint256 uint256 uint256",
 }
 
 
@@ -136,7 +138,8 @@ def test_purchase(row: dict[str, Any]) -> None:
     assert as_hex(keccak(abi("sale", sale))) == row["saleHash"]
     assert row["commitment"] == row["saleHash"][: 2 + 48]
     assert sale["fee"] == str(int(terms["commission"]) // int(terms["parts"]))
-    assert (sale["purchaseBlock"], sale["copy"]) == (row["block"], row["copy"])
+    for name in ("purchaseBlock", "purchaseTime", "copy"):
+        assert sale[name] == row[name]
     assert escrow["storeDigest"] == row["storeDigest"]
     for name in ("token", "price", "penalty", "arbitrator"):
         assert escrow[name] == terms[name]
@@ -146,6 +149,55 @@ def test_purchase(row: dict[str, Any]) -> None:
 def test_escrow_and_sale(row: dict[str, Any]) -> None:
     assert as_hex(keccak(abi("escrow", row["escrow"]))) == row["escrowHash"]
     assert as_hex(keccak(abi("sale", row["sale"]))) == row["saleHash"]
+
+
+@rows("entry")
+def test_entry(row: dict[str, Any]) -> None:
+    part, sale = row["part"], row["sale"]
+    assert part["copy"] == (sale["copy"] if sale["stock"] else "0")
+    assert as_hex(keccak(abi("sale", sale))) == row["saleHash"]
+    assert as_hex(keccak(keccak(abi("part", part)))) == row["leaf"]
+    words = [row["copyId"], row["saleHash"], row["leaf"], row["freshKey"]]
+    encoded = encode(["bytes32"] * 5, [*map(raw, words), keccak(raw(row["fragment"]))])
+    assert as_hex(keccak(encoded)) == row["entry"]
+
+
+def typed_digest(row: dict[str, Any], struct: bytes, words: bytes) -> str:
+    """EIP-712, in the contract's domain."""
+    name = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+    values = [keccak(name), keccak(b"DAM"), keccak(b"2"), int(row["chainId"]), row["market"]]
+    separator = keccak(encode(["bytes32", "bytes32", "bytes32", "uint256", "address"], values))
+    assert as_hex(separator) == row["domainSeparator"]
+    return as_hex(keccak(b"\x19\x01" + separator + keccak(keccak(struct) + words)))
+
+
+@rows("fragmentsDigest")
+def test_fragments_digest(row: dict[str, Any]) -> None:
+    words = keccak(b"".join(map(raw, row["entries"])))
+    assert typed_digest(row, b"Fragments(bytes32[] entries)", words) == row["digest"]
+
+
+@rows("agreementDigest")
+def test_agreement_digest(row: dict[str, Any]) -> None:
+    struct = (
+        b"Agreement(bytes32 copyId,bytes32 saleHash,uint8 status,uint32 since,uint256 toBuyer,"
+        b"uint256 penalty,uint256 toArbitrator,uint256 deadline)"
+    )
+    sale = [raw(row["copyId"]), raw(row["saleHash"]), int(row["status"]), int(row["since"])]
+    words = encode(["bytes32", "bytes32", "uint8", "uint32"], sale) + abi("split", row["split"])
+    assert typed_digest(row, struct, words) == row["digest"]
+
+
+@rows("possession")
+def test_possession(row: dict[str, Any]) -> None:
+    key, operator = SigningKey(raw(row["seed"])), row["operator"]
+    message = b"DAM deliverer key 2" + int(row["chainId"]).to_bytes(32, "big")
+    message += raw(row["market"]) + raw(operator)
+    assert as_hex(message) == row["message"]
+    assert as_hex(bytes(key.verify_key)) == row["key"]
+    assert as_hex(key.sign(message).signature) == row["possession"]
+    assert as_hex(bytes(key.to_curve25519_private_key())) == row["sealingSecret"]
+    assert as_hex(bytes(key.verify_key.to_curve25519_public_key())) == row["sealingKey"]
 
 
 @rows("sharing")
@@ -325,8 +377,7 @@ async def test_store(row: dict[str, Any]) -> None:
     root = raw(row["catalogueRoot"])
     store = await reader.read_store(blocks, raw(row["digest"]), root=root, **place)
     (item,) = store.items
-    secret = raw(row["delivererSecret"])
-    ring = KeyRing((KeyPair(sealing.public_key(secret), secret),))
+    ring = KeyRing((KeyPair(raw(row["delivererSeed"])),))
     origin = part_scan.Origin(**place)
     (found,) = part_scan.find_parts(item, ring, origin)
     opened = part_scan.open_found(found, origin, row["deliverer"])

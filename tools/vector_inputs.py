@@ -1,0 +1,58 @@
+"""What the golden vectors are made from: labels, not chance; see make_vectors.py."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from nacl import bindings as sodium
+
+from dam.crypto import hashing, sealing
+from dam.types import Address
+
+CHAIN_ID = 31337
+
+
+def fixed(label: str, size: int = 32) -> bytes:
+    """Bytes that look random and follow from a label."""
+    return hashlib.shake_256(f"DAM vectors 1: {label}".encode()).digest(size)
+
+
+def an_address(label: str) -> Address:
+    return hashing.checksum(fixed(label, 20))
+
+
+MARKET, SELLER, BUYER = an_address("market"), an_address("seller"), an_address("buyer")
+ARBITRATOR, TOKEN = an_address("arbitrator"), an_address("token")
+
+
+def plain(value: Any) -> Any:
+    """Records as JSON: bytes as 0x-hex, names in camel case, numbers as decimal strings."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        return {camel(key): plain(element) for key, element in value.items()}
+    return [plain(element) for element in value]
+
+
+def camel(name: str) -> str:
+    if name.startswith("0x") or "_" not in name:
+        return name
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def sealed_box(message: bytes, public: bytes, ephemeral: bytes) -> bytes:
+    """A libsodium sealed box with a given ephemeral secret key (crypto_box_seal draws one)."""
+    ephemeral_public = sodium.crypto_scalarmult_base(ephemeral)
+    nonce = hashlib.blake2b(ephemeral_public + public, digest_size=24).digest()
+    return ephemeral_public + sodium.crypto_box(message, nonce, public, ephemeral)
+
+
+def a_key(label: str) -> tuple[bytes, bytes]:
+    secret = fixed(label)
+    return secret, sealing.public_key(secret)
