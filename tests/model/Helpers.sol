@@ -53,6 +53,16 @@ contract Wallet {
     address private _target;
     bytes private _data;
     bytes public heard;
+    mapping(bytes32 digest => bool) private _signed;
+
+    /// @notice From now on this is signed, for who asks as in ERC-1271.
+    function sign(bytes32 digest) external {
+        _signed[digest] = true;
+    }
+
+    function isValidSignature(bytes32 digest, bytes calldata) external view returns (bytes4) {
+        return _signed[digest] ? this.isValidSignature.selector : bytes4(0);
+    }
 
     /// @notice Makes a call the next time that coins come, and keeps what it gave.
     function plan(address target, bytes calldata data) external {
@@ -98,5 +108,45 @@ contract Reader {
             results[i] = result;
         }
         return abi.encode(account.balance, results);
+    }
+}
+
+/// @notice Stands for the verifier of evidence, so that a test can say what is junk: a fragment is
+/// good if it begins with keccak256(key, commitment); the secret of a key is its keccak256; a share
+/// is the secret XOR its x.
+contract StubProofs {
+    struct Hint {
+        uint8 kind;
+        uint256 vE;
+        uint256 uQ;
+        uint256 vQ;
+        uint256 w;
+    }
+
+    error WrongSecret();
+
+    function isJunk(
+        bytes32 key,
+        bytes32 secret,
+        bytes calldata fragment,
+        bytes32 commitment,
+        Hint calldata
+    ) external pure returns (bool) {
+        if (secret != keccak256(abi.encode(key))) revert WrongSecret();
+        return bytes32(fragment[:32]) != keccak256(abi.encode(key, commitment));
+    }
+
+    function combine(uint8[] calldata indexes, bytes32[] calldata shares)
+        external
+        pure
+        returns (bool found, bytes32 secret)
+    {
+        secret = shares[0] ^ bytes32(uint256(indexes[0]) + 1);
+        for (uint256 i; i < shares.length; ++i) {
+            if (shares[i] ^ bytes32(uint256(indexes[i]) + 1) != secret) {
+                return (true, keccak256(abi.encode(indexes, shares)));
+            }
+        }
+        return (secret != bytes32(type(uint256).max), secret);
     }
 }

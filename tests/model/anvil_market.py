@@ -74,17 +74,27 @@ def market_contract() -> Contract:
     if mutant := os.environ.get("DAM_MARKET_ARTIFACT"):
         built = json.loads(Path(mutant).read_bytes())
         return Contract(built["abi"], built["bytecode"]["object"])
-    command = [find_program("forge", "run `make setup`"), "build", "contracts/Marketplace.sol"]
+    return _built("Marketplace")
+
+
+@lru_cache(maxsize=1)
+def proofs_contract() -> Contract:
+    """The verifier of evidence."""
+    return _built("Proofs")
+
+
+def _built(name: str) -> Contract:
+    command = [find_program("forge", "run `make setup`"), "build", f"contracts/{name}.sol"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"forge build: {done.stdout[-800:]}{done.stderr[-800:]}")
-    built = json.loads((BUILD / "forge/Marketplace.sol/Marketplace.json").read_bytes())
+    built = json.loads((BUILD / f"forge/{name}.sol/{name}.json").read_bytes())
     return Contract(built["abi"], built["bytecode"]["object"])
 
 
 @lru_cache(maxsize=1)
 def helper_contracts() -> dict[str, Contract]:
-    """What `Helpers.sol` has: `Token`, `Wallet` and `Reader`."""
+    """What `Helpers.sol` has: `Token`, `Wallet`, `Reader` and `StubProofs`."""
     source = Path(__file__).with_name("Helpers.sol").read_bytes()
     kept = BUILD / "model" / f"{hashlib.sha256(source).hexdigest()[:16]}.json"
     if not kept.exists():
@@ -113,14 +123,16 @@ QUICK_BLOCKS = ("--hardfork", "cancun", "--prune-history", "--disable-code-size-
 
 
 class Chain:
-    """One Anvil; time stands still but for what is sent and mined here."""
+    """One Anvil; time stands still but for what is sent and mined here, a second a block."""
 
     def __init__(self, node: AnvilNode) -> None:
         self._http = http.client.HTTPConnection("127.0.0.1", node.port, timeout=120)
+        self.id = int(self.rpc("eth_chainId"), 16)
         self.accounts: list[str] = self.rpc("eth_accounts")
-        for account in self.accounts:
-            self.rpc("anvil_setBalance", account, hex(RICH))
+        self.rpc("anvil_autoImpersonateAccount", True)
         self.head = int(self.rpc("eth_blockNumber"), 16)
+        self.now = self._timestamp()
+        self.next_time = self.now + 1
         self.reader = self.deploy(helper_contracts()["Reader"])
         self._read = helper_contracts()["Reader"]
 
@@ -140,21 +152,37 @@ class Chain:
         return answer
 
     def mine(self, blocks: int) -> None:
+        """That many blocks, the first of them at the time of the next one."""
         if blocks > 0:
-            self.rpc("anvil_mine", hex(blocks))
+            self.rpc("evm_setNextBlockTimestamp", hex(self.next_time))
+            self.rpc("anvil_mine", hex(1))
+            if blocks > 1:
+                self.rpc("anvil_mine", hex(blocks - 1), hex(1))
             self.head += blocks
+            self._mined(self._timestamp())
 
     def reach(self, block: int) -> None:
         """The next transaction will be in `block`."""
         self.mine(block - 1 - self.head)
 
-    def snapshot(self) -> tuple[str, int]:
-        return self.rpc("evm_snapshot"), self.head
+    def reach_time(self, seconds: int) -> None:
+        """The next transaction will be in a block of this time."""
+        self.next_time = max(self.next_time, seconds)
 
-    def revert(self, snapshot: tuple[str, int]) -> tuple[str, int]:
+    def _timestamp(self) -> int:
+        return int(self.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+
+    def _mined(self, now: int) -> None:
+        self.now, self.next_time = now, now + 1
+
+    def snapshot(self) -> tuple[str, int, int]:
+        return self.rpc("evm_snapshot"), self.head, self.now
+
+    def revert(self, snapshot: tuple[str, int, int]) -> tuple[str, int, int]:
         """Back to a snapshot; returns a new one of the same state."""
         assert self.rpc("evm_revert", snapshot[0])
         self.head = snapshot[1]
+        self._mined(snapshot[2])
         return self.snapshot()
 
     def deploy(self, contract: Contract, arguments: bytes = b"", sender: str = "") -> str:
@@ -176,7 +204,7 @@ class Chain:
     def attempt(self, sender: str, to: str, data: bytes, value: int = 0) -> bytes | None:
         """What the call would revert with, if it were mined next; None if it would not."""
         call = self._call(sender, to, data, value)
-        number = {"number": hex(self.head + 1)}
+        number = {"number": hex(self.head + 1), "time": hex(self.next_time)}
         request = {"method": "eth_call", "params": [call, "latest", {}, number]}
         return _reverted(self._post({"jsonrpc": "2.0", "id": 1, **request}))
 
@@ -216,10 +244,12 @@ class Chain:
         }
 
     def _send(self, call: dict[str, str]) -> dict[str, Any]:
+        self.rpc("evm_setNextBlockTimestamp", hex(self.next_time))
         receipt: dict[str, Any] = self.rpc("eth_sendTransactionSync", call)
         if receipt["status"] != "0x1":
             raise RuntimeError("a transaction reverted that would not have when it was tried")
         self.head += 1
+        self._mined(self.next_time)
         if int(receipt["blockNumber"], 16) != self.head:
             raise RuntimeError("a transaction was not mined in the next block")
         return receipt

@@ -12,14 +12,20 @@ from anvil_market import RICH
 from dice import Dice
 from hypothesis import note
 from hypothesis.stateful import RuleBasedStateMachine
-from reference import OPEN, Item, Market, Sale
+from reference import OPEN, Entry, Item, Leaf, Sale, SignedList
+from reference_proofs import Market
 from reference_stakes import Refused
-from world import PEOPLE, RULES, TOKENS, Bought, Goods, World
+from world import PEOPLE, RULES, TOKENS, Bought, Goods, World, entry_of, key_of
 
-from dam.crypto.hashing import sale_hash
+from dam.crypto.hashing import keccak, sale_hash
 from dam.crypto.merkle import MerkleTree
+from dam.types import Delivery
 
-STATUS = ("None", "Purchased", "Complete", "Disputed", "Settled", "Refunded", "Resolved")
+STATUS = ("None", "Purchased", "Complete", "Disputed", "Settled", "Refunded", "Resolved", "Agreed")
+
+
+def bits(indexes: Any) -> int:
+    return sum(1 << index for index in indexes)
 
 
 class Comparison(RuleBasedStateMachine):
@@ -35,12 +41,14 @@ class Comparison(RuleBasedStateMachine):
         world = self.world
         self.chain = world.chain
         world.reset()
-        self.model = Market(RULES, {"wal"})
+        self.model = Market(RULES)
         self.goods: dict[Item, Goods] = {}
-        self.leaves: dict[tuple[Item, int], tuple[str, ...]] = {}
+        self.leaves: dict[tuple[Item, int], tuple[Leaf, ...]] = {}
         self.catalogues: dict[str, tuple[bytes, MerkleTree]] = {}
         self.bought: dict[int, Bought] = {}
         self.sales: list[Sale] = []
+        self.lists: list[SignedList] = []
+        self.agreements: list[tuple[str, Any]] = []
         self.allowed = Counter({(name, "usd"): RICH for name in PEOPLE})
         self.count = self.rolls = 0
         self.proposed: list[tuple[str, int]] = []
@@ -51,17 +59,22 @@ class Comparison(RuleBasedStateMachine):
         self, who: str, function: str, *args: Any, value: int = 0, model: Callable[[], Any]
     ) -> bool:
         """Calls both; they must agree. True: it succeeded."""
-        self.model.block = self.chain.head + 1
         data = self.world.contract.call(function, *args)
+        return self.call_raw(who, function, data, value=value, model=model)
+
+    def call_raw(
+        self, who: str, function: str, data: bytes, *, value: int = 0, model: Callable[[], Any]
+    ) -> bool:
+        self.model.block, self.model.time = self.chain.head + 1, self.chain.next_time
         got = self.world.attempt(who, self.world.market, data, value)
-        if got == "StakeFrozen" and self.still_frozen(args[0]):
+        if got == "StakeFrozen" and self.still_frozen(data):
             return False
         try:
             model()
             expected = None
         except Refused as refused:
             expected = refused.args[0]
-        case = f"{function} by {who} in block {self.model.block}"
+        case = f"{function} by {who} in block {self.model.block}, second {self.model.time}"
         if expected is None:
             assert got is None, f"{case}: the model allows it, the contract says {got}"
         else:
@@ -71,20 +84,32 @@ class Comparison(RuleBasedStateMachine):
         if got is None:
             self.world.send(who, self.world.market, data, value)
             self.compare()
+            self.notice()
         return got is None
+
+    def notice(self) -> None:
+        """What only a look at the sales tells."""
+        for sale in self.sales:
+            self.seen["part cleared"] += bool(sale.cleared)
+            self.seen["purchased again"] += sale.status == "Purchased" and sale.since > 0
+            self.seen["a replacement"] += bool(sale.cleared & set(sale.parts))
 
     def refused(self, who: str, function: str, *args: Any, names: set[str], value: int = 0) -> None:
         """A call that must fail, whatever the model's state."""
-        data = self.world.contract.call(function, *args)
+        self.refused_raw(who, function, self.world.contract.call(function, *args), names, value)
+
+    def refused_raw(
+        self, who: str, function: str, data: bytes, names: set[str], value: int = 0
+    ) -> None:
         got = self.world.attempt(who, self.world.market, data, value)
         assert got in names, f"{function} by {who}: {got} is not among {names}"
         self.seen[f"{function}: {got}"] += 1
 
-    def still_frozen(self, operator: str) -> bool:
-        """The contract may freeze a stake longer than the protocol says, never shorter: until the
+    def still_frozen(self, data: bytes) -> bool:
+        """The contract may freeze a stake longer than the rules say, never shorter: until the
         last slash proposed would have lapsed, where an earlier one lapsed behind it."""
-        name = self.world.names[operator.lower()]
-        return any(op == name and last >= self.model.block for op, last in self.proposed)
+        name = self.world.names["0x" + data[16:36].hex()]
+        return any(op == name and last >= self.model.time for op, last in self.proposed)
 
     def sale(self, dice: Dice) -> Sale:
         """Mostly one that is open."""
@@ -100,12 +125,33 @@ class Comparison(RuleBasedStateMachine):
         one = self.bought[id(sale)]
         return one.copy_id, astuple(one.sale), astuple(one.escrow)
 
+    # ------------------------------------------------------------------------------ deliveries
+
+    def made(self, one: Entry) -> Delivery:
+        return self.bought[id(one.sale)].delivery(one)
+
+    def hashes(self, listed: SignedList) -> list[bytes]:
+        return [entry_of(self.made(one)) for one in listed.entries]
+
+    def send_list(self, who: str, listed: SignedList, *, batch: bool = True) -> bool:
+        """A list as it was signed, by whoever sends it."""
+        function = "deliverFragments" if batch else "deliverFragment"
+        made = [self.made(one) for one in listed.entries]
+        data = self.world.parts(listed.signer, made, function if batch else "")
+        act = partial(self.model.deliver, listed, batch)
+        return self.call_raw(who, function, data, model=act)
+
+    def supply_list(self, who: str, listed: SignedList) -> bool:
+        made = [self.made(one) for one in listed.entries]
+        data = self.world.parts(listed.signer, made, "supplyFragments")
+        return self.call_raw(who, "supplyFragments", data, model=partial(self.model.supply, listed))
+
     # ------------------------------------------------------------------------------- compare
 
     def compare(self) -> None:
         """Everything that the chain holds against everything that the model holds."""
         world, model, view = self.world, self.model, self.world.contract.call
-        asked: list[tuple[str, str, Any, Any]] = []
+        asked: list[tuple[str, str, Any, Any]] = [("burnt", "burnt", view("burnt"), None)]
         for name in PEOPLE:
             at = world.at[name]
             for token in TOKENS:
@@ -114,9 +160,14 @@ class Comparison(RuleBasedStateMachine):
             asked.append((f"stake of {name}", "sellerStakes", view("sellerStakes", at), name))
             asked.append((f"deliverer {name}", "deliverers", view("deliverers", at), name))
         for sale in self.sales:
-            cid = self.bought[id(sale)].copy_id
-            asked.append((f"{sale.item.name}", "sales", view("sales", cid), sale))
-            asked.append((f"rating of {sale.item.name}", "rated", view("rated", cid), sale))
+            cid, name = self.bought[id(sale)].copy_id, sale.item.name
+            asked.append((name, "sales", view("sales", cid), sale))
+            if sale.punished:
+                asked.append((f"marks of {name}", "marks", view("marks", cid), sale))
+            asked += [
+                (f"entry of {name}", "sellerEntries", view("sellerEntries", cid, i), one)
+                for i, one in sale.entries.items()
+            ]
         views = [(world.market, data) for _, _, data, _ in asked]
         held = world.token.call("balanceOf", world.market)
         views += [(world.token_at[token], held) for token in TOKENS[1:]]
@@ -130,38 +181,37 @@ class Comparison(RuleBasedStateMachine):
 
     def expected(self, function: str, key: Any) -> Any:
         model = self.model
+        if function == "burnt":
+            return model.burnt
         if function == "credits":
             return model.credits[key]
         if function == "sellerStakes":
             return model.free[key]
-        if function == "rated":
-            return key.rated
+        if function == "sellerEntries":
+            return entry_of(self.made(key))
         if function == "deliverers":
             owner = self.world.at[model.owner(key) if model.known(key) else ""].lower()
             numbers = (model.stake, model.earned, model.record, model.exits)
             return (owner, *(one[key] for one in numbers))
-        # The word: `since` counts from the purchase, and for a Complete sale from the later of
-        # completion and gate where all parts are there (see `IMarketplace.sales`).
-        since = key.changed
-        if key.status == "Complete":
-            since = max(key.completed, key.gate()) if key.full else key.completed
-        bits = sum(1 << i for i in key.parts)
-        paid = sum(1 for by in key.parts.values() if by)
-        offset = since - key.born if key.status != "Purchased" else 0
+        if function == "marks":
+            fresh = keccak(key_of(key.fresh))[:24] if key.fresh else bytes(24)
+            return bits(key.punished), bits(key.cleared), fresh
         commitment = sale_hash(self.bought[id(key)].sale)[:24]
-        return STATUS.index(key.status), bits, paid, offset, commitment
+        marked = bool(key.punished)
+        status = STATUS.index(key.status)
+        return status, bits(key.parts), key.since, key.rated, marked, commitment
 
     def solvent(self) -> None:
-        """Section 9: what is held is what is owed, in each token, to the wei."""
+        """What is held is what is owed, in each token, to the wei; what is burnt stays."""
         model = self.model
-        owed = Counter({"": sum(sum(one.values()) for one in (model.free, model.stake))})
+        owed = Counter({"": model.burnt + sum(sum(x.values()) for x in (model.free, model.stake))})
         owed[""] += sum(model.earned.values())
         for (_, token), amount in model.credits.items():
             owed[token] += amount
         for sale in self.sales:
             if sale.status in OPEN:
                 owed[sale.item.token] += sale.item.price
-                owed[""] += sale.R - len(sale.parts) * sale.fee
+                owed[""] += sale.R - sale.paid
                 owed[""] += sale.bond if sale.status == "Disputed" else 0
         for token in TOKENS:
             assert owed[token] == model.held[token], f"the model owes what it has not: {token}"
@@ -178,7 +228,8 @@ class Comparison(RuleBasedStateMachine):
         model, at = self.model, self.world.at
         open_sales = [sale for sale in self.sales if sale.status in OPEN]
         for sale in sorted(open_sales, key=model.last):
-            self.chain.reach(max(model.last(sale) + 1, self.chain.head + 1))
+            self.chain.reach(max(sale.block + 101, self.chain.head + 1))
+            self.chain.reach_time(model.last(sale) + 1)
             act, end = ("refund", model.refund)
             if sale.status != "Purchased":
                 act, end = ("settle", model.settle)
@@ -188,7 +239,8 @@ class Comparison(RuleBasedStateMachine):
             if not model.exits[op]:
                 ask = partial(model.request_exit, who, op)
                 assert self.call(who, "requestExit", at[op], model=ask)
-        self.chain.reach(max([self.chain.head, *model.exits.values()]) + 1)
+        last = max([0, *model.exits.values()])
+        self.chain.reach_time(last + RULES.slash_delay + RULES.slash_lapse + 1)
         for op in PEOPLE:
             who = model.owner(op)
             if model.stake[op]:
@@ -203,5 +255,6 @@ class Comparison(RuleBasedStateMachine):
         for who, token in [key for key, amount in model.credits.items() if amount]:
             pay = partial(model.withdraw, who, token)
             assert self.call(who, "withdraw", self.world.token_at[token], at[who], model=pay)
-        assert not any(model.held.values()), f"nobody can have {dict(model.held)}"
+        left = {token: amount for token, amount in model.held.items() if amount}
+        assert left == ({"": model.burnt} if model.burnt else {}), f"nobody can have {left}"
         self.seen["everybody left"] += 1
