@@ -1,4 +1,4 @@
-"""The demo from start to end: a world, seven scenes, a summary, and no orphans."""
+"""The demo from start to end: a world, eight scenes, a summary, and no orphans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from demo import interactive
 from demo.goods import draw
 from demo.participants import BREAKS, Participants
 from demo.report import Report, Scene, coins
-from demo.scenes import album, coupon, junk, refused, silence, thieves, tokens
+from demo.scenes import agreement, album, coupon, junk, refused, silence, thieves, tokens
 from demo.world import World
 
 SceneFunction = Callable[[Participants, Report, Scene], Awaitable[None]]
@@ -25,6 +25,7 @@ SCENES: dict[str, tuple[str, SceneFunction]] = {
     "e": ("an underpaid purchase, and a swapped document", refused.run),
     "f": ("three tickets of a stock, paid in an ERC-20 token", tokens.run),
     "g": ("junk, proved on chain: the deliverer pays, the part is replaced", junk.run),
+    "h": ("an honest mistake: buyer and seller agree, by two signatures", agreement.run),
 }
 
 

@@ -23,7 +23,11 @@ class _Books:
     earned: int
     burnt: int
     credit: int
+    """Of the buyer."""
     seller: int
+    """Stake of the seller."""
+    sold: int
+    """Credit of the seller."""
 
 
 async def run(people: Participants, report: Report, scene: Scene) -> None:
@@ -150,14 +154,17 @@ async def _count(
         "the replacement earned nobody a second fee",
     )
     report.equal(after.seller, before.seller, "the seller's stake is what it was")
-    [(_, block)] = await people.withdraw(people.seller)
-    report.step("the seller withdraws", block)
+    for actor, block in await people.withdraw(people.buyer, people.seller):
+        report.step(f"the {actor.name} withdraws", block)
     count = await tracker.count()
-    report.equal(
-        count.row(people.seller.name).earned,
-        deal.price - fees,
-        f"the seller earned the price less {deal.parts} fees",
-    )
+    bounty = fine // BOUNTY_DIVISOR
+    for actor, held, wei, rule in (
+        (people.buyer, before.credit, bounty - deal.price, "paid the price, less the bounty"),
+        (people.seller, before.sold, deal.price - fees, f"has the price less {deal.parts} fees"),
+    ):
+        report.equal(
+            count.row(actor.name).earned - held, wei, f"the {actor.name} {rule}, to the wei"
+        )
     report.equal(
         count.total, -count.burnt, "the balances add up to the base fees burnt; nothing is lost"
     )
@@ -172,4 +179,5 @@ async def _books(people: Participants, cheat: Actor) -> _Books:
         int((await market.call("burnt"))[0]),
         await market.credits(people.buyer.address),
         await market.seller_stake(people.seller.address),
+        await market.credits(people.seller.address),
     )
