@@ -124,6 +124,8 @@ class Ending:
 
     function: Literal["confirm", "refund", "concede", "settle"]
     sale: SaleRecord
+    by: Literal["", "buyer", "seller"] = ""
+    """Who concedes."""
     bond_to: Literal["", "buyer", "seller", "arbitrator"] = ""
     """Who gets the bond of the side that concedes a dispute."""
 
@@ -184,14 +186,14 @@ def plan_concession(
             f"the sale is {sale.status.name.lower()}: in that state the {party} concedes nothing"
         )
     if sale.status != Status.DISPUTED:
-        return Ending("concede", sale)
+        return Ending("concede", sale, party)
     if clock.time + 1 > deadlines.ruling:
         raise Permanent(
             "the time to rule is over, and to concede with it: `dam settle` ends the sale"
         )
     if clock.time + 1 >= deadlines.arbitrator_paid_from:
-        return Ending("concede", sale, "arbitrator")
-    return Ending("concede", sale, "seller" if party == "buyer" else "buyer")
+        return Ending("concede", sale, party, "arbitrator")
+    return Ending("concede", sale, party, "seller" if party == "buyer" else "buyer")
 
 
 def concession_lines(ending: Ending, deadlines: Deadlines | None, tokens: Tokens) -> list[str]:
@@ -205,19 +207,18 @@ def concession_lines(ending: Ending, deadlines: Deadlines | None, tokens: Tokens
     terms = ending.sale.purchase.terms
     bond = format_amount(terms.effective_bond)
     price, penalty = tokens.text(terms.token, terms.price), format_amount(terms.penalty)
-    if ending.bond_to in ("", "buyer"):
+    lines = [f"The seller gets {price}"]
+    if ending.by == "seller":
         lines = [f"The buyer gets {price} back, and {penalty} of penalty"]
-    elif ending.bond_to == "seller":
-        lines = [f"The seller gets {price}, and the buyer's bond of {bond}"]
-    else:
-        lines = ["The arbitrator had a third of the time to rule and gets the bond of who gives in"]
-    if ending.bond_to == "buyer":
-        lines.append(f"The buyer gets both bonds, too: theirs, and the seller's of {bond}")
-    if ending.bond_to in ("buyer", "seller") and deadlines is not None:
+    if ending.bond_to == "arbitrator":
         lines.append(
-            f"From {format_time(deadlines.arbitrator_paid_from)} on, the bond of {bond} of who "
-            "gives in goes to the arbitrator instead"
+            f"The arbitrator had a third of the time to rule, and gets your bond of {bond}"
         )
+    elif ending.bond_to and deadlines is not None:
+        lines += [
+            f"The {ending.bond_to} gets your bond of {bond}, too",
+            f"From {format_time(deadlines.arbitrator_paid_from)} on, the arbitrator gets it instead",
+        ]
     return lines
 
 

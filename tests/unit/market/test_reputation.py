@@ -7,14 +7,11 @@ from typing import Any
 from dam.market.deliverers import Candidate, Registration
 from dam.market.reputation import (
     PostedTerms,
-    Rating,
     arbiter_record,
     bound_stake,
     evidence_of,
     posted_terms,
     proposed_slashes,
-    ratings,
-    stars_of,
     unruled,
 )
 from dam.market.sale_history import SaleHistory
@@ -23,18 +20,6 @@ from dam.types import DisputeOpened, OtherLog, SaleClosed, Status, Wei, Windows
 
 def other(make: Any, name: str, block: int = 5, **args: Any) -> OtherLog:
     return OtherLog(name, args, make.at(block))
-
-
-def test_ratings_are_per_seller(make: Any) -> None:
-    logs = [
-        other(make, "SaleRated", copyId=bytes([n]) * 32, seller=make.seller, stars=stars)
-        for n, stars in enumerate((5, 4, 4))
-    ]
-    assert ratings(logs) == {make.seller: Rating(3, 13)}
-    assert str(Rating(3, 13)) == "4.3 of 5 (3 rated)"
-    assert str(Rating(4, 19)) == "4.8 of 5 (4 rated)"
-    assert str(Rating(0, 0)) == "not rated"
-    assert stars_of(logs)[b"\1" * 32] == 4
 
 
 def test_bound_stake_is_r_less_the_fees_paid(make: Any) -> None:
