@@ -116,7 +116,7 @@ async def test_f4_killed_with_a_part_open(world: FaultWorld, injected: Injected)
 )
 async def test_f5_killed_with_a_fragment_sealed(world: FaultWorld, injected: Injected) -> None:
     dying = await die(world, injected, "F5")
-    assert not dying.query("SELECT 1 FROM sealed")
+    assert not dying.query("SELECT 1 FROM seals")
     assert dying.query("SELECT state FROM purchases") == [("new",)]
     again = await rise(world)
     assert again.query("SELECT state FROM purchases") == [("done",)]
@@ -177,9 +177,9 @@ async def test_f8_killed_before_the_receipt_is_recorded(
 ) -> None:
     dying = await die(world, injected, "F8")
     assert len(await world.delivered()) == 1
-    assert dying.query("SELECT state FROM slots") == [("live",)]
+    assert dying.query("SELECT state FROM nonce_slots") == [("live",)]
     again = await rise(world)
-    assert again.query("SELECT state, status FROM slots") == [("mined", 1)]
+    assert again.query("SELECT state, status FROM nonce_slots") == [("mined", 1)]
     assert len(await world.delivered()) == 1
 
 

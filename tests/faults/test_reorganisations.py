@@ -131,8 +131,8 @@ async def test_f13_a_longer_fork(world: FaultWorld, proxy: RpcProxy, injected: I
 @fault(
     14,
     "same purchase, new block and index",
-    breaks='src/dam/ledger/reorgs.py:"UPDATE sealed SET orphaned = 1 WHERE purchase IN "',
-    instead='"UPDATE sealed SET orphaned = 0 WHERE purchase IN "',
+    breaks='src/dam/ledger/reorgs.py:"UPDATE seals SET orphaned = 1 WHERE purchase IN "',
+    instead='"UPDATE seals SET orphaned = 0 WHERE purchase IN "',
 )
 async def test_f14_the_purchase_comes_back_elsewhere(world: FaultWorld, injected: Injected) -> None:
     daemon = await world.deliverer(env=HASTE).start()

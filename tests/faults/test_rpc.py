@@ -295,7 +295,7 @@ async def test_f30_no_receipt_ever(world: FaultWorld, proxy: RpcProxy, injected:
     await delivered_all_the_same(world, daemon)
     # It was ours: no receipt is no reason to alarm anybody about a stolen key.
     assert not daemon.logged("foreign_transaction")
-    assert daemon.query("SELECT count(*) FROM slots WHERE state = 'live'") == [(0,)]
+    assert daemon.query("SELECT count(*) FROM nonce_slots WHERE state = 'live'") == [(0,)]
 
 
 @fault(

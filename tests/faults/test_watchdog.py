@@ -85,7 +85,7 @@ async def test_f78_a_delivery_in_the_same_block(world: FaultWorld, injected: Inj
     for daemon in (dog, *late):
         left = "kind = 'deliver' AND state IN ('due', 'live')"
         assert daemon.query(f"SELECT count(*) FROM jobs WHERE {left}") == [(0,)]
-        assert daemon.query("SELECT count(*) FROM slots WHERE state = 'live'") == [(0,)]
+        assert daemon.query("SELECT count(*) FROM nonce_slots WHERE state = 'live'") == [(0,)]
     assert await parts_in_pool(world, operator, *addresses) == []
 
 

@@ -97,7 +97,7 @@ async def catch_up(reader: ChainReader) -> None:
 
 
 def versions(ledger: Ledger) -> int:
-    [count] = ledger.db.execute("SELECT count(*) FROM versions").fetchone()
+    [count] = ledger.db.execute("SELECT count(*) FROM store_versions").fetchone()
     return int(count)
 
 

@@ -116,11 +116,16 @@ def shrink_cache(db: sqlite3.Connection) -> None:
 
 def other_version(db: sqlite3.Connection) -> str:
     """Which other version of the program made a file that is not empty; empty text: this one."""
-    [[made_by]] = db.execute("PRAGMA application_id").fetchall()
     [[version]] = db.execute("PRAGMA user_version").fetchall()
-    if made_by != _APPLICATION_ID:
+    if not of_this_market(db):
         return _FIRST_DAM if version else "it is no ledger"
     return "" if version == VERSION else f"it has schema version {version}, not {VERSION}"
+
+
+def of_this_market(db: sqlite3.Connection) -> bool:
+    """Whether a file is a ledger of version 2 of the market, whatever its schema."""
+    [[made_by]] = db.execute("PRAGMA application_id").fetchall()
+    return bool(made_by == _APPLICATION_ID)
 
 
 def _make(db: sqlite3.Connection) -> None:

@@ -172,8 +172,8 @@ def _salvage(path: Path, binding: Binding, found: _Found) -> Salvage:
     rows: dict[Key, tuple[bytes, bytes]] = {}
     try:
         with _opened(path) as db:
-            if foreign := ledger_file.other_version(db):
-                return Salvage(path, 0, foreign)
+            if not ledger_file.of_this_market(db):
+                return Salvage(path, 0, ledger_file.other_version(db))
             with contextlib.suppress(sqlite3.DatabaseError):
                 wrong = _not_ours(dict(db.execute("SELECT key, value FROM meta")), binding)
                 if wrong:

@@ -97,6 +97,8 @@ class MemoryChain:
         """Seller to operator."""
         self.eligible = self._rules.eligible
         """Deliverers with enough stake and no exit requested."""
+        self.stake = Wei(10**18)
+        """Of each of them."""
         self.base_fee = GWEI
         self.accepts: Callable[[_Tx], bool] = lambda _: True
         """Which transactions of the pool a new block takes."""
@@ -252,8 +254,8 @@ class MemoryChain:
 
     async def deliverer(self, operator: Address) -> DelivererInfo:
         """As `market.Market.deliverer`."""
-        stake = self.deployment.windows.min_deliverer_stake if operator in self.eligible else 0
-        return DelivererInfo(operator, Wei(stake), Wei(0), 0, 0)
+        stake = self.stake if operator in self.eligible else Wei(0)
+        return DelivererInfo(operator, stake, Wei(0), 0, 0)
 
     async def seller_operator(self, seller: Address) -> Address:
         """As `market.Market.seller_operator`."""

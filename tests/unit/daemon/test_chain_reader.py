@@ -41,7 +41,7 @@ async def test_takes_each_log_once(world: World, built: BuiltStore) -> None:
     daemon.restart()
     await read(daemon)
     assert len(purchases(daemon)) == 1
-    [count] = daemon.ledger.db.execute("SELECT count(*) FROM versions").fetchone()
+    [count] = daemon.ledger.db.execute("SELECT count(*) FROM store_versions").fetchone()
     assert count == 1
 
 
@@ -135,7 +135,7 @@ async def test_a_store_version_falls_out_with_its_block(world: World, built: Bui
     world.chain.reorganise(3)
     world.chain.mine(3)
     await read(daemon)
-    rows = daemon.ledger.db.execute("SELECT digest FROM versions").fetchall()
+    rows = daemon.ledger.db.execute("SELECT digest FROM store_versions").fetchall()
     assert [row["digest"] for row in rows] == [built.digest]
 
 
@@ -184,7 +184,7 @@ async def test_halts_at_a_depth_that_took_what_was_acted_on(
     for _ in range(depth):
         world.chain.mine()
         await daemon.tick()
-    [count] = daemon.ledger.db.execute("SELECT count(*) FROM sealed").fetchone()
+    [count] = daemon.ledger.db.execute("SELECT count(*) FROM seals").fetchone()
     assert count, "it was acted on"
     before = daemon.ledger.cursor()
     world.chain.reorganise(depth)

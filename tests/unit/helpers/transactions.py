@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dam.ethereum.node_errors import RpcRejectedError
-from dam.ledger.outbox import Attempt
+from dam.ledger.outbox import Attempt, Now
 from dam.market.abi import market_abi
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.sender import SendPolicy
@@ -43,9 +43,15 @@ MANY = market_abi().functions["deliverFragments"].id
 
 def parts_of(data: bytes) -> int:
     """Parts in a transaction's calldata."""
-    return int.from_bytes(data[36:68], "big") if data[:4] == MANY else 1
+    return int.from_bytes(data[100:132], "big") if data[:4] == MANY else 1
 
 
 def policy_of(daemon: Daemon, **changes: Any) -> None:
     daemon.policy = SendPolicy(**{"confirmations": 2, "unprofitable": "send", **changes})
     daemon.restart()
+
+
+def now(world: World) -> Now:
+    """The chain's newest block, and the market's clock in it."""
+    height = world.chain.height
+    return Now(height, world.chain._clock(height))

@@ -125,6 +125,10 @@ class Daemon:
 
     role_name = "deliverer"
 
+    @property
+    def delivery_seconds(self) -> int:
+        return self.world.chain.deployment.windows.delivery_seconds
+
     def __init__(self, world: World, name: str, path: Path) -> None:
         self.world = world
         self.signer = account(name)
@@ -159,6 +163,7 @@ class Daemon:
             self.ledger,
             log=log,
             confirmations=self.world.confirmations,
+            delivery_seconds=self.delivery_seconds,
             checkpoint=self.checkpoints,
         )
         self.sender = Sender(
@@ -166,6 +171,7 @@ class Daemon:
             chain,
             self.signer,
             self.ledger,
+            operator=self.signer,
             log=log,
             policy=self.policy,
             checkpoint=self.checkpoints,
@@ -240,6 +246,10 @@ class Daemon:
 
 
 class WatchdogDaemon(Daemon):
+    @property
+    def delivery_seconds(self) -> int:
+        return self.world.chain.deployment.windows.refund_seconds
+
     def __init__(self, world: World, shop: Shop, name: str, path: Path) -> None:
         self.shop = shop
         self.role_name = f"watchdog of {shop.seller}"

@@ -10,8 +10,7 @@ import pytest
 
 from dam.ledger.ledger import Ledger
 from dam.roles.seller.store_builder import BuiltStore
-from tests.unit.helpers.ledger import journal_of
-from tests.unit.helpers.old_ledger import BINDING
+from tests.unit.helpers.ledger import BINDING, journal_of
 from tests.unit.helpers.world import World
 
 
@@ -65,18 +64,22 @@ async def test_two_slots_of_one_part(
     with daemon.ledger.transaction() as db:
         db.execute("DELETE FROM jobs WHERE purchase = ?", (second.id,))
         db.execute(
-            "INSERT INTO purchases SELECT 99, 1, x'99', 0, tx_hash, timestamp, copy_id, seller, "
-            "buyer, store_digest, copy, terms, keys, deadline, 'done', '', 1 "
+            "INSERT INTO purchases SELECT 99, 1, x'99', 0, tx_hash, copy_id, seller, buyer, "
+            "store_digest, copy, purchase_block, purchase_time, terms, keys, last_time, 'done', "
+            "'', 1 "
             "FROM purchases WHERE id = ?",
             (first.id,),
         )
-        db.execute("INSERT INTO slots (id, nonce, state, block) VALUES (98, 98, 'mined', 9)")
-        db.execute("INSERT INTO slots (id, nonce, state) VALUES (99, 99, 'live')")
-        # Of the lost purchase, in a transaction that was mined and is out again now.
-        db.execute("UPDATE jobs SET state = 'cancelled', purchase = 99, slot = 98")
         db.execute(
-            "INSERT INTO jobs (id, purchase, copy_id, kind, idx, body, state, not_before, deadline,"
-            " slot) SELECT 99, ?, copy_id, kind, idx, body, ?, 0, deadline, ? FROM jobs",
+            "INSERT INTO nonce_slots (id, nonce, state, mined_block) VALUES (98, 98, 'mined', 9)"
+        )
+        db.execute("INSERT INTO nonce_slots (id, nonce, state) VALUES (99, 99, 'live')")
+        # Of the lost purchase, in a transaction that was mined and is out again now.
+        db.execute("UPDATE jobs SET state = 'cancelled', purchase = 99, nonce_slot = 98")
+        db.execute(
+            "INSERT INTO jobs (id, purchase, copy_id, kind, part_index, state, first_block, "
+            "first_time, last_time, nonce_slot) "
+            "SELECT 99, ?, copy_id, kind, part_index, ?, 0, 0, last_time, ? FROM jobs",
             (first.id, state, 99 if state == "live" else None),
         )
     ancestor = next(block for block in daemon.ledger.known_blocks() if block.number < 9)

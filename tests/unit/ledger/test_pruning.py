@@ -29,9 +29,15 @@ def few_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def age(
-    world: World, *daemons: Daemon, blocks: int = 300 + pruning.MARGIN_BLOCKS + 60
+    world: World,
+    *daemons: Daemon,
+    blocks: int = pruning.MARGIN_BLOCKS + 80,
+    seconds: int = 3600 + pruning.MARGIN_SECONDS,
 ) -> None:
-    """Lets so many empty blocks go by, a few at a time, so that the kept hashes move on."""
+    """Lets so much time and so many empty blocks go by, a few at a time, so that the kept hashes
+    move on.
+    """
+    world.chain.pass_time(seconds)
     for _ in range(blocks // 2):
         world.chain.mine(2)
         for daemon in daemons:
@@ -39,7 +45,8 @@ async def age(
 
 
 def sizes(daemon: Daemon) -> dict[str, int]:
-    names = ("purchases", "delivered", "jobs", "slots", "attempts", "sealed", "parts", "versions")
+    names = ("purchases", "deliveries", "jobs", "nonce_slots", "attempts", "seals", "parts")
+    names = (*names, "store_versions")
     count = daemon.ledger.db.execute
     return {name: count(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}
 
@@ -53,32 +60,32 @@ async def test_a_year_leaves_little(world: World, built: BuiltStore) -> None:
     for copy in range(3):
         sold.append(world.buy(built, "code", copy))
         await world.ticks()
-    assert sizes(daemon)["slots"] == 3
+    assert sizes(daemon)["nonce_slots"] == 3
     before = read_status(daemon.path)
-    assert sizes(daemon)["sealed"] == 3
+    assert sizes(daemon)["seals"] == 3
     kept = {
-        (row["copy_id"], row["idx"]): row["buyer_key"]
+        (row["copy_id"], row["part_index"]): row["buyer_key"]
         for row in daemon.ledger.db.execute(
-            "SELECT copy_id, idx, buyer_key FROM sealed JOIN purchases ON id = purchase"
+            "SELECT copy_id, part_index, buyer_key FROM seals JOIN purchases ON id = purchase"
         )
     }
     await age(world, daemon)
     left = sizes(daemon)
     # The newest row of each stays, so that its number is never given again.
     assert left["purchases"] <= 1
-    assert left["jobs"] == left["sealed"] <= 1
-    assert left["slots"] <= 1
-    assert left["delivered"] <= 3
+    assert left["jobs"] == left["seals"] <= 1
+    assert left["nonce_slots"] <= 1
+    assert left["deliveries"] <= 3
     after = read_status(daemon.path)
     assert (after.purchases, after.delivered) == (before.purchases, before.delivered)
     assert (after.earned, after.gas_paid) == (before.earned, before.gas_paid)
     assert (after.transactions, before.delivered) == (before.transactions, 3)
     assert sum(before.purchases.values()) == len(foreign) + len(sold)
     still = {
-        (row["copy_id"], row["idx"]): row["buyer_key"]
+        (row["copy_id"], row["part_index"]): row["buyer_key"]
         for row in daemon.ledger.db.execute(
-            "SELECT copy_id, idx, buyer_key FROM spent UNION SELECT copy_id, idx, buyer_key "
-            "FROM sealed JOIN purchases ON id = purchase"
+            "SELECT copy_id, part_index, buyer_key FROM archived_seals UNION "
+            "SELECT copy_id, part_index, buyer_key FROM seals JOIN purchases ON id = purchase"
         )
     }
     assert still == kept
@@ -97,7 +104,7 @@ async def test_a_watchdog_earns_no_fee_of_the_buyers(
     world.chain.mine(100)
     await world.ticks(daemon)
     world.buy(built, "coupon")
-    await age(world, daemon, blocks=120)
+    await age(world, daemon, blocks=120, seconds=0)
     found = read_status(daemon.path)
     assert (found.delivered, found.earned) == (5, 0)
     assert (found.transactions, found.gas_paid) == (3, 3 * 60_000 * 10**9)
@@ -128,29 +135,33 @@ async def test_one_buyer_for_good(world: World, built: BuiltStore) -> None:
     [sale] = daemon.sales.in_state("refused")
     place = (sale.purchase.seller, sale.purchase.terms.item_id, 1)
     index = daemon.ledger.db.execute(
-        "SELECT idx FROM spent WHERE copy_id = ?", (again,)
+        "SELECT part_index FROM archived_seals WHERE copy_id = ?", (again,)
     ).fetchone()[0]
     with pytest.raises(sqlite3.IntegrityError, match="another buyer"):
         daemon.sales.keep_sealed([(*place, index, sale.id, b"k" * 32, b"f" * 80)])
 
 
 @pytest.mark.usefixtures("few_hashes")
+@pytest.mark.parametrize("early", ["blocks", "seconds"])
 async def test_nothing_goes_that_a_reorganisation_could_reach(
-    world: World, built: BuiltStore
+    world: World, built: BuiltStore, early: str
 ) -> None:
-    """Until no kept hash is below the last block of its deliveries, everything stays."""
+    """Until its block is final, and for a day after the last second of its deliveries."""
     daemon = world.daemon
     world.buy(built, "code", 0)
     world.buy(built, "code", 1)
     await world.ticks()
-    full = sizes(daemon)
-    deadline = daemon.sales.in_state("done")[0].deadline
-    while world.chain.height - 2 - pruning.MARGIN_BLOCKS <= deadline:
-        assert {**sizes(daemon), "versions": 1} == {**full, "versions": 1}
-        world.chain.mine()
-        await daemon.tick()
-    assert daemon.ledger.known_blocks()[0].number > deadline + pruning.MARGIN_BLOCKS - 8
-    await age(world, daemon, blocks=40)
+    full = {**sizes(daemon), "store_versions": 1}
+    last = daemon.sales.in_state("done")[0].last_time
+    if early == "blocks":
+        # The time is over, and the block of the purchase is not final.
+        await age(world, daemon, blocks=pruning.MARGIN_BLOCKS - 20)
+    else:
+        await age(world, daemon, seconds=0)
+        now = (await world.chain.head()).timestamp
+        await age(world, daemon, blocks=40, seconds=last + pruning.MARGIN_SECONDS - now - 50)
+    assert {**sizes(daemon), "store_versions": 1} == full
+    await age(world, daemon, blocks=120)
     assert sizes(daemon)["purchases"] == 1
 
 
@@ -165,7 +176,7 @@ async def test_what_is_under_way_stays(world: World, built: BuiltStore) -> None:
     world.buy(built, "code", 1)
     await world.ticks(daemon)
     with daemon.ledger.transaction() as db:
-        db.execute("UPDATE purchases SET state = 'late', deadline = 1")
+        db.execute("UPDATE purchases SET state = 'late', last_time = 1")
     await age(world, daemon)
     assert {sale.purchase.copy for sale in daemon.sales.in_state("late")} == {0, 1}
     assert len(daemon.outbox.live()) == 2
@@ -179,12 +190,12 @@ async def test_replaced_store_versions_go(world: World, built: BuiltStore) -> No
         await world.shop.add(f"more {number}")
         built = await world.shop.publish()
         await world.ticks(daemon, blocks=4)
-    assert sizes(daemon)["versions"] == 4
+    assert sizes(daemon)["store_versions"] == 4
     parts = sizes(daemon)["parts"]
     with daemon.ledger.transaction() as db:
         db.execute("UPDATE documents SET pin = '', pin_bytes = 0 WHERE id <= 2")
     await age(world, daemon)
-    assert sizes(daemon)["versions"] == 1
+    assert sizes(daemon)["store_versions"] == 1
     ids = [row["id"] for row in daemon.ledger.db.execute("SELECT id FROM documents ORDER BY id")]
     assert ids == [3, 4]
     assert 0 < sizes(daemon)["parts"] < parts
@@ -205,10 +216,10 @@ async def test_a_version_with_a_sale_stays(world: World, built: BuiltStore) -> N
     await world.ticks(daemon, blocks=4)
     with daemon.ledger.transaction() as db:
         db.execute("UPDATE documents SET pin = ''")
-        db.execute("UPDATE purchases SET deadline = 1000000")
+        db.execute("UPDATE purchases SET last_time = 2000000000")
     await age(world, daemon)
     [sale] = daemon.sales.in_state("done")
-    assert sizes(daemon)["versions"] == 2
+    assert sizes(daemon)["store_versions"] == 2
     root = root_in_force(daemon.ledger, sale.purchase)
     assert root == built.root
     assert daemon.document(built.seller, built.digest, built.root) is not None
@@ -245,13 +256,13 @@ async def test_others_sales_go_too(world: World, built: BuiltStore) -> None:
     assert len(stranger.sales.in_state("not-mine")) == 10
     await age(world, stranger)
     assert sizes(stranger)["purchases"] == 1
-    assert sizes(stranger)["delivered"] <= 3
+    assert sizes(stranger)["deliveries"] <= 3
     assert read_status(stranger.path).purchases["not-mine"] == 10
 
 
 @pytest.mark.usefixtures("few_hashes")
 async def test_an_archived_number_is_never_given_again(world: World, built: BuiltStore) -> None:
-    """Row ids name sales in memory and in `sealed`: the newest row stays, and counts on."""
+    """Row ids name sales in memory and in `seals`: the newest row stays, and counts on."""
     daemon = world.daemon
     world.buy(built, "code", 0)
     await world.ticks()
@@ -271,8 +282,8 @@ async def test_what_is_over_is_no_deadline(world: World, built: BuiltStore) -> N
     await world.ticks(blocks=3)
     with daemon.ledger.transaction() as db:
         db.execute("UPDATE purchases SET state = 'new'")
-        db.execute("UPDATE purchases SET deadline = 5 WHERE copy = 0")
+        db.execute("UPDATE purchases SET last_time = 5 WHERE copy = 0")
     found = read_status(daemon.path).next_deadline
     assert found is not None
     [_, second] = daemon.sales.in_state("new")
-    assert found.block == second.deadline
+    assert (found.last_time, found.purchase_block) == (second.last_time, second.purchase_block)

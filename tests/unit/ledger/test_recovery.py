@@ -1,4 +1,4 @@
-"""A ledger that is corrupt, lost or of a newer program: put aside, made anew, none served twice."""
+"""A ledger that is corrupt, lost or of another program: put aside, made anew, none served twice."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from dam.errors import LedgerError
-from dam.ledger import migrations, recovery
+from dam.ledger import recovery
 from dam.ledger.ledger import Binding, Ledger
 from dam.roles.seller.store_builder import BuiltStore
-from tests.unit.helpers.old_ledger import make_old
 from tests.unit.helpers.world import OTHER_BUYER, Daemon, World, assert_delivered_once
 
 
@@ -57,7 +56,7 @@ async def test_a_corrupt_ledger_is_rebuilt(world: World, built: BuiltStore) -> N
     sold, waits = await half_done(world, built)
     with closing(sqlite3.connect(daemon.path)) as db:
         [[fragment]] = db.execute(
-            "SELECT fragment FROM sealed JOIN purchases ON id = purchase WHERE sealed.copy = 1"
+            "SELECT fragment FROM seals JOIN purchases ON id = purchase WHERE seals.copy = 1"
         )
     spoil_table(daemon.path, "parts")
     with pytest.raises(LedgerError, match="dam deliverer recover"):
@@ -147,12 +146,12 @@ async def test_a_broken_page_hides_itself_alone(world: World, built: BuiltStore)
     with closing(sqlite3.connect(daemon.path)) as db:
         db.execute("PRAGMA foreign_keys = OFF")
         db.executemany(
-            "INSERT INTO sealed VALUES (?, ?, ?, 0, ?, ?, ?, 0)",
+            "INSERT INTO seals VALUES (?, ?, ?, 0, ?, ?, ?, 0)",
             [(built.seller, bytes(32), n, n, bytes(32), bytes(80)) for n in range(2000)],
         )
         db.execute("DROP INDEX one_buyer")
         db.commit()
-        [[root]] = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sealed'")
+        [[root]] = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'seals'")
     data = daemon.path.read_bytes()
     # A leaf in the middle of the table: pages of a table without row ids, after its root.
     leaf = root + (len(data) // 4096 - root) // 2
@@ -164,20 +163,18 @@ async def test_a_broken_page_hides_itself_alone(world: World, built: BuiltStore)
 
 
 async def test_a_lost_ledger_finds_its_older_copies(world: World, built: BuiltStore) -> None:
-    """The copy from before a migration still knows to whom parts were sealed."""
+    """One that was put aside still knows to whom parts were sealed."""
     daemon = world.daemon
     world.buy(built, "code", 0)
     await world.ticks()
     daemon.ledger.close()
-    make_old(daemon.path)
-    daemon.build()
-    daemon.ledger.close()
+    recovery.recover(daemon.path, daemon.ledger.binding)
     daemon.path.unlink()
     assert recovery.examine(daemon.path, daemon.ledger.binding) == "there is no ledger"
     done = recovery.recover(daemon.path, daemon.ledger.binding)
     assert done.aside is None
     assert done.parts == 1
-    assert [source.path for source in done.sources] == migrations.backups(daemon.path)
+    assert [source.path for source in done.sources] == recovery.older(daemon.path)
     # Once more, from the file that was made: nothing is forgotten on the way.
     again = recovery.recover(daemon.path, daemon.ledger.binding)
     assert again.parts == 1
@@ -193,12 +190,12 @@ async def test_the_newer_file_is_believed(world: World, built: BuiltStore) -> No
     old = daemon.path.with_name(daemon.path.name + ".aside-20200101T000000Z")
     old.write_bytes(daemon.path.read_bytes())
     with closing(sqlite3.connect(old)) as db:
-        db.execute("UPDATE sealed SET buyer_key = ?", (b"o" * 32,))
+        db.execute("UPDATE seals SET buyer_key = ?", (b"o" * 32,))
         db.commit()
     done = recovery.recover(daemon.path, daemon.ledger.binding)
     assert (done.parts, done.at_odds) == (1, 1)
     with closing(sqlite3.connect(daemon.path)) as db:
-        [[key]] = db.execute("SELECT buyer_key FROM spent")
+        [[key]] = db.execute("SELECT buyer_key FROM archived_seals")
     assert key != b"o" * 32
     daemon.build()
 
@@ -246,14 +243,14 @@ async def test_of_whom_a_ledger_is(world: World, built: BuiltStore) -> None:
     daemon.build()
 
 
-async def test_a_newer_program_has_written_it(world: World, built: BuiltStore) -> None:
+async def test_a_newer_program_has_made_it(world: World, built: BuiltStore) -> None:
     daemon = world.daemon
     world.buy(built, "code", 0)
     await world.ticks()
     daemon.ledger.close()
     with closing(sqlite3.connect(daemon.path)) as db:
         db.execute("PRAGMA user_version = 77")
-    assert "newer program" in recovery.examine(daemon.path, daemon.ledger.binding)
+    assert "version 77" in recovery.examine(daemon.path, daemon.ledger.binding)
     assert recovered(daemon).parts == 1
 
 
@@ -304,6 +301,6 @@ async def test_what_is_too_late_stays_refused(world: World, built: BuiltStore) -
     await world.ticks()
     with daemon.ledger.transaction() as db:
         db.execute(
-            "UPDATE purchases SET state = 'refused', reason = 'internal-error', deadline = 1"
+            "UPDATE purchases SET state = 'refused', reason = 'internal-error', last_time = 1"
         )
     assert recovery.retry(daemon.ledger) == 0

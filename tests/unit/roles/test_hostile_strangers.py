@@ -30,7 +30,7 @@ async def test_copies_with_numbers_over_2_to_the_63_are_served(
     for sold in world.secrets:
         assert (await world.chain.sale_state(sold)).count == 3
     # The keys that a part went to are found again by the sale's own number.
-    rows = watchdog.ledger.db.execute("SELECT copy FROM sealed ORDER BY copy").fetchall()
+    rows = watchdog.ledger.db.execute("SELECT copy FROM seals ORDER BY copy").fetchall()
     assert {unsigned(row["copy"]) for row in rows} == {2**63 - 1, 2**63, MOST - 1}
     terms = built.terms["coupon"]
     found = buyer_of(watchdog.ledger, built.seller, terms.item_id, MOST - 1, 0)

@@ -224,7 +224,7 @@ class TestProfit:
         world.chain.base_fee = 100 * GWEI
         world.buy(dear, "dear")
         await world.ticks(daemon, blocks=3)
-        world.chain.mine(320)
+        world.chain.pass_time(1200)
         await world.ticks(daemon, blocks=3)
         [note] = daemon.journal("too_late")
         assert note["reason"] == "unprofitable"
@@ -344,9 +344,9 @@ class TestTheLedgerAndTheNode:
     ) -> None:
         """F49: the pool has a delivery of ours that this ledger never heard of."""
         daemon, _, sold = await sent_one(world, built)
-        for table in ("attempts", "jobs", "slots"):
+        for table in ("attempts", "jobs", "nonce_slots"):
             daemon.ledger.db.execute(f"DELETE FROM {table}")
-        daemon.ledger.db.execute("DELETE FROM sealed")
+        daemon.ledger.db.execute("DELETE FROM seals")
         daemon.ledger.db.execute("UPDATE purchases SET state = 'new'")
         daemon.restart()
         await world.ticks(daemon, blocks=3)

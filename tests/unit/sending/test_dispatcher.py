@@ -11,7 +11,7 @@ from dam.ethereum.node_errors import RpcRejectedError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.memory import GWEI, MemoryChain
 from dam.types import FALLBACK_BLOCKS
-from tests.unit.helpers.transactions import all_transactions, no_transactions, parts_of
+from tests.unit.helpers.transactions import all_transactions, no_transactions, now, parts_of
 from tests.unit.helpers.world import WatchdogDaemon, World, assert_delivered_once
 
 
@@ -78,13 +78,13 @@ async def test_alone_stays_alone(world: World, built: BuiltStore) -> None:
     with daemon.ledger.transaction():
         outbox.unbatch(slot.id)
         outbox.close_slot(slot, "lost")
-        [job] = outbox.due(10**6)
+        [job] = outbox.due(now(world)._replace(head=10**6))
         assert job.alone
         outbox.postpone(job, 1, "NotEligible()")
-        [job] = outbox.due(10**6)
+        [job] = outbox.due(now(world)._replace(head=10**6))
         assert (job.alone, job.unprofitable) == (True, False)
         outbox.postpone(job, 1, job.reason)
-        [job] = outbox.due(10**6)
+        [job] = outbox.due(now(world)._replace(head=10**6))
         assert job.reason == "alone, NotEligible()"
         again = outbox.open_slot(7)
         outbox.carry([(again, [job])])

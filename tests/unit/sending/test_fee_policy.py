@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dam.ledger.outbox import ALONE, NO_DEADLINE, Job
+from dam.ledger.outbox import ALONE, BLOCK_SECONDS, NO_DEADLINE, Job, Now
+from dam.market.calldata import FEE_AT, PROOF_LENGTH_AT, PURCHASE_BLOCK_AT
 from dam.sending.batching import depth_class, group, halves
 from dam.sending.fee_policy import (
     RAMP_BLOCKS,
@@ -26,26 +27,33 @@ from dam.sending.fee_policy import (
     replacement_fees,
 )
 from dam.sending.transactions import Price
-from dam.types import FALLBACK_BLOCKS, CopyId
+from dam.types import FALLBACK_BLOCKS, Clock, CopyId
 
 GWEI = 10**9
 ROOT = Path(__file__).parents[3]
 POLICY = SendPolicy()
 HEAD = 1_000
+"""As the contract counts; the node counts others."""
+TIME = 10**9
+NOW = Now(77, Clock(HEAD, TIME))
+
+
+def after(blocks: int, seconds: int = 0) -> Now:
+    return Now(NOW.head + blocks, Clock(HEAD + blocks, TIME + seconds))
 
 
 def job(
     number: int = 0, *, block: int = HEAD - 2, fee: int = 0, steps: int = 2, **changes: Any
 ) -> Job:
     """A part to deliver, with only those words filled in that the rules look at."""
-    body = bytearray(32 * (19 + steps))
-    body[96:128] = block.to_bytes(32, "big")
-    body[256:288] = fee.to_bytes(32, "big")
-    body[576:608] = steps.to_bytes(32, "big")
+    body = bytearray(PROOF_LENGTH_AT + 32 * (1 + steps))
+    for at, number_there in ((PURCHASE_BLOCK_AT, block), (FEE_AT, fee), (PROOF_LENGTH_AT, steps)):
+        body[at : at + 32] = number_there.to_bytes(32, "big")
     values: dict[str, Any] = {
         "id": number, "purchase": number, "copy_id": CopyId(number.to_bytes(32, "big")),
         "kind": "deliver", "index": 0, "body": bytes(body), "state": "due", "reason": "",
-        "not_before": 0, "deadline": block + 300, "tries": 0, "slot": None,
+        "first_block": 0, "first_time": 0, "last_time": TIME + 28_800, "retry_block": 0, "tries": 0,
+        "slot": None,
     }  # fmt: skip
     return Job(**{**values, **changes})
 
@@ -141,15 +149,24 @@ class TestFees:
         assert (top.max_fee, top.tip) == (POLICY.max_fee, GWEI)
         assert replacement_fees(Price(1, 1), [(POLICY.max_fee, 1)], 0, POLICY) is None
 
-    def test_the_target_is_block_100_and_then_the_last(self) -> None:
+    def test_time_is_left_until_block_100_and_then_until_the_last_second(self) -> None:
         part = job(block=HEAD)
-        fallback = HEAD + FALLBACK_BLOCKS
-        assert part.target(HEAD) == part.target(fallback - 1) == fallback
-        assert part.target(fallback) == HEAD + 300
-        short = job(block=HEAD, deadline=HEAD + 50)
-        assert short.target(HEAD) == HEAD + 50
-        watchdogs = job(block=HEAD, not_before=fallback + 1)
-        assert watchdogs.target(HEAD) == HEAD + 300
+        assert part.left(NOW) == FALLBACK_BLOCKS
+        assert part.left(after(FALLBACK_BLOCKS - 1, 1200)) == 1
+        assert part.left(after(FALLBACK_BLOCKS, 1200)) == (28_800 - 1200) // BLOCK_SECONDS
+        short = job(block=HEAD, last_time=TIME + 50 * BLOCK_SECONDS + 5)
+        assert short.left(NOW) == 50
+        assert short.left(after(3, 49 * BLOCK_SECONDS)) == 1
+        watchdogs = job(block=HEAD, first_block=HEAD + FALLBACK_BLOCKS + 1)
+        assert watchdogs.left(NOW) == 28_800 // BLOCK_SECONDS
+        # A replacement earns nothing that anybody else could take.
+        assert job(kind="replace", block=HEAD).left(NOW) == 28_800 // BLOCK_SECONDS
+        assert job(kind="close", body=b"", last_time=NO_DEADLINE).left(NOW) > 10**15
+
+    def test_late_is_what_the_next_second_is_too_late_for(self) -> None:
+        part = job(last_time=TIME + 5)
+        assert not part.late(after(100, 4))
+        assert part.late(after(1, 5))
 
 
 class TestProfit:
@@ -177,8 +194,9 @@ class TestProfit:
         assert not is_profitable(job(fee=fee, steps=12), price, 32)
 
     def test_other_duties_have_no_fee_and_are_done(self) -> None:
-        assert is_profitable(job(kind="supply"), 10**18, 1)
-        assert profitable([job(kind="settle", body=b"")], 10**18, 1)
+        for kind in ("supply", "replace"):
+            assert is_profitable(job(kind=kind), 10**18, 1)
+        assert profitable([job(kind="close", body=b"")], 10**18, 1)
 
     def test_the_fewer_share_the_more_each_bears(self) -> None:
         """Two good parts cannot carry one that only a large batch would."""
@@ -222,20 +240,20 @@ class TestBatches:
     def test_a_batch_has_so_many_parts_of_one_kind_and_depth(self) -> None:
         dice = random.Random(2)
         jobs = [
-            job(i, block=HEAD - dice.randrange(80), kind=dice.choice(["deliver", "supply"]))
+            job(i, block=HEAD - dice.randrange(80), kind=dice.choice(["deliver", "supply", "replace"]))
             for i in range(400)
         ]
-        groups = group(jobs, HEAD, 100, POLICY)
+        groups = group(jobs, NOW, 100, POLICY)
         assert sorted(j.id for g in groups for j in g) == list(range(400))
         for one in groups:
             assert len(one) <= POLICY.batch <= 32
-            assert len({(j.kind, depth_class(j, HEAD)) for j in one}) == 1
+            assert len({(j.kind, depth_class(j, NOW)) for j in one}) == 1
         sizes = sorted(len(g) for g in groups)
-        assert sizes[len(sizes) // 2] >= 10, "most of them are worth being batches"
+        assert sizes[len(sizes) // 2] >= 7, "most of them are worth being batches"
 
     def test_depths_that_a_reorganisation_takes_together(self) -> None:
         """A fork of d blocks splits one class at most: all shallower ones are gone as a whole."""
-        classes = [depth_class(job(block=HEAD - depth), HEAD) for depth in range(70)]
+        classes = [depth_class(job(block=HEAD - depth), NOW) for depth in range(70)]
         assert classes == sorted(classes)
         assert classes[:9] == [0, 1, 2, 2, 3, 3, 3, 3, 4]
         assert len(set(classes[32:])) == 1
@@ -243,7 +261,7 @@ class TestBatches:
     def test_what_is_near_its_end_goes_alone_and_first(self) -> None:
         calm = [job(i) for i in range(5)]
         near = [job(10 + i, block=HEAD - 95 + i) for i in range(5)]
-        groups = group([*calm, *near], HEAD, 48, POLICY)
+        groups = group([*calm, *near], NOW, 48, POLICY)
         assert [[j.id for j in g] for g in groups] == [
             [10],
             [11],
@@ -256,29 +274,28 @@ class TestBatches:
     def test_more_urgent_parts_than_places_are_spread(self) -> None:
         """F44, F45: a hundred purchases of one block, with three blocks left."""
         near = [job(i, block=HEAD - 97) for i in range(100)]
-        groups = group(near, HEAD, 48, POLICY)
+        groups = group(near, NOW, 48, POLICY)
         assert sorted(j.id for g in groups for j in g) == list(range(100))
         assert {len(g) for g in groups} <= {1, 2, 3}
         assert len(groups) <= 48
 
     def test_an_urgent_part_that_pays_only_together_is_not_left_alone(self) -> None:
         near = [job(i, block=HEAD - 95) for i in range(4)]
-        groups = group(near, HEAD, 48, POLICY, lambda j: j.id == 0)
+        groups = group(near, NOW, 48, POLICY, lambda j: j.id == 0)
         assert [[j.id for j in g] for g in groups] == [[0], [1, 2, 3]]
 
-    def test_settlements_and_what_reverted_go_alone(self) -> None:
-        jobs = [
-            job(0),
-            job(1, reason=ALONE),
-            job(2, kind="settle", body=b"", deadline=NO_DEADLINE),
-            job(3),
-        ]
-        groups = group(jobs, HEAD, 48, POLICY)
-        assert sorted([j.id for j in g] for g in groups) == [[0, 3], [1], [2]]
+    def test_what_reverted_goes_alone_and_sales_are_closed_together(self) -> None:
+        closing = {"kind": "close", "body": b"", "last_time": NO_DEADLINE}
+        jobs = [job(0), job(1, reason=ALONE), job(2, **closing), job(3), job(4, **closing)]
+        jobs.append(job(5, reason=ALONE, **closing))
+        groups = group(jobs, NOW, 48, POLICY)
+        assert sorted([j.id for j in g] for g in groups) == [[0, 3], [1], [2, 4], [5]]
+        many = [job(i, **closing) for i in range(120)]
+        assert [len(g) for g in group(many, NOW, 48, POLICY)] == [50, 50, 20]
 
     def test_room_is_kept(self) -> None:
         jobs = [job(i, block=HEAD - 3 * i) for i in range(30)]
-        assert len(group(jobs, HEAD, 2, POLICY)) == 2
+        assert len(group(jobs, NOW, 2, POLICY)) == 2
 
     def test_halves(self) -> None:
         jobs = [job(i) for i in range(5)]

@@ -168,7 +168,7 @@ async def test_a_pointless_one_that_a_node_cannot_tell_of_is_taken_back(
 
     def closed(sender: Any, to: Any, data: bytes, block: int) -> Any:
         if data == first.data:
-            raise ContractReverted("DeliveryClosed", {"copyId": bytes(32), "lastBlock": 1})
+            raise ContractReverted("DeliveryClosed", {"copyId": bytes(32), "lastTime": 1})
         return execute(sender, to, data, block)
 
     world.chain._execute = closed  # type: ignore[method-assign]

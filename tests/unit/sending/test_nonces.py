@@ -35,7 +35,7 @@ def move_to(daemon: Daemon, first: Attempt, nonce: int) -> None:
         }
     )
     with daemon.ledger.transaction() as db:
-        db.execute("UPDATE slots SET nonce = ?", (nonce,))
+        db.execute("UPDATE nonce_slots SET nonce = ?", (nonce,))
         db.execute("UPDATE attempts SET raw = ?, hash = ?", (raw, keccak(raw)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dam.crypto.hashing import keccak
+from dam.ledger.outbox import Now
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import gas_of, initial_fees
 from dam.sending.transactions import Price
@@ -12,6 +13,7 @@ from dam.testing.memory import GWEI
 from tests.unit.helpers.transactions import (
     all_transactions,
     no_transactions,
+    now,
     policy_of,
     refuse,
     sent_one,
@@ -20,8 +22,8 @@ from tests.unit.helpers.world import DEAR_FEE, Daemon, World, assert_delivered_o
 
 
 def paid(daemon: Daemon) -> list[int]:
-    rows = daemon.ledger.db.execute("SELECT cost FROM slots WHERE state = 'mined'").fetchall()
-    return [int(row["cost"]) for row in rows]
+    rows = daemon.ledger.db.execute("SELECT cost_wei FROM nonce_slots WHERE state = 'mined'")
+    return [int(row["cost_wei"]) for row in rows]
 
 
 async def fill_the_pool(world: World, dear: BuiltStore) -> None:
@@ -123,7 +125,7 @@ class TestProfit:
         [pooled] = world.chain.pool.values()
         pooled.max_fee = 201 * 10**7
         with daemon.ledger.transaction() as db:
-            db.execute("UPDATE attempts SET max_fee = ?", (str(pooled.max_fee),))
+            db.execute("UPDATE attempts SET max_fee_wei = ?", (str(pooled.max_fee),))
         world.chain.base_fee = 205 * 10**7
         world.chain.accepts = all_transactions
         await world.ticks(daemon, blocks=3)
@@ -253,6 +255,7 @@ class TestReasons:
     ) -> None:
         """Past the last block there is no hurry."""
         daemon, _, _ = await sent_one(world, built)
+        world.chain.pass_time(1200)
         world.chain.mine(300)
         for _ in range(30):
             world.chain.mine()
@@ -278,6 +281,7 @@ class TestReasons:
     ) -> None:
         """What it was for is too late; what waits behind it has time."""
         daemon, _, _ = await sent_one(world, built)
+        world.chain.pass_time(1200)
         world.chain.mine(300)
         world.buy(built, "code", 1)
         await world.ticks(daemon, blocks=15)
@@ -310,7 +314,7 @@ class TestReasons:
         # The calm one is sent first, while the other is put off for a block.
         calm = world.buy(built, "coupon", 1)
         world.chain.mine()
-        [job] = daemon.outbox.due(world.chain.height + 1)
+        [job] = daemon.outbox.due(now(world))
         with daemon.ledger.transaction():
             daemon.outbox.put_off([job], world.chain.height + 5)
         world.chain.base_fee = GWEI
@@ -341,7 +345,8 @@ class TestReasons:
         for slot in slots:
             [first, *_] = slot.attempts
             jobs = daemon.outbox.of_slot(slot.id)
-            left = min(job.target(first.block) - first.block for job in jobs)
+            then = Now(first.head, await world.chain.clock(await world.chain.block(first.head)))
+            left = min(job.left(then) for job in jobs)
             want = initial_fees(Price(GWEI, GWEI), left, daemon.policy)
             assert want is not None
             assert first.tip >= want.tip

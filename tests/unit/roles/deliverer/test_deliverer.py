@@ -14,10 +14,11 @@ from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import open_fragment, part_tag, shared_key
 from dam.errors import RpcError
 from dam.ipfs.cid import Cid
+from dam.keystore.key_files import KeyPair
 from dam.ledger.sales import Versions
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
-from dam.types import Address, DelivererKeyRotated, DelivererRegistered, Wei
+from dam.types import Address, DelivererKeyRotated, DelivererRegistered, JunkProved, Wei
 from tests.unit.helpers.ledger import buyer_of
 from tests.unit.helpers.world import (
     OTHER_BUYER,
@@ -271,7 +272,7 @@ async def test_delivers_nothing_without_stake(world: World, built: BuiltStore) -
     await world.ticks()
     assert daemon.events("not_eligible")
     assert not daemon.outbox.live()
-    assert not daemon.ledger.db.execute("SELECT 1 FROM sealed").fetchall()
+    assert not daemon.ledger.db.execute("SELECT 1 FROM seals").fetchall()
     world.chain.eligible.add(daemon.address)
     await world.ticks(blocks=25)
     assert_delivered_once(world, sold)
@@ -280,20 +281,27 @@ async def test_delivers_nothing_without_stake(world: World, built: BuiltStore) -
 async def test_tells_that_parts_are_sealed_to_a_key_it_lacks(world: World) -> None:
     """A wrong key file must not look like a market without sales."""
     daemon, chain = world.daemon, world.chain
-    ours = daemon.ring.current.public
-    chain.queued.append(DelivererRegistered(daemon.address, daemon.address, ours, Wei(1), NOWHERE))
-    chain.queued.append(DelivererKeyRotated(OTHER_BUYER, b"\x07" * 32, NOWHERE))
+    me, other = daemon.address, KeyPair.generate()
+
+    def announced(pair: KeyPair, operator: Address = me) -> tuple[bytes, bytes]:
+        return pair.announced, pair.prove_possession(31337, chain.address, operator)
+
+    ours = announced(daemon.ring.current)
+    chain.queued.append(DelivererRegistered(me, me, *ours, Wei(1), NOWHERE))
+    chain.queued.append(DelivererKeyRotated(OTHER_BUYER, *announced(other, OTHER_BUYER), NOWHERE))
+    # Without possession it is nobody's announcement.
+    chain.queued.append(DelivererKeyRotated(me, other.announced, bytes(64), NOWHERE))
     await world.ticks(daemon, blocks=25)
     assert not daemon.events("announced_key_missing")
-    chain.queued.append(DelivererKeyRotated(daemon.address, b"\x08" * 32, NOWHERE))
+    chain.queued.append(DelivererKeyRotated(me, *announced(other), NOWHERE))
     await world.ticks(daemon, blocks=50)
     told = daemon.events("announced_key_missing")
-    assert [line["announced"] for line in told] == ["0x" + "08" * 32] * len(told)
+    assert [line["announced"] for line in told] == ["0x" + other.public.hex()] * len(told)
     assert 2 <= len(told) <= 3
     # What is too old for a reorganisation is kept, and not asked for again.
     chain.mine(300)
     await world.ticks(daemon, blocks=25)
-    assert daemon.ledger.announced()[0] == b"\x08" * 32
+    assert daemon.ledger.announced()[0] == other.public
     asked: list[tuple[int, int]] = []
     whole = chain.announced_key
 
@@ -307,7 +315,7 @@ async def test_tells_that_parts_are_sealed_to_a_key_it_lacks(world: World) -> No
     told = daemon.events("announced_key_missing")
     assert asked
     assert min(first for first, _ in asked) > 25
-    chain.queued.append(DelivererKeyRotated(daemon.address, ours, NOWHERE))
+    chain.queued.append(DelivererKeyRotated(me, *ours, NOWHERE))
     await world.ticks(daemon, blocks=25)
     assert len(daemon.events("announced_key_missing")) == len(told)
 
@@ -329,11 +337,54 @@ async def test_a_key_that_cannot_be_looked_up_holds_up_no_sale(
 
 async def test_does_nothing_after_the_deadline(world: World, built: BuiltStore) -> None:
     sold = world.buy(built, "coupon")
-    world.chain.mine(302)
+    world.chain.mine()
+    world.chain.pass_time(world.daemon.delivery_seconds - 1)
+    world.chain.mine(3)
     await world.ticks(world.daemon)
     assert not world.chain.delivered(sold)
     [note] = world.daemon.journal("purchase_late")
     assert note["reason"] == "deadline-passed"
+
+
+async def test_the_clock_is_the_contracts(world: World, built: BuiltStore) -> None:
+    """On some rollups it counts other blocks than the node, and sales bear those."""
+    world.chain.block_offset = 9_000_000
+    sold = world.buy(built, "coupon")
+    await world.ticks()
+    assert_delivered_once(world, sold)
+    [sale] = world.daemon.sales.in_state("done")
+    assert sale.purchase_block == sale.block + 9_000_000
+    assert sale.last_time == sale.purchase_time + world.daemon.delivery_seconds
+    [line] = world.daemon.events("serving")
+    assert 1100 < line["seconds_left"] < 1200
+
+
+async def test_a_fee_over_a_tenth_of_the_stake(world: World, built: BuiltStore) -> None:
+    """The contract would not take it; with more stake, the sale is looked at again."""
+    daemon, fee = world.daemon, built.terms["coupon"].fee
+    world.chain.stake = Wei(10 * fee - 1)
+    sold = world.buy(built, "coupon")
+    await world.ticks()
+    assert not world.chain.delivered(sold)
+    [note] = daemon.journal("purchase_refused")
+    assert note["reason"] == "fee-over-stake"
+    world.chain.stake = Wei(10 * fee)
+    await world.ticks(blocks=30)
+    assert_delivered_once(world, sold)
+
+
+async def test_a_punished_part_is_the_sellers_to_deliver(world: World, built: BuiltStore) -> None:
+    """A proof by a list that was never mined: the part is not there, and not ours any more."""
+    daemon = world.daemon
+    sold = world.buy(built, "coupon")
+    for index in range(3):
+        by = world.deliverers[index].address
+        proof = JunkProved(sold, by, index, b"f" * 32, Wei(1), Wei(0), False, NOWHERE)
+        world.chain.queued.append(proof)
+    await world.ticks(daemon)
+    [sale] = daemon.sales.in_state("done")
+    assert sale.reason == "already there"
+    assert not daemon.outbox.of_purchase(sale.id)
 
 
 async def test_a_broken_document_is_refused_and_the_daemon_lives(
