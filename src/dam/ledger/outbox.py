@@ -231,10 +231,9 @@ class Outbox:
         )
 
     def wait_until(self, job: Job, time: int, reason: str) -> None:
-        """Tries a job again at ``time`` (seconds), which the contract named. Counts as a try."""
+        """Looks at a job again at ``time``, in seconds."""
         self._db.execute(
-            "UPDATE jobs SET first_time = ?, reason = ?, tries = tries + 1 WHERE id = ?",
-            (time, _alone(reason) if job.alone else reason, job.id),
+            "UPDATE jobs SET first_time = ?, reason = ? WHERE id = ?", (time, reason, job.id)
         )
 
     def put_off(self, jobs: Sequence[Job], block: int) -> None:

@@ -114,17 +114,14 @@ class Encoder:
         binding = ledger.binding
         self._separator = domain_separator(binding.chain_id, binding.market)
 
-    def encode(self, jobs: Sequence[Job], *, trial: bool = False) -> bytes:
-        """Calldata that does jobs of one kind together.
-
-        Args:
-            jobs: One or more.
-            trial: To be asked of a node. A single sale is closed by ``settle`` then, which says
-                why it cannot be.
-        """
+    def encode(self, jobs: Sequence[Job]) -> bytes:
+        """Calldata that does one or more jobs of one kind together."""
         kind = jobs[0].kind
         if kind == "close":
-            return self._closing(jobs, trial=trial)
+            sales = Sales(self._ledger)
+            purchases = [sales.get(job.purchase).purchase for job in jobs]
+            closures = [Closure(p.copy_id, sale_of(p), escrow_of(p)) for p in purchases]
+            return self._calls.encode("closeMany", closures)
         bodies = [job.body for job in jobs]
         signature = self._signer.sign_digest(signed_digest(self._separator, bodies))
         if kind == "supply":
@@ -132,14 +129,3 @@ class Encoder:
         if len(jobs) == 1:
             return self._calls.encode("deliverFragment", bodies[0], signature)
         return self._calls.encode("deliverFragments", bodies, signature)
-
-    def _closing(self, jobs: Sequence[Job], *, trial: bool) -> bytes:
-        sales = Sales(self._ledger)
-        closures = [
-            Closure(sale.copy_id, sale_of(sale), escrow_of(sale))
-            for sale in (sales.get(job.purchase).purchase for job in jobs)
-        ]
-        if trial and len(closures) == 1:
-            [one] = closures
-            return self._calls.encode("settle", one.copy_id, one.sale, one.escrow)
-        return self._calls.encode("closeMany", closures)

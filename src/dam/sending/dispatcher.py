@@ -24,16 +24,14 @@ from dam.sending.transactions import MAX_GAS, Price, call_many, look_up, next_pr
 
 _RETRY_BLOCKS = {
     "NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "WrongFreshKey": 3,
-    "FallbackTooEarly": 1, "": 5,
+    "FallbackTooEarly": 1, "NothingClosed": 5, "": 5,
 }  # fmt: skip
 """Reverts that the next blocks may cure: after how many blocks to look again."""
 _MAX_RETRIES = {
     "NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "NotDelivered": 5, "WrongFreshKey": 5,
-    "FallbackTooEarly": 2**62, "": 5,
+    "FallbackTooEarly": 2**62, "NothingClosed": 5, "": 5,
 }  # fmt: skip
 """After so many it is an alert, and what has no deadline is given up."""
-_MAX_WINDOW_SECONDS = 2**27
-"""No window of the contract is longer."""
 _MAX_DOUBTS = 2
 """So often a permanent revert is not believed: the contract never changes its mind, nodes do."""
 _DOUBT_BLOCKS = 3
@@ -232,7 +230,7 @@ class Dispatcher:
         asked = (
             (
                 calls.address,
-                self._account.encoder.encode([job], trial=True),
+                self._account.encoder.encode([job]),
                 # Some nodes play their whole pool before they answer at "pending".
                 "pending"
                 if self._unknown_nonces or job.first_block > now.clock.block
@@ -277,15 +275,10 @@ class Dispatcher:
         if len(self._reverts) >= _MAX_REVERT_COUNTS:
             self._reverts.clear()
         before = self._reverts[job.id] = self._reverts.get(job.id, -1) + 1
-        first_time = error.arguments.get("firstTime")
         bounded = job.last_time < NO_DEADLINE
         if name == "AlreadyDelivered":
             # The event ends the job, once it is deep enough.
             self._outbox.postpone(job, head + self._policy.confirmations + 2, "already there")
-        elif name == "TooEarly" and isinstance(first_time, int):
-            # Only to look again: a node may name any time.
-            most = now.clock.time + _MAX_WINDOW_SECONDS
-            self._outbox.wait_until(job, min(max(first_time, now.clock.time + 1), most), name)
         elif name in _RETRY_BLOCKS and (bounded or before < _MAX_RETRIES[name]):
             if before == _MAX_RETRIES[name]:
                 # A node may lag for long: told once, and tried until there is no time left.
