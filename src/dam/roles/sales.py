@@ -215,9 +215,10 @@ def concession_lines(ending: Ending, deadlines: Deadlines | None, tokens: Tokens
             f"The arbitrator had a third of the time to rule, and gets your bond of {bond}"
         )
     elif ending.bond_to and deadlines is not None:
+        when = format_time(deadlines.arbitrator_paid_from)
         lines += [
             f"The {ending.bond_to} gets your bond of {bond}, too",
-            f"From {format_time(deadlines.arbitrator_paid_from)} on, the arbitrator gets it instead",
+            f"From {when} on, the arbitrator gets it instead",
         ]
     return lines
 
