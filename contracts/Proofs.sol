@@ -27,6 +27,8 @@ contract Proofs is IProofs {
 
     /// Holds the multiples of the base point as its code.
     address private immutable TABLE;
+    /// No constant, so that the compiler does not compute it anew; see `Curve25519`.
+    uint256 private immutable P = Field25519.P;
 
     /// A fragment, taken apart.
     struct Box {
@@ -102,14 +104,16 @@ contract Proofs is IProofs {
             return true;
         }
         uint256 k = Field25519.reverse(uint256(secret)) & CLAMP_AND | CLAMP_OR;
-        if (!Curve25519.isPublicKey(TABLE, k, Field25519.reverse(uint256(key)))) {
+        if (!Curve25519.isPublicKey(P, TABLE, k, Field25519.reverse(uint256(key)))) {
             revert WrongSecret();
         }
         uint256 point = hint.uQ;
         if (hint.kind == HALF_SIZE) {
-            if (!Curve25519.isMultiple(k, u, hint.vE, point, hint.vQ, hint.w)) revert WrongHint();
+            if (!Curve25519.isMultiple(P, k, u, hint.vE, point, hint.vQ, hint.w)) {
+                revert WrongHint();
+            }
         } else if (hint.kind == LADDER) {
-            point = X25519Ladder.multiply(k, u);
+            point = X25519Ladder.multiply(P, k, u);
         } else {
             revert WrongHint();
         }

@@ -6,6 +6,9 @@ pragma solidity 0.8.30;
 /// (u + 1), c^2 = -(A + 2)), whose addition has no exceptions, in extended coordinates (x = X / Z,
 /// y = Y / Z, x y = T / Z). Sums are left below 2 P, and products reduced. Its group has 8 L
 /// elements, L prime. A clamped scalar k is 8 k', with 2^251 <= k' < 2^252 < L.
+///
+/// The long loops take P as an argument `p` that the compiler does not know, such as an immutable: a
+/// constant it computes anew at each use, from shorter ones. 113,500 gas a proof instead of 132,900.
 library Curve25519 {
     uint256 private constant P =
         0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed;
@@ -45,9 +48,14 @@ library Curve25519 {
     /// @dev k' times 8 B: 36 doublings, and in each of the 36 columns of k', written as 7 rows, one
     /// addition of a table's entry. The sum is never the point at infinity (8 L > k > 0, and k is a
     /// multiple of 8), so that u = (Z + Y) / (Z - Y).
+    /// @param p P.
     /// @param table Contract that `CombTable.create` made.
     /// @param k Clamped scalar.
-    function isPublicKey(address table, uint256 k, uint256 u) internal view returns (bool found) {
+    function isPublicKey(uint256 p, address table, uint256 k, uint256 u)
+        internal
+        view
+        returns (bool found)
+    {
         assembly ("memory-safe") {
             let entries := mload(0x40)
             extcodecopy(table, entries, 1, TABLE_BYTES)
@@ -58,26 +66,26 @@ library Curve25519 {
             for { let column := 36 } column {} {
                 column := sub(column, 1)
                 // Double. All four come out negated, which is the same point.
-                let g := mulmod(add(x, y), add(y, sub(P, x)), P)
-                let h := add(g, mulmod(add(x, x), x, P))
-                let e := mulmod(add(x, x), y, P)
-                let f := add(mulmod(add(z, z), z, P), sub(P, g))
-                let t := mulmod(e, h, P)
-                x := mulmod(e, f, P)
-                y := mulmod(g, h, P)
-                z := mulmod(f, g, P)
+                let g := mulmod(add(x, y), add(y, sub(p, x)), p)
+                let h := add(g, mulmod(add(x, x), x, p))
+                let e := mulmod(add(x, x), y, p)
+                let f := add(mulmod(add(z, z), z, p), sub(p, g))
+                let t := mulmod(e, h, p)
+                x := mulmod(e, f, p)
+                y := mulmod(g, h, p)
+                z := mulmod(f, g, p)
                 // Add the entry of this column's 7 bits: (y + x) / 2, (y - x) / 2, d x y.
                 let digits := shr(216, mul(and(shr(column, k), TEETH), GATHER))
                 let entry := add(entries, mul(and(digits, 0x7f), 96))
-                let a := mulmod(add(y, sub(P, x)), mload(add(entry, 32)), P)
-                let b := mulmod(add(y, x), mload(entry), P)
-                t := mulmod(t, mload(add(entry, 64)), P)
-                f := add(z, sub(P, t))
-                x := mulmod(add(b, sub(P, a)), f, P)
-                y := mulmod(add(z, t), add(b, a), P)
-                z := mulmod(add(z, t), f, P)
+                let a := mulmod(add(y, sub(p, x)), mload(add(entry, 32)), p)
+                let b := mulmod(add(y, x), mload(entry), p)
+                t := mulmod(t, mload(add(entry, 64)), p)
+                f := add(z, sub(p, t))
+                x := mulmod(add(b, sub(p, a)), f, p)
+                y := mulmod(add(z, t), add(b, a), p)
+                z := mulmod(add(z, t), f, p)
             }
-            found := and(lt(u, P), eq(mulmod(u, add(z, sub(P, y)), P), addmod(z, y, P)))
+            found := and(lt(u, p), eq(mulmod(u, add(z, sub(p, y)), p), addmod(z, y, p)))
         }
     }
 
@@ -86,19 +94,24 @@ library Curve25519 {
     /// @dev That a E8 + b Q = 0 makes b (Q -+ k' E8) = 0; b is odd and, below 2^128, no multiple of
     /// L: no element but 0 vanishes times b, so Q = +-k' E8 = +-k (uE, vE). The two have one u. An
     /// even b would leave Q free by a point of low order; b = 0, altogether.
+    /// @param p P.
     /// @param k Clamped scalar.
     /// @param w 64 digits of 4 bits: two bits of a, below two bits of b.
-    function isMultiple(uint256 k, uint256 uE, uint256 vE, uint256 uQ, uint256 vQ, uint256 w)
-        internal
-        pure
-        returns (bool)
-    {
+    function isMultiple(
+        uint256 p,
+        uint256 k,
+        uint256 uE,
+        uint256 vE,
+        uint256 uQ,
+        uint256 vQ,
+        uint256 w
+    ) internal pure returns (bool) {
         if (!isPoint(uE, vE) || !isPoint(uQ, vQ)) return false;
         uint256 a = _everySecondPair(w);
         uint256 b = _everySecondPair(w >> 2);
         uint256 m = mulmod(b, k >> 3, L);
         if (b & 1 == 0 || (m != a && m + a != L)) return false;
-        return _sumIsZero(_multiples(uE, vE, uQ, vQ), w);
+        return _sumIsZero(p, _multiples(uE, vE, uQ, vQ), w);
     }
 
     /// The pairs of bits 0-1, 4-5, 8-9, .. put together.
@@ -203,39 +216,37 @@ library Curve25519 {
 
     /// Whether a E8 + b Q is the neutral element (0, 1): four times what was, plus the sum that the
     /// next digit of `w` names, from the highest digit on.
-    function _sumIsZero(uint256 table, uint256 w) private pure returns (bool zero) {
+    /// @dev `double` is a function so that few variables live at a time: 12,300 gas less than in
+    /// line, where the compiler keeps some in memory.
+    function _sumIsZero(uint256 p, uint256 table, uint256 w) private pure returns (bool zero) {
         assembly ("memory-safe") {
+            function double(q, x, y, z) -> x2, y2, z2, t2 {
+                let g := mulmod(add(x, y), add(y, sub(q, x)), q)
+                let h := add(g, mulmod(add(x, x), x, q))
+                let e := mulmod(add(x, x), y, q)
+                let f := add(mulmod(add(z, z), z, q), sub(q, g))
+                x2 := mulmod(e, f, q)
+                y2 := mulmod(g, h, q)
+                z2 := mulmod(f, g, q)
+                t2 := mulmod(e, h, q)
+            }
             let x := 0
             let y := 1
             let z := 1
+            let t := 0
             for { let i := 64 } i { i := sub(i, 1) } {
-                let g := mulmod(add(x, y), add(y, sub(P, x)), P)
-                let h := add(g, mulmod(add(x, x), x, P))
-                let e := mulmod(add(x, x), y, P)
-                let f := add(mulmod(add(z, z), z, P), sub(P, g))
-                x := mulmod(e, f, P)
-                y := mulmod(g, h, P)
-                z := mulmod(f, g, P)
-
-                g := mulmod(add(x, y), add(y, sub(P, x)), P)
-                h := add(g, mulmod(add(x, x), x, P))
-                e := mulmod(add(x, x), y, P)
-                f := add(mulmod(add(z, z), z, P), sub(P, g))
-                let t := mulmod(e, h, P)
-                x := mulmod(e, f, P)
-                y := mulmod(g, h, P)
-                z := mulmod(f, g, P)
-
+                x, y, z, t := double(p, x, y, z)
+                x, y, z, t := double(p, x, y, z)
                 let entry := add(table, and(shr(245, w), 0x780))
                 w := shl(4, w)
-                let a := mulmod(add(y, sub(P, x)), mload(add(entry, 32)), P)
-                let b := mulmod(add(y, x), mload(entry), P)
-                let c := mulmod(t, mload(add(entry, 64)), P)
-                let d := mulmod(z, mload(add(entry, 96)), P)
-                f := add(d, sub(P, c))
-                x := mulmod(add(b, sub(P, a)), f, P)
-                y := mulmod(add(d, c), add(b, a), P)
-                z := mulmod(add(d, c), f, P)
+                let a := mulmod(add(y, sub(p, x)), mload(add(entry, 32)), p)
+                let b := mulmod(add(y, x), mload(entry), p)
+                let c := mulmod(t, mload(add(entry, 64)), p)
+                let d := mulmod(z, mload(add(entry, 96)), p)
+                z := add(d, sub(p, c))
+                x := mulmod(add(b, sub(p, a)), z, p)
+                y := mulmod(add(d, c), add(b, a), p)
+                z := mulmod(add(d, c), z, p)
             }
             zero := and(iszero(x), eq(y, z))
         }

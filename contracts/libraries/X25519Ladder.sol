@@ -5,13 +5,11 @@ import {Field25519} from "./Field25519.sol";
 
 /// @notice X25519 by the Montgomery ladder, as RFC 7748, section 5, writes it.
 library X25519Ladder {
-    uint256 private constant P =
-        0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed;
-
     /// @notice The u coordinate of k times a point; 0 for the point at infinity.
+    /// @param p P, as in `Curve25519`.
     /// @param k Clamped scalar.
     /// @param u Coordinate of the point, below P.
-    function multiply(uint256 k, uint256 u) internal pure returns (uint256) {
+    function multiply(uint256 p, uint256 k, uint256 u) internal pure returns (uint256) {
         uint256 x2 = 1;
         uint256 z2;
         assembly ("memory-safe") {
@@ -33,20 +31,20 @@ library X25519Ladder {
                 swapped := bit
                 // Sums stay below 2 P; only products are reduced.
                 let a := add(x2, z2)
-                let b := add(x2, sub(P, z2))
-                let cb := mulmod(add(x3, z3), b, P)
-                let da := mulmod(add(x3, sub(P, z3)), a, P)
-                let aa := mulmod(a, a, P)
-                let bb := mulmod(b, b, P)
-                let e := add(aa, sub(P, bb))
-                x2 := mulmod(aa, bb, P)
-                z2 := mulmod(e, add(aa, mulmod(e, 121665, P)), P)
+                let b := add(x2, sub(p, z2))
+                let cb := mulmod(add(x3, z3), b, p)
+                let da := mulmod(add(x3, sub(p, z3)), a, p)
+                let aa := mulmod(a, a, p)
+                let bb := mulmod(b, b, p)
+                let e := add(aa, sub(p, bb))
+                x2 := mulmod(aa, bb, p)
+                z2 := mulmod(e, add(aa, mulmod(e, 121665, p)), p)
                 x3 := add(da, cb)
-                x3 := mulmod(x3, x3, P)
-                z3 := add(da, sub(P, cb))
-                z3 := mulmod(u, mulmod(z3, z3, P), P)
+                x3 := mulmod(x3, x3, p)
+                z3 := add(da, sub(p, cb))
+                z3 := mulmod(u, mulmod(z3, z3, p), p)
             }
         }
-        return mulmod(x2, Field25519.invert(z2), P);
+        return mulmod(x2, Field25519.invert(z2), p);
     }
 }
