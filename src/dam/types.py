@@ -32,7 +32,7 @@ ZERO32 = bytes(32)
 FALLBACK_BLOCKS = 100
 """Blocks after the purchase in which only deliverers deliver (hard-coded in the contract)."""
 STAKED_FEES = 10
-"""A deliverer's stake is at least so many times the fee of a part; junk costs as much."""
+"""So many times the fee of a part is a deliverer's stake at least, and a fine for junk."""
 FRAGMENT_BYTES = 80
 MAX_PARTS = 32
 MAX_AMOUNT = 2**128 - 1
@@ -480,6 +480,10 @@ class Windows:
     def delivery_seconds(self) -> int:
         """Until when after a purchase deliverers deliver."""
         return self.refund_seconds // 3
+
+    def fine(self, fee: int) -> int:
+        """What junk costs a deliverer whose part earned ``fee`` wei, as far as there is so much."""
+        return max(self.junk_fine, STAKED_FEES * fee)
 
     @property
     def proof_seconds(self) -> int:

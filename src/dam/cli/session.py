@@ -263,6 +263,15 @@ def role_address(settings: Settings, role: str, account: str | None = None) -> A
     return address_of(role_alias(settings, role, account), os.environ)
 
 
+def payer_address(settings: Settings, account: Address) -> Address:
+    """Who sends a daemon's transactions and pays for them: ``account``, or another's (`relay`)."""
+    from dam.keystore.ape_accounts import address_of
+
+    if not settings.relay or settings.sender_account is None:
+        return account
+    return address_of(settings.sender_account, os.environ)
+
+
 @dataclass
 class Session:
     """A node that has our market, and the block store."""

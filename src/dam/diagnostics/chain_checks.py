@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 import time
 from collections.abc import Sequence
@@ -15,16 +16,19 @@ from dam.errors import ConfigError, RpcError
 from dam.ethereum.node import balance_of
 from dam.ethereum.node_errors import RpcRangeError, RpcTooLargeError, RpcUnavailableError
 from dam.ethereum.rpc import JsonRpc
+from dam.ledger.status import highest_fee
 from dam.market.client import Market
 from dam.market.log_history import DELIVERERS, History, candidates, read_history
 from dam.market.reputation import proposed_slashes
+from dam.roles.watchdog import longest_absence_seconds
 from dam.sending.transactions import suggest_fees
-from dam.types import ZERO_ADDRESS, Address, BlockRef
-from dam.units import format_about, format_amount
+from dam.types import FALLBACK_BLOCKS, STAKED_FEES, ZERO_ADDRESS, Address, BlockRef
+from dam.units import format_about, format_amount, format_span, format_time
 
-DELIVERY_GAS = 50_000
+DELIVERY_GAS = 56_000
 """Of a part in a transaction of its own (docs/gas.md)."""
 _SLOW_SECONDS = 1.0
+_SHORT_FALLBACK_SECONDS = 60
 _PROBES = 8
 _LOG_SPAN = 10_000
 _OLD_SECONDS = 300.0
@@ -83,7 +87,7 @@ async def _look_at(rpc: JsonRpc, settings: Settings, account: Address) -> Node:
         found.append(_clock(name, head))
         found += await _depth(name, market, head, account)
         found += [await _speed(name, rpc), await _batches(name, rpc)]
-        found.append(await _block_time(name, market, head))
+        found += await _block_time(name, market, head)
         if isinstance(settings.confirmations, str):
             found.append(await _tag(name, market, head, settings.confirmations))
         if await rpc.call("eth_syncing") is not False:
@@ -197,14 +201,36 @@ async def _batches(name: str, rpc: JsonRpc) -> Finding:
     return ok(name, f"takes {rpc.batch_calls} calls in one request")
 
 
-async def _block_time(name: str, market: Market, head: BlockRef) -> Finding:
+async def _block_time(name: str, market: Market, head: BlockRef) -> list[Finding]:
+    """How fast blocks come, and those that the contract counts: on some rollups they are others."""
+    clock = await market.clock(head)
+    kind = ok(name, "the contract counts the blocks of this chain")
+    if clock.block != head.number:
+        kind = ok(
+            name,
+            f"the contract counts other blocks than this chain, now {clock.block} (as on "
+            "Arbitrum, where they are about L1's): the fallback goes by those",
+        )
     number = max(market.deployment.first_block, head.number - 100)
     if number >= head.number:
-        return ok(name, "too few blocks to tell the time between them")
+        return [kind, ok(name, "too few blocks to tell the time between them")]
     then = await market.block(number)
-    mean = (head.timestamp - then.timestamp) / (head.number - number)
-    minutes = 100 * mean / 60
-    return ok(name, f"a block every {mean:.1f} s: 100 blocks are {minutes:.0f} minutes")
+    seconds = head.timestamp - then.timestamp
+    counted = head.number - number
+    with contextlib.suppress(RpcError):  # it may not have the state of then any more
+        block, _ = await market.call("clock", block=number)
+        counted = clock.block - block
+    text = f"a block every {seconds / (head.number - number):.1f} s"
+    if counted <= 0:
+        return [kind, ok(name, text)]
+    fallback = FALLBACK_BLOCKS * seconds // counted
+    text += (
+        f"; deliverers alone deliver for {FALLBACK_BLOCKS} blocks, about {format_span(fallback)}"
+    )
+    if fallback < _SHORT_FALLBACK_SECONDS:
+        fix = "little time before the seller may take a fee: poll often (poll_seconds)"
+        return [kind, warn(name, text, fix)]
+    return [kind, ok(name, text)]
 
 
 async def _tag(name: str, market: Market, head: BlockRef, tag: str) -> Finding:
@@ -319,7 +345,7 @@ class ChainExamination:
 
     async def balance(self) -> list[Finding]:
         """Coins against what deliveries cost now."""
-        account = self._one.account
+        account = self._one.payer or self._one.account
         balance = await balance_of(self._rpc, account)
         fees = await suggest_fees(self._rpc, 20 * 10**9)
         price = fees.base + fees.tip
@@ -373,7 +399,8 @@ class ChainExamination:
             found.append(fail("stake", text, f"dam deliverer stake '{format_amount(lacks)}'"))
         else:
             found.append(ok("stake", text))
-        if info.exit_block:
+        found += self._fines(info.stake)
+        if info.exit_time:
             fix = f"as its owner: dam deliverer exit --cancel --operator {one.account}"
             if info.owner == one.account:
                 fix = "dam deliverer exit --cancel"
@@ -389,14 +416,31 @@ class ChainExamination:
         found += [
             fail(
                 "stake",
-                f"a slash of {format_amount(slash.amount)} is proposed, executable in blocks "
-                f"{slash.first} to {slash.last}",
+                f"a slash of {format_amount(slash.amount)} is proposed, executable from "
+                f"{format_time(slash.first)} to {format_time(slash.last)}",
                 "dam deliverers tells why; answer the governor",
             )
-            for slash in proposed_slashes(self._history.logs, self._history.head)
+            for slash in proposed_slashes(self._history.logs, self._history.clock.time)
             if slash.operator == one.account
         ]
         return [*found, *await self._key(self._history)]
+
+    def _fines(self, stake: int) -> list[Finding]:
+        """What junk would cost, and whether the stake covers the fees of the parts held."""
+        windows = self._settings.deployment.windows
+        held = highest_fee(self._settings.ledger("deliverer"))
+        fine = format_amount(windows.fine(held))
+        if held * STAKED_FEES > stake:
+            lacks = format_amount(held * STAKED_FEES - stake)
+            return [
+                fail(
+                    "fines",
+                    f"a part that we hold earns {format_amount(held)}, over a tenth of the stake: "
+                    "its sales are refused",
+                    f"dam deliverer stake '{lacks}'",
+                )
+            ]
+        return [ok("fines", f"a part proved to be junk would cost {fine} of the stake")]
 
     async def _key(self, history: History) -> list[Finding]:
         one = self._one
@@ -405,8 +449,9 @@ class ChainExamination:
             fix = "is firstBlock of the deployment record the market's own? Else look at the node"
             return [fail("key", "the chain's logs lack our registration", fix)]
         announced = known.registration.key
-        if known.registration.key_reused:
-            return [fail("key", "another deliverer registered this key first", "dam keys rotate")]
+        if not announced:
+            fix = "dam deliverer rotate announces the key file's newest key, with a proof"
+            return [fail("key", "nothing shows that we have the key we announced", fix)]
         if one.ring is None:
             fix = "see the lines on keys: give its passphrase, or mend it"
             return [warn("key", "not compared: the key file was not opened", fix)]
@@ -433,7 +478,15 @@ class ChainExamination:
         """Whether the watchdog's account may act for the seller."""
         account = self._one.account
         stake = await self._market.seller_stake(seller)
-        found = [ok("seller", f"{seller} has {format_amount(stake)} of free stake")]
+        away = format_span(longest_absence_seconds(self._settings.deployment.windows))
+        found = [
+            ok("seller", f"{seller} has {format_amount(stake)} of free stake"),
+            ok(
+                "absence",
+                f"the watchdog may be away for {away} at most: a proof of junk in its last moment "
+                "leaves so long to replace the part",
+            ),
+        ]
         if account == seller:
             return [
                 *found,

@@ -99,6 +99,7 @@ class Examination:
         binding: What its ledger is bound to.
         environ: Usually ``os.environ``.
         prompt: Asks a person for a passphrase; None: nobody is asked.
+        payer: Who sends and pays for gas, where that is another account.
     """
 
     settings: Settings
@@ -108,6 +109,7 @@ class Examination:
     binding: Binding
     environ: Mapping[str, str]
     prompt: Prompt | None = None
+    payer: Address | None = None
     ring: KeyRing | None = field(default=None, repr=False)
     """The X25519 keys, once `keys` has opened them."""
     _started: tuple[float, float] = field(
@@ -184,7 +186,10 @@ class Examination:
         else:
             found.append(await asyncio.to_thread(self._open_keys, path))
         if self.alias is not None:
-            found.append(await asyncio.to_thread(self._open_account, self.alias))
+            found.append(await asyncio.to_thread(self._open_account, self.alias, self.account))
+        if self.payer is not None and self.settings.sender_account is not None:
+            sender = self.settings.sender_account
+            found.append(await asyncio.to_thread(self._open_account, sender, self.payer))
         return found
 
     def _folder(self) -> Finding:
@@ -223,7 +228,7 @@ class Examination:
             return fail("keys", str(error), "use the passphrase that the file was made with")
         return ok("keys", f"{path} is safe, and opens")
 
-    def _open_account(self, alias: str) -> Finding:
+    def _open_account(self, alias: str, address: Address) -> Finding:
         path = keyfile_path(alias, self.environ)
         if not path.exists() and not path.is_symlink():
             return fail("account", f"there is no account {alias} in {path.parent}", LOST_ACCOUNT)
@@ -244,7 +249,7 @@ class Examination:
                     f"a daemon without a terminal needs it: systemd credential {alias}",
                 )
             return fail("account", str(error), "use the passphrase of this account")
-        return ok("account", f"{alias} ({self.account}) opens")
+        return ok("account", f"{alias} ({address}) opens")
 
     # ------------------------------------------------------------------------------- block store
 

@@ -6,14 +6,14 @@ asked again and again: the chain's history is read once, and only its newest par
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dam.config.settings import Settings
 from dam.daemon import locks
 from dam.errors import ConfigError, LedgerError, Retryable
 from dam.ethereum.node import balance_of
 from dam.ethereum.node_pool import NodePool
-from dam.ledger.status import DaemonStatus, read_status
+from dam.ledger.status import DaemonStatus, highest_fee, read_status
 from dam.market.client import Market
 from dam.market.deliverers import Candidate, registrations
 from dam.market.log_history import DELIVERERS
@@ -22,6 +22,8 @@ from dam.types import (
     FALLBACK_BLOCKS,
     Address,
     BlockRef,
+    Clock,
+    JunkProved,
     MarketLog,
 )
 
@@ -37,12 +39,17 @@ class Chain:
     """What the node says. Amounts in wei."""
 
     head: BlockRef
+    clock: Clock
+    """The market's, in that block."""
     block_seconds: float
     """Mean time between the last hundred blocks."""
     balance: int
+    """Of who pays for gas."""
     candidate: Candidate | None
     """None: not registered, or no deliverer."""
     slashes: list[ProposedSlash]
+    proofs: list[JunkProved] = field(default_factory=list)
+    """Parts of ours that were proved to be junk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +57,12 @@ class Deadline:
     """The sale in progress whose time runs out first."""
 
     copy_id: bytes
-    block: int
-    """Last block in which a delivery counts."""
-    alone: int
-    """Last block in which nobody but its deliverer delivers a part."""
-    blocks: int | None
-    """Until ``block``; None where the head is not known."""
+    last_time: int
+    """Last second in which a delivery of ours counts."""
     seconds: int | None
+    """Until then, not below 0; None where the market's clock is not known."""
+    alone_blocks: int | None
+    """Blocks, as the contract counts them, in which nobody else delivers a part; likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,10 @@ class Snapshot:
     process: str | None
     """Number of the process that runs; None: none does."""
     confirmations: int
-    refund_blocks: int
+    payer: Address
+    """Who sends and pays for gas; the account itself, unless another one relays."""
+    highest_fee: int = 0
+    """Of a part that is held, in wei."""
 
     @property
     def behind(self) -> int | None:
@@ -88,12 +97,12 @@ class Snapshot:
         found = self.ledger.next_deadline if self.ledger else None
         if found is None:
             return None
-        alone = found.block - self.refund_blocks + FALLBACK_BLOCKS
         if self.chain is None:
-            return Deadline(found.copy_id, found.block, alone, None, None)
-        left = found.block - self.chain.head.number
-        seconds = max(0, round(left * self.chain.block_seconds))
-        return Deadline(found.copy_id, found.block, alone, left, seconds)
+            return Deadline(found.copy_id, found.last_time, None, None)
+        clock = self.chain.clock
+        left = max(0, found.last_time - clock.time)
+        alone = max(0, found.purchase_block + FALLBACK_BLOCKS - clock.block)
+        return Deadline(found.copy_id, found.last_time, left, alone)
 
 
 class Watcher:
@@ -104,12 +113,21 @@ class Watcher:
         role: ``deliverer`` or ``watchdog``.
         account: Its account.
         rpc: The nodes; the caller closes them.
+        payer: Who sends and pays for gas; None: the account.
     """
 
-    def __init__(self, settings: Settings, role: str, account: Address, rpc: NodePool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        role: str,
+        account: Address,
+        rpc: NodePool,
+        payer: Address | None = None,
+    ) -> None:
         self._settings = settings
         self._role = role
         self._account = account
+        self._payer = payer or account
         self._market = Market(rpc, settings.deployment)
         self._checked = False
         self._logs: list[MarketLog] = []
@@ -140,21 +158,23 @@ class Watcher:
             ledger_error=ledger_error,
             process=locks.holder(path.with_name(path.name + ".lock")),
             confirmations=self._settings.confirmation_blocks,
-            refund_blocks=self._settings.deployment.windows.refund_blocks,
+            payer=self._payer,
+            highest_fee=highest_fee(path) if self._role == "deliverer" else 0,
         )
 
     async def _chain(self) -> Chain:
         market, first = self._market, self._settings.deployment.first_block
-        head = await market.head()
+        head, clock = await market.head_and_clock()
         then = await market.block(max(first, min(head.number, head.number - _MEASURED)))
         mean = BLOCK_SECONDS
         if head.number > then.number and head.timestamp > then.timestamp:
             mean = (head.timestamp - then.timestamp) / (head.number - then.number)
-        balance = await balance_of(market.rpc, self._account)
+        balance = await balance_of(market.rpc, self._payer)
         if self._role != "deliverer":
-            return Chain(head, mean, balance, None, [])
+            return Chain(head, clock, mean, balance, None, [])
         logs = await self._history(head.number)
-        found = registrations(logs).get(self._account)
+        deployment = self._settings.deployment
+        found = registrations(logs, deployment.chain_id, deployment.market).get(self._account)
         candidate = None
         if found is not None:
             info = await market.deliverer(self._account)
@@ -163,16 +183,19 @@ class Watcher:
                 info.stake,
                 info.delivered,
                 info.earned,
-                info.exit_block,
+                info.exit_time,
                 posted_terms(logs).get(self._account),
             )
-        slashes = [s for s in proposed_slashes(logs, head.number) if s.operator == self._account]
-        return Chain(head, mean, balance, candidate, slashes)
+        slashes = [s for s in proposed_slashes(logs, clock.time) if s.operator == self._account]
+        proofs = [
+            log for log in logs if isinstance(log, JunkProved) and log.deliverer == self._account
+        ]
+        return Chain(head, clock, mean, balance, candidate, slashes, proofs)
 
     async def _history(self, head: int) -> list[MarketLog]:
         """All logs that tell of deliverers; sales are left out, however many there are."""
         if head >= self._next:
-            fresh = await self._market.logs(self._next, head, events=DELIVERERS)
+            fresh = await self._market.logs(self._next, head, events=DELIVERERS | {"JunkProved"})
             kept = [log for log in self._logs if log.at.block.number < self._next]
             self._logs = kept + fresh
             self._next = max(self._settings.deployment.first_block, head - _OVERLAP)

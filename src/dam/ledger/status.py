@@ -62,6 +62,20 @@ class DaemonStatus:
     """The newest other entries of the journal."""
 
 
+def highest_fee(path: Path) -> int:
+    """The highest fee of a part that a ledger holds, in wei; 0: it holds none, or cannot be read.
+
+    Looks through all of them: for a person who asks, not for a scrape.
+    """
+    try:
+        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as db:
+            rows = db.execute("SELECT DISTINCT terms FROM parts").fetchall()
+    except sqlite3.DatabaseError:
+        return 0
+    return max((_fee(terms) for (terms,) in rows), default=0)
+
+
 _REFUSALS = ("part_refused", "purchase_refused", "store_refused")
 
 

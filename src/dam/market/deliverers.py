@@ -14,6 +14,7 @@ from dam.errors import Malformed
 from dam.market.deliverer_records import DelivererRecord
 from dam.market.reputation import PostedTerms
 from dam.types import (
+    STAKED_FEES,
     Address,
     DelivererKeyRotated,
     DelivererRegistered,
@@ -27,8 +28,6 @@ MAX_STAKE_MINIMUMS = 20
 """Stake beyond this many times the minimum does not count: money buys no monopoly."""
 MAX_RECORD_POINTS = 90
 """A record counts in full once its fees are as much as the least stake."""
-MIN_STAKE_FEES = 10
-"""The contract lets nobody deliver a part whose fee is over a tenth of their stake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class Candidate:
 
     def asks(self, fee: int) -> str:
         """Why it declines a new item whose parts earn ``fee`` wei; empty if it accepts."""
-        if self.stake < MIN_STAKE_FEES * fee:
+        if self.stake < STAKED_FEES * fee:
             return (
                 f"its stake of {format_amount(self.stake)} is below ten times the fee of "
                 f"{format_amount(fee)}"

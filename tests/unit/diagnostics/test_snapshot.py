@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,44 +14,90 @@ from dam.daemon import locks
 from dam.diagnostics.snapshot import Chain, Snapshot
 from dam.errors import ConfigError
 from dam.ledger.status import DaemonStatus, NextDeadline
-from dam.types import Address, BlockRef, Windows
+from dam.market.deliverers import Candidate, Registration
+from dam.types import Address, BlockRef, Clock, CopyId, JunkProved, LogRef, Wei, Windows
 
 ME = Address("0x" + "11" * 20)
 LEDGER = DaemonStatus(
-    role="deliverer", account=ME, cursor=990, purchases={"serving": 1, "done": 0}, jobs={"due": 1},
-    stores={}, parts=4, pinned_bytes=3 << 20, delivered=2, earned=5, gas_paid=7, transactions=1,
-    next_deadline=NextDeadline(b"\x01" * 32, 1200), refused=[], alerts=[],
+    role="deliverer", account=ME, cursor=990, cursor_time=11_900,
+    purchases={"serving": 1, "done": 0}, jobs={"due": 1}, stores={}, parts=4, pinned_bytes=3 << 20, delivered=2, earned=5, gas_paid=7, transactions=1,
+    next_deadline=NextDeadline(b"\x01" * 32, 14_400, 5900), refused=[], alerts=[],
 )  # fmt: skip
 SNAPSHOT = Snapshot(
     role="deliverer",
     account=ME,
-    chain=Chain(BlockRef(1000, b"h" * 32, 0), 12.0, 10**18, None, []),
+    chain=Chain(BlockRef(1000, b"h" * 32, 12_000), Clock(5940, 12_000), 12.0, 10**18, None, []),
     node_error="",
     ledger=LEDGER,
     ledger_error="",
     process="77",
     confirmations=2,
-    refund_blocks=300,
+    payer=ME,
 )
 
 
-def test_the_nearest_deadline_in_blocks_and_seconds(windows: Windows) -> None:
-    """P = 900: alone until block 1000, deliveries count until 1200."""
+def test_the_nearest_deadline_in_seconds_and_blocks(windows: Windows) -> None:
+    """By the market's clock: alone until its block 6000, deliveries count for 40 minutes."""
     deadline = SNAPSHOT.deadline
     assert deadline is not None
-    assert (deadline.block, deadline.alone) == (1200, 1000)
-    assert (deadline.blocks, deadline.seconds) == (200, 2400)
+    assert (deadline.last_time, deadline.seconds, deadline.alone_blocks) == (14_400, 2400, 60)
     told = {label: text for label, text, _ in rows(SNAPSHOT, windows)}["Deadline"]
-    assert "200 blocks, 40 min 00 s; ours alone until block 1000" in told
+    assert "04:00:00 UTC" in told
+    assert "in 40 min; ours alone for 60 blocks" in told
     value = snapshot_json(SNAPSHOT, windows)["daemon"]["ledger"]["nextDeadline"]
-    assert (value["blocks"], value["seconds"], value["aloneUntil"]) == (200, 2400, 1000)
+    assert (value["lastTime"], value["seconds"], value["aloneBlocks"]) == (14_400, 2400, 60)
     # Past it, time is not negative; without a node it is not known.
-    past = replace(SNAPSHOT, chain=replace(SNAPSHOT.chain, head=BlockRef(1300, b"", 0)))  # type: ignore[type-var]
+    late = Clock(6001, 14_500)
+    past = replace(SNAPSHOT, chain=replace(SNAPSHOT.chain, clock=late))  # type: ignore[type-var]
     assert past.deadline is not None
-    assert (past.deadline.blocks, past.deadline.seconds) == (-100, 0)
+    assert (past.deadline.seconds, past.deadline.alone_blocks) == (0, 0)
+    assert "the seller may" in {label: text for label, text, _ in rows(past, windows)}["Deadline"]
     blind = replace(SNAPSHOT, chain=None, node_error="gone").deadline
     assert blind is not None
-    assert (blind.block, blind.blocks, blind.seconds) == (1200, None, None)
+    assert (blind.last_time, blind.seconds, blind.alone_blocks) == (14_400, None, None)
+
+
+def registered(stake: int, **changes: Any) -> Snapshot:
+    """A deliverer that a node knows."""
+    one = Candidate(Registration(ME, ME, b"k" * 32, 1, 1), Wei(stake), 2, Wei(5), 0)
+    assert SNAPSHOT.chain is not None
+    return replace(SNAPSHOT, chain=replace(SNAPSHOT.chain, candidate=one), **changes)
+
+
+def test_what_junk_would_cost(windows: Windows) -> None:
+    """The stake covers ten fees of the dearest part that is held, or its sales are refused."""
+    calm = registered(10**16, highest_fee=10**15)
+    [(text, color)] = [
+        (text, color) for label, text, color in rows(calm, windows) if label == "Fines"
+    ]
+    assert text == "junk costs 0.01 ether a part; fees up to 0.001 ether are served"
+    assert color == ""
+    poor = registered(10**16, highest_fee=10**15 + 1)
+    [(text, color)] = [
+        (text, color) for label, text, color in rows(poor, windows) if label == "Fines"
+    ]
+    assert "its sales are refused" in text
+    assert color == "red"
+    assert snapshot_json(poor, windows)["fine"] == str(10**16 + 10)
+    assert snapshot_json(registered(10**16), windows)["fine"] == str(windows.junk_fine)
+
+
+def test_what_was_proved_against_us(windows: Windows) -> None:
+    at = LogRef(BlockRef(5, b"h" * 32), b"t" * 32, 0)
+    proof = JunkProved(CopyId(b"c" * 32), ME, 1, b"f" * 32, Wei(10**16), Wei(1), True, at)
+    found = registered(10**16)
+    assert found.chain is not None
+    found = replace(found, chain=replace(found.chain, proofs=[proof, proof]))
+    told = {label: (text, color) for label, text, color in rows(found, windows)}
+    assert told["Junk"] == ("2 parts proved to be junk, 0.02 ether taken", "red")
+    assert snapshot_json(found, windows)["junkTaken"] == str(2 * 10**16)
+
+
+def test_who_pays_for_gas(windows: Windows) -> None:
+    payer = Address("0x" + "33" * 20)
+    told = {label: text for label, text, _ in rows(replace(SNAPSHOT, payer=payer), windows)}
+    assert told["Coins"] == f"1 ether for gas, of {payer}, which sends"
+    assert snapshot_json(replace(SNAPSHOT, payer=payer), windows)["sender"] == payer
 
 
 def test_how_far_behind(windows: Windows) -> None:

@@ -240,7 +240,11 @@ class TestBatches:
     def test_a_batch_has_so_many_parts_of_one_kind_and_depth(self) -> None:
         dice = random.Random(2)
         jobs = [
-            job(i, block=HEAD - dice.randrange(80), kind=dice.choice(["deliver", "supply", "replace"]))
+            job(
+                i,
+                block=HEAD - dice.randrange(80),
+                kind=dice.choice(["deliver", "supply", "replace"]),
+            )
             for i in range(400)
         ]
         groups = group(jobs, NOW, 100, POLICY)

@@ -278,7 +278,8 @@ async def test_already_delivered_is_success(world: World, built: BuiltStore) -> 
     await world.ticks(daemon, blocks=2)
     # The purchase is decided on while the delivery is newer than the confirmed blocks.
     index = next(
-        row["part_index"] for row in daemon.ledger.db.execute("SELECT part_index FROM parts WHERE copy = 0")
+        row["part_index"]
+        for row in daemon.ledger.db.execute("SELECT part_index FROM parts WHERE copy = 0")
     )
     delivered = FragmentDelivered(
         sold, daemon.address, index, daemon.address, *[bytes(32)] * 3, bytes(80), False, NOWHERE

@@ -49,7 +49,7 @@ from dam.market.reputation import PostedTerms, proposed_slashes
 from dam.roles import staking
 from dam.roles.staking import Registration
 from dam.types import Address, Wei
-from dam.units import format_amount
+from dam.units import format_amount, format_span, format_time
 
 
 @click.command()
@@ -231,14 +231,16 @@ async def leave(
     who = operator or signer.address
     async with connect(settings) as session:
         if not cancel:
-            delay = settings.deployment.windows.exit_blocks
-            print_note(f"The right to deliver ends at once; the stake leaves {delay} blocks later.")
+            delay = format_span(settings.deployment.windows.exit_seconds)
+            print_note(f"The right to deliver ends at once; the stake leaves {delay} later.")
         confirm_or_abort(f"{'Stay' if cancel else 'Exit'} as {who}?", yes or as_json)
         receipt = await session.send(signer, "cancelExit" if cancel else "requestExit", who)
         info = await session.market.deliverer(who)
-    outcome = "It stays" if cancel else f"The stake leaves from block {info.exit_block} on"
+    outcome = "It stays"
+    if not cancel:
+        outcome = f"The stake leaves from {format_time(info.exit_time)} on"
     print_result(
-        {**receipt_json(receipt), "operator": who, "exitBlock": info.exit_block},
+        {**receipt_json(receipt), "operator": who, "exitTime": info.exit_time},
         as_json,
         f"{outcome}: {receipt}.",
     )

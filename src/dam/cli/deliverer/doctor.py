@@ -14,6 +14,7 @@ from dam.cli.session import (
     address_option,
     json_option,
     passphrase_prompt,
+    payer_address,
     print_result,
     role_address,
     role_alias,
@@ -130,6 +131,7 @@ def _examine(
         alias = None if address else role_alias(settings, role, account)
         who = address or role_address(settings, role, account)
         binding = binding_of(settings, role, who)
+        payer = payer_address(settings, who)
     except ConfigError as error:
         begin = "dam deliverer init" if role == "deliverer" else "dam init"
         path, fix = config_path(home_folder()), "mend what is named"
@@ -139,7 +141,14 @@ def _examine(
     except DamError as error:
         return [host_checks.fail("account", str(error), host_checks.LOST_ACCOUNT)]
     one = host_checks.Examination(
-        settings, role, alias, who, binding, os.environ, passphrase_prompt()
+        settings,
+        role,
+        alias,
+        who,
+        binding,
+        os.environ,
+        passphrase_prompt(),
+        None if payer == who else payer,
     )
     return asyncio.run(_run_checks(one, deliveries))
 

@@ -20,13 +20,14 @@ from dam.cli.session import (
     confirm_or_abort,
     json_option,
     passphrase_prompt,
+    payer_address,
     print_note,
     print_result,
     to_hex,
 )
 from dam.cli.terminal import asking
 from dam.config.settings import Settings, config_path, dump_config, home_folder
-from dam.config.values import check_ipfs, check_rpc_urls, parse_confirmations
+from dam.config.values import check_ipfs, check_rpc_urls, parse_confirmations, toml
 from dam.errors import ConfigError, DamError, KeyFileError, Permanent, Retryable
 from dam.types import ZERO_ADDRESS, Address
 from dam.units import format_about, format_amount
@@ -48,6 +49,9 @@ T = TypeVar("T")
 )
 @click.option("--ipfs", metavar="URL", help="RPC API of a Kubo node, or dir:/path.")
 @click.option("--account", metavar="ALIAS", help=f"Ape account that signs. [default: {_ALIAS}]")
+@click.option(
+    "--sender-account", metavar="ALIAS", help="Another Ape account that sends and pays the gas."
+)
 @click.option("--min-fee", type=AMOUNT, help="Least fee of a part: '0.0001 ether'.")
 @click.option("--confirmations", help="Blocks to wait, or safe, or finalized.")
 @json_option
@@ -56,17 +60,18 @@ def init_command(
     deployment: Path | None,
     ipfs: str | None,
     account: str | None,
+    sender_account: str | None,
     min_fee: int | None,
     confirmations: str | None,
     as_json: bool,
 ) -> None:
-    """Sets a deliverer up: settings, signing account, X25519 key ring; then says what is next.
+    """Sets a deliverer up: settings, signing account, key ring; then says what is next.
 
     On a terminal it asks for what no option names; else it takes the defaults, and passphrases
     from DAM_KEY_PASSPHRASE and APE_ACCOUNTS_<alias>_PASSPHRASE or systemd credentials. What is
     there already is checked and kept, never replaced: run it as often as you like.
     """
-    options = _Options(rpc, deployment, ipfs, account, min_fee, confirmations)
+    options = _Options(rpc, deployment, ipfs, account, sender_account, min_fee, confirmations)
     setup = _Setup(options, asking=sys.stdin.isatty() and not as_json)
     setup.settings()
     setup.account()
@@ -85,6 +90,7 @@ class _Options:
     deployment: Path | None
     ipfs: str | None
     account: str | None
+    sender_account: str | None
     min_fee: int | None
     confirmations: str | None
 
@@ -99,6 +105,8 @@ class _Setup:
     loaded: Settings = field(init=False)
     alias: str = ""
     address: Address = ZERO_ADDRESS
+    payer: Address = ZERO_ADDRESS
+    """Who sends and pays for gas."""
 
     # ----------------------------------------------------------------------------------- settings
 
@@ -110,7 +118,7 @@ class _Setup:
             self._write(path)
         self.loaded = Settings.load()
         self.lines.append(("Settings", f"{path}" + ("" if made else " (kept)")))
-        if not made and self.options != _Options((), None, None, None, None, None):
+        if not made and self.options != _Options((), None, None, None, None, None, None):
             print_note(f"{path} is there already and was kept: to change a setting, edit it")
         deployment = self.loaded.deployment
         self.lines.append(("Market", f"{deployment.market} on chain {deployment.chain_id}"))
@@ -174,6 +182,9 @@ class _Setup:
                 f'min_fee = "{format_amount(min_fee)}"  # least fee of a part that we deliver for'
             )
             text = re.sub(r"(?m)^# min_fee = .*$", line, text, count=1)
+        if options.sender_account:
+            lines = f"sender_account = {toml(_alias(options.sender_account))}\nrelay = true"
+            text = re.sub(r"(?m)^# sender_account = .*\n# relay = .*$", lines, text, count=1)
         write_atomic(path, text.encode(), overwrite=False)
 
     def _ask(self, question: str, default: str, read: Callable[[str], T]) -> T:
@@ -231,12 +242,17 @@ class _Setup:
             self.address = role_address(self.loaded, "deliverer", alias)
         self.lines.append(("Account", f"{self.address} ({alias})" + ("" if made else " (kept)")))
         self.value["made"]["account"] = made
-        self.value |= {"account": alias, "address": self.address}
+        self.payer = payer_address(self.loaded, self.address)
+        if self.payer != self.address:
+            self.lines.append(
+                ("Sender", f"{self.payer} ({self.loaded.sender_account}) pays the gas")
+            )
+        self.value |= {"account": alias, "address": self.address, "sender": self.payer}
 
     # ---------------------------------------------------------------------------------- key ring
 
     def ring(self) -> None:
-        """The X25519 keys: the ring that is there, or a new one."""
+        """The keys: the ring that is there, or a new one."""
         from dam.keystore.key_files import find_passphrase, load_ring, new_ring
 
         path = self.loaded.keys.deliverer
@@ -244,7 +260,7 @@ class _Setup:
         public = None
         if made:
             if self.asking:
-                print_note(f"Makes {path}: your X25519 keys, encrypted.")
+                print_note(f"Makes {path}: your keys, encrypted.")
             ask = _ask_twice if self.asking else None
             public = new_ring(path, find_passphrase(os.environ, ask)).current.public
         else:
@@ -277,20 +293,24 @@ class _Setup:
         try:
             async with open_node(self.loaded.rpc_url) as rpc:
                 info = await Market(rpc, self.loaded.deployment).deliverer(self.address)
-                balance = await balance_of(rpc, self.address)
+                balances = {one: await balance_of(rpc, one) for one in (self.address, self.payer)}
                 fees = await suggest_fees(rpc, 20 * 10**9)
         except Retryable as error:
             raise Permanent(f"{error}: all is made; run this again to see what is next") from None
         price = (fees.base + fees.tip) * DELIVERY_GAS
         staked = info.stake >= windows.min_deliverer_stake and info.owner != ZERO_ADDRESS
         # Registering costs less than two parts.
-        needed = 100 * price if staked else 102 * price + windows.min_deliverer_stake
-        if balance < needed:
-            steps.append(
-                f"send about {format_about(needed - balance)} to {self.address}: "
-                + ("" if staked else f"the stake ({minimum} at least), and ")
-                + "gas for a hundred parts"
-            )
+        stake = 0 if staked else 2 * price + windows.min_deliverer_stake
+        needed = {self.payer: (100 * price, "gas for a hundred parts")}
+        if stake:
+            both = stake + (100 * price if self.payer == self.address else 0)
+            more = ", and gas for a hundred parts" if self.payer == self.address else ""
+            needed[self.address] = (both, f"the stake ({minimum} at least){more}")
+        steps += [
+            f"send about {format_about(amount - balances[one])} to {one}: {what}"
+            for one, (amount, what) in needed.items()
+            if balances[one] < amount
+        ]
         if not staked:
             steps.append(f"dam deliverer stake '{minimum}' --owner 0xYourColdAddress")
         steps += [
@@ -298,7 +318,8 @@ class _Setup:
             "dam deliverer run                 or as a service: docs/operating.md",
             "dam deliverer status --watch      how it goes",
         ]
-        return {**self.value, "balance": str(balance), "staked": staked}, steps
+        balance = str(balances[self.payer])
+        return {**self.value, "balance": balance, "staked": staked}, steps
 
 
 def _alias(value: str) -> str:

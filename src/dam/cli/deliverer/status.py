@@ -18,6 +18,7 @@ from dam.cli.session import (
     address_option,
     json_option,
     json_ready,
+    payer_address,
     print_result,
     role_address,
     to_hex,
@@ -25,8 +26,8 @@ from dam.cli.session import (
 from dam.cli.terminal import write_result
 from dam.config.settings import Settings
 from dam.errors import Permanent
-from dam.types import Address, Windows
-from dam.units import format_about, format_amount
+from dam.types import STAKED_FEES, Address, Windows
+from dam.units import format_about, format_amount, format_span, format_time
 
 if TYPE_CHECKING:
     from dam.diagnostics.snapshot import Deadline, Snapshot
@@ -91,7 +92,8 @@ class _View:
 
         settings = self._settings
         async with open_nodes(settings) as rpc:
-            found = await Watcher(settings, self._role, self._who, rpc).look()
+            payer = payer_address(settings, self._who)
+            found = await Watcher(settings, self._role, self._who, rpc, payer).look()
         stranger = self._role == "deliverer" and found.chain and not found.chain.candidate
         if stranger and found.ledger is None:
             raise Permanent(f"{self._who} is no deliverer yet: run `dam deliverer stake AMOUNT`")
@@ -104,7 +106,8 @@ class _View:
 
         settings, windows = self._settings, self._settings.deployment.windows
         async with open_nodes(settings) as rpc:
-            watcher = Watcher(settings, self._role, self._who, rpc)
+            payer = payer_address(settings, self._who)
+            watcher = Watcher(settings, self._role, self._who, rpc, payer)
             show = self._show()
             with show:
                 while True:
@@ -209,6 +212,7 @@ def _chain_rows(found: Snapshot, windows: Windows) -> list[Row]:
         lines = [
             ("State", state, "green" if state == "delivers" else "red"),
             ("Stake", f"{format_amount(one.stake)}, minimum {minimum}", ""),
+            _fines_row(found, windows, one.stake),
             ("Earned", f"{format_amount(one.earned)} to withdraw", ""),
             ("Delivered", f"{one.delivered} parts since block {since.since}", ""),
             ("Key", f"{to_hex(since.key)} since block {since.key_since}", ""),
@@ -216,15 +220,31 @@ def _chain_rows(found: Snapshot, windows: Windows) -> list[Row]:
         ]
     elif found.role == "deliverer":
         lines = [("State", "not registered: dam deliverer stake AMOUNT", "red")]
+    if chain.proofs:
+        taken = format_amount(sum(proof.taken for proof in chain.proofs))
+        lines.append(("Junk", f"{len(chain.proofs)} parts proved to be junk, {taken} taken", "red"))
     coins = f"{format_amount(chain.balance)} for gas"
+    if found.payer != found.account:
+        coins += f", of {found.payer}, which sends"
     lines.append(("Coins", coins, "red" if chain.balance == 0 else ""))
     if one is not None and one.terms:
         lines.append(("Asks", asks_text(one.terms), ""))
     lines += [("Frozen", slash_text(slash), "red") for slash in chain.slashes]
-    if one is not None and one.exit_block:
-        lines.append(("Exit", f"the stake leaves from block {one.exit_block} on", "yellow"))
+    if one is not None and one.exit_time:
+        when = format_time(one.exit_time)
+        lines.append(("Exit", f"the stake leaves from {when} on", "yellow"))
     lines.append(("Node", f"block {chain.head.number}, one every {chain.block_seconds:.1f} s", ""))
     return lines
+
+
+def _fines_row(found: Snapshot, windows: Windows, stake: int) -> Row:
+    """What junk would cost, and whether the stake covers the fees of the parts held."""
+    fine, most = windows.fine(found.highest_fee), stake // STAKED_FEES
+    text = f"junk costs {format_amount(fine)} a part; fees up to {format_amount(most)} are served"
+    if found.highest_fee <= most:
+        return ("Fines", text, "")
+    held = format_amount(found.highest_fee)
+    return ("Fines", f"{text}, and a part held earns {held}: its sales are refused", "red")
 
 
 def _ledger_rows(found: Snapshot, ledger: DaemonStatus) -> list[Row]:
@@ -269,18 +289,15 @@ def _money_row(role: str, ledger: DaemonStatus) -> Row:
 def _deadline_row(deadline: Deadline | None) -> Row:
     if deadline is None:
         return ("Deadline", "nothing is due", "")
-    text = f"block {deadline.block} for sale {to_hex(deadline.copy_id)[:18]}..."
-    if deadline.blocks is None or deadline.seconds is None:
+    when = format_time(deadline.last_time)
+    text = f"{when} for sale {to_hex(deadline.copy_id)[:18]}..."
+    if deadline.seconds is None or deadline.alone_blocks is None:
         return ("Deadline", text, "")
-    text += f": {deadline.blocks} blocks, {_duration(deadline.seconds)}"
-    text += f"; ours alone until block {deadline.alone}"
-    return ("Deadline", text, "red" if deadline.seconds < _HURRY_SECONDS else "")
-
-
-def _duration(seconds: int) -> str:
-    hours, rest = divmod(seconds, 3600)
-    minutes, seconds = divmod(rest, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+    text += f": in {format_span(deadline.seconds)}"
+    alone = "the seller may deliver it, too"
+    if deadline.alone_blocks:
+        alone = f"ours alone for {deadline.alone_blocks} blocks"
+    return ("Deadline", f"{text}; {alone}", "red" if deadline.seconds < _HURRY_SECONDS else "")
 
 
 def _counts_text(counts: Mapping[str, int]) -> str:
@@ -309,7 +326,16 @@ def snapshot_json(found: Snapshot, windows: Windows) -> dict[str, Any]:
         if chain.candidate is not None:
             slash = chain.slashes[-1] if chain.slashes else None
             value |= deliverer_json(chain.candidate, windows, slash)
-        value |= {"balance": str(chain.balance), "block": chain.head.number}
+        value |= {
+            "balance": str(chain.balance),
+            "sender": found.payer,
+            "block": chain.head.number,
+            "clock": {"block": chain.clock.block, "time": chain.clock.time},
+            "junkProofs": len(chain.proofs),
+            "junkTaken": str(sum(proof.taken for proof in chain.proofs)),
+            "highestFee": str(found.highest_fee),
+            "fine": str(windows.fine(found.highest_fee)),
+        }
     value["node"] = {
         "reachable": chain is not None,
         "error": found.node_error or None,
@@ -341,10 +367,9 @@ def _ledger_json(found: Snapshot, ledger: DaemonStatus) -> dict[str, Any]:
         "nextDeadline": deadline
         and {
             "copyId": deadline.copy_id,
-            "block": deadline.block,
-            "aloneUntil": deadline.alone,
-            "blocks": deadline.blocks,
+            "lastTime": deadline.last_time,
             "seconds": deadline.seconds,
+            "aloneBlocks": deadline.alone_blocks,
         },
         "refused": ledger.refused,
         "journal": ledger.alerts,

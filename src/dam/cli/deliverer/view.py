@@ -8,7 +8,7 @@ from dam.ipfs.cid import Cid
 from dam.market.deliverers import Candidate
 from dam.market.reputation import PostedTerms, ProposedSlash
 from dam.types import Windows
-from dam.units import format_amount
+from dam.units import format_amount, format_time
 
 
 def asks_text(terms: PostedTerms | None) -> str:
@@ -22,8 +22,8 @@ def slash_text(slash: ProposedSlash) -> str:
     """A proposed slash, in words."""
     return (
         f"slash {slash.number} of {format_amount(slash.amount)} is proposed, for "
-        f"{Cid('dag-json', slash.reason)}; it can be executed from block {slash.first} to "
-        f"{slash.last}, and the stake is frozen until then"
+        f"{Cid('dag-json', slash.reason)}; it can be executed from {format_time(slash.first)} to "
+        f"{format_time(slash.last)}, and the stake is frozen until then"
     )
 
 
@@ -35,15 +35,15 @@ def slash_json(slash: ProposedSlash) -> dict[str, Any]:
         "beneficiary": slash.beneficiary,
         "amount": str(slash.amount),
         "reason": slash.reason,
-        "firstBlock": slash.first,
-        "lastBlock": slash.last,
+        "firstTime": slash.first,
+        "lastTime": slash.last,
     }
 
 
 def state_text(candidate: Candidate, windows: Windows, slash: ProposedSlash | None) -> str:
     """Whether it delivers, in words."""
     state = candidate.obstacle(windows) or "delivers"
-    return f"{state}; frozen until block {slash.last}" if slash else state
+    return f"{state}; frozen until {format_time(slash.last)}" if slash else state
 
 
 def deliverer_json(
@@ -60,7 +60,7 @@ def deliverer_json(
         "key": registration.key,
         "since": registration.since,
         "keySince": registration.key_since,
-        "exitBlock": candidate.exit_block,
+        "exitTime": candidate.exit_time,
         "eligible": not candidate.obstacle(windows),
         "obstacle": candidate.obstacle(windows),
         "minFee": str(candidate.terms.min_fee) if candidate.terms else None,

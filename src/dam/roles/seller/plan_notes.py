@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens
-from dam.market.deliverers import MIN_STAKE_FEES, Candidate
+from dam.market.deliverers import Candidate
 from dam.market.sale_history import SaleHistory
 from dam.roles.seller.deliverer_choice import Choice
 from dam.roles.seller.listings import Catalogue, Listing
 from dam.roles.seller.store_changes import Change
 from dam.roles.seller.store_file import ItemDraft
-from dam.types import ZERO_ADDRESS, Address, Wei, Windows
+from dam.types import STAKED_FEES, ZERO_ADDRESS, Address, Wei, Windows
 from dam.units import format_amount
 
 DELIVERY_GAS = 50_000
@@ -194,7 +194,7 @@ def _departed(
     operators = sorted({d.operator for lot in change.old.lots for d in lot.deliverers})
     gone = [o for o in operators if o not in candidates or candidates[o].obstacle(windows)]
     fee = change.draft.commission // change.draft.parts
-    small = [o for o in operators if o not in gone and candidates[o].stake < MIN_STAKE_FEES * fee]
+    small = [o for o in operators if o not in gone and candidates[o].stake < STAKED_FEES * fee]
     hint = f"--assign {change.name} gives its parts to others"
     found = []
     if gone:
