@@ -32,7 +32,14 @@ def delivery_of(seller: Actor, sale: Purchase, index: int, *, junk: bool = False
     seed_file = key_paths(seller.dam_home).seller
     seed = SellerSeed(key_files.load_seed(seed_file, "seller-seed", seller.passphrase))
     [folder] = seller.dam_home.glob("markets/*/catalogue")
-    listing = Catalogue(folder).recall(sale.terms.parts_root)
+    return make_delivery(seed, Catalogue(folder), sale, index, junk=junk)
+
+
+def make_delivery(
+    seed: SellerSeed, catalogue: Catalogue, sale: Purchase, index: int, *, junk: bool = False
+) -> Delivery:
+    """As `delivery_of`, with what the seller keeps at hand."""
+    listing = catalogue.recall(sale.terms.parts_root)
     assert listing is not None
     leaf, share = leaf_and_share(seed, listing, sale.copy, index)
     return Delivery(

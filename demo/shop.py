@@ -117,6 +117,7 @@ async def open_shop(
     supply: int = 1000,
     stake: int = 3 * ETHER,
     deliverers: Sequence[Actor] = (),
+    deliverer_stake: int = ETHER // 20,
     **terms: Any,
 ) -> Shop:
     """Opens a shop with one item (`ITEM`) and as many new deliverers as it has parts.
@@ -130,11 +131,15 @@ async def open_shop(
         supply: Copies, where they share their parts.
         stake: The seller's, in wei.
         deliverers: Who delivers; new ones unless given.
+        deliverer_stake: Of each new one, in wei: at least ten times the fee of a part.
         terms: Further fields of `dam.roles.seller.listings.Listing`, such as ``price``.
     """
     seller, operator = await asyncio.gather(world.actor("seller"), world.actor("watchdog"))
     deliverers = deliverers or await asyncio.gather(
-        *(_new_deliverer(world, f"deliverer {number + 1}") for number in range(parts))
+        *(
+            _new_deliverer(world, f"deliverer {number + 1}", deliverer_stake)
+            for number in range(parts)
+        )
     )
     settings = Settings.load(world.env(seller))
     seed = SellerSeed(
@@ -175,11 +180,11 @@ async def known_deliverers(world: World, actors: Sequence[Actor]) -> list[Delive
     return [Deliverer(actor.address, await world.deliverer_key(actor.address)) for actor in actors]
 
 
-async def _new_deliverer(world: World, name: str) -> Actor:
+async def _new_deliverer(world: World, name: str, stake: int) -> Actor:
     actor = await world.actor(name)
     ring = key_files.new_ring(Settings.load(world.env(actor)).keys.deliverer, actor.passphrase)
     deployment = world.deployment
     pair = ring.current
     possession = pair.prove_possession(deployment.chain_id, deployment.market, actor.address)
-    await world.send(actor, "stakeAsDeliverer", pair.announced, possession, value=ETHER // 20)
+    await world.send(actor, "stakeAsDeliverer", pair.announced, possession, value=stake)
     return actor

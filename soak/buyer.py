@@ -1,4 +1,4 @@
-"""Buyers without any tool: they sign `buyItem` themselves, as fast as they are told to."""
+"""Buyers without any tool: they sign `buyItem`, and proofs of junk, themselves."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from soak.world import SoakWorld
 
 ACCOUNTS = 20
 _GAS = 700_000
+_PROOF_GAS = 1_500_000
 _FEES = Fees(max_fee=5_000 * 10**9, tip=2 * 10**9, base=10**9)
 """A buyer pays any price: what is soaked is the delivery."""
 _PATIENCE = 3.0
@@ -34,10 +35,11 @@ class Order:
 
     raw: str
     nonce: int
-    item: Item
-    copy: int
     at: float
     """When it was sent last, in seconds of the soak."""
+    item: Item | None = None
+    """None: no purchase, but a proof."""
+    copy: int = 0
 
 
 @dataclass
@@ -69,7 +71,8 @@ class Buyer:
         self._next: Counter[str] = Counter()
         self._burst = 0
         self.secrets: dict[bytes, bytes] = {}
-        """One-time secret keys by their public keys, of everything that was ever signed."""
+        """Secret keys by their public keys: one-time keys of everything that was ever signed, and
+        the fresh keys of proofs."""
         self.signed = 0
         self.sent_again = 0
         self.swapped = 0
@@ -156,7 +159,21 @@ class Buyer:
         chain_id, market = world.deployment.chain_id, world.deployment.market
         fields = transaction(chain_id, nonce, market, data, _GAS, _FEES, item.terms.price)
         raw = "0x" + account.signer.sign(fields).hex()
-        return Order(raw, nonce, item, copy, world.seconds())
+        return Order(raw, nonce, world.seconds(), item, copy)
+
+    async def call(self, buyer: str, data: bytes) -> bool:
+        """Sends a call of one of the accounts, until it is mined; False if it has no such one."""
+        found = [a for a in self._accounts if a.signer.address.lower() == buyer.lower()]
+        if not found:
+            return False
+        [account], world = found, self._world
+        nonce, chain_id = account.nonce, world.deployment.chain_id
+        fields = transaction(chain_id, nonce, world.deployment.market, data, _PROOF_GAS, _FEES)
+        order = Order("0x" + account.signer.sign(fields).hex(), nonce, world.seconds())
+        account.open[nonce] = order
+        account.nonce += 1
+        await self._send([order])
+        return True
 
     async def _send(self, orders: list[Order]) -> None:
         # An answer such as "already known" or "nonce too low" is fine, and so is none.
@@ -191,7 +208,7 @@ class Buyer:
         lost: dict[str, list[tuple[_Account, Order]]] = {}
         for account, mined in zip(self._accounts, await self._mined(), strict=True):
             for nonce, order in account.open.items():
-                if nonce >= mined:
+                if nonce >= mined and order.item is not None:
                     lost.setdefault(order.item.name, []).append((account, order))
         done = 0
         for name, orders in lost.items():

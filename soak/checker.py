@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -19,9 +19,13 @@ from eth_utils.crypto import keccak
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 
-_TERMS = "(bytes32,address,uint128,uint128,uint128,uint128,uint64,bool,uint8,uint8,address,bytes32)"
-_BOUGHT = f"ItemPurchased(bytes32,address,address,bytes32,uint64,{_TERMS},bytes32[])"
-_DELIVERED = "FragmentDelivered(bytes32,address,uint8,bytes32,bytes32,bytes)"
+_TERMS = (
+    "(bytes32,address,uint128,uint128,uint128,uint128,uint64,bool,uint8,uint8,address,bytes32,"
+    "bytes32)"
+)
+_BOUGHT = f"ItemPurchased(bytes32,address,address,bytes32,uint64,uint64,uint64,{_TERMS},bytes32[])"
+_DELIVERED = "FragmentDelivered(bytes32,address,uint8,address,bytes32,bytes32,bytes32,bytes)"
+_PROVED = "JunkProved(bytes32,address,uint8,bytes32,uint256,uint256,bool)"
 _SETTLED = "SaleSettled(bytes32,address)"
 _RANGE = 400
 FALLBACK_BLOCKS = 100
@@ -33,6 +37,8 @@ class Sold:
 
     copy_id: bytes
     block: int
+    time: int
+    """Of the purchase, in seconds."""
     buyer: str
     digest: bytes
     item_id: bytes
@@ -51,9 +57,40 @@ class Arrived:
     index: int
     by: str
     block: int
+    log_index: int
     commitment: bytes
     secret_hash: bytes
     fragment: bytes
+    key: bytes = b""
+    """What it was found to be sealed to, if that is the sale's fresh key."""
+
+
+@dataclass(frozen=True)
+class Proved:
+    """A part that was proved to be junk, on the canonical chain."""
+
+    copy_id: bytes
+    index: int
+    block: int
+    log_index: int
+    fresh_key: bytes
+    cleared: bool
+
+
+@dataclass
+class Seen:
+    """The events of some blocks."""
+
+    sold: list[Sold] = field(default_factory=list)
+    arrived: list[Arrived] = field(default_factory=list)
+    proved: list[Proved] = field(default_factory=list)
+    settled: int = 0
+
+    def there(self) -> Counter[bytes]:
+        """How many parts of each copy are there: those that came, less those that were cleared."""
+        found = Counter(part.copy_id for part in self.arrived)
+        found.subtract(Counter(proof.copy_id for proof in self.proved if proof.cleared))
+        return found
 
 
 @dataclass
@@ -70,7 +107,11 @@ class Verdict:
     """Never, or after the refund was possible: purchase and index."""
     doubled: list[tuple[Sold, int]] = field(default_factory=list)
     junk: list[tuple[Sold, int]] = field(default_factory=list)
-    """Does not open with the buyer's key to what the part committed to."""
+    """Does not open with a key of the buyer to what the part committed to, and was not proved."""
+    proved: int = 0
+    """Parts that were proved to be junk."""
+    replaced: int = 0
+    """Of these, cleared and delivered anew by the seller's side."""
     stray: int = 0
     """Parts of no purchase."""
     settled: int = 0
@@ -88,14 +129,14 @@ class Checker:
         url: The node itself, no proxy.
         market: Address.
         first: Block of the market's deployment.
-        refund_blocks: The market's window.
+        refund_seconds: The market's window.
     """
 
-    def __init__(self, url: str, market: str, first: int, refund_blocks: int) -> None:
+    def __init__(self, url: str, market: str, first: int, refund_seconds: int) -> None:
         self._url = url
         self._market = market
         self._first = first
-        self._refund_blocks = refund_blocks
+        self._refund_seconds = refund_seconds
 
     async def call(self, method: str, *params: Any) -> Any:
         """One JSON-RPC call."""
@@ -119,12 +160,10 @@ class Checker:
         """The newest block."""
         return int(await self.call("eth_blockNumber"), 16)
 
-    async def events(
-        self, first: int | None = None, last: int | None = None
-    ) -> tuple[list[Sold], list[Arrived], int]:
-        """Purchases, parts, and how many sales were settled, in these blocks (all)."""
-        bought, arrived, settled = [], [], 0
-        topics = {keccak(text=text): text for text in (_BOUGHT, _DELIVERED, _SETTLED)}
+    async def events(self, first: int | None = None, last: int | None = None) -> Seen:
+        """Purchases, parts, proofs, and how many sales were settled, in these blocks (all)."""
+        seen = Seen()
+        topics = {keccak(text=text): text for text in (_BOUGHT, _DELIVERED, _PROVED, _SETTLED)}
         end = await self.head() if last is None else last
         start = self._first if first is None else max(first, self._first)
         for number in range(start, end + 1, _RANGE):
@@ -136,11 +175,13 @@ class Checker:
             for log in await self.call("eth_getLogs", query):
                 kind = topics.get(bytes.fromhex(log["topics"][0][2:]))
                 if kind == _BOUGHT:
-                    bought.append(_sold(log))
+                    seen.sold.append(_sold(log))
                 elif kind == _DELIVERED:
-                    arrived.append(_arrived(log))
-                settled += kind == _SETTLED
-        return bought, arrived, settled
+                    seen.arrived.append(_arrived(log))
+                elif kind == _PROVED:
+                    seen.proved.append(_proof(log))
+                seen.settled += kind == _SETTLED
+        return seen
 
     async def judge(self, deliverers: Sequence[str], secrets: Mapping[bytes, bytes]) -> Verdict:
         """Looks at every part of every purchase.
@@ -149,18 +190,30 @@ class Checker:
             deliverers: Whose part has which index.
             secrets: Buyers' one-time secret keys, by public key.
         """
-        sold, arrived, settled = await self.events()
-        verdict = Verdict(purchases=len(sold), settled=settled, sold=sold)
+        seen = await self.events()
+        verdict = Verdict(purchases=len(seen.sold), settled=seen.settled, sold=seen.sold)
         by_part: dict[tuple[bytes, int], list[Arrived]] = defaultdict(list)
-        for part in arrived:
+        for part in seen.arrived:
             by_part[part.copy_id, part.index].append(part)
-        for sale in sold:
+        proofs = {(proof.copy_id, proof.index): proof for proof in seen.proved}
+        for sale in seen.sold:
             verdict.parts += sale.parts
             for index in range(sale.parts):
                 mine = by_part.pop((sale.copy_id, index), [])
-                self._part(verdict, sale, index, mine, deliverers[index], secrets)
+                proof = proofs.get((sale.copy_id, index))
+                if proof is not None:
+                    mine = self._punished(verdict, proof, mine)
+                self._part(verdict, sale, index, mine, deliverers[index], secrets, proof)
         verdict.stray = sum(map(len, by_part.values()))
         return verdict
+
+    def _punished(self, verdict: Verdict, proof: Proved, arrived: list[Arrived]) -> list[Arrived]:
+        """What counts of an index that was proved: without what the proof cleared."""
+        verdict.proved += 1
+        at = proof.block, proof.log_index
+        left = [p for p in arrived if not proof.cleared or (p.block, p.log_index) > at]
+        verdict.replaced += bool(left)
+        return left
 
     def _part(
         self,
@@ -170,16 +223,24 @@ class Checker:
         arrived: list[Arrived],
         deliverer: str,
         secrets: Mapping[bytes, bytes],
+        proof: Proved | None,
     ) -> None:
         if len(arrived) > 1:
             verdict.doubled.append((sale, index))
-        if not arrived or arrived[0].block > sale.block + self._refund_blocks:
+        # A block is a second.
+        if not arrived or arrived[0].block > sale.block + self._refund_seconds:
             verdict.lost.append((sale, index))
             return
         part = arrived[0]
-        if not _opens(part, secrets[sale.keys[index]]):
+        keys = [sale.keys[index], *([proof.fresh_key] if proof else [])]
+        fits = [key for key in keys if opened(part, secrets[key]) is not None]
+        if not fits:
             verdict.junk.append((sale, index))
+        elif fits[0] != sale.keys[index]:
+            part = replace(part, key=fits[0])
         verdict.shares.setdefault((sale.copy_id, sale.block), {})[index] = part
+        if proof is not None:
+            return  # Neither in time nor late: the watchdog's, once it was proved.
         wait = part.block - sale.block
         if wait > FALLBACK_BLOCKS or part.by.lower() != deliverer.lower():
             verdict.late.append((sale, part))
@@ -232,12 +293,13 @@ class MinedTransactions:
             self.reverted.append(tx)
 
 
-def _opens(part: Arrived, secret: bytes) -> bool:
+def opened(part: Arrived, secret: bytes) -> bytes | None:
+    """The share, if the fragment opens with this key to what the part committed to."""
     try:
         share = SealedBox(PrivateKey(secret)).decrypt(part.fragment)
     except CryptoError:
-        return False
-    return bool(keccak(share) == part.commitment)
+        return None
+    return bytes(share) if keccak(share) == part.commitment else None
 
 
 def _data(log: Mapping[str, Any], types: Sequence[str]) -> tuple[Any, ...]:
@@ -249,10 +311,14 @@ def _topic(log: Mapping[str, Any], number: int) -> bytes:
 
 
 def _sold(log: Mapping[str, Any]) -> Sold:
-    digest, copy, terms, keys = _data(log, ("bytes32", "uint64", _TERMS, "bytes32[]"))
+    digest, copy, block, at, terms, keys = _data(
+        log, ("bytes32", "uint64", "uint64", "uint64", _TERMS, "bytes32[]")
+    )
+    assert block == int(log["blockNumber"], 16)
     return Sold(
         copy_id=_topic(log, 1),
-        block=int(log["blockNumber"], 16),
+        block=block,
+        time=at,
         buyer="0x" + _topic(log, 3)[12:].hex(),
         digest=digest,
         item_id=terms[0],
@@ -265,13 +331,28 @@ def _sold(log: Mapping[str, Any]) -> Sold:
 
 
 def _arrived(log: Mapping[str, Any]) -> Arrived:
-    index, commitment, secret_hash, fragment = _data(log, ("uint8", "bytes32", "bytes32", "bytes"))
+    index, _, commitment, secret_hash, _, fragment = _data(
+        log, ("uint8", "address", "bytes32", "bytes32", "bytes32", "bytes")
+    )
     return Arrived(
         copy_id=_topic(log, 1),
         index=index,
         by="0x" + _topic(log, 2)[12:].hex(),
         block=int(log["blockNumber"], 16),
+        log_index=int(log["logIndex"], 16),
         commitment=commitment,
         secret_hash=secret_hash,
         fragment=fragment,
+    )
+
+
+def _proof(log: Mapping[str, Any]) -> Proved:
+    index, fresh_key, _, _, cleared = _data(log, ("uint8", "bytes32", "uint256", "uint256", "bool"))
+    return Proved(
+        copy_id=_topic(log, 1),
+        index=index,
+        block=int(log["blockNumber"], 16),
+        log_index=int(log["logIndex"], 16),
+        fresh_key=fresh_key,
+        cleared=cleared,
     )

@@ -16,7 +16,9 @@ from typing import Any
 from eth_account import Account
 
 from dam.errors import RpcError
+from demo.actors import Actor
 from soak.buyer import Buyer
+from soak.junk import send_junk
 from soak.rules import IPFS_RULES, RPC_RULES, Rule
 from soak.supervisor import Supervisor
 from soak.world import SoakWorld
@@ -42,6 +44,8 @@ class Targets:
     world: SoakWorld
     buyer: Buyer
     chance: random.Random
+    thief: Actor
+    """Sends what is signed with stolen keys."""
 
 
 Inject = Callable[[Targets], Coroutine[Any, Any, bool]]
@@ -73,6 +77,7 @@ def kinds() -> list[FaultKind]:
         FaultKind("base fee jump", _jump, "chain"),
         FaultKind("no balance", _drain, "chain"),
         FaultKind("burst of purchases", _burst, "chain"),
+        FaultKind("junk part, proved", _junk, "chain"),
         FaultKind("rpc: wrong chain id", _wrong_chain, "node"),
         FaultKind("ipfs: refused", _refuse, "ipfs"),
     ]
@@ -254,6 +259,12 @@ async def _drain(targets: Targets) -> bool:
             await targets.world.pay_all()
             outage.ended = targets.world.seconds()
     return True
+
+
+async def _junk(targets: Targets) -> bool:
+    """Noise in a deliverer's name; the buyer proves it, and the watchdog replaces it."""
+    number = targets.chance.randrange(len(targets.world.shop.deliverers))
+    return await send_junk(targets.world, targets.buyer, number, targets.thief)
 
 
 async def _burst(targets: Targets) -> bool:

@@ -32,7 +32,11 @@ def verdicts(result: Result) -> list[tuple[str, bool]]:
     checks = [
         ("every part of every purchase is there: none lost", not verdict.lost),
         ("none doubled, and none of no purchase", not verdict.doubled and not verdict.stray),
-        ("every part opens to what it was committed to", not verdict.junk),
+        ("every part opens to what it was committed to, or was proved", not verdict.junk),
+        (
+            f"each of {verdict.proved} parts proved to be junk was replaced",
+            verdict.replaced == verdict.proved > 0,
+        ),
         ("none late without a reason", not result.unexcused),
         ("no part in two waiting transactions of ours", not result.twice),
         (
@@ -82,6 +86,7 @@ def summary(result: Result) -> str:
         "of these without a reason": f"**{len(result.unexcused)}**",
         "**lost**": f"**{len(verdict.lost)}**",
         "**doubled**": f"**{len(verdict.doubled)}**",
+        "proved to be junk; of these **replaced**": f"{verdict.proved}; **{verdict.replaced}**",
         "blocks from purchase to part": _waits(result),
         "goods rebuilt by their buyers": f"{result.goods[0]} of {result.goods[1]} tried",
         "sales settled by the watchdog": str(verdict.settled),

@@ -18,7 +18,7 @@ from dam.crypto import hashing, shamir
 from dam.errors import DamError
 from dam.ethereum.rpc import JsonRpc
 from soak.buyer import Buyer
-from soak.checker import Arrived, Checker, MinedTransactions, Sold, Verdict
+from soak.checker import Arrived, Checker, MinedTransactions, Sold, Verdict, opened
 from soak.gauges import Gauge
 from soak.injectors import Targets
 from soak.publisher import Publisher
@@ -34,6 +34,8 @@ _POOL_SECONDS = 1.0
 _GOODS = 100
 """How many goods are rebuilt at the end."""
 _QUIET_BLOCKS = 12
+_PATIENCE_SECONDS = 300
+"""For the last parts: three times the hundred blocks after which the watchdog delivers."""
 _BAD_EVENTS = ("internal_error", "stopped_by_fault")
 
 
@@ -145,8 +147,8 @@ class _Watch:
 
     async def _line(self, scheduler: FaultScheduler) -> str:
         head = await self.checker.head()
-        sold, arrived, _ = await self.checker.events(head - 250, head)
-        there = Counter(part.copy_id for part in arrived)
+        seen = await self.checker.events(head - 250, head)
+        sold, there = seen.sold, seen.there()
         missing = [sale for sale in sold if there[sale.copy_id] < sale.parts]
         oldest = max((head - sale.block for sale in missing), default=0)
         if not sold and self.world.seconds() > _NO_SALE_SECONDS:
@@ -178,14 +180,16 @@ async def run_soak(options: Options, say: Callable[[str], None] = print) -> Resu
         buyer = Buyer(world, publisher, fork(), rate=options.rate)
         await buyer.open()
         scheduler = FaultScheduler(
-            Targets(world, buyer, fork()), fork(), per_hour=options.faults_per_hour
+            Targets(world, buyer, fork(), await world.actor("thief")),
+            fork(),
+            per_hour=options.faults_per_hour,
         )
         deployment = world.deployment
         checker = Checker(
             world.chain.url,
             deployment.market,
             deployment.first_block,
-            deployment.windows.refund_blocks,
+            deployment.windows.refund_seconds,
         )
         watch = _Watch(world, checker)
         background = [
@@ -275,14 +279,16 @@ async def _settle(world: SoakWorld, checker: Checker, buyer: Buyer) -> None:
         supervisor.ipfs.clear()
         supervisor.proxy.release()
     await world.pay_all()
-    end = world.seconds() + world.deployment.windows.refund_blocks + 30
+    end = world.seconds() + _PATIENCE_SECONDS
     while world.seconds() < end:
         await buyer.remind()
         head = await checker.head()
-        sold, arrived, _ = await checker.events(head - 330, head)
-        there = Counter(part.copy_id for part in arrived)
-        newest = max([one.block for one in sold] + [one.block for one in arrived], default=0)
-        if all(there[s.copy_id] >= s.parts for s in sold) and head > newest + _QUIET_BLOCKS:
+        seen = await checker.events(head - _PATIENCE_SECONDS - 30, head)
+        there = seen.there()
+        newest = max(
+            [one.block for one in seen.sold] + [one.block for one in seen.arrived], default=0
+        )
+        if all(there[s.copy_id] >= s.parts for s in seen.sold) and head > newest + _QUIET_BLOCKS:
             return
         await asyncio.sleep(1)
 
@@ -377,14 +383,14 @@ async def _rebuild(
 async def _good(
     world: SoakWorld, publisher: Publisher, buyer: Buyer, sale: Sold, parts: list[Arrived]
 ) -> bool:
-    from dam.crypto.sealing import open_fragment
-
     item = publisher.versions[sale.digest].store.item(sale.item_id)
     assert item is not None
-    shares = {
-        part.index: open_fragment(part.fragment, buyer.secrets[sale.keys[part.index]])
-        for part in parts[: sale.threshold]
-    }
+    shares = {}
+    for part in parts[: sale.threshold]:
+        share = opened(part, buyer.secrets[part.key or sale.keys[part.index]])
+        if share is None:
+            return False
+        shares[part.index] = share
     key = shamir.join(shares, sale.threshold)
     copy = sale.copy if sale.stock else 0
     domain = hashing.domain(

@@ -69,7 +69,12 @@ class SoakWorld(World):
         shutil.copytree(ROOT / "src", self.folder / "src", ignore=_CACHES, dirs_exist_ok=True)
         await self._deploy_directly()
         self.shop = await open_shop(
-            self, stake=1000 * ETHER, supply=10**6, commission=3 * FEE, price=ETHER // 10
+            self,
+            stake=1000 * ETHER,
+            deliverer_stake=100 * ETHER,
+            supply=10**6,
+            commission=3 * FEE,
+            price=ETHER // 10,
         )
         await self._make_supervisors()
         self.opened = await self.block()
