@@ -73,7 +73,7 @@ def _statement_json(found: Statement) -> dict[str, Any]:
                 "operator": one.operator,
                 "stake": str(one.info.stake),
                 "earned": str(one.info.earned),
-                "exitBlock": one.info.exit_block,
+                "exitTime": one.info.exit_time,
                 "frozenUntil": one.slash.last if one.slash else 0,
             }
             for one in found.deliverers

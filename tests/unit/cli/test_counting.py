@@ -18,12 +18,13 @@ from dam.cli.main import main
 from dam.errors import ContractReverted, Malformed, Permanent
 from dam.ethereum.erc20 import Tokens
 from dam.log import configure_logging, get_logger
-from dam.market.sale_history import SaleHistory
+from dam.market.sale_history import SaleHistory, deadlines
 from dam.roles.arbiter import Case, CaseFile
 from dam.roles.buyer.buying import _choose_copy
 from dam.roles.buyer.opening import ArrivedParts, Junk, Sifted
 from dam.roles.seller.listings import leaf_and_share
-from dam.types import Deployment, DisputeOpened, Status, Windows
+from dam.types import Clock, Deployment, Status, Windows
+from tests.unit.helpers.records import time_of
 from tests.unit.helpers.shop import Shop
 
 
@@ -76,14 +77,12 @@ def test_there_is_no_copy_zero_to_buy() -> None:
 
 def test_lists_of_sales_count_from_one_and_json_keeps_indexes(make: Any, windows: Windows) -> None:
     [sale] = SaleHistory([make.purchase(10, copy=0)]).sales.values()
-    assert commands._purchase_row(sale, None, windows, 20, Tokens())[2] == 1
-    assert sale_views.sale_json(sale, windows, 20)["copy"] == 0
-    sale.completed_at = sale.whole_at = 12
-    for index in range(3):
-        sale.delivered[index] = make.delivery(sale.purchase, index, 12)
-    sale.dispute = DisputeOpened(sale.copy_id, make.buyer, make.arbiter, bytes(32), make.at(13))
+    times, clock = deadlines(sale.purchase, sale.status, 0, windows), Clock(20, time_of(20))
+    assert commands._purchase_row(sale, None, times, clock, Tokens())[2] == 1
+    assert sale_views.sale_json(sale, times, clock)["copy"] == 0
     file = CaseFile(Case(sale, None), "", (), None)
-    assert "copy 1\n" in arbiter._case_text(file, windows, 20, Tokens())
+    times = deadlines(sale.purchase, Status.DISPUTED, 0, windows)
+    assert "copy 1\n" in arbiter._case_text(file, times, clock, Tokens())
 
 
 def test_parts_that_arrive_count_from_one(

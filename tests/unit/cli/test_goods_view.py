@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,16 @@ import pytest
 
 from dam.cli.seller import publish
 from dam.cli.seller.goods_view import goods_text, masked
+from dam.crypto.hashing import checksum
+from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens
+from dam.market.deliverers import Candidate, Registration
 from dam.roles.seller import publishing
+from dam.roles.seller.deliverer_choice import pick_deliverers
 from dam.roles.seller.store_changes import Change
 from dam.roles.seller.store_file import ItemDraft, read_folder, read_store_file
 from dam.roles.seller.versions import Base, Versions
+from dam.types import Wei, Windows
 
 
 def draft(folder: Path, good: str) -> ItemDraft:
@@ -71,6 +77,18 @@ def test_a_mask_steers_no_terminal() -> None:
     assert masked("\x1b[31m0123456789").isprintable()
 
 
+WINDOWS = Windows(3600, 2400, 1800, 9600, 1200, 1200, Wei(10), Wei(10), Wei(5))
+
+
+def newcomers(count: int) -> list[Candidate]:
+    found = []
+    for number in range(1, count + 1):
+        who = checksum(bytes([number]) * 20)
+        registration = Registration(who, who, bytes([number]) * 32, 1, 1)
+        found.append(Candidate(registration, Wei(1000), 0, Wei(0), 0))
+    return found
+
+
 async def test_publish_shows_goods_and_what_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,10 +97,13 @@ async def test_publish_shows_goods_and_what_is_left_out(
     (tmp_path / "secret").symlink_to("/etc/passwd")
     store = read_folder(tmp_path, name="shelf", overrides={"price": "1 ether"})
     changes = [Change("new", None, item) for item in store.items]
+    choice = pick_deliverers(newcomers(3), 3, 2, WINDOWS, random.Random(1), fee=1)
     for name, value in {
         "read_history": AsyncMock(),
         "plan_changes": AsyncMock(return_value=changes),
-        "candidates": AsyncMock(return_value={}),
+        "read_pool": AsyncMock(return_value={}),
+        "choose_deliverers": Mock(return_value=[choice]),
+        "fees_open": Mock(return_value={}),
         "gas_price_of": AsyncMock(return_value=1),
         "warnings": Mock(return_value=["a hint"]),
         "_check_stake": AsyncMock(),
@@ -93,9 +114,16 @@ async def test_publish_shows_goods_and_what_is_left_out(
     market: Any = AsyncMock(store=AsyncMock(return_value=(bytes(32), b"")))
     shop: Any = SimpleNamespace(seller="0x", catalogue=None)
     plan = await publishing.plan_publication(market, shop, store)
-    publish._show(plan, Tokens())
+    publish._show(plan, Tokens(), governed=True)
     shown = capsys.readouterr().err
     assert "book.pdf: book.pdf, 1.5 kB\n" in shown
     assert "Note: left out: .DS_Store (hidden)\n" in shown
     assert "Note: left out: secret (a symbolic link)\n" in shown
     assert "Note: a hint" in shown
+    told = " ".join(shown.split())
+    assert "0 of its 3 deliverers are established; those 2 that open the good" in told
+    assert plan.bootstrap == ("book.pdf",)
+    with pytest.raises(Permanent, match="--yes"):
+        publish._bootstrap(plan, yes=False)
+    publish._bootstrap(plan, yes=True)
+    assert "BOOTSTRAP: this market has too few established" in capsys.readouterr().err

@@ -55,12 +55,23 @@ def test_help_imports_nothing_heavy() -> None:
         assert name in done.stdout
 
 
+def commands_of(command: click.Command, name: str = "") -> list[tuple[str, click.Command]]:
+    """A command, or all those of a group and of the groups in it, by their names."""
+    if not isinstance(command, click.Group):
+        return [(name, command)]
+    found = []
+    for sub, entry in command.commands.items():
+        assert entry.help, f"{name} {sub}"
+        found += commands_of(entry, sub)
+    return found
+
+
 @pytest.mark.parametrize("name", main.list_commands(click.Context(main)))
 def test_every_command_has_help_and_readers_have_json(name: str) -> None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
-    found = list(command.commands.items()) if isinstance(command, click.Group) else [("", command)]
-    for sub, entry in found:
+    assert command.help
+    for sub, entry in commands_of(command):
         assert entry.help, f"{name} {sub}"
         options = {o for p in entry.params for o in p.opts}
         assert sub == "run" or "--json" in options, f"{name} {sub}"
@@ -72,8 +83,7 @@ def test_every_option_reaches_its_command() -> None:
     for name in main.list_commands(click.Context(main)):
         command = main.get_command(click.Context(main), name)
         assert command is not None
-        found = command.commands.values() if isinstance(command, click.Group) else [command]
-        for entry in found:
+        for _, entry in commands_of(command):
             assert entry.callback is not None
             wanted = inspect.signature(entry.callback).parameters.values()
             if any(p.kind is p.VAR_KEYWORD for p in wanted):
@@ -210,6 +220,8 @@ def test_refusals_of_the_contract_are_told_in_words() -> None:
     assert "free stake is 5 wei, and 1 ether are needed" in error_text(low)
     status = ContractReverted("WrongStatus", {"copyId": keccak(b""), "status": 4})
     assert "settled now" in error_text(status)
+    late = ContractReverted("TooLate", {"copyId": keccak(b""), "lastTime": 1_700_000_000})
+    assert "possible until 2023-11-14 22:13:20 UTC" in error_text(late)
     assert "BeforeGate" in error_text(ContractReverted("BeforeGate", {"gateBlock": 12}))
     assert "Strange" in error_text(ContractReverted("Strange", {"a": 1}))
     assert "CopyTaken" in error_text(ContractReverted("CopyTaken", {}))

@@ -32,10 +32,11 @@ async def browse(monkeypatch: pytest.MonkeyPatch, *documents: object) -> Any:
             raise version.document
         return version.document
 
-    monkeypatch.setattr(storefront, "read_history", lambda _: given(history))
+    monkeypatch.setattr(storefront, "read_history", lambda _, also: given(history))
     monkeypatch.setattr(storefront, "read_version", read_version)
     monkeypatch.setattr(storefront, "read_tokens", lambda *_: given(Tokens()))
     monkeypatch.setattr(storefront, "bound_stake", lambda *_: 0)
+    monkeypatch.setattr(storefront, "seller_records", lambda *_: {})
     market: Any = SimpleNamespace(deployment=None, rpc=None, seller_stake=lambda _: given(5))
     return await storefront.browse(market, object())  # type: ignore[arg-type]
 

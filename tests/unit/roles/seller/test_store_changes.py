@@ -468,7 +468,7 @@ async def test_advice(
 ) -> None:
     await publish(shop, blocks, known, draft())
     gone = {
-        who: replace(candidate, exit_block=9) if index < 5 else candidate
+        who: replace(candidate, exit_time=9) if index < 5 else candidate
         for index, (who, candidate) in enumerate(known.items())
     }
     changes = await store_changes.plan_changes(
@@ -487,3 +487,11 @@ async def test_advice(
     assert "every part is needed" in told
     assert "stake" not in told
     assert "bother" not in told
+    dear = await store_changes.plan_changes(
+        shop, StoreDraft("s", (draft(commission=3 * (10**16 + 1)),)), SaleHistory()
+    )
+    told = "\n".join(
+        plan_notes.warnings(dear, known, shop.deployment.windows, free_stake=10**18, gas_price=1)
+    )
+    assert "over a tenth of the stake of" in told
+    assert "--assign key" in told
