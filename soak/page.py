@@ -27,6 +27,9 @@ _TAIL = """
   the sale was saved, the fee was not always. A late part needs a reason: faults that held up its
   deliverer for at least half of those 100 seconds. *Lost* is a part that never came, or after the
   refund was possible; *doubled* one that stands on the chain twice.
+- *Proved*: somebody signed noise with a stolen operator key and had it sent before the daemon's own
+  part came; the sale's buyer proved it on chain. *Replaced*: the watchdog delivered that part anew,
+  sealed to the sale's fresh key, and it opens. Such parts are neither in time nor late.
 - The checker reads Anvil's raw logs and decodes and decrypts with code of its own; it shares none
   with the daemons, and asks Anvil itself, past the proxies.
 - Deliverer 1 is never killed, told to stop, or put on a wrong chain, so that its memory can be

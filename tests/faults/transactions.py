@@ -21,7 +21,7 @@ def parts_in(data: str) -> list[Part]:
     names = ("deliverFragment", "deliverFragments", "supplyFragments")
     for entry in market_abi().functions.values():
         if entry.id == raw[:4] and entry.name in names:
-            [given] = abi_decode([p.type for p in entry.inputs], raw[4:])
+            given, _ = abi_decode([p.type for p in entry.inputs], raw[4:])
             deliveries = [given] if entry.name == "deliverFragment" else given
             return [(CopyId(one[0]), int(one[2])) for one in deliveries]
     return []
