@@ -18,15 +18,12 @@ sys.path.insert(0, str(ROOT))
 from dam.testing.nodes import NodeMissingError  # noqa: E402
 from demo.world import World  # noqa: E402
 
-# The shortest windows that the contract takes: Anvil mines thousands of blocks slowly.
-WINDOWS = ("--dispute-blocks", "100", "--arbitration-blocks", "100")
-
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def whole_world() -> AsyncIterator[World]:
     """Anvil, Kubo and a market; without Kubo the tests are skipped, and CI refuses skips."""
     try:
-        async with World(kubo=True, deploy=WINDOWS) as world:
+        async with World(kubo=True) as world:
             yield world
     except NodeMissingError as error:
         pytest.skip(str(error))

@@ -36,7 +36,7 @@ async def test_a_watchdog_killed_at_every_place_delivers_once(world, check_nonce
     shop = await open_shop(world, parts=2, threshold=2)
     watchdog = shop.watchdog(command=[*LAUNCHER, "watchdog"])
     bought = await shop.buy()
-    await world.mine_to(bought.sale.block + 100)
+    await world.mine_to(bought.sale.purchase_block + 100)
     for place in ("F1", "F2", "F6", "F7", "F8"):
         watchdog.env["DAM_CRASH_AT"] = f"{place}:1"
         watchdog.start()

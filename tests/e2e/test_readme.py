@@ -70,7 +70,7 @@ def test_the_first_block_is_the_two_commands(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\d+ checks in \d+ s: all as the rules say$", done.stdout, re.MULTILINE)
-    for letter in "abcde":
+    for letter in "abcdefgh":
         assert f"\n({letter}) " in done.stdout
     recipe = subprocess.run(
         ["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -62,7 +62,7 @@ async def test_a_delivery_that_falls_out_is_put_back(own_world: World, shop: Sho
     async def undelivered() -> bool:
         return await trade.delivered(own_world, bought.sale.copy_id) == []
 
-    await reorganise(own_world, bought.sale.block + 1, undelivered)
+    await reorganise(own_world, bought.sale.at.block.number + 1, undelivered)
     again = await trade.deliveries(own_world, bought.sale.copy_id, 2, seconds=40)
     assert sorted(part.index for part in again) == [0, 1]
     # The very bytes that were sealed the first time.
@@ -82,7 +82,7 @@ async def test_another_buyer_after_the_purchase_fell_out(own_world: World, shop:
     async def unsold() -> bool:
         return (await own_world.market.sale_state(lost.sale.copy_id)).count == 0
 
-    await reorganise(own_world, lost.sale.block, unsold)
+    await reorganise(own_world, lost.sale.at.block.number, unsold)
     bought = await shop.buy(copy=7)
     assert bought.sale.copy_id == lost.sale.copy_id
     assert bought.sale.buyer != lost.sale.buyer

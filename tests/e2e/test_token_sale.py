@@ -61,7 +61,8 @@ async def test_a_token_sale_by_approval_and_by_permit(world: World) -> None:
 
     # The second sale never gets its parts: the tokens come back.
     purchase = await trade.purchase(world, CopyId(bytes.fromhex(second["id"][2:])))
-    await world.mine_to(purchase.block + world.deployment.windows.refund_blocks + 1)
+    window = world.deployment.windows.refund_seconds
+    await world.pass_to(purchase.purchase_time + window + 1)
     await world.dam(market.buyer, "buyer", "refund", second["id"][:18], "--json")
     await world.dam(market.buyer, "withdraw", "--yes")
     assert await token.balance(market.buyer.address) == UNIT // 2 + 525 * UNIT // 100
