@@ -2,22 +2,22 @@
 pragma solidity 0.8.30;
 
 import {
-    Delivery,
     IMarketplace,
-    Permit,
+    Leaf,
     Slash,
+    Split,
     Status,
     Terms
 } from "../../../contracts/interfaces/IMarketplace.sol";
 import {EntryPoints} from "../EntryPoints.sol";
-import {PlainToken} from "../tokens/PlainToken.sol";
 import {ReentrantToken} from "../tokens/ReentrantToken.sol";
 import {TestToken} from "../tokens/TestToken.sol";
-import {World} from "./World.sol";
+import {Ends} from "./Ends.sol";
+import {Table} from "./Table.sol";
 
-/// @notice Every action of everybody, with inputs for which the model says that it works: if the
-/// market refuses one of them the run fails (`fail_on_revert`).
-contract Handler is World {
+/// @notice Every action of everybody on sales, with inputs for which the model says that it works:
+/// if the market refuses one of them the run fails (`fail_on_revert`).
+abstract contract Trade is Ends {
     constructor() {
         for (uint256 i = 1; i < tokens.length; ++i) {
             for (uint256 j; j < buyers.length; ++j) {
@@ -35,63 +35,51 @@ contract Handler is World {
         }
     }
 
-    /// @notice What the fuzzer may call.
-    function actions() external pure virtual returns (bytes4[] memory list_) {
-        list_ = new bytes4[](32);
-        list_[0] = this.mine.selector;
-        list_[1] = this.reachTheNextEdge.selector;
-        list_[2] = this.list.selector;
-        list_[3] = this.closeStore.selector;
-        list_[4] = this.buy.selector;
-        list_[5] = this.buyByPermit.selector;
-        list_[6] = this.deliver.selector;
-        list_[7] = this.deliverBatch.selector;
-        list_[8] = this.deliverMissing.selector;
-        list_[9] = this.supply.selector;
-        list_[10] = this.confirm.selector;
-        list_[11] = this.settle.selector;
-        list_[12] = this.refund.selector;
-        list_[13] = this.concede.selector;
-        list_[14] = this.openDispute.selector;
-        list_[15] = this.resolve.selector;
-        list_[16] = this.submitEvidence.selector;
-        list_[17] = this.rate.selector;
-        list_[18] = this.stakeAsSeller.selector;
-        list_[19] = this.withdrawSellerStake.selector;
-        list_[20] = this.setOperator.selector;
-        list_[21] = this.addDelivererStake.selector;
-        list_[22] = this.requestExit.selector;
-        list_[23] = this.cancelExit.selector;
-        list_[24] = this.leave.selector;
-        list_[25] = this.announce.selector;
-        list_[26] = this.withdrawEarnings.selector;
-        list_[27] = this.withdraw.selector;
-        list_[28] = this.propose.selector;
-        list_[29] = this.executeSlash.selector;
-        list_[30] = this.cancelSlash.selector;
-        list_[31] = this.forceIn.selector;
+    function _anybody(uint256 seed) internal view returns (address) {
+        return cast[_random(seed, "anybody", cast.length)];
     }
 
-    // ------------------------------------------------------------------------------- blocks
+    /// @dev Some open deal, or none.
+    function _some(uint256 seed) internal view returns (bool found, uint256 id) {
+        if (open.length == 0) return (false, 0);
+        return (true, open[_random(seed, "deal", open.length)]);
+    }
+
+    // ------------------------------------------------------------------------------- clocks
 
     function mine(uint256 seed) external {
-        vm.roll(_block() + 1 + _random(seed, "blocks", 20));
+        _mine(1 + _random(seed, "blocks", 20), _random(seed, "seconds", 200));
     }
 
-    /// @notice To the block before, at or after something begins or ends for some sale.
+    /// @notice To the second or block before, at or after something begins or ends for some sale.
     function reachTheNextEdge(uint256 seed) external {
-        if (open.length == 0) return;
-        Deal storage deal = deals[open[_random(seed, "deal", open.length)]];
-        uint256 edge = deal.sale.purchaseBlock + 100;
-        if (deal.status == Status.Purchased && _random(seed, "late", 8) == 0) {
-            edge = deal.sale.purchaseBlock + REFUND;
+        (bool found, uint256 id) = _some(seed);
+        if (!found) return;
+        Deal storage deal = deals[id];
+        uint256 side = _random(seed, "side", 3);
+        uint256 fallback_ = deal.sale.purchaseBlock + 99 + side;
+        if (_block() < fallback_ && _random(seed, "fallback", 3) != 0) {
+            return _mine(fallback_ - _block(), _random(seed, "seconds", 150));
         }
-        if (deal.status == Status.Complete && _block() >= _gate(deal)) {
-            edge = _lastDisputeBlock(deal);
+        uint256 start = deal.sale.purchaseTime;
+        uint256[5] memory edges = [
+            start + DELIVERY,
+            start + PROOF,
+            start + REFUND,
+            deal.status == Status.Complete ? deal.since + DISPUTE : 0,
+            deal.status == Status.Disputed ? deal.since + ARBITRATION : 0
+        ];
+        if (deal.status == Status.Disputed && !_isLate(deal)) {
+            edges[4] = deal.since + ARBITRATION / 3;
         }
-        if (deal.status == Status.Disputed) edge = deal.disputedAt + ARBITRATION;
-        edge = edge - 1 + _random(seed, "side", 3);
-        if (edge > _block()) vm.roll(edge);
+        uint256 first = _random(seed, "edge", 5);
+        for (uint256 i; i < 5; ++i) {
+            uint256 edge = edges[(first + i) % 5];
+            if (edge <= _time() + 1) continue;
+            // The far ends, which end everything else, less often.
+            if (edge > _time() + PROOF && _random(seed, "far", 3) != 0) return;
+            return _reach(edge - 1 + side);
+        }
     }
 
     // ------------------------------------------------------------------------------- sellers
@@ -120,33 +108,9 @@ contract Handler is World {
         _update(seller, keccak256("closed"), 0);
     }
 
-    function stakeAsSeller(uint256 seed) external {
-        address seller = sellers[_random(seed, "seller", sellers.length)];
-        uint256 amount = _random(seed, "amount", 2 ether);
-        uint256 before = market.sellerStakes(seller);
-        vm.prank(seller);
-        market.stakeAsSeller{value: amount}();
-        _same("seller's stake", market.sellerStakes(seller), before + amount);
-    }
-
-    function withdrawSellerStake(uint256 seed) external {
-        address seller = sellers[_random(seed, "seller", sellers.length)];
-        uint256 free = market.sellerStakes(seller);
-        if (free == 0) return;
-        uint256 amount = 1 + _random(seed, "amount", free < 2 ether ? free : 2 ether);
-        if (amount > free) amount = free;
-        uint256 before = SINK.balance;
-        vm.prank(seller);
-        market.withdrawSellerStake(amount, SINK);
-        ++times["seller's stake taken"];
-        _same("sink", SINK.balance, before + amount);
-        _same("seller's stake", market.sellerStakes(seller), free - amount);
-    }
-
     function setOperator(uint256 seed) external {
         uint256 i = _random(seed, "seller", sellers.length);
-        vm.prank(sellers[i]);
-        market.setSellerOperator(_random(seed, "none", 4) == 0 ? address(0) : operators[i]);
+        _appoint(sellers[i], _random(seed, "none", 4) == 0 ? address(0) : operators[i]);
     }
 
     // -------------------------------------------------------------------------------- buyers
@@ -161,14 +125,17 @@ contract Handler is World {
             place = i / sellers.length;
             if (place >= catalogue[seller].length) continue;
             id = catalogue[seller][place];
-            found = items[id].next < items[id].terms.supply;
+            // A sealed offer is for copy 0 alone.
+            uint256 copies = items[id].terms.salt == 0 ? items[id].terms.supply : 1;
+            found = items[id].next < copies;
         }
         if (!found) return (false, 0, 0);
         uint256 reserve = _reserveOf(items[id].terms);
-        uint256 free = market.sellerStakes(seller);
-        if (free < reserve) {
+        if (free[seller] < reserve) {
+            uint256 missing = reserve - free[seller];
             vm.prank(seller);
-            market.stakeAsSeller{value: reserve - free}();
+            market.stakeAsSeller{value: missing}();
+            free[seller] = reserve;
         }
         return (true, id, place);
     }
@@ -185,17 +152,11 @@ contract Handler is World {
         Terms memory terms = items[id].terms;
         if (terms.arbitrator == buyer) return;
         if (terms.token == tokens[3]) _arm(seed, ReentrantToken.From.TransferFrom);
-        uint256 extra = _random(seed, "extra", 3);
-        uint256 credit = market.credits(buyer, address(0));
-        uint256 stake = market.sellerStakes(items[id].seller);
-        if (!_buy(id, place, buyer, extra)) {
+        if (!_buy(id, place, buyer, _random(seed, "extra", 3))) {
             require(_isOdd(terms.token), "buyItem");
             return;
         }
         if (terms.token == tokens[3]) _disarm();
-        if (terms.token != address(0)) extra = 0;
-        _same("change", market.credits(buyer, address(0)), credit + extra);
-        _same("R", stake - market.sellerStakes(items[id].seller), _reserveOf(terms));
     }
 
     /// @dev A permit that is worth nothing, before a purchase that the allowance covers.
@@ -236,92 +197,198 @@ contract Handler is World {
 
     // ---------------------------------------------------------------------------- deliveries
 
+    /// @dev A part as this signer would sign it: good, or now and then junk.
+    function _pack(uint256 seed, uint256 id, uint256 index) internal view returns (Pack memory p) {
+        p.id = uint32(id);
+        p.index = uint8(index);
+        p.second = index == 0 && items[deals[id].item].fault == Fault.TwoLeaves
+            && _random(seed, "second", 3) == 0;
+        if (_random(seed, "junk", 3) == 0) p.kind = uint8(1 + _random(seed, "kind", 3));
+        if (_has(deals[id].punished, index) && _random(seed, "fresh", 3) != 0) {
+            p.freshKey = deals[id].freshKey;
+        }
+    }
+
     /// @dev An open deal, a part, and who may deliver it now.
     function _deliverable(uint256 seed, uint256 who)
         internal
         view
-        returns (bool found, uint256 id, uint256 index, address by)
+        returns (bool found, Pack memory pack, address by)
     {
         uint256 first = _random(seed, "deal", open.length + 1);
         for (uint256 i; i < open.length; ++i) {
-            id = open[(first + i) % open.length];
+            uint256 id = open[(first + i) % open.length];
             uint256 parts = deals[id].sale.parts;
             uint256 start = _random(seed, "part", parts);
             for (uint256 j; j < parts; ++j) {
-                index = (start + j) % parts;
+                uint256 index = (start + j) % parts;
+                if (_has(deals[id].parts, index)) continue;
+                pack = _pack(seed, id, index);
                 address seller = deals[id].sale.seller;
-                if (who == 0) by = items[deals[id].item].deliverers[index];
-                else by = who == 1 ? seller : market.sellerOperator(seller);
-                if (_mayDeliver(id, index, by)) return (true, id, index, by);
+                by = who == 0 ? _named(pack) : who == 1 ? seller : operatorOf[seller];
+                if (secrets[by] != 0 && _role(pack, by) != Role.None) return (true, pack, by);
             }
         }
-        return (false, 0, 0, address(0));
+        return (false, pack, address(0));
+    }
+
+    function _alone(Pack memory pack) internal pure returns (Pack[] memory packs) {
+        packs = new Pack[](1);
+        packs[0] = pack;
     }
 
     function deliver(uint256 seed) external {
         for (uint256 i; i < 6; ++i) {
-            (bool found, uint256 id, uint256 index, address by) = _deliverable(seed ^ i, 0);
-            if (found) _deliver(id, index, by);
+            (bool found, Pack memory pack, address by) = _deliverable(seed ^ i, 0);
+            if (found) _send(_sign(by, _alone(pack)), _anybody(seed));
         }
     }
 
     /// @notice The seller or the operator delivers what is missing.
     function deliverMissing(uint256 seed) external {
         uint256 who = 1 + _random(seed, "who", 2);
-        (bool found, uint256 id, uint256 index, address by) = _deliverable(seed, who);
-        if (found) _deliver(id, index, by);
+        (bool found, Pack memory pack, address by) = _deliverable(seed, who);
+        if (found) _send(_sign(by, _alone(pack)), _anybody(seed));
     }
 
-    /// @notice One deliverer hands in all that it has for up to three sales, some of it twice.
-    function deliverBatch(uint256 seed) external {
-        address who = deliverers[_random(seed, "deliverer", deliverers.length)];
-        if (open.length == 0) return;
-        Delivery[] memory batch = new Delivery[](12);
+    /// @dev All that somebody may have for up to three sales, some of it twice.
+    function _batch(uint256 seed, address who) internal view returns (Pack[] memory packs) {
+        packs = new Pack[](12);
         uint256 size;
-        uint256 done;
-        uint256 fees;
         for (uint256 i; i < 3 && i < open.length; ++i) {
             uint256 id = open[(_random(seed, "deal", open.length) + i) % open.length];
             for (uint256 index; index < deals[id].sale.parts && size < 11; ++index) {
-                if (!_isOwn(deals[id], index, who)) continue;
-                batch[size++] = _delivery(id, index);
-                if (!_mayDeliver(id, index, who)) continue;
-                if (_random(seed, "twice", 3) == 0) batch[size++] = _delivery(id, index);
-                ++done;
-                fees += deals[id].sale.fee;
-                _arrived(id, index, true);
+                Pack memory pack = _pack(seed ^ index, id, index);
+                if (who != _named(pack) && !_actsForSeller(deals[id], who)) continue;
+                packs[size++] = pack;
+                if (_random(seed, "twice", 6) == 0) packs[size++] = pack;
             }
         }
-        if (done == 0) return;
         assembly ("memory-safe") {
-            mstore(batch, size)
-        }
-        (,, uint256 earned,,) = market.deliverers(who);
-        vm.prank(who, who);
-        market.deliverFragments(batch);
-        ++times["batches"];
-        (,, uint256 earnedNow,,) = market.deliverers(who);
-        _same("earned", earnedNow, earned + fees);
-        for (uint256 i; i < open.length; ++i) {
-            _agree(open[i]);
+            mstore(packs, size)
         }
     }
 
+    function _signer(uint256 seed) internal view returns (address) {
+        uint256 i = _random(seed, "signer", 4);
+        return _random(seed, "operator", 3) == 0 ? operators[i] : deliverers[i];
+    }
+
+    /// @notice Somebody signs for several sales; it is mined now, or by `relay` later, or never.
+    function sign(uint256 seed) external {
+        address who = _signer(seed);
+        Pack[] memory packs = _batch(seed, who);
+        if (packs.length == 0) return;
+        uint256 list_ = _sign(who, packs);
+        if (_random(seed, "now", 2) == 0) _send(list_, _anybody(seed));
+    }
+
+    /// @dev One of the last lists.
+    function _list(uint256 seed) internal view returns (uint256) {
+        uint256 among = lists.length < 20 ? lists.length : 20;
+        return lists.length - 1 - _random(seed, "list", among);
+    }
+
+    /// @notice Anybody relays a list, again or for the first time.
+    function relay(uint256 seed) external {
+        if (lists.length != 0) _send(_list(seed), _anybody(seed));
+    }
+
     function supply(uint256 seed) external {
-        for (uint256 i; i < open.length; ++i) {
-            uint256 id = open[(_random(seed, "deal", open.length) + i) % open.length];
-            address by = market.sellerOperator(deals[id].sale.seller);
-            if (deals[id].parts == 0 || by == address(0)) continue;
-            uint256 index;
-            while (!_has(deals[id], index)) ++index;
-            Delivery[] memory batch = new Delivery[](1);
-            batch[0] = _delivery(id, index);
-            vm.prank(by, by);
-            market.supplyFragments(batch);
-            ++times["supplied"];
-            _agree(id);
-            return;
+        (bool found, uint256 id) = _some(seed);
+        if (!found || deals[id].parts == 0) return;
+        address by = operatorOf[deals[id].sale.seller];
+        if (by == address(0)) return;
+        uint256 index;
+        while (!_has(deals[id].parts, index)) ++index;
+        _sendSupply(_sign(by, _alone(_pack(seed, id, index))), _anybody(seed));
+    }
+
+    // -------------------------------------------------------------------------------- proofs
+
+    /// @notice A buyer proves the junk of up to three parts of one sale.
+    function proveJunk(uint256 seed) external {
+        if (lists.length == 0) return;
+        uint256 among = lists.length < 40 ? lists.length : 40;
+        uint256 first = _random(seed, "first", among);
+        uint256[] memory of_ = new uint256[](3);
+        uint256[] memory positions = new uint256[](3);
+        (uint256 size, uint256 id, uint256 seen) = (0, 0, 0);
+        for (uint256 i; i < among && size < 3; ++i) {
+            uint256 list_ = lists.length - 1 - (first + i) % among;
+            for (uint256 j; j < lists[list_].packs.length && size < 3; ++j) {
+                Pack memory pack = lists[list_].packs[j];
+                if (size != 0 && (pack.id != id || _has(seen, pack.index))) continue;
+                if (pack.freshKey != 0 || !_isProvable(list_, j)) continue;
+                id = pack.id;
+                seen |= 1 << pack.index;
+                (of_[size], positions[size]) = (list_, j);
+                ++size;
+            }
         }
+        if (size == 0) return;
+        assembly ("memory-safe") {
+            mstore(of_, size)
+            mstore(positions, size)
+        }
+        if (size > 1) ++times["several proved together"];
+        bytes32 freshKey = deals[id].freshKey;
+        if (freshKey == 0) freshKey = _freshKey(id, seed);
+        _prove(id, deals[id].sale.buyer, freshKey, of_, positions);
+    }
+
+    function proveSellerJunk(uint256 seed) external {
+        uint256 first = _random(seed, "deal", open.length + 1);
+        for (uint256 i; i < open.length; ++i) {
+            uint256 id = open[(first + i) % open.length];
+            for (uint256 index; index < deals[id].sale.parts; ++index) {
+                Pack memory pack = sellerPacks[id][index];
+                if (!_has(deals[id].bySeller, index) || pack.kind == 0) continue;
+                if (_random(seed, "really", 2) == 0) {
+                    _proveSeller(id, deals[id].sale.buyer, pack);
+                }
+                return;
+            }
+        }
+    }
+
+    function proveShares(uint256 seed) external {
+        (bool found, uint256 id) = _some(seed);
+        if (!found || !_gateIsOpen(deals[id])) return;
+        Fault fault = items[deals[id].item].fault;
+        address buyer = deals[id].sale.buyer;
+        if (fault == Fault.OddShare || fault == Fault.HighShare) {
+            if (_random(seed, "really", 2) == 0) _proveShares(id, buyer, 0);
+        } else if (fault == Fault.TwoLeaves) {
+            _proveLeaves(id, buyer, _leafOf(id, 0, false), _leafOf(id, 0, true));
+        } else if (fault == Fault.TwoSecrets) {
+            Leaf memory last = _leafOf(id, deals[id].sale.parts - 1, false);
+            _proveLeaves(id, buyer, _leafOf(id, 0, false), last);
+        }
+    }
+
+    // -------------------------------------------------------------------------- agreements
+
+    function _split(uint256 seed, uint256 id) internal view returns (Split memory split) {
+        Deal storage deal = deals[id];
+        split.toBuyer = _ruling(seed, deal.escrow.price);
+        split.penalty = _ruling(seed ^ 1, deal.escrow.penalty);
+        split.deadline = _time() + _random(seed, "deadline", PROOF);
+        if (deal.status != Status.Disputed) return split;
+        uint256 least = _isLate(deal) ? deal.escrow.bond : 0;
+        split.toArbitrator = least + _ruling(seed ^ 2, 2 * uint256(deal.escrow.bond) - least);
+    }
+
+    /// @notice Buyer and seller sign a split; it is carried out now, or never, or tried later.
+    function agree(uint256 seed) external {
+        (bool found, uint256 id) = _some(seed);
+        if (!found) return;
+        bool now_ = _random(seed, "now", 3) == 0;
+        uint256 number = _offer(id, _split(seed, id));
+        if (!now_ || !_gateIsOpen(deals[id])) return;
+        if (deals[id].status == Status.Disputed && !_mayBeRuled(deals[id])) return;
+        address[3] memory who = [stranger, deals[id].sale.buyer, deals[id].sale.seller];
+        _carryOut(number, who[_random(seed, "who", 3)]);
     }
 
     // --------------------------------------------------------------------------------- steps
@@ -385,80 +452,187 @@ contract Handler is World {
         _step(Step.Rate, seed);
     }
 
+    function closeMany(uint256 seed) external {
+        uint256 number = _random(seed, "number", 6);
+        if (number == 0 || deals.length == 0) return;
+        uint256[] memory ids = new uint256[](number);
+        for (uint256 i; i < number; ++i) {
+            uint256 any = _random(seed ^ i, "any", deals.length);
+            ids[i] = open.length != 0 && i % 3 != 2 ? open[any % open.length] : any;
+        }
+        _closeMany(ids);
+    }
+}
+
+/// @notice As `Trade`, with what is done beside sales: stakes, exits, slashes, withdrawals.
+contract Handler is Trade {
+    /// @notice What the fuzzer may call.
+    function actions() external pure virtual returns (bytes4[] memory list_) {
+        list_ = new bytes4[](40);
+        bytes4[16] memory parts = [
+            this.mine.selector,
+            this.reachTheNextEdge.selector,
+            this.list.selector,
+            this.closeStore.selector,
+            this.buy.selector,
+            this.buyByPermit.selector,
+            this.deliver.selector,
+            this.deliverMissing.selector,
+            this.sign.selector,
+            this.relay.selector,
+            this.supply.selector,
+            this.proveJunk.selector,
+            this.proveSellerJunk.selector,
+            this.proveShares.selector,
+            this.agree.selector,
+            this.closeMany.selector
+        ];
+        bytes4[8] memory ends = [
+            this.confirm.selector,
+            this.settle.selector,
+            this.refund.selector,
+            this.concede.selector,
+            this.openDispute.selector,
+            this.resolve.selector,
+            this.submitEvidence.selector,
+            this.rate.selector
+        ];
+        bytes4[14] memory stakes = [
+            this.stakeAsSeller.selector,
+            this.withdrawSellerStake.selector,
+            this.setOperator.selector,
+            this.addDelivererStake.selector,
+            this.requestExit.selector,
+            this.cancelExit.selector,
+            this.leave.selector,
+            this.announce.selector,
+            this.withdrawEarnings.selector,
+            this.withdraw.selector,
+            this.propose.selector,
+            this.executeSlash.selector,
+            this.cancelSlash.selector,
+            this.forceIn.selector
+        ];
+        for (uint256 i; i < 16; ++i) {
+            list_[i] = parts[i];
+        }
+        for (uint256 i; i < 8; ++i) {
+            list_[16 + i] = ends[i];
+        }
+        for (uint256 i; i < 14; ++i) {
+            list_[24 + i] = stakes[i];
+        }
+        // Twice: nothing else moves a sale on as much.
+        (list_[38], list_[39]) = (this.buy.selector, this.deliver.selector);
+    }
+
+    // ---------------------------------------------------------------------- sellers' stakes
+
+    function stakeAsSeller(uint256 seed) external {
+        address seller = sellers[_random(seed, "seller", sellers.length)];
+        uint256 amount = _random(seed, "amount", 2 ether);
+        vm.prank(seller);
+        market.stakeAsSeller{value: amount}();
+        free[seller] += amount;
+    }
+
+    function withdrawSellerStake(uint256 seed) external {
+        address seller = sellers[_random(seed, "seller", sellers.length)];
+        if (free[seller] == 0) return;
+        uint256 amount =
+            1 + _random(seed, "amount", free[seller] < 2 ether ? free[seller] : 2 ether);
+        uint256 before = SINK.balance;
+        vm.prank(seller);
+        market.withdrawSellerStake(amount, SINK);
+        free[seller] -= amount;
+        ++times["seller's stake taken"];
+        _same("sink", SINK.balance, before + amount);
+    }
+
     // ---------------------------------------------------------------------------- deliverers
 
     function addDelivererStake(uint256 seed) external {
         uint256 i = _random(seed, "deliverer", deliverers.length);
-        (address owner, uint256 stake,,, uint256 exitBlock) = market.deliverers(deliverers[i]);
+        Worker storage worker = workers[deliverers[i]];
         // After a whole exit without a record it comes anew; otherwise anybody adds to it.
-        if (owner == address(0)) {
+        if (!_isRegistered(worker)) {
             ++times["registered anew"];
             return _register(i);
         }
-        if (exitBlock != 0) return;
+        if (worker.exitTime != 0) return;
         uint256 amount = _random(seed, "amount", 0.3 ether);
         vm.prank(stranger);
         market.addDelivererStake{value: amount}(deliverers[i]);
-        _same("stake", market.delivererStakes(deliverers[i]), stake + amount);
+        worker.stake += amount;
     }
 
     function announce(uint256 seed) external {
         uint256 i = _random(seed, "deliverer", deliverers.length);
-        (address owner,,,,) = market.deliverers(deliverers[i]);
-        if (owner == address(0)) return;
-        _same("owner", uint160(owner), uint160(owners[i]));
-        vm.prank(_random(seed, "who", 2) == 0 ? owner : deliverers[i]);
+        Worker storage worker = workers[deliverers[i]];
+        if (!_isRegistered(worker)) return;
+        bytes32[2] memory possession;
+        vm.prank(_random(seed, "who", 2) == 0 ? worker.owner : deliverers[i]);
         market.postTerms(deliverers[i], seed, true);
-        vm.prank(_random(seed, "who", 2) == 0 ? owner : deliverers[i]);
-        market.rotateDelivererKey(deliverers[i], KEY);
+        vm.prank(_random(seed, "who", 2) == 0 ? worker.owner : deliverers[i]);
+        market.rotateDelivererKey(deliverers[i], KEY, possession);
     }
 
     function requestExit(uint256 seed) external {
         uint256 i = _random(seed, "deliverer", deliverers.length);
-        (address owner,,,, uint256 exitBlock) = market.deliverers(deliverers[i]);
-        if (owner == address(0) || exitBlock != 0 || _random(seed, "really", 6) != 0) return;
-        vm.prank(owner);
+        Worker storage worker = workers[deliverers[i]];
+        if (!_isRegistered(worker) || worker.exitTime != 0 || _random(seed, "really", 6) != 0) {
+            return;
+        }
+        vm.prank(worker.owner);
         market.requestExit(deliverers[i]);
-        (,,,, exitBlock) = market.deliverers(deliverers[i]);
-        _same("exit", exitBlock, _block() + EXIT);
+        worker.exitTime = _time() + EXIT;
     }
 
     function cancelExit(uint256 seed) external {
         uint256 i = _random(seed, "deliverer", deliverers.length);
-        (,,,, uint256 exitBlock) = market.deliverers(deliverers[i]);
-        if (exitBlock == 0 || _random(seed, "really", 3) != 0) return;
+        Worker storage worker = workers[deliverers[i]];
+        if (worker.exitTime == 0 || _random(seed, "really", 3) != 0) return;
         vm.prank(owners[i]);
         market.cancelExit(deliverers[i]);
+        worker.exitTime = 0;
         ++times["exits cancelled"];
     }
 
     /// @notice Waits for the end of an exit, if nothing freezes the stake, and takes it.
     function leave(uint256 seed) external {
         uint256 i = _random(seed, "deliverer", deliverers.length);
-        (, uint256 stake,,, uint256 exitBlock) = market.deliverers(deliverers[i]);
-        if (exitBlock == 0) return;
-        if (exitBlock > _block()) {
+        Worker storage worker = workers[deliverers[i]];
+        if (worker.exitTime == 0) return;
+        if (worker.exitTime > _time()) {
             if (_random(seed, "patient", 2) != 0) return;
-            vm.roll(exitBlock);
+            _reach(worker.exitTime);
         }
-        if (market.frozenUntil(deliverers[i]) != 0) return;
-        _same("open slashes", _openSlashes(deliverers[i]), 0);
+        bool capped = _time() > worker.exitTime + DELAY + LAPSE;
+        if (market.frozenUntil(deliverers[i]) != 0) {
+            _same("freeze beyond an exit", capped ? 1 : 0, 0);
+            return;
+        }
+        if (!capped) _same("open slashes", _openSlashes(deliverers[i]), 0);
         uint256 before = SINK.balance;
         vm.prank(owners[i]);
         market.withdrawDelivererStake(deliverers[i], SINK);
         ++times["exits"];
-        _same("sink", SINK.balance, before + stake);
+        _same("sink", SINK.balance, before + worker.stake);
+        worker.removed += worker.stake;
+        worker.stake = 0;
+        worker.exitTime = 0;
     }
 
     function withdrawEarnings(uint256 seed) external {
         uint256 i = _random(seed, "deliverer", deliverers.length);
-        (,, uint256 earned,,) = market.deliverers(deliverers[i]);
-        if (earned == 0) return;
+        Worker storage worker = workers[deliverers[i]];
+        if (worker.earned == 0) return;
         uint256 before = SINK.balance;
         vm.prank(owners[i]);
         market.withdrawEarnings(deliverers[i], SINK);
         ++times["earnings"];
-        _same("sink", SINK.balance, before + earned);
+        _same("sink", SINK.balance, before + worker.earned);
+        worker.earned = 0;
     }
 
     // ------------------------------------------------------------------------------- credits
@@ -469,29 +643,24 @@ contract Handler is World {
         uint256 first = _random(seed, "who", cast.length);
         for (uint256 i; i < cast.length; ++i) {
             address who = cast[(first + i) % cast.length];
-            uint256 credit = market.credits(who, token);
-            if (credit == 0) continue;
+            if (credit[who][token] == 0) continue;
             if (token == tokens[3]) _arm(seed, ReentrantToken.From.Transfer);
             vm.prank(who);
             (bool good,) =
                 address(market).call(abi.encodeCall(IMarketplace.withdraw, (token, who)));
             if (!good) {
-                _same("credit after a refusal", market.credits(who, token), credit);
+                _same("credit after a refusal", market.credits(who, token), credit[who][token]);
                 vm.prank(who);
                 market.withdraw(token, SINK);
             }
             if (token == tokens[3]) _disarm();
-            _same("credit", market.credits(who, token), 0);
+            credit[who][token] = 0;
             ++times[good ? "withdrawals" : "withdrawals refused"];
             return;
         }
     }
 
     // ------------------------------------------------------------------------------ governor
-
-    function _isOpenSlash(Proposal storage p) internal view returns (bool) {
-        return !p.ended && _block() <= p.lastBlock;
-    }
 
     function _openSlashes(address operator) internal view returns (uint256 number) {
         for (uint256 i; i < proposals.length; ++i) {
@@ -501,18 +670,31 @@ contract Handler is World {
 
     function propose(uint256 seed) external {
         address operator = deliverers[_random(seed, "deliverer", deliverers.length)];
-        (address owner,,,,) = market.deliverers(operator);
-        if (owner == address(0) || _random(seed, "really", 3) != 0) return;
+        uint256 stake = workers[operator].stake;
+        if (stake == 0 || _random(seed, "really", 3) != 0) return;
         address beneficiary = cast[_random(seed, "beneficiary", cast.length)];
-        uint256 amount = _random(seed, "amount", 0.15 ether);
+        uint256 amount = 1 + _random(seed, "amount", 0.15 ether);
         vm.prank(governor);
         uint256 id = market.proposeSlashing(operator, amount, beneficiary, "reason");
-        uint256 first = _block() + DELAY;
-        proposals.push(Proposal(operator, beneficiary, amount, first, first + LAPSE, false));
+        uint256 first = _time() + DELAY;
+        if (amount > stake) amount = stake;
+        proposals.push(
+            Proposal(
+                operator,
+                beneficiary,
+                amount,
+                stake,
+                workers[operator].removed,
+                first,
+                first + LAPSE,
+                false
+            )
+        );
         _same("slash", id, proposals.length);
         Slash memory slash = market.slashes(id);
-        _same("first", slash.firstBlock, first);
-        _same("last", slash.lastBlock, first + LAPSE);
+        _same("first", slash.firstTime, first);
+        _same("last", slash.lastTime, first + LAPSE);
+        _same("amount", slash.amount, amount);
     }
 
     function executeSlash(uint256 seed) external {
@@ -521,23 +703,29 @@ contract Handler is World {
             uint256 id = (_random(seed, "slash", number) + i) % number;
             Proposal storage p = proposals[id];
             if (!_isOpenSlash(p)) continue;
-            if (_block() < p.firstBlock) {
+            if (_time() < p.firstTime) {
                 if (_random(seed, "patient", 3) != 0) continue;
-                vm.roll(p.firstBlock);
+                _reach(p.firstTime);
             }
-            uint256 stake = market.delivererStakes(p.operator);
-            uint256 credit = market.credits(p.beneficiary, address(0));
-            p.ended = true;
-            vm.prank(stranger);
-            market.executeSlashing(id + 1);
-            ++times["slashes"];
-            uint256 taken = p.amount < stake ? p.amount : stake;
-            _same("stake", market.delivererStakes(p.operator), stake - taken);
-            _same("beneficiary", market.credits(p.beneficiary, address(0)), credit + taken);
-            if (_openSlashes(p.operator) != 0 && market.frozenUntil(p.operator) == 0) {
-                revert Differs("freeze", 0, 1);
-            }
+            _execute(id, stranger);
             return;
+        }
+    }
+
+    function _execute(uint256 id, address who) internal {
+        Proposal storage p = proposals[id];
+        uint256 taken = _takes(p);
+        p.ended = true;
+        vm.prank(who);
+        market.executeSlashing(id + 1);
+        ++times["slashes"];
+        Worker storage worker = workers[p.operator];
+        worker.stake -= taken;
+        worker.removed += taken;
+        credit[p.beneficiary][address(0)] += taken;
+        bool capped = worker.exitTime != 0 && _time() > worker.exitTime + DELAY + LAPSE;
+        if (_openSlashes(p.operator) != 0 && !capped && market.frozenUntil(p.operator) == 0) {
+            revert Differs("freeze", 0, 1);
         }
     }
 

@@ -65,13 +65,15 @@ contract InvariantsTest is Section9 {
     }
 
     function test_everythingIsReached() external {
-        _run(8000);
-        string[21] memory whats = [
+        _run(5000);
+        string[42] memory whats = [
             "bought",
             "bought by permit",
             "delivered",
             "delivered by the seller",
+            "replaced",
             "batches",
+            "skipped",
             "supplied",
             "confirm",
             "settle",
@@ -81,19 +83,38 @@ contract InvariantsTest is Section9 {
             "resolveDispute",
             "submitEvidence",
             "rateSale",
+            "closed together",
+            "closings skipped",
+            "junk proved",
+            "junk proved after the end",
+            "never-mined junk proved",
+            "several proved together",
+            "cleared",
+            "purchased again",
+            "the seller's junk proved",
+            "bad shares proved",
+            "bad leaves proved",
+            "fines beyond the stake",
+            "fines from earnings",
             "exits",
             "exits cancelled",
             "registered anew",
+            "earnings",
             "slashes",
             "slashes cancelled",
             "withdrawals",
-            "withdrawals refused"
+            "withdrawals refused",
+            "seller's stake taken",
+            "agreed, coins",
+            "agreed, tokens",
+            "buyer conceded late, coins",
+            "seller gave in late, coins"
         ];
         for (uint256 i; i < whats.length; ++i) {
             _reached(whats[i]);
         }
         string[6] memory ends =
-            ["settled", "silence", "refunded", "seller conceded", "buyer conceded", "ruled"];
+            ["settled", "silence", "refunded", "seller gave in", "buyer conceded", "ruled"];
         for (uint256 i; i < ends.length; ++i) {
             _reached(string.concat(ends[i], ", coins"));
             _reached(string.concat(ends[i], ", tokens"));
@@ -108,10 +129,12 @@ contract ChaosTest is Section9 {
     }
 
     function test_everythingIsReached() external {
-        _run(8000);
-        string[17] memory whats = [
+        _run(5000);
+        string[25] memory whats = [
             "bought",
             "delivered",
+            "delivered by the seller",
+            "replaced",
             "confirm",
             "settle",
             "refund",
@@ -120,6 +143,12 @@ contract ChaosTest is Section9 {
             "resolveDispute",
             "forged steps",
             "forged deliveries",
+            "wild proofs refused",
+            "framed deliverers",
+            "framed sellers",
+            "framed shares",
+            "old offers refused",
+            "forged offers",
             "wrong bonds",
             "high rulings",
             "wrong purchases",
