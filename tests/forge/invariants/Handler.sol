@@ -468,7 +468,7 @@ abstract contract Trade is Ends {
 contract Handler is Trade {
     /// @notice What the fuzzer may call.
     function actions() external pure virtual returns (bytes4[] memory list_) {
-        list_ = new bytes4[](40);
+        list_ = new bytes4[](43);
         bytes4[16] memory parts = [
             this.mine.selector,
             this.reachTheNextEdge.selector,
@@ -522,8 +522,10 @@ contract Handler is Trade {
         for (uint256 i; i < 14; ++i) {
             list_[24 + i] = stakes[i];
         }
-        // Twice: nothing else moves a sale on as much.
+        // Twice: nothing else moves a sale on as much, and disputes are rare.
         (list_[38], list_[39]) = (this.buy.selector, this.deliver.selector);
+        (list_[40], list_[41]) = (this.openDispute.selector, this.concede.selector);
+        list_[42] = this.deliverMissing.selector;
     }
 
     // ---------------------------------------------------------------------- sellers' stakes
