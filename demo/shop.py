@@ -157,13 +157,13 @@ async def open_shop(
             "price": ETHER // 100,
             "commission": Wei(3 * 10**15 + 1),
             "penalty": Wei(10**15),
+            "arbitrator": ZERO_ADDRESS,
             **terms,
         },
         parts=parts,
         threshold=threshold,
         stock=stock,
         supply=0 if stock else supply,
-        arbitrator=ZERO_ADDRESS,
     )
     holders = await known_deliverers(world, deliverers)
     listing = await add_goods(world.blocks, seed, listing, goods, holders)

@@ -22,14 +22,14 @@ async def test_nothing_at_block_100_and_the_missing_parts_from_101_on(world):
     bought = await shop.buy(buyer)
     sale = bought.sale
     await trade.deliveries(world, sale.copy_id, 1)
-    await world.mine_to(sale.block + FALLBACK_BLOCKS - 5)
+    await world.mine_to(sale.purchase_block + FALLBACK_BLOCKS - 5)
     assert len(await trade.delivered(world, sale.copy_id)) == 1
-    await world.mine_to(sale.block + FALLBACK_BLOCKS + 1)
+    await world.mine_to(sale.purchase_block + FALLBACK_BLOCKS + 1)
     parts = await trade.deliveries(world, sale.copy_id, 3)
     late = [part for part in parts if part.by == shop.seller.address]
     assert len(parts) == 3
     assert len(late) == 2
-    assert min(part.at.block.number for part in late) >= sale.block + FALLBACK_BLOCKS + 1
+    assert min(part.at.block.number for part in late) >= sale.purchase_block + FALLBACK_BLOCKS + 1
     assert await world.market.credits(buyer.address) == 2 * sale.terms.fee
     assert await shop.recover(bought) == shop.good_of(bought)
 
@@ -38,7 +38,7 @@ async def test_a_watchdog_that_slept_for_200_blocks_still_saves_the_sale(world):
     """F80: down while the fallback opened."""
     shop = await open_shop(world)
     bought = await shop.buy()
-    await world.mine_to(bought.sale.block + 200)
+    await world.mine_to(bought.sale.purchase_block + 200)
     watchdog = shop.watchdog()
     watchdog.start()
     parts = await trade.deliveries(world, bought.sale.copy_id, 3)
@@ -51,7 +51,9 @@ async def test_the_watchdog_settles_when_the_time_to_dispute_is_over(world):
     *_, watchdog = await shop.daemons(watchdog=True)
     bought = await shop.buy()
     await trade.deliveries(world, bought.sale.copy_id, 3)
-    await world.mine(world.deployment.windows.dispute_blocks + 2)
+    # And the next of the moments at which it closes sales.
+    windows = world.deployment.windows
+    await world.pass_time(windows.dispute_seconds + windows.dispute_seconds // 24 + 2)
     for _ in range(100):
         state = await world.market.sale_state(bought.sale.copy_id)
         if state.status == Status.SETTLED:
