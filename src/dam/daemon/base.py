@@ -198,7 +198,7 @@ class DaemonBase:
 
     def _sender(self, market: Market, ledger: Ledger, log: Log) -> AnySender:
         if self._signer is None or self._sender_account is None:
-            return DrySender(ledger, log=log)
+            return DrySender(market.rpc, market, self.account, ledger, log=log)
         policy = SendPolicy(
             max_fee=self.settings.max_fee,
             confirmations=self.settings.confirmation_blocks,

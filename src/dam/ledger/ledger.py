@@ -34,6 +34,7 @@ _BY_SALE = {
     "purchases_by_copy": "purchases (copy_id)",
     "deliveries_by_copy": "deliveries (copy_id, part_index)",
     "sale_events_by_copy": "sale_events (copy_id)",
+    "junk_proofs_by_copy": "junk_proofs (copy_id, part_index)",
 }
 _WANTED_AT_ONCE = 16
 """Documents of one seller, from one range of blocks."""

@@ -12,11 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from coincurve import PrivateKey
+
+from dam.ethereum.compact_signature import sign_digest
 from dam.ethereum.node import Node
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.gc_pause import paused
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Job, Now, Outbox, seconds_until
 from dam.log import Log
+from dam.market.client import revert_of
 from dam.sending.account import Account
 from dam.sending.batching import Encoder
 from dam.sending.dispatcher import Dispatcher
@@ -24,9 +29,15 @@ from dam.sending.fee_policy import SendPolicy as SendPolicy
 from dam.sending.fee_policy import SendStats as SendStats
 from dam.sending.in_flight import InFlight
 from dam.sending.transactions import Calls, ListSigner, Signer
-from dam.types import BlockRef, Clock
+from dam.types import ZERO_ADDRESS, Address, BlockRef, Clock, Signature
 
 _TOLD = "told"
+_SIGNATURE_ALONE = {
+    "deliver": ("NotYourPart",),
+    "replace": ("NotYourPart",),
+    "supply": ("NothingDelivered",),
+}
+"""What the contract says of a call that lacks our signature, and nothing else."""
 
 
 class WholeSigner(Signer, ListSigner, Protocol):
@@ -96,39 +107,80 @@ class Sender:
                 await self._dispatcher.send_due(now)
 
 
+class _Nobody:
+    """A key that is made up, and forgotten."""
+
+    def __init__(self) -> None:
+        self._key = PrivateKey()
+        self.address = ZERO_ADDRESS
+
+    def sign_digest(self, digest: bytes, /) -> Signature:
+        return sign_digest(self._key, digest)
+
+
 class DrySender:
     """The sender of a dry run: signs nothing, and says what it would have sent.
 
     So an operator sees, with real sales and before any stake is at risk, what a daemon would do;
     and beside a real one, that sale by sale somebody does it.
 
-    It signs nothing, so the contract cannot be asked whether it would take a part.
+    It has no key of ours: lists of parts are signed with one that nobody else has, and the contract
+    objects to that last, after all that it could object to in the part itself.
 
     Args:
+        rpc: The node.
+        calls: Encodes the market's calls.
+        account: In whose name to ask the contract whether it would take a call.
         ledger: Of the dry run alone.
         log: Logger.
     """
 
-    def __init__(self, ledger: Ledger, *, log: Log) -> None:
+    def __init__(
+        self, rpc: Node, calls: Calls, account: Address, ledger: Ledger, *, log: Log
+    ) -> None:
+        self._rpc = rpc
+        self._calls = calls
+        self._account = account
+        self._encoder = Encoder(calls, _Nobody(), ledger)
         self._ledger = ledger
         self._outbox = Outbox(ledger)
         self._log = log
 
     async def step(self, head: int, cursor: BlockRef, clock: Clock) -> None:  # noqa: ARG002
-        """Logs each duty once when it is due, and again if nobody did it in time; see `Sender`."""
+        """Logs each duty once when it is due, and again if nobody did it in time; see `Sender`.
+
+        Raises:
+            RpcError: The node did not answer; what was not logged will be.
+        """
         now = Now(head, clock)
         for job in self._outbox.due(now):
             if job.late(now):
                 self._fail(job)
             elif job.reason != _TOLD:
-                self._log_would_send(job, now)
+                await self._log_would_send(job, now)
 
-    def _log_would_send(self, job: Job, now: Now) -> None:
+    async def _log_would_send(self, job: Job, now: Now) -> None:
+        verdict = await self._verdict(job)
         with self._ledger.transaction():
             # It ends by the chain's events, whoever sends it; until then it is only logged.
             self._outbox.wait_until(job, job.last_time, _TOLD)
             self._ledger.note("would_send", **_named(job))
-        self._log.info("would_send", **_named(job), seconds_left=seconds_until(job.last_time, now))
+        left = seconds_until(job.last_time, now)
+        self._log.info("would_send", **_named(job), seconds_left=left, contract=verdict)
+
+    async def _verdict(self, job: Job) -> str:
+        data = self._encoder.encode([job])
+        call = {"from": self._account, "to": self._calls.address, "data": "0x" + data.hex()}
+        try:
+            await self._rpc.call("eth_call", call, "latest")
+        except RpcRejectedError as error:
+            reverted = revert_of(error)
+            if reverted is None:
+                raise
+            # A supply that is not signed by the seller's side is skipped.
+            if reverted.error not in _SIGNATURE_ALONE.get(job.kind, ()):
+                return str(reverted)
+        return "takes it"
 
     def _fail(self, job: Job) -> None:
         with self._ledger.transaction():

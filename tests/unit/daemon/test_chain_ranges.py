@@ -50,7 +50,7 @@ async def test_a_log_that_comes_late_is_told(world: World, built: BuiltStore) ->
     [line] = daemon.events("log_was_missing")
     [purchase] = purchases(daemon)
     assert (line["level"], line["kind"]) == ("error", "purchases")
-    assert (line["block"], line["log_index"]) == (purchase.block, purchase.at.log_index)
+    assert (line["block"], line["log_index"]) == (purchase.at.block.number, purchase.at.log_index)
     assert line["logs"] == 1
     assert daemon.journal("log_was_missing")
     world.chain.mine()
@@ -120,7 +120,7 @@ async def test_many_logs_that_come_late_are_told_in_one_line(world: World) -> No
     world.chain.mine()
     await read(daemon)
     [line] = daemon.events("log_was_missing")
-    assert (line["kind"], line["log_index"], line["logs"]) == ("versions", 0, 2000)
+    assert (line["kind"], line["log_index"], line["logs"]) == ("store_versions", 0, 2000)
     assert len(daemon.journal("log_was_missing")) == 1
 
 
@@ -227,7 +227,7 @@ async def test_a_range_fetched_ahead_of_a_reorganisation_is_not_saved(
     await read(daemon)
     await read(daemon)
     for purchase in purchases(daemon):
-        assert purchase.at.block.hash == (await world.chain.block(purchase.block)).hash
+        assert purchase.at.block.hash == (await world.chain.block(purchase.at.block.number)).hash
     assert sorted(p.copy for p in purchases(daemon)) == list(range(30))
 
 
@@ -294,7 +294,7 @@ async def test_indexes_by_sale_are_there_once_it_has_caught_up(
 
     daemon = world.daemon
     whole = indexes(daemon)
-    assert len(whole) == 3
+    assert len(whole) == 4
     world.chain.mine(300)
     daemon.reader._range = 16
     await daemon.reader.advance()

@@ -13,7 +13,7 @@ from dam.ledger.ledger import KEPT_BLOCKS, DeepReorganisation
 from dam.market.client import BlockUnknownError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.pages import LogPage
-from dam.types import BlockRef
+from dam.types import BlockRef, Clock
 from tests.unit.helpers.chain_reader import purchases, read
 from tests.unit.helpers.world import BUYER, OTHER_BUYER, World
 
@@ -26,9 +26,7 @@ async def test_reads_in_ranges_from_the_first_block(world: World, built: BuiltSt
     daemon.reader._range = 30
     await read(daemon)
     assert [p.copy for p in purchases(daemon)] == [0, 1, 2, 3, 4]
-    assert daemon.ledger.cursor() == replace(
-        await world.chain.block(world.chain.height - 2), timestamp=0
-    )
+    assert daemon.ledger.cursor() == await world.chain.block(world.chain.height - 2)
 
 
 async def test_takes_each_log_once(world: World, built: BuiltStore) -> None:
@@ -83,10 +81,48 @@ async def test_rolls_back_to_the_common_ancestor(
     world.chain.mine(4)
     await read(daemon)
     [now] = purchases(daemon)
-    assert now.at.block.hash == (await world.chain.block(now.block)).hash
+    assert now.at.block.hash == (await world.chain.block(now.at.block.number)).hash
     cursor = daemon.ledger.cursor()
     assert cursor is not None
     assert cursor.hash == (await world.chain.block(cursor.number)).hash
+
+
+async def test_the_clock_is_that_of_the_newest_block(world: World) -> None:
+    """Asked once a block, and the contract's: on some rollups it counts other blocks."""
+    daemon, chain = world.daemon, world.chain
+    chain.block_offset = 5000
+    chain.mine(5)
+    asked: list[int] = []
+    clock = chain.clock
+
+    async def counted(head: BlockRef) -> Clock:
+        asked.append(head.number)
+        return await clock(head)
+
+    chain.clock = counted  # type: ignore[method-assign]
+    for _ in range(3):
+        step = await daemon.reader.advance()
+        assert step.head.number == chain.height
+        assert step.clock == Clock(chain.height + 5000, step.head.timestamp)
+    assert asked == [5]
+    chain.pass_time(1000)
+    chain.mine()
+    assert (await daemon.reader.advance()).clock.time > step.clock.time + 1000
+    assert asked == [5, 6]
+
+
+async def test_a_clock_that_is_behind_is_as_a_head_that_is(world: World) -> None:
+    """A chain that got shorter by less than the confirmations: time does not go back."""
+    daemon, chain = world.daemon, world.chain
+    chain.mine(9)
+    chain.pass_time(500)
+    chain.mine()
+    before = await daemon.reader.advance()
+    chain.reorganise(2, keep_length=False)
+    after = await daemon.reader.advance()
+    assert (after.head, after.clock) == (before.head, before.clock)
+    chain.mine(3)
+    assert (await daemon.reader.advance()).head.number == chain.height
 
 
 async def test_orphaned_purchases_stay_marked(world: World, built: BuiltStore) -> None:

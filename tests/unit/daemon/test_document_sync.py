@@ -184,8 +184,8 @@ async def test_urgent_only_while_a_purchase_can_wait(world: World, built: BuiltS
     await world.ticks(daemon, blocks=4)
     [document] = daemon.documents.wanted(())
     assert document.urgent
-    world.chain.mine(310)
-    await world.ticks(daemon, blocks=2)
+    world.chain.pass_time(daemon.delivery_seconds)
+    await world.ticks(daemon, blocks=4)
     [document] = daemon.documents.wanted(())
     assert not document.urgent
 

@@ -27,6 +27,7 @@ from dam.log import silent_logger
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.fee_policy import SendStats
 from dam.testing.blocks import MemoryStore
+from dam.types import FALLBACK_BLOCKS
 from tests.unit.helpers.world import World
 
 ETHER = 10**18
@@ -76,6 +77,7 @@ async def test_a_daemon_at_work_in_numbers(world: World, built: BuiltStore) -> N
     metrics = Metrics("deliverer", "1.2.3")
     metrics.sources.pulse = service.pulse
     metrics.sources.ledger = world.daemon.path
+    metrics.sources.fallback_blocks = FALLBACK_BLOCKS
     metrics.sources.rollbacks = lambda: world.daemon.ledger.rollbacks
     found = numbers(metrics)
 
@@ -100,7 +102,9 @@ async def test_a_daemon_at_work_in_numbers(world: World, built: BuiltStore) -> N
     assert (one("gas_paid_wei"), one("gas_paid_gwei")) == (60_000 * 10**9, 60_000)
     assert one("transactions_final") == 1
     [sale] = world.daemon.sales.in_state("serving")
-    assert one("next_deadline_blocks") == sale.deadline - world.chain.height
+    clock = world.chain._clock(world.chain.height)
+    assert one("next_deadline_seconds") == sale.last_time - clock.time
+    assert one("next_fallback_blocks") == sale.purchase_block + FALLBACK_BLOCKS - clock.block
     assert one("reorganisations_total") == 0
 
 

@@ -303,7 +303,7 @@ async def test_thousands_of_replaced_versions_are_archived_in_linear_time(world:
         for n in range(4000)
     ]
     with daemon.ledger.transaction() as db:
-        daemon.ledger.save_range(rows_of(versions), head, refund_blocks=300)
+        daemon.ledger.save_range(rows_of(versions), head, delivery_seconds=300)
         # A loop leaves the last few of each block: as many as a day's blocks leave.
         assert db.execute("SELECT count(*) FROM documents").fetchone()[0] == 16
         for version in versions:

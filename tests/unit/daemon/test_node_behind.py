@@ -18,6 +18,7 @@ from dam.roles.seller.store_builder import BuiltStore
 from dam.types import BlockRef
 from tests.unit.helpers.chain_reader import read
 from tests.unit.helpers.service import live, until, within
+from tests.unit.helpers.transactions import now
 from tests.unit.helpers.world import World, assert_delivered_once
 
 
@@ -82,7 +83,7 @@ async def test_nothing_is_decided_by_a_node_that_is_behind(world: World, built: 
     assert daemon.service is not None
     with pytest.raises(BlockUnknownError):
         await daemon.service.tick()
-    assert not daemon.outbox.due(world.chain.height + 1)
+    assert not daemon.outbox.due(now(world))
     world.chain._blocks = kept
     await world.ticks()
     assert_delivered_once(world, sold)

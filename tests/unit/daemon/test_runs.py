@@ -177,7 +177,7 @@ async def test_a_dry_run_says_what_it_would_send_and_sends_nothing(
     [told] = dry.events("would_send")
     [sale] = dry.sales.in_state("serving")
     assert (told["sale"], told["contract"]) == (sale.purchase.copy_id, "takes it")
-    assert told["blocks_left"] > 200
+    assert 1100 < told["seconds_left"] < 1200
     assert dry.ledger.db.execute("SELECT count(*) FROM attempts").fetchone()[0] == 0
     assert "eth_sendRawTransaction" not in world.chain.calls
     assert [note["event"] for note in dry.journal("would_send")] == ["would_send"]
@@ -212,9 +212,9 @@ async def test_what_a_dry_run_told_is_done_when_the_real_daemon_does_it(
     assert await delivered(world, sold) == 1
     assert len(dry.events("would_send")) == 1
     assert dry.sales.in_state("done")
-    for _ in range(30):
-        world.chain.mine(10)
-        await step(dry, service)
+    world.chain.pass_time(dry.delivery_seconds)
+    world.chain.mine(3)
+    await step(dry, service)
     assert not dry.events("nobody_sent")
 
 
@@ -223,8 +223,12 @@ async def test_a_dry_run_says_so_when_nobody_delivers(
 ) -> None:
     service = play(dry)
     world.buy(built, "coupon")
-    for _ in range(32):
-        world.chain.mine(10)
+    for _ in range(4):
+        world.chain.mine()
+        await step(dry, service)
+    world.chain.pass_time(dry.delivery_seconds)
+    for _ in range(4):
+        world.chain.mine()
         await step(dry, service)
     assert len(dry.events("would_send")) == 1
     [told] = dry.events("nobody_sent")

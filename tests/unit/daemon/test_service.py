@@ -18,10 +18,10 @@ from dam.daemon import locks
 from dam.daemon.service import Polling, Stop
 from dam.errors import ConfigError, LedgerError, RpcError
 from dam.ledger.ledger import Binding, Ledger
-from dam.ledger.status import read_status
+from dam.ledger.status import NextDeadline, read_status
 from dam.log import configure_logging, get_logger
 from dam.roles.seller.store_builder import BuiltStore
-from dam.types import BlockRef
+from dam.types import BlockRef, Clock
 from tests.unit.helpers.ledger import journal_of
 from tests.unit.helpers.world import BUYER, SELLER, World
 
@@ -46,11 +46,11 @@ async def test_acts_only_once_it_has_caught_up(world: World, built: BuiltStore) 
     decided: list[int] = []
     decide = daemon.role.decide
 
-    async def watched(head: BlockRef) -> None:
+    async def watched(head: BlockRef, clock: Clock) -> None:
         cursor = daemon.ledger.cursor()
         assert cursor is not None
         decided.append(cursor.number)
-        await decide(head)
+        await decide(head, clock)
 
     daemon.role.decide = watched
     world.chain.mine(500)
@@ -274,7 +274,7 @@ async def test_status_names_the_next_deadline(world: World, built: BuiltStore) -
     found = read_status(world.daemon.path).next_deadline
     assert found is not None
     [sale] = world.daemon.sales.in_state("serving")
-    assert (found.copy_id, found.block) == (sold, sale.purchase.block + 300)
+    assert found == NextDeadline(sold, sale.last_time, sale.purchase_block)
 
 
 def test_status_without_a_ledger(tmp_path: Path) -> None:
