@@ -20,7 +20,8 @@ from dam.types import Address, BlockRef, Clock, CopyId, JunkProved, LogRef, Wei,
 ME = Address("0x" + "11" * 20)
 LEDGER = DaemonStatus(
     role="deliverer", account=ME, cursor=990, cursor_time=11_900,
-    purchases={"serving": 1, "done": 0}, jobs={"due": 1}, stores={}, parts=4, pinned_bytes=3 << 20, delivered=2, earned=5, gas_paid=7, transactions=1,
+    purchases={"serving": 1, "done": 0}, jobs={"due": 1}, stores={}, parts=4,
+    pinned_bytes=3 << 20, delivered=2, earned=5, gas_paid=7, transactions=1,
     next_deadline=NextDeadline(b"\x01" * 32, 14_400, 5900), refused=[], alerts=[],
 )  # fmt: skip
 SNAPSHOT = Snapshot(
