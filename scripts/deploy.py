@@ -1,6 +1,7 @@
-"""Deploys the market and writes its deployment record: `ape run deploy --network ...`.
+"""Deploys the market, and before it its verifier of evidence: `ape run deploy --network ...`.
 
-The network is an argument, so one script serves a local chain, a test network and the main one:
+It writes the deployment record. The network is an argument, so one script serves a local chain, a
+test network and the main one:
 
     ape run deploy --network http://127.0.0.1:8545 --account TEST::0
     ape run deploy --network ethereum:sepolia:node --account my-account
@@ -8,7 +9,9 @@ The network is an argument, so one script serves a local chain, a test network a
     ape run deploy --network ... --governor timelock --timelock-proposer 0x...
 
 The windows and the governor cannot be changed afterwards. A deployment is immutable: a new version
-is a new address.
+is a new address. Windows are seconds, long beside any halt that a chain has had. Only the fallback
+counts blocks, 100 of them: the script measures how long they last, warns where that is under a
+minute, and refuses where it is over a quarter of the time to deliver or to dispute.
 
 It asks for an account that was not named, for its passphrase, and before it signs; but not without
 a terminal: there --account names the account, --yes signs, and the passphrase comes from Ape's
@@ -35,16 +38,19 @@ from dam.crypto.hashing import keccak, parse_address
 from dam.errors import KeyFileError, Malformed
 from dam.keystore.ape_accounts import account_passphrase
 from dam.market.deployment import record_path, save_deployment
-from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
+from dam.types import FALLBACK_BLOCKS, ZERO_ADDRESS, Address, Deployment, Wei, Windows
 from scripts import _sending
+from scripts._chain_clock import SHORT_SECONDS, fallback_fault, fallback_seconds
 from scripts._contracts import load_fresh
 
 ROOT = Path(__file__).resolve().parents[1]
 DEVELOPMENT_IDS = {1337, 31337}
 """Chain ids of Geth's development chain, and of Anvil and Hardhat."""
 DEVELOPMENT_CLIENTS = ("anvil", "hardhat", "ganache", "ethereumjs", "eth-tester")
-# A day of 12-second blocks: room for a governor's own delay beyond the longest sale.
-EXIT_MARGIN = 7_200
+HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
+EXIT_MARGIN_SECONDS = DAY_SECONDS
+"""Beyond the longest sale and a slash's delay and lapse. Choose more for a governor whose own path
+is longer."""
 
 
 def _is_development(provider: Any) -> bool:
@@ -126,23 +132,23 @@ def _governor(
 @account_option(prompt=None)
 @click.option("--yes", is_flag=True, help="Sign without a question.")
 @click.option(
-    "--refund-blocks",
-    type=click.IntRange(300, 1 << 18),
-    default=300,
+    "--refund-seconds",
+    type=click.IntRange(HOUR_SECONDS, 1 << 24),
+    default=DAY_SECONDS,
     show_default=True,
-    help="Deliveries count until this many blocks after the purchase; refunds open after.",
+    help="Refunds open so long after the purchase; deliverers have a third of it.",
 )
 @click.option(
-    "--dispute-blocks",
-    type=click.IntRange(100, 1 << 18),
-    default=7_200,
+    "--dispute-seconds",
+    type=click.IntRange(1, 1 << 24),
+    default=3 * DAY_SECONDS,
     show_default=True,
-    help="The buyer's time to dispute.",
+    help="The buyer's time to dispute; at least two thirds of --refund-seconds.",
 )
 @click.option(
-    "--arbitration-blocks",
-    type=click.IntRange(100, 1 << 19),
-    default=50_400,
+    "--arbitration-seconds",
+    type=click.IntRange(DAY_SECONDS, 1 << 25),
+    default=7 * DAY_SECONDS,
     show_default=True,
     help="The arbitrator's time to rule.",
 )
@@ -161,28 +167,28 @@ def _governor(
 @click.option(
     "--timelock-seconds",
     type=click.IntRange(0),
-    default=2 * 86_400,
+    default=2 * DAY_SECONDS,
     show_default=True,
     help="Least delay of the timelock.",
 )
 @click.option(
-    "--slash-delay-blocks",
-    type=click.IntRange(100, 1 << 20),
-    default=50_400,
+    "--slash-delay-seconds",
+    type=click.IntRange(HOUR_SECONDS, 1 << 24),
+    default=7 * DAY_SECONDS,
     show_default=True,
     help="Between the proposal of a slash and its first execution.",
 )
 @click.option(
-    "--slash-lapse-blocks",
-    type=click.IntRange(100, 1 << 20),
-    default=50_400,
+    "--slash-lapse-seconds",
+    type=click.IntRange(HOUR_SECONDS, 1 << 24),
+    default=7 * DAY_SECONDS,
     show_default=True,
     help="How long a slash can be executed then.",
 )
 @click.option(
-    "--exit-blocks",
-    type=click.IntRange(1, 1 << 22),
-    help="Delay of a deliverer's exit. [default: a sale's windows, a slash's delay, and a day]",
+    "--exit-seconds",
+    type=click.IntRange(1, 1 << 27),
+    help="Delay of a deliverer's exit. [default: all windows above, and a day]",
 )
 @click.option(
     "--min-deliverer-stake",
@@ -199,6 +205,13 @@ def _governor(
     help="Least free stake of a seller who opens a store, in wei.",
 )
 @click.option(
+    "--junk-fine",
+    type=click.IntRange(0),
+    default=5 * 10**15,
+    show_default=True,
+    help="Least fine for a part that was junk, in wei; at most --min-deliverer-stake.",
+)
+@click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="The record's file. [default: deployments/<chainId>.json; of a development chain "
@@ -209,41 +222,40 @@ def cli(
     provider,
     account,
     yes: bool,
-    refund_blocks: int,
-    dispute_blocks: int,
-    arbitration_blocks: int,
+    refund_seconds: int,
+    dispute_seconds: int,
+    arbitration_seconds: int,
     governor: str,
     proposers: tuple[str, ...],
     timelock_seconds: int,
-    slash_delay_blocks: int,
-    slash_lapse_blocks: int,
-    exit_blocks: int | None,
+    slash_delay_seconds: int,
+    slash_lapse_seconds: int,
+    exit_seconds: int | None,
     min_deliverer_stake: int,
     min_seller_stake: int,
+    junk_fine: int,
     out: Path | None,
     force: bool,
 ) -> None:
     """Deploys the market and writes its deployment record."""
-    longest = refund_blocks + dispute_blocks + arbitration_blocks + slash_delay_blocks
-    if exit_blocks is None:
-        exit_blocks = longest + EXIT_MARGIN
-    if exit_blocks <= longest:
-        raise click.UsageError(
-            f"--exit-blocks must be over {longest}: the longest sale and the delay of a slash"
-        )
+    longest = refund_seconds + dispute_seconds + arbitration_seconds
+    longest += slash_delay_seconds + slash_lapse_seconds
     windows = Windows(
-        refund_blocks,
-        dispute_blocks,
-        arbitration_blocks,
-        exit_blocks,
+        refund_seconds,
+        dispute_seconds,
+        arbitration_seconds,
+        longest + EXIT_MARGIN_SECONDS if exit_seconds is None else exit_seconds,
+        slash_delay_seconds,
+        slash_lapse_seconds,
         Wei(min_deliverer_stake),
         Wei(min_seller_stake),
-        slash_delay_blocks,
-        slash_lapse_blocks,
+        Wei(junk_fine),
     )
+    _check_windows(windows, longest)
     if out:
         _check_free(out, force)
     path = out or _record_file(provider, force)
+    _check_fallback(provider, windows)
     account = _account(account, yes)
     # Ape misses a change of a file that Marketplace.sol imports: never deploy what it cached, and
     # on a chain that lasts not even what we did.
@@ -252,35 +264,83 @@ def cli(
     deployment = _deploy(provider, account, windows, judge)
     save_deployment(deployment, path)
     size = len(bytes(provider.get_code(deployment.market)))
+    click.echo(f"Proofs {deployment.proofs}")
     click.echo(f"Market {deployment.market}: block {deployment.first_block}, {size} bytes of code")
     click.echo(f"Record {path}")
     if _is_development(provider):
         click.echo(f"A chain that goes: for it, dam init --deployment {path}")
 
 
+def _check_windows(windows: Windows, longest: int) -> None:
+    """Refuses what the contract would, before anything costs gas.
+
+    Raises:
+        click.UsageError: The message names the option.
+    """
+    if windows.dispute_seconds < windows.proof_seconds:
+        raise click.UsageError(
+            f"--dispute-seconds must be at least {windows.proof_seconds}: two thirds of "
+            "--refund-seconds, in which proofs clear parts"
+        )
+    if windows.exit_seconds < longest:
+        raise click.UsageError(
+            f"--exit-seconds must be at least {longest}: the longest sale, and the delay and "
+            "lapse of a slash"
+        )
+    if windows.junk_fine > windows.min_deliverer_stake:
+        raise click.UsageError("--junk-fine must be at most --min-deliverer-stake")
+
+
+def _check_fallback(provider: Any, windows: Windows) -> None:
+    """Says what kind of chain this is, and refuses one whose blocks are too slow.
+
+    Raises:
+        click.ClickException: 100 blocks last too long for these windows.
+    """
+    seconds, kind = fallback_seconds(provider)
+    click.echo(f"Chain {provider.chain_id}: {kind}")
+    # Whoever has a development chain moves its time: there is nothing to measure.
+    if seconds is None or _is_development(provider):
+        return
+    click.echo(f"{FALLBACK_BLOCKS} blocks last about {seconds:.0f} s here")
+    fault = fallback_fault(seconds, windows)
+    if fault:
+        raise click.ClickException(fault)
+    if seconds < SHORT_SECONDS:
+        click.echo(
+            f"Warning: sellers may deliver themselves after {seconds:.0f} s, so buyers of short "
+            "patience and deliverers that are briefly away meet fallbacks",
+            err=True,
+        )
+
+
 def _deploy(provider: Any, account: Any, windows: Windows, governor: Address) -> Deployment:
-    blocks = (
-        windows.refund_blocks,
-        windows.dispute_blocks,
-        windows.arbitration_blocks,
-        windows.exit_blocks,
-        windows.slash_delay_blocks,
-        windows.slash_lapse_blocks,
+    # Its constructor opens a box, and fails on a chain without the BLAKE2b precompile.
+    proofs = _sending.deploy(provider, account, project.Proofs)
+    seconds = (
+        windows.refund_seconds,
+        windows.dispute_seconds,
+        windows.arbitration_seconds,
+        windows.exit_seconds,
+        windows.slash_delay_seconds,
+        windows.slash_lapse_seconds,
     )
-    market = _sending.deploy(
-        provider,
-        account,
-        project.Marketplace,
-        blocks,
+    setup = (
+        seconds,
         governor,
         windows.min_deliverer_stake,
         windows.min_seller_stake,
+        windows.junk_fine,
+        proofs.address,
     )
+    market = _sending.deploy(provider, account, project.Marketplace, setup)
     return Deployment(
         chain_id=provider.chain_id,
         market=Address(str(market.address)),
         first_block=market.creation_metadata.block,
         code_hash=keccak(bytes(provider.get_code(market.address))),
+        proofs=Address(str(proofs.address)),
+        closing=Address(str(market.CLOSING())),
         windows=windows,
         governor=governor,
     )

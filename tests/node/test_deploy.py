@@ -59,16 +59,19 @@ def strange() -> Iterator[AnvilNode]:
 async def test_deploy_writes_a_true_record(anvil: AnvilNode, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     options = (
-        "--refund-blocks=301", "--dispute-blocks=102", "--arbitration-blocks=103",
-        "--slash-delay-blocks=104", "--slash-lapse-blocks=105", "--governor=timelock",
-        f"--timelock-proposer={PROPOSER}", "--timelock-seconds=7",
-        "--min-deliverer-stake=5", "--min-seller-stake=6", f"--out={path}",
+        "--refund-seconds=3601", "--dispute-seconds=2402", "--arbitration-seconds=86403",
+        "--slash-delay-seconds=3604", "--slash-lapse-seconds=3605", "--governor=timelock",
+        f"--timelock-proposer={PROPOSER}", "--timelock-seconds=7", "--min-deliverer-stake=5",
+        "--min-seller-stake=6", "--junk-fine=4", f"--out={path}",
     )  # fmt: skip
     done = deploy(anvil.url, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     deployment = load_deployment(path)
     assert deployment.chain_id == anvil.chain_id
-    assert deployment.windows == Windows(301, 102, 103, 610 + 7200, Wei(5), Wei(6), 104, 105)
+    exit_seconds = 3601 + 2402 + 86403 + 3604 + 3605 + 86400
+    assert deployment.windows == Windows(
+        3601, 2402, 86403, exit_seconds, 3604, 3605, Wei(5), Wei(6), Wei(4)
+    )
     assert deployment.market in done.stdout
     timelock = deployment.governor
     assert timelock != ZERO_ADDRESS
@@ -79,15 +82,17 @@ async def test_deploy_writes_a_true_record(anvil: AnvilNode, tmp_path: Path) -> 
         await market.check_deployment()
         assert (await market.call("GOVERNOR"))[0] == timelock
         assert await market.windows() == deployment.windows
+        assert await market.call("PROOFS") == (deployment.proofs,)
+        assert await market.call("CLOSING") == (deployment.closing,)
         assert deployment.first_block == (await market.head()).number
     before = path.read_bytes()
     again = deploy(anvil.url, *options)
     assert again.returncode != 0
     assert "--force" in again.stderr + again.stdout
-    short = deploy(anvil.url, "--exit-blocks=100", f"--out={tmp_path / 'other.json'}")
-    assert short.returncode != 0
-    assert "longest sale" in short.stderr + short.stdout
     for wrong in (
+        ("--exit-seconds=100",),
+        ("--refund-seconds=86400", "--dispute-seconds=57599"),
+        ("--min-deliverer-stake=5", "--junk-fine=6"),
         ("--governor=0x12",),
         ("--governor=timelock",),
         (f"--timelock-proposer={PROPOSER}",),
@@ -129,6 +134,64 @@ async def test_a_chain_that_lasts_keeps_its_record(strange: AnvilNode, proxy_to)
     assert again.returncode == 2, again.stdout + again.stderr
     assert "--force" in again.stderr
     assert record.read_bytes() == kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.2, 12, 73])
+async def test_it_measures_how_long_the_fallback_is(
+    strange: AnvilNode, proxy_to, tmp_path: Path, seconds: float
+) -> None:
+    """Too slow for the windows: refused, before anything is paid. Very fast: told."""
+    strange.request("anvil_mine", hex(100), hex(max(1, int(seconds))))
+    first = int(strange.request("eth_getBlockByNumber", "0x1", False)["timestamp"], 16)
+
+    def answer(method: str, params: list, result):
+        """Of a client that is no development chain's, with blocks of a fraction of a second."""
+        if method == "web3_clientVersion":
+            return "Geth/v1.16.3-stable/linux-amd64/go1.24.5"
+        if method == "eth_getBlockByNumber" and seconds < 1 and params[0] != "latest":
+            time = int(result["timestamp"], 16)
+            return result | {"timestamp": hex(time + int((100 - (time - first)) * (1 - seconds)))}
+        return result
+
+    server = await proxy_to(strange, answer)
+    record = tmp_path / "record.json"
+    done = await asyncio.to_thread(deploy, server.url, "--refund-seconds=86400", f"--out={record}")
+    said = done.stdout + done.stderr
+    assert "contracts count the chain's own blocks" in said
+    if seconds > 72:
+        assert done.returncode == 1, said
+        assert "over a quarter of the 28800 s" in said
+        assert not record.exists()
+        return
+    assert done.returncode == 0, said
+    assert ("Warning: " in said) == (seconds < 0.6)
+
+
+@pytest.mark.slow
+async def test_a_chain_whose_contracts_count_other_blocks(
+    strange: AnvilNode, proxy_to, tmp_path: Path
+) -> None:
+    """As Arbitrum's: what contracts count is measured, not what the node does."""
+    strange.request("anvil_mine", hex(300), hex(1))
+
+    def answer(method: str, params: list, result):
+        if method == "web3_clientVersion":
+            return "nitro/v3.6.0"
+        if method == "eth_call" and "to" not in params[0]:
+            number, time = int(result[2:66], 16), result[66:]
+            return f"0x{20_000_000 + number // 120:064x}{time}"
+        return result
+
+    server = await proxy_to(strange, answer)
+    record = tmp_path / "record.json"
+    windows = ("--refund-seconds=86400", f"--out={record}")
+    done = await asyncio.to_thread(deploy, server.url, *windows)
+    said = done.stdout + done.stderr
+    assert "contracts count the blocks of another chain" in said
+    assert done.returncode == 1, said
+    assert "100 blocks last about 10000 s" in said
+    assert not record.exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,75 @@
+"""How long 100 blocks last on a chain, as its contracts count them, before anything is deployed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dam.market.chain_kind import CLOCK_CODE, counts_own_blocks, describe_kind, read_clock
+from dam.types import FALLBACK_BLOCKS, BlockRef, Clock, Windows
+
+_SAMPLE_BLOCKS = 1000
+_STATE_BLOCKS = 100
+"""A node that keeps no archive has the state of so many."""
+_LEAST_BLOCKS = 20
+_BELOW_SECONDS = 12
+"""Of a block of Ethereum, which such chains count, where it cannot be measured."""
+SHORT_SECONDS = 60
+_LONG_DIVISOR = 4
+
+
+def fallback_seconds(provider: Any) -> tuple[float | None, str]:
+    """How long 100 blocks lasted of late, and the kind of chain; None: too few blocks to say.
+
+    Raises:
+        click.ClickException: A contract's time is not the node's.
+    """
+    head = _block(provider, "latest")
+    now = _clock(provider, head)
+    if now is None:
+        return None, "the node does not simulate a contract's clock"
+    if head.number and now.time != head.timestamp:  # of a first block, a node may say anything
+        raise click.ClickException(
+            f"in block {head.number} a contract's time is {now.time}, and the node's "
+            f"{head.timestamp}: the market's clients could not plan here"
+        )
+    kind = describe_kind(head, now)
+    if counts_own_blocks(head, now):
+        count = min(_SAMPLE_BLOCKS, head.number - 1)  # the first block's time may be anything
+        if count < _LEAST_BLOCKS:
+            return None, kind
+        passed = head.timestamp - _block(provider, hex(head.number - count)).timestamp
+        return passed * FALLBACK_BLOCKS / count, kind
+    before = _block(provider, hex(max(1, head.number - _STATE_BLOCKS)))
+    then = _clock(provider, before)
+    if then is None or then.block >= now.block:
+        return float(_BELOW_SECONDS * FALLBACK_BLOCKS), kind
+    passed = head.timestamp - before.timestamp
+    return passed * FALLBACK_BLOCKS / (now.block - then.block), kind
+
+
+def fallback_fault(seconds: float, windows: Windows) -> str:
+    """Why the market must not be deployed where 100 blocks last so long; empty: it may."""
+    short = min(windows.delivery_seconds, windows.dispute_seconds)
+    if seconds * _LONG_DIVISOR <= short:
+        return ""
+    return (
+        f"{FALLBACK_BLOCKS} blocks last about {seconds:.0f} s here, over a quarter of the "
+        f"{short} s in which deliverers deliver or buyers dispute: choose longer windows"
+    )
+
+
+def _block(provider: Any, tag: str) -> BlockRef:
+    raw = provider.make_request("eth_getBlockByNumber", [tag, False])
+    number, time = (int(str(raw[name]), 16) for name in ("number", "timestamp"))
+    return BlockRef(number, bytes.fromhex(raw["hash"][2:]), time)
+
+
+def _clock(provider: Any, block: BlockRef) -> Clock | None:
+    call = {"data": "0x" + CLOCK_CODE.hex()}
+    try:
+        answer = provider.make_request("eth_call", [call, hex(block.number)])
+    except Exception:  # noqa: BLE001 - a node without that state, or that simulates no creation
+        return None
+    return read_clock(bytes.fromhex(str(answer).removeprefix("0x")))
