@@ -113,7 +113,15 @@ def tables(run: Run) -> str:
     return f"money table ({cases} random terms a row) and roles: {found[0]}"
 
 
-def gas(run: Run) -> str:  # noqa: ARG001 - every stage is called alike
+def proofs(run: Run) -> str:  # noqa: ARG001 - every stage is called alike
+    said = call("proofs", [*PYTEST, "tests/model/test_proofs.py"], 1 * HOURS, DAM_BOXES="10000")
+    found = re.search(r"(\d+) boxes, (\d+) of them junk", said)
+    if not found:
+        raise Failed("no box was opened")
+    return f"the verifier, our clients and libsodium agree on {found[0]}"
+
+
+def gas(run: Run) -> str:  # noqa: ARG001
     said = call("gas", [sys.executable, "bench/gas.py", "--check"], 3 * HOURS)
     code = re.search(r"runtime code: [\d,]+ bytes", said)
     return f"no line dearer by more than 1 %; {code[0] if code else ''}"
@@ -215,6 +223,7 @@ STAGES: dict[str, Callable[[Run], str]] = {
     "forge": forge,
     "differential": differential,
     "tables": tables,
+    "proofs": proofs,
     "halmos": halmos,
     "slither": slither,
     "gas": gas,
