@@ -88,7 +88,7 @@ def evidence_command(role: str) -> click.Command:
 @json_option
 @asynchronous
 async def rate(sale_id: str, stars: int, account: str | None, as_json: bool) -> None:
-    """Rates a settled sale with 1 to 5 STARS, once; other buyers see the average."""
+    """Rates a sale that ended, however, with 1 to 5 STARS, once; other buyers see the average."""
     settings = Settings.load()
     async with connect(settings) as session:
         history = await read_history(session.market)

@@ -194,9 +194,12 @@ def check_ephemeral_key(fragment: bytes) -> None:
         Malformed: The key is not canonical, of low order or off the curve.
     """
     key = fragment[:32]
-    check_public_key(key)
+    try:
+        check_public_key(key)
+    except Malformed:
+        raise Malformed("its ephemeral key is not canonical, or of low order") from None
     if not curve25519.is_on_curve(curve25519.decode(key)):
-        raise Malformed(f"the X25519 key 0x{key.hex()} is off the curve")
+        raise Malformed("its ephemeral key is off the curve")
 
 
 def open_fragment(fragment: bytes, secret: bytes) -> bytes:
@@ -212,7 +215,7 @@ def open_fragment(fragment: bytes, secret: bytes) -> bytes:
     check_ephemeral_key(fragment)
     share = _open_box(fragment, secret, public_key(secret))
     if share is None:
-        raise Malformed("the fragment does not open with this sale's key")
+        raise Malformed("it does not open with this sale's key")
     return share
 
 

@@ -30,6 +30,7 @@ from dam.types import (
     DelivererKeyRotated,
     DelivererRegistered,
     Deployment,
+    FragmentsSigned,
     MarketLog,
     Marks,
     Purchase,
@@ -219,6 +220,21 @@ class Market:
             and log.operator == operator
         ]
         return next(filter(None, reversed(keys)), None), end.number
+
+    async def signed_lists(
+        self, signers: Collection[Address], first: int, last: int
+    ) -> list[FragmentsSigned]:
+        """What some deliverers signed, of calls mined in blocks ``first`` to ``last``."""
+        words = ["0x" + "00" * 12 + signer[2:].lower() for signer in signers]
+        topics = [topics_of(("FragmentsSigned",)), words]
+        found: list[FragmentsSigned] = []
+        while first <= last:
+            logs, end = await self._logs.records(first, last, topics, canonical=False)
+            found += [
+                log for log in logs if isinstance(log, FragmentsSigned) and log.signer in signers
+            ]
+            first = end.number + 1
+        return found
 
     # ---------------------------------------------------------------------------------- views
 

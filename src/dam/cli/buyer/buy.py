@@ -38,8 +38,8 @@ from dam.roles.buyer.buying import Bought, Quote
 from dam.roles.buyer.payment import Payment
 from dam.roles.buyer.records import Records
 from dam.roles.storefront import Storefront
-from dam.types import FALLBACK_BLOCKS, ZERO_ADDRESS, Address, Windows
-from dam.units import format_about, format_amount
+from dam.types import FALLBACK_BLOCKS, ZERO_ADDRESS, Address
+from dam.units import format_about, format_amount, format_span, format_time
 
 
 def open_seed(settings: Settings) -> BuyerSeed:
@@ -202,7 +202,7 @@ async def buy(
         bought = await buying.buy(buyer, wallet, quote, by_permit=permit, notice=print_note)
     name = to_hex(bought.record.copy_id)
     print_result(
-        {**_bought_json(bought, settings.deployment.windows), "credits": credit.json},
+        {**_bought_json(bought), "credits": credit.json},
         as_json,
         f"Bought copy {quote.copy + 1} of {quote.item.name} {bought.receipt}.\nSale {name}\n"
         f"Next: dam buyer wait {name[:18]}",
@@ -210,7 +210,7 @@ async def buy(
     credit.show(as_json)
 
 
-def _bought_json(bought: Bought, windows: Windows) -> dict[str, Any]:
+def _bought_json(bought: Bought) -> dict[str, Any]:
     quote, record, receipt = bought.quote, bought.record, bought.receipt
     return {
         "id": to_hex(record.copy_id),
@@ -222,9 +222,6 @@ def _bought_json(bought: Bought, windows: Windows) -> dict[str, Any]:
         "token": quote.terms.token,
         "price": str(quote.terms.price),
         "attempt": record.attempt,
-        "fallbackFrom": receipt.block + FALLBACK_BLOCKS + 1,
-        "deliverBy": receipt.block + windows.refund_blocks,
-        "refundFrom": receipt.block + windows.refund_blocks + 1,
         **receipt_json(receipt),
     }
 
@@ -232,13 +229,13 @@ def _bought_json(bought: Bought, windows: Windows) -> dict[str, Any]:
 def _show(quote: Quote, buyer: Buyer, *, by_permit: bool) -> None:
     """All that a buyer should know before they pay, on standard error."""
     terms, windows = quote.terms, buyer.deployment.windows
-    bought = quote.block + 1
-    refund = bought + windows.refund_blocks + 1
+    # A purchase in the next block is a little later.
+    refund = quote.clock.time + windows.refund_seconds
     arbitrator = "NONE: nobody could give you the money back for a worthless good"
     if terms.arbitrator != ZERO_ADDRESS:
         bond = format_amount(terms.effective_bond)
         arbitrator = f"{terms.arbitrator} (a dispute takes {bond}; so far {quote.arbiter})"
-    back = f"your money back from block {refund} on, and {format_amount(terms.penalty)} more"
+    back = f"your money back from then on, and {format_amount(terms.penalty)} more"
     gas = f"about {format_about(quote.gas_cost)} of gas" if quote.gas_cost else "the gas"
     rows = [
         ("Item", f"{quote.item.name}: {quote.item.title}"),
@@ -247,22 +244,16 @@ def _show(quote: Quote, buyer: Buyer, *, by_permit: bool) -> None:
         ("You pay", f"{quote.payment.token.text(terms.price)}, and {gas}"),
         *payment_rows(quote.payment, buyer.deployment.market, by_permit=by_permit),
         ("From", quote.record.buyer),
-        (
-            "Needed",
-            f"{terms.threshold} of {terms.parts} parts, by block {refund - 1} at the latest",
-        ),
+        ("Needed", f"{terms.threshold} of {terms.parts} parts, by {format_time(refund)}"),
         ("Otherwise", f"{back}, of the seller's stake"),
         ("Arbitrator", arbitrator),
     ]
     if terms.arbitrator != ZERO_ADDRESS:
-        since = f"all parts are there, or after block {bought + FALLBACK_BLOCKS + 1} with fewer"
-        rows.append(("Complaints", f"for {windows.dispute_blocks} blocks after {since}"))
+        since = f"the last part, or the one that completes it {FALLBACK_BLOCKS} blocks on"
+        rows.append(("Complaints", f"for {format_span(windows.dispute_seconds)} after {since}"))
     rows.append(("Document", str(Cid("dag-json", quote.store.digest))))
     for label, text in rows:
         print_note(f"{label:<11} {text}")
-    print_note(
-        f"(The newest block is {quote.block}; the blocks above are for a purchase in the next one.)"
-    )
     if terms.threshold == terms.parts:
         print_note(
             f"Note: all {terms.parts} parts are needed, so one silent deliverer makes you wait for "

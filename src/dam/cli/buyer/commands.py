@@ -10,6 +10,7 @@ import click
 from dam.cli.buyer.buy import browse, buy, open_buyer, open_seed
 from dam.cli.buyer.credit import look_for_credit
 from dam.cli.buyer.open import open_good, wait
+from dam.cli.buyer.prove import prove
 from dam.cli.evidence import evidence_command, evidence_options, rate
 from dam.cli.sale_views import sale_json
 from dam.cli.session import (
@@ -30,13 +31,14 @@ from dam.cli.session import (
 from dam.config.settings import Settings
 from dam.errors import ConfigError, KeyFileError
 from dam.ethereum.erc20 import Tokens
-from dam.market.log_history import read_history
+from dam.market.log_history import read_deadlines, read_history
 from dam.market.sale_history import SaleRecord
 from dam.roles import disputes
 from dam.roles.buyer.purchases import purchases_of, rescan_purchases
 from dam.roles.buyer.records import Record, Records, unpaid
 from dam.roles.sales import (
     actions_text,
+    concession_lines,
     end_sale,
     find_sale,
     plan_concession,
@@ -45,16 +47,16 @@ from dam.roles.sales import (
     sale_tokens,
     state_text,
 )
-from dam.types import Address, Windows
-from dam.units import format_amount
+from dam.types import Address, Clock, Deadlines
+from dam.units import format_amount, format_time
 
 
 @click.group()
 def buyer() -> None:
-    """Buy: browse, buy, wait, open; then confirm, or get your money back."""
+    """Buy: browse, buy, wait, open; prove junk; then confirm, or get your money back."""
 
 
-for _command in (browse, buy, wait, open_good, rate, evidence_command("buyer")):
+for _command in (browse, buy, wait, open_good, prove, rate, evidence_command("buyer")):
     buyer.add_command(_command)
 
 
@@ -69,11 +71,10 @@ for _command in (browse, buy, wait, open_good, rate, evidence_command("buyer")):
 @json_option
 @asynchronous
 async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
-    """Lists purchases: state, and what can be done now, until which block."""
+    """Lists purchases: state, and what can be done now, and until when."""
     settings = Settings.load()
     records = Records(settings.purchases)
     seed = open_seed(settings) if rescan else None
-    windows = settings.deployment.windows
     async with connect(settings) as session:
         history = await read_history(session.market)
         if seed is not None:
@@ -85,6 +86,7 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
         known = records.all()
         mine = purchases_of(history, known, _address(settings, account))
         tokens = await sale_tokens(session.market, [sale for sale, _ in mine])
+        times = await read_deadlines(session.market, history, [sale for sale, _ in mine])
         who = _address(settings, account)
         buyers = {sale.purchase.buyer for sale, _ in mine} | ({who} if who else set())
         named = {sale.purchase.terms.token for sale, _ in mine}
@@ -94,8 +96,9 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
         for record in unpaid(known, (sale.purchase for sale, _ in mine))
         if record.copy_id not in history.state.sales
     ]
-    values = [_purchase_json(sale, record, windows, history.head) for sale, record in mine]
-    rows = [_purchase_row(sale, record, windows, history.head, tokens) for sale, record in mine]
+    clock = history.clock
+    values = [_purchase_json(s, record, times.get(s.copy_id), clock) for s, record in mine]
+    rows = [_purchase_row(s, record, times.get(s.copy_id), clock, tokens) for s, record in mine]
     head = ("sale", "item", "copy", "price", "bought", "state", "what you can do")
     human = table(head, rows) if rows else "No purchases."
     for record in lost:
@@ -131,19 +134,23 @@ def _address(settings: Settings, account: str | None) -> Address | None:
 
 
 def _purchase_json(
-    sale: SaleRecord, record: Record | None, windows: Windows, head: int
+    sale: SaleRecord, record: Record | None, deadlines: Deadlines | None, clock: Clock
 ) -> dict[str, Any]:
-    value = sale_json(sale, windows, head)
+    value = sale_json(sale, deadlines, clock)
     value["item"] = record.item if record else None
     value["title"] = record.title if record else None
-    value["refundFrom"] = sale.last_delivery(windows) + 1
     return value
 
 
 def _purchase_row(
-    sale: SaleRecord, record: Record | None, windows: Windows, head: int, tokens: Tokens
+    sale: SaleRecord,
+    record: Record | None,
+    deadlines: Deadlines | None,
+    clock: Clock,
+    tokens: Tokens,
 ) -> tuple[object, ...]:
-    can = actions_text(sale, windows, head, ("buyer", "anyone"))
+    # Whether there is junk to prove `open` and `wait` tell, which open the parts.
+    can = actions_text(sale, deadlines, clock, ("buyer", "both", "anyone"), ("prove",))
     if len(sale.delivered) >= sale.purchase.terms.threshold:
         can.insert(0, "open")
     if record is None:
@@ -153,7 +160,7 @@ def _purchase_row(
         record.item if record else to_hex(sale.purchase.terms.item_id)[:10],
         sale.purchase.copy + 1,
         tokens.text(sale.purchase.terms.token, sale.purchase.terms.price),
-        f"block {sale.purchase.block}",
+        format_time(sale.purchase.purchase_time),
         state_text(sale, tokens),
         "; ".join(can),
     )
@@ -201,13 +208,14 @@ async def refund(sale_id: str, account: str | None, as_json: bool) -> None:
     async with connect(settings) as session:
         history = await read_history(session.market)
         sale = find_sale(history, sale_id)
-        ending = plan_refund(sale, settings.deployment.windows, history.head)
+        times = (await read_deadlines(session.market, history, [sale])).get(sale.copy_id)
+        ending = plan_refund(sale, times, history.clock)
         signer = open_signer(settings, "buyer", account)
         receipt = (await end_sale(session.market, session.wallet(signer), ending)).receipt
         tokens = await sale_tokens(session.market, [sale])
         terms = sale.purchase.terms
         credit = await look_for_credit(session, [sale.purchase.buyer], [terms.token], account)
-    penalty = sale.refund_penalty()
+    penalty = terms.penalty
     print_result(
         {
             "id": sale.copy_id,
@@ -231,19 +239,30 @@ async def refund(sale_id: str, account: str | None, as_json: bool) -> None:
 @json_option
 @asynchronous
 async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -> None:
-    """Gives a dispute up: the seller gets the price and the buyer's bond."""
+    """Gives a dispute up: the seller gets the price and the buyer's bond.
+
+    From a third of the arbitrator's time on the bond goes to the arbitrator.
+    """
     settings = Settings.load()
     signer = open_signer(settings, "buyer", account)
     async with connect(settings) as session:
-        sale = find_sale(await read_history(session.market), sale_id)
-        ending = plan_concession(sale, signer.address, "buyer")
-        bond = format_amount(sale.purchase.terms.effective_bond)
-        confirm_or_abort(f"Give the dispute up, and the bond of {bond} with it?", yes or as_json)
+        history = await read_history(session.market)
+        sale = find_sale(history, sale_id)
+        times = (await read_deadlines(session.market, history, [sale])).get(sale.copy_id)
+        ending = plan_concession(sale, signer.address, "buyer", times, history.clock)
+        for line in concession_lines(ending, times, await sale_tokens(session.market, [sale])):
+            print_note(line)
+        confirm_or_abort("Give the dispute up?", yes or as_json)
         ended = await end_sale(session.market, session.wallet(signer), ending)
         token = sale.purchase.terms.token
         credit = await look_for_credit(session, [signer.address], [token], account)
     print_result(
-        {"id": sale.copy_id, "credits": credit.json, **receipt_json(ended.receipt)},
+        {
+            "id": sale.copy_id,
+            "bondTo": ending.bond_to or None,
+            "credits": credit.json,
+            **receipt_json(ended.receipt),
+        },
         as_json,
         f"Conceded {ended.receipt}.",
     )
@@ -270,12 +289,19 @@ async def dispute(
     async with connect(settings) as session:
         history = await read_history(session.market)
         sale = find_sale(history, sale_id)
-        plan = disputes.plan_dispute(sale, settings.deployment.windows, history.head)
+        times = (await read_deadlines(session.market, history, [sale])).get(sale.copy_id)
+        windows = settings.deployment.windows
+        plan = disputes.plan_dispute(sale, times, history.clock, windows)
         signer = open_signer(settings, "buyer", account)
         print_note(
-            f"Arbitrator {sale.purchase.terms.arbitrator} rules until about block "
-            f"{plan.rule_until}; without a ruling by then, the seller is paid"
+            f"Arbitrator {sale.purchase.terms.arbitrator} rules until about "
+            f"{format_time(plan.rule_until)}; without a ruling by then, the seller is paid"
         )
+        if times and history.clock.time < times.proof and sale.fragments:
+            print_note(
+                "If parts are junk, prove it first (`dam buyer prove`): a disputed sale gets none "
+                "of them back"
+            )
         print_note(f"Bond       {format_amount(plan.bond)}: you lose it if you lose")
         confirm_or_abort("Dispute the sale?", yes or as_json)
         disputed = await disputes.open_dispute(

@@ -63,6 +63,7 @@ async def wait(sale_id: str, timeout: float | None, as_json: bool) -> None:
         "needed": purchase.sale.purchase.terms.threshold,
         "valid": [_fragment_json(share.fragment) for share in parts.good],
         "junk": [_junk_json(junk) for junk in parts.junk],
+        "provable": [junk.fragment.index for junk in arrived.provable],
         "status": purchase.sale.status.name.lower(),
         "credits": credit.json,
     }
@@ -140,9 +141,7 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
     async with connect(settings) as session:
         buyer = open_buyer(session, seed)
         arrived = await opening.read_parts(buyer, sale_id, notice=print_note)
-        for junk in arrived.parts.junk:
-            part = junk.fragment
-            print_note(f"Part {part.index + 1} by {part.by} is junk: {junk.reason}")
+        _show_junk(arrived)
         good = await opening.open_good(buyer, arrived, notice=print_note)
         target = _target(output, good)
         if target is not None:
@@ -158,6 +157,7 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
         "path": str(target) if target else None,
         "used": sorted(fragment.index for fragment in good.used),
         "skipped": [_junk_json(junk) for junk in arrived.parts.junk],
+        "provable": [junk.fragment.index for junk in arrived.provable],
         "credits": credit.json,
         **content,
     }
@@ -172,6 +172,16 @@ async def open_good(sale_id: str, output: Path | None, force: bool, as_json: boo
         if sale.purchase.terms.arbitrator != ZERO_ADDRESS:
             print_note(f"If it is not:               dam buyer dispute {name}")
     credit.show(as_json)
+
+
+def _show_junk(arrived: ArrivedParts) -> None:
+    """Names what is junk, and whether a proof of it would help."""
+    provable = {id(junk) for junk in arrived.provable}
+    for junk in arrived.parts.junk:
+        part = junk.fragment
+        print_note(f"Part {part.index + 1} by {part.by} is junk: {junk.reason}")
+        if id(junk) in provable:
+            print_note(f"  It can be proved: dam buyer prove {arrived.purchase.short_id}")
 
 
 def _target(output: Path | None, good: OpenedGood) -> Path | None:

@@ -25,11 +25,11 @@ from dam.market.reputation import ArbiterRecord, SellerRecord, seller_records
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.payment import Payment, allow, purchase_call, read_payment
-from dam.roles.buyer.records import Record, Records, one_time_keys, unpaid, utc_now
+from dam.roles.buyer.records import Record, Records, one_time_keys, part_proofs, unpaid, utc_now
 from dam.roles.notice import Notice, silent
 from dam.roles.sales import short_id
 from dam.roles.storefront import find_item, free_copies, read_version
-from dam.types import ZERO32, ZERO_ADDRESS, Address, Status, StoreVersion, Terms, Wei
+from dam.types import ZERO32, ZERO_ADDRESS, Address, Clock, Status, StoreVersion, Terms, Wei
 from dam.units import format_amount
 
 SAMPLED_CHUNKS = 16
@@ -58,8 +58,8 @@ class Quote:
     """The seller's; it covers the sale."""
     gas_cost: Wei
     """About, in wei; 0 where a token has to be allowed first, so that nobody can tell."""
-    block: int
-    """The newest block: the purchase is in the next one at the earliest."""
+    clock: Clock
+    """The contract's, in the newest block: the purchase is in the next one at the earliest."""
     arguments: tuple[Any, ...]
     """Of ``buyItem``."""
 
@@ -132,7 +132,7 @@ async def quote_purchase(
         arbiter=await read_arbiter_record(market, history, terms.arbitrator),
         free_stake=free_stake,
         gas_cost=await _gas_cost(market, wallet, payment, arguments),
-        block=history.head,
+        clock=history.clock,
         arguments=arguments,
     )
 
@@ -369,5 +369,6 @@ def new_record(buyer: Buyer, store: Store, item: Item, copy: int, *, payer: Addr
         root=store.root,
         keys=one_time_keys(buyer.seed, buyer.deployment, copy_id, attempt, item.terms.parts),
         payload=item.payload(copy),
+        part_proofs=part_proofs(item, copy),
         made=utc_now(),
     )

@@ -20,15 +20,15 @@ from dam.catalog.payload import InlinePayload, Payload, open_payload, save_paylo
 from dam.crypto import shamir
 from dam.crypto.derivation import BuyerSeed
 from dam.crypto.hashing import domain, keccak
-from dam.crypto.sealing import open_fragment
 from dam.errors import Malformed, Permanent, Retryable
 from dam.ipfs.blocks import BlockStore
 from dam.market.log_history import read_history
+from dam.proofs.judging import is_junk, open_share
 from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.purchases import OwnPurchase, find_purchase, rebuild_record
 from dam.roles.notice import Notice, silent
 from dam.roles.sales import actions_text
-from dam.types import Deployment, FragmentDelivered, Purchase, Status, Windows
+from dam.types import Deadlines, Deployment, FragmentDelivered, Purchase, Status
 
 _MAX_JOINS = 5_000
 """Combinations of shares that are tried when a seller's shares do not add up."""
@@ -53,6 +53,8 @@ class Junk:
 
     fragment: FragmentDelivered
     reason: str
+    share: bytes | None = field(default=None, repr=False)
+    """Where it opens to what the leaf commits to, which is out of range: the seller's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ def sift(
     attempt: int,
     fragments: Iterable[FragmentDelivered],
 ) -> Sifted:
-    """Opens each fragment with the one-time key of its index, and compares with its commitment.
+    """Opens each fragment with the one-time key of its index, then with the sale's fresh key, and
+    compares with its commitment.
 
     Args:
         seed: The buyer's.
@@ -84,25 +87,33 @@ def sift(
         attempt: Which attempt the purchase was.
         fragments: Delivered and supplied ones, in the order in which they came.
     """
+    place = deployment.chain_id, deployment.market, purchase.copy_id, attempt
+    fresh = seed.fresh_secret(*place)
     good: dict[tuple[int, bytes, bytes], GoodShare] = {}
     junk: list[Junk] = []
     for fragment in fragments:
-        secret = seed.part_secret(
-            deployment.chain_id, deployment.market, purchase.copy_id, attempt, fragment.index
-        )
+        first = seed.part_secret(*place, fragment.index)
         try:
-            share = open_fragment(fragment.fragment, secret)
-        except Malformed:
-            junk.append(Junk(fragment, "it does not open"))
+            share = _open_share(fragment, first, fresh)
+        except Malformed as error:
+            junk.append(Junk(fragment, str(error)))
             continue
-        if keccak(share) != fragment.commitment:
-            junk.append(Junk(fragment, "it opens to something else than the part committed to"))
-        elif not shamir.is_element(share):
-            junk.append(Junk(fragment, "its share is out of range (the seller's fault)"))
+        if not shamir.is_element(share):
+            junk.append(Junk(fragment, "its share is out of range (the seller's fault)", share))
         else:
-            place = (fragment.index, share, fragment.secret_hash)
-            good.setdefault(place, GoodShare(fragment, share))
+            found = (fragment.index, share, fragment.secret_hash)
+            good.setdefault(found, GoodShare(fragment, share))
     return Sifted(tuple(good.values()), tuple(junk))
+
+
+def _open_share(fragment: FragmentDelivered, first: bytes, fresh: bytes) -> bytes:
+    """The share; raises `Malformed` for junk, with what is wrong by the index's first key."""
+    try:
+        return open_share(fragment.fragment, first, fragment.commitment)
+    except Malformed as error:
+        if is_junk(fragment.fragment, fresh, fragment.commitment):
+            raise error from None
+    return open_share(fragment.fragment, fresh, fragment.commitment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +147,7 @@ def recover_key(sifted: Sifted, threshold: int) -> ContentKey | None:
     if tried or len(sifted.indices) >= threshold:
         raise Permanent(
             "enough parts are there and each is what it was committed to, but they do not give "
-            "the key: the seller made them so. Dispute it: `dam buyer dispute`"
+            "the key: the seller made them so. Next: `dam buyer prove`, which gives the price back"
         )
     return None
 
@@ -174,6 +185,25 @@ class ArrivedParts:
 
     purchase: OwnPurchase
     parts: Sifted
+    deadlines: Deadlines | None
+    """What the contract says of the sale; None where it has ended."""
+
+    @property
+    def provable(self) -> tuple[Junk, ...]:
+        """Junk whose proof would help: no good part of that index is there, and it was not proved.
+
+        The seller's supplies are no evidence, nor is a share that is out of range.
+        """
+        sale, good = self.purchase.sale, self.parts.indices
+        seller, punished = sale.purchase.seller, sale.punished
+        return tuple(
+            junk
+            for junk in self.parts.junk
+            if junk.share is None
+            and not junk.fragment.supplied
+            and junk.fragment.index not in good
+            and (junk.fragment.by == seller or junk.fragment.index not in punished)
+        )
 
 
 async def read_parts(buyer: Buyer, sale_id: str, *, notice: Notice = silent) -> ArrivedParts:
@@ -189,14 +219,12 @@ async def read_parts(buyer: Buyer, sale_id: str, *, notice: Notice = silent) -> 
         RpcError: The node could not be asked.
     """
     found = await find_purchase(buyer, sale_id, notice=notice)
-    parts = sift(
-        buyer.seed,
-        buyer.deployment,
-        found.sale.purchase,
-        found.record.attempt,
-        found.sale.fragments,
-    )
-    return ArrivedParts(found, parts)
+    sale = found.sale
+    parts = sift(buyer.seed, buyer.deployment, sale.purchase, found.record.attempt, sale.fragments)
+    deadlines = None
+    if not sale.status.final:
+        [deadlines] = await buyer.market.deadlines([sale.purchase], block=found.block)
+    return ArrivedParts(found, parts, deadlines)
 
 
 async def wait_for_parts(
@@ -221,7 +249,6 @@ async def wait_for_parts(
     Raises:
         Permanent: Time is up, or no more parts can help; the message says what can be done.
     """
-    windows = buyer.deployment.windows
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         try:
@@ -230,50 +257,64 @@ async def wait_for_parts(
             notice(f"({error}; trying again)")
         else:
             on_look(arrived)
-            if _can_be_opened(arrived, windows):
+            if _can_be_opened(arrived):
                 return arrived
-            _check_hope(arrived.purchase, windows)
+            _check_hope(arrived)
         if end is not None and time.monotonic() >= end:
             raise Permanent("time is up; `dam buyer wait` goes on waiting, any time")
         await asyncio.sleep(poll_seconds)
 
 
-def _can_be_opened(arrived: ArrivedParts, windows: Windows) -> bool:
+def _can_be_opened(arrived: ArrivedParts) -> bool:
     """Whether the good can be opened now.
 
     Raises:
         Permanent: It cannot, nor will it be: the seller's shares do not add up.
     """
-    sale = arrived.purchase.sale
+    threshold = arrived.purchase.sale.purchase.terms.threshold
     try:
-        return recover_key(arrived.parts, sale.purchase.terms.threshold) is not None
+        return recover_key(arrived.parts, threshold) is not None
     except Permanent:
         # Another part may still make a choice of k that does.
-        more = sale.whole_at is None and arrived.purchase.block < sale.last_delivery(windows)
-        if sale.status.final or not more:
+        if not _missing(arrived):
             raise
         return False
 
 
-def _check_hope(purchase: OwnPurchase, windows: Windows) -> None:
+def _missing(arrived: ArrivedParts) -> set[int]:
+    """Parts that are not there and may still come."""
+    sale, deadlines = arrived.purchase.sale, arrived.deadlines
+    if deadlines is None or arrived.purchase.clock.time >= deadlines.fallback_delivery:
+        return set()
+    return set(range(sale.purchase.terms.parts)) - set(sale.delivered)
+
+
+def _check_hope(arrived: ArrivedParts) -> None:
     """Ends the wait where nothing can come any more, or only after a step of the buyer's."""
-    sale, newest = purchase.sale, purchase.block
-    name = purchase.short_id
-    can = "; ".join(actions_text(sale, windows, newest, ("buyer", "anyone"))) or "nothing"
-    if sale.status.final:
+    purchase, deadlines = arrived.purchase, arrived.deadlines
+    sale, name, clock = purchase.sale, purchase.short_id, purchase.clock
+    if sale.status.final or deadlines is None:
         raise Permanent(f"the sale is over: {sale.status.name.lower()}")
-    if newest + 1 > sale.last_delivery(windows):
-        if sale.status == Status.PURCHASED:
-            raise Permanent(f"too few parts came in time. Next: dam buyer refund {name}")
+    threshold = sale.purchase.terms.threshold
+    missing = _missing(arrived)
+    if len(arrived.parts.indices | missing) >= threshold:
+        return
+    if arrived.provable:
         raise Permanent(
-            f"the sale counts as complete, but too many parts are junk. You can: {can}. "
-            f"Next: dam buyer dispute {name}"
+            f"too many parts are junk, which you can prove: see what it gives with "
+            f"`dam buyer prove {name}`"
         )
-    if sale.whole_at is not None and sale.status == Status.COMPLETE:
-        raise Permanent(
-            "all parts are there, but too many are junk. The seller may supply them once more; "
-            f"you can: {can}. Next: dam buyer dispute {name}"
-        )
+    if sale.status == Status.PURCHASED:
+        if clock.time < deadlines.fallback_delivery:
+            return
+        raise Permanent(f"too few parts came in time. Next: dam buyer refund {name}")
+    if sale.status == Status.DISPUTED:
+        return
+    can = "; ".join(actions_text(sale, deadlines, clock, ("buyer", "anyone"))) or "nothing"
+    raise Permanent(
+        f"the sale counts as complete, but too many parts are junk. You can: {can}. "
+        f"Next: dam buyer dispute {name}"
+    )
 
 
 # ------------------------------------------------------------------------------------------- open

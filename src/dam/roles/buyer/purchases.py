@@ -9,11 +9,11 @@ from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
 from dam.market.log_history import History, read_history
 from dam.market.sale_history import SaleRecord
 from dam.roles.buyer.buyer import Buyer
-from dam.roles.buyer.records import Record, find_attempt, record_of, utc_now
+from dam.roles.buyer.records import Record, find_attempt, part_proofs, record_of, utc_now
 from dam.roles.notice import Notice, silent
 from dam.roles.sales import match_id, short_id
 from dam.roles.storefront import read_version
-from dam.types import ZERO32, Address, CopyId, Deployment, Purchase
+from dam.types import ZERO32, Address, Clock, CopyId, Deployment, Purchase
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,10 @@ class OwnPurchase:
 
     sale: SaleRecord
     record: Record
+    clock: Clock
+    """The contract's, in the newest block that was read."""
     block: int
-    """Newest block that was read."""
+    """That block."""
 
     @property
     def short_id(self) -> str:
@@ -72,9 +74,9 @@ async def find_purchase(buyer: Buyer, sale_id: str, *, notice: Notice = silent) 
         record = await rebuild_record(buyer, history, sale, attempt, notice=notice)
     elif record.block is None:
         # The command that paid could not tell; now its buyer knows.
-        record = replace(record, tx=sale.purchase.at.tx_hash, block=sale.purchase.block)
+        record = replace(record, tx=sale.purchase.at.tx_hash, block=sale.purchase.at.block.number)
         buyer.records.save(record)
-    return OwnPurchase(sale, record, history.head)
+    return OwnPurchase(sale, record, history.clock, history.head)
 
 
 async def _find_from(
@@ -83,7 +85,9 @@ async def _find_from(
     history = await read_history(buyer.market, first=first)
     sale = history.state.sales.get(copy)
     record = record_of(records, sale.purchase) if sale else None
-    return OwnPurchase(sale, record, history.head) if sale and record else None
+    if sale is None or record is None:
+        return None
+    return OwnPurchase(sale, record, history.clock, history.head)
 
 
 def purchases_of(
@@ -164,7 +168,8 @@ def _record_of_purchase(
         root=root,
         keys=purchase.keys,
         payload=item.payload(purchase.copy) if item else None,
+        part_proofs=part_proofs(item, purchase.copy) if item else (),
         made=utc_now(),
         tx=purchase.at.tx_hash,
-        block=purchase.block,
+        block=purchase.at.block.number,
     )

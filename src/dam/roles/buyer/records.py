@@ -1,8 +1,9 @@
 """The buyer's records: one file per attempt to buy, written before the money moves.
 
-No secret is in them: with the buyer's seed, the attempt's number gives the one-time keys again. A
-record also keeps what the store said at the time (root and encrypted payload), so that the good can
-be opened when the store's documents are gone. A lost folder is rebuilt from the seed and the chain.
+No secret is in them: with the buyer's seed, the attempt's number gives the one-time keys and the
+fresh key again. A record also keeps what the store said at the time (root, encrypted payload, and
+the Merkle proofs of the copy's parts), so that the good can be opened, and junk be proved, when the
+store's documents are gone. A lost folder is rebuilt from the seed, the chain and the store.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from dam import validation
 from dam.atomic_file import read_regular, write_atomic
 from dam.catalog.payload import Payload, payload_from_json, payload_to_json
+from dam.catalog.reader import Item
 from dam.crypto.derivation import BuyerSeed
 from dam.crypto.sealing import public_key
 from dam.errors import Malformed, Permanent
@@ -36,12 +38,14 @@ _KEYS = (
     "root",
     "keys",
     "payload",
+    "partProofs",
     "made",
     "tx",
     "block",
     "failed",
 )
 _FILE_BYTES = 64 << 20
+_MAX_PROOF_STEPS = 64
 MAX_ATTEMPTS = 16
 """How many attempts at one copy a rescan tries; each is another copyId's in practice."""
 
@@ -66,6 +70,8 @@ class Record:
     """Public one-time keys, by index."""
     payload: Payload | None
     """Ciphertext of the good; None where a rescan could not read the store."""
+    part_proofs: tuple[tuple[bytes, ...], ...]
+    """Merkle proofs of the copy's leaves, by index; empty where the store could not be read."""
     made: str
     """UTC, ISO 8601."""
     tx: bytes | None = None
@@ -100,11 +106,19 @@ def find_attempt(seed: BuyerSeed, deployment: Deployment, purchase: Purchase) ->
     return None
 
 
+def part_proofs(item: Item, copy: int) -> tuple[tuple[bytes, ...], ...]:
+    """Merkle proofs of a copy's part leaves, by index: what a proof of junk opens a leaf with."""
+    wanted, parts = item.leaf_copy(copy), item.terms.parts
+    section = next(section for section in item.sections if wanted in section)
+    first = (wanted - section.first_copy) * parts
+    return tuple(map(item.parts_tree().proof, section.part_leaves[first : first + parts]))
+
+
 def to_json(record: Record) -> bytes:
     """The bytes of a record's file."""
     return dag_json.dumps(
         {
-            "version": 1,
+            "version": 2,
             "chainId": record.chain_id,
             "market": record.market,
             "copyId": "0x" + record.copy_id.hex(),
@@ -117,6 +131,7 @@ def to_json(record: Record) -> bytes:
             "root": "0x" + record.root.hex(),
             "keys": ["0x" + key.hex() for key in record.keys],
             "payload": None if record.payload is None else payload_to_json(record.payload),
+            "partProofs": [["0x" + step.hex() for step in one] for one in record.part_proofs],
             "made": record.made,
             "tx": None if record.tx is None else "0x" + record.tx.hex(),
             "block": record.block,
@@ -132,7 +147,7 @@ def from_json(data: bytes) -> Record:
         Malformed: It is none.
     """
     v: dict[str, Any] = validation.record(dag_json.loads(data), "record", _KEYS)
-    validation.integer(v["version"], "version", 1, 1)
+    validation.integer(v["version"], "version", 2, 2)
     block = v["block"]
     return Record(
         chain_id=validation.integer(v["chainId"], "chainId", 1, 2**63 - 1),
@@ -147,11 +162,16 @@ def from_json(data: bytes) -> Record:
         root=validation.bytes32(v["root"], "root"),
         keys=validation.array(v["keys"], "keys", MAX_PARTS, validation.bytes32),
         payload=None if v["payload"] is None else payload_from_json(v["payload"]),
+        part_proofs=validation.array(v["partProofs"], "partProofs", MAX_PARTS, _part_proof),
         made=validation.title(v["made"], "made"),
         tx=None if v["tx"] is None else validation.bytes32(v["tx"], "tx"),
         block=None if block is None else validation.integer(block, "block", 0, 2**63 - 1),
         failed=validation.boolean(v["failed"], "failed"),
     )
+
+
+def _part_proof(value: object, where: str) -> tuple[bytes, ...]:
+    return validation.array(value, where, _MAX_PROOF_STEPS, validation.bytes32)
 
 
 class Records:

@@ -108,7 +108,7 @@ def test_junk_is_skipped_and_named(sale: Sale) -> None:
     lie = sale.fragment(3, commitment=keccak(b"another"))
     sifted = sale.sift(sale.fragment(0), noise, sale.fragment(2), lie, sale.fragment(4))
     assert [(j.fragment.index, j.reason[:12]) for j in sifted.junk] == [
-        (1, "it does not "),
+        (1, "its ephemera"),
         (3, "it opens to "),
     ]
     assert sifted.indices == {0, 2, 4}

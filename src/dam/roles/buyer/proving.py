@@ -1,0 +1,304 @@
+"""Proving that parts are junk, or that the seller's shares do not add up: the buyer alone can.
+
+Junk of a deliverer costs its stake, and in time the part is missing again: the seller's side then
+delivers it, sealed to the sale's fresh key. Junk of the seller's side, shares that do not add up
+and leaves that contradict each other give price and penalty back. Only what cannot be opened is
+worth a proof: each one publishes the secret of the key that a part was sealed to, and no other.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dam.crypto.hashing import escrow_of, sale_of
+from dam.crypto.merkle import verify
+from dam.crypto.sealing import public_key
+from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
+from dam.market.log_history import read_history
+from dam.market.sale_history import SaleRecord
+from dam.market.wallet import Receipt, Wallet, send_call
+from dam.proofs.evidence import entry_of_part, find_list, junk_evidence, leaf_evidence, leaf_of
+from dam.proofs.judging import is_junk
+from dam.roles.buyer.buyer import Buyer
+from dam.roles.buyer.opening import ArrivedParts, recover_key
+from dam.roles.sales import check_party
+from dam.roles.storefront import read_version
+from dam.types import (
+    ZERO32,
+    FragmentDelivered,
+    JunkEvidence,
+    SignedList,
+)
+
+FINE_FEES, BOUNTY_DIVISOR = 10, 5
+"""A fine is at least so many fees, and one part in so many of it is the buyer's."""
+Function = Literal["proveJunk", "proveSellerJunk", "proveBadShares", "proveBadLeaves"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProofPlan:
+    """A proof that could be sent now."""
+
+    function: Function
+    arrived: ArrivedParts
+    parts: tuple[FragmentDelivered, ...]
+    """What it is about."""
+    arguments: tuple[Any, ...] = field(repr=False)
+    """Of the call: the secrets among them are nobody's until it is sent."""
+    bounty: int = 0
+    """What the buyer gets of the fines, in wei, as stakes are now."""
+    clear_until: int = 0
+    """Last second in which it makes the parts missing again; 0: it does not, any more."""
+
+    @property
+    def sale(self) -> SaleRecord:
+        """Whose parts they are."""
+        return self.arrived.purchase.sale
+
+    @property
+    def against_seller(self) -> bool:
+        """Whether it ends the sale, with price and penalty to the buyer."""
+        return self.function != "proveJunk"
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A proof that is on the chain."""
+
+    plan: ProofPlan
+    receipt: Receipt
+
+
+async def plan_proof(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan:
+    """The proof that helps the buyer most: against the seller, if the good cannot be opened; else
+    against the deliverers of junk.
+
+    Args:
+        buyer: Whose purchase.
+        arrived: Its parts, as of now.
+
+    Raises:
+        Permanent: There is nothing to prove, or not yet, or the evidence is not complete.
+        RpcError: The node could not be asked.
+    """
+    if not arrived.purchase.sale.status.final and not _opens(arrived):
+        for plan in (_plan_seller_junk, _plan_bad_leaves, _plan_bad_shares):
+            found = await plan(buyer, arrived)
+            if found is not None:
+                return found
+    return await _plan_junk(buyer, arrived)
+
+
+async def send_proof(buyer: Buyer, wallet: Wallet, plan: ProofPlan) -> Proved:
+    """Sends what was planned, and waits until it is mined.
+
+    Raises:
+        Permanent: The account is not the sale's buyer, or as for `Wallet.send`.
+        RpcError: The node could not be asked.
+    """
+    check_party(plan.sale, wallet.address, "buyer")
+    receipt = await send_call(wallet, buyer.market, plan.function, *plan.arguments)
+    return Proved(plan, receipt)
+
+
+# ------------------------------------------------------------------------------------- deliverers
+
+
+async def _plan_junk(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan:
+    sale = arrived.purchase.sale
+    seller = sale.purchase.seller
+    wanted = [junk.fragment for junk in arrived.provable if junk.fragment.by != seller]
+    if not wanted:
+        raise Permanent(_nothing(arrived))
+    pairs = [await _deliverers_evidence(buyer, arrived, part) for part in wanted]
+    place = (*_place(buyer), sale.copy_id, arrived.purchase.record.attempt)
+    fresh = public_key(buyer.seed.fresh_secret(*place))
+    if sale.fresh_key not in (b"", fresh):
+        raise Permanent(
+            "an earlier proof named a fresh key that is not this seed's: restore the seed of the "
+            "purchase with `dam keys restore buyer FILE`"
+        )
+    evidence, lists = zip(*pairs, strict=True)
+    return ProofPlan(
+        "proveJunk",
+        arrived,
+        tuple(wanted),
+        (
+            *_head(arrived),
+            sale.purchase.keys,
+            ZERO32 if sale.status.final else fresh,
+            evidence,
+            lists,
+        ),
+        bounty=await _bounty(buyer, sale, wanted),
+        clear_until=_clear_until(arrived),
+    )
+
+
+async def _deliverers_evidence(
+    buyer: Buyer, arrived: ArrivedParts, part: FragmentDelivered
+) -> tuple[JunkEvidence, SignedList]:
+    purchase = arrived.purchase.sale.purchase
+    secret = _first_secret(buyer, arrived, part.index)
+    if not is_junk(part.fragment, secret, part.commitment):
+        raise Permanent(f"part {part.index + 1} is not junk as the contract sees it")
+    signed = await buyer.market.signed_lists(
+        [part.deliverer], part.at.block.number, part.at.block.number
+    )
+    found = find_list(signed, part, entry_of_part(purchase, part))
+    if found is None:
+        raise Permanent(
+            f"the list in which {part.deliverer} signed part {part.index + 1} is not among the "
+            "node's logs: try again, or another node (DAM_RPC_URL)"
+        )
+    return junk_evidence(part, await _proof(buyer, arrived, part), secret), found
+
+
+async def _bounty(buyer: Buyer, sale: SaleRecord, parts: Sequence[FragmentDelivered]) -> int:
+    """What the buyer would get, as far as stakes and earnings go now."""
+    windows, fee = buyer.deployment.windows, sale.purchase.terms.fee
+    fine = max(windows.junk_fine, FINE_FEES * fee)
+    operators = sorted({part.deliverer for part in parts})
+    infos = await buyer.market.deliverers(operators)
+    left = {op: info.stake + info.earned for op, info in zip(operators, infos, strict=True)}
+    bounty = 0
+    for part in parts:
+        taken = min(fine, left[part.deliverer])
+        left[part.deliverer] -= taken
+        bounty += taken // BOUNTY_DIVISOR
+    return bounty
+
+
+def _clear_until(arrived: ArrivedParts) -> int:
+    deadlines, time = arrived.deadlines, arrived.purchase.clock.time
+    if deadlines is None or time >= deadlines.proof:
+        return 0
+    return deadlines.proof
+
+
+def _nothing(arrived: ArrivedParts) -> str:
+    sale = arrived.purchase.sale
+    if not arrived.parts.junk:
+        return "no part of this purchase is junk: there is nothing to prove"
+    proved = {junk.fragment.index for junk in arrived.parts.junk} & sale.punished
+    if proved:
+        numbers = ", ".join(str(index + 1) for index in sorted(proved))
+        return f"proved already: part {numbers}. Next: wait for the seller's replacement"
+    return (
+        "nothing that helps can be proved: of each part that is junk a good one is there, too, or "
+        "the seller merely supplied it"
+    )
+
+
+# ----------------------------------------------------------------------------------- the seller
+
+
+async def _plan_seller_junk(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan | None:
+    sale = arrived.purchase.sale
+    theirs = [j.fragment for j in arrived.provable if j.fragment.by == sale.purchase.seller]
+    entries = await buyer.market.seller_entries(sale.copy_id, [part.index for part in theirs])
+    place = (*_place(buyer), sale.copy_id, arrived.purchase.record.attempt)
+    for part, stored in zip(theirs, entries, strict=True):
+        keys = {ZERO32: _first_secret(buyer, arrived, part.index)}
+        if sale.fresh_key:
+            keys[sale.fresh_key] = buyer.seed.fresh_secret(*place)
+        for key, secret in keys.items():
+            matches = entry_of_part(sale.purchase, part, key) == stored
+            if matches and is_junk(part.fragment, secret, part.commitment):
+                evidence = junk_evidence(part, await _proof(buyer, arrived, part), secret, key)
+                arguments = (*_head(arrived), sale.purchase.keys, evidence)
+                return ProofPlan("proveSellerJunk", arrived, (part,), arguments)
+    return None
+
+
+async def _plan_bad_leaves(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan | None:
+    """Two leaves of one index, or two with different hashes of the key."""
+    sale = arrived.purchase.sale
+    for one, other in itertools.combinations(sale.fragments, 2):
+        same = leaf_of(sale.purchase, one) == leaf_of(sale.purchase, other)
+        if not same and (one.index == other.index or one.secret_hash != other.secret_hash):
+            _check_gate(arrived)
+            leaves = [leaf_evidence(p, await _proof(buyer, arrived, p)) for p in (one, other)]
+            return ProofPlan("proveBadLeaves", arrived, (one, other), (*_head(arrived), *leaves))
+    return None
+
+
+async def _plan_bad_shares(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan | None:
+    """Any k shares that the leaves commit to; none of their choices gives the key."""
+    shares: dict[bytes, dict[int, tuple[FragmentDelivered, bytes]]] = {}
+    # First those out of range, which never add up.
+    for junk in arrived.parts.junk:
+        if junk.share is not None:
+            group = shares.setdefault(junk.fragment.secret_hash, {})
+            group[junk.fragment.index] = junk.fragment, junk.share
+    for good in arrived.parts.good:
+        group = shares.setdefault(good.fragment.secret_hash, {})
+        group.setdefault(good.fragment.index, (good.fragment, good.share))
+    threshold = arrived.purchase.sale.purchase.terms.threshold
+    for group in shares.values():
+        if len(group) >= threshold:
+            _check_gate(arrived)
+            chosen = list(group.values())[:threshold]
+            parts = tuple(part for part, _ in chosen)
+            leaves = [leaf_evidence(part, await _proof(buyer, arrived, part)) for part in parts]
+            arguments = (*_head(arrived), leaves, [share for _, share in chosen])
+            return ProofPlan("proveBadShares", arrived, parts, arguments)
+    return None
+
+
+def _check_gate(arrived: ArrivedParts) -> None:
+    sale, clock = arrived.purchase.sale, arrived.purchase.clock
+    if clock.block + 1 < sale.gate_block:
+        raise Permanent(
+            f"the seller's shares are wrong, which can be proved from block {sale.gate_block} on; "
+            f"the newest is {clock.block}. Until then nothing can be paid out: run this again then"
+        )
+
+
+# ---------------------------------------------------------------------------------------- inside
+
+
+def _opens(arrived: ArrivedParts) -> bool:
+    threshold = arrived.purchase.sale.purchase.terms.threshold
+    try:
+        return recover_key(arrived.parts, threshold) is not None
+    except Permanent:
+        return False
+
+
+def _place(buyer: Buyer) -> tuple[int, Any]:
+    return buyer.deployment.chain_id, buyer.deployment.market
+
+
+def _first_secret(buyer: Buyer, arrived: ArrivedParts, index: int) -> bytes:
+    purchase = arrived.purchase
+    return buyer.seed.part_secret(
+        *_place(buyer), purchase.sale.copy_id, purchase.record.attempt, index
+    )
+
+
+def _head(arrived: ArrivedParts) -> tuple[Any, ...]:
+    purchase = arrived.purchase.sale.purchase
+    return purchase.copy_id, sale_of(purchase), escrow_of(purchase)
+
+
+async def _proof(buyer: Buyer, arrived: ArrivedParts, part: FragmentDelivered) -> tuple[bytes, ...]:
+    """Merkle proof of a part's leaf: the record's, or from the store's document."""
+    purchase = arrived.purchase.sale.purchase
+    leaf, root = leaf_of(purchase, part), purchase.terms.parts_root
+    kept = arrived.purchase.record.part_proofs[part.index : part.index + 1]
+    if kept and verify(root, leaf, kept[0]):
+        return kept[0]
+    history = await read_history(buyer.market)
+    version = history.state.version(purchase.seller, purchase.store_digest)
+    try:
+        store = version and await read_version(buyer.blocks, buyer.deployment, version)
+        item = store.item(purchase.terms.item_id) if store else None
+        if item is not None:
+            return item.parts_tree().proof(leaf)
+    except (IpfsError, BlockRefused, Malformed) as error:
+        raise Permanent(f"the store's document is needed, and cannot be read: {error}") from None
+    raise Permanent("the store's document is needed, and it is not on this chain")
