@@ -28,8 +28,30 @@ from dam.crypto.hashing import (
     terms_leaf,
 )
 from dam.crypto.merkle import MerkleTree
+from dam.crypto.sealing import public_key
 from dam.types import ZERO_ADDRESS, Address, Escrow, PartLeaf, Sale, Terms, Wei
-from tests.contracts.sales import ETHER, Books, Clock, Holdings, Item, Order, key_of, plain
+from tests.contracts.sales import (
+    ARBITRATION,
+    DISPUTE,
+    ETHER,
+    EXIT,
+    JUNK_FINE,
+    MIN_DELIVERER_STAKE,
+    MIN_SELLER_STAKE,
+    POSSESSION,
+    REFUND,
+    SLASH_DELAY,
+    SLASH_LAPSE,
+    Books,
+    Clock,
+    Holdings,
+    Item,
+    Order,
+    key_of,
+    plain,
+    secret_of,
+    shares_of,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -37,12 +59,6 @@ from scripts._contracts import load_fresh  # noqa: E402
 
 # Before Ape starts its chain; see that script.
 os.environ["PATH"] = f"{ROOT / 'tools' / 'small_anvil'}{os.pathsep}{os.environ['PATH']}"
-
-
-# All different, so that no window can stand in for another unseen.
-REFUND, DISPUTE, ARBITRATION, SLASH_DELAY, SLASH_LAPSE, EXIT = 300, 110, 120, 105, 130, 640
-MIN_DELIVERER_STAKE = ETHER // 10
-MIN_SELLER_STAKE = 2 * ETHER
 
 
 # ------------------------------------------------------------------------------------------ actors
@@ -133,7 +149,14 @@ def marketplace(project: Any, request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="session")
-def create_market(marketplace: Any, deployer: Any) -> Callable[..., Any]:
+def proofs(project: Any, deployer: Any, clock: Clock) -> Any:
+    """The verifier of evidence, as it is."""
+    load_fresh(project)
+    return deployer.deploy(project.Proofs)
+
+
+@pytest.fixture(scope="session")
+def create_market(marketplace: Any, deployer: Any, proofs: Any) -> Callable[..., Any]:
     def create(
         refund: int = REFUND,
         dispute: int = DISPUTE,
@@ -144,9 +167,12 @@ def create_market(marketplace: Any, deployer: Any) -> Callable[..., Any]:
         governor: str = ZERO_ADDRESS,
         deliverer_stake: int = MIN_DELIVERER_STAKE,
         seller_stake: int = MIN_SELLER_STAKE,
+        junk_fine: int = JUNK_FINE,
+        verifier: Any = proofs,
     ) -> Any:
         windows = (refund, dispute, arbitration, exit_, slash_delay, slash_lapse)
-        return deployer.deploy(marketplace, windows, governor, deliverer_stake, seller_stake)
+        amounts = (deliverer_stake, seller_stake, junk_fine)
+        return deployer.deploy(marketplace, (windows, governor, *amounts, verifier))
 
     return create
 
@@ -167,9 +193,10 @@ def market(
     clock.rpc("anvil_setBalance", seller.address, hex(10_000 * ETHER))
     market.stakeAsSeller(sender=seller, value=100 * ETHER)
     market.setSellerOperator(watchdog, sender=seller)
-    market.stakeAsDeliverer(key_of(0), sender=alice, value=MIN_DELIVERER_STAKE)
-    market.stakeAsDelivererFor(owner, key_of(1), sender=bob, value=MIN_DELIVERER_STAKE)
-    market.stakeAsDeliverer(key_of(2), sender=carol, value=MIN_DELIVERER_STAKE)
+    stake = {"value": MIN_DELIVERER_STAKE}
+    market.stakeAsDeliverer(key_of(0), POSSESSION, sender=alice, **stake)
+    market.stakeAsDelivererFor(owner, key_of(1), POSSESSION, sender=bob, **stake)
+    market.stakeAsDeliverer(key_of(2), POSSESSION, sender=carol, **stake)
     return market
 
 
@@ -178,7 +205,10 @@ def market(
 
 @pytest.fixture(scope="session")
 def clock(chain: Any) -> Clock:
-    return Clock(chain.provider)
+    clock = Clock(chain.provider)
+    # A second a block, whatever the machine's clock says.
+    clock.rpc("anvil_setBlockTimestampInterval", 1)
+    return clock
 
 
 @pytest.fixture
@@ -297,17 +327,22 @@ def create_item(
             parts_root=bytes(32),
         )
         terms = replace(terms, **changes)
+        shares: dict[tuple[int, int], bytes] = {}
         if leaves is None:
+            rows = range(copies if terms.stock else 1)
+            for copy in rows:
+                row = shares_of(number, copy, terms.parts or 1, terms.threshold)
+                shares |= {(copy, index): share for index, share in enumerate(row)}
             leaves = tuple(
                 PartLeaf(
                     copy=copy,
                     index=index,
                     deliverer=Address(deliverers[index % len(deliverers)].address),
-                    commitment=keccak(b"share%d-%d-%d" % (number, copy, index)),
-                    secret_hash=keccak(b"secret%d-%d" % (number, copy)),
+                    commitment=keccak(shares[copy, index]),
+                    secret_hash=keccak(keccak(b"secret%d-%d" % (number, copy))),
                     salt=keccak(b"salt%d-%d-%d" % (number, copy, index)),
                 )
-                for copy in range(copies if terms.stock else 1)
+                for copy in rows
                 for index in range(terms.parts or 1)
             )
         tree = MerkleTree([part_leaf(leaf) for leaf in leaves])
@@ -318,7 +353,7 @@ def create_item(
         digest = keccak(b"document%d" % number)
         publish(by, digest, catalogue.root)
         proof = catalogue.proof(terms_leaf(terms))
-        return Item(by, terms, leaves, tree, catalogue.root, digest, proof)
+        return Item(by, terms, leaves, tree, catalogue.root, digest, proof, shares)
 
     return create
 
@@ -340,7 +375,8 @@ def create_sale(
         **terms: Any,
     ) -> Order:
         item = item or create_item(**terms)
-        keys = tuple(key_of(1000 + 50 * copy + i) for i in range(item.terms.parts))
+        secrets = tuple(secret_of(1000 + 50 * copy + i) for i in range(item.terms.parts))
+        keys = tuple(map(public_key, secrets))
         arguments = (
             item.seller.address, astuple(item.terms), item.proof, item.digest, copy, keys
         )  # fmt: skip
@@ -362,6 +398,7 @@ def create_sale(
             seller=Address(item.seller.address),
             buyer=Address(by.address),
             purchase_block=receipt.block_number,
+            purchase_time=receipt.timestamp,
             copy=copy,
             stock=item.terms.stock,
             parts=item.terms.parts,
@@ -371,7 +408,7 @@ def create_sale(
             escrow_hash=escrow_hash(escrow),
         )
         key = copy_id(sale.seller, item.terms.item_id, copy)
-        return Order(market, clock, item, by, key, sale, escrow, receipt, people)
+        return Order(market, clock, item, by, key, sale, escrow, receipt, people, secrets)
 
     return create
 

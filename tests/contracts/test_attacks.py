@@ -3,11 +3,10 @@
 from dataclasses import astuple, replace
 
 import pytest
-from ape.exceptions import ContractLogicError
 
-from dam.types import ZERO_ADDRESS, Status
+from dam.types import ZERO_ADDRESS, Split, Status
+from tests.contracts.sales import DISPUTE, ETHER, EXIT, POSSESSION, key_of, signed
 
-ETHER = 10**18
 FEE = 10**16
 
 # A contract wallet as short as can be. Calldata: the target's word, then what to send it; the value
@@ -54,7 +53,7 @@ def test_attack_buyer_and_one_silent_deliverer(
     order = create_sale(threshold=3)
     order.deliver(0, 1)
     order.reach(101)
-    order.deliver(2, sender=watchdog)
+    order.deliver(2, by=watchdog)
     market.confirm(*order.args, sender=buyer)
     assert holdings(seller).stake == 100 * ETHER
     assert holdings(seller).credit == ETHER - 3 * FEE
@@ -66,7 +65,7 @@ def test_attack_last_share_ransom(create_sale, market, carol, seller, reverts):
     order = create_sale(threshold=3)
     order.deliver(0, 1)
     order.reach(101)
-    order.deliver(2, sender=seller)
+    order.deliver(2, by=seller)
     with reverts("AlreadyDelivered", copyId=order.copy_id, index=2):
         order.deliver(2)
     assert market.deliverers(carol).earned == 0
@@ -82,7 +81,8 @@ def test_attack_sale_replayed_on_another_market(
     other = create_market()
     wrong = {"copyId": order.copy_id}
     with reverts("WrongSale", **wrong):
-        other.deliverFragment(astuple(order.delivery(0)), sender=alice)
+        part = order.delivery(0)
+        other.deliverFragment(astuple(part), signed(other, alice, [part]), sender=alice)
     with reverts("WrongSale", **wrong):
         other.confirm(*order.args, sender=buyer)
     with reverts("WrongSale", **wrong):
@@ -120,9 +120,10 @@ def test_attack_reorganisation_to_another_buyer(
     assert (order.block == orphan.block) == same_block
     assert order.copy_id == orphan.copy_id
     with reverts("WrongSale", copyId=order.copy_id):
-        market.deliverFragment(astuple(stale), sender=alice)
+        order.send(stale, by=alice)
     with reverts("NothingDelivered"):
-        market.deliverFragments([astuple(stale)], sender=alice)
+        signature = signed(market, alice, [stale])
+        market.deliverFragments([astuple(stale)], signature, sender=alice)
     order.deliver(0)
 
 
@@ -130,19 +131,23 @@ def test_attack_reorganisation_to_another_buyer(
 
 
 def test_attack_stolen_watchdog_key(create_complete_sale, market, seller, watchdog, reverts):
-    """May deliver, supply, settle and refund; nothing that moves money to itself."""
+    """May deliver, supply, settle and refund; nothing that moves money to itself, nor agree."""
     order = create_complete_sale()
     digest = market.stores(seller).digest
     stake = market.sellerStakes(seller)
     with reverts("NotAllowed", caller=watchdog):
         market.concede(*order.args, sender=watchdog)
+    split = Split(ETHER, 0, 0, 2**64)
+    consent = order.consent(watchdog, split)
+    with reverts("NotAgreed", party=seller):
+        market.agree(*order.args, astuple(split), b"", consent, sender=order.buyer)
     with reverts("NotAllowed", caller=watchdog):
         market.confirm(*order.args, sender=watchdog)
     with reverts("SellerStakeTooLow", seller=watchdog, free=0, needed=1):
         market.withdrawSellerStake(1, watchdog, sender=watchdog)
     with reverts("NoStore", seller=watchdog):
         market.updateStore(digest, bytes(32), sender=watchdog)
-    order.reach(600)
+    order.wait_long(2 * DISPUTE)
     market.settle(*order.args, sender=watchdog)
     with reverts("NothingToWithdraw"):
         market.withdraw(ZERO_ADDRESS, watchdog, sender=watchdog)
@@ -178,7 +183,7 @@ def test_contract_wallet_as_buyer_confirms(create_sale, market, wallet, through)
 def test_contract_wallet_as_seller(
     create_item, create_sale, market, wallet, watchdog, through, publish, buyer
 ):
-    """Its fallback comes from an operator, a plain account."""
+    """Its fallback is signed by an operator, an account: a contract signs no lists."""
     through(market.stakeAsSeller.encode_input(), 10 * ETHER)
     through(market.setSellerOperator.encode_input(watchdog))
     item = create_item()
@@ -186,7 +191,7 @@ def test_contract_wallet_as_seller(
     order = create_sale(replace(item, seller=wallet))
     order.deliver(0)
     order.reach(101)
-    order.deliver(1, sender=watchdog)
+    order.deliver(1, by=watchdog)
     through(market.concede.encode_input(*order.args))
     assert order.status == Status.REFUNDED
     stake = market.sellerStakes(wallet)
@@ -195,15 +200,17 @@ def test_contract_wallet_as_seller(
     assert wallet.balance == before + stake
 
 
-def test_contract_wallet_is_no_deliverer(create_sale, market, wallet, through):
-    order = create_sale(deliverers=(wallet,))
-    key = b"\x07" * 31 + b"\x01"
-    with pytest.raises(ContractLogicError):
-        through(market.stakeAsDeliverer.encode_input(key), ETHER)
-    assert market.delivererStakes(wallet) == 0
-    with pytest.raises(ContractLogicError):
-        through(market.deliverFragment.encode_input(astuple(order.delivery(0))))
-    assert order.state.delivered == 0
+def test_contract_wallet_delivers_nothing(create_sale, market, wallet, through, alice, reverts):
+    """It may register, and relay what others signed; no signature is ever its own."""
+    order = create_sale(deliverers=(wallet, alice))
+    through(market.stakeAsDeliverer.encode_input(key_of(5), POSSESSION), ETHER)
+    with reverts("NotYourPart", deliverer=wallet, signer=alice):
+        order.send(order.delivery(0), by=alice)
+    part = order.delivery(1)
+    signature = signed(market, alice, [part])
+    through(market.deliverFragment.encode_input(astuple(part), signature))
+    assert order.state.delivered == 0b10
+    assert market.deliverers(alice).earned == FEE
 
 
 # ------------------------------------------------------------------------------- odd coins
@@ -259,10 +266,10 @@ def test_everybody_leaves_and_nothing_stays(
         market.withdraw(ZERO_ADDRESS, account, sender=account)
     market.withdrawSellerStake(market.sellerStakes(seller), seller, sender=seller)
     owners = ((alice, alice), (bob, owner), (carol, carol))
-    for operator, his_owner in owners:
-        market.withdrawEarnings(operator, his_owner, sender=his_owner)
-        market.requestExit(operator, sender=his_owner)
-    clock.mine(640)
-    for operator, his_owner in owners:
-        market.withdrawDelivererStake(operator, his_owner, sender=his_owner)
+    for operator, its_owner in owners:
+        market.withdrawEarnings(operator, its_owner, sender=its_owner)
+        market.requestExit(operator, sender=its_owner)
+    clock.wait(EXIT)
+    for operator, its_owner in owners:
+        market.withdrawDelivererStake(operator, its_owner, sender=its_owner)
     assert books.balance == 0

@@ -7,10 +7,11 @@ from eth_abi.abi import encode
 
 from dam.crypto.hashing import copy_id, keccak, sale_hash
 from dam.types import ZERO_ADDRESS, Status
+from tests.contracts.sales import ETHER, REFUND
 
-ETHER = 10**18
 GOOD_KEY = keccak(b"good")[:31] + b"\x01"
-TERMS = "(bytes32,address,uint128,uint128,uint128,uint128,uint64,bool,uint8,uint8,address,bytes32)"
+TERMS = "(bytes32,address,uint128,uint128,uint128,uint128,uint64,bool,uint8,uint8,address,bytes32,bytes32)"
+EVENT = f"ItemPurchased(bytes32,address,address,bytes32,uint64,uint64,uint64,{TERMS},bytes32[])"
 
 
 @pytest.fixture
@@ -39,9 +40,8 @@ def buy(market, buyer):
 def test_commits_to_the_sale_in_one_word(create_sale):
     order = create_sale()
     state = order.state
-    assert (state.status, state.delivered, state.by_deliverers, state.since) == (
-        Status.PURCHASED, 0, 0, 0
-    )  # fmt: skip
+    assert (state.status, state.delivered, state.since) == (Status.PURCHASED, 0, 0)
+    assert (state.rated, state.marked) == (False, False)
     assert state.commitment == sale_hash(order.sale)[:24]
 
 
@@ -51,14 +51,14 @@ def test_event_is_what_emit_would_write(create_sale, market, seller, buyer, stoc
     terms = order.item.terms
     (log,) = order.receipt.logs
     assert [bytes(topic) for topic in log["topics"]] == [
-        keccak(f"ItemPurchased(bytes32,address,address,bytes32,uint64,{TERMS},bytes32[])".encode()),
+        keccak(EVENT.encode()),
         order.copy_id,
         bytes(12) + bytes.fromhex(seller.address[2:]),
         bytes(12) + bytes.fromhex(buyer.address[2:]),
     ]
-    keys = [keccak(b"key%d" % (1000 + 50 * 3 + i))[:31] + b"\x42" for i in range(3)]
     assert bytes(log["data"]) == encode(
-        ["bytes32", "uint64", TERMS, "bytes32[]"], [order.item.digest, 3, astuple(terms), keys]
+        ["bytes32", "uint64", "uint64", "uint64", TERMS, "bytes32[]"],
+        [order.item.digest, 3, order.block, order.time, astuple(terms), order.keys],
     )
 
 
@@ -108,7 +108,9 @@ def test_exact_price_leaves_no_credit(create_sale, market, buyer):
     ],
     ids=str,
 )
-def test_takes_terms_at_their_bounds(create_sale, terms):
+def test_takes_terms_at_their_bounds(create_sale, market, deployer, alice, bob, carol, terms):
+    for deliverer in (alice, bob, carol):
+        market.addDelivererStake(deliverer, sender=deployer, value=10 * ETHER)
     order = create_sale(**terms)
     assert order.status == Status.PURCHASED
     order.deliver_all()
@@ -180,6 +182,7 @@ def test_attack_price_swapped_before_the_purchase(buy, create_item, seller, reve
         {"threshold": 1},
         {"arbitrator": ZERO_ADDRESS},
         {"parts_root": keccak(b"?")},
+        {"salt": keccak(b"?")[:24] + bytes(8)},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -266,6 +269,22 @@ def test_copy_below_the_supply(buy, create_item, reverts):
     buy(item, copy=2)
 
 
+@pytest.mark.parametrize("random_part", [bytes(24), keccak(b"salt")[:24]])
+def test_a_sealed_offer_is_for_one_copy(buy, create_item, reverts, random_part):
+    item = create_item(salt=random_part + (7).to_bytes(8, "big"), supply=99)
+    for copy in (0, 6, 8):
+        with reverts("SealedForAnotherCopy", copy=copy, sealedFor=7):
+            buy(item, copy=copy)
+    buy(item, copy=7)
+
+
+def test_a_sealed_offer_for_the_first_copy(buy, create_item, reverts):
+    item = create_item(salt=keccak(b"salt")[:24] + bytes(8))
+    with reverts("SealedForAnotherCopy", copy=1, sealedFor=0):
+        buy(item, copy=1)
+    buy(item, copy=0)
+
+
 def test_nothing_for_sale(buy, create_item, reverts):
     item = create_item(supply=0)
     with reverts("CopyBeyondSupply", copy=0, supply=0):
@@ -282,7 +301,7 @@ def test_a_copy_is_sold_once(buy, create_sale, stranger, reverts):
 def test_a_copy_is_burned(buy, create_sale, market, buyer, arbitrator, reverts, end):
     order = create_sale()
     if end == "refunded":
-        order.reach(301)
+        order.wait(REFUND + 1)
         market.refund(*order.args, sender=buyer)
     else:
         order.deliver_all()

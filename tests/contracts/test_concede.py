@@ -4,11 +4,10 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from dam.types import Status
+from dam.types import ZERO_ADDRESS, Status
+from tests.contracts.sales import ARBITRATION, DISPUTE, ETHER, REFUND, WORKED
 
-ETHER = 10**18
 FEE = 10**16
-ARBITRATION = 120
 
 
 # ------------------------------------------------------------------------------------ Complete
@@ -18,27 +17,16 @@ def test_seller_of_a_complete_sale(
     create_complete_sale, market, seller, buyer, holdings, logged, event
 ):
     order = create_complete_sale()
+    penalty = order.escrow.penalty
     receipt = market.concede(*order.args, sender=seller)
     assert order.status == Status.REFUNDED
-    # Deliverers did all they had to: no penalty, and the fees are the seller's loss.
-    assert logged(receipt) == [event("SaleRefunded", copyId=order.copy_id, by=seller, penalty=0)]
-    assert holdings(buyer).credit == ETHER
-    assert holdings(seller).stake == 100 * ETHER - 3 * FEE
+    # Whoever delivered: a seller's own deliverers would make it cheap to call a sale off.
+    assert logged(receipt) == [
+        event("SaleRefunded", copyId=order.copy_id, by=seller, penalty=penalty)
+    ]
+    assert holdings(buyer).credit == ETHER + penalty
+    assert holdings(seller).stake == 100 * ETHER - penalty - 3 * FEE
     assert holdings(seller).credit == 0
-
-
-def test_seller_who_completed_it_himself_pays_the_penalty(
-    create_sale, market, seller, watchdog, buyer, holdings, logged, event
-):
-    order = create_sale()
-    order.deliver(0)
-    order.reach(101)
-    order.deliver(1, 2, sender=watchdog)
-    q = order.escrow.penalty // 2
-    receipt = market.concede(*order.args, sender=seller)
-    assert logged(receipt) == [event("SaleRefunded", copyId=order.copy_id, by=seller, penalty=q)]
-    assert holdings(buyer).credit == ETHER + q + 2 * FEE
-    assert holdings(seller).stake == 100 * ETHER - q - 3 * FEE
 
 
 def test_attack_conceding_before_the_gate(create_sale, market, seller, reverts):
@@ -56,7 +44,7 @@ def test_attack_conceding_before_the_gate(create_sale, market, seller, reverts):
 def test_seller_may_concede_late(create_sale, market, seller):
     order = create_sale()
     order.deliver(0, 1)
-    order.reach(700)
+    order.wait_long(REFUND + DISPUTE)
     market.concede(*order.args, sender=seller)
     assert order.status == Status.REFUNDED
 
@@ -74,7 +62,7 @@ def test_attack_stolen_watchdog_key_concedes_nothing(
 def test_not_before_it_is_complete(create_sale, market, seller, buyer, reverts):
     order = create_sale()
     order.deliver(0)
-    order.reach(400)
+    order.wait(REFUND + 1)
     for caller in (seller, buyer):
         with reverts("WrongStatus", copyId=order.copy_id, status=Status.PURCHASED):
             market.concede(*order.args, sender=caller)
@@ -113,21 +101,42 @@ def test_attack_dispute_opened_only_to_stall(
 
 
 @pytest.mark.parametrize("name", ["seller", "buyer"])
-def test_until_the_rulings_last_block(create_disputed_sale, market, request, reverts, name):
+def test_until_the_rulings_last_second(create_disputed_sale, market, request, reverts, name):
     caller = request.getfixturevalue(name)
     order = create_disputed_sale()
-    order.reach(order.state.since + ARBITRATION)
+    order.wait(order.state.since + ARBITRATION)
     market.concede(*order.args, sender=caller)
     assert order.status in (Status.SETTLED, Status.REFUNDED)
 
 
-def test_not_after_the_rulings_last_block(create_disputed_sale, market, seller, buyer, reverts):
+def test_not_after_the_rulings_last_second(create_disputed_sale, market, seller, buyer, reverts):
     order = create_disputed_sale()
-    last = order.block + order.state.since + ARBITRATION
-    order.clock.reach(last + 1)
+    last = order.time + order.state.since + ARBITRATION
+    order.clock.at(last + 1)
     for caller in (seller, buyer):
-        with reverts("TooLate", copyId=order.copy_id, lastBlock=last):
+        with reverts("TooLate", copyId=order.copy_id, lastTime=last):
             market.concede(*order.args, sender=caller)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("name", ["seller", "buyer"])
+def test_attack_conceding_in_front_of_the_ruling(
+    create_disputed_sale, market, request, buyer, arbitrator, holdings, name, late
+):
+    """From a third of the time on the arbitrator has worked, and has the loser's bond."""
+    caller = request.getfixturevalue(name)
+    order = create_disputed_sale()
+    bond = order.escrow.bond
+    order.wait(order.state.since + WORKED - (not late))
+    market.concede(*order.args, sender=caller)
+    assert market.credits(arbitrator, ZERO_ADDRESS) == (bond if late else 0)
+    if name == "seller":
+        own = bond if late else 2 * bond
+        assert holdings(buyer).credit == ETHER + order.escrow.penalty + own
+    else:
+        paid = 0 if late else bond
+        assert holdings(order.item.seller).credit == ETHER - 3 * FEE + paid
+        assert holdings(buyer).credit == 0
 
 
 @pytest.mark.parametrize("name", ["watchdog", "stranger", "arbitrator", "bob"])

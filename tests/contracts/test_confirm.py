@@ -6,8 +6,8 @@ import pytest
 
 from dam.crypto.hashing import keccak
 from dam.types import ZERO_ADDRESS, Status
+from tests.contracts.sales import DISPUTE, ETHER, REFUND
 
-ETHER = 10**18
 FEE = 10**16
 
 
@@ -15,7 +15,7 @@ def test_settles(create_complete_sale, market, buyer, seller, holdings, logged, 
     order = create_complete_sale()
     receipt = market.confirm(*order.args, sender=buyer)
     assert order.status == Status.SETTLED
-    assert order.state.since == receipt.block_number - order.block
+    assert order.state.since == receipt.timestamp - order.time
     assert logged(receipt) == [event("SaleSettled", copyId=order.copy_id, by=buyer)]
     # The fees that the stake laid out come back to it out of the price.
     assert holdings(seller).stake == 100 * ETHER
@@ -49,7 +49,7 @@ def test_last_part_opens_the_gate(create_sale, market, buyer, carol):
 def test_no_deadline_but_settlement(create_sale, market, buyer):
     order = create_sale()
     order.deliver(0, 1)
-    order.reach(500)
+    order.wait_long(REFUND + DISPUTE)
     market.confirm(*order.args, sender=buyer)
 
 
@@ -81,7 +81,7 @@ def test_attack_a_closed_sale_credits_no_more(create_complete_sale, market, buye
     closed = {"copyId": order.copy_id, "status": Status.SETTLED}
     with reverts("WrongStatus", **closed):
         market.confirm(*order.args, sender=buyer)
-    order.reach(1000)
+    order.wait_long(REFUND + DISPUTE)
     with reverts("WrongStatus", **closed):
         market.settle(*order.args, sender=buyer)
     with reverts("WrongStatus", **closed):

@@ -8,19 +8,32 @@ from eth_abi.abi import encode
 from dam.crypto.hashing import keccak, part_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.types import ZERO_ADDRESS, PartLeaf, Status
+from tests.contracts.sales import (
+    DELIVERY,
+    ETHER,
+    EXIT,
+    POSSESSION,
+    REFUND,
+    entry_of,
+    key_of,
+    signed,
+)
 
-ETHER = 10**18
-REFUND = 300
 FEE = 10**16
 
 
-def send(market, delivery, sender):
-    return market.deliverFragment(astuple(delivery), sender=sender)
+EVENT = b"FragmentDelivered(bytes32,address,uint8,address,bytes32,bytes32,bytes32,bytes)"
+
+
+def send(market, delivery, by, sender=None):
+    """One part, signed by `by`."""
+    signature = signed(market, by, [delivery])
+    return market.deliverFragment(astuple(delivery), signature, sender=sender or by)
 
 
 def state(order):
     now = order.state
-    return now.status, now.delivered, now.by_deliverers, now.since
+    return now.status, now.delivered, now.since
 
 
 # ------------------------------------------------------------------------------ when all is well
@@ -30,31 +43,41 @@ def test_pays_and_counts_and_completes(create_sale, market, alice, bob, carol, b
     order = create_sale()
     order.reach(4)
     order.deliver(2)
-    assert state(order) == (Status.PURCHASED, 0b100, 1, 0)
+    assert state(order) == (Status.PURCHASED, 0b100, 0)
     order.reach(9)
     order.deliver(0)
-    assert state(order) == (Status.COMPLETE, 0b101, 2, 9)
+    assert state(order) == (Status.COMPLETE, 0b101, 9)
     order.reach(20)
     order.deliver(1)
-    assert state(order) == (Status.COMPLETE, 0b111, 3, 20)
+    assert state(order) == (Status.COMPLETE, 0b111, 20)
     for deliverer in (alice, bob, carol):
         account = market.deliverers(deliverer)
         assert (account.earned, account.delivered) == (FEE, 1)
     assert market.credits(buyer, ZERO_ADDRESS) == 0
 
 
-def test_event_is_what_emit_would_write(create_sale, market, bob):
+def test_events_are_what_emit_would_write(create_sale, market, bob, buyer):
     order = create_sale()
     delivery = order.delivery(1, fragment=bytes(range(1, 81)))
-    (log,) = send(market, delivery, bob).logs
-    assert [bytes(topic) for topic in log["topics"]] == [
-        keccak(b"FragmentDelivered(bytes32,address,uint8,bytes32,bytes32,bytes)"),
+    r, vs = signed(market, bob, [delivery])
+    list_, part = send(market, delivery, bob, sender=buyer).logs
+    assert [bytes(topic) for topic in list_["topics"]] == [
+        keccak(b"FragmentsSigned(address,bytes32,bytes32,bytes32[])"),
+        bytes(12) + bytes.fromhex(bob.address[2:]),
+    ]
+    words = ["bytes32", "bytes32", "bytes32[]"]
+    assert bytes(list_["data"]) == encode(words, [r, vs, [entry_of(delivery)]])
+    assert [bytes(topic) for topic in part["topics"]] == [
+        keccak(EVENT),
         order.copy_id,
         bytes(12) + bytes.fromhex(bob.address[2:]),
     ]
-    assert bytes(log["data"]) == encode(
-        ["uint8", "bytes32", "bytes32", "bytes"],
-        [1, delivery.commitment, delivery.secret_hash, delivery.fragment],
+    assert bytes(part["data"]) == encode(
+        ["uint8", "address", "bytes32", "bytes32", "bytes32", "bytes"],
+        [
+            *(1, delivery.deliverer, delivery.commitment, delivery.secret_hash),
+            *(delivery.salt, delivery.fragment),
+        ],
     )
 
 
@@ -69,7 +92,7 @@ def test_earnings_add_up(create_item, create_sale, market, alice):
 def test_last_of_32_parts(create_sale, market, alice, bob):
     order = create_sale(parts=32, threshold=32, deliverers=(alice, bob), commission=64)
     order.deliver(31, *range(31))
-    assert state(order)[:3] == (Status.COMPLETE, 2**32 - 1, 32)
+    assert state(order)[:2] == (Status.COMPLETE, 2**32 - 1)
     assert market.deliverers(alice).earned == 32
 
 
@@ -78,7 +101,7 @@ def test_a_fee_of_nothing_is_a_delivery_too(create_sale, market, alice):
     order.deliver(0)
     assert market.deliverers(alice).earned == 0
     assert market.deliverers(alice).delivered == 1
-    assert state(order) == (Status.PURCHASED, 1, 1, 0)
+    assert state(order) == (Status.PURCHASED, 1, 0)
 
 
 def test_continues_during_a_dispute(create_sale, market, carol):
@@ -86,9 +109,9 @@ def test_continues_during_a_dispute(create_sale, market, carol):
     order.deliver(0, 1)
     order.reach(101)
     order.dispute()
-    order.reach(REFUND)
+    order.wait(DELIVERY)
     order.deliver(2)
-    assert state(order) == (Status.DISPUTED, 0b111, 3, 101)
+    assert state(order) == (Status.DISPUTED, 0b111, 101)
     assert market.deliverers(carol).earned == FEE
 
 
@@ -122,30 +145,30 @@ def test_shared_copies_share_the_parts_of_copy_0(create_item, create_sale):
 def test_gate_by_the_last_part(create_sale):
     order = create_sale()
     order.deliver(0, 1)
-    assert state(order)[3] == 2
+    assert state(order)[2] == 2
     order.reach(100)
     order.deliver(2)
-    assert state(order)[3] == 100
+    assert state(order)[2] == 100
 
 
 @pytest.mark.parametrize("offset", [101, 102, 250])
-def test_gate_opens_by_itself_at_block_101(create_sale, offset):
+def test_the_last_part_begins_the_buyers_time_after_the_gate_too(create_sale, offset):
     order = create_sale()
     order.deliver(0, 1)
     order.reach(offset)
     order.deliver(2)
-    assert state(order)[3] == 101
+    assert state(order)[2] == offset
 
 
-def test_completion_after_the_gate_counts(create_sale):
-    order = create_sale()
-    order.deliver(0)
-    order.reach(200)
-    order.deliver(1)
-    assert state(order)[3] == 200
-    order.reach(210)
+def test_a_part_between_begins_nothing(create_sale, alice, bob):
+    order = create_sale(parts=4, deliverers=(alice, bob))
+    order.deliver(0, 1)
+    order.reach(50)
     order.deliver(2)
-    assert state(order) == (Status.COMPLETE, 0b111, 3, 200)
+    assert state(order)[2] == 2
+    order.reach(60)
+    order.deliver(3)
+    assert state(order) == (Status.COMPLETE, 0b1111, 60)
 
 
 # ------------------------------------------------------------------------------------- the sale
@@ -164,6 +187,7 @@ def test_needs_a_sale(create_sale, market, alice, reverts):
         "seller",
         "buyer",
         "purchase_block",
+        "purchase_time",
         "copy",
         "stock",
         "parts",
@@ -215,28 +239,39 @@ def test_a_closed_sale_takes_nothing(create_sale, market, buyer, alice, arbitrat
 
 
 @pytest.mark.parametrize("complete", [False, True])
-def test_last_block_of_deliveries(create_sale, reverts, complete):
+def test_last_second_of_deliverers(create_sale, reverts, complete):
     order = create_sale()
     if complete:
         order.deliver(0, 1)
-    order.reach(REFUND)
+    order.wait(DELIVERY)
     order.deliver(2)
     assert state(order)[1] & 4
 
 
 @pytest.mark.parametrize("disputed", [False, True])
-def test_first_block_without_deliveries(create_sale, seller, reverts, disputed):
+def test_attack_junk_too_late_to_be_proved(create_sale, seller, reverts, disputed):
+    """A third of the refund's time is the deliverers'; then it can be proved, and replaced."""
     order = create_sale(threshold=1)
     order.deliver(0)
+    order.reach(101)
     if disputed:
-        order.reach(101)
         order.dispute()
-    order.reach(REFUND + 1)
-    closed = {"copyId": order.copy_id, "lastBlock": order.block + REFUND}
+    closed = {"copyId": order.copy_id, "lastTime": order.time + DELIVERY}
+    order.wait(DELIVERY + 1)
     with reverts("DeliveryClosed", **closed):
         order.deliver(2)
-    with reverts("DeliveryClosed", **closed):
-        order.deliver(2, sender=seller)
+    order.deliver(2, by=seller)
+
+
+def test_last_second_of_the_sellers_side(create_sale, seller, watchdog, reverts):
+    order = create_sale()
+    order.reach(101)
+    order.wait(REFUND)
+    order.deliver(0, by=watchdog)
+    closed = {"copyId": order.copy_id, "lastTime": order.time + REFUND}
+    for by in (seller, watchdog):
+        with reverts("DeliveryClosed", **closed):
+            order.deliver(2, by=by)
 
 
 def test_a_part_arrives_once(create_sale, market, seller, alice, reverts):
@@ -246,25 +281,33 @@ def test_a_part_arrives_once(create_sale, market, seller, alice, reverts):
         send(market, order.delivery(0, fragment=b"\x01" * 80), alice)
     order.reach(101)
     with reverts("AlreadyDelivered", copyId=order.copy_id, index=0):
-        order.deliver(0, sender=seller)
+        order.deliver(0, by=seller)
     assert market.deliverers(alice).earned == FEE
 
 
 # ----------------------------------------------------------------------------------- the caller
 
 
-def test_attack_delivery_copied_out_of_the_mempool(create_sale, market, stranger, alice, reverts):
-    """Alice's calldata, sent by somebody else, even by another staked deliverer."""
+def test_who_signed_is_paid_whoever_sends(create_sale, market, stranger, alice, logged):
+    """Copied out of the mempool it is the same delivery; a relay is nobody special."""
     order = create_sale()
-    with reverts("NotYourPart", deliverer=alice, caller=stranger):
-        order.deliver(0, sender=stranger)
-    market.stakeAsDeliverer(keccak(b"s")[:31] + b"\x01", sender=stranger, value=ETHER)
-    with reverts("NotYourPart", deliverer=alice, caller=stranger):
-        order.deliver(0, sender=stranger)
+    receipt = send(market, order.delivery(0), alice, sender=stranger)
+    assert dict(logged(receipt))["FragmentDelivered"]["by"] == alice.address.lower()
+    assert market.deliverers(alice).earned == FEE
+    assert market.deliverers(stranger).earned == 0
+
+
+def test_attack_signature_of_anothers_part(create_sale, market, stranger, alice, reverts):
+    order = create_sale()
+    with reverts("NotYourPart", deliverer=alice, signer=stranger):
+        order.deliver(0, by=stranger)
+    market.stakeAsDeliverer(key_of(9), POSSESSION, sender=stranger, value=ETHER)
+    with reverts("NotYourPart", deliverer=alice, signer=stranger):
+        order.deliver(0, by=stranger)
     order.deliver(0)
 
 
-def test_attack_thief_writes_his_name_into_the_leaf(create_sale, market, bob, reverts):
+def test_attack_thief_writes_another_name_into_the_leaf(create_sale, market, bob, reverts):
     order = create_sale()
     with reverts("PartNotInItem", copyId=order.copy_id, index=0):
         send(market, order.delivery(0, deliverer=bob.address), bob)
@@ -274,14 +317,14 @@ def test_attack_unstaked_name_in_a_leaf(create_sale, market, dave, reverts):
     order = create_sale(deliverers=(dave,))
     with reverts("NotEligible", operator=dave):
         order.deliver(0)
-    market.stakeAsDeliverer(keccak(b"d")[:31] + b"\x01", sender=dave, value=ETHER // 10)
+    market.stakeAsDeliverer(key_of(9), POSSESSION, sender=dave, value=ETHER // 10)
     order.deliver(0)
 
 
 def test_attack_owner_is_not_the_operator(create_sale, market, bob, owner, reverts):
     order = create_sale()
-    with reverts("NotYourPart", deliverer=bob, caller=owner):
-        order.deliver(1, sender=owner)
+    with reverts("NotYourPart", deliverer=bob, signer=owner):
+        order.deliver(1, by=owner)
 
 
 def test_attack_junk_on_the_way_out(create_sale, market, bob, owner, clock, reverts):
@@ -299,7 +342,7 @@ def test_after_an_exit_fresh_stake_must_reach_the_minimum(
     create_item, create_sale, market, bob, owner, clock, reverts
 ):
     market.requestExit(bob, sender=owner)
-    clock.mine(640)
+    clock.wait(EXIT)
     market.withdrawDelivererStake(bob, owner, sender=owner)
     market.addDelivererStake(bob, sender=owner, value=ETHER // 10 - 1)
     order = create_sale()
@@ -309,13 +352,41 @@ def test_after_an_exit_fresh_stake_must_reach_the_minimum(
     order.deliver(1)
 
 
-def test_attack_delegated_account_refused_as_deliverer(create_sale, market, alice, clock, reverts):
-    """EIP-7702: an account that runs another contract's code signs no evidence of what it sent."""
-    order = create_sale()
-    clock.rpc("anvil_setCode", alice.address, "0xef0100" + market.address[2:].lower())
-    with reverts("NotPlainAccount", caller=alice):
+def test_a_stake_stands_for_ten_fees(create_sale, market, alice, reverts):
+    order = create_sale(commission=3 * FEE + 3)
+    assert order.sale.fee == FEE + 1
+    with reverts("NotEligible", operator=alice):
         order.deliver(0)
-    clock.rpc("anvil_setCode", alice.address, "0x")
+    market.addDelivererStake(alice, sender=alice, value=9)
+    with reverts("NotEligible", operator=alice):
+        order.deliver(0)
+    market.addDelivererStake(alice, sender=alice, value=1)
+    order.deliver(0)
+
+
+def test_an_operator_whom_the_leaf_names_is_its_deliverer(
+    create_sale, market, watchdog, buyer, reverts
+):
+    """Wherever that is possible: nobody takes a fee from a deliverer by naming it operator."""
+    market.stakeAsDeliverer(key_of(9), POSSESSION, sender=watchdog, value=ETHER)
+    order = create_sale(deliverers=(watchdog,))
+    order.reach(101)
+    order.deliver(0)
+    assert market.deliverers(watchdog).earned == FEE
+    assert market.sellerEntries(order.copy_id, 0) == bytes(32)
+    order.wait(DELIVERY + 1)
+    part = order.delivery(1)
+    order.send(part)
+    assert market.deliverers(watchdog).earned == FEE
+    assert market.credits(buyer, ZERO_ADDRESS) == FEE
+    assert market.sellerEntries(order.copy_id, 1) == entry_of(part)
+
+
+def test_such_an_operator_falls_back_no_sooner_than_others(create_sale, watchdog, reverts):
+    order = create_sale(deliverers=(watchdog,))
+    with reverts("NotEligible", operator=watchdog):
+        order.deliver(0)
+    order.reach(101)
     order.deliver(0)
 
 
@@ -328,42 +399,56 @@ def test_fallback_too_early(create_sale, market, request, reverts, name, offset)
     order = create_sale()
     order.reach(offset)
     with reverts("FallbackTooEarly", copyId=order.copy_id, firstBlock=order.block + 101):
-        order.deliver(0, sender=request.getfixturevalue(name))
+        order.deliver(0, by=request.getfixturevalue(name))
 
 
 @pytest.mark.parametrize("name", ["seller", "watchdog"])
-@pytest.mark.parametrize("offset", [101, 102, REFUND])
+@pytest.mark.parametrize("offset", [101, 102, DELIVERY + 1, REFUND])
 def test_fallback_pays_the_buyer(
     create_sale, market, request, seller, buyer, alice, watchdog, logged, event, name, offset
 ):
     order = create_sale()
-    order.reach(offset)
+    order.reach(101)
+    if offset > 101:
+        order.wait(offset)
     delivery = order.delivery(0)
-    receipt = send(market, delivery, request.getfixturevalue(name))
-    assert state(order) == (Status.PURCHASED, 0b1, 0, 0)
+    signer = request.getfixturevalue(name)
+    r, vs = signed(market, signer, [delivery])
+    receipt = send(market, delivery, signer)
+    assert state(order) == (Status.PURCHASED, 0b1, 0)
     assert market.credits(buyer, ZERO_ADDRESS) == FEE
     for nobody in (alice, seller, watchdog):
         assert market.deliverers(nobody).earned == 0
         assert market.credits(nobody, ZERO_ADDRESS) == 0
     assert logged(receipt) == [
         event(
+            "FragmentsSigned",
+            signer=signer,
+            r=r,
+            vs=vs,
+            entries=[entry_of(delivery)],
+        ),
+        event(
             "FragmentDelivered",
             copyId=order.copy_id,
             by=seller,
             index=0,
+            deliverer=alice,
             commitment=delivery.commitment,
             secretHash=delivery.secret_hash,
+            salt=delivery.salt,
             fragment=delivery.fragment,
-        )
+        ),
     ]
+    assert market.sellerEntries(order.copy_id, 0) == entry_of(delivery)
 
 
 def test_fallback_alone_completes(create_sale, market, seller, watchdog, buyer):
     order = create_sale()
     order.reach(101)
-    order.deliver(2, sender=watchdog)
-    order.deliver(0, sender=seller)
-    assert state(order) == (Status.COMPLETE, 0b101, 0, 102)
+    order.deliver(2, by=watchdog)
+    order.deliver(0, by=seller)
+    assert state(order) == (Status.COMPLETE, 0b101, 102)
     assert market.credits(buyer, ZERO_ADDRESS) == 2 * FEE
 
 
@@ -372,14 +457,11 @@ def test_deliverers_still_deliver_after_block_100(create_sale, market, alice):
     order.reach(101)
     order.deliver(0)
     assert market.deliverers(alice).earned == FEE
-    assert state(order)[2] == 1
 
 
-def test_attack_seller_gains_nothing_by_delivering_himself(
-    create_sale, market, seller, buyer, reverts
-):
+def test_attack_seller_gains_nothing_by_delivering(create_sale, market, seller, buyer, reverts):
     """Staked, and named in the leaf: still a fallback, late and paid to the buyer."""
-    market.stakeAsDeliverer(keccak(b"x")[:31] + b"\x01", sender=seller, value=ETHER)
+    market.stakeAsDeliverer(key_of(9), POSSESSION, sender=seller, value=ETHER)
     order = create_sale(deliverers=(seller,))
     with reverts("FallbackTooEarly", copyId=order.copy_id, firstBlock=order.block + 101):
         order.deliver(0)
@@ -387,23 +469,72 @@ def test_attack_seller_gains_nothing_by_delivering_himself(
     order.deliver(0)
     assert market.deliverers(seller).earned == 0
     assert market.credits(buyer, ZERO_ADDRESS) == FEE
-    assert state(order)[2] == 0
 
 
 def test_operator_of_another_seller_is_a_stranger(create_sale, market, newcomer, alice, reverts):
     market.setSellerOperator(newcomer, sender=newcomer)
     order = create_sale()
     order.reach(101)
-    with reverts("NotYourPart", deliverer=alice, caller=newcomer):
-        order.deliver(0, sender=newcomer)
+    with reverts("NotYourPart", deliverer=alice, signer=newcomer):
+        order.deliver(0, by=newcomer)
 
 
 def test_former_operator_is_a_stranger(create_sale, market, seller, watchdog, alice, reverts):
     order = create_sale()
     order.reach(101)
     market.setSellerOperator(ZERO_ADDRESS, sender=seller)
-    with reverts("NotYourPart", deliverer=alice, caller=watchdog):
-        order.deliver(0, sender=watchdog)
+    with reverts("NotYourPart", deliverer=alice, signer=watchdog):
+        order.deliver(0, by=watchdog)
+
+
+# ---------------------------------------------------------------------- indices that are punished
+
+
+def test_a_punished_index_is_the_sellers(create_sale, market, alice, seller, buyer, reverts):
+    """A cleared part is not relayed or signed again; a replacement earns nothing."""
+    order = create_sale()
+    order.deliver(0, 1)
+    order.prove(order.delivery(0), fresh_key=key_of(5))
+    bounty = market.credits(buyer, ZERO_ADDRESS)
+    assert state(order)[:2] == (Status.PURCHASED, 0b10)
+    for again in (order.delivery(0), order.good(0), order.good(0, key_of(5))):
+        with reverts("IndexPunished", copyId=order.copy_id, index=0):
+            send(market, again, alice)
+    early = {"copyId": order.copy_id, "firstBlock": order.block + 101}
+    with reverts("FallbackTooEarly", **early):
+        send(market, order.good(0, key_of(5)), seller)
+    order.reach(101)
+    send(market, order.good(0, key_of(5)), seller)
+    assert state(order) == (Status.COMPLETE, 0b11, 101)
+    assert market.credits(buyer, ZERO_ADDRESS) == bounty
+    assert market.deliverers(alice).earned == FEE
+
+
+def test_attack_proof_that_knocks_out_a_fallback(create_sale, market, seller, buyer):
+    """Sealed to the first key, signed before the proof: taken all the same."""
+    order = create_sale()
+    order.deliver(0, 1)
+    part = order.good(2)
+    order.reach(101)
+    order.prove(order.delivery(2), fresh_key=key_of(5))
+    send(market, part, seller)
+    assert state(order)[:2] == (Status.COMPLETE, 0b111)
+    # It was missing, so nobody had its fee yet.
+    assert market.credits(buyer, ZERO_ADDRESS) >= FEE
+
+
+@pytest.mark.parametrize("punished", [False, True])
+def test_a_fresh_key_is_the_sales_and_for_what_is_punished(
+    create_sale, market, seller, alice, reverts, punished
+):
+    order = create_sale()
+    order.deliver(0, 1)
+    order.prove(order.delivery(0), fresh_key=key_of(5))
+    order.reach(101)
+    index, key = (0, key_of(6)) if punished else (2, key_of(5))
+    wrong = order.good(index, key)
+    with reverts("WrongFreshKey", copyId=order.copy_id, freshKey=key):
+        send(market, wrong, seller)
 
 
 # ------------------------------------------------------------------------------------- the part

@@ -9,10 +9,8 @@ from dataclasses import astuple, dataclass
 
 import pytest
 
-from dam.types import ZERO_ADDRESS, Status
-
-ETHER = 10**18
-DISPUTE, ARBITRATION, REFUND = 110, 120, 300
+from dam.types import ZERO_ADDRESS, Split, Status
+from tests.contracts.sales import ARBITRATION, DISPUTE, ETHER, REFUND, WORKED, signed
 
 
 @dataclass
@@ -25,26 +23,34 @@ class Ends:
     arbitrator: int = 0
 
 
-def table(end, *, price, fee, penalty, bond, n, k, d, f, b=0, awarded=False):
-    """Section 5's table, row by row; bond is 0 where nobody arbitrates."""
+def table(end, *, price, fee, penalty, bond, n, d, f, b=0, awarded=False, a=0):
+    """The protocol's table, row by row; bond is 0 where nobody arbitrates."""
     reserve = n * fee + penalty + bond
     fees = (d + f) * fee
     to_buyer = f * fee
-    q = penalty * (k - min(d, k)) // k
     if end in ("confirmed", "settled", "silence"):
         back = min(price, fees)
         own_bond = bond if end == "silence" else 0
         return Ends(to_buyer + own_bond, price - back, reserve - fees + back)
     if end in ("refund", "concede complete"):
-        return Ends(to_buyer + price + q, 0, reserve - fees - q)
-    if end == "concede disputed":
-        return Ends(to_buyer + price + penalty + 2 * bond, 0, reserve - fees - penalty - bond)
-    if end == "buyer concedes":
-        back = min(price, fees)
-        return Ends(to_buyer, price - back + bond, reserve - fees + back)
-    assert end == "ruling"
+        return Ends(to_buyer + price + penalty, 0, reserve - fees - penalty)
+    if end in ("concede disputed", "concede late"):
+        late = end == "concede late"
+        bonds = bond if late else 2 * bond
+        stake = reserve - fees - penalty - bond
+        return Ends(to_buyer + price + penalty + bonds, 0, stake, bond if late else 0)
+    if end in ("buyer concedes", "buyer concedes late"):
+        back, late = min(price, fees), end == "buyer concedes late"
+        own = 0 if late else bond
+        return Ends(to_buyer, price - back + own, reserve - fees + back, bond if late else 0)
     w = penalty if awarded else 0
     back = min(price - b, fees)
+    if end == "agreement":
+        mine = bond - a // 2
+        return Ends(
+            to_buyer + b + w + mine, price - b - back, reserve - fees - w + back - (a - a // 2), a
+        )
+    assert end == "ruling"
     lost = b != 0 or w != 0
     return Ends(
         to_buyer + b + w + (bond if lost else 0),
@@ -61,10 +67,13 @@ ENDS = (
     "refund",
     "concede complete",
     "concede disputed",
+    "concede late",
     "buyer concedes",
+    "buyer concedes late",
+    "agreement",
     "ruling",
 )
-DISPUTED = ("silence", "concede disputed", "buyer concedes", "ruling")
+DISPUTED = ENDS[2:3] + ENDS[5:]
 STATUS = {
     "confirmed": Status.SETTLED,
     "settled": Status.SETTLED,
@@ -72,7 +81,10 @@ STATUS = {
     "refund": Status.REFUNDED,
     "concede complete": Status.REFUNDED,
     "concede disputed": Status.REFUNDED,
+    "concede late": Status.REFUNDED,
     "buyer concedes": Status.SETTLED,
+    "buyer concedes late": Status.SETTLED,
+    "agreement": Status.AGREED,
     "ruling": Status.RESOLVED,
 }
 
@@ -107,7 +119,9 @@ def deliver(order, market, rng, d, f, alice, watchdog):
         if chosen:
             if by is watchdog:
                 order.reach(101 + rng.choice([0, 1, 50]))
-            market.deliverFragments([astuple(order.delivery(i)) for i in chosen], sender=by)
+            parts = [order.delivery(i) for i in chosen]
+            batch, signature = [astuple(one) for one in parts], signed(market, by, parts)
+            market.deliverFragments(batch, signature, sender=by)
     if order.state.count < order.sale.parts and order.clock.head < order.block + 100:
         order.reach(101)
 
@@ -119,32 +133,42 @@ def test_table(
 ):
     rng = random.Random(f"{end}-{seed}")
     terms, d, f = draw(rng, end)
+    market.addDelivererStake(alice, sender=stranger, value=10 * ETHER)
     order = create_sale(deliverers=(alice,), copy=rng.randrange(4), **terms)
     free = 100 * ETHER - order.item.terms.reserve
     assert holdings(seller).stake == free
     deliver(order, market, rng, d, f, alice, watchdog)
-    assert (order.state.by_deliverers, order.state.count) == (d, d + f)
+    assert order.state.count == d + f
     if end in DISPUTED:
         order.dispute()
     b = rng.choice([0, 0, 1, rng.randint(0, order.escrow.price), order.escrow.price])
     b = min(b, order.escrow.price)
-    awarded = rng.random() < 0.5
+    awarded, a = rng.random() < 0.5, 0
     if end == "confirmed":
         market.confirm(*order.args, sender=buyer)
     elif end == "settled":
-        order.clock.mine(REFUND + DISPUTE)
+        order.clock.wait(REFUND + DISPUTE)
         market.settle(*order.args, sender=stranger)
     elif end == "silence":
-        order.clock.mine(ARBITRATION)
+        order.clock.wait(ARBITRATION + 1)
         market.settle(*order.args, sender=stranger)
     elif end == "refund":
-        order.reach(REFUND + 1)
+        order.wait(REFUND + 1)
         market.refund(*order.args, sender=stranger)
-    elif end == "buyer concedes":
+    elif end == "agreement":
+        a = rng.randint(0, 2 * order.escrow.bond)
+        w = order.escrow.penalty if awarded else 0
+        split = Split(b, w, a, 2**40)
+        consent = order.consent(seller, split)
+        market.agree(*order.args, astuple(split), b"", consent, sender=buyer)
+    elif end.startswith("buyer concedes"):
+        order.clock.wait(WORKED if end.endswith("late") else WORKED - 1)
         market.concede(*order.args, sender=buyer)
     elif end == "ruling":
         market.resolveDispute(*order.args, b, awarded, sender=arbitrator)
     else:
+        if end == "concede late":
+            order.clock.wait(WORKED)
         market.concede(*order.args, sender=seller)
 
     ends = table(
@@ -154,11 +178,11 @@ def test_table(
         penalty=terms["penalty"],
         bond=terms["bond"] if "arbitrator" not in terms else 0,
         n=terms["parts"],
-        k=terms["threshold"],
         d=d,
         f=f,
         b=b,
         awarded=awarded,
+        a=a,
     )
     assert order.status == STATUS[end]
     assert holdings(buyer).credit == ends.buyer
@@ -185,11 +209,11 @@ def test_table_gives_away_what_came_in():
             penalty=penalty,
             bond=bond,
             n=n,
-            k=terms["threshold"],
             d=d,
             f=f,
             b=b,
             awarded=rng.random() < 0.5,
+            a=rng.randint(0, 2 * bond),
         )
         came_in = price + n * fee + penalty + bond + (bond if end in DISPUTED else 0)
         assert ends.buyer + ends.seller + ends.stake + ends.arbitrator + d * fee == came_in

@@ -6,9 +6,7 @@ import pytest
 
 from dam.crypto.hashing import keccak
 from dam.types import ZERO_ADDRESS, Status
-
-ETHER = 10**18
-DISPUTE = 110
+from tests.contracts.sales import DISPUTE, ETHER
 
 
 def test_disputes(create_complete_sale, market, buyer, arbitrator, books, logged, event):
@@ -18,7 +16,7 @@ def test_disputes(create_complete_sale, market, buyer, arbitrator, books, logged
     receipt = order.dispute(evidence)
     state = order.state
     assert (state.status, state.since) == (Status.DISPUTED, 40)
-    assert (state.delivered, state.by_deliverers) == (0b111, 3)
+    assert state.delivered == 0b111
     assert books.balance == before + order.escrow.bond
     assert logged(receipt) == [
         event(
@@ -88,25 +86,25 @@ def test_exactly_the_bond(create_complete_sale, market, buyer, reverts, differen
     ("delivered", "start"),
     [
         ({0: 20, 1: 30, 2: 60}, 60),
-        ({0: 20, 1: 30}, 101),
-        ({0: 20, 1: 30, 2: 100}, 100),
+        ({0: 20, 1: 30}, 30),
         ({0: 20, 1: 30, 2: 101}, 101),
-        ({0: 20, 1: 30, 2: 150}, 101),
+        ({0: 20, 1: 30, 2: 150}, 150),
         ({0: 20, 1: 150}, 150),
-        ({0: 20, 1: 300}, 300),
-        ({0: 20, 1: 150, 2: 200}, 150),
+        ({0: 20, 1: 2400}, 2400),
+        ({0: 20, 1: 150, 2: 200}, 200),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("late", [False, True])
-def test_last_block(create_sale, reverts, delivered, start, late):
+def test_last_second(create_sale, reverts, delivered, start, late):
     order = create_sale()
     for index, offset in delivered.items():
-        order.reach(offset)
+        order.wait(offset)
         order.deliver(index)
-    order.reach(start + DISPUTE + late)
+    order.clock.mine(101)
+    order.wait(start + DISPUTE + late)
     if late:
-        with reverts("TooLate", copyId=order.copy_id, lastBlock=order.block + start + DISPUTE):
+        with reverts("TooLate", copyId=order.copy_id, lastTime=order.time + start + DISPUTE):
             order.dispute()
     else:
         order.dispute()

@@ -5,10 +5,9 @@ from dataclasses import astuple, replace
 import pytest
 
 from dam.types import ZERO_ADDRESS, Status
+from tests.contracts.sales import ARBITRATION, ETHER
 
-ETHER = 10**18
 FEE = 10**16
-ARBITRATION = 120
 
 
 def rule(market, order, arbitrator, to_buyer, penalty):
@@ -93,18 +92,18 @@ def test_attack_judge_of_ones_own_naming(create_disputed_sale, market, buyer, re
         market.resolveDispute(*order.args[:2], mine, ETHER, True, sender=buyer)
 
 
-def test_in_the_last_block(create_disputed_sale, market, arbitrator):
+def test_in_the_last_second(create_disputed_sale, market, arbitrator):
     order = create_disputed_sale()
-    order.reach(order.state.since + ARBITRATION)
+    order.wait(order.state.since + ARBITRATION)
     rule(market, order, arbitrator, 1, False)
     assert order.status == Status.RESOLVED
 
 
 def test_not_in_the_next(create_disputed_sale, market, arbitrator, reverts):
     order = create_disputed_sale()
-    last = order.block + order.state.since + ARBITRATION
-    order.clock.reach(last + 1)
-    with reverts("TooLate", copyId=order.copy_id, lastBlock=last):
+    last = order.time + order.state.since + ARBITRATION
+    order.clock.at(last + 1)
+    with reverts("TooLate", copyId=order.copy_id, lastTime=last):
         rule(market, order, arbitrator, 1, False)
 
 
@@ -153,7 +152,7 @@ def test_parts_may_arrive_until_the_ruling(
     order.deliver(0, 1)
     order.reach(101)
     order.dispute()
-    order.deliver(2, sender=seller)
+    order.deliver(2, by=seller)
     rule(market, order, arbitrator, 0, False)
     assert holdings(buyer).credit == FEE
     assert holdings(seller).stake == 100 * ETHER

@@ -6,16 +6,16 @@ import pytest
 
 from dam.crypto.hashing import keccak
 from dam.types import Status
+from tests.contracts.sales import ARBITRATION, DISPUTE, ETHER, REFUND, key_of
 
-ETHER = 10**18
 FEE = 10**16
-DISPUTE, ARBITRATION = 110, 120
 
 
 def settle_at(order, first, market, caller, reverts):
-    """Too early in the block before `first`, an offset; done in it."""
-    order.reach(first - 1)
-    with reverts("TooEarly", copyId=order.copy_id, firstBlock=order.block + first):
+    """Too early in the second before `first`, an offset; done in it."""
+    order.clock.mine(110)
+    order.wait(first - 1)
+    with reverts("TooEarly", copyId=order.copy_id, firstTime=order.time + first):
         market.settle(*order.args, sender=caller)
     return market.settle(*order.args, sender=caller)
 
@@ -35,7 +35,7 @@ def test_after_all_parts(create_sale, market, stranger, seller, holdings, revert
 def test_with_parts_missing(create_sale, market, watchdog, seller, holdings, reverts):
     order = create_sale()
     order.deliver(0, 1)
-    settle_at(order, 101 + DISPUTE + 1, market, watchdog, reverts)
+    settle_at(order, 2 + DISPUTE + 1, market, watchdog, reverts)
     # What nobody delivered costs nothing.
     assert holdings(seller).stake == 100 * ETHER
     assert holdings(seller).credit == ETHER - 2 * FEE
@@ -46,7 +46,7 @@ def test_last_part_after_the_gate(create_sale, market, stranger, reverts):
     order.deliver(0, 1)
     order.reach(150)
     order.deliver(2)
-    settle_at(order, 101 + DISPUTE + 1, market, stranger, reverts)
+    settle_at(order, 150 + DISPUTE + 1, market, stranger, reverts)
 
 
 @pytest.mark.parametrize("offset", [100, 101, 102, 300])
@@ -55,7 +55,30 @@ def test_completed_late(create_sale, market, stranger, reverts, offset):
     order.deliver(0)
     order.reach(offset)
     order.deliver(1)
-    settle_at(order, max(offset, 101) + DISPUTE + 1, market, stranger, reverts)
+    settle_at(order, offset + DISPUTE + 1, market, stranger, reverts)
+
+
+def test_not_before_the_gate_though_the_time_is_over(create_sale, market, stranger, reverts):
+    """On a chain that stood still parts are missing while seconds pass."""
+    order = create_sale()
+    order.deliver(0, 1)
+    order.wait(2 + DISPUTE + 1)
+    with reverts("BeforeGate", copyId=order.copy_id, gateBlock=order.block + 101):
+        market.settle(*order.args, sender=stranger)
+    order.reach(101)
+    market.settle(*order.args, sender=stranger)
+
+
+def test_every_later_part_of_all_begins_the_time_anew(create_sale, market, buyer, seller, reverts):
+    """A replacement, too: the buyer has all their time to look at it."""
+    order = create_sale(threshold=2)
+    order.deliver_all()
+    order.prove(order.delivery(1), fresh_key=key_of(1))
+    assert (order.status, order.state.since) == (Status.COMPLETE, 3)
+    order.reach(101)
+    order.send(order.good(1, key_of(1)), by=seller)
+    assert order.state.since == 101
+    settle_at(order, 101 + DISPUTE + 1, market, buyer, reverts)
 
 
 def test_attack_silent_arbitrator(create_disputed_sale, market, buyer, seller, holdings, reverts):
@@ -72,7 +95,7 @@ def test_attack_silent_arbitrator(create_disputed_sale, market, buyer, seller, h
 def test_not_before_it_is_complete(create_sale, market, stranger, reverts):
     order = create_sale()
     order.deliver(0)
-    order.reach(600)
+    order.wait(REFUND + DISPUTE)
     with reverts("WrongStatus", copyId=order.copy_id, status=Status.PURCHASED):
         market.settle(*order.args, sender=stranger)
 
@@ -84,14 +107,14 @@ def test_once(create_disputed_sale, market, buyer, seller, arbitrator, stranger,
         market.resolveDispute(*order.args, 1, False, sender=arbitrator)
     else:
         market.concede(*order.args, sender=buyer if end == "settled" else seller)
-    order.reach(600)
+    order.wait(REFUND + ARBITRATION)
     with reverts("WrongStatus", copyId=order.copy_id, status=Status[end.upper()]):
         market.settle(*order.args, sender=stranger)
 
 
 def test_wrong_sale_or_escrow(create_disputed_sale, market, stranger, reverts):
     order = create_disputed_sale()
-    order.reach(600)
+    order.wait(REFUND + ARBITRATION)
     copy_id, sale, escrow = order.args
     wrong = astuple(replace(order.sale, seller=stranger.address))
     with reverts("WrongSale", copyId=copy_id):

@@ -5,13 +5,16 @@ from dataclasses import astuple, replace
 import pytest
 
 from dam.crypto.hashing import keccak
-from dam.types import Status
+from dam.types import ZERO32
+from tests.contracts.sales import DISPUTE, REFUND, entry_of, key_of, signed
 
 
 @pytest.fixture
-def supply(market, watchdog):
-    def call(*deliveries, sender=watchdog):
-        return market.supplyFragments([astuple(one) for one in deliveries], sender=sender)
+def supply(market, watchdog, stranger):
+    def call(*deliveries, by=watchdog):
+        signature = signed(market, by, list(deliveries))
+        batch = [astuple(one) for one in deliveries]
+        return market.supplyFragments(batch, signature, sender=stranger)
 
     return call
 
@@ -34,12 +37,19 @@ def test_attack_junk_that_ruins_an_honest_sale(
         copyId=order.copy_id,
         seller=seller,
         index=0,
+        deliverer=delivery.deliverer,
         commitment=delivery.commitment,
         secretHash=delivery.secret_hash,
+        salt=delivery.salt,
         fragment=delivery.fragment,
     )
-    receipt = supply(delivery, delivery, sender=request.getfixturevalue(name))
-    assert logged(receipt) == [expected, expected]
+    signer = request.getfixturevalue(name)
+    r, vs = signed(market, signer, [delivery, delivery])
+    entries = [entry_of(delivery)] * 2
+    log = event("FragmentsSigned", signer=signer, r=r, vs=vs, entries=entries)
+    receipt = supply(delivery, delivery, by=signer)
+    assert logged(receipt) == [log, expected, expected]
+    assert market.sellerEntries(order.copy_id, 0) == ZERO32
     assert (order.state, books.owed(), market.sellerStakes(seller)) == (before, owed, stake)
 
 
@@ -48,24 +58,24 @@ def test_after_the_last_delivery_as_well(create_sale, supply, logged):
     order.deliver(0, 1)
     order.reach(101)
     order.dispute()
-    order.reach(301)
-    assert len(logged(supply(order.delivery(0)))) == 1
+    order.wait(REFUND + DISPUTE)
+    assert len(logged(supply(order.delivery(0)))) == 2
 
 
-def test_only_what_is_there(create_sale, supply, reverts):
+def test_skips_what_is_not_there(create_sale, supply, reverts, logged):
     order = create_sale()
     order.deliver(0)
-    with reverts("NotDelivered", copyId=order.copy_id, index=1):
-        supply(order.delivery(0), order.delivery(1))
+    with reverts("NothingDelivered"):
+        supply(order.delivery(1))
+    assert len(logged(supply(order.delivery(0), order.delivery(1)))) == 2
 
 
 @pytest.mark.parametrize("name", ["alice", "buyer", "stranger", "bob"])
 def test_only_for_the_seller(create_sale, supply, request, reverts, name):
     order = create_sale()
     order.deliver(0)
-    caller = request.getfixturevalue(name)
-    with reverts("NotAllowed", caller=caller):
-        supply(order.delivery(0), sender=caller)
+    with reverts("NothingDelivered"):
+        supply(order.delivery(0), by=request.getfixturevalue(name))
 
 
 def test_only_the_items_parts(create_sale, supply, reverts):
@@ -74,6 +84,7 @@ def test_only_the_items_parts(create_sale, supply, reverts):
     for size in (0, 79, 81):
         with reverts("InvalidFragmentLength", length=size):
             supply(order.delivery(0, fragment=bytes(size)))
+    order.deliver(1)
     for change in ({"commitment": keccak(b"?")}, {"index": 1}, {"proof": ()}):
         wrong = replace(order.delivery(0), **change)
         with reverts("PartNotInItem", copyId=order.copy_id, index=wrong.index):
@@ -83,10 +94,24 @@ def test_only_the_items_parts(create_sale, supply, reverts):
 def test_only_of_this_sale(create_sale, supply, reverts):
     order = create_sale()
     order.deliver(0)
-    with reverts("WrongSale", copyId=order.copy_id):
+    with reverts("NothingDelivered"):
         supply(order.delivery(0, sale=replace(order.sale, fee=1)))
-    with reverts("WrongSale", copyId=bytes(32)):
+    with reverts("NothingDelivered"):
         supply(order.delivery(0, copy_id=bytes(32)))
+
+
+def test_to_the_fresh_key_where_an_index_was_punished(create_sale, supply, reverts, logged):
+    order = create_sale()
+    order.deliver(0, 1)
+    with reverts("NothingDelivered"):
+        supply(order.good(0, key_of(5)))
+    order.reach(101)
+    order.dispute()
+    order.prove(order.delivery(0), fresh_key=key_of(5))
+    for wrong in (order.good(0, key_of(6)), order.good(1, key_of(5))):
+        with reverts("NothingDelivered"):
+            supply(wrong)
+    assert len(logged(supply(order.good(0, key_of(5))))) == 2
 
 
 @pytest.mark.parametrize("end", ["settled", "refunded", "resolved"])
@@ -101,14 +126,5 @@ def test_not_of_a_closed_sale(
     else:
         order.dispute()
         market.resolveDispute(*order.args, 0, False, sender=arbitrator)
-    with reverts("WrongStatus", copyId=order.copy_id, status=Status[end.upper()]):
+    with reverts("NothingDelivered"):
         supply(order.delivery(0))
-
-
-def test_needs_a_plain_account(create_sale, supply, market, watchdog, clock, reverts):
-    order = create_sale()
-    order.deliver(0)
-    clock.rpc("anvil_setCode", watchdog.address, "0xef0100" + market.address[2:].lower())
-    with reverts("NotPlainAccount", caller=watchdog):
-        supply(order.delivery(0))
-    clock.rpc("anvil_setCode", watchdog.address, "0x")

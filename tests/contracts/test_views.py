@@ -2,37 +2,103 @@
 
 import base64
 import hashlib
+from dataclasses import astuple, replace
 
 import pytest
 
 from dam.crypto.hashing import keccak, sale_hash
 from dam.types import ZERO_ADDRESS
-
-ETHER = 10**18
+from tests.contracts.sales import (
+    ARBITRATION,
+    DELIVERY,
+    DISPUTE,
+    PROOF,
+    REFUND,
+    WORKED,
+    entry_of,
+    key_of,
+    separator,
+)
 
 
 def test_a_copy_never_sold(market):
-    assert tuple(market.sales(keccak(b"none"))) == (0, 0, 0, 0, bytes(24))
+    assert tuple(market.sales(keccak(b"none"))) == (0, 0, 0, False, False, bytes(24))
 
 
 def test_a_sale_through_its_states(create_sale, market, arbitrator):
     order = create_sale()
     commitment = sale_hash(order.sale)[:24]
-    assert tuple(market.sales(order.copy_id)) == (1, 0, 0, 0, commitment)
+    assert tuple(market.sales(order.copy_id)) == (1, 0, 0, False, False, commitment)
     order.reach(7)
     order.deliver(2)
-    assert tuple(market.sales(order.copy_id)) == (1, 0b100, 1, 0, commitment)
+    assert tuple(market.sales(order.copy_id)) == (1, 0b100, 0, False, False, commitment)
     order.deliver(0)
-    assert tuple(market.sales(order.copy_id)) == (2, 0b101, 2, 8, commitment)
+    assert tuple(market.sales(order.copy_id)) == (2, 0b101, 8, False, False, commitment)
     order.reach(101)
-    order.deliver(1, sender=order.item.seller)
-    assert tuple(market.sales(order.copy_id)) == (2, 0b111, 2, 101, commitment)
+    order.deliver(1, by=order.item.seller)
+    assert tuple(market.sales(order.copy_id)) == (2, 0b111, 101, False, False, commitment)
     order.reach(150)
     order.dispute()
-    assert tuple(market.sales(order.copy_id)) == (3, 0b111, 2, 150, commitment)
+    assert tuple(market.sales(order.copy_id)) == (3, 0b111, 150, False, False, commitment)
     order.reach(160)
     market.resolveDispute(*order.args, 1, False, sender=arbitrator)
-    assert tuple(market.sales(order.copy_id)) == (6, 0b111, 2, 160, commitment)
+    assert tuple(market.sales(order.copy_id)) == (6, 0b111, 160, False, False, commitment)
+    market.rateSale(*order.args[:2], 4, sender=order.buyer)
+    assert tuple(market.sales(order.copy_id)) == (6, 0b111, 160, True, False, commitment)
+
+
+def test_marks_and_entries(create_sale, market, seller):
+    order = create_sale()
+    assert tuple(market.marks(order.copy_id)) == (0, 0, bytes(24))
+    assert market.sellerEntries(order.copy_id, 1) == bytes(32)
+    order.deliver(0, 1, 2)
+    order.prove(order.delivery(1), order.delivery(2), fresh_key=key_of(7))
+    key = keccak(key_of(7))[:24]
+    assert tuple(market.marks(order.copy_id)) == (0b110, 0b110, key)
+    assert order.state.marked
+    order.reach(101)
+    part = order.good(1, key_of(7))
+    order.send(part, by=seller)
+    assert market.sellerEntries(order.copy_id, 1) == entry_of(part)
+    assert tuple(market.marks(order.copy_id)) == (0b110, 0b110, key)
+
+
+def test_clock(market, clock):
+    clock.mine(3)
+    assert tuple(market.clock()) == (clock.head, clock.now)
+
+
+def test_domain_separator(market):
+    assert market.DOMAIN_SEPARATOR() == separator(market)
+
+
+def test_deadlines_through_the_states(create_sale, market, seller):
+    order = create_sale()
+    start, block = order.time, order.block
+    always = (block + 101, start + DELIVERY)
+
+    def now():
+        return tuple(market.deadlines(*order.args[:2]))
+
+    purchased = (*always, start + PROOF, start + REFUND, start + REFUND + 1, 0, 0, 0, 0)
+    assert now() == purchased
+    order.deliver(0, 1)
+    last = start + 2 + DISPUTE
+    assert now() == (*always, start + PROOF, start + REFUND, 0, last, 0, 0, last + 1)
+    order.reach(101)
+    order.dispute()
+    ruling = start + 101 + ARBITRATION
+    paid = start + 101 + WORKED
+    assert now() == (*always, 0, start + REFUND, 0, 0, ruling, paid, ruling + 1)
+    market.concede(*order.args, sender=seller)
+    assert now() == (0,) * 9
+
+
+def test_deadlines_need_the_sale(create_sale, market, reverts):
+    order = create_sale()
+    wrong = astuple(replace(order.sale, fee=1))
+    with reverts("WrongSale", copyId=order.copy_id):
+        market.deadlines(order.copy_id, wrong)
 
 
 def test_strangers_have_nothing(market, stranger):
