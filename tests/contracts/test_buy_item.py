@@ -10,7 +10,10 @@ from dam.types import ZERO_ADDRESS, Status
 from tests.contracts.sales import ETHER, REFUND
 
 GOOD_KEY = keccak(b"good")[:31] + b"\x01"
-TERMS = "(bytes32,address,uint128,uint128,uint128,uint128,uint64,bool,uint8,uint8,address,bytes32,bytes32)"
+TERMS = (
+    "(bytes32,address,uint128,uint128,uint128,uint128,uint64,bool,uint8,uint8,address,bytes32,"
+    "bytes32)"
+)
 EVENT = f"ItemPurchased(bytes32,address,address,bytes32,uint64,uint64,uint64,{TERMS},bytes32[])"
 
 
