@@ -1,15 +1,15 @@
-"""One sale on the real chain, and calls to it tried in any block, for tests of single rules."""
+"""One sale on the real chain, and calls to it tried in any block or second, for single rules."""
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from reference import FALLBACK, Item, Sale
-from world import ETHER, GOOD_KEY, Bought, World
+from reference import FALLBACK, Entry, Fragment, Item, Leaf, Sale
+from world import ETHER, KEY, NO_POSSESSION, Bought, World, catalogue, entry_of, key_of
 
-from dam.crypto.hashing import keccak, terms_leaf
-from dam.crypto.merkle import MerkleTree
+from dam.crypto.hashing import keccak
+from dam.types import Delivery
 
 BOND = 5
 PRICE = 100
@@ -17,52 +17,94 @@ PRICE = 100
 
 @dataclass
 class Case:
-    """One sale of two parts, of which one is enough, by dan and dee; blocks are absolute."""
+    """One sale of two parts, of which one is enough, by dan and dee; times are absolute."""
 
     world: World
     one: Bought
+    leaves: tuple[Leaf, ...]
 
     @property
-    def bought_at(self) -> int:
-        return self.one.sale.purchase_block
+    def time(self) -> int:
+        """Seconds, of the purchase."""
+        return self.one.sale.purchase_time
 
     @property
     def gate(self) -> int:
-        return self.bought_at + FALLBACK + 1
+        return self.one.sale.purchase_block + FALLBACK + 1
 
     def call(self, function: str, *more: Any) -> bytes:
         closing = (self.one.copy_id, astuple(self.one.sale), astuple(self.one.escrow))
         return self.world.contract.call(function, *closing, *more)
 
-    def part(self, index: int) -> bytes:
-        return self.world.contract.call("deliverFragment", astuple(self.one.delivery(index)))
+    def entry(self, index: int, *, good: bool = True, fresh: str = "") -> Entry:
+        leaf = self.leaves[index]
+        sale: Any = None
+        return Entry(sale, leaf, fresh, Fragment(fresh, good, index))
 
-    def do(self, who: str, data: bytes, *, value: int = 0, block: int = 0) -> int:
-        if block:
-            self.world.chain.reach(block)
+    def delivery(self, index: int, *, good: bool = True, fresh: str = "") -> Delivery:
+        return self.one.delivery(self.entry(index, good=good, fresh=fresh))
+
+    def part(self, index: int, by: str = "", **how: Any) -> bytes:
+        """The call that delivers a part, signed by its deliverer or by somebody else."""
+        by = by or self.leaves[index].deliverer
+        return self.world.parts(by, [self.delivery(index, **how)])
+
+    def proof(self, *indexes: int, fresh: str = "fresh", signer: str = "") -> bytes:
+        """The call that proves parts to be junk."""
+        entries = [self.entry(index, good=False) for index in indexes]
+        lists = [
+            self.world.listed(signer or one.leaf.deliverer, [entry_of(self.one.delivery(one))], 0)
+            for one in entries
+        ]
+        evidence = [astuple(self.one.evidence(one)) for one in entries]
+        key = key_of(fresh)
+        return self.call("proveJunk", self.one.keys, key, evidence, [astuple(x) for x in lists])
+
+    def do(self, who: str, data: bytes, *, value: int = 0, block: int = 0, time: int = 0) -> int:
+        """Sends a call that must succeed; the second that has it."""
+        self.until(block, time)
         self.world.send(who, self.world.market, data, value)
-        return self.world.chain.head
+        return self.world.chain.now
 
-    def said(self, who: str, data: bytes, block: int, *, value: int = 0) -> str | None:
-        """The error with which a call would be refused in a block; None: it would succeed."""
-        self.world.chain.reach(block)
+    def said(
+        self, who: str, data: bytes, *, value: int = 0, block: int = 0, time: int = 0
+    ) -> str | None:
+        """The error with which a call would be refused then; None: it would succeed."""
+        self.until(block, time)
         return self.world.attempt(who, self.world.market, data, value)
 
+    def until(self, block: int, time: int) -> None:
+        if block:
+            self.world.chain.reach(block)
+        if time:
+            self.world.chain.reach_time(time)
 
-def sell(world: World, arbitrator: str = "art", leaves: tuple[str, ...] = ("dan", "dee")) -> Case:
+
+def sell(
+    world: World,
+    arbitrator: str = "art",
+    deliverers: tuple[str, ...] = ("dan", "dee"),
+    **changes: Any,
+) -> Case:
     world.reset()
-    item = Item("a code", "", PRICE, 10, 6, BOND, 1, 2, 1, arbitrator)
+    item = Item("a code", "", PRICE, 10, 6, BOND, 1, 2, 1, arbitrator)._replace(**changes)
+    leaves = tuple(Leaf(i, who, "key", "key") for i, who in enumerate(deliverers))
     goods = world.goods(item, False, [leaves])
-    tree, digest = MerkleTree([terms_leaf(goods.terms)]), keccak(b"document")
+    tree, digest = catalogue([goods]), keccak(b"document")
 
     def do(who: str, function: str, *args: Any, value: int = 0) -> None:
         world.send(who, world.market, world.contract.call(function, *args), value)
 
     for who in ("dan", "dee"):
-        do(who, "stakeAsDeliverer", GOOD_KEY, value=ETHER // 10)
+        do(who, "stakeAsDeliverer", KEY, NO_POSSESSION, value=ETHER // 10)
     do("sam", "stakeAsSeller", value=3 * ETHER)
     do("sam", "createStore", digest, tree.root)
-    args = (world.at["sam"], astuple(goods.terms), [], digest, 0, [GOOD_KEY] * 2)
-    do("bea", "buyItem", *args, value=PRICE)
-    sale = Sale(item, "sam", "bea", ("dan", "dee"), world.chain.head)
-    return Case(world, world.bought(sale, goods, 0, digest))
+    keys = world.buyers_keys(item, 0)
+    do("bea", "buyItem", world.at["sam"], astuple(goods.terms), [], digest, 0, keys, value=PRICE)
+    chain = world.chain
+    sale = Sale(item, "sam", "bea", leaves, chain.head, chain.now)
+    return Case(world, world.bought(sale, goods, 0, digest), leaves)
+
+
+def altered(made: Delivery, **changes: Any) -> Delivery:
+    return replace(made, **changes)

@@ -5,25 +5,26 @@ from __future__ import annotations
 from dataclasses import astuple
 
 import pytest
-from eth_abi.abi import decode, encode
-from reference import Item, Sale
-from world import ETHER, GOOD_KEY, RULES, World
+from cases import BOND, Case, sell
+from eth_abi.abi import decode
+from reference_stakes import Rules
+from world import DAY, ETHER, HOUR, KEY, NO_POSSESSION, RULES, World, entry_of, key_of
 
-from dam.crypto.hashing import keccak, terms_leaf
-from dam.crypto.merkle import MerkleTree
+from dam.crypto.hashing import keccak
 from dam.ipfs.cid import Cid
-from dam.types import ZERO_ADDRESS
+from dam.market.sale_history import deadlines
+from dam.types import ZERO_ADDRESS, BlockRef, Deadlines, LogRef, Purchase, Status, Wei, Windows
 
-TYPES = ["(uint64,uint64,uint64,uint64,uint64,uint64)", "address", "uint256", "uint256"]
 STAKE = ETHER // 10
-# Least and greatest of each window; the exit's least depends on the others.
+# Least and greatest of each window; the exit's least depends on the others, that to dispute on the
+# refund's: it is never shorter than the time for proofs.
 BOUNDS = {
-    "refund": (300, 1 << 18),
-    "dispute": (100, 1 << 18),
-    "arbitration": (100, 1 << 19),
-    "exit": (None, 1 << 22),
-    "slash_delay": (100, 1 << 20),
-    "slash_lapse": (100, 1 << 20),
+    "refund": (HOUR, 1 << 24),
+    "dispute": (2 * HOUR // 3, 1 << 24),
+    "arbitration": (DAY, 1 << 25),
+    "exit": (None, 1 << 27),
+    "slash_delay": (HOUR, 1 << 24),
+    "slash_lapse": (HOUR, 1 << 24),
 }
 
 
@@ -32,50 +33,75 @@ def fresh(world: World) -> None:
     world.reset()
 
 
-def build(world: World, *, stake: int = STAKE, seller: int = 0, **windows: int) -> str | None:
+def build(world: World, *, proofs: str = "", **changes: int) -> str | None:
     """The error of a construction, or None; windows not named are the least there are."""
-    values = {name: least or 0 for name, (least, _) in BOUNDS.items()} | windows
-    longest = sum(values[name] for name in ("refund", "dispute", "arbitration", "slash_delay"))
-    values["exit"] = windows.get("exit", longest + 1)
-    arguments = encode(TYPES, [tuple(values.values()), ZERO_ADDRESS, stake, seller])
-    return world.refusal_of_construction(arguments)
+    windows = {name: least or 0 for name, (least, _) in BOUNDS.items()}
+    windows |= {name: value for name, value in changes.items() if name in BOUNDS}
+    if "exit" not in changes:
+        windows["exit"] = sum(windows.values()) - windows["exit"]
+    amounts = {"min_deliverer": STAKE, "min_seller": 0, "junk_fine": 0, "governor": ""}
+    amounts |= {name: value for name, value in changes.items() if name in amounts}
+    return world.refusal_of_construction(world.setup(Rules(**windows, **amounts), proofs))
 
 
 @pytest.mark.parametrize("name", [name for name in BOUNDS if name != "exit"])
 def test_each_window_has_a_least_and_a_greatest(world: World, name: str) -> None:
     least, most = BOUNDS[name]
-    assert build(world, **{name: least}) is None
-    assert build(world, **{name: least - 1}) == "InvalidWindow"
-    assert build(world, **{name: most}) is None
-    assert build(world, **{name: most + 1}) == "InvalidWindow"
+    others = {"dispute": 1 << 24} if name == "refund" else {}
+    assert build(world, **others | {name: least}) is None
+    assert build(world, **others | {name: least - 1}) == "InvalidWindow"
+    assert build(world, **others | {name: most}) is None
+    assert build(world, **others | {name: most + 1}) == "InvalidWindow"
+
+
+def test_the_time_to_dispute_is_not_shorter_than_that_for_proofs(world: World) -> None:
+    for refund in (HOUR, 5000, 1 << 23):
+        proofs = 2 * refund // 3
+        assert build(world, refund=refund, dispute=proofs) is None
+        assert build(world, refund=refund, dispute=proofs - 1) == "InvalidWindow"
 
 
 def test_an_exit_outlasts_the_longest_sale_and_a_slash(world: World) -> None:
-    windows = {"refund": 311, "dispute": 127, "arbitration": 131, "slash_delay": 137}
+    windows = {
+        "refund": 3611, "dispute": 2527, "arbitration": 86431, "slash_delay": 3637,
+        "slash_lapse": 3643,
+    }  # fmt: skip
     longest = sum(windows.values())
-    assert build(world, **windows, exit=longest) == "InvalidWindow"
-    assert build(world, **windows, exit=longest + 1) is None
-    assert build(world, **windows, exit=1 << 22) is None
-    assert build(world, **windows, exit=(1 << 22) + 1) == "InvalidWindow"
+    assert build(world, **windows, exit=longest - 1) == "InvalidWindow"
+    assert build(world, **windows, exit=longest) is None
+    assert build(world, **windows, exit=1 << 27) is None
+    assert build(world, **windows, exit=(1 << 27) + 1) == "InvalidWindow"
 
 
 def test_least_stakes_have_bounds(world: World) -> None:
-    assert build(world, stake=0) == "StakeTooLow"
-    assert build(world, stake=1) is None
-    assert build(world, stake=2**88 - 1) is None
-    assert build(world, stake=2**88) == "AmountTooLarge"
-    assert build(world, seller=2**96 - 1) is None
-    assert build(world, seller=2**96) == "AmountTooLarge"
+    assert build(world, min_deliverer=0) == "StakeTooLow"
+    assert build(world, min_deliverer=1) is None
+    assert build(world, min_deliverer=2**88 - 1) is None
+    assert build(world, min_deliverer=2**88) == "AmountTooLarge"
+    assert build(world, min_seller=2**96 - 1) is None
+    assert build(world, min_seller=2**96) == "AmountTooLarge"
+
+
+def test_the_fine_is_no_more_than_the_least_stake_and_somebody_verifies(world: World) -> None:
+    assert build(world, junk_fine=STAKE) is None
+    assert build(world, junk_fine=STAKE + 1) == "JunkFineTooHigh"
+    assert build(world, proofs=world.at["ben"]) == "NoProofs"
 
 
 def test_constants_are_what_the_constructor_was_given(world: World) -> None:
     names = [
-        *("REFUND_BLOCKS", "DISPUTE_BLOCKS", "ARBITRATION_BLOCKS", "EXIT_BLOCKS"),
-        *("SLASH_DELAY_BLOCKS", "SLASH_LAPSE_BLOCKS", "MIN_DELIVERER_STAKE", "MIN_SELLER_STAKE"),
+        *("REFUND_SECONDS", "DISPUTE_SECONDS", "ARBITRATION_SECONDS", "EXIT_SECONDS"),
+        *("SLASH_DELAY_SECONDS", "SLASH_LAPSE_SECONDS", "MIN_DELIVERER_STAKE"),
+        *("MIN_SELLER_STAKE", "JUNK_FINE"),
     ]
-    assert [view(world, name) for name in names] == list(RULES[:8])
+    assert [view(world, name) for name in names] == list(RULES[:9])
     assert view(world, "GOVERNOR") == world.at["gov"].lower()
+    assert view(world, "PROOFS") == world.proofs.lower()
     assert view(world, "FALLBACK_BLOCKS") == 100
+    assert view(world, "DELIVERY_SECONDS") == RULES.refund // 3
+    assert view(world, "PROOF_SECONDS") == 2 * RULES.refund // 3
+    assert view(world, "DOMAIN_SEPARATOR") == world.separator
+    assert view(world, "clock") == (world.chain.head, world.chain.now)
 
 
 def test_views_of_a_seller(world: World) -> None:
@@ -93,61 +119,122 @@ def test_views_of_a_seller(world: World) -> None:
 
 def test_views_of_a_deliverer_and_a_slash(world: World) -> None:
     dan = world.at["dan"]
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
     assert view(world, "delivererStakes", dan) == STAKE
     assert view(world, "frozenUntil", dan) == 0
     do(world, "gov", "proposeSlashing", dan, 7, world.at["ben"], bytes(32))
-    first = world.chain.head + RULES.slash_delay
+    first = world.chain.now + RULES.slash_delay
     last = first + RULES.slash_lapse
-    slash = (dan.lower(), first, last, world.at["ben"].lower(), 7)
+    slash = (dan.lower(), first, last, world.at["ben"].lower(), 7, STAKE, 0)
     assert view(world, "slashes", 1) == slash
     assert view(world, "frozenUntil", dan) == last
     # A view answers for the block that has it.
-    world.chain.mine(last - world.chain.head)
+    world.chain.reach_time(last)
+    world.chain.mine(1)
     assert view(world, "frozenUntil", dan) == last
     world.chain.mine(1)
     assert view(world, "frozenUntil", dan) == 0
 
 
-def test_a_slash_needs_a_beneficiary_and_an_amount_that_a_stake_can_be(world: World) -> None:
+def test_a_slash_needs_a_beneficiary_and_something_to_take(world: World) -> None:
     dan, ben = world.at["dan"], world.at["ben"]
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
-    wrong = world.contract.call("proposeSlashing", dan, 7, ZERO_ADDRESS, bytes(32))
-    assert world.attempt("gov", world.market, wrong) == "ZeroAddress"
-    wrong = world.contract.call("proposeSlashing", dan, 2**96, ben, bytes(32))
-    assert world.attempt("gov", world.market, wrong) == "AmountTooLarge"
-    do(world, "gov", "proposeSlashing", dan, 2**96 - 1, ben, bytes(32))
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
+
+    def said(operator: str, amount: int, to: str) -> str | None:
+        call = world.contract.call("proposeSlashing", operator, amount, to, bytes(32))
+        return world.attempt("gov", world.market, call)
+
+    assert said(dan, 7, ZERO_ADDRESS) == "ZeroAddress"
+    assert said(dan, 0, ben) == "NothingToSlash"
+    assert said(ben, 7, ben) == "NotRegistered"
+    # More than there is counts as all that is there now.
+    do(world, "gov", "proposeSlashing", dan, 2**256 - 1, ben, bytes(32))
+    assert view(world, "slashes", 1)[4:6] == (STAKE, STAKE)
 
 
-def test_errors_name_the_block_from_which_it_would_do(world: World) -> None:
-    """Tools wait for the block that an error names."""
-    dan, sam = world.at["dan"], world.at["sam"]
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
+def test_errors_name_the_second_from_which_it_would_do(world: World) -> None:
+    """Tools wait for what an error names."""
+    case = sell(world)
+    dan, sam, cid = world.at["dan"], world.at["sam"], case.one.copy_id
     do(world, "gov", "proposeSlashing", dan, 7, sam, bytes(32))
-    first = world.chain.head + RULES.slash_delay
+    first = world.chain.now + RULES.slash_delay
     call = world.contract.call("executeSlashing", 1)
     assert refusal(world, "ben", call, ["uint256", "uint256"]) == (1, first)
-    bought = buy(world)
-    closing = (bought.copy_id, astuple(bought.sale), astuple(bought.escrow))
-    call = world.contract.call("refund", *closing)
-    last = bought.sale.purchase_block + RULES.refund
-    assert refusal(world, "bea", call, ["bytes32", "uint256"]) == (bought.copy_id, last + 1)
-    do(world, "dan", "deliverFragment", astuple(bought.delivery(0)))
-    call = world.contract.call("settle", *closing)
-    last = world.chain.head + RULES.dispute
-    assert refusal(world, "bea", call, ["bytes32", "uint256"]) == (bought.copy_id, last + 1)
+    last = case.time + RULES.refund
+    refund = case.call("refund")
+    assert refusal(world, "bea", refund, ["bytes32", "uint256"]) == (cid, last + 1)
+    last = case.do("ben", case.part(0)) + RULES.dispute
+    world.chain.reach(case.gate)
+    settle = case.call("settle")
+    assert refusal(world, "bea", settle, ["bytes32", "uint256"]) == (cid, last + 1)
     do(world, "dan", "requestExit", dan)
     leave = world.contract.call("withdrawDelivererStake", dan, sam)
-    exit_block = world.chain.head + RULES.exit
-    assert exit_block in refusal(world, "dan", leave, ["address", "uint256"])
+    exit_time = world.chain.now + RULES.exit
+    assert exit_time in refusal(world, "dan", leave, ["address", "uint256"])
 
 
 def test_a_fallback_that_is_too_early_is_told_when(world: World) -> None:
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
-    bought = buy(world)
-    call = world.contract.call("deliverFragment", astuple(bought.delivery(0)))
-    first = bought.sale.purchase_block + 101
-    assert first in refusal(world, "sam", call, ["bytes32", "uint256"])
+    case = sell(world)
+    fallback = case.part(0, "sam")
+    assert case.gate in refusal(world, "sam", fallback, ["bytes32", "uint256"])
+
+
+# ----------------------------------------------------------------------------------- deadlines
+
+
+def purchase(case: Case) -> Purchase:
+    """As the log tells it."""
+    sale, escrow = case.one.sale, case.one.escrow
+    at = LogRef(BlockRef(sale.purchase_block, bytes(32)), bytes(32), 0)
+    when = (sale.copy, sale.purchase_block, sale.purchase_time)
+    who = (sale.seller, sale.buyer, escrow.store_digest)
+    return Purchase(case.one.copy_id, *who, *when, case.one.goods.terms, case.one.keys, at)
+
+
+def check_deadlines(case: Case) -> Deadlines:
+    """The view's and the package's, which every client shows: they must be the same."""
+    world = case.world
+    told = view(world, "deadlines", case.one.copy_id, astuple(case.one.sale))
+    amounts = (Wei(RULES.min_deliverer), Wei(RULES.min_seller), Wei(RULES.junk_fine))
+    windows = Windows(*RULES[:6], *amounts)
+    status, _, since, *_ = view(world, "sales", case.one.copy_id)
+    ours = deadlines(purchase(case), Status(status), since, windows)
+    assert told == astuple(ours)
+    return ours
+
+
+def test_deadlines_of_every_state(world: World) -> None:
+    case = sell(world)
+    start = case.time
+    now = check_deadlines(case)
+    assert (now.fallback_block, now.deliver) == (case.gate, start + RULES.refund // 3)
+    assert (now.proof, now.refund_from) == (start + 2 * RULES.refund // 3, start + RULES.refund + 1)
+    case.do("ben", case.part(0, good=False))
+    assert check_deadlines(case).dispute == world.chain.now + RULES.dispute
+    case.do("bea", case.proof(0), time=start + 900)
+    assert check_deadlines(case).refund_from == start + RULES.refund + 1
+    case.do("ben", case.part(1))
+    assert check_deadlines(case).settle_from == world.chain.now + RULES.dispute + 1
+    opened = case.do("bea", case.call("openDispute", bytes(32)), value=BOND, block=case.gate)
+    now = check_deadlines(case)
+    assert now.ruling == opened + RULES.arbitration
+    assert now.arbitrator_paid_from == opened + RULES.arbitration // 3
+    assert (now.proof, now.dispute) == (0, 0)
+    case.do("sam", case.call("concede"))
+    assert astuple(check_deadlines(case)) == (0,) * 9
+
+
+def test_marks_and_entries(world: World) -> None:
+    case = sell(world)
+    case.do("ben", case.part(0, good=False))
+    case.do("bea", case.proof(0))
+    key = keccak(key_of("fresh"))[:24]
+    assert view(world, "marks", case.one.copy_id) == (1, 1, key)
+    assert view(world, "burnt") == (RULES.junk_fine - RULES.junk_fine // 5)
+    part = case.delivery(0, fresh="fresh")
+    case.do("ben", case.part(0, "sam", fresh="fresh"), block=case.gate)
+    assert view(world, "sellerEntries", case.one.copy_id, 0) == entry_of(part)
+    assert view(world, "sellerEntries", case.one.copy_id, 1) == bytes(32)
 
 
 # ------------------------------------------------------------------------------------- helpers
@@ -169,16 +256,3 @@ def refusal(world: World, who: str, data: bytes, types: list[str]) -> tuple[obje
     reverted = world.chain.attempt(world.at[who], world.market, data)
     assert reverted is not None, "it would succeed"
     return decode(types, reverted[4:])
-
-
-def buy(world: World):
-    """One sale of an item of one part, by bea from sam, and what later calls bring along."""
-    item = Item("a code", "", 100, 10, 5, 1, 1, 1, 1, "art")
-    goods = world.goods(item, False, [["dan"]])
-    tree, digest = MerkleTree([terms_leaf(goods.terms)]), keccak(b"document")
-    do(world, "sam", "stakeAsSeller", value=3 * ETHER)
-    do(world, "sam", "createStore", digest, tree.root)
-    args = (world.at["sam"], astuple(goods.terms), [], digest, 0, [GOOD_KEY])
-    do(world, "bea", "buyItem", *args, value=100)
-    sale = Sale(item, "sam", "bea", ("dan",), world.chain.head)
-    return world.bought(sale, goods, 0, digest)
