@@ -100,7 +100,8 @@ def sell(
     do("sam", "stakeAsSeller", value=3 * ETHER)
     do("sam", "createStore", digest, tree.root)
     keys = world.buyers_keys(item, 0)
-    do("bea", "buyItem", world.at["sam"], astuple(goods.terms), [], digest, 0, keys, value=PRICE)
+    args = (world.at["sam"], astuple(goods.terms), [], digest, 0, keys)
+    do("bea", "buyItem", *args, value=0 if item.token else PRICE)
     chain = world.chain
     sale = Sale(item, "sam", "bea", leaves, chain.head, chain.now)
     return Case(world, world.bought(sale, goods, 0, digest), leaves)

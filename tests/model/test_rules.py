@@ -6,11 +6,12 @@ from dataclasses import astuple
 from typing import Any
 
 import pytest
-from reference import Item, Sale
-from world import ETHER, GOOD_KEY, RULES, World
+from cases import Case, sell
+from eth_abi.abi import encode
+from reference import Item, Leaf
+from world import ETHER, KEY, NO_POSSESSION, RULES, World, catalogue
 
-from dam.crypto.hashing import keccak, terms_leaf
-from dam.crypto.merkle import MerkleTree
+from dam.crypto.hashing import keccak
 from dam.types import ZERO_ADDRESS
 
 STAKE = ETHER // 10
@@ -23,18 +24,16 @@ def fresh(world: World) -> None:
     world.reset()
 
 
-def do(world: World, who: str, function: str, *args: Any, value: int = 0, block: int = 0) -> int:
-    """Sends a call that must succeed; the block that has it."""
-    if block:
-        world.chain.reach(block)
+def do(world: World, who: str, function: str, *args: Any, value: int = 0, time: int = 0) -> int:
+    """Sends a call that must succeed; the second that has it."""
+    world.chain.reach_time(time)
     world.send(who, world.market, world.contract.call(function, *args), value)
-    return world.chain.head
+    return world.chain.now
 
 
-def said(world: World, who: str, function: str, *args: Any, value: int = 0, block: int = 0) -> Any:
-    """The error with which a call would be refused in a block; None: it would succeed."""
-    if block:
-        world.chain.reach(block)
+def said(world: World, who: str, function: str, *args: Any, value: int = 0, time: int = 0) -> Any:
+    """The error with which a call would be refused in a second; None: it would succeed."""
+    world.chain.reach_time(time)
     return world.attempt(who, world.market, world.contract.call(function, *args), value)
 
 
@@ -54,24 +53,24 @@ def topics(world: World) -> list[bytes]:
 # ------------------------------------------------------------------------------------- slashes
 
 
-def propose(world: World, amount: int = 7, block: int = 0) -> tuple[int, int]:
-    """First and last block in which the new proposal can be executed."""
+def propose(world: World, amount: int = 7, time: int = 0) -> tuple[int, int]:
+    """First and last second in which the new proposal can be executed."""
     args = (world.at["dan"], amount, world.at["ben"], bytes(32))
-    first = do(world, "gov", "proposeSlashing", *args, block=block) + RULES.slash_delay
+    first = do(world, "gov", "proposeSlashing", *args, time=time) + RULES.slash_delay
     return first, first + RULES.slash_lapse
 
 
-def test_a_slash_has_a_first_and_a_last_block_and_happens_once(world: World) -> None:
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
+def test_a_slash_has_a_first_and_a_last_second_and_happens_once(world: World) -> None:
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
     first, last = propose(world)
-    assert said(world, "ben", "executeSlashing", 1, block=first - 1) == "SlashTooEarly"
-    assert said(world, "ben", "executeSlashing", 1, block=first) is None
-    assert said(world, "ben", "executeSlashing", 1, block=last) is None
-    assert said(world, "gov", "cancelSlashing", 1, block=last) is None
-    assert said(world, "gov", "cancelSlashing", 1, block=last + 1) == "NoSlash"
-    assert said(world, "ben", "executeSlashing", 1, block=last + 1) == "NoSlash"
+    assert said(world, "ben", "executeSlashing", 1, time=first - 1) == "SlashTooEarly"
+    assert said(world, "ben", "executeSlashing", 1, time=first) is None
+    assert said(world, "ben", "executeSlashing", 1, time=last) is None
+    assert said(world, "gov", "cancelSlashing", 1, time=last) is None
+    assert said(world, "gov", "cancelSlashing", 1, time=last + 1) == "NoSlash"
+    assert said(world, "ben", "executeSlashing", 1, time=last + 1) == "NoSlash"
     first, _ = propose(world)
-    do(world, "ben", "executeSlashing", 2, block=first)
+    do(world, "ben", "executeSlashing", 2, time=first)
     assert said(world, "ben", "executeSlashing", 2) == "NoSlash"
     assert said(world, "gov", "cancelSlashing", 2) == "NoSlash"
     assert view(world, "credits", world.at["ben"], ZERO_ADDRESS) == 7
@@ -79,26 +78,26 @@ def test_a_slash_has_a_first_and_a_last_block_and_happens_once(world: World) -> 
 
 
 def test_a_cancelled_slash_is_gone(world: World) -> None:
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
     first, _ = propose(world)
     do(world, "gov", "cancelSlashing", 1)
     assert said(world, "gov", "cancelSlashing", 1) == "NoSlash"
-    assert said(world, "ben", "executeSlashing", 1, block=first) == "NoSlash"
-    assert said(world, "ben", "executeSlashing", 2, block=first) == "NoSlash"
+    assert said(world, "ben", "executeSlashing", 1, time=first) == "NoSlash"
+    assert said(world, "ben", "executeSlashing", 2, time=first) == "NoSlash"
 
 
 @pytest.mark.parametrize("end", ["executeSlashing", "cancelSlashing"])
 def test_the_last_open_slash_ends_the_freeze(world: World, end: str) -> None:
     dan = world.at["dan"]
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
-    exit_block = do(world, "dan", "requestExit", dan) + RULES.exit
-    first, last = propose(world, block=exit_block - RULES.slash_delay)
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
+    exit_time = do(world, "dan", "requestExit", dan) + RULES.exit
+    first, last = propose(world, time=exit_time - RULES.slash_delay)
     _, second = propose(world)
     assert second == last + 1
     leave = ("withdrawDelivererStake", dan, dan)
-    do(world, "gov", end, 1, block=first)
+    do(world, "gov", end, 1, time=first)
     assert view(world, "frozenUntil", dan) == second
-    assert said(world, "dan", *leave, block=exit_block + 9) == "StakeFrozen"
+    assert said(world, "dan", *leave, time=exit_time + 9) == "StakeFrozen"
     do(world, "gov", end, 2)
     assert view(world, "frozenUntil", dan) == 0
     assert said(world, "dan", *leave) is None
@@ -106,32 +105,99 @@ def test_the_last_open_slash_ends_the_freeze(world: World, end: str) -> None:
 
 def test_a_freeze_that_lapses_frees_the_stake_and_counts_no_more(world: World) -> None:
     dan = world.at["dan"]
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
-    exit_block = do(world, "dan", "requestExit", dan) + RULES.exit
-    _, last = propose(world, block=exit_block)
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
+    exit_time = do(world, "dan", "requestExit", dan) + RULES.exit
+    _, last = propose(world, time=exit_time)
     leave = ("withdrawDelivererStake", dan, dan)
-    assert said(world, "dan", *leave, block=last) == "StakeFrozen"
-    assert said(world, "dan", *leave, block=last + 1) is None
+    assert said(world, "dan", *leave, time=last) == "StakeFrozen"
+    assert said(world, "dan", *leave, time=last + 1) is None
     # One that lapsed does not hold up the end of the next.
     first, _ = propose(world)
-    do(world, "gov", "executeSlashing", 2, block=first)
+    do(world, "gov", "executeSlashing", 2, time=first)
     assert view(world, "frozenUntil", dan) == 0
 
 
 def test_a_proposal_in_the_last_block_of_another_freezes_with_it(world: World) -> None:
     """Both count: the end of the first, in that very block, leaves the second's freeze."""
     dan, chain = world.at["dan"], world.chain
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
     _, last = propose(world)
-    chain.reach(last)
+    chain.reach_time(last)
     args = (dan, 7, world.at["ben"], bytes(32))
     both = [
         world.contract.call("proposeSlashing", *args),
         world.contract.call("executeSlashing", 1),
     ]
     chain.together([(world.at["gov"], world.market, data) for data in both])
-    assert chain.head == last
+    assert chain.now == last
     assert view(world, "frozenUntil", dan) == last + RULES.slash_delay + RULES.slash_lapse
+
+
+def test_a_row_of_slashes_freezes_no_longer_than_one(world: World) -> None:
+    """A governor who proposes again and again holds no stake beyond the exit's delay and one."""
+    dan = world.at["dan"]
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
+    exit_time = do(world, "dan", "requestExit", dan) + RULES.exit
+    end = exit_time + RULES.slash_delay + RULES.slash_lapse
+    propose(world, time=exit_time)
+    propose(world, time=end - 9)
+    leave = ("withdrawDelivererStake", dan, dan)
+    assert view(world, "frozenUntil", dan) == end
+    assert said(world, "dan", *leave, time=end) == "StakeFrozen"
+    assert said(world, "dan", *leave, time=end + 1) is None
+
+
+def test_a_slash_takes_what_stood_at_the_proposal(world: World) -> None:
+    """Stake that left since is gone, stake that came since is not its: no second proposal on it."""
+    dan, dee = world.at["dan"], world.at["dee"]
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
+    first, _ = propose(world, STAKE)
+    propose(world, STAKE - 3)
+    do(world, "dee", "addDelivererStake", dan, value=9)
+    do(world, "ben", "executeSlashing", 1, time=first + 1)
+    assert view(world, "delivererStakes", dan) == 9
+    do(world, "ben", "executeSlashing", 2, time=first + 1)
+    assert view(world, "delivererStakes", dan) == 9
+    assert view(world, "credits", world.at["ben"], ZERO_ADDRESS) == STAKE
+    assert dee
+
+
+def test_what_a_fine_took_a_slash_does_not(world: World) -> None:
+    """Nor does the slash reach into stake that was added after the fine."""
+    case = sell(world)
+    dan = world.at["dan"]
+    first, _ = propose(world, STAKE)
+    case.do("bea", case.proof(0))
+    left = STAKE - RULES.junk_fine
+    assert view(world, "delivererStakes", dan) == left
+    do(world, "dee", "addDelivererStake", dan, value=ETHER)
+    do(world, "ben", "executeSlashing", 1, time=first)
+    assert view(world, "delivererStakes", dan) == ETHER
+    assert view(world, "credits", world.at["ben"], ZERO_ADDRESS) == left
+
+
+def test_what_left_a_stake_before_a_proposal_counts_for_nothing(world: World) -> None:
+    case = sell(world)
+    case.do("bea", case.proof(0))
+    left = STAKE - RULES.junk_fine
+    first, _ = propose(world, ETHER)
+    do(world, "ben", "executeSlashing", 1, time=first)
+    assert view(world, "delivererStakes", world.at["dan"]) == 0
+    assert view(world, "credits", world.at["ben"], ZERO_ADDRESS) == left
+
+
+def test_a_stake_that_left_and_came_anew_is_another(world: World) -> None:
+    dan = world.at["dan"]
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
+    exit_time = do(world, "dan", "requestExit", dan) + RULES.exit
+    end = exit_time + RULES.slash_delay + RULES.slash_lapse
+    propose(world, time=exit_time)
+    first, last = propose(world, time=end - 9)
+    do(world, "dan", "withdrawDelivererStake", dan, dan, time=end + 1)
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
+    do(world, "ben", "executeSlashing", 2, time=first)
+    assert view(world, "delivererStakes", dan) == STAKE
+    assert last > first
 
 
 # -------------------------------------------------------------------------------------- stakes
@@ -155,7 +221,7 @@ def test_a_sellers_stake_fits_its_bits(world: World) -> None:
 
 @pytest.mark.usefixtures("richest")
 def test_a_deliverers_stake_fits_its_bits(world: World) -> None:
-    dan, register = world.at["dan"], ("stakeAsDeliverer", GOOD_KEY)
+    dan, register = world.at["dan"], ("stakeAsDeliverer", KEY, NO_POSSESSION)
     assert said(world, "dan", *register, value=2**88) == "AmountTooLarge"
     assert said(world, "dan", *register, value=2**88 - 1) is None
     do(world, "dan", *register, value=2**88 - 2)
@@ -178,12 +244,15 @@ def test_nothing_is_sent_to_nobody(world: World) -> None:
     dan = world.at["dan"]
     do(world, "sam", "stakeAsSeller", value=2 * ETHER)
     assert said(world, "sam", "withdrawSellerStake", 1, nobody) == "ZeroAddress"
-    assert said(world, "dan", "stakeAsDelivererFor", nobody, GOOD_KEY, value=STAKE) == "ZeroAddress"
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
-    exit_block = do(world, "dan", "requestExit", dan) + RULES.exit
+    assert (
+        said(world, "dan", "stakeAsDelivererFor", nobody, KEY, NO_POSSESSION, value=STAKE)
+        == "ZeroAddress"
+    )
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
+    exit_time = do(world, "dan", "requestExit", dan) + RULES.exit
     leave = ("withdrawDelivererStake", dan)
-    assert said(world, "dan", *leave, nobody, block=exit_block) == "ZeroAddress"
-    assert said(world, "dan", *leave, dan, block=exit_block) is None
+    assert said(world, "dan", *leave, nobody, time=exit_time) == "ZeroAddress"
+    assert said(world, "dan", *leave, dan, time=exit_time) is None
 
 
 def test_two_withdrawals_of_one_transaction_do_not_lock_each_other_out(world: World) -> None:
@@ -200,85 +269,133 @@ def test_two_withdrawals_of_one_transaction_do_not_lock_each_other_out(world: Wo
 def test_an_owner_is_named_only_where_it_is_somebody_else(world: World) -> None:
     dan, dee = world.at["dan"], world.at["dee"]
     named = keccak(b"DelivererOwnerSet(address,address)")
-    do(world, "dan", "stakeAsDelivererFor", dan, GOOD_KEY, value=STAKE)
+    do(world, "dan", "stakeAsDelivererFor", dan, KEY, NO_POSSESSION, value=STAKE)
     assert named not in topics(world)
-    do(world, "dee", "stakeAsDelivererFor", dan, GOOD_KEY, value=STAKE)
+    do(world, "dee", "stakeAsDelivererFor", dan, KEY, NO_POSSESSION, value=STAKE)
     assert named in topics(world)
     assert said(world, "dan", "requestExit", dan) is None
     assert said(world, "dan", "requestExit", dee) is None
     assert said(world, "dee", "requestExit", dee) == "NotAllowed"
 
 
-def test_a_new_key_is_a_point(world: World) -> None:
+def test_a_new_key_is_announced_by_operator_or_owner(world: World) -> None:
+    """What it is, and whose, clients see by its possession."""
     dan = world.at["dan"]
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
-    assert said(world, "dan", "rotateDelivererKey", dan, bytes(32)) == "InvalidKey"
-    assert said(world, "dan", "rotateDelivererKey", dan, GOOD_KEY) is None
+    do(world, "dan", "stakeAsDelivererFor", world.at["dee"], KEY, NO_POSSESSION, value=STAKE)
+    rotate = ("rotateDelivererKey", dan, bytes(32), NO_POSSESSION)
+    assert said(world, "dan", *rotate) is None
+    assert said(world, "dee", *rotate) is None
+    assert said(world, "dot", *rotate) == "NotAllowed"
 
 
 def test_an_exit_that_is_cancelled_is_none(world: World) -> None:
     dan = world.at["dan"]
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
+    do(world, "dan", "stakeAsDeliverer", KEY, NO_POSSESSION, value=STAKE)
     assert said(world, "dan", "cancelExit", dan) == "ExitNotRequested"
     first = do(world, "dan", "requestExit", dan) + RULES.exit
     assert said(world, "dan", "requestExit", dan) == "ExitRequested"
     do(world, "dan", "cancelExit", dan)
     assert said(world, "dan", "cancelExit", dan) == "ExitNotRequested"
     leave = ("withdrawDelivererStake", dan, dan)
-    assert said(world, "dan", *leave, block=first) == "ExitNotRequested"
+    assert said(world, "dan", *leave, time=first) == "ExitNotRequested"
     assert said(world, "dan", "requestExit", dan) is None
 
 
-@pytest.mark.usefixtures("richest")
 def test_earnings_fit_their_bits(world: World) -> None:
-    """Whose earnings are full withdraws them, and goes on."""
-    most, left = 2**96 - 1, 100
-    fees = (most - left, left, left + 1)
-    items = [Item(f"{fee}", "usd", 0, fee, 0, 0, 1, 1, 1, "") for fee in fees]
-    goods = [world.goods(item, False, [["dan"]]) for item in items]
-    tree = MerkleTree([terms_leaf(one.terms) for one in goods])
-    digest = keccak(b"document")
-    do(world, "dan", "stakeAsDeliverer", GOOD_KEY, value=STAKE)
-    do(world, "sam", "stakeAsSeller", value=most)
-    do(world, "sam", "createStore", digest, tree.root)
-    parts = []
-    for item, one in zip(items, goods, strict=True):
-        proof = tree.proof(terms_leaf(one.terms))
-        do(
-            world,
-            "bea",
-            "buyItem",
-            world.at["sam"],
-            astuple(one.terms),
-            proof,
-            digest,
-            0,
-            [GOOD_KEY],
+    """Whose earnings are full withdraws them, and goes on. (Out of reach of all coins: a stake of
+    ten fees has fewer bits; so the word is written.)"""
+    case = sell(world)
+    fee, most = case.one.sale.fee, 2**96 - 1
+    place = "0x" + keccak(encode(["address", "uint256"], [world.at["dan"], 1])).hex()
+    word = int(world.chain.rpc("eth_getStorageAt", world.market, place, "latest"), 16)
+    assert word == STAKE, "stakes stand elsewhere"
+    for earned, refusal in ((most - fee + 1, "AmountTooLarge"), (most - fee, None)):
+        full = "0x" + (word | earned << 88).to_bytes(32, "big").hex()
+        world.chain.rpc("anvil_setStorageAt", world.market, place, full)
+        assert view(world, "deliverers", world.at["dan"])[2] == earned
+        assert case.said("ben", case.part(0)) == refusal
+
+
+def test_a_stake_stands_for_ten_fees(world: World) -> None:
+    fee = STAKE // 10
+    for more, refusal in ((0, None), (1, "NotEligible")):
+        case = sell(world, token="usd", commission=2 * (fee + more))
+        assert case.said("ben", case.part(0)) == refusal
+
+
+# --------------------------------------------------------------------------------------- fines
+
+
+@pytest.mark.parametrize(("fee", "fine"), [(5, RULES.junk_fine), (STAKE // 11, STAKE // 11 * 10)])
+def test_a_fine_is_ten_fees_or_the_least_of_which_a_fifth_is_the_buyers(
+    world: World, fee: int, fine: int
+) -> None:
+    case = sell(world, token="usd", commission=2 * fee)
+    case.do("ben", case.part(0, good=False))
+    case.do("bea", case.proof(0))
+    assert view(world, "delivererStakes", world.at["dan"]) == STAKE - fine
+    assert view(world, "deliverers", world.at["dan"])[2] == fee
+    assert view(world, "credits", world.at["bea"], ZERO_ADDRESS) == fine // 5
+    assert view(world, "burnt") == fine - fine // 5
+
+
+def test_a_fine_goes_as_far_as_stake_and_earnings_go(world: World) -> None:
+    fee = STAKE // 11
+    case = sell(world, token="usd", commission=4 * fee, n=4, deliverers=("dan",) * 4)
+    for index in range(4):
+        case.do("ben", case.part(index, good=False))
+    taken = []
+    for index in range(3):
+        before = view(world, "burnt") + view(world, "credits", world.at["bea"], ZERO_ADDRESS)
+        case.do("bea", case.proof(index))
+        taken.append(
+            view(world, "burnt") + view(world, "credits", world.at["bea"], ZERO_ADDRESS) - before
         )
-        sale = Sale(item, "sam", "bea", ("dan",), world.chain.head)
-        parts.append(astuple(world.bought(sale, one, 0, digest).delivery(0)))
-        if item is items[0]:
-            do(world, "dan", "deliverFragment", parts[0])
-            do(world, "sam", "stakeAsSeller", value=most - left)
-    assert said(world, "dan", "deliverFragment", parts[2]) == "AmountTooLarge"
-    do(world, "dan", "deliverFragment", parts[1])
-    assert said(world, "dan", "deliverFragment", parts[2]) == "AmountTooLarge"
-    do(world, "dan", "withdrawEarnings", world.at["dan"], world.at["dan"])
-    assert said(world, "dan", "deliverFragment", parts[2]) is None
+    assert taken == [10 * fee, STAKE - 10 * fee + 4 * fee, 0]
+    assert view(world, "deliverers", world.at["dan"])[1:3] == (0, 0)
+
+
+def test_a_proof_names_the_key_that_every_later_one_names(world: World) -> None:
+    case = sell(world)
+    case.do("ben", case.part(0, good=False))
+    case.do("bea", case.proof(0, fresh="one"))
+    assert case.said("bea", case.proof(0, fresh="one")) == "AlreadyPunished"
+    assert case.said("bea", case.proof(1, fresh="other")) == "WrongFreshKey"
+    assert case.said("bea", case.proof(1, fresh="one")) is None
+    assert case.said("ben", case.proof(1, fresh="one")) == "NotAllowed"
+    assert case.said("bea", case.proof(1, fresh="one", signer="dan")) == "NotTheDeliverers"
+
+
+def test_a_replacement_is_sealed_to_the_fresh_key_and_a_fallback_to_the_first(
+    world: World,
+) -> None:
+    case: Case = sell(world, deliverers=("dan", "dee"))
+    case.do("ben", case.part(0, good=False))
+    case.do("bea", case.proof(0))
+    case.until(case.gate, 0)
+    assert case.said("ben", case.part(0, "sam", fresh="another")) == "WrongFreshKey"
+    assert case.said("ben", case.part(1, "sam", fresh="fresh")) == "WrongFreshKey"
+    assert case.said("ben", case.part(0, "sam", fresh="fresh")) is None
+    assert case.said("ben", case.part(0, "sam")) is None
+    do(world, "ben", "addDelivererStake", world.at["dan"], value=STAKE)
+    assert case.said("ben", case.part(0)) == "IndexPunished"
 
 
 # ----------------------------------------------------------------------------------- purchases
 
 
-def open_shop(world: World, *, stake: int, token: str = "", price: int = 100) -> tuple[Any, ...]:
+def open_shop(
+    world: World, *, stake: int, token: str = "", price: int = 100, salt: bytes = bytes(32)
+) -> tuple[Any, ...]:
     """A store with one item of two parts; what `buyItem` wants of it."""
     item = Item("a code", token, price, 10, 6, 7, 3, 2, 1, "art")
-    goods = world.goods(item, False, [["dan", "dee"]])
-    tree, digest = MerkleTree([terms_leaf(goods.terms)]), keccak(b"document")
+    leaves = [Leaf(i, who, "key", "key") for i, who in enumerate(("dan", "dee"))]
+    goods = world.goods(item, False, [leaves], salt)
+    tree, digest = catalogue([goods]), keccak(b"document")
     do(world, "sam", "stakeAsSeller", value=2 * ETHER)
     do(world, "sam", "createStore", digest, tree.root)
     do(world, "sam", "withdrawSellerStake", 2 * ETHER - stake, world.at["sam"])
-    return world.at["sam"], astuple(goods.terms), [], digest, 0, [GOOD_KEY] * 2
+    return world.at["sam"], astuple(goods.terms), [], digest, 0, [KEY] * 2
 
 
 def test_the_price_is_the_least_and_more_comes_back(world: World) -> None:
@@ -300,8 +417,8 @@ def test_each_part_has_a_key_and_each_key_is_one(world: World) -> None:
     seller, terms, proof, digest, copy, keys = open_shop(world, stake=RESERVE)
     for wrong, name in (
         (keys[:1], "WrongKeyCount"),
-        ([*keys, GOOD_KEY], "WrongKeyCount"),
-        ([GOOD_KEY, bytes(32)], "InvalidKey"),
+        ([*keys, KEY], "WrongKeyCount"),
+        ([KEY, bytes(32)], "InvalidKey"),
     ):
         args = (seller, terms, proof, digest, copy, wrong)
         assert said(world, "bea", "buyItem", *args, value=100) == name
@@ -340,3 +457,11 @@ def test_two_calls_of_one_transaction_do_not_lock_each_other_out(world: World) -
     held = world.token.call("balanceOf", world.market)
     _, [answer] = world.chain.read(world.market, [(world.token_at["usd"], held)])
     assert int.from_bytes(answer, "big") == 200
+
+
+def test_a_sealed_offer_is_for_the_copy_in_its_salt(world: World) -> None:
+    salt = keccak(b"random")[:24] + (1).to_bytes(8, "big")
+    seller, terms, proof, digest, _, keys = open_shop(world, stake=RESERVE, salt=salt)
+    for copy, name in ((0, "SealedForAnotherCopy"), (1, None), (2, "SealedForAnotherCopy")):
+        args = (seller, terms, proof, digest, copy, keys)
+        assert said(world, "bea", "buyItem", *args, value=100) == name
