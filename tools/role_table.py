@@ -21,12 +21,22 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "model"))
 
 from anvil_market import QUICK_BLOCKS  # noqa: E402
-from reference import Item, Sale  # noqa: E402
-from world import ETHER, GOOD_KEY, PEOPLE, RULES, Bought, World  # noqa: E402
+from cases import Case  # noqa: E402
+from reference import Agreement, Item, Leaf, Sale, Split  # noqa: E402
+from world import (  # noqa: E402
+    ETHER,
+    KEY,
+    NO_POSSESSION,
+    PEOPLE,
+    RULES,
+    Bought,
+    World,
+    catalogue,
+)
 
 from dam.crypto.hashing import keccak, terms_leaf  # noqa: E402
-from dam.crypto.merkle import MerkleTree  # noqa: E402
 from dam.testing.nodes import AnvilNode  # noqa: E402
+from dam.types import Status  # noqa: E402
 
 PAGE = ROOT / "docs" / "roles.md"
 START, END = "<!-- table: made by tools/role_table.py -->\n", "\n<!-- /table -->\n"
@@ -44,6 +54,13 @@ ROLES = {
 ITEM = Item("item", "", ETHER, ETHER // 10, ETHER // 2, ETHER // 5, 9, 3, 2, "art")
 IN_USD = ITEM._replace(name="in usd", token="usd")
 DIGEST = keccak(b"document")
+# Three parts, of which one does not add up; and the last index has a second leaf.
+LEAVES = (
+    Leaf(0, "dan", "key", "key"),
+    Leaf(1, "dan", "key", "key"),
+    Leaf(2, "dan", "another", "key"),
+    Leaf(2, "dan", "a third", "key"),
+)
 
 
 class Stage:
@@ -53,13 +70,13 @@ class Stage:
         self.world, self.chain = world, world.chain
         world.reset()
         at = world.at
-        self.items = {item: world.goods(item, False, [["dan"] * 3]) for item in (ITEM, IN_USD)}
-        self.tree = MerkleTree([terms_leaf(goods.terms) for goods in self.items.values()])
+        self.items = {item: world.goods(item, False, [LEAVES]) for item in (ITEM, IN_USD)}
+        self.tree = catalogue(self.items.values())
         self.do("sam", "stakeAsSeller", value=9 * ETHER)
         self.do("sam", "setSellerOperator", at["wes"])
         self.do("sam", "createStore", DIGEST, self.tree.root)
-        self.do("dan", "stakeAsDelivererFor", at["dot"], GOOD_KEY, value=RULES.min_deliverer)
-        self.sale = self.sold(Sale(ITEM, "sam", "bea", (), 0), copy=1)
+        self.do("dan", "stakeAsDelivererFor", at["dot"], KEY, NO_POSSESSION, value=ETHER)
+        self.sold(Sale(ITEM, "sam", "bea", LEAVES, 0, 0), copy=1)
 
     def do(self, who: str, function: str, *args: Any, value: int = 0) -> None:
         data = self.world.contract.call(function, *args)
@@ -69,44 +86,75 @@ class Stage:
         self.world.send(who, self.world.market, data, value)
 
     def ask(self, who: str, function: str, *args: Any, value: int = 0) -> str:
-        data = self.world.contract.call(function, *args)
+        # Calls that are signed come ready.
+        ready = len(args) == 1 and isinstance(args[0], bytes)
+        data = args[0] if ready else self.world.contract.call(function, *args)
         return self.world.attempt(who, self.world.market, data, value) or "yes"
 
-    def sold(self, sale: Sale, copy: int = 0) -> Bought:
-        return self.world.bought(sale, self.items[ITEM], copy, DIGEST)
+    def sold(self, sale: Sale, copy: int = 0) -> None:
+        self.sale: Bought = self.world.bought(sale, self.items[ITEM], copy, DIGEST)
+        self.case = Case(self.world, self.sale, LEAVES)
 
     @property
     def closing(self) -> tuple[Any, ...]:
         one = self.sale
         return one.copy_id, astuple(one.sale), astuple(one.escrow)
 
+    @property
+    def word(self) -> tuple[Status, int]:
+        """Status of the sale, and since when."""
+        view = self.world.contract.call("sales", self.sale.copy_id)
+        _, [answer] = self.chain.read(self.world.market, [(self.world.market, view)])
+        status, _, since, *_ = self.world.contract.result("sales", answer)
+        return Status(status), since
+
     def order(self, item: Item, copy: int) -> tuple[Any, ...]:
         """Arguments of a purchase."""
         terms = self.items[item].terms
         proof = list(self.tree.proof(terms_leaf(terms)))
-        keys = [GOOD_KEY] * terms.parts
+        keys = self.world.buyers_keys(ITEM, copy)
         return self.world.at["sam"], astuple(terms), proof, DIGEST, copy, keys
 
     # -------------------------------------------------------------------------------- states
 
-    def purchased(self, until: int = 0) -> None:
-        """One of three parts is there; the next call stands `until` blocks after the purchase."""
+    def part(self, index: int, by: str = "dan") -> None:
+        """Junk: so that there is something to prove."""
+        self.case.do("ben", self.case.part(index, by, good=False))
+
+    def to(self, block: int = 0, time: int = 0) -> None:
+        """The next call stands so many blocks, and seconds, after the purchase."""
+        self.chain.reach(self.born + block)
+        self.chain.reach_time(self.case.time + time)
+
+    def purchased(self, block: int = 0, time: int = 0) -> None:
+        """One of three parts is there."""
         self.do("bea", "buyItem", *self.order(ITEM, 0), value=ITEM.price)
         self.born = self.chain.head
-        self.sale = self.sold(Sale(ITEM, "sam", "bea", (), self.born))
-        self.do("dan", "deliverFragment", astuple(self.sale.delivery(0)))
-        self.chain.reach(self.born + until)
+        self.sold(Sale(ITEM, "sam", "bea", LEAVES, self.born, self.chain.now))
+        self.part(0)
+        self.to(block, time)
 
-    def complete(self, until: int = 0) -> None:
+    def complete(self, block: int = 0, time: int = 0) -> None:
         """Two of three are there, which is enough."""
         self.purchased()
-        self.do("dan", "deliverFragment", astuple(self.sale.delivery(1)))
-        self.chain.reach(self.born + until)
+        self.part(1)
+        self.to(block, time)
+
+    def by_seller(self) -> None:
+        """The second part came from the seller's side, so that there is a proof against it."""
+        self.purchased(101)
+        self.part(1, "wes")
+
+    def punished(self) -> None:
+        """Both parts were proved to be junk."""
+        self.complete()
+        self.case.do("bea", self.case.proof(0, 1))
+        self.to(101)
 
     def disputed(self, after: int = 0) -> None:
         self.complete(101)
         self.do("bea", "openDispute", *self.closing, bytes(32), value=ITEM.bond)
-        self.chain.mine(after)
+        self.chain.reach_time(self.chain.now + after)
 
     def settled(self) -> None:
         self.complete(101)
@@ -120,17 +168,21 @@ class Stage:
         self.disputed()
         self.do("art", "resolveDispute", *self.closing, 1, True)
 
+    def agreed(self) -> None:
+        self.complete(101)
+        self.do("sam", "agree", *agreement(self, "sam")[0])
+
     def exiting(self, after: int = 0) -> None:
         self.do("dot", "requestExit", self.world.at["dan"])
-        self.chain.mine(after)
+        self.chain.reach_time(self.chain.now + after)
 
     def proposed(self, after: int = 0) -> None:
         at = self.world.at
         self.do("gov", "proposeSlashing", at["dan"], 1, at["ben"], bytes(32))
-        self.chain.mine(after)
+        self.chain.reach_time(self.chain.now + after)
 
     def frozen(self) -> None:
-        self.exiting(RULES.exit - 3)
+        self.exiting(RULES.exit)
         self.proposed(3)
 
 
@@ -138,15 +190,20 @@ SALE_STATES: dict[str, Callable[[Stage], None]] = {
     "None": lambda stage: None,
     "Purchased, to P + 100": lambda stage: stage.purchased(100),
     "Purchased, from P + 101": lambda stage: stage.purchased(101),
-    "Purchased, refund open": lambda stage: stage.purchased(RULES.refund + 1),
+    "Purchased, deliverers' time over": lambda stage: stage.purchased(101, RULES.refund // 3 + 1),
+    "Purchased, refund open": lambda stage: stage.purchased(101, RULES.refund + 1),
+    "Purchased again, both parts junk": lambda stage: stage.punished(),
     "Complete, before the gate": lambda stage: stage.complete(100),
     "Complete, from the gate": lambda stage: stage.complete(101),
-    "Complete, too late to dispute": lambda stage: stage.complete(102 + RULES.dispute),
+    "Complete, one part by the seller's side": lambda stage: stage.by_seller(),
+    "Complete, too late to dispute": lambda stage: stage.complete(101, 9 + RULES.dispute),
     "Disputed": lambda stage: stage.disputed(),
-    "Disputed, too late to rule": lambda stage: stage.disputed(RULES.arbitration),
+    "Disputed, from a third on": lambda stage: stage.disputed(RULES.arbitration // 3),
+    "Disputed, too late to rule": lambda stage: stage.disputed(RULES.arbitration + 1),
     "Settled": lambda stage: stage.settled(),
     "Refunded": lambda stage: stage.refunded(),
     "Resolved": lambda stage: stage.resolved(),
+    "Agreed": lambda stage: stage.agreed(),
 }
 DELIVERER_STATES: dict[str, Callable[[Stage], None]] = {
     "in service, nothing earned": lambda stage: None,
@@ -159,7 +216,7 @@ SLASH_STATES: dict[str, Callable[[Stage], None]] = {
     "none proposed": lambda stage: None,
     "proposed": lambda stage: stage.proposed(),
     "delay over": lambda stage: stage.proposed(RULES.slash_delay),
-    "lapsed": lambda stage: stage.proposed(RULES.slash_delay + RULES.slash_lapse),
+    "lapsed": lambda stage: stage.proposed(RULES.slash_delay + RULES.slash_lapse + 1),
 }
 OWN_STATES: dict[str, Callable[[Stage], None]] = {"always": lambda stage: stage.resolved()}
 
@@ -189,12 +246,52 @@ def permit(stage: Stage, who: str) -> tuple[tuple[Any, ...], int]:
     return (*stage.order(item, copy), good), 0
 
 
-def parts(index: int, batch: bool) -> Call:
+def parts(index: int, function: str) -> Call:
+    """A part that whoever calls has signed: who is on the seller's side, to the fresh key if need
+    be. A contract signs nothing, and brings what the deliverer signed.
+    """
+
     def made(stage: Stage, who: str) -> tuple[tuple[Any, ...], int]:
-        one = astuple(stage.sale.delivery(index))
-        return ([one] if batch else one,), 0
+        signer = "dan" if who == "wal" else who
+        delivery = stage.case.delivery(index)
+        data = stage.world.parts(signer, [delivery], function)
+        return (data,), 0
 
     return made
+
+
+def proof(stage: Stage, who: str) -> tuple[tuple[Any, ...], int]:
+    """Of part 0, which was never proved but in one state."""
+    return (stage.case.proof(0),), 0
+
+
+def seller_proof(stage: Stage, who: str) -> tuple[tuple[Any, ...], int]:
+    evidence = astuple(stage.sale.evidence(stage.case.entry(1, good=False)))
+    return (*stage.closing, stage.sale.keys, evidence), 0
+
+
+def shares(stage: Stage, who: str) -> tuple[tuple[Any, ...], int]:
+    """Two that do not add up."""
+    leaves = [LEAVES[0], LEAVES[2]]
+    records = [astuple(stage.sale.open_leaf(leaf)) for leaf in leaves]
+    given = [stage.sale.goods.share(leaf) for leaf in leaves]
+    return (*stage.closing, records, given), 0
+
+
+def contradiction(stage: Stage, who: str) -> tuple[tuple[Any, ...], int]:
+    """Two leaves of index 2."""
+    records = [astuple(stage.sale.open_leaf(leaf)) for leaf in LEAVES[2:]]
+    return (*stage.closing, *records), 0
+
+
+def agreement(stage: Stage, who: str) -> tuple[tuple[Any, ...], int]:
+    """Of the state as it is; signed by both, but who calls need not sign."""
+    status, since = stage.word
+    disputed = status == Status.DISPUTED
+    split = Split(1, 1, ITEM.bond if disputed else 0, 2**40)
+    one = Agreement(None, status.name, since, split)
+    signatures = [stage.world.agreement(party, stage.sale, one) for party in ("bea", "sam")]
+    return (*stage.closing, tuple(split), *signatures), 0
 
 
 GROUPS: list[tuple[str, dict[str, Callable[[Stage], None]], dict[str, Call]]] = [
@@ -207,17 +304,23 @@ GROUPS: list[tuple[str, dict[str, Callable[[Stage], None]], dict[str, Call]]] = 
                 ITEM.price,
             ),
             "buyItemByPermit": permit,
-            "deliverFragment": parts(2, batch=False),
-            "deliverFragments": parts(2, batch=True),
-            "supplyFragments": parts(0, batch=True),
+            "deliverFragment": parts(2, ""),
+            "deliverFragments": parts(2, "deliverFragments"),
+            "supplyFragments": parts(0, "supplyFragments"),
             "confirm": closing(),
             "settle": closing(),
             "refund": closing(),
+            "closeMany": lambda stage, who: (([stage.closing],), 0),
             "concede": closing(),
+            "agree": agreement,
             "openDispute": closing(bytes(32), value=ITEM.bond),
             "resolveDispute": closing(1, True),
             "submitEvidence": closing("/ipfs/evidence"),
             "rateSale": lambda stage, who: ((*stage.closing[:2], 5), 0),
+            "proveJunk": proof,
+            "proveSellerJunk": seller_proof,
+            "proveBadShares": shares,
+            "proveBadLeaves": contradiction,
         },
     ),
     (
@@ -225,7 +328,7 @@ GROUPS: list[tuple[str, dict[str, Callable[[Stage], None]], dict[str, Call]]] = 
         DELIVERER_STATES,
         {
             "addDelivererStake": to(value=1),
-            "rotateDelivererKey": to(GOOD_KEY),
+            "rotateDelivererKey": to(KEY, NO_POSSESSION),
             "postTerms": to(1, True),
             "requestExit": to(),
             "cancelExit": to(),
@@ -252,7 +355,7 @@ GROUPS: list[tuple[str, dict[str, Callable[[Stage], None]], dict[str, Call]]] = 
         },
     ),
     (
-        "Everybody, for himself",
+        "Everybody, for themselves",
         OWN_STATES,
         {
             "stakeAsSeller": plain(value=1),
@@ -260,9 +363,9 @@ GROUPS: list[tuple[str, dict[str, Callable[[Stage], None]], dict[str, Call]]] = 
             "setSellerOperator": lambda stage, who: ((stage.world.at["ben"],), 0),
             "createStore": plain(DIGEST, bytes(32)),
             "updateStore": plain(DIGEST, bytes(32)),
-            "stakeAsDeliverer": plain(GOOD_KEY, value=RULES.min_deliverer),
+            "stakeAsDeliverer": plain(KEY, NO_POSSESSION, value=RULES.min_deliverer),
             "stakeAsDelivererFor": lambda stage, who: (
-                (stage.world.at["dot"], GOOD_KEY),
+                (stage.world.at["dot"], KEY, NO_POSSESSION),
                 RULES.min_deliverer,
             ),
             "withdraw": lambda stage, who: ((stage.world.at[""], stage.world.at["ben"]), 0),
