@@ -445,6 +445,8 @@ def _check_split(sale: SaleRecord, split: Split, times: Deadlines, now: int, tok
 def _check_state(sale: SaleRecord, offer: Offer, state: SaleState) -> None:
     if (state.status, state.since) == (offer.status, offer.since):
         return
+    if state.status.final:
+        raise Permanent(f"the sale has ended: it is {state.status.name.lower()}")
     bought = sale.purchase.purchase_time
     raise Permanent(
         f"the offer was made for the sale as it was {_NAMES[offer.status]} since "

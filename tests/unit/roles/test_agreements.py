@@ -23,9 +23,11 @@ from dam.types import (
     Clock,
     Deployment,
     DisputeOpened,
+    SaleClosed,
     SaleState,
     Split,
     Status,
+    Wei,
     Windows,
 )
 from tests.unit.helpers.records import time_of
@@ -214,6 +216,11 @@ async def test_an_old_offer_is_no_option(deployment: Deployment, sold: Any, make
         await accept(market_at(deployment, sold, make, 1112, parts=3), offer)
     with pytest.raises(Permanent, match=r"was complete since .* it is disputed since"):
         await accept(market_at(deployment, sold, make, 1115, parts=2, dispute=1113), offer)
+    over = market_at(deployment, sold, make, 1112, parts=2)
+    end = SaleClosed(sold.copy_id, Status.AGREED, BUYER.address, 0, Wei(0), make.at(1111))
+    over.history.state.add(end)
+    with pytest.raises(Permanent, match="the sale has ended: it is agreed"):
+        await accept(over, offer)
 
 
 async def test_a_deadline_and_the_gate(deployment: Deployment, sold: Any, make: Any) -> None:
