@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {LibBit} from "solady/utils/LibBit.sol";
-
 import {Escrow, IMarketplace, Sale, Setup, Slash, Status} from "./interfaces/IMarketplace.sol";
 import {IProofs} from "./interfaces/IProofs.sol";
 import {Hashes} from "./libraries/Hashes.sol";
@@ -39,8 +37,14 @@ abstract contract Books {
         uint48 frozenUntil;
         /// Slashes proposed and neither executed nor cancelled since the stake was last free.
         uint48 openSlashes;
-        /// Every wei that ever left the stake. Touched only when some does.
+        /// What left the stake while a proposed slash was open, ever, in wei. Only with a proposal
+        /// at hand is it asked what is left of a stake, and a new word costs 20,000 gas.
         uint256 removed;
+    }
+
+    /// A word whose place in storage is found once for reading and writing.
+    struct Word {
+        uint256 value;
     }
 
     address internal constant NATIVE = address(0);
@@ -67,7 +71,7 @@ abstract contract Books {
     mapping(address seller => Seller) internal _sellers;
     mapping(address operator => Deliverer) internal _deliverers;
     mapping(address account => mapping(address token => uint256)) internal _credits;
-    mapping(bytes32 copyId => uint256 word) internal _sales;
+    mapping(bytes32 copyId => Word) internal _sales;
     mapping(bytes32 copyId => uint256 word) internal _marks;
     mapping(bytes32 copyId => mapping(uint256 index => bytes32)) internal _sellerEntries;
     mapping(uint256 id => Slash) internal _slashes;
@@ -110,7 +114,7 @@ abstract contract Books {
         view
         returns (uint256 word, Status status)
     {
-        word = _sales[copyId];
+        word = _sales[copyId].value;
         if (!word.commitsTo(sale.hash())) revert IMarketplace.WrongSale(copyId);
         status = word.status();
     }
@@ -132,7 +136,7 @@ abstract contract Books {
 
     /// @dev Number of parts whose fee is paid: those that are there or were cleared.
     function _countPaid(uint256 word, uint256 marks) internal pure returns (uint256) {
-        return LibBit.popCount(word.delivered() | marks.cleared());
+        return SaleWord.countBits(word.delivered() | marks.cleared());
     }
 
     /// @dev Last second of the time to dispute a Complete sale, or to rule on a Disputed one.
@@ -172,6 +176,14 @@ abstract contract Books {
             if (frozen > cap) frozen = cap;
         }
         if (block.timestamp > frozen) frozen = 0;
+    }
+
+    /// @dev `amount` is at most the stake, which has 88 bits. What leaves under a proposed slash is
+    /// counted, so that no slash takes stake that came later in its place.
+    function _removeStake(Deliverer storage deliverer, uint256 amount) internal {
+        if (amount == 0) return;
+        deliverer.stake -= uint88(amount);
+        if (deliverer.openSlashes != 0) deliverer.removed += amount;
     }
 
     // ---------------------------------------------------------------------------------- money

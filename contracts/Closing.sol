@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Ends} from "./Ends.sol";
+import {Half} from "./Half.sol";
 import {Proving} from "./Proving.sol";
 import {
     Closure,
@@ -24,32 +24,11 @@ contract Closing is Proving {
     using Hashes for Sale;
     using SaleWord for uint256;
 
-    constructor(Setup memory setup) Ends(setup) {}
+    constructor(Setup memory setup) Half(setup) {}
 
     // -------------------------------------------------------------------------------- closing
 
     /// @notice See `IMarketplace`, as for all functions here.
-    function confirm(bytes32 copyId, Sale calldata sale, Escrow calldata escrow)
-        external
-        onMarket
-    {
-        (uint256 word, Status status) = _load(copyId, sale);
-        if (msg.sender != sale.buyer) revert IMarketplace.NotAllowed(msg.sender);
-        if (status != Status.Complete) revert IMarketplace.WrongStatus(copyId, status);
-        _requireGate(copyId, sale, word);
-        _settle(copyId, word, status, sale, escrow);
-    }
-
-    function settle(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external onMarket {
-        (uint256 word, Status status) = _load(copyId, sale);
-        if (status != Status.Complete && status != Status.Disputed) {
-            revert IMarketplace.WrongStatus(copyId, status);
-        }
-        _requireGate(copyId, sale, word);
-        _requireAfter(copyId, _lastSecondOf(sale, word, status));
-        _settle(copyId, word, status, sale, escrow);
-    }
-
     function refund(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external onMarket {
         (uint256 word, Status status) = _load(copyId, sale);
         if (status != Status.Purchased) revert IMarketplace.WrongStatus(copyId, status);
@@ -144,7 +123,7 @@ contract Closing is Proving {
         if (msg.value != escrow.bond) revert IMarketplace.WrongBond(msg.value, escrow.bond);
         _requireGate(copyId, sale, word);
         _requireUntil(copyId, _lastSecondOf(sale, word, status));
-        _sales[copyId] = word.enter(Status.Disputed, block.timestamp - sale.purchaseTime);
+        _sales[copyId].value = word.enter(Status.Disputed, block.timestamp - sale.purchaseTime);
         emit IMarketplace.DisputeOpened(copyId, msg.sender, escrow.arbitrator, evidence);
     }
 
@@ -198,7 +177,7 @@ contract Closing is Proving {
         if (_isOpen(status)) revert IMarketplace.WrongStatus(copyId, status);
         if (stars == 0 || stars > 5) revert IMarketplace.InvalidRating(stars);
         if (word.isRated()) revert IMarketplace.AlreadyRated(copyId);
-        _sales[copyId] = word.withRating();
+        _sales[copyId].value = word.withRating();
         emit IMarketplace.SaleRated(copyId, sale.seller, msg.sender, stars);
     }
 
@@ -209,7 +188,7 @@ contract Closing is Proving {
         private
         returns (bool)
     {
-        uint256 word = _sales[copyId];
+        uint256 word = _sales[copyId].value;
         if (!word.commitsTo(sale.hash()) || escrow.hash() != sale.escrowHash) return false;
         Status status = word.status();
         if (!_isOpen(status) || block.timestamp <= _lastSecondOf(sale, word, status)) {
@@ -222,21 +201,6 @@ contract Closing is Proving {
         if (!_isGateOpen(copyId, sale, word)) return false;
         _settle(copyId, word, status, sale, escrow);
         return true;
-    }
-
-    /// @dev Last second before an open sale of this status can be closed by anyone.
-    function _lastSecondOf(Sale calldata sale, uint256 word, Status status)
-        private
-        view
-        returns (uint256)
-    {
-        if (status == Status.Purchased) return _lastSecond(sale, 0, _REFUND_SECONDS);
-        if (status == Status.Complete) return _lastSecond(sale, word, _DISPUTE_SECONDS);
-        return _lastSecond(sale, word, _ARBITRATION_SECONDS);
-    }
-
-    function _requireAfter(bytes32 copyId, uint256 last) private view {
-        if (block.timestamp <= last) revert IMarketplace.TooEarly(copyId, last + 1);
     }
 
     function _requireUntil(bytes32 copyId, uint256 last) private view {

@@ -2,7 +2,7 @@
 pragma solidity 0.8.30;
 
 import {Books} from "./Books.sol";
-import {Escrow, IMarketplace, Sale, Setup, Status} from "./interfaces/IMarketplace.sol";
+import {Escrow, IMarketplace, Sale, Status} from "./interfaces/IMarketplace.sol";
 import {SaleWord} from "./libraries/SaleWord.sol";
 
 /// @title How money leaves a sale
@@ -21,24 +21,6 @@ abstract contract Ends is Books {
         uint256 arbitratorCoins;
         /// What of R goes to the buyer or the arbitrator.
         uint256 lost;
-    }
-
-    address private immutable _SELF;
-
-    /// @dev On every entry point: this code works on the market's storage alone, and not while the
-    /// market calls somebody else.
-    modifier onMarket() {
-        _requireMarket();
-        _requireUnlocked();
-        _;
-    }
-
-    constructor(Setup memory setup) Books(setup) {
-        _SELF = address(this);
-    }
-
-    function _requireMarket() internal view {
-        if (address(this) == _SELF) revert IMarketplace.NotAllowed(msg.sender);
     }
 
     // ----------------------------------------------------------------------------------- time
@@ -60,6 +42,21 @@ abstract contract Ends is Books {
     /// @dev Whether a dispute has gone on for a third of the time to rule: the arbitrator is paid.
     function _arbitratorWorked(Sale calldata sale, uint256 word) internal view returns (bool) {
         return block.timestamp >= _lastSecond(sale, word, _ARBITRATION_SECONDS / 3);
+    }
+
+    /// @dev Last second before an open sale of this status can be closed by anyone.
+    function _lastSecondOf(Sale calldata sale, uint256 word, Status status)
+        internal
+        view
+        returns (uint256)
+    {
+        if (status == Status.Purchased) return _lastSecond(sale, 0, _REFUND_SECONDS);
+        if (status == Status.Complete) return _lastSecond(sale, word, _DISPUTE_SECONDS);
+        return _lastSecond(sale, word, _ARBITRATION_SECONDS);
+    }
+
+    function _requireAfter(bytes32 copyId, uint256 last) internal view {
+        if (block.timestamp <= last) revert IMarketplace.TooEarly(copyId, last + 1);
     }
 
     // ----------------------------------------------------------------------------------- ends
@@ -114,7 +111,7 @@ abstract contract Ends is Books {
         Outcome memory outcome
     ) internal {
         _checkEscrow(copyId, sale, escrow);
-        _sales[copyId] = word.enter(outcome.status, block.timestamp - sale.purchaseTime);
+        _sales[copyId].value = word.enter(outcome.status, block.timestamp - sale.purchaseTime);
 
         uint256 paid = _countPaid(word, _marksOf(copyId, word)) * sale.fee;
         uint256 toSeller = escrow.price - outcome.toBuyer;

@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {Books} from "./Books.sol";
 import {Closing} from "./Closing.sol";
 import {Deliveries} from "./Deliveries.sol";
+import {Ends} from "./Ends.sol";
 import {
     Closure,
     Escrow,
@@ -14,13 +15,14 @@ import {
     Setup,
     SignedList,
     Split,
+    Status,
     Windows
 } from "./interfaces/IMarketplace.sol";
 
 /// @title DAM marketplace
-/// @notice See `IMarketplace` for every rule. What closes or punishes is code of `CLOSING`, which
-/// runs on this contract's storage: two contracts, since one would be too large.
-contract Marketplace is Deliveries {
+/// @notice See `IMarketplace` for every rule. The rarer ends, and whatever punishes, are code of
+/// `CLOSING`, which runs on this contract's storage: one contract would be too large.
+contract Marketplace is Deliveries, Ends {
     uint256 private constant HOUR = 1 hours;
     uint256 private constant DAY = 1 days;
 
@@ -61,13 +63,27 @@ contract Marketplace is Deliveries {
     // -------------------------------------------------------------------------------- closing
 
     /// @inheritdoc IMarketplace
-    function confirm(bytes32, Sale calldata, Escrow calldata) external {
-        _forward();
+    /// @dev Here, as `settle`, since nearly every sale ends so: 3,000 gas less than by `CLOSING`.
+    function confirm(bytes32 copyId, Sale calldata sale, Escrow calldata escrow)
+        external
+        unlocked
+    {
+        (uint256 word, Status status) = _load(copyId, sale);
+        if (msg.sender != sale.buyer) revert NotAllowed(msg.sender);
+        if (status != Status.Complete) revert WrongStatus(copyId, status);
+        _requireGate(copyId, sale, word);
+        _settle(copyId, word, status, sale, escrow);
     }
 
     /// @inheritdoc IMarketplace
-    function settle(bytes32, Sale calldata, Escrow calldata) external {
-        _forward();
+    function settle(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external unlocked {
+        (uint256 word, Status status) = _load(copyId, sale);
+        if (status != Status.Complete && status != Status.Disputed) {
+            revert WrongStatus(copyId, status);
+        }
+        _requireGate(copyId, sale, word);
+        _requireAfter(copyId, _lastSecondOf(sale, word, status));
+        _settle(copyId, word, status, sale, escrow);
     }
 
     /// @inheritdoc IMarketplace

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-
 import {Slashing} from "./Slashing.sol";
 import {
     Escrow,
@@ -15,6 +13,7 @@ import {
 } from "./interfaces/IMarketplace.sol";
 import {Hashes} from "./libraries/Hashes.sol";
 import {Marks} from "./libraries/Marks.sol";
+import {Merkle} from "./libraries/Merkle.sol";
 import {SaleWord} from "./libraries/SaleWord.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 import {X25519Key} from "./libraries/X25519Key.sol";
@@ -68,7 +67,7 @@ abstract contract Proving is Slashing {
             word = word.enter(Status.Purchased, block.timestamp - sale.purchaseTime);
         }
         _marks[copyId] = marks;
-        _sales[copyId] = word.withMark();
+        _sales[copyId].value = word.withMark();
     }
 
     function proveSellerJunk(
@@ -238,7 +237,7 @@ abstract contract Proving is Slashing {
         bytes32[] calldata proof,
         bytes32 leaf
     ) private pure {
-        if (index >= sale.parts || !MerkleProof.verifyCalldata(proof, sale.partsRoot, leaf)) {
+        if (index >= sale.parts || Merkle.root(leaf, proof) != sale.partsRoot) {
             revert IMarketplace.PartNotInItem(copyId, index);
         }
     }

@@ -4,12 +4,12 @@ pragma solidity 0.8.30;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
 import {Stakes} from "./Stakes.sol";
 import {IMarketplace, Permit, Terms} from "./interfaces/IMarketplace.sol";
 import {Events} from "./libraries/Events.sol";
 import {Hashes} from "./libraries/Hashes.sol";
+import {Merkle} from "./libraries/Merkle.sol";
 import {SaleWord} from "./libraries/SaleWord.sol";
 import {X25519Key} from "./libraries/X25519Key.sol";
 
@@ -77,7 +77,7 @@ abstract contract Sales is Stakes {
     ) private {
         // Check: the terms
         Seller storage record = _sellers[seller];
-        bytes32 root = MerkleProof.processProofCalldata(proof, terms.leaf());
+        bytes32 root = Merkle.root(terms.leaf(), proof);
         if (record.catalogue != Hashes.catalogue(storeDigest, root)) {
             bytes32 digest = record.digest;
             if (digest != storeDigest) revert StoreChanged(seller, storeDigest, digest);
@@ -90,7 +90,7 @@ abstract contract Sales is Stakes {
             revert SealedForAnotherCopy(copy, uint64(uint256(terms.salt)));
         }
         bytes32 copyId = Hashes.copyId(seller, terms.itemId, copy);
-        if (_sales[copyId] != 0) revert CopyTaken(terms.itemId, copy);
+        if (_sales[copyId].value != 0) revert CopyTaken(terms.itemId, copy);
 
         // Check: what the buyer brings
         uint256 price = terms.price;
@@ -136,7 +136,7 @@ abstract contract Sales is Stakes {
                 escrowHash
             )
         );
-        _sales[copyId] = SaleWord.purchased(saleHash);
+        _sales[copyId].value = SaleWord.purchased(saleHash);
         Events.itemPurchased(copyId, seller, storeDigest, copy, terms, keys);
         if (native) {
             if (msg.value != price) {

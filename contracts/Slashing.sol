@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {Ends} from "./Ends.sol";
+import {Half} from "./Half.sol";
 import {IMarketplace, Slash} from "./interfaces/IMarketplace.sol";
 
 /// @title How a governor takes the stake of a deliverer: announced, delayed, in public
 /// @notice See `IMarketplace` for every rule.
-abstract contract Slashing is Ends {
+abstract contract Slashing is Half {
     modifier onlyGovernor() {
         // A governor of zero is nobody: no call comes from the zero address.
         if (msg.sender != _GOVERNOR) revert IMarketplace.NotAllowed(msg.sender);
@@ -60,8 +60,8 @@ abstract contract Slashing is Ends {
         uint256 gone = deliverer.removed - slash.removed;
         uint256 left = gone < slash.stake ? slash.stake - gone : 0;
         uint256 taken = slash.amount < left ? slash.amount : left;
-        _forget(id, deliverer);
         _removeStake(deliverer, taken);
+        _forget(id, deliverer);
         _credit(slash.beneficiary, NATIVE, taken);
         emit IMarketplace.SlashExecuted(id, slash.operator, slash.beneficiary, taken);
     }
@@ -70,13 +70,6 @@ abstract contract Slashing is Ends {
         Slash memory slash = _open(id);
         _forget(id, _deliverers[slash.operator]);
         emit IMarketplace.SlashCancelled(id, slash.operator);
-    }
-
-    /// @dev `amount` is at most the stake, which has 88 bits.
-    function _removeStake(Deliverer storage deliverer, uint256 amount) internal {
-        if (amount == 0) return;
-        deliverer.stake -= uint88(amount);
-        deliverer.removed += amount;
     }
 
     function _open(uint256 id) private view returns (Slash memory slash) {

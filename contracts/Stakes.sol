@@ -156,9 +156,8 @@ abstract contract Stakes is Views {
         uint256 stake = deliverer.stake;
 
         // Effect
-        deliverer.stake = 0;
+        _removeStake(deliverer, stake);
         deliverer.exitTime = 0;
-        if (stake != 0) deliverer.removed += stake;
         emit DelivererStakeWithdrawn(operator, to, stake);
 
         // Interaction

@@ -91,7 +91,7 @@ abstract contract Views is Books, IMarketplace {
             bytes24 commitment
         )
     {
-        uint256 word = _sales[copyId];
+        uint256 word = _sales[copyId].value;
         return (
             word.status(),
             word.delivered(),

@@ -250,7 +250,7 @@ struct Slash {
     uint96 amount;
     /// Stake at the proposal, in wei.
     uint96 stake;
-    /// What had left the deliverer's stake ever, at the proposal, in wei.
+    /// What had left the deliverer's stake under proposed slashes, at this proposal, in wei.
     uint256 removed;
 }
 

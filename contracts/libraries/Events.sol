@@ -9,6 +9,8 @@ library Events {
     uint256 private constant TERMS_BYTES = 13 * 32;
     /// Where `index` stands in `Delivery`: after copyId and the sale.
     uint256 private constant DELIVERY_INDEX = 12 * 32;
+    /// Where the offset of `fragment` stands in `Delivery`.
+    uint256 private constant DELIVERY_FRAGMENT = 19 * 32;
 
     /// @notice Emits `IMarketplace.ItemPurchased` with the caller as the buyer.
     function itemPurchased(
@@ -55,21 +57,19 @@ library Events {
     }
 
     /// @notice Emits `IMarketplace.FragmentDelivered`.
-    /// @dev The fragment must have 80 bytes, and `index` and `deliverer` must have been read before.
-    function fragmentDelivered(Delivery calldata d, address by) internal {
+    /// @dev The fragment must be known to have 80 bytes, and `index` and `deliverer` clean bits.
+    function fragmentDelivered(Delivery calldata d, bytes32 copyId, address by) internal {
         bytes32 topic = IMarketplace.FragmentDelivered.selector;
-        bytes32 copyId = d.copyId;
-        bytes calldata fragment = d.fragment;
         assembly ("memory-safe") {
             let free := mload(0x40)
             // index, deliverer, commitment, secretHash and salt stand together in `Delivery`.
             calldatacopy(free, add(d, DELIVERY_INDEX), 160)
             // The offset of the fragment: right behind the 6 words of the head.
             mstore(add(free, 160), 192)
-            mstore(add(free, 192), 80)
             // Its last word ends in 16 bytes of padding.
             mstore(add(free, 288), 0)
-            calldatacopy(add(free, 224), fragment.offset, 80)
+            // Length and bytes.
+            calldatacopy(add(free, 192), add(d, calldataload(add(d, DELIVERY_FRAGMENT))), 112)
             log3(free, 320, topic, copyId, by)
         }
     }

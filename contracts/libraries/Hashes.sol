@@ -10,8 +10,8 @@ library Hashes {
     uint256 private constant TERMS_BYTES = 13 * 32;
     uint256 private constant SALE_BYTES = 11 * 32;
     uint256 private constant ESCROW_BYTES = 7 * 32;
-    /// Where `index` stands in `Delivery`: after copyId and the sale.
-    uint256 private constant DELIVERY_INDEX = 12 * 32;
+    /// copyId, the sale, index, deliverer, commitment, secretHash, salt and freshKey.
+    uint256 private constant DELIVERY_HEAD_BYTES = 18 * 32;
 
     /// @notice keccak256(keccak256(abi.encode(terms))): the leaf of a catalogue tree.
     function leaf(Terms memory terms) internal pure returns (bytes32 result) {
@@ -83,7 +83,8 @@ library Hashes {
             uint256 purchaseBlock,
             uint256 purchaseTime,
             uint256 parts,
-            uint256 threshold
+            uint256 threshold,
+            uint256 fee
         )
     {
         assembly ("memory-safe") {
@@ -92,26 +93,64 @@ library Hashes {
             purchaseTime := calldataload(add(sale, 96))
             parts := calldataload(add(sale, 192))
             threshold := calldataload(add(sale, 224))
+            fee := calldataload(add(sale, 256))
         }
     }
 
-    /// @notice The leaf of a part: keccak256(keccak256(abi.encode(copy, index, deliverer,
-    /// commitment, secretHash, salt))), with copy 0 where all copies share their parts.
-    /// @dev Clean only for a sale whose hash was found in its word. Others have no entry in any
-    /// evidence, and no part.
-    function leaf(Delivery calldata d) internal pure returns (bytes32 result) {
+    /// @notice What one delivered part hashes to, as brought: whether there is such a sale is not
+    /// known here, and only with it is the leaf a part's.
+    /// @dev In one piece, for 900 gas less a part than by `abi.encode`. The head of `Delivery` is
+    /// copied once: copyId, the 11 words of the sale, index to salt, freshKey.
+    /// @return saleHash keccak256(abi.encode(d.sale)).
+    /// @return partLeaf keccak256(keccak256(abi.encode(copy, index, deliverer, commitment, secretHash,
+    /// salt))), with copy 0 where all copies share their parts.
+    /// @return signedEntry keccak256(abi.encode(copyId, saleHash, leaf, freshKey, keccak256(fragment))).
+    function part(Delivery calldata d, bytes calldata fragment)
+        internal
+        pure
+        returns (bytes32 saleHash, bytes32 partLeaf, bytes32 signedEntry)
+    {
         assembly ("memory-safe") {
             let free := mload(0x40)
-            // sale.copy times sale.stock.
-            mstore(free, mul(calldataload(add(d, 160)), calldataload(add(d, 192))))
-            // index, deliverer, commitment, secretHash and salt stand together in `Delivery`.
-            calldatacopy(add(free, 32), add(d, DELIVERY_INDEX), 160)
-            mstore(0, keccak256(free, 192))
-            result := keccak256(0, 32)
+            calldatacopy(free, d, DELIVERY_HEAD_BYTES)
+            saleHash := keccak256(add(free, 32), SALE_BYTES)
+            // In front of index stands escrowHash, in its place goes copy x stock.
+            mstore(add(free, 352), mul(mload(add(free, 160)), mload(add(free, 192))))
+            mstore(0, keccak256(add(free, 352), 192))
+            partLeaf := keccak256(0, 32)
+            let freshKey := mload(add(free, 544))
+            calldatacopy(add(free, 160), fragment.offset, fragment.length)
+            mstore(add(free, 128), keccak256(add(free, 160), fragment.length))
+            mstore(add(free, 32), saleHash)
+            mstore(add(free, 64), partLeaf)
+            mstore(add(free, 96), freshKey)
+            signedEntry := keccak256(free, 160)
         }
     }
 
-    /// @notice As above, of evidence.
+    /// @notice Keeps two hashes at place `i` of a list of pairs, which must be long enough.
+    function setPair(bytes32[] memory pairs, uint256 i, bytes32 one, bytes32 other) internal pure {
+        assembly ("memory-safe") {
+            let at := add(add(pairs, 32), shl(6, i))
+            mstore(at, one)
+            mstore(add(at, 32), other)
+        }
+    }
+
+    /// @notice The two hashes at place `i`.
+    function pair(bytes32[] memory pairs, uint256 i)
+        internal
+        pure
+        returns (bytes32 one, bytes32 other)
+    {
+        assembly ("memory-safe") {
+            let at := add(add(pairs, 32), shl(6, i))
+            one := mload(at)
+            other := mload(add(at, 32))
+        }
+    }
+
+    /// @notice The leaf in a piece of evidence; see `part`.
     function leaf(JunkEvidence calldata evidence, Sale calldata sale)
         internal
         pure
@@ -127,13 +166,15 @@ library Hashes {
         );
     }
 
-    /// @notice As above, of a leaf alone.
-    function leaf(Leaf calldata part, Sale calldata sale) internal pure returns (bytes32) {
-        return _leaf(sale, part.index, part.deliverer, part.commitment, part.secretHash, part.salt);
+    /// @notice The leaf that was brought alone; see `part`.
+    function leaf(Leaf calldata alone, Sale calldata sale) internal pure returns (bytes32) {
+        return
+            _leaf(
+                sale, alone.index, alone.deliverer, alone.commitment, alone.secretHash, alone.salt
+            );
     }
 
-    /// @notice What is signed of one part: keccak256(abi.encode(copyId, saleHash, part leaf,
-    /// freshKey, keccak256(fragment))).
+    /// @notice The entry of a piece of evidence; see `part`.
     function entry(
         bytes32 id,
         bytes32 saleHash,

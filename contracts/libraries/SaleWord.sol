@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {LibBit} from "solady/utils/LibBit.sol";
-
 import {Status} from "../interfaces/IMarketplace.sol";
 
 /// @notice The one storage word of a sale.
@@ -19,7 +17,8 @@ library SaleWord {
     uint256 private constant SINCE_MAX = (1 << 27) - 1;
     uint256 private constant MARKED = 1;
     uint256 private constant RATED = 1 << 1;
-    uint256 private constant COMMITMENT = ~uint256(type(uint64).max);
+    uint256 private constant COMMITMENT =
+        0xffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000;
 
     /// @notice The word of a sale just made.
     function purchased(bytes32 saleHash) internal pure returns (uint256) {
@@ -32,12 +31,32 @@ library SaleWord {
         return word != 0 && (word ^ uint256(saleHash)) & COMMITMENT == 0;
     }
 
+    /// @notice Whether the sale with this hash is open, and its part `index` missing.
+    /// @dev Without branches: each part of a batch passes here.
+    function lacks(uint256 word, bytes32 saleHash, uint256 index)
+        internal
+        pure
+        returns (bool result)
+    {
+        assembly ("memory-safe") {
+            let other := and(xor(word, saleHash), COMMITMENT)
+            // Purchased, Complete and Disputed are 1 to 3.
+            let open := lt(sub(and(shr(2, word), 7), 1), 3)
+            let there := and(shr(add(32, index), and(word, 0xffffffffffffffff)), 1)
+            result := and(iszero(or(other, there)), open)
+        }
+    }
+
     function commitment(uint256 word) internal pure returns (bytes24) {
         return bytes24(bytes32(word));
     }
 
     function status(uint256 word) internal pure returns (Status) {
         return Status((word >> 2) & 7);
+    }
+
+    function isIn(uint256 word, Status expected) internal pure returns (bool) {
+        return (word >> 2) & 7 == uint256(expected);
     }
 
     function since(uint256 word) internal pure returns (uint256) {
@@ -54,7 +73,17 @@ library SaleWord {
 
     /// @notice Number of parts that are there.
     function count(uint256 word) internal pure returns (uint256) {
-        return LibBit.popCount(delivered(word));
+        return countBits(delivered(word));
+    }
+
+    /// @notice Number of ones: in pairs of bits, in fours, in bytes, and then of all four bytes.
+    function countBits(uint256 bits) internal pure returns (uint256) {
+        unchecked {
+            bits -= (bits >> 1) & 0x55555555;
+            bits = (bits & 0x33333333) + ((bits >> 2) & 0x33333333);
+            bits = (bits + (bits >> 4)) & 0x0f0f0f0f;
+            return (bits * 0x01010101 >> 24) & 0xff;
+        }
     }
 
     /// @notice The word in another state, which begins `offset` seconds after the purchase.

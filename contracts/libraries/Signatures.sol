@@ -8,30 +8,51 @@ import {Signature, Split, Status} from "../interfaces/IMarketplace.sol";
 
 /// @notice What is signed (EIP-712), and who signed it.
 library Signatures {
-    bytes32 private constant DOMAIN_TYPE = keccak256(
-        "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-    );
-    bytes32 private constant FRAGMENTS_TYPE = keccak256("Fragments(bytes32[] entries)");
+    // Assembly takes literals alone; a test compares each with what it is the hash of.
+    /// keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)").
+    bytes32 private constant DOMAIN_TYPE =
+        0x8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f;
+    /// keccak256("DAM").
+    bytes32 private constant NAME =
+        0x8982ab2db93979440b5112083361acdd265c86d0d6e8522389e33a8fc54bb6b1;
+    /// keccak256("2").
+    bytes32 private constant VERSION =
+        0xad7c5bef027816a800da1736444fb58a807ef4c9603b7848673f7e3a68eb14a5;
+    /// keccak256("Fragments(bytes32[] entries)").
+    bytes32 private constant FRAGMENTS_TYPE =
+        0x13e426095eea059799980726eb8cf0a09deb7d92cd6eeeb9359de16676900054;
     bytes32 private constant AGREEMENT_TYPE = keccak256(
         "Agreement(bytes32 copyId,bytes32 saleHash,uint8 status,uint32 since,uint256 toBuyer,"
         "uint256 penalty,uint256 toArbitrator,uint256 deadline)"
     );
-    bytes32 private constant NAME = keccak256("DAM");
-    bytes32 private constant VERSION = keccak256("2");
     uint256 private constant LOW_255_BITS = type(uint256).max >> 1;
+    /// Half the order of secp256k1: a higher s is the other spelling of a signature (EIP-2).
+    uint256 private constant HALF_ORDER =
+        0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
 
     /// @notice Domain separator of this contract on this chain; both may change under a fork.
-    function domain() internal view returns (bytes32) {
-        return keccak256(abi.encode(DOMAIN_TYPE, NAME, VERSION, block.chainid, address(this)));
+    /// @dev As `abi.encode` would, for 150 gas less a delivery.
+    function domain() internal view returns (bytes32 separator) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, DOMAIN_TYPE)
+            mstore(add(free, 32), NAME)
+            mstore(add(free, 64), VERSION)
+            mstore(add(free, 96), chainid())
+            mstore(add(free, 128), address())
+            separator := keccak256(free, 160)
+        }
     }
 
     /// @notice What a deliverer signs.
     function digest(bytes32[] memory entries) internal view returns (bytes32) {
-        bytes32 list;
+        bytes32 structHash;
         assembly ("memory-safe") {
-            list := keccak256(add(entries, 32), shl(5, mload(entries)))
+            mstore(32, keccak256(add(entries, 32), shl(5, mload(entries))))
+            mstore(0, FRAGMENTS_TYPE)
+            structHash := keccak256(0, 64)
         }
-        return _typed(keccak256(abi.encode(FRAGMENTS_TYPE, list)));
+        return _typed(structHash);
     }
 
     /// @notice What buyer and seller sign.
@@ -60,14 +81,13 @@ library Signatures {
     }
 
     /// @notice Who signed; zero for a malformed signature, or one with a high s.
-    function signer(bytes32 hash, Signature calldata signature)
-        internal
-        pure
-        returns (address who)
-    {
-        bytes32 vs = signature.vs;
-        uint8 v = uint8(uint256(vs) >> 255) + 27;
-        (who,,) = ECDSA.tryRecover(hash, v, signature.r, vs & bytes32(LOW_255_BITS));
+    function signer(bytes32 hash, Signature calldata signature) internal pure returns (address) {
+        uint256 vs = uint256(signature.vs);
+        uint256 s = vs & LOW_255_BITS;
+        if (s > HALF_ORDER) return address(0);
+        unchecked {
+            return ecrecover(hash, uint8(vs >> 255) + 27, signature.r, bytes32(s));
+        }
     }
 
     /// @notice Whether `party` signed: by its key, or else, where it has code, by ERC-1271.
