@@ -89,9 +89,9 @@ def test_parts_that_arrive_count_from_one(
     make: Any, windows: Windows, capsys: pytest.CaptureFixture[str]
 ) -> None:
     [sale] = SaleHistory([make.purchase(10)]).sales.values()
-    sale.delivered[0] = make.delivery(sale.purchase, 0, 12)
+    sale.fragments.append(make.delivery(sale.purchase, 0, 12))
     own: Any = SimpleNamespace(sale=sale)
-    opened._News().show(ArrivedParts(own, Sifted((), (Junk(sale.delivered[0], "noise"),))))
+    opened._News().show(ArrivedParts(own, Sifted((), (Junk(sale.fragments[0], "noise"),)), None))
     assert "block 12: part 1 delivered by" in capsys.readouterr().err
 
 

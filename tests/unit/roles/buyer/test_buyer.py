@@ -15,7 +15,7 @@ from dam.catalog.reader import Item
 from dam.crypto import shamir
 from dam.crypto.derivation import BuyerSeed, new_seed
 from dam.crypto.hashing import keccak
-from dam.crypto.sealing import seal_fragment
+from dam.crypto.sealing import public_key, seal_fragment
 from dam.errors import Malformed, Permanent
 from dam.market.log_history import History
 from dam.market.sale_history import SaleHistory
@@ -34,6 +34,7 @@ from dam.roles.buyer.records import (
 from dam.roles.storefront import free_copies
 from dam.types import (
     ZERO_ADDRESS,
+    Clock,
     Deployment,
     FragmentDelivered,
     Purchase,
@@ -115,6 +116,26 @@ def test_junk_is_skipped_and_named(sale: Sale) -> None:
     found = recover_key(sifted, K)
     assert found is not None
     assert {f.index for f in found.used} == {0, 2, 4}
+
+
+def test_a_replacement_opens_with_the_fresh_key(
+    sale: Sale, seed: BuyerSeed, purchase: Purchase, deployment: Deployment
+) -> None:
+    place = deployment.chain_id, deployment.market, purchase.copy_id, 2
+    fresh = public_key(seed.fresh_secret(*place))
+    replaced = sale.fragment(1, sealed=seal_fragment(SHARES[1], fresh))
+    sifted = sale.sift(sale.fragment(1, sealed=bytes(31) + b"\x09" * 49), replaced)
+    assert sifted.indices == {1}
+    assert len(sifted.junk) == 1
+    other = seed.fresh_secret(*place[:3], 3)
+    assert not sale.sift(sale.fragment(1, sealed=seal_fragment(SHARES[1], public_key(other)))).good
+
+
+def test_a_share_out_of_range_is_kept_as_evidence(sale: Sale) -> None:
+    share = b"\xff" * 32
+    [found] = sale.sift(sale.fragment(1, share=share)).junk
+    assert found.share == share
+    assert "ffff" not in repr(found)
 
 
 def test_a_supplied_part_stands_in_for_a_junk_one(sale: Sale) -> None:
@@ -231,6 +252,7 @@ def record(purchase: Purchase, deployment: Deployment, **changes: Any) -> Record
         "root": keccak(b"root"),
         "keys": purchase.keys,
         "payload": InlinePayload(bytes(296)),
+        "part_proofs": ((keccak(b"a"), keccak(b"b")),) * N,
         "made": "2026-01-01T00:00:00Z",
     }
     return Record(**(values | changes))
@@ -253,6 +275,7 @@ def test_records_keep_everything_and_no_secret(
     assert records.next_attempt(purchase.copy_id) == 3
     assert from_json(to_json(one)) == one
     assert from_json(to_json(replace(one, payload=None))).payload is None
+    assert from_json(to_json(replace(one, part_proofs=()))).part_proofs == ()
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
@@ -293,7 +316,9 @@ def test_nobody_pays_twice_for_one_undecided_attempt(
     version = StoreVersion(make.seller, purchase.store_digest, keccak(b"root"), make.at(1))
 
     def check(*logs: Any) -> None:
-        check_undecided(records, History(logs, 9, SaleHistory(logs)), make.seller, "thing")
+        check_undecided(
+            records, History(logs, 9, Clock(9, 900), SaleHistory(logs)), make.seller, "thing"
+        )
 
     with pytest.raises(Permanent, match="--again"):
         check(version)

@@ -22,7 +22,7 @@ from dam.roles.buyer import purchases
 from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.buying import buy, check_undecided
 from dam.roles.buyer.records import Record, Records, one_time_keys
-from dam.types import Deployment, Purchase, StoreVersion
+from dam.types import Clock, Deployment, Purchase, StoreVersion
 
 TX = b"\x5a" * 32
 
@@ -49,9 +49,9 @@ class Market:
     def __init__(self, deployment: Deployment, purchase: Purchase) -> None:
         self.address, self.deployment = deployment.market, deployment
         version = StoreVersion(purchase.seller, purchase.store_digest, keccak(b"r"), purchase.at)
-        self.before = History([version], 9, SaleHistory([version]))
+        self.before = History([version], 9, Clock(9, 900), SaleHistory([version]))
         logs = [version, purchase]
-        self.after = History(logs, 9, SaleHistory(logs))
+        self.after = History(logs, 9, Clock(9, 900), SaleHistory(logs))
 
     def encode(self, *_: Any) -> bytes:
         return b""
@@ -73,7 +73,8 @@ class Case:
         self.told: list[str] = []
         self.record = Record(
             deployment.chain_id, deployment.market, blank.copy_id, 0, blank.seller, blank.buyer,
-            "thing", "A thing", blank.store_digest, keccak(b"r"), keys, None, "2026-01-01T00:00Z",
+            "thing", "A thing", blank.store_digest, keccak(b"r"), keys, None, (),
+            "2026-01-01T00:00Z",
         )  # fmt: skip
 
     async def pay(self, wallet: Wallet) -> Any:
@@ -151,6 +152,6 @@ async def test_whoever_looks_at_the_sale_knows_of_it(
     with pytest.raises(TransactionPendingError):
         await case.pay(Wallet(signs=True, end=TransactionPendingError(TX, "")))
     found = await purchases.find_purchase(case.buyer, "0x" + case.purchase.copy_id.hex()[:12])
-    assert found.record.block == case.purchase.block
+    assert found.record.block == case.purchase.at.block.number
     assert case.kept == found.record
     case.check(case.market.after)
