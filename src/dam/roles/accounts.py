@@ -64,7 +64,9 @@ async def read_statement(market: Market, account: Address) -> Statement:
     history = await read_history(market, also=OPERATORS)
     operators = owned_operators(history, account)
     infos = await market.deliverers(operators)
-    slashes = {slash.operator: slash for slash in proposed_slashes(history.logs, history.head)}
+    slashes = {
+        slash.operator: slash for slash in proposed_slashes(history.logs, history.clock.time)
+    }
     return Statement(
         account,
         coins,

@@ -44,7 +44,8 @@ from dam.cli.session import (
 from dam.config.settings import Settings
 from dam.errors import Permanent
 from dam.keystore.key_files import load_ring
-from dam.market.log_history import DELIVERERS, candidates, read_history
+from dam.market.deliverer_pool import POOL_EVENTS, read_pool
+from dam.market.log_history import read_history
 from dam.market.reputation import PostedTerms, proposed_slashes
 from dam.roles import staking
 from dam.roles.staking import Registration
@@ -56,23 +57,35 @@ from dam.units import format_amount, format_span, format_time
 @json_option
 @asynchronous
 async def deliverers(as_json: bool) -> None:
-    """Lists the deliverers: stake, deliveries, key, and since when."""
+    """Lists the deliverers: stake, record, key, and since when.
+
+    Established is who has had its stake in for 30 days, and was paid by three sellers with stores
+    as old: `dam seller publish` picks such deliverers for the parts that count.
+    """
     async with connect() as session:
-        history = await read_history(session.market, also=DELIVERERS)
-        found = await candidates(session.market, history.logs)
+        history = await read_history(session.market, also=POOL_EVENTS)
+        found = await read_pool(session.market, history)
     windows = session.settings.deployment.windows
-    slashes = proposed_slashes(history.logs, history.head)
+    slashes = proposed_slashes(history.logs, history.clock.time)
     frozen = {slash.operator: slash for slash in slashes}
-    rows = [deliverer_json(c, windows, frozen.get(c.operator)) for c in found.values()]
+    rows = [
+        {
+            **deliverer_json(c, windows, frozen.get(c.operator)),
+            "fees": str(c.record.fees),
+            "established": c.record.established,
+        }
+        for c in found.values()
+    ]
     human = "Nobody delivers yet."
     if rows:
         human = table(
-            ("deliverer", "stake", "delivered", "since", "key", "asks", "state"),
+            ("deliverer", "stake", "delivered", "fees", "since", "key", "asks", "state"),
             [
                 (
                     c.operator,
                     format_amount(c.stake),
                     c.delivered,
+                    format_amount(c.record.fees) + (", established" * c.record.established),
                     f"block {c.registration.since}",
                     to_hex(c.registration.key),
                     asks_text(c.terms),
