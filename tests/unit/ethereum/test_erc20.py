@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from dam.ethereum.erc20 import (
     read_tokens,
     selector,
 )
-from dam.ethereum.erc2612 import NoPermit, domain_separator, make_permit
+from dam.ethereum.erc2612 import NoPermit, Permit, domain_separator, make_permit
 from dam.keystore.ape_accounts import Signer
 from dam.market.abi import decode_event, encode, market_abi
 from dam.roles.arbiter import ruling_amount
@@ -285,14 +286,14 @@ def test_calldata_by_hand_is_what_eth_abi_writes(make: Any, token: Address) -> N
     plain = (
         terms.item_id, terms.token, terms.price, terms.commission, terms.penalty, terms.bond,
         terms.supply, terms.stock, terms.parts, terms.threshold, terms.arbitrator,
-        terms.parts_root,
+        terms.parts_root, terms.salt,
     )  # fmt: skip
     proof, keys = [keccak(b"p")], list(purchase.keys)
-    permit = (500, 99, 27, keccak(b"r"), keccak(b"s"))
+    permit = Permit(500, 99, 27, keccak(b"r"), keccak(b"s"))
     entry = market_abi().functions["buyItemByPermit"]
-    args = [make.seller, plain, proof, purchase.store_digest, 4, keys, permit]
+    args = [make.seller, plain, proof, purchase.store_digest, 4, keys, astuple(permit)]
     expected = entry.id + abi_encode([p.type for p in entry.inputs], args)
-    args[1] = terms
+    args[1], args[-1] = terms, permit
     assert encode("buyItemByPermit", *args) == expected
 
     sale, escrow = sale_of(purchase), escrow_of(purchase)
