@@ -406,8 +406,6 @@ interface IMarketplace {
     error PartNotInItem(bytes32 copyId, uint8 index);
     /// @notice This part is there already.
     error AlreadyDelivered(bytes32 copyId, uint8 index);
-    /// @notice Only a part that is there already can be supplied once more.
-    error NotDelivered(bytes32 copyId, uint8 index);
     /// @notice Every part of the batch was skipped.
     error NothingDelivered();
 

@@ -43,8 +43,6 @@ _TEXTS = {
     "InvalidTerms": "the item's terms are impossible: its parts, its threshold or its commission",
     "NoArbitrator": "the item names no arbitrator, so nobody could rule on a dispute",
     "NotAllowed": "{caller} may not do this; use the account of the one who may (--account)",
-    "NotDelivered": "part {index:nth} was never delivered, so there is nothing to supply once "
-    "more: deliver it",
     "NotEligible": "{operator} does not deliver: its stake is below the minimum or below "
     "ten times the fee, or it asked to exit",
     "NotRegistered": "{operator} is no deliverer: run `dam deliverer stake` first",

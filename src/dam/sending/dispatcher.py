@@ -23,12 +23,12 @@ from dam.sending.batching import group, halves
 from dam.sending.transactions import MAX_GAS, Price, call_many, look_up, next_price
 
 _RETRY_BLOCKS = {
-    "NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "NotDelivered": 3, "WrongFreshKey": 3,
+    "NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "WrongFreshKey": 3,
     "FallbackTooEarly": 1, "NothingClosed": 5, "": 5,
 }  # fmt: skip
 """Reverts that the next blocks may cure: after how many blocks to look again."""
 _MAX_RETRIES = {
-    "NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "NotDelivered": 5, "WrongFreshKey": 5,
+    "NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "WrongFreshKey": 5,
     "FallbackTooEarly": 2**62, "NothingClosed": 5, "": 5,
 }  # fmt: skip
 """After so many it is an alert, and what has no deadline is given up."""

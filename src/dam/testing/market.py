@@ -35,7 +35,9 @@ class MarketCode:
 def market_code(root: Path = _ROOT) -> MarketCode:
     """The creation code, built by forge if the sources changed since."""
     forge = find_program("forge", "run `make setup` in the checkout, or install Foundry")
-    done = subprocess.run([forge, "build", "contracts"], cwd=root, capture_output=True, timeout=300, check=False)
+    done = subprocess.run(
+        [forge, "build", "contracts"], cwd=root, capture_output=True, timeout=300, check=False
+    )
     if done.returncode != 0:
         raise NodeFailedError("forge build: " + done.stderr.decode("utf-8", "replace")[-800:])
     return MarketCode(_artifact(root, "Proofs"), _artifact(root, "Marketplace"))

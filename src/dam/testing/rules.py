@@ -56,7 +56,7 @@ from dam.types import (
 NOWHERE = LogRef(BlockRef(0, b""), b"", 0)
 """Place of an event that is in no block yet."""
 _SKIPPED = {
-    "WrongSale", "WrongStatus", "DeliveryClosed", "AlreadyDelivered", "NotDelivered",
+    "WrongSale", "WrongStatus", "DeliveryClosed", "AlreadyDelivered",
     "FallbackTooEarly", "IndexPunished", "WrongFreshKey", "NotEligible", "NotYourPart",
 }  # fmt: skip
 """What may have changed since a list was signed."""
@@ -213,7 +213,8 @@ class Rules:
                 "NotYourPart", {"deliverer": delivery.deliverer, "signer": signer}
             )
         if index not in record.delivered:
-            raise ContractReverted("NotDelivered", {"copyId": copy, "index": index})
+            # A supply is always a batch: it is skipped, under whatever name.
+            raise ContractReverted("WrongStatus", {"copyId": copy, "status": record.status})
         self._check_fresh_key(record, delivery)
         return self._part(delivery, seller, supplied=True)
 

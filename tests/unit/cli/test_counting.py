@@ -59,7 +59,6 @@ def test_the_daemons_console_counts_from_one_and_json_keeps_indexes(stream: io.S
     ("name", "arguments", "words"),
     [
         ("AlreadyDelivered", {"index": 0}, "part 1 is"),
-        ("NotDelivered", {"index": 2}, "part 3 was"),
         ("PartNotInItem", {"index": 1}, "part 2 as"),
         ("CopyTaken", {"copy": 0}, "copy 1 is"),
         ("CopyBeyondSupply", {"supply": 3, "copy": 3}, "3 copies only; copy 4 is"),
