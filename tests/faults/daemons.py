@@ -91,7 +91,9 @@ class Runner:
 
     def tail(self, characters: int = 1500) -> str:
         """How its log ends."""
-        jobs = self.query("SELECT kind, idx, state, reason, not_before, tries, slot FROM jobs")
+        jobs = self.query(
+            "SELECT kind, part_index, state, reason, retry_block, tries, nonce_slot FROM jobs"
+        )
         slots = self.query("SELECT id, nonce, state FROM nonce_slots")
         state = f"running: {self.running}, code {self.code}, jobs {jobs[-5:]}, slots {slots[-5:]}"
         return f"{state}, log: ...{self.text()[-characters:]}"

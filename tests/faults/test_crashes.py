@@ -73,7 +73,7 @@ async def test_f1_killed_before_the_cursor_is_saved(world: FaultWorld, injected:
     2,
     "killed: cursor saved",
     by="C",
-    breaks="src/dam/ledger/ledger.py:new += self._save_purchases(rows.purchases, refund_blocks)",
+    breaks="src/dam/ledger/ledger.py:new += self._save_purchases(rows.purchases, delivery_seconds)",
 )
 async def test_f2_killed_after_the_cursor_is_saved(world: FaultWorld, injected: Injected) -> None:
     dying = await die(world, injected, "F2")
@@ -170,7 +170,7 @@ async def test_f7_killed_after_the_transaction_is_sent(
     "killed: mined, unrecorded",
     by="C",
     breaks="src/dam/sending/in_flight.py:"
-    "await self._settle([slot for slot in live if slot.nonce < final], cursor)",
+    "await self._settle([slot for slot in live if slot.nonce < final], now, cursor)",
 )
 async def test_f8_killed_before_the_receipt_is_recorded(
     world: FaultWorld, injected: Injected

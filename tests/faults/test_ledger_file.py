@@ -17,7 +17,7 @@ from tests.faults.table import Injected, fault
 from tests.faults.world import FaultWorld
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-SPOILED = ("purchases", "delivered", "documents", "jobs")
+SPOILED = ("purchases", "deliveries", "documents", "jobs")
 RECOVER = (*DAM, "deliverer", "recover", "--yes")
 
 
@@ -25,7 +25,7 @@ RECOVER = (*DAM, "deliverer", "recover", "--yes")
     48,
     "corrupt database: refuse, rebuild from the chain",
     by="H",
-    breaks="src/dam/ledger/migrations.py:check(db)\n",
+    breaks="src/dam/ledger/ledger_file.py:check(db)\n",
     instead="pass\n",
 )
 async def test_f48_a_ledger_with_spoiled_pages(world: FaultWorld, injected: Injected) -> None:
@@ -58,7 +58,7 @@ async def test_f48_a_ledger_with_spoiled_pages(world: FaultWorld, injected: Inje
     49,
     "old database restored: the chain wins",
     by="H",
-    breaks="src/dam/sending/dispatcher.py:if room <= 0 or self._wait_for(unknown, jobs, head):",
+    breaks="src/dam/sending/dispatcher.py:if room <= 0 or self._wait_for(unknown, jobs, now):",
     instead="if room <= 0:",
 )
 async def test_f49_an_old_copy_of_the_ledger(world: FaultWorld, injected: Injected) -> None:

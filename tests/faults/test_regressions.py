@@ -99,7 +99,7 @@ async def test_a_delivery_mined_again_and_forgotten_once_more(
     ]
     await world.settle_down()
     # The same purchase in a block of the same number, and so the same delivery is good for it.
-    depth = await world.block() - bought.sale.block + 1
+    depth = await world.block() - bought.sale.purchase_block + 1
     await world.reorganise(depth, [(raws[0], 0), (raws[1], depth - 1)])
     await world.mine()
     await daemon.event("reorganisation")

@@ -112,7 +112,7 @@ async def test_f13_a_longer_fork(world: FaultWorld, proxy: RpcProxy, injected: I
         await world.until_delivered(sales=[bought])
         await world.mine(3)
         await read(world, daemon)
-        depth = await world.block() - bought.sale.block
+        depth = await world.block() - bought.sale.purchase_block
         seen = len(daemon.logged("reorganisation"))
         # It sees the new branch when that is the longer one already.
         away = proxy.inject(rpc_faults.BadGateway())
@@ -140,14 +140,14 @@ async def test_f14_the_purchase_comes_back_elsewhere(world: FaultWorld, injected
     raws = [await world.raw(one.sale.at.tx_hash) for one in both]
     await world.until_delivered()
     await read(world, daemon)
-    depth = await world.block() - both[0].sale.block + 1
+    depth = await world.block() - both[0].sale.purchase_block + 1
     # The other way round, and a block later.
     again = tuple((raw, 1) for raw in reversed(raws))
     await reorganised(world, daemon, injected, depth, again)
     after = {one.sale.copy: one.sale for one in world.sold}
     for one in both:
         moved = after[one.sale.copy].at
-        assert moved.block.number == one.sale.block + 1
+        assert moved.block.number == one.sale.purchase_block + 1
         assert moved.log_index != one.sale.at.log_index
     await world.until_delivered()
     await world.settle_down()
@@ -166,7 +166,7 @@ async def test_f15_another_buyer_gets_the_copy(world: FaultWorld, injected: Inje
     [lost] = await world.buy(buyer=world.people[0])
     await world.until_delivered()
     await read(world, daemon)
-    depth = await world.block() - lost.sale.block + 1
+    depth = await world.block() - lost.sale.purchase_block + 1
     await reorganised(world, daemon, injected, depth)
     assert not world.sold
     bought = await buy_copy(world, lost.sale.copy_id, world.people[1])
@@ -189,7 +189,7 @@ async def test_f16_deeper_than_what_was_final(world: FaultWorld, injected: Injec
     await world.until_delivered()
     await world.mine(70)
     await read(world, daemon)
-    depth = await world.block() - bought.sale.block + 1
+    depth = await world.block() - bought.sale.purchase_block + 1
     await world.reorganise(depth)
     injected.add("blocks replaced", depth)
     await world.recount()

@@ -22,23 +22,23 @@ from tests.faults.world import FaultWorld
     77,
     "blocks 99, 100, 101",
     by="A",
-    breaks="src/dam/roles/watchdog.py:if not missing or head + 1 < first:",
-    instead="if not missing or head - 1 < first:",
+    breaks="src/dam/roles/watchdog.py:if not missing or clock.block + 1 < first:",
+    instead="if not missing or clock.block - 1 < first:",
 )
 async def test_f77_the_blocks_around_the_hundredth(world: FaultWorld, injected: Injected) -> None:
     daemon = await make_watchdog(world).start()
     operator = world.shop.operator.address
     # Three purchases, a block apart: in one block they are 101, 100 and 99 blocks old.
     sales = [(await world.buy())[0] for _ in range(3)]
-    assert [one.sale.block - sales[0].sale.block for one in sales] == [0, 1, 2]
-    await world.mine(sales[0].sale.block + FALLBACK_BLOCKS - 1 - await world.block())
+    assert [one.sale.purchase_block - sales[0].sale.purchase_block for one in sales] == [0, 1, 2]
+    await world.mine(sales[0].sale.purchase_block + FALLBACK_BLOCKS - 1 - await world.block())
     await until_read(world, daemon)
     assert await parts_in_pool(world, operator) == [], "sent while the next block is the hundredth"
     injected.add("block 99")
     for number in range(3):
         head = await world.mine()
         # Now the next block is the first that counts for one sale more, and that one alone.
-        assert head == sales[number].sale.block + FALLBACK_BLOCKS
+        assert head == sales[number].sale.purchase_block + FALLBACK_BLOCKS
         await world.wait(
             lambda n=number: len(daemon.logged("falling_back")) == n + 1, "it falls back"
         )
@@ -64,8 +64,8 @@ async def test_f77_the_blocks_around_the_hundredth(world: FaultWorld, injected: 
 async def test_f78_a_delivery_in_the_same_block(world: FaultWorld, injected: Injected) -> None:
     dog, operator = await make_watchdog(world).start(), world.shop.operator.address
     sales = await world.buy(2)
-    head = await world.mine(sales[0].sale.block + FALLBACK_BLOCKS - await world.block())
-    assert head == sales[0].sale.block + FALLBACK_BLOCKS
+    head = await world.mine(sales[0].sale.purchase_block + FALLBACK_BLOCKS - await world.block())
+    assert head == sales[0].sale.purchase_block + FALLBACK_BLOCKS
     # Two of three deliverers wake up with the very block in which the watchdog steps in. It asks
     # what the block to come would say, pool and all, and they what the last one says: it is first.
     await until_sent(world, operator, 6)
@@ -94,8 +94,9 @@ async def test_f78_a_delivery_in_the_same_block(world: FaultWorld, injected: Inj
     "reorganisation across block 100",
     by="A",
     breaks='src/dam/ledger/reorgs.py:"UPDATE jobs SET state = CASE WHEN id = (SELECT o.id '
-    'FROM jobs AS o JOIN slots "',
-    instead='"UPDATE jobs SET state = CASE WHEN 0 * id = (SELECT o.id FROM jobs AS o JOIN slots "',
+    'FROM jobs AS o JOIN nonce_slots AS s "',
+    instead='"UPDATE jobs SET state = CASE WHEN 0 * id = (SELECT o.id '
+    'FROM jobs AS o JOIN nonce_slots AS s "',
 )
 async def test_f79_a_reorganisation_across_the_hundredth_block(
     world: FaultWorld, injected: Injected
@@ -103,27 +104,27 @@ async def test_f79_a_reorganisation_across_the_hundredth_block(
     daemon = await make_watchdog(world).start()
     operator = world.shop.operator.address
     [bought] = await world.buy()
-    await world.mine(bought.sale.block + FALLBACK_BLOCKS - await world.block())
+    await world.mine(bought.sale.purchase_block + FALLBACK_BLOCKS - await world.block())
     await until_sent(world, operator, 3)
     head = await world.mine()
-    assert head == bought.sale.block + FALLBACK_BLOCKS + 1
+    assert head == bought.sale.purchase_block + FALLBACK_BLOCKS + 1
     assert len(await world.delivered()) == 3
     await world.settle_down(2)
     # The blocks from 98 on are others now, and without what was in them.
-    await world.reorganise(await world.block() - (bought.sale.block + 97))
+    await world.reorganise(await world.block() - (bought.sale.purchase_block + 97))
     injected.add("fallback lost")
     assert await world.delivered() == []
     await world.settle_down(2)
     assert set(await watchdog_oracle(world, daemon)) == {(bought.sale.copy, n) for n in range(3)}
     # A chain that is shorter for a while: the next block is the 99th once more.
     [second] = await world.buy()
-    await world.mine(second.sale.block + FALLBACK_BLOCKS - await world.block())
+    await world.mine(second.sale.purchase_block + FALLBACK_BLOCKS - await world.block())
     await until_sent(world, operator, 3)
     await world.mine(2)
     await until_read(world, daemon)
-    await world.rpc.call("anvil_rollback", await world.block() - (second.sale.block + 98))
+    await world.rpc.call("anvil_rollback", await world.block() - (second.sale.purchase_block + 98))
     injected.add("head before the hundredth")
-    assert await world.block() == second.sale.block + 98
+    assert await world.block() == second.sale.purchase_block + 98
     for _ in range(8):
         await world.settle_down(1)
     found = await watchdog_oracle(world, daemon)
@@ -140,7 +141,7 @@ async def test_f79_a_reorganisation_across_the_hundredth_block(
 )
 async def test_f80_down_for_five_hundred_blocks(world: FaultWorld, injected: Injected) -> None:
     daemon = await make_watchdog(world).start()
-    assert world.deployment.windows.refund_blocks == 300
+    windows = world.deployment.windows
     [served] = await world.buy()
     deliverers = [await world.deliverer(number).start() for number in range(3)]
     await world.until_delivered(*deliverers)
@@ -152,8 +153,10 @@ async def test_f80_down_for_five_hundred_blocks(world: FaultWorld, injected: Inj
     injected.add("block without it", 500)
     [lost] = await world.buy()
     await world.mine(250)
+    await world.pass_time(windows.refund_seconds - 600)
     [saved] = await world.buy()
     await world.mine(200)
+    await world.pass_time(700)
     [young] = await world.buy()
     await world.mine(began + 500 - await world.block())
     await daemon.start()
@@ -169,8 +172,8 @@ async def test_f80_down_for_five_hundred_blocks(world: FaultWorld, injected: Inj
     ]
     found = await watchdog_oracle(world, daemon, sales=[saved])
     assert len(set(found.values())) == 1
-    head = await world.mine(young.sale.block + FALLBACK_BLOCKS - await world.block())
-    assert head == young.sale.block + FALLBACK_BLOCKS
+    head = await world.mine(young.sale.purchase_block + FALLBACK_BLOCKS - await world.block())
+    assert head == young.sale.purchase_block + FALLBACK_BLOCKS
     await until_sent(world, operator, 3)
     await world.settle_down(4)
     found = await watchdog_oracle(world, daemon, sales=[young])
@@ -179,7 +182,7 @@ async def test_f80_down_for_five_hundred_blocks(world: FaultWorld, injected: Inj
     await world.until(
         lambda: bool(
             daemon.query(
-                "SELECT 1 FROM jobs WHERE kind = 'settle' AND state = 'done' AND copy_id = ?",
+                "SELECT 1 FROM jobs WHERE kind = 'close' AND state = 'done' AND copy_id = ?",
                 served.sale.copy_id,
             )
         ),

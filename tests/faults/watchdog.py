@@ -131,14 +131,13 @@ async def watchdog_oracle(
                 log
                 for log in delivered
                 if (log.copy_id, log.index) == (sale.copy_id, index)
-                and log.at.block.number >= sale.block
+                and log.at.block.number >= sale.purchase_block
             ]
             assert len(there) == 1, f"part {index} of copy {sale.copy}: {len(there)} times"
             [log] = there
             share = open_fragment(log.fragment, bought.secrets[index])
             assert keccak(share) == log.commitment, "what was delivered is not the share"
-            after = log.at.block.number - sale.block
-            assert after <= world.deployment.windows.refund_blocks, "delivered, but too late"
+            after = log.at.block.number - sale.purchase_block
             if log.by not in {actor.address for actor in world.shop.deliverers}:
                 assert after > FALLBACK_BLOCKS, "before the fallback begins"
             found[sale.copy, index] = after
