@@ -273,6 +273,6 @@ contract SignersTest is MarketTest {
         );
         vm.expectRevert(refused);
         vm.prank(buyer);
-        IMarketplace(closing).confirm(order.copyId, order.sale, order.escrow);
+        IMarketplace(closing).refund(order.copyId, order.sale, order.escrow);
     }
 }

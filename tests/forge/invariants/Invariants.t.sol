@@ -65,7 +65,7 @@ contract InvariantsTest is Section9 {
     }
 
     function test_everythingIsReached() external {
-        _run(5000);
+        _run(6500);
         string[42] memory whats = [
             "bought",
             "bought by permit",
@@ -129,7 +129,7 @@ contract ChaosTest is Section9 {
     }
 
     function test_everythingIsReached() external {
-        _run(5000);
+        _run(6500);
         string[25] memory whats = [
             "bought",
             "delivered",

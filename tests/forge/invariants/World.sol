@@ -118,7 +118,7 @@ abstract contract World is Cast {
         terms.supply = uint64(1 + _random(seed, "supply", 3));
         // The lower 64 bits, zero, are the one copy that the offer is for.
         if (_random(seed, "sealed", 8) == 0) terms.salt = keccak256(abi.encode(seed)) << 64;
-        if (_random(seed, "fault", 4) == 0) item.fault = Fault(1 + _random(seed, "which", 4));
+        if (_random(seed, "fault", 3) == 0) item.fault = Fault(1 + _random(seed, "which", 4));
         if (parts == 1 && item.fault == Fault.TwoSecrets) item.fault = Fault.OddShare;
         _name(seed, item, seller, parts);
         item.seller = seller;
@@ -452,21 +452,28 @@ abstract contract World is Cast {
     function reserveCovers() public view {
         for (uint256 i; i < open.length; ++i) {
             Deal storage deal = deals[open[i]];
+            (Sale memory sale, Escrow memory escrow) = (deal.sale, deal.escrow);
             bool disputed = deal.status == Status.Disputed;
-            for (uint256 end; end <= uint256(type(Table.End).max); ++end) {
-                bool whole =
-                    Table.End(end) == Table.End.Settled || Table.End(end) == Table.End.Refunded;
-                if (disputed == whole && Table.End(end) != Table.End.Agreed) continue;
-                if (!disputed && !whole && Table.End(end) != Table.End.Agreed) continue;
-                _covers(deal, Table.End(end), disputed);
+            (uint256 all, uint256 fees) = (_held(deal) + escrow.price, _fees(deal));
+            for (uint256 number; number <= uint256(type(Table.End).max); ++number) {
+                Table.End end = Table.End(number);
+                bool whole = end == Table.End.Settled || end == Table.End.Refunded;
+                if (end != Table.End.Agreed && whole == disputed) continue;
+                if (!_covers(sale, escrow, fees, end, disputed, all)) {
+                    revert ReserveTooSmall(deal.copyId);
+                }
             }
         }
     }
 
-    function _covers(Deal storage deal, Table.End end, bool disputed) private view {
-        (Sale memory sale, Escrow memory escrow) = (deal.sale, deal.escrow);
-        uint256 all = _held(deal) + escrow.price;
-        uint256 fees = _fees(deal);
+    function _covers(
+        Sale memory sale,
+        Escrow memory escrow,
+        uint256 fees,
+        Table.End end,
+        bool disputed,
+        uint256 all
+    ) private pure returns (bool) {
         for (uint256 kind; kind < 4; ++kind) {
             Table.Parts memory parts = Table.Parts({
                 b: kind & 1 == 0 ? 0 : escrow.price,
@@ -474,9 +481,10 @@ abstract contract World is Cast {
                 a: disputed ? (kind == 3 ? 2 * uint256(escrow.bond) : escrow.bond) : 0
             });
             Table.Due memory due = Table.due(sale, escrow, fees, end, parts, disputed);
-            if (Table.sum(due) != all) revert ReserveTooSmall(deal.copyId);
+            if (Table.sum(due) != all) return false;
             if (end != Table.End.Ruled && end != Table.End.Agreed) break;
         }
+        return true;
     }
 
     /// @notice Nobody entered the market while it was paying them.
