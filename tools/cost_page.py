@@ -20,6 +20,8 @@ from pathlib import Path
 from dam.crypto.hashing import checksum
 from dam.market.abi import encode
 from dam.types import (
+    ZERO32,
+    ZERO_ADDRESS,
     Address,
     Closure,
     CopyId,
@@ -87,12 +89,21 @@ class Samples:
     def __init__(self) -> None:
         # Reproducible on purpose: these are sizes, not keys.
         self._dice = random.Random("cost")
-        seller, buyer = self._address(), self._address()
+        self._seller = self._address()
         self._terms = Terms(
-            *(self._word(), Address("0x" + "00" * 20), ETHER // 17, Wei(ETHER // 170)),
-            *(Wei(ETHER // 30), Wei(ETHER // 90), 100, False, 3, 2, self._address(), self._word()),
+            item_id=self._word(),
+            token=ZERO_ADDRESS,
+            price=ETHER // 17,
+            commission=Wei(ETHER // 170),
+            penalty=Wei(ETHER // 30),
+            bond=Wei(ETHER // 90),
+            supply=100,
+            stock=False,
+            parts=3,
+            threshold=2,
+            arbitrator=self._address(),
+            parts_root=self._word(),
         )
-        self._seller, self._buyer = seller, buyer
 
     def _word(self) -> bytes:
         return self._dice.randbytes(32)
@@ -106,43 +117,66 @@ class Samples:
     def _sale(self) -> Sale:
         at = self._dice.randrange(10**6)
         return Sale(
-            *(self._seller, self._address(), 21_000_000 + at, 1_790_000_000 + 12 * at, at % 100),
-            *(False, 3, 2, self._terms.fee, self._terms.parts_root, self._word()),
+            seller=self._seller,
+            buyer=self._address(),
+            purchase_block=21_000_000 + at,
+            purchase_time=1_790_000_000 + 12 * at,
+            copy=at % 100,
+            stock=False,
+            parts=3,
+            threshold=2,
+            fee=self._terms.fee,
+            parts_root=self._terms.parts_root,
+            escrow_hash=self._word(),
         )
 
     def buy(self) -> bytes:
+        """A purchase."""
         proof, digest = self._words(PROOF_STEPS), self._word()
         return encode("buyItem", self._seller, self._terms, proof, digest, 7, self._words(3))
 
     def _delivery(self) -> Delivery:
         return Delivery(
-            *(CopyId(self._word()), self._sale(), 1, self._address(), *self._words(3)),
-            *(bytes(32), tuple(self._words(2)), self._dice.randbytes(80)),
+            copy_id=CopyId(self._word()),
+            sale=self._sale(),
+            index=1,
+            deliverer=self._address(),
+            commitment=self._word(),
+            secret_hash=self._word(),
+            salt=self._word(),
+            fresh_key=ZERO32,
+            proof=tuple(self._words(2)),
+            fragment=self._dice.randbytes(80),
         )
 
     def deliver(self, parts: int) -> bytes:
+        """A signed batch of so many parts."""
         signature = Signature(self._word(), self._word())
         return encode("deliverFragments", [self._delivery() for _ in range(parts)], signature)
 
     def close(self, sales: int) -> bytes:
+        """So many sales closed at once."""
+        return encode("closeMany", [self._closure() for _ in range(sales)])
+
+    def _closure(self) -> Closure:
         terms = self._terms
-        closures = [
-            Closure(
-                CopyId(self._word()),
-                self._sale(),
-                Escrow(
-                    *(self._word(), self._word(), terms.token, terms.price, terms.penalty),
-                    *(terms.bond, terms.arbitrator),
-                ),
-            )
-            for _ in range(sales)
-        ]
-        return encode("closeMany", closures)
+        escrow = Escrow(
+            store_digest=self._word(),
+            keys_hash=self._word(),
+            token=terms.token,
+            price=terms.price,
+            penalty=terms.penalty,
+            bond=terms.bond,
+            arbitrator=terms.arbitrator,
+        )
+        return Closure(CopyId(self._word()), self._sale(), escrow)
 
     def withdraw(self) -> bytes:
-        return encode("withdraw", Address("0x" + "00" * 20), self._seller)
+        """A seller's withdrawal."""
+        return encode("withdraw", ZERO_ADDRESS, self._seller)
 
     def withdraw_earnings(self) -> bytes:
+        """A deliverer's."""
         return encode("withdrawEarnings", self._address(), self._address())
 
 
