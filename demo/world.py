@@ -46,6 +46,8 @@ from demo.processes import Daemon, Reaper, base_env
 
 ROOT = Path(__file__).resolve().parents[1]
 _COMMAND_SECONDS = 120
+_COMPILE_SECONDS = 600
+"""The contracts are compiled before they are deployed: a minute, on a busy machine several."""
 DAM = (sys.executable, "-m", "dam")
 
 
@@ -186,7 +188,7 @@ class World:
         env = base_env() | {"HOME": str(self.folder)}
         if "SOLCX_BINARY_PATH" in os.environ:
             env["SOLCX_BINARY_PATH"] = os.environ["SOLCX_BINARY_PATH"]
-        await run(command, env, cwd=ROOT)
+        await run(command, env, cwd=ROOT, seconds=_COMPILE_SECONDS)
         return load_deployment(self.record)
 
     async def _deploy_directly(self, code: MarketCode | None = None) -> None:
@@ -358,11 +360,18 @@ def python(script: Path) -> list[str]:
     return [sys.executable, str(script)]
 
 
-async def run(command: Sequence[str], env: Mapping[str, str], *, cwd: Path) -> Output:
+async def run(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    cwd: Path,
+    seconds: float = _COMMAND_SECONDS,
+) -> Output:
     """Runs a command to its end.
 
     Raises:
-        CommandFailed: It ended with another code than 0, or not within two minutes.
+        CommandFailed: It ended with another code than 0.
+        TimeoutError: It did not end in so many seconds.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -374,7 +383,7 @@ async def run(command: Sequence[str], env: Mapping[str, str], *, cwd: Path) -> O
         start_new_session=True,
     )
     try:
-        async with asyncio.timeout(_COMMAND_SECONDS):
+        async with asyncio.timeout(seconds):
             out, err = await process.communicate()
     except BaseException:
         if process.returncode is None:

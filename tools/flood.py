@@ -107,7 +107,9 @@ class FloodWorld(World):
         if kind.kept:
             await asyncio.to_thread(transact, node, me, flood, _call("open()"), ETHER)
         else:
-            data = self.market.encode("stakeAsDelivererFor", flood, public_key(new_secret_key()))
+            data = self.market.encode(
+                "stakeAsDelivererFor", flood, public_key(new_secret_key()), bytes(64)
+            )
             await asyncio.to_thread(transact, node, operator, market, data, ETHER // 20)
 
         async def post(first: int, count: int) -> str:

@@ -26,7 +26,7 @@ contract Flood {
             mstore(4, operator)
             for { let i := 0 } lt(i, times) { i := add(i, 1) } {
                 mstore(36, shl(8, add(add(first, i), 0x10000)))
-                if iszero(call(gas(), market, 0, 0, 68, 0, 0)) { revert(0, 0) }
+                if iszero(call(gas(), market, 0, 0, 132, 0, 0)) { revert(0, 0) }
             }
         }
     }
