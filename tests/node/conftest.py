@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
-from dam.testing.market import market_code
+from dam.crypto.hashing import parse_address
+from dam.ethereum.rpc import JsonRpc
+from dam.market.client import Market
+from dam.testing.market import MarketCode, deploy_market, market_code
 from dam.testing.nodes import AnvilNode, KuboNode, NodeMissingError
+from tests.node.live_market import LiveMarket
 from tests.node.node_pool.nodes import Pools
 from tests.node.servers import Handler, Server, http
 
@@ -57,7 +61,7 @@ def kubo() -> Iterator[KuboNode]:
 
 
 @pytest.fixture(scope="session")
-def code() -> bytes:
+def code() -> MarketCode:
     return market_code()
 
 
@@ -114,3 +118,16 @@ def proxy_to(serve) -> Callable[..., Awaitable[Server]]:
         return await serve(handler)
 
     return start
+
+
+@pytest.fixture
+def live(anvil: AnvilNode, code: MarketCode) -> LiveMarket:
+    deployment = deploy_market(anvil, code=code)
+    accounts = [parse_address(a) for a in anvil.request("eth_accounts")]
+    return LiveMarket(anvil, deployment, accounts)
+
+
+@pytest.fixture
+async def market(live: LiveMarket) -> AsyncIterator[Market]:
+    async with JsonRpc(live.anvil.url, timeout=10) as rpc:
+        yield Market(rpc, live.deployment)

@@ -186,8 +186,10 @@ async def test_a_block_that_one_node_finds_too_large_stops_no_pool(
         node.answers["eth_getBlockByNumber"] = block(node, HASHES[0])
         node.answers["eth_getTransactionReceipt"] = receipt(0, *logs)
     rpc = await pools.open(*nodes, agree=agree)
-    windows = Windows(300, 50, 60, 1000, Wei(10), Wei(10), 100, 100)
+    windows = Windows(3600, 2400, 3600, 20_000, 3600, 3600, Wei(10), Wei(10), Wei(5))
     address = checksum(bytes.fromhex(ADDRESS[2:]))
-    market = Market(rpc, Deployment(1, address, 1, bytes(32), windows, ZERO_ADDRESS))
+    market = Market(
+        rpc, Deployment(1, address, 1, bytes(32), address, address, windows, ZERO_ADDRESS)
+    )
     page = await market.page(3, 3, canonical=True)
-    assert [row[2] for row in page.rows.turns] == list(range(50))
+    assert [row[2] for row in page.rows.sale_events] == list(range(50))

@@ -43,8 +43,9 @@ async def blocks(kubo: KuboNode) -> AsyncIterator[BlockStore]:
 
 @pytest.fixture
 def deployment() -> Deployment:
-    windows = Windows(300, 200, 150, 800, Wei(10**16), Wei(10**16), 100, 100)
-    return Deployment(31337, MARKET, 1, bytes(32), windows, ZERO_ADDRESS)
+    stake = Wei(10**16)
+    windows = Windows(3600, 2400, 1800, 9600, 1200, 1200, stake, stake, Wei(5 * 10**15))
+    return Deployment(31337, MARKET, 1, bytes(32), SELLER, SELLER, windows, ZERO_ADDRESS)
 
 
 def canonical(kubo: KuboNode, cid: str) -> bytes:
