@@ -12,7 +12,7 @@ from demo.world import CommandFailed
 from tests.chains.nodes import GethNode, HardhatNode
 from tests.chains.world import OtherWorld
 
-WINDOWS = ("--dispute-blocks", "100", "--arbitration-blocks", "100")
+WINDOWS = ("--refund-seconds", "3600", "--dispute-seconds", "2400")
 STORE = """[store]
 name = "Codes"
 [[items]]
