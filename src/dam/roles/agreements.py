@@ -423,6 +423,8 @@ async def _deadlines(market: Market, history: History, sale: SaleRecord) -> Dead
 def _check_split(sale: SaleRecord, split: Split, times: Deadlines, now: int, token: Token) -> None:
     terms, bond = sale.purchase.terms, sale.purchase.terms.effective_bond
     disputed = sale.status == Status.DISPUTED
+    if now > split.deadline:
+        raise Permanent(f"the offer held until {format_time(split.deadline)}: ask for a new one")
     if split.to_buyer > terms.price:
         raise Permanent(f"the buyer cannot get more than the price of {token.text(terms.price)}")
     if split.penalty > terms.penalty:
@@ -438,8 +440,6 @@ def _check_split(sale: SaleRecord, split: Split, times: Deadlines, now: int, tok
         )
     if disputed and now > times.ruling:
         raise Permanent("the time to rule is over: `dam settle` ends the sale")
-    if now > split.deadline:
-        raise Permanent(f"the offer held until {format_time(split.deadline)}: ask for a new one")
 
 
 def _check_state(sale: SaleRecord, offer: Offer, state: SaleState) -> None:
@@ -469,8 +469,6 @@ def _signer(offer: Offer) -> Address | None:
         offer.split,
     )
     r, s, odd = offer.signature[:32], offer.signature[32:64], offer.signature[64] - 27
-    if s[0] >> 7:
-        return None
     try:
         return recover(digest, Signature(r, bytes([s[0] | odd << 7]) + s[1:]))
     except Malformed:
