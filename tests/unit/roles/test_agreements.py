@@ -201,6 +201,8 @@ async def test_the_arbitrators_part_in_a_dispute(
     assert plan.split.to_arbitrator == 50
     assert await accept(at_third, offer)
     over = market_at(deployment, sold, make, 1105 + windows.arbitration_seconds // 12, dispute=1105)
+    greedy = replace(plan, split=replace(plan.split, deadline=2**40))
+    offer = agreements.sign_offer(at_third, Wallet(SELLER), greedy)
     with pytest.raises(Permanent, match="time to rule is over"):
         await accept(over, offer)
 
