@@ -10,9 +10,14 @@ from typing import Any
 import click
 import pytest
 
-from dam.market.chain_kind import CLOCK_CODE, describe_kind, read_clock
 from dam.types import BlockRef, Clock, Windows
-from scripts._chain_clock import fallback_fault, fallback_seconds
+from scripts._chain_clock import (
+    CLOCK_CODE,
+    describe_kind,
+    fallback_fault,
+    fallback_seconds,
+    read_clock,
+)
 
 START = 1_800_000_000
 
