@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dam.crypto.hashing import copy_id
+from dam.ledger.outbox import Now
 from dam.market.log_rows import unsigned
+from dam.market.sale_history import deadlines
 from dam.testing.pages import rows_of
-from dam.types import FragmentDelivered, LogRef, MarketLog, Purchase
+from dam.types import (
+    Clock,
+    Deadlines,
+    FragmentDelivered,
+    LogRef,
+    MarketLog,
+    Purchase,
+    Status,
+)
 from tests.unit.helpers.ledger import buyer_of
 from tests.unit.helpers.world import BUYER, SELLER, Shop, WatchdogDaemon, World
 
@@ -65,12 +76,21 @@ async def test_thousands_of_sales_in_dispute_hold_up_no_watchdog(
         sold = copy_id(SELLER, terms.item_id, copy)
         at = [LogRef(head, sold, 4 * copy + place) for place in range(4)]
         keys = (bytes(32),) * 3
-        logs.append(Purchase(sold, SELLER, BUYER, built.digest, copy, terms, keys, at.pop()))
+        when = (head.number, head.timestamp)
+        logs.append(Purchase(sold, SELLER, BUYER, built.digest, copy, *when, terms, keys, at.pop()))
         for index, place in enumerate(at):
             part = (index, BUYER, *[bytes(32)] * 3, bytes(80), False)
             logs.append(FragmentDelivered(sold, BUYER, *part, place))
     with watchdog.ledger.transaction() as db:
-        watchdog.ledger.save_range(rows_of(logs), head, refund_blocks=300)
+        watchdog.ledger.save_range(rows_of(logs), head, delivery_seconds=3600)
+    asked: list[int] = []
+
+    async def times(bought: Sequence[Purchase]) -> list[Deadlines]:
+        asked.append(len(bought))
+        windows = world.chain.deployment.windows
+        return [deadlines(one, Status.COMPLETE, 0, windows) for one in bought]
+
+    world.chain.deadlines = times  # type: ignore[method-assign]
     commits: list[str] = []
     db.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
     turns = 0
@@ -86,11 +106,13 @@ async def test_thousands_of_sales_in_dispute_hold_up_no_watchdog(
         world.chain.mine()
         commits.clear()
         before, turns = db.total_changes, 0
-        await watchdog.role.decide(await world.chain.head())
+        await watchdog.role.decide(*await world.chain.head_and_clock())
         assert len(commits) <= 6
+        # In few requests, and only once for each state of a sale.
+        assert (sum(asked), len(asked)) == (300, 5)
         assert turns >= 3
         assert number == 0 or db.total_changes == before
     other.cancel()
-    due = watchdog.outbox.due(10**9)
+    due = watchdog.outbox.due(Now(10**9, Clock(10**9, 2 * 10**9)))
     assert len(due) == 300
-    assert {job.kind for job in due} == {"settle"}
+    assert {job.kind for job in due} == {"close"}
