@@ -15,7 +15,7 @@ import pytest
 from eth_account import Account
 
 from dam.crypto.derivation import BuyerSeed, SellerSeed, new_seed
-from dam.crypto.hashing import part_leaf, sale_of
+from dam.crypto.hashing import domain_separator, part_leaf, sale_of
 from dam.crypto.sealing import seal_fragment
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens
@@ -23,9 +23,10 @@ from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import Signer
 from dam.keystore.key_files import KeyRing
+from dam.market.calldata import signed_digest
 from dam.market.client import Market
 from dam.market.connect import open_node
-from dam.market.log_history import EVIDENCE, read_history
+from dam.market.log_history import EVIDENCE, read_deadlines, read_history
 from dam.market.wallet import Wallet, send_call
 from dam.roles import accounts, arbiter, disputes, sales, staking, storefront
 from dam.roles.buyer import buying, opening
@@ -38,7 +39,7 @@ from dam.roles.seller.store_changes import Shop, catalogue_lock
 from dam.sending.wallet import KeyWallet
 from dam.testing.market import deploy_market
 from dam.testing.nodes import AnvilNode
-from dam.types import Address, Delivery, Purchase, Status
+from dam.types import ZERO32, Address, Delivery, Purchase, Status
 
 ETHER = 10**18
 GOOD = b"the words that were sold"
@@ -71,12 +72,14 @@ class Place:
     market: Market
     blocks: BlockStore
     deliverers: list[tuple[Wallet, KeyRing]] = field(default_factory=list)
+    signers: dict[Address, Signer] = field(default_factory=dict)
 
     def account(self) -> Wallet:
         """A new account with coins."""
         made = Account.create()
         self.chain.request("anvil_setBalance", made.address, hex(100 * ETHER))
         signer = Signer(Address(made.address), made)
+        self.signers[signer.address] = signer
         chain_id = self.market.deployment.chain_id
         return KeyWallet(self.market.rpc, signer, chain_id, poll_seconds=0.02)
 
@@ -155,11 +158,15 @@ class Place:
             leaf.commitment,
             leaf.secret_hash,
             leaf.salt,
+            ZERO32,
             parts_tree(self.shop.seed, listing).proof(part_leaf(leaf)),
             secrets.token_bytes(80) if junk else fragment,
         )
-        [wallet] = [w for w, _ in self.deliverers if w.address == leaf.deliverer]
-        await send_call(wallet, self.market, "deliverFragment", delivery)
+        deployment = self.market.deployment
+        separator = domain_separator(deployment.chain_id, deployment.market)
+        signature = self.signers[leaf.deliverer].sign_digest(signed_digest(separator, [delivery]))
+        # Anybody may send what a deliverer signed.
+        await send_call(self.payer, self.market, "deliverFragment", delivery, signature)
 
     async def open(self, bought: buying.Bought) -> None:
         """Waits for the parts, one of them junk, and reads the good."""
@@ -194,7 +201,8 @@ class Place:
         history = await read_history(market)
         sale = sales.find_sale(history, name)
         assert sale.status == Status.COMPLETE
-        plan = disputes.plan_dispute(sale, market.deployment.windows, history.head)
+        times = (await read_deadlines(market, history, [sale]))[sale.copy_id]
+        plan = disputes.plan_dispute(sale, times, history.clock, market.deployment.windows)
         disputed = await disputes.open_dispute(
             market, blocks, self.payer, plan, text="These words are old."
         )
@@ -229,7 +237,9 @@ class Place:
         sale = sales.find_sale(history, name)
         await sales.rate_sale(market, self.payer, history, sale, 4)
         [front] = (await storefront.browse(market, self.blocks)).open
-        assert str(front.rating) == "4.0 of 5 (1 rated)"
+        assert front.rating.tenths == 40
+        assert str(front.record).startswith("4.0 of 5 (1 rated, weighed by ")
+        assert (front.record.ended, front.record.lost) == (2, 1)
 
 
 async def trade(folder: Path) -> None:
