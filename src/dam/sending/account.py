@@ -61,7 +61,7 @@ class Account:
         self.address = self.signer.address
         with self.ledger.transaction():
             if self.outbox.use_sender(self.address):
-                self.log.warning("sender_changed", sender=self.address)
+                self.log.info("sender_changed", sender=self.address)
         self._underpriced_ids: set[int] = set()
         self._refusals: dict[int, int] = {}
         """By nonce, since one of its transactions was taken."""
