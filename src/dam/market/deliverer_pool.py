@@ -79,12 +79,13 @@ async def _funders(market: Market, logs: Iterable[DelivererRegistered]) -> dict[
     for start in range(0, len(operators), _BATCH):
         some = operators[start : start + _BATCH]
         answers = await market.rpc.batch(
-            [("eth_getTransactionByHash", ["0x" + registered[one].hex()]) for one in some]
+            [("eth_getTransactionByHash", ["0x" + registered[one].hex()]) for one in some],
+            errors=True,
         )
         for operator, answer in zip(some, answers, strict=True):
             sender = answer.get("from") if isinstance(answer, dict) else None
             if sender is None:
-                continue  # Pruned by the node: the other marks are in the logs.
+                continue  # The node has it no more: the other marks are in the logs.
             try:
                 funder = address(sender, "from")
             except Malformed as error:

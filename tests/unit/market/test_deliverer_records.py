@@ -9,6 +9,7 @@ import pytest
 
 from dam.crypto.hashing import copy_id, keccak
 from dam.errors import RpcError
+from dam.ethereum.node_errors import RpcRejectedError
 from dam.market.deliverer_pool import _funders, last_block_before
 from dam.market.deliverer_records import MAX_FUNDED, DelivererRecord, deliverer_records
 from dam.types import (
@@ -179,12 +180,16 @@ async def test_funders_come_from_the_registration(make: Any) -> None:
     class Node:
         answers: Any = None
 
-        async def batch(self, calls: list[Any]) -> list[Any]:
+        async def batch(self, calls: list[Any], *, errors: bool) -> list[Any]:
+            assert errors
             assert [method for method, _ in calls] == ["eth_getTransactionByHash"] * 3
             return list(self.answers)
 
     market: Any = type("Market", (), {"rpc": Node()})()
     own, other = make.person(1), make.person(9)
+    refusal = RpcRejectedError("eth_getTransactionByHash", -32000, "pruned")
+    market.rpc.answers = [refusal, {"from": other.lower()}, None]
+    assert await _funders(market, [one, two, three]) == {two.operator: other}
     market.rpc.answers = [{"from": own.lower()}, {"from": other.lower()}, None]
     assert await _funders(market, [one, two, three]) == {two.operator: other}
     market.rpc.answers = [{"from": "0x12"}, None, None]
