@@ -222,7 +222,7 @@ async def names(world: World, built: BuiltStore) -> set[str]:
     metrics = Metrics("deliverer", "0")
     sources = metrics.sources
     sources.pulse, sources.ledger = service.pulse, world.daemon.path
-    sources.turn_blocks = 200
+    sources.fallback_blocks = 200
     sources.blocks, sources.sender = StoreStats(), SendStats()
     sources.funds = Funds(1, 2, eligible=True)
     async with NodePool(("http://127.0.0.1:1",)) as endpoints:
