@@ -43,7 +43,7 @@ def kept(tmp_path_factory):
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 700
         while "In another terminal" not in log.read_text():
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -66,7 +66,7 @@ def test_the_first_block_is_the_two_commands(tmp_path):
         env=environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\d+ checks in \d+ s: all as the rules say$", done.stdout, re.MULTILINE)
