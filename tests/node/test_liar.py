@@ -19,7 +19,7 @@ from dam.ledger.ledger import Binding, Ledger
 from dam.ledger.sales import Sales
 from dam.market.abi import encode, market_abi
 from dam.market.client import Market
-from dam.testing.market import deploy_market, transact
+from dam.testing.market import MarketCode, deploy_market, transact
 from dam.testing.nodes import AnvilNode
 from dam.testing.pages import rows_of
 from dam.types import Deployment
@@ -81,7 +81,7 @@ class Place:
 
 
 @pytest.fixture
-def place(anvil: AnvilNode, code: bytes, tmp_path: Path) -> Place:
+def place(anvil: AnvilNode, code: MarketCode, tmp_path: Path) -> Place:
     made = Place(anvil, deploy_market(anvil, code=code), tmp_path)
     seller = anvil.request("eth_accounts")[1]
     transact(anvil, seller, made.deployment.market, encode("stakeAsSeller"), 10**18)
@@ -105,9 +105,9 @@ def forged_purchase(market: str) -> Any:
     """Adds a purchase that never was, encoded as the contract would, in a block that is there."""
     seller, item = parse_address("0x" + "51" * 20), keccak(b"item")
     sold = copy_id(seller, item, 0)
-    words = [bytes(32), bytes(32), item, *[bytes(32)] * 5, (1).to_bytes(32, "big"), bytes(32)]
-    words += [(1).to_bytes(32, "big")] * 2 + [bytes(32)] * 2
-    words += [(15 * 32).to_bytes(32, "big"), (1).to_bytes(32, "big"), b"k" * 32]
+    words = [*[bytes(32)] * 4, item, *[bytes(32)] * 5, (1).to_bytes(32, "big"), bytes(32)]
+    words += [(1).to_bytes(32, "big")] * 2 + [bytes(32)] * 3
+    words += [(18 * 32).to_bytes(32, "big"), (1).to_bytes(32, "big"), b"k" * 32]
 
     def lie(logs: list[Any]) -> list[Any]:
         if not logs:

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from eth_account import Account
 
-from dam.testing.market import SHORT_WINDOWS, deploy_market
+from dam.testing.market import SHORT_WINDOWS, MarketCode, deploy_market
 from dam.testing.nodes import AnvilNode
 from dam.types import Address, Deployment
 from tests.node.operator.commands import PASSPHRASE, Operator
@@ -31,7 +31,7 @@ def chain() -> Iterator[AnvilNode]:
 
 
 @pytest.fixture(scope="session")
-def deployment(chain: AnvilNode, code: bytes) -> Deployment:
+def deployment(chain: AnvilNode, code: MarketCode) -> Deployment:
     governor = Address(chain.request("eth_accounts")[9])
     made = deploy_market(chain, SHORT_WINDOWS, governor=governor, code=code)
     chain.mine(5)

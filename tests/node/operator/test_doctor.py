@@ -17,7 +17,7 @@ from dam.diagnostics import host_checks
 from dam.keystore.key_files import load_ring, new_ring, rotate_ring
 from dam.market.abi import encode
 from dam.market.deployment import load_deployment, save_deployment
-from dam.testing.market import SHORT_WINDOWS, deploy_market, transact
+from dam.testing.market import SHORT_WINDOWS, MarketCode, deploy_market, transact
 from dam.testing.nodes import AnvilNode
 from tests.node.operator.commands import (
     ALIAS,
@@ -115,15 +115,17 @@ def test_the_announced_key_is_the_key_files(operator: Operator) -> None:
     assert "announced_key_missing" in said
 
 
-def test_a_key_that_somebody_else_registered_first(nobody: Operator, template: Operator) -> None:
-    key = load_ring(template.ring, PASSPHRASE).current.public
+def test_a_key_that_nobody_showed_to_have(nobody: Operator, template: Operator) -> None:
+    """Somebody else's key, with the proof that goes with it: that is of another operator."""
+    place, pair = template.deployment, load_ring(template.ring, PASSPHRASE).current
+    theirs = pair.prove_possession(place.chain_id, place.market, template.address)
     nobody.init()
     nobody.fund()
     account = nobody.address
     nobody.chain.request("anvil_impersonateAccount", account)
-    data = encode("stakeAsDeliverer", key)
-    transact(nobody.chain, account, nobody.deployment.market, data, 10**16)
-    assert "key: another deliverer registered this key first" in bad(nobody.doctor())
+    data = encode("stakeAsDeliverer", pair.announced, theirs)
+    transact(nobody.chain, account, place.market, data, 10**16)
+    assert "key: nothing shows that we have the key we announced" in bad(nobody.doctor())
 
 
 def test_balance_against_what_deliveries_cost(operator: Operator) -> None:
@@ -152,7 +154,9 @@ def test_a_stake_that_does_not_deliver(nobody: Operator) -> None:
     nobody("deliverer", "exit", "--yes", code=0)
     assert one(nobody.doctor(), "an exit is requested")["fix"] == "dam deliverer exit --cancel"
     nobody("deliverer", "exit", "--cancel", "--yes", code=0)
-    nobody.chain.mine(SHORT_WINDOWS.slash_delay_blocks + 1)
+    before = nobody.chain.request("evm_snapshot")
+    nobody.chain.request("evm_increaseTime", SHORT_WINDOWS.slash_delay_seconds)
+    nobody.chain.mine()
     [number] = [
         s["id"]
         for s in nobody("deliverers", "--json", parse=True)["slashes"]
@@ -161,6 +165,8 @@ def test_a_stake_that_does_not_deliver(nobody: Operator) -> None:
     transact(nobody.chain, governor, nobody.deployment.market, encode("executeSlashing", number))
     low = one(nobody.doctor(), "0.001 ether, minimum 0.01 ether")
     assert (low["level"], low["fix"]) == ("fail", "dam deliverer stake '0.009 ether'")
+    # Others would find the chain ahead of this machine.
+    assert nobody.chain.request("evm_revert", before)
 
 
 def test_a_cold_owner_is_no_finding(nobody: Operator) -> None:
@@ -169,7 +175,7 @@ def test_a_cold_owner_is_no_finding(nobody: Operator) -> None:
     assert bad(nobody.doctor(), level="warn") == []
 
 
-def test_the_wrong_chain_and_the_wrong_market(operator: Operator, code: bytes) -> None:
+def test_the_wrong_chain_and_the_wrong_market(operator: Operator, code: MarketCode) -> None:
     with AnvilNode(chain_id=5) as other:
         assert "is on chain 5" in bad(operator.doctor(DAM_RPC_URL=other.url))[0]
     with AnvilNode() as empty:
@@ -177,7 +183,7 @@ def test_the_wrong_chain_and_the_wrong_market(operator: Operator, code: bytes) -
         empty.request("anvil_mine", hex(operator.deployment.first_block))
         assert "no code, unlike" in bad(operator.doctor(DAM_RPC_URL=empty.url))[0]
     record = operator.home / "deployment.json"
-    windows = replace(operator.deployment.windows, refund_blocks=400)
+    windows = replace(operator.deployment.windows, refund_seconds=4000)
     save_deployment(replace(load_deployment(record), windows=windows), record)
     assert bad(operator.doctor()) == [f"record: {record} has other windows than the contract"]
 
@@ -221,7 +227,7 @@ def test_what_mends_it_is_named_in_full(operator: Operator) -> None:
     assert "raise max_fee_gwei" in one(dear, "over max_fee_gwei 1")["fix"]
 
 
-def test_nodes_that_disagree(operator: Operator, code: bytes) -> None:
+def test_nodes_that_disagree(operator: Operator, code: MarketCode) -> None:
     """The same market at the same place, on a branch of its own."""
     with AnvilNode() as other:
         deploy_market(other, SHORT_WINDOWS, governor=operator.deployment.governor, code=code)
@@ -290,7 +296,7 @@ def test_a_tag_that_is_far_behind(operator: Operator) -> None:
     assert safe["level"] == "ok"
 
 
-def test_clocks(operator: Operator, code: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clocks(operator: Operator, code: MarketCode, monkeypatch: pytest.MonkeyPatch) -> None:
     with AnvilNode(args=("--timestamp", str(int(time.time()) + 7200))) as future:
         deploy_market(future, SHORT_WINDOWS, governor=operator.deployment.governor, code=code)
         findings = operator.doctor(DAM_RPC_URL=future.url)
