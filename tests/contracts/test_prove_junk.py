@@ -333,7 +333,7 @@ def test_no_deliverer_delivers_to_a_fresh_key(create_sale, reverts):
 @pytest.mark.parametrize("change", [{"salt": keccak(b"?")}, {"index": 7}, {"proof": ()}], ids=str)
 def test_only_parts_of_the_item(create_sale, reverts, change):
     order = create_sale()
-    junk = order.delivery(0, **change)
+    junk = replace(order.delivery(0), **change)
     with reverts("PartNotInItem", copyId=order.copy_id, index=junk.index):
         order.prove(junk, fresh_key=FRESH)
 

@@ -66,7 +66,7 @@ def test_attack_signature_turned(create_sale, market, send, alice, reverts):
     if high < 2**255:
         with reverts("InvalidSignature"):
             send(part, (r, turned.to_bytes(32, "big")))
-    for wrong in (ORDER // 2 + 1, ORDER - 1 & (2**255 - 1), 2**255 - 1):
+    for wrong in (ORDER // 2 + 1, 2**255 - 1):
         with reverts("InvalidSignature"):
             send(part, (r, (wrong | parity << 255).to_bytes(32, "big")))
 
