@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
-from anvil_market import RICH, Chain, helper_contracts, market_contract
+from anvil_market import RICH, Chain, Contract, helper_contracts, market_contract
 from coincurve import PrivateKey
 from eth_abi.abi import encode
 from reference import Agreement, Entry, Item, Leaf, Sale
@@ -180,7 +180,9 @@ def entry_of(made: Delivery) -> bytes:
 class World:
     """The chain, the market and everybody's address; the state in which every test begins."""
 
-    def __init__(self, node: AnvilNode, rules: Rules = RULES) -> None:
+    def __init__(
+        self, node: AnvilNode, rules: Rules = RULES, verifier: Contract | None = None
+    ) -> None:
         chain = self.chain = Chain(node)
         self.contract = market_contract()
         helpers = helper_contracts()
@@ -194,7 +196,7 @@ class World:
         self.names = {address.lower(): name for name, address in self.at.items()}
         for name in PEOPLE:
             chain.rpc("anvil_setBalance", self.at[name], hex(RICH))
-        self.proofs = chain.deploy(helpers["StubProofs"])
+        self.proofs = chain.deploy(verifier or helpers["StubProofs"])
         self.market = chain.deploy(self.contract, self.setup(rules))
         self.separator = domain_separator(chain.id, Address(self.market))
         self.token_at = {"": ZERO_ADDRESS}
