@@ -51,8 +51,6 @@ async def test_a_sale_from_shelf_to_settlement_with_a_junk_part(world: World) ->
 
     sale = await market.buy("code", "--copy", "2")
     assert sale["copy"] == 1
-    bought = await trade.purchase(world, CopyId(bytes.fromhex(sale["id"][2:])))
-    assert sale["refundFrom"] == bought.purchase_time + 86_401
     assert "time is up" in await market.fails(
         market.buyer, "buyer", "wait", sale["id"], "--timeout", "0"
     )
@@ -77,6 +75,14 @@ async def test_a_sale_from_shelf_to_settlement_with_a_junk_part(world: World) ->
     listed = await world.dam(market.buyer, "buyer", "purchases", "--json")
     [mine] = listed.json["purchases"]
     assert mine["status"] == "complete"
+    bought = await trade.purchase(world, CopyId(bytes.fromhex(sale["id"][2:])))
+    windows = world.deployment.windows
+    assert (mine["purchaseBlock"], mine["purchaseTime"]) == (
+        bought.purchase_block,
+        bought.purchase_time,
+    )
+    assert mine["deadlines"]["deliver"] == bought.purchase_time + windows.delivery_seconds
+    assert mine["deadlines"]["proof"] == bought.purchase_time + windows.proof_seconds
     assert {a["action"] for a in mine["actions"] if a["now"] and a["who"] == "buyer"} == {
         "confirm",
         "dispute",
