@@ -51,6 +51,10 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         uint256 disputeID;
         /// What the payer paid the arbitrator, in wei.
         uint256 cost;
+        /// Last second in which the marketplace takes a ruling.
+        uint64 lastTime;
+        /// Whether the bond was shared that the marketplace pays without a ruling.
+        bool collected;
     }
 
     /// @notice The call re-entered the adapter.
@@ -87,6 +91,9 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     error NotAllowed(address caller);
     /// @notice There is no ruling that could be carried over or kept.
     error NoRuling(bytes32 copyId);
+    /// @notice The sale has not ended, or its end paid its arbitrator nothing but by a ruling, or
+    /// that was shared before.
+    error NothingToCollect(bytes32 copyId);
     /// @notice There is nothing to withdraw.
     error NothingToWithdraw();
     /// @notice The recipient did not take the coins; nothing changed. Name another recipient.
@@ -112,6 +119,9 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         address winner,
         uint256 rest
     );
+    /// @notice The sale ended by its parties after a third of the time to rule. Of the bond that
+    /// this paid `repaid` wei became a credit of the payer, `toBuyer` and `toSeller` one of theirs.
+    event BondCollected(bytes32 indexed copyId, uint256 repaid, uint256 toBuyer, uint256 toSeller);
     /// @notice A credit left to `to`.
     event Withdrawn(address indexed account, address to, uint256 amount);
 
@@ -198,6 +208,7 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         // Effect
         opened.payer = msg.sender;
         opened.cost = cost;
+        opened.lastTime = uint64(last);
         credits[msg.sender] += msg.value - cost;
 
         // Interaction
@@ -282,6 +293,47 @@ contract Erc792Adapter is IArbitrable, IEvidence {
             copyId, sale, escrow, ruling == SELLER_WINS ? 0 : escrow.price, ruling == PENALTY
         );
         if (bond != 0) MARKET.withdraw(address(0), address(this));
+    }
+
+    /// @notice Shares the bond that the marketplace paid without a ruling: where a party conceded,
+    /// a proof beat the seller, or both agreed, from a third of the time to rule on. By anyone, once
+    /// a case. As with a ruling the payer has the cost back, and the rest is the winner's; after an
+    /// agreement it is halved. What an agreement gives beyond one bond, or before that third, and a
+    /// bond of a dispute that never was a case here, stay with nobody: parties who agree ask for
+    /// one bond, or for none.
+    function collect(bytes32 copyId, Sale calldata sale, Escrow calldata escrow) external lock {
+        // Check
+        Case storage opened = cases[copyId];
+        if (opened.payer == address(0)) revert NoCase(copyId);
+        if (escrow.hash() != sale.escrowHash) revert WrongEscrow(copyId);
+        (Status status,, uint32 since,,, bytes24 commitment) = MARKET.sales(copyId);
+        if (commitment != bytes24(sale.hash())) revert WrongSale(copyId);
+        uint256 window = MARKET.ARBITRATION_SECONDS();
+        uint256 ended = uint256(sale.purchaseTime) + since;
+        bool bySilence = status == Status.Settled && ended > opened.lastTime;
+        if (
+            opened.collected || status < Status.Settled || status == Status.Resolved || bySilence
+                || ended < opened.lastTime - window + window / 3
+        ) {
+            revert NothingToCollect(copyId);
+        }
+
+        // Effect
+        opened.collected = true;
+        uint256 bond = escrow.bond;
+        uint256 repaid = opened.cost < bond ? opened.cost : bond;
+        uint256 toBuyer = bond - repaid;
+        if (status == Status.Settled) toBuyer = 0;
+        else if (status == Status.Agreed) toBuyer /= 2;
+        credits[opened.payer] += repaid;
+        credits[sale.buyer] += toBuyer;
+        credits[sale.seller] += bond - repaid - toBuyer;
+        emit BondCollected(copyId, repaid, toBuyer, bond - repaid - toBuyer);
+
+        // Interaction: it may have come already with the bond of another sale.
+        if (MARKET.credits(address(this), address(0)) != 0) {
+            MARKET.withdraw(address(0), address(this));
+        }
     }
 
     /// @notice Takes the caller's credit to `to`.

@@ -19,14 +19,14 @@ contract FullStakeTest is MarketTest {
     function test_refundedWithAFullStake() external {
         Order memory order = _sold();
         _fill();
-        _skip(301);
+        _wait(REFUND + 1);
         vm.prank(stranger);
         market.refund(order.copyId, order.sale, order.escrow);
         _is(order, Status.Refunded);
         vm.assertEq(market.credits(buyer, address(0)), 1.5 ether);
         // R without the penalty: the fees of three parts and the bond.
         vm.assertEq(market.sellerStakes(seller), BRIM);
-        vm.assertEq(market.credits(seller, address(0)), 0.03 ether + 0.2 ether);
+        vm.assertEq(market.credits(seller, address(0)), 0.015 ether + 0.2 ether);
         _balanced();
     }
 
@@ -45,11 +45,11 @@ contract FullStakeTest is MarketTest {
     function test_brim() external {
         Order memory order = _sold();
         vm.deal(seller, BRIM);
-        uint256 back = 0.23 ether;
+        uint256 back = 0.215 ether;
         uint256 missing = BRIM - back + 1 - market.sellerStakes(seller);
         vm.prank(seller);
         market.stakeAsSeller{value: missing}();
-        _skip(301);
+        _wait(REFUND + 1);
         market.refund(order.copyId, order.sale, order.escrow);
         vm.assertEq(market.sellerStakes(seller), BRIM);
         vm.assertEq(market.credits(seller, address(0)), 1);

@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+
 import {
     Delivery,
     Escrow,
     IMarketplace,
+    JunkEvidence,
+    Leaf,
     Sale,
+    Signature,
     Status,
     Terms
 } from "../../contracts/interfaces/IMarketplace.sol";
 import {Events} from "../../contracts/libraries/Events.sol";
 import {Hashes} from "../../contracts/libraries/Hashes.sol";
+import {Marks} from "../../contracts/libraries/Marks.sol";
+import {Merkle} from "../../contracts/libraries/Merkle.sol";
 import {SaleWord} from "../../contracts/libraries/SaleWord.sol";
+import {Signatures} from "../../contracts/libraries/Signatures.sol";
 import {StoreCid} from "../../contracts/libraries/StoreCid.sol";
 import {X25519Key} from "../../contracts/libraries/X25519Key.sol";
 import {Vm} from "./Base.sol";
@@ -20,14 +28,14 @@ contract SaleWordTest {
     using SaleWord for uint256;
 
     bool public constant IS_TEST = true;
-    uint256 private constant SINCE_MAX = (1 << 20) - 1;
+    uint256 private constant SINCE_MAX = (1 << 27) - 1;
 
     function test_purchased(bytes32 hash) external pure {
         uint256 word = SaleWord.purchased(hash);
         assert(word.commitsTo(hash));
         assert(word.commitment() == bytes24(hash));
         assert(word.status() == Status.Purchased);
-        assert(word.since() == 0 && word.byDeliverers() == 0);
+        assert(word.since() == 0 && !word.isRated() && !word.isMarked());
         assert(word.delivered() == 0 && word.count() == 0);
     }
 
@@ -46,34 +54,142 @@ contract SaleWordTest {
 
     /// @dev Each field is set and read without a trace in another, whatever the word holds.
     function test_enter(uint256 word, uint8 status, uint256 offset) external pure {
-        Status next = Status(status % 7);
+        Status next = Status(status % 8);
         uint256 entered = word.enter(next, offset);
-        assert(entered.status() == next);
+        assert(entered.status() == next && entered.isIn(next));
         assert(entered.since() == (offset > SINCE_MAX ? SINCE_MAX : offset));
-        uint256 fields = (SINCE_MAX << 6) | (7 << 3);
+        uint256 fields = (SINCE_MAX << 5) | (7 << 2);
         assert(entered & ~fields == word & ~fields);
     }
 
-    function test_add(bytes32 hash, uint32 parts, bool byDeliverer) external pure {
+    function test_add(bytes32 hash, uint32 parts) external pure {
         uint256 word = SaleWord.purchased(hash).enter(Status.Disputed, 77);
         uint256 number;
         for (uint256 i; i < 32; ++i) {
             if ((parts >> i) & 1 == 0) continue;
             assert(!word.has(i));
-            word = word.add(i, byDeliverer);
+            word = word.add(i);
             assert(word.has(i));
             ++number;
         }
         assert(word.delivered() == parts);
-        assert(word.count() == number);
-        assert(word.byDeliverers() == (byDeliverer ? number : 0));
+        assert(word.count() == number && SaleWord.countBits(parts) == number);
         assert(word.commitsTo(hash));
         assert(word.status() == Status.Disputed && word.since() == 77);
+        for (uint256 i; i < 32; ++i) {
+            assert(word.remove(i) == (word.has(i) ? word ^ (1 << (32 + i)) : word));
+        }
+    }
+
+    function test_flags(uint256 word) external pure {
+        assert(word.withRating() == word | 2 && word.withMark() == word | 1);
+        assert(word.isRated() == (word & 2 != 0) && word.isMarked() == (word & 1 != 0));
+    }
+
+    /// @dev As the three questions that it answers at once.
+    function test_lacks(uint256 word, bytes32 hash, uint8 index, bool right) external pure {
+        if (right) {
+            hash = bytes32(word.commitment()) | (hash & bytes32(uint256(type(uint64).max)));
+        }
+        Status status = word.status();
+        bool open = status >= Status.Purchased && status <= Status.Disputed;
+        assert(word.lacks(hash, index) == (word.commitsTo(hash) && open && !word.has(index)));
     }
 
     function test_hasIsFalseBeyondTheParts(uint256 word, uint8 index) external pure {
         uint256 place = 32 + uint256(index) % 224;
         assert(!word.has(place));
+    }
+}
+
+contract MarksTest {
+    using Marks for uint256;
+
+    bool public constant IS_TEST = true;
+
+    function test_oneKey(uint64 masks, bytes32 key, bytes32 other) external pure {
+        uint256 marks = uint256(masks).withKey(key);
+        assert(uint64(marks) == masks && marks.hasKey(key));
+        assert(marks.freshKey() == bytes24(keccak256(abi.encode(key))));
+        assert(marks.hasKey(other) == (key == other) && !uint256(masks).hasKey(key));
+    }
+
+    function test_masks(uint256 marks, uint8 place) external pure {
+        uint256 index = place % 32;
+        uint256 punished = marks.punish(index);
+        assert(punished.punished() == marks.punished() | uint32(1 << index));
+        assert(punished & ~uint256(1 << (32 + index)) == marks & ~uint256(1 << (32 + index)));
+        assert(marks.isPunished(index) == ((marks.punished() >> index) & 1 == 1));
+        uint256 cleared = marks.clear(index);
+        assert(cleared.cleared() == marks.cleared() | uint32(1 << index));
+        assert(cleared & ~uint256(1 << index) == marks & ~uint256(1 << index));
+        assert(marks.isCleared(index) == ((marks.cleared() >> index) & 1 == 1));
+    }
+}
+
+contract MerkleTest {
+    bool public constant IS_TEST = true;
+
+    function test_asOpenZeppelins(bytes32 leaf, bytes32[] calldata proof) external pure {
+        assert(Merkle.root(leaf, proof) == MerkleProof.processProof(proof, leaf));
+    }
+}
+
+/// @notice Constants and hashes of EIP-712, and what ERC-2098 leaves open.
+contract SignaturesTest {
+    bool public constant IS_TEST = true;
+    Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
+    uint256 private constant ORDER =
+        0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
+
+    function test_domainAndList(bytes32[] memory entries) external view {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256(
+                    "EIP712Domain(string name,string version,uint256 chainId,"
+                    "address verifyingContract)"
+                ),
+                keccak256("DAM"),
+                keccak256("2"),
+                block.chainid,
+                address(this)
+            )
+        );
+        assert(Signatures.domain() == domain);
+        bytes32 list = keccak256(
+            abi.encode(
+                keccak256("Fragments(bytes32[] entries)"), keccak256(abi.encodePacked(entries))
+            )
+        );
+        assert(Signatures.digest(entries) == keccak256(abi.encodePacked(hex"1901", domain, list)));
+    }
+
+    function test_signer(bytes32 digest, uint256 secret) external view {
+        secret = 1 + secret % (ORDER - 1);
+        (bytes32 r, bytes32 vs) = vm.signCompact(secret, digest);
+        assert(this.signer(digest, Signature(r, vs)) == vm.addr(secret));
+        // The same signature, spelled with the other s: nobody's.
+        uint256 s = uint256(vs) & (type(uint256).max >> 1);
+        uint256 parity = (uint256(vs) >> 255) ^ 1;
+        uint256 high = ORDER - s;
+        if (high >> 255 == 0) {
+            bytes32 other = bytes32((parity << 255) | high);
+            assert(this.signer(digest, Signature(r, other)) == address(0));
+        }
+        assert(this.signer(digest, Signature(0, vs)) == address(0));
+        assert(this.signer(digest, Signature(r, 0)) == address(0));
+    }
+
+    function test_anySIsLow(bytes32 digest, bytes32 r, uint256 s) external view {
+        s = ORDER / 2 + 1 + s % ((1 << 255) - ORDER / 2 - 1);
+        for (uint256 parity; parity < 2; ++parity) {
+            bytes32 vs = bytes32((parity << 255) | s);
+            assert(this.signer(digest, Signature(r, vs)) == address(0));
+        }
+    }
+
+    function signer(bytes32 digest, Signature calldata signature) external pure returns (address) {
+        return Signatures.signer(digest, signature);
     }
 }
 
@@ -155,7 +271,43 @@ contract HashesTest {
         uint64 copy = d.sale.stock ? d.sale.copy : 0;
         bytes memory encoded =
             abi.encode(copy, d.index, d.deliverer, d.commitment, d.secretHash, d.salt);
-        assert(Hashes.leaf(d) == keccak256(bytes.concat(keccak256(encoded))));
+        bytes32 leaf = keccak256(bytes.concat(keccak256(encoded)));
+        bytes32 saleHash = keccak256(abi.encode(d.sale));
+        bytes32 entry =
+            keccak256(abi.encode(d.copyId, saleHash, leaf, d.freshKey, keccak256(d.fragment)));
+        (bytes32 s, bytes32 l, bytes32 e) = Hashes.part(d, d.fragment);
+        assert(s == saleHash && l == leaf && e == entry);
+    }
+
+    /// @dev Evidence hashes to what was delivered.
+    function test_evidence(Sale calldata sale, JunkEvidence calldata e, Leaf calldata alone)
+        external
+        pure
+    {
+        uint64 copy = sale.stock ? sale.copy : 0;
+        bytes memory encoded =
+            abi.encode(copy, e.index, e.deliverer, e.commitment, e.secretHash, e.salt);
+        assert(Hashes.leaf(e, sale) == keccak256(bytes.concat(keccak256(encoded))));
+        encoded = abi.encode(
+            copy, alone.index, alone.deliverer, alone.commitment, alone.secretHash, alone.salt
+        );
+        assert(Hashes.leaf(alone, sale) == keccak256(bytes.concat(keccak256(encoded))));
+        bytes32 entry = keccak256(
+            abi.encode(e.salt, e.secret, e.commitment, e.freshKey, keccak256(e.fragment))
+        );
+        assert(Hashes.entry(e.salt, e.secret, e.commitment, e.freshKey, e.fragment) == entry);
+    }
+
+    function test_pairs(bytes32[2][] calldata pairs) external pure {
+        bytes32[] memory list = new bytes32[](2 * pairs.length);
+        for (uint256 i; i < pairs.length; ++i) {
+            Hashes.setPair(list, i, pairs[i][0], pairs[i][1]);
+        }
+        for (uint256 i; i < pairs.length; ++i) {
+            (bytes32 one, bytes32 other) = Hashes.pair(list, i);
+            assert(one == pairs[i][0] && other == pairs[i][1]);
+            assert(list[2 * i] == one && list[2 * i + 1] == other);
+        }
     }
 
     function test_copyId(address seller, bytes32 itemId, uint64 copy) external pure {
@@ -167,7 +319,7 @@ contract HashesTest {
     }
 }
 
-/// @notice The two events written by hand are what `emit` writes.
+/// @notice The events written by hand are what `emit` writes.
 contract EventsTest {
     bool public constant IS_TEST = true;
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
@@ -183,7 +335,11 @@ contract EventsTest {
         vm.recordLogs();
         _dirty();
         Events.itemPurchased(copyId, seller, digest, copy, terms, keys);
-        emit IMarketplace.ItemPurchased(copyId, seller, msg.sender, digest, copy, terms, keys);
+        uint64 at = uint64(block.number);
+        uint64 time = uint64(block.timestamp);
+        emit IMarketplace.ItemPurchased(
+            copyId, seller, msg.sender, digest, copy, at, time, terms, keys
+        );
         _same();
     }
 
@@ -197,10 +353,22 @@ contract EventsTest {
     function fragmentDelivered(Delivery calldata d, address by) external {
         vm.recordLogs();
         _dirty();
-        Events.fragmentDelivered(d, by);
+        Events.fragmentDelivered(d, d.copyId, by);
         emit IMarketplace.FragmentDelivered(
-            d.copyId, by, d.index, d.commitment, d.secretHash, d.fragment
+            d.copyId, by, d.index, d.deliverer, d.commitment, d.secretHash, d.salt, d.fragment
         );
+        _same();
+    }
+
+    function test_fragmentsSigned(
+        address signer,
+        Signature calldata signature,
+        bytes32[] memory entries
+    ) external {
+        vm.recordLogs();
+        _dirty();
+        Events.fragmentsSigned(signer, signature, entries);
+        emit IMarketplace.FragmentsSigned(signer, signature.r, signature.vs, entries);
         _same();
     }
 

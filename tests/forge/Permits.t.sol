@@ -14,18 +14,17 @@ contract PermitsTest is MarketTest {
 
     PlainToken private _token;
     Terms private _kept;
-    bytes32 private _digest;
+    bytes32 private _document;
 
     function setUp() public override {
         super.setUp();
-        vm.warp(1_000_000);
         _token = new PlainToken();
         _token.mint(buyer, 2 * PRICE);
         Terms memory terms = _terms(three, 2, arbitrator);
         terms.token = address(_token);
         terms.price = PRICE;
         terms.supply = 2;
-        _digest = _publish(seller, terms);
+        _document = _publish(seller, terms);
         _kept = terms;
     }
 
@@ -45,8 +44,8 @@ contract PermitsTest is MarketTest {
     function _buyBy(Permit memory permit, uint64 copy) private {
         bytes32[] memory keys = _keys(3);
         vm.prank(buyer);
-        market.buyItemByPermit(seller, _kept, new bytes32[](0), _digest, copy, keys, permit);
-        Order memory order = _order(seller, buyer, _kept, _digest, keys, three);
+        market.buyItemByPermit(seller, _kept, new bytes32[](0), _document, copy, keys, permit);
+        Order memory order = _order(seller, buyer, _kept, _document, keys, three);
         order.copyId = keccak256(abi.encode(seller, _kept.itemId, copy));
         orders.push(order);
     }
@@ -56,7 +55,7 @@ contract PermitsTest is MarketTest {
     }
 
     function test_oneTransaction() external {
-        _buyBy(_permit("buyer", PRICE, 1_000_000), 0);
+        _buyBy(_permit("buyer", PRICE, 1_800_000_000), 0);
         vm.assertEq(_token.balanceOf(address(market)), PRICE);
         vm.assertEq(_token.balanceOf(buyer), PRICE);
         vm.assertEq(_token.allowance(buyer, address(market)), 0);
@@ -65,7 +64,7 @@ contract PermitsTest is MarketTest {
 
     /// @dev The attack: somebody sees the permit in the mempool and uses it up.
     function test_attackPermitUsedBefore() external {
-        Permit memory permit = _permit("buyer", PRICE, 1_000_000);
+        Permit memory permit = _permit("buyer", PRICE, 1_800_000_000);
         vm.prank(stranger);
         _token.permit(
             buyer, address(market), permit.value, permit.deadline, permit.v, permit.r, permit.s
@@ -82,19 +81,19 @@ contract PermitsTest is MarketTest {
     }
 
     function test_permitOfAnother() external {
-        Permit memory permit = _permit("stranger", PRICE, 1_000_000);
+        Permit memory permit = _permit("stranger", PRICE, 1_800_000_000);
         vm.expectRevert(_refused());
         this.buyAgain(permit);
     }
 
     function test_permitTooOld() external {
-        Permit memory permit = _permit("buyer", PRICE, 999_999);
+        Permit memory permit = _permit("buyer", PRICE, 1_799_999_999);
         vm.expectRevert(_refused());
         this.buyAgain(permit);
     }
 
     function test_permitOfLess() external {
-        Permit memory permit = _permit("buyer", PRICE - 1, 1_000_000);
+        Permit memory permit = _permit("buyer", PRICE - 1, 1_800_000_000);
         vm.expectRevert(_refused());
         this.buyAgain(permit);
     }
@@ -112,11 +111,11 @@ contract PermitsTest is MarketTest {
     function test_attackSpendAnothersAllowance() external {
         vm.prank(buyer);
         _token.approve(address(market), PRICE);
-        Permit memory permit = _permit("buyer", PRICE, 1_000_000);
+        Permit memory permit = _permit("buyer", PRICE, 1_800_000_000);
         bytes32[] memory keys = _keys(3);
         vm.expectRevert(_refused());
         vm.prank(stranger);
-        market.buyItemByPermit(seller, _kept, new bytes32[](0), _digest, 0, keys, permit);
+        market.buyItemByPermit(seller, _kept, new bytes32[](0), _document, 0, keys, permit);
         vm.assertEq(_token.balanceOf(buyer), 2 * PRICE);
     }
 

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {IMarketplace, Status} from "../../contracts/interfaces/IMarketplace.sol";
+import {IMarketplace, Split, Status} from "../../contracts/interfaces/IMarketplace.sol";
 import {MarketTest} from "./MarketTest.sol";
 
-/// @notice 1 to 5 stars, once, by the buyer of a settled sale.
+/// @notice 1 to 5 stars, once, by the buyer of a sale that ended, however.
 contract RatingsTest is MarketTest {
     function _rate(Order memory order, address who, uint8 stars) private {
         vm.prank(who);
         market.rateSale(order.copyId, order.sale, stars);
+    }
+
+    function _rated(Order memory order) private view returns (bool rated) {
+        (,,, rated,,) = market.sales(order.copyId);
     }
 
     function _settled() private returns (Order memory order) {
@@ -20,11 +24,11 @@ contract RatingsTest is MarketTest {
     function test_everyStar() external {
         for (uint8 stars = 1; stars <= 5; ++stars) {
             Order memory order = _settled();
-            vm.assertFalse(market.rated(order.copyId));
+            vm.assertFalse(_rated(order));
             vm.expectEmit(address(market));
             emit IMarketplace.SaleRated(order.copyId, seller, buyer, stars);
             _rate(order, buyer, stars);
-            vm.assertTrue(market.rated(order.copyId));
+            vm.assertTrue(_rated(order));
         }
     }
 
@@ -60,29 +64,48 @@ contract RatingsTest is MarketTest {
         _rate(order, buyer, 5);
     }
 
-    function test_onlyWhenSettled() external {
+    function test_notBeforeTheEnd() external {
         Order memory order = _sold();
         _cannotRate(order);
         _deliverAll(order);
         _cannotRate(order);
         _dispute(order);
         _cannotRate(order);
+    }
+
+    function test_afterARuling() external {
+        Order memory order = _complete();
+        _dispute(order);
         vm.prank(arbitrator);
         market.resolveDispute(order.copyId, order.sale, order.escrow, 0, false);
         _is(order, Status.Resolved);
-        _cannotRate(order);
-        Order memory other = _complete();
+        _rate(order, buyer, 1);
+    }
+
+    function test_afterARefundAndAConcession() external {
+        Order memory order = _sold();
+        _wait(REFUND + 1);
+        market.refund(order.copyId, order.sale, order.escrow);
+        _rate(order, buyer, 1);
+        order = _complete();
         vm.prank(seller);
-        market.concede(other.copyId, other.sale, other.escrow);
-        _is(other, Status.Refunded);
-        _cannotRate(other);
+        market.concede(order.copyId, order.sale, order.escrow);
+        _is(order, Status.Refunded);
+        _rate(order, buyer, 4);
+    }
+
+    function test_afterAnAgreement() external {
+        Order memory order = _complete();
+        _agree(order, Split(0.3 ether, 0, 0, _time()));
+        _is(order, Status.Agreed);
+        _rate(order, buyer, 3);
     }
 
     /// @dev Settled by silence, or by the buyer's own concession: settled all the same.
     function test_settledByOtherWays() external {
         Order memory order = _complete();
         _dispute(order);
-        _skip(121);
+        _wait(ARBITRATION + 1);
         market.settle(order.copyId, order.sale, order.escrow);
         _rate(order, buyer, 2);
         order = _complete();
@@ -102,11 +125,11 @@ contract RatingsTest is MarketTest {
     /// @dev A rating moves no money and leaves the rest of the sale's word as it is.
     function test_changesNothingElse() external {
         Order memory order = _settled();
-        (Status status, uint32 parts, uint8 number, uint32 since, bytes24 commitment) =
+        (Status status, uint32 parts, uint32 since,, bool marked, bytes24 commitment) =
             market.sales(order.copyId);
         _rate(order, buyer, 5);
-        (Status s, uint32 p, uint8 n, uint32 b, bytes24 c) = market.sales(order.copyId);
-        vm.assertTrue(s == status && p == parts && n == number && b == since && c == commitment);
+        (Status s, uint32 p, uint32 b,, bool m, bytes24 c) = market.sales(order.copyId);
+        vm.assertTrue(s == status && p == parts && b == since && m == marked && c == commitment);
         _balanced();
     }
 }

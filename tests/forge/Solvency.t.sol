@@ -3,17 +3,17 @@ pragma solidity 0.8.30;
 
 import {
     Delivery,
-    Escrow,
     IMarketplace,
-    Sale,
+    Signature,
+    Split,
     Status,
     Terms
 } from "../../contracts/interfaces/IMarketplace.sol";
-import {Base} from "./Base.sol";
+import {MarketTest} from "./MarketTest.sol";
 
 /// @notice Drives a market at random, by people who try what they may not do as well.
 /// @dev Calls that revert are swallowed; what must never happen is noted in `broken`.
-contract Crowd is Base {
+contract Crowd is MarketTest {
     uint256 private constant MAX_ORDERS = 100;
 
     Order[] private _orders;
@@ -27,19 +27,22 @@ contract Crowd is Base {
     address private _watchdog;
     string public broken;
     /// How many sales ended in each status.
-    uint256[7] public ends;
+    uint256[8] public ends;
     uint256 public deliveries;
+    uint256 public proofsMade;
 
     constructor() {
         _deploy();
         _arbitrator = _someone("arbitrator");
         _watchdog = _someone("watchdog");
+        relayer = _someone("relayer");
+        stranger = _someone("stranger");
         for (uint256 i; i < 2; ++i) {
-            address seller = _someone(["one", "two"][i]);
-            _sellers.push(seller);
-            vm.prank(seller);
+            address shop = _someone(["one", "two"][i]);
+            _sellers.push(shop);
+            vm.prank(shop);
             market.stakeAsSeller{value: 20 ether}();
-            vm.prank(seller);
+            vm.prank(shop);
             market.setSellerOperator(_watchdog);
             _buyers.push(_someone(["buyer", "customer"][i]));
         }
@@ -65,31 +68,31 @@ contract Crowd is Base {
 
     function buy(uint256 seed, uint128 price, uint128 penalty, uint128 bond) external {
         if (_orders.length == MAX_ORDERS) return;
-        address seller = _sellers[seed % 2];
+        address shop = _sellers[seed % 2];
         // A seller may buy from itself.
-        address buyer = seed % 11 == 0 ? seller : _buyers[(seed >> 8) % 2];
+        address customer = seed % 11 == 0 ? shop : _buyers[(seed >> 8) % 2];
         address[] memory deliverers = new address[](1 + (seed >> 16) % 5);
         for (uint256 i; i < deliverers.length; ++i) {
             deliverers[i] = _operators[(seed >> (24 + i)) % 3];
         }
         uint8 threshold = uint8(1 + (seed >> 40) % deliverers.length);
-        address arbitrator = (seed >> 48) % 4 == 0 ? address(0) : _arbitrator;
-        Terms memory terms = _terms(deliverers, threshold, arbitrator);
+        address judge = (seed >> 48) % 4 == 0 ? address(0) : _arbitrator;
+        Terms memory terms = _terms(deliverers, threshold, judge);
         terms.price = price % 3 ether;
         terms.commission = (seed >> 56) % 3 == 0 ? terms.price : terms.price / 7;
         terms.penalty = penalty % 2 ether;
         terms.bond = bond % 2 ether;
-        try this.purchase(seller, buyer, terms, deliverers) returns (Order memory order) {
+        try this.purchase(shop, customer, terms, deliverers) returns (Order memory order) {
             _orders.push(order);
             _seen.push(Status.Purchased);
         } catch {}
     }
 
-    function purchase(address seller, address buyer, Terms memory terms, address[] memory who)
+    function purchase(address shop, address customer, Terms memory terms, address[] memory who)
         external
         returns (Order memory)
     {
-        return _buy(seller, buyer, terms, who);
+        return _buy(shop, customer, terms, who);
     }
 
     function deliver(uint256 seed) external {
@@ -101,12 +104,18 @@ contract Crowd is Base {
         if ((seed >> 16) % 16 == 1) by = order.sale.seller;
         if ((seed >> 16) % 16 == 2) by = order.sale.buyer;
         uint256 offset = _block() - order.sale.purchaseBlock;
-        Delivery memory delivery = _delivery(order, index);
-        vm.prank(by, by);
-        try market.deliverFragment(delivery) {
+        uint256 age = _time() - order.sale.purchaseTime;
+        Delivery memory delivery =
+            (seed >> 24) % 3 == 0 ? _junk(order, index) : _delivery(order, index);
+        if ((seed >> 32) % 3 == 0) delivery = _replacement(order, index);
+        Signature memory signature = _signed(delivery, by);
+        try market.deliverFragment(delivery, signature) {
             ++deliveries;
             if (by != order.deliverers[index] && offset <= 100) broken = "fallback before 101";
-            if (offset > 300) broken = "delivery after the last block";
+            if (age > REFUND) broken = "delivery after the last second";
+            if (by == order.deliverers[index] && by != _watchdog && age > DELIVERY) {
+                broken = "a deliverer after their time";
+            }
             if (by == order.sale.buyer && by != order.sale.seller) {
                 broken = "a stranger delivered";
             }
@@ -123,8 +132,8 @@ contract Crowd is Base {
             batch[i] = _delivery(order, i % parts);
         }
         address by = (seed >> 8) % 2 == 0 ? _watchdog : order.deliverers[0];
-        vm.prank(by, by);
-        try market.deliverFragments(batch) {
+        Signature memory signature = _signed(batch, by);
+        try market.deliverFragments(batch, signature) {
             ++deliveries;
         } catch {}
         _watch(place);
@@ -136,27 +145,28 @@ contract Crowd is Base {
         address by = _everybody[(seed >> 8) % _everybody.length];
         if ((seed >> 16) % 2 == 0) by = order.sale.buyer;
         uint256 what = (seed >> 24) % 4;
-        (Status status, uint32 delivered,,,) = market.sales(order.copyId);
+        (Status status, uint32 delivered,,,,) = market.sales(order.copyId);
+        (, uint32 cleared,) = market.marks(order.copyId);
         vm.prank(by);
         if (what == 0) {
             try market.confirm(order.copyId, order.sale, order.escrow) {
                 if (by != order.sale.buyer) broken = "confirmed by another";
-                _closedWell(order, delivered);
+                _closedWell(order, delivered | cleared);
             } catch {}
         } else if (what == 1) {
             try market.settle(order.copyId, order.sale, order.escrow) {
-                _closedWell(order, delivered);
+                _closedWell(order, delivered | cleared);
             } catch {}
         } else if (what == 2) {
             try market.refund(order.copyId, order.sale, order.escrow) {
-                if (_block() <= order.sale.purchaseBlock + 300) broken = "refunded early";
+                if (_time() <= order.sale.purchaseTime + REFUND) broken = "refunded early";
             } catch {}
         } else {
             try market.concede(order.copyId, order.sale, order.escrow) {
                 if (by != order.sale.seller && by != order.sale.buyer) {
                     broken = "conceded by another";
                 }
-                if (status == Status.Complete) _closedWell(order, delivered);
+                if (status == Status.Complete) _closedWell(order, delivered | cleared);
             } catch {}
         }
         _watch(place);
@@ -193,23 +203,63 @@ contract Crowd is Base {
 
     function wait_(uint256 seed) external {
         _skip(1 + seed % ((seed >> 8) % 4 == 0 ? 150 : 10));
+        if ((seed >> 16) % 6 == 0) _wait(1 + (seed >> 24) % ARBITRATION);
+    }
+
+    /// @dev The buyer proves what was delivered or only signed, by deliverers or by the seller.
+    function prove(uint256 seed) external {
+        if (_orders.length == 0) return;
+        (uint256 place, Order memory order) = _pick(seed);
+        uint256 index = (seed >> 8) % order.sale.parts;
+        Delivery memory part =
+            (seed >> 16) % 4 == 0 ? _delivery(order, index) : _junk(order, index);
+        bool sellers = (seed >> 24) % 3 == 0;
+        uint256 before = market.burnt();
+        try this.proveIt(order, part, sellers) {
+            if (keccak256(part.fragment) == keccak256(FRAGMENT)) broken = "a good part punished";
+            if (!sellers && market.burnt() < before) broken = "burnt less";
+            ++proofsMade;
+        } catch {}
+        _watch(place);
+    }
+
+    function proveIt(Order memory order, Delivery memory part, bool sellers) external {
+        if (sellers) _proveSellers(order, part);
+        else _prove(order, part);
+    }
+
+    function agree(uint256 seed, uint256 toBuyer, uint256 penalty, uint256 toArbitrator) external {
+        if (_orders.length == 0) return;
+        (uint256 place, Order memory order) = _pick(seed);
+        Split memory split = Split(
+            toBuyer % (uint256(order.escrow.price) + 2),
+            penalty % (uint256(order.escrow.penalty) + 2),
+            (seed >> 16) % 2 == 0 ? 0 : toArbitrator % (2 * uint256(order.escrow.bond) + 2),
+            _time()
+        );
+        try this.agreeIt(order, split) {} catch {}
+        _watch(place);
+    }
+
+    function agreeIt(Order memory order, Split memory split) external {
+        _agree(order, split);
     }
 
     function restake(uint256 seed, uint96 amount) external {
-        address seller = _sellers[seed % 2];
+        address shop = _sellers[seed % 2];
         amount %= 30 ether;
-        vm.prank(seller);
+        vm.prank(shop);
         if ((seed >> 8) % 2 == 0) {
             try market.stakeAsSeller{value: amount}() {} catch {}
         } else {
-            try market.withdrawSellerStake(amount, seller) {} catch {}
+            try market.withdrawSellerStake(amount, shop) {} catch {}
         }
     }
 
     function moveDeliverer(uint256 seed) external {
         address operator = _operators[seed % 3];
         uint256 what = (seed >> 8) % 6;
-        vm.prank(operator, operator);
+        vm.prank(operator);
         if (what == 0) {
             try market.requestExit(operator) {} catch {}
         } else if (what == 1) {
@@ -221,7 +271,7 @@ contract Crowd is Base {
         } else if (what == 4) {
             try market.addDelivererStake{value: MIN_STAKE}(operator) {} catch {}
         } else {
-            try market.stakeAsDeliverer{value: MIN_STAKE}(KEY) {} catch {}
+            try market.stakeAsDeliverer{value: MIN_STAKE}(KEY, _possession()) {} catch {}
         }
     }
 
@@ -243,10 +293,11 @@ contract Crowd is Base {
     /// @dev No state goes back, and a final one never changes.
     function _watch(uint256 place) private {
         Status before = _seen[place];
-        (Status status,,,,) = market.sales(_orders[place].copyId);
+        (Status status,,,,,) = market.sales(_orders[place].copyId);
         if (status == before) return;
         if (before >= Status.Settled) broken = "a final state changed";
-        if (status < before) broken = "a state went back";
+        bool cleared = before == Status.Complete && status == Status.Purchased;
+        if (status < before && !cleared) broken = "a state went back";
         if (status == Status.Resolved && before != Status.Disputed) broken = "ruled undisputed";
         _seen[place] = status;
         ++ends[uint256(status)];
@@ -261,10 +312,11 @@ contract Crowd is Base {
         }
         for (uint256 i; i < _orders.length; ++i) {
             Order memory order = _orders[i];
-            (Status status, uint32 delivered,,,) = market.sales(order.copyId);
+            (Status status, uint32 delivered,,,,) = market.sales(order.copyId);
             if (status < Status.Purchased || status > Status.Disputed) continue;
             uint256 missing = order.sale.parts;
-            for (uint32 bits = delivered; bits != 0; bits &= bits - 1) {
+            (, uint32 cleared,) = market.marks(order.copyId);
+            for (uint32 bits = delivered | cleared; bits != 0; bits &= bits - 1) {
                 --missing;
             }
             total += order.escrow.price + missing * order.sale.fee + order.escrow.penalty
@@ -275,10 +327,10 @@ contract Crowd is Base {
 
     /// @notice Every state can be left, and every coin taken out, by its own people alone.
     function everybodyLeaves() external {
-        _skip(10_000);
+        _wait(200_000);
         for (uint256 i; i < _orders.length; ++i) {
             Order memory order = _orders[i];
-            (Status status,,,,) = market.sales(order.copyId);
+            (Status status,,,,,) = market.sales(order.copyId);
             if (status == Status.Purchased) {
                 market.refund(order.copyId, order.sale, order.escrow);
             } else if (status < Status.Settled) {
@@ -287,7 +339,7 @@ contract Crowd is Base {
         }
         for (uint256 i; i < _everybody.length; ++i) {
             address who = _everybody[i];
-            (, uint256 stake, uint256 earned,, uint256 exitBlock) = market.deliverers(who);
+            (, uint256 stake, uint256 earned,, uint256 exitTime) = market.deliverers(who);
             uint256 free = market.sellerStakes(who);
             if (free != 0) {
                 vm.prank(who);
@@ -301,12 +353,12 @@ contract Crowd is Base {
                 vm.prank(who);
                 market.withdrawEarnings(who, who);
             }
-            if (stake != 0 && exitBlock == 0) {
+            if (stake != 0 && exitTime == 0) {
                 vm.prank(who);
                 market.requestExit(who);
             }
         }
-        _skip(EXIT);
+        _wait(EXIT);
         for (uint256 i; i < _operators.length; ++i) {
             address who = _operators[i];
             if (market.delivererStakes(who) == 0) continue;
@@ -321,7 +373,7 @@ contract SolvencyTest {
     bool public constant IS_TEST = true;
     Crowd private _crowd;
     IMarketplace private _market;
-    uint256[7] private _reached;
+    uint256[8] private _reached;
 
     function setUp() public {
         _crowd = new Crowd();
@@ -340,7 +392,7 @@ contract SolvencyTest {
 
     /// @dev Only the crowd's actions: not its readers, not `purchase`, not the great leave-taking.
     function targetSelectors() public view returns (FuzzSelector[] memory selectors) {
-        bytes4[11] memory actions = [
+        bytes4[14] memory actions = [
             Crowd.buy.selector,
             Crowd.deliver.selector,
             Crowd.deliver.selector,
@@ -348,6 +400,9 @@ contract SolvencyTest {
             Crowd.close.selector,
             Crowd.dispute.selector,
             Crowd.rule.selector,
+            Crowd.prove.selector,
+            Crowd.prove.selector,
+            Crowd.agree.selector,
             Crowd.wait_.selector,
             Crowd.restake.selector,
             Crowd.moveDeliverer.selector,
@@ -381,14 +436,14 @@ contract SolvencyTest {
             if (i % 50 == 0) invariant_balanceIsWhatIsOwed();
             // A new crowd now and then, as each buys only so much.
             if (i % 1000 == 999) {
-                for (uint256 status = uint256(Status.Complete); status < 7; ++status) {
+                for (uint256 status = uint256(Status.Complete); status < 8; ++status) {
                     _reached[status] += _crowd.ends(status);
                 }
                 afterInvariant();
                 setUp();
             }
         }
-        for (uint256 status = uint256(Status.Complete); status < 7; ++status) {
+        for (uint256 status = uint256(Status.Complete); status < 8; ++status) {
             assert(_reached[status] > 2);
         }
     }
@@ -396,13 +451,13 @@ contract SolvencyTest {
     /// forge-config: default.invariant.runs = 48
     /// forge-config: default.invariant.depth = 150
     function invariant_balanceIsWhatIsOwed() public view {
-        assert(address(_market).balance == _crowd.owed());
+        assert(address(_market).balance == _crowd.owed() + _market.burnt());
         assert(bytes(_crowd.broken()).length == 0);
     }
 
     /// @dev After each run: nothing is stuck, and nothing is left.
     function afterInvariant() public {
         _crowd.everybodyLeaves();
-        assert(address(_market).balance == 0);
+        assert(address(_market).balance == _market.burnt());
     }
 }

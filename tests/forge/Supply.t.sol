@@ -80,7 +80,7 @@ contract SupplyTest is MarketTest {
         _deliverAll(order);
         vm.prank(buyer);
         market.confirm(order.copyId, order.sale, order.escrow);
-        vm.assertEq(market.credits(seller, address(0)), 0.97 ether);
+        vm.assertEq(market.credits(seller, address(0)), 0.985 ether);
         _balanced();
     }
 
@@ -124,7 +124,7 @@ contract SupplyTest is MarketTest {
     function test_refundedCopyIsBurned() external {
         Terms memory terms = _terms(three, 2, arbitrator);
         Order memory order = _sold(terms);
-        _skip(301);
+        _wait(REFUND + 1);
         market.refund(order.copyId, order.sale, order.escrow);
         bytes32 digest = _publish(seller, terms);
         vm.expectRevert(abi.encodeWithSelector(IMarketplace.CopyTaken.selector, terms.itemId, 0));
@@ -132,13 +132,39 @@ contract SupplyTest is MarketTest {
         _is(order, Status.Refunded);
     }
 
+    // ------------------------------------------------------------------------- sealed offers
+
+    /// @dev The lower half of a salt names the one copy; whoever sees its purchase buys no other.
+    function test_sealedForOneCopy() external {
+        Terms memory terms = _terms(three, 2, arbitrator);
+        terms.supply = 5;
+        terms.salt = bytes32(uint256(keccak256("salt")) << 64 | 3);
+        bytes32 digest = _publish(seller, terms);
+        vm.expectRevert(abi.encodeWithSelector(IMarketplace.SealedForAnotherCopy.selector, 2, 3));
+        _tryBuy(terms, digest, 2);
+        _tryBuy(terms, digest, 3);
+        vm.expectRevert(abi.encodeWithSelector(IMarketplace.SealedForAnotherCopy.selector, 4, 3));
+        _tryBuy(terms, digest, 4);
+    }
+
+    /// @dev A salt of any bit seals: copy 0, too.
+    function test_sealedForCopyZero() external {
+        Terms memory terms = _terms(three, 2, arbitrator);
+        terms.supply = 2;
+        terms.salt = bytes32(uint256(1) << 64);
+        bytes32 digest = _publish(seller, terms);
+        vm.expectRevert(abi.encodeWithSelector(IMarketplace.SealedForAnotherCopy.selector, 1, 0));
+        _tryBuy(terms, digest, 1);
+        _tryBuy(terms, digest, 0);
+    }
+
     // -------------------------------------------------------------------------- posted terms
 
     function test_postTerms() external {
         address owner = _someone("owner");
         address operator = _someone("operator");
-        vm.prank(operator, operator);
-        market.stakeAsDelivererFor{value: MIN_STAKE}(owner, KEY);
+        vm.prank(operator);
+        market.stakeAsDelivererFor{value: MIN_STAKE}(owner, KEY, _possession());
         address[2] memory callers = [owner, operator];
         for (uint256 i; i < callers.length; ++i) {
             vm.expectEmit(address(market));

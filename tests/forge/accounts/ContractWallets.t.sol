@@ -6,6 +6,8 @@ import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {
     Delivery,
     IMarketplace,
+    Signature,
+    Split,
     Status,
     Terms
 } from "../../../contracts/interfaces/IMarketplace.sol";
@@ -13,7 +15,8 @@ import {MarketTest} from "../MarketTest.sol";
 import {PlainToken} from "../tokens/PlainToken.sol";
 import {SmartAccount} from "./SmartAccount.sol";
 
-/// @notice Everybody but a delivering operator may be a contract wallet (ERC-1271).
+/// @notice Everybody but who signs deliveries may be a contract wallet (ERC-1271), and that one may
+/// let a wallet send them.
 contract ContractWalletsTest is MarketTest {
     uint256 private constant SECRET = uint256(keccak256("owner of the wallets"));
 
@@ -93,12 +96,13 @@ contract ContractWalletsTest is MarketTest {
             abi.encodeCall(IMarketplace.confirm, (order.copyId, order.sale, order.escrow))
         );
         _act(_customer, 0, abi.encodeCall(IMarketplace.rateSale, (order.copyId, order.sale, 4)));
-        vm.assertTrue(market.rated(order.copyId));
+        (,,, bool rated,,) = market.sales(order.copyId);
+        vm.assertTrue(rated);
         _act(_shop, 0, abi.encodeCall(IMarketplace.withdraw, (address(0), address(_shop))));
         _act(
             _shop, 0, abi.encodeCall(IMarketplace.withdrawSellerStake, (10 ether, address(_shop)))
         );
-        vm.assertEq(address(_shop).balance, 100 ether + 1 ether - 0.03 ether);
+        vm.assertEq(address(_shop).balance, 100 ether + 1 ether - 0.015 ether);
         vm.assertEq(address(_customer).balance, 100 ether - 1 ether);
         _balanced();
     }
@@ -202,11 +206,15 @@ contract ContractWalletsTest is MarketTest {
     function test_ownsADeliverer() external {
         address operator = _someone("operator");
         vm.prank(operator, operator);
-        market.stakeAsDelivererFor{value: 1 ether}(address(_shop), KEY);
+        market.stakeAsDelivererFor{value: 1 ether}(address(_shop), KEY, _possession());
         _act(_shop, 0, abi.encodeCall(IMarketplace.postTerms, (operator, 1, true)));
-        _act(_shop, 0, abi.encodeCall(IMarketplace.rotateDelivererKey, (operator, KEY)));
+        _act(
+            _shop,
+            0,
+            abi.encodeCall(IMarketplace.rotateDelivererKey, (operator, KEY, _possession()))
+        );
         _act(_shop, 0, abi.encodeCall(IMarketplace.requestExit, (operator)));
-        _skip(EXIT);
+        _wait(EXIT);
         _act(
             _shop,
             0,
@@ -216,46 +224,70 @@ contract ContractWalletsTest is MarketTest {
         _balanced();
     }
 
-    // ---------------------------------------------------------------- but none delivers
+    // ------------------------------------------------------------------- and agrees, and sends
 
-    function test_doesNotDeliver() external {
-        Order memory order = _sold(_terms(_one(address(_shop)), 1, arbitrator), address(_shop));
-        // Named in the leaf, and as the seller's operator.
+    function _split() private view returns (Split memory) {
+        return Split(0.4 ether, 0.1 ether, 0, _time());
+    }
+
+    /// @dev Both are wallets: their owner's signature of the agreement itself, by ERC-1271.
+    function test_walletsAgree() external {
+        Order memory order = _bought();
+        Split memory split = _split();
+        bytes32 digest = _agreement(order, split);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(SECRET, digest);
+        bytes memory signature = abi.encodePacked(r, s, v);
+        vm.prank(stranger);
+        market.agree(order.copyId, order.sale, order.escrow, split, signature, signature);
+        _is(order, Status.Agreed);
+        vm.assertEq(market.credits(address(_customer), address(0)), 0.5 ether);
+        _balanced();
+    }
+
+    /// @dev Neither a signature of somebody else, nor none, nor that of another state.
+    function test_walletsDoNotAgreeByAnother() external {
+        Order memory order = _bought();
+        Split memory split = _split();
+        bytes memory wrong = _signedBy(stranger, _agreement(order, split));
+        vm.expectRevert(
+            abi.encodeWithSelector(IMarketplace.NotAgreed.selector, address(_customer))
+        );
+        market.agree(order.copyId, order.sale, order.escrow, split, wrong, wrong);
+        vm.expectRevert(
+            abi.encodeWithSelector(IMarketplace.NotAgreed.selector, address(_customer))
+        );
+        market.agree(order.copyId, order.sale, order.escrow, split, "", "");
+        _balanced();
+    }
+
+    /// @dev Who delivers signs with a key; who sends it may be any contract.
+    function test_walletRelays() external {
+        Order memory order = _sold();
+        Delivery memory delivery = _delivery(order, 0);
+        Signature memory signature = _signed(delivery, three[0]);
+        _act(_shop, 0, abi.encodeCall(IMarketplace.deliverFragment, (delivery, signature)));
+        (,, uint256 earned,,) = market.deliverers(three[0]);
+        vm.assertEq(earned, order.sale.fee);
+        _balanced();
+    }
+
+    /// @dev A wallet that is named in a leaf, and as the operator, has no key to sign with: its
+    /// owner's signature is its owner's.
+    function test_walletDoesNotSign() external {
+        Order memory order =
+            _buy(seller, buyer, _terms(_one(address(_shop)), 1, arbitrator), _one(address(_shop)));
+        orders.push(order);
         vm.prank(seller);
         market.setSellerOperator(address(_shop));
-        _skip(101);
+        _pastFallback();
         Delivery memory delivery = _delivery(order, 0);
-        bytes[5] memory entries = [
-            abi.encodeCall(IMarketplace.stakeAsDeliverer, (KEY)),
-            abi.encodeCall(IMarketplace.stakeAsDelivererFor, (seller, KEY)),
-            abi.encodeCall(IMarketplace.deliverFragment, (delivery)),
-            abi.encodeCall(IMarketplace.deliverFragments, (_batch(delivery))),
-            abi.encodeCall(IMarketplace.supplyFragments, (_batch(delivery)))
-        ];
-        for (uint256 i; i < entries.length; ++i) {
-            SmartAccount.Call[] memory calls =
-                _calls(address(market), i < 2 ? 1 ether : 0, entries[i]);
-            bytes memory signature = _sign(_shop, calls, SECRET);
-            vm.expectRevert(
-                abi.encodeWithSelector(IMarketplace.NotPlainAccount.selector, address(_shop))
-            );
-            vm.prank(stranger, stranger);
-            _shop.execute(calls, signature);
-        }
-    }
-
-    /// @dev Nor an account that lent its address to code (EIP-7702), whoever calls.
-    function test_delegatedAccountDoesNotDeliver() external {
-        Order memory order = _sold();
-        vm.etch(three[0], abi.encodePacked(hex"ef0100", address(_shop)));
-        vm.expectRevert(abi.encodeWithSelector(IMarketplace.NotPlainAccount.selector, three[0]));
-        _deliver(order, 0);
-        vm.etch(three[0], "");
-        _deliver(order, 0);
-    }
-
-    function _sold(Terms memory terms, address deliverer) private returns (Order memory order) {
-        order = _buy(seller, buyer, terms, _one(deliverer));
-        orders.push(order);
+        secrets[vm.addr(SECRET)] = SECRET;
+        Signature memory signature = _signed(delivery, vm.addr(SECRET));
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IMarketplace.NotYourPart.selector, address(_shop), vm.addr(SECRET)
+            )
+        );
+        market.deliverFragment(delivery, signature);
     }
 }

@@ -100,7 +100,7 @@ contract NativePayeesTest is MarketTest {
         vm.deal(address(_payee), 1 ether);
         Order memory order = _buy(seller, address(_payee), _terms(three, 2, arbitrator), three);
         orders.push(order);
-        _skip(301);
+        _wait(REFUND + 1);
         market.refund(order.copyId, order.sale, order.escrow);
         _paidOnce(
             abi.encodeCall(IMarketplace.withdraw, (address(0), address(_payee))),
@@ -123,7 +123,7 @@ contract NativePayeesTest is MarketTest {
     function test_withdrawDelivererStake() external {
         address operator = _operator();
         _payee.call(abi.encodeCall(IMarketplace.requestExit, (operator)));
-        _skip(EXIT);
+        _wait(EXIT);
         _paidOnce(
             abi.encodeCall(IMarketplace.withdrawDelivererStake, (operator, address(_payee))),
             1 ether,
@@ -139,7 +139,7 @@ contract NativePayeesTest is MarketTest {
         _deliver(order, 0);
         _paidOnce(
             abi.encodeCall(IMarketplace.withdrawEarnings, (operator, address(_payee))),
-            0.03 ether,
+            0.015 ether,
             abi.encodeWithSelector(IMarketplace.NothingToWithdraw.selector)
         );
     }
@@ -155,6 +155,6 @@ contract NativePayeesTest is MarketTest {
     function _operator() private returns (address operator) {
         operator = _someone("operator");
         vm.prank(operator, operator);
-        market.stakeAsDelivererFor{value: 1 ether}(address(_payee), KEY);
+        market.stakeAsDelivererFor{value: 1 ether}(address(_payee), KEY, _possession());
     }
 }

@@ -3,7 +3,7 @@ pragma solidity 0.8.30;
 
 import {Erc792Adapter} from "../../../contracts/arbitration/Erc792Adapter.sol";
 import {IArbitrator, IEvidence, IArbitrable} from "../../../contracts/interfaces/IERC792.sol";
-import {IMarketplace, Status, Terms} from "../../../contracts/interfaces/IMarketplace.sol";
+import {IMarketplace, Split, Status, Terms} from "../../../contracts/interfaces/IMarketplace.sol";
 import {Vm} from "../Base.sol";
 import {MarketTest} from "../MarketTest.sol";
 import {PlainToken} from "../tokens/PlainToken.sol";
@@ -38,7 +38,7 @@ contract Payee {
 }
 
 contract Erc792AdapterTest is MarketTest {
-    uint64 private constant SUBMIT_BLOCKS = 30;
+    uint64 private constant SUBMIT_SECONDS = 3_600;
     uint256 private constant COST = 0.05 ether;
     uint256 private constant APPEAL_COST = 0.15 ether;
     bytes private constant COURT_DATA = hex"0007000000000003";
@@ -50,25 +50,25 @@ contract Erc792AdapterTest is MarketTest {
     function setUp() public override {
         super.setUp();
         _court = new Court();
-        _adapter = _newAdapter(_court, SUBMIT_BLOCKS);
+        _adapter = _newAdapter(_court, SUBMIT_SECONDS);
         _payer = _someone("payer");
     }
 
-    function _newAdapter(Court court, uint64 submitBlocks)
+    function _newAdapter(Court court, uint64 submitSeconds)
         private
         returns (Erc792Adapter adapter)
     {
-        adapter = _newAdapter(market, court, submitBlocks);
+        adapter = _newAdapter(market, court, submitSeconds);
         cast.push(address(adapter));
     }
 
     /// @dev As it is shipped, not as tests are compiled.
-    function _newAdapter(IMarketplace market_, IArbitrator court, uint64 submitBlocks)
+    function _newAdapter(IMarketplace market_, IArbitrator court, uint64 submitSeconds)
         private
         returns (Erc792Adapter)
     {
         bytes memory arguments =
-            abi.encode(market_, court, COURT_DATA, submitBlocks, string("/ipfs/meta"));
+            abi.encode(market_, court, COURT_DATA, submitSeconds, string("/ipfs/meta"));
         string memory artifact = ".build/forge/Erc792Adapter.sol/Erc792Adapter.json";
         return Erc792Adapter(payable(vm.deployCode(artifact, arguments)));
     }
@@ -102,9 +102,9 @@ contract Erc792AdapterTest is MarketTest {
         _adapter.execute(order.copyId, order.sale, order.escrow);
     }
 
-    function _lastRulingBlock(Order memory order) private view returns (uint256) {
-        (,,, uint32 since,) = market.sales(order.copyId);
-        return order.sale.purchaseBlock + since + 120;
+    function _lastRulingSecond(Order memory order) private view returns (uint256) {
+        (,, uint32 since,,,) = market.sales(order.copyId);
+        return order.sale.purchaseTime + since + ARBITRATION;
     }
 
     /// @dev The loser's bond pays the cost back, and the rest is the winner's.
@@ -131,7 +131,7 @@ contract Erc792AdapterTest is MarketTest {
 
     function test_constructionNamesTheMetaEvidence() external {
         vm.recordLogs();
-        Erc792Adapter adapter = _newAdapter(_court, 120);
+        Erc792Adapter adapter = _newAdapter(_court, ARBITRATION);
         Vm.Log[] memory logs = vm.getRecordedLogs();
         vm.assertEq(logs.length, 1);
         vm.assertEq(logs[0].topics[0], IEvidence.MetaEvidence.selector);
@@ -140,27 +140,27 @@ contract Erc792AdapterTest is MarketTest {
         vm.assertEq(address(adapter.MARKET()), address(market));
         vm.assertEq(address(adapter.ARBITRATOR()), address(_court));
         vm.assertEq(adapter.extraData(), COURT_DATA);
-        vm.assertEq(adapter.SUBMIT_BLOCKS(), 120);
+        vm.assertEq(adapter.SUBMIT_SECONDS(), ARBITRATION);
     }
 
     /// @dev A call of its own, or no revert would be expected of it.
-    function create(IMarketplace market_, IArbitrator court, uint64 submitBlocks) external {
-        _newAdapter(market_, court, submitBlocks);
+    function create(IMarketplace market_, IArbitrator court, uint64 submitSeconds) external {
+        _newAdapter(market_, court, submitSeconds);
     }
 
     function test_constructionRefusesNobody() external {
         vm.expectRevert(abi.encodeWithSelector(Erc792Adapter.ZeroAddress.selector));
-        this.create(IMarketplace(address(0)), _court, SUBMIT_BLOCKS);
+        this.create(IMarketplace(address(0)), _court, SUBMIT_SECONDS);
         vm.expectRevert(abi.encodeWithSelector(Erc792Adapter.ZeroAddress.selector));
-        this.create(market, IArbitrator(address(0)), SUBMIT_BLOCKS);
+        this.create(market, IArbitrator(address(0)), SUBMIT_SECONDS);
     }
 
     function test_constructionRefusesAnotherDeadline() external {
-        bytes4 selector = Erc792Adapter.InvalidSubmitBlocks.selector;
-        vm.expectRevert(abi.encodeWithSelector(selector, 0, 120));
+        bytes4 selector = Erc792Adapter.InvalidSubmitSeconds.selector;
+        vm.expectRevert(abi.encodeWithSelector(selector, 0, ARBITRATION));
         this.create(market, _court, 0);
-        vm.expectRevert(abi.encodeWithSelector(selector, 121, 120));
-        this.create(market, _court, 121);
+        vm.expectRevert(abi.encodeWithSelector(selector, ARBITRATION + 1, ARBITRATION));
+        this.create(market, _court, ARBITRATION + 1);
     }
 
     // ---------------------------------------------------------------------- createDispute
@@ -179,7 +179,7 @@ contract Erc792AdapterTest is MarketTest {
         vm.assertEq(data, COURT_DATA);
         vm.assertEq(choices, 3);
         vm.assertEq(_adapter.copyOf(id), order.copyId);
-        (address payer,, bool ruled, bool closed, uint256 known, uint256 cost) =
+        (address payer,, bool ruled, bool closed, uint256 known, uint256 cost,,) =
             _adapter.cases(order.copyId);
         vm.assertEq(payer, _payer);
         vm.assertEq(known, id);
@@ -261,14 +261,14 @@ contract Erc792AdapterTest is MarketTest {
         _adapter.createDispute{value: COST}(order.copyId, order.sale, order.escrow);
     }
 
-    function test_createDisputeUntilTheLastBlock() external {
+    function test_createDisputeUntilTheLastSecond() external {
         Order memory order = _disputed();
-        uint256 last = _lastRulingBlock(order);
-        vm.roll(last + 1);
+        uint256 last = _lastRulingSecond(order);
+        vm.warp(last + 1);
         vm.expectRevert(_error(Erc792Adapter.TooLate.selector, order.copyId, last));
         vm.prank(_payer);
         _adapter.createDispute{value: COST}(order.copyId, order.sale, order.escrow);
-        vm.roll(last);
+        vm.warp(last);
         vm.prank(_payer);
         _adapter.createDispute{value: COST}(order.copyId, order.sale, order.escrow);
     }
@@ -323,7 +323,7 @@ contract Erc792AdapterTest is MarketTest {
         vm.expectEmit(address(_adapter));
         emit IArbitrable.Ruling(_court, id, 3);
         _court.ruleAtOnce(_adapter, id, 3);
-        (, uint8 ruling, bool ruled, bool closed,,) = _adapter.cases(order.copyId);
+        (, uint8 ruling, bool ruled, bool closed,,,,) = _adapter.cases(order.copyId);
         vm.assertEq(ruling, 3);
         vm.assertTrue(ruled && closed);
     }
@@ -331,7 +331,7 @@ contract Erc792AdapterTest is MarketTest {
     /// @dev However late, and whatever became of the sale: the court is never blocked.
     function test_ruleAfterTheEnd() external {
         (Order memory order, uint256 id) = _case();
-        _skip(1000);
+        _wait(ARBITRATION + 1);
         market.settle(order.copyId, order.sale, order.escrow);
         _court.ruleAtOnce(_adapter, id, 3);
         vm.expectRevert(
@@ -343,11 +343,11 @@ contract Erc792AdapterTest is MarketTest {
 
     function test_ruleInTimeCarriedTooLate() external {
         Order memory order = _ruled(3);
-        uint256 last = _lastRulingBlock(order);
-        vm.roll(last + 1);
+        uint256 last = _lastRulingSecond(order);
+        vm.warp(last + 1);
         vm.expectRevert(_error(IMarketplace.TooLate.selector, order.copyId, last));
         _execute(order);
-        vm.roll(last);
+        vm.warp(last);
         _execute(order);
         _is(order, Status.Resolved);
     }
@@ -360,7 +360,7 @@ contract Erc792AdapterTest is MarketTest {
         _is(order, Status.Resolved);
         // The buyer's bond pays; three fees of the price went back to the stake.
         vm.assertEq(market.credits(buyer, address(0)), 0);
-        vm.assertEq(market.credits(seller, address(0)), 1 ether - 0.03 ether);
+        vm.assertEq(market.credits(seller, address(0)), 1 ether - 0.015 ether);
         vm.assertEq(market.sellerStakes(seller), SELLER_STAKE);
         _shared(seller);
         _whole();
@@ -371,7 +371,7 @@ contract Erc792AdapterTest is MarketTest {
         _execute(order);
         vm.assertEq(market.credits(buyer, address(0)), 1 ether + 0.2 ether);
         vm.assertEq(market.credits(seller, address(0)), 0);
-        vm.assertEq(market.sellerStakes(seller), SELLER_STAKE - 0.03 ether - 0.2 ether);
+        vm.assertEq(market.sellerStakes(seller), SELLER_STAKE - 0.015 ether - 0.2 ether);
         _shared(buyer);
         _whole();
     }
@@ -382,7 +382,9 @@ contract Erc792AdapterTest is MarketTest {
         emit Erc792Adapter.RulingCarried(order.copyId, 0, 3, COST, buyer, 0.2 ether - COST);
         _execute(order);
         vm.assertEq(market.credits(buyer, address(0)), 1 ether + 0.2 ether + 0.5 ether);
-        vm.assertEq(market.sellerStakes(seller), SELLER_STAKE - 0.03 ether - 0.2 ether - 0.5 ether);
+        vm.assertEq(
+            market.sellerStakes(seller), SELLER_STAKE - 0.015 ether - 0.2 ether - 0.5 ether
+        );
         _shared(buyer);
         _whole();
         // The bond leaves, and nothing stays.
@@ -430,7 +432,7 @@ contract Erc792AdapterTest is MarketTest {
         uint256[3] memory refusals = [uint256(0), 4, 256 + 3];
         for (uint256 i; i < refusals.length; ++i) {
             Order memory order = _ruled(refusals[i]);
-            vm.roll(_lastRulingBlock(order));
+            vm.warp(_lastRulingSecond(order));
             vm.expectRevert(abi.encodeWithSelector(Erc792Adapter.NoRuling.selector, order.copyId));
             _execute(order);
             _skip(1);
@@ -510,31 +512,131 @@ contract Erc792AdapterTest is MarketTest {
         _balanced(address(token));
     }
 
+    // ------------------------------------------------------------- bonds without a ruling
+
+    function _collect(Order memory order) private {
+        vm.prank(stranger);
+        _adapter.collect(order.copyId, order.sale, order.escrow);
+    }
+
+    function _collectsNothing(Order memory order) private {
+        vm.expectRevert(
+            abi.encodeWithSelector(Erc792Adapter.NothingToCollect.selector, order.copyId)
+        );
+        _collect(order);
+    }
+
+    function _third(Order memory order) private view returns (uint256) {
+        return _lastRulingSecond(order) - ARBITRATION + ARBITRATION / 3;
+    }
+
+    function _concede(Order memory order, address party) private {
+        vm.prank(party);
+        market.concede(order.copyId, order.sale, order.escrow);
+    }
+
+    function test_collectAfterTheSellerConceded() external {
+        (Order memory order,) = _case();
+        _collectsNothing(order);
+        vm.warp(_third(order));
+        _concede(order, seller);
+        _collect(order);
+        _shared(buyer);
+        _collectsNothing(order);
+        _whole();
+    }
+
+    function test_collectAfterTheBuyerConceded() external {
+        (Order memory order,) = _case();
+        vm.warp(_lastRulingSecond(order));
+        _concede(order, buyer);
+        _collect(order);
+        _shared(seller);
+        _whole();
+    }
+
+    /// @dev A second earlier nobody has paid the arbitrator.
+    function test_collectAfterAnEarlyConcession() external {
+        (Order memory order,) = _case();
+        vm.warp(_third(order) - 1);
+        _concede(order, seller);
+        _collectsNothing(order);
+        _whole();
+    }
+
+    function test_collectAfterSilenceOrARuling() external {
+        (Order memory order,) = _case();
+        vm.warp(_lastRulingSecond(order) + 1);
+        market.settle(order.copyId, order.sale, order.escrow);
+        _collectsNothing(order);
+        order = _ruled(2);
+        _execute(order);
+        _collectsNothing(order);
+        _whole();
+    }
+
+    function test_collectAfterAnAgreement() external {
+        (Order memory order,) = _case();
+        vm.warp(_third(order));
+        _agree(order, Split(0.5 ether, 0, 0.2 ether, _time()));
+        _collect(order);
+        vm.assertEq(_adapter.credits(_payer), COST);
+        vm.assertEq(_adapter.credits(buyer), (0.2 ether - COST) / 2);
+        vm.assertEq(_adapter.credits(seller), (0.2 ether - COST) / 2);
+        _whole();
+    }
+
+    /// @dev The bond of one sale came along when another one's ruling was carried.
+    function test_collectWhatCameBefore() external {
+        (Order memory order,) = _case();
+        vm.warp(_third(order));
+        _concede(order, seller);
+        _execute(_ruled(3));
+        _collect(order);
+        _whole();
+    }
+
+    function test_collectWithAnotherSale() external {
+        (Order memory order,) = _case();
+        vm.warp(_third(order));
+        _concede(order, seller);
+        order.sale.purchaseTime -= 1;
+        vm.expectRevert(abi.encodeWithSelector(Erc792Adapter.WrongSale.selector, order.copyId));
+        _collect(order);
+        order.sale.purchaseTime += 1;
+        order.escrow.bond += 1;
+        vm.expectRevert(abi.encodeWithSelector(Erc792Adapter.WrongEscrow.selector, order.copyId));
+        _collect(order);
+        order = _disputed();
+        vm.expectRevert(abi.encodeWithSelector(Erc792Adapter.NoCase.selector, order.copyId));
+        _collect(order);
+    }
+
     // ----------------------------------------------------------------- the ruling in force
 
     function test_executeOfTheRulingInForce() external {
         (Order memory order, uint256 id) = _case();
-        uint256 first = _lastRulingBlock(order) - SUBMIT_BLOCKS + 1;
-        vm.roll(first - 1);
+        uint256 first = _lastRulingSecond(order) - SUBMIT_SECONDS + 1;
+        vm.warp(first - 1);
         _court.giveRuling(id, 2);
         vm.expectRevert(_error(Erc792Adapter.TooEarly.selector, order.copyId, first));
         _execute(order);
-        vm.roll(first);
+        vm.warp(first);
         _execute(order);
         _is(order, Status.Resolved);
         vm.assertEq(market.credits(buyer, address(0)), 1.2 ether);
         _whole();
     }
 
-    function test_executeOfTheRulingInForceInTheLastBlock() external {
+    function test_executeOfTheRulingInForceInTheLastSecond() external {
         (Order memory order, uint256 id) = _case();
-        uint256 last = _lastRulingBlock(order);
-        vm.roll(last);
+        uint256 last = _lastRulingSecond(order);
+        vm.warp(last);
         _court.giveRuling(id, 2);
-        vm.roll(last + 1);
+        vm.warp(last + 1);
         vm.expectRevert(_error(IMarketplace.TooLate.selector, order.copyId, last));
         _execute(order);
-        vm.roll(last);
+        vm.warp(last);
         _execute(order);
         _is(order, Status.Resolved);
     }
@@ -543,7 +645,7 @@ contract Erc792AdapterTest is MarketTest {
     function test_executeWhileTheCourtDeliberates() external {
         (Order memory order, uint256 id) = _case();
         _court.vote(id, 3);
-        vm.roll(_lastRulingBlock(order));
+        vm.warp(_lastRulingSecond(order));
         vm.expectRevert(abi.encodeWithSelector(Erc792Adapter.NoRuling.selector, order.copyId));
         _execute(order);
     }
@@ -551,19 +653,19 @@ contract Erc792AdapterTest is MarketTest {
     /// @dev The attack: the loser appeals so late that the clock runs out before another ruling.
     function test_attackAppealToBeatTheClock() external {
         (Order memory order, uint256 id) = _case();
-        uint256 first = _lastRulingBlock(order) - SUBMIT_BLOCKS + 1;
-        vm.roll(first - 1);
+        uint256 first = _lastRulingSecond(order) - SUBMIT_SECONDS + 1;
+        vm.warp(first - 1);
         _court.giveRuling(id, 3);
         vm.prank(seller);
         _adapter.appeal{value: APPEAL_COST}(order.copyId);
         // The new round is tied, or leans to the seller: it is not over.
         _court.vote(id, 1);
-        vm.roll(first);
+        vm.warp(first);
         _execute(order);
         vm.assertEq(market.credits(buyer, address(0)), 1 ether + 0.2 ether + 0.5 ether);
         _shared(buyer);
         // The court finishes long after, unhindered; it changes nothing.
-        vm.roll(first + 1000);
+        vm.warp(first + 1000);
         _court.giveRuling(id, 1);
         _skip(21);
         _court.executeRuling(id);
@@ -582,7 +684,7 @@ contract Erc792AdapterTest is MarketTest {
         vm.deal(address(_adapter), address(_adapter).balance + APPEAL_COST);
         vm.prank(address(_adapter));
         _court.appeal{value: APPEAL_COST}(id, "");
-        vm.roll(_lastRulingBlock(order));
+        vm.warp(_lastRulingSecond(order));
         _execute(order);
         vm.assertEq(market.credits(buyer, address(0)), 1 ether + 0.2 ether + 0.5 ether);
     }
@@ -593,10 +695,10 @@ contract Erc792AdapterTest is MarketTest {
         vm.prank(seller);
         _adapter.appeal{value: APPEAL_COST}(order.copyId);
         _court.giveRuling(id, 1);
-        vm.roll(_lastRulingBlock(order));
+        vm.warp(_lastRulingSecond(order));
         _execute(order);
         vm.assertEq(market.credits(buyer, address(0)), 0);
-        vm.assertEq(market.credits(seller, address(0)), 1 ether - 0.03 ether);
+        vm.assertEq(market.credits(seller, address(0)), 1 ether - 0.015 ether);
         _whole();
     }
 
@@ -608,7 +710,7 @@ contract Erc792AdapterTest is MarketTest {
         _court.giveRuling(id, 0);
         _skip(21);
         _court.executeRuling(id);
-        vm.roll(_lastRulingBlock(order));
+        vm.warp(_lastRulingSecond(order));
         vm.expectRevert(abi.encodeWithSelector(Erc792Adapter.NoRuling.selector, order.copyId));
         _execute(order);
     }
@@ -704,7 +806,7 @@ contract Erc792AdapterTest is MarketTest {
     function _hostile() private returns (HostileCourt court) {
         court = new HostileCourt();
         _court = court;
-        _adapter = _newAdapter(court, SUBMIT_BLOCKS);
+        _adapter = _newAdapter(court, SUBMIT_SECONDS);
     }
 
     // ------------------------------------------------------------------------------ coins

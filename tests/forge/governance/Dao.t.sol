@@ -4,13 +4,15 @@ pragma solidity 0.8.30;
 import {IGovernor} from "@openzeppelin/contracts/governance/IGovernor.sol";
 import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 
-import {IMarketplace, Slash} from "../../../contracts/interfaces/IMarketplace.sol";
+import {IMarketplace, Setup, Slash} from "../../../contracts/interfaces/IMarketplace.sol";
 import {MarketTest} from "../MarketTest.sol";
 import {Dao, VoteToken} from "./Dao.sol";
 
 /// @notice OpenZeppelin's own timelock and governor as the market's `GOVERNOR`.
 contract DaoTest is MarketTest {
     uint256 private constant TIMELOCK = 2 days;
+    /// Longer than a vote and the timelock, so that the same vote can take a slash back.
+    uint64 private constant DELAY = 4 days;
     bytes32 private constant REASON = keccak256("the case");
 
     TimelockController private _timelock;
@@ -22,7 +24,6 @@ contract DaoTest is MarketTest {
     function setUp() public override {
         super.setUp();
         delete three;
-        vm.warp(1_000_000);
         _voter = _someone("voter");
         _minority = _someone("minority");
         _victim = _someone("victim");
@@ -43,8 +44,15 @@ contract DaoTest is MarketTest {
         _timelock.grantRole(_timelock.PROPOSER_ROLE(), address(_dao));
         _timelock.grantRole(_timelock.CANCELLER_ROLE(), address(_dao));
         _timelock.renounceRole(_timelock.DEFAULT_ADMIN_ROLE(), address(this));
-        _deploy(address(_timelock));
+        _deployFor(address(_timelock));
         three.push(_deliverer("mallory"));
+    }
+
+    function _deployFor(address owner) private {
+        Setup memory setup = _setup(owner);
+        setup.windows.slashDelay = DELAY;
+        setup.windows.exit += DELAY;
+        market = IMarketplace(_deployed(setup));
     }
 
     // ---------------------------------------------------------------------------- timelock
@@ -53,18 +61,18 @@ contract DaoTest is MarketTest {
     function test_timelockAlone() external {
         TimelockController timelock =
             new TimelockController(TIMELOCK, _one(governor), _one(governor), address(0));
-        _deploy(address(timelock));
+        _deployFor(address(timelock));
         address mallory = _deliverer("mallory");
         bytes memory call =
             abi.encodeCall(IMarketplace.proposeSlashing, (mallory, 0.1 ether, _victim, REASON));
         vm.prank(governor);
         timelock.schedule(address(market), 0, call, 0, 0, TIMELOCK);
-        vm.warp(1_000_000 + TIMELOCK - 1);
+        _wait(TIMELOCK - 1);
         vm.prank(governor);
         (bool good,) = address(timelock)
             .call(abi.encodeCall(TimelockController.execute, (address(market), 0, call, 0, 0)));
         vm.assertFalse(good);
-        vm.warp(1_000_000 + TIMELOCK);
+        _wait(1);
         vm.prank(governor);
         timelock.execute(address(market), 0, call, 0, 0);
         vm.assertTrue(market.frozenUntil(mallory) != 0);
@@ -72,7 +80,7 @@ contract DaoTest is MarketTest {
         vm.expectRevert(abi.encodeWithSelector(IMarketplace.NotAllowed.selector, governor));
         vm.prank(governor);
         market.cancelSlashing(1);
-        _skip(105);
+        _wait(DELAY);
         market.executeSlashing(1);
         vm.assertEq(market.credits(_victim, address(0)), 0.1 ether);
         _balanced();
@@ -109,22 +117,22 @@ contract DaoTest is MarketTest {
         vm.assertEq(uint256(_dao.state(id)), uint256(IGovernor.ProposalState.Succeeded));
         vm.assertEq(market.frozenUntil(mallory), 0);
         _dao.queue(to, values, calls, text);
-        vm.warp(1_000_000 + TIMELOCK);
+        _wait(TIMELOCK);
         vm.expectEmit(address(market));
         emit IMarketplace.SlashProposed(
-            1, mallory, _victim, 0.07 ether, REASON, _block() + 105, _block() + 235
+            1, mallory, _victim, 0.07 ether, REASON, _time() + DELAY, _time() + DELAY + SLASH_LAPSE
         );
         vm.prank(stranger);
         _dao.execute(to, values, calls, text);
 
         Slash memory slash = market.slashes(1);
         vm.assertEq(slash.beneficiary, _victim);
-        vm.assertEq(market.frozenUntil(mallory), _block() + 235);
+        vm.assertEq(market.frozenUntil(mallory), _time() + DELAY + SLASH_LAPSE);
         vm.expectRevert(
-            abi.encodeWithSelector(IMarketplace.SlashTooEarly.selector, 1, _block() + 105)
+            abi.encodeWithSelector(IMarketplace.SlashTooEarly.selector, 1, _time() + DELAY)
         );
         market.executeSlashing(1);
-        _skip(105);
+        _wait(DELAY);
         vm.prank(stranger);
         market.executeSlashing(1);
         vm.assertEq(market.credits(_victim, address(0)), 0.07 ether);
@@ -163,10 +171,10 @@ contract DaoTest is MarketTest {
         _dao.castVote(id, 1);
         _skip(50);
         _dao.queue(targets, values, calls, keccak256("slash"));
-        vm.warp(1_000_000 + TIMELOCK);
+        _wait(TIMELOCK);
         _dao.execute(targets, values, calls, keccak256("slash"));
         vm.assertEq(market.frozenUntil(mallory), 0);
-        _skip(100);
+        _wait(1 days);
         vm.expectRevert(abi.encodeWithSelector(IMarketplace.NoSlash.selector, 1));
         market.executeSlashing(1);
     }

@@ -6,8 +6,8 @@ import {MarketTest} from "../MarketTest.sol";
 
 /// @notice The governor is a plain account here; see `DaoTest` for the others.
 contract SlashingTest is MarketTest {
-    uint256 private constant DELAY = 105;
-    uint256 private constant LAPSE = 130;
+    uint256 private constant DELAY = SLASH_DELAY;
+    uint256 private constant LAPSE = SLASH_LAPSE;
     bytes32 private constant REASON = keccak256("the case");
 
     address private _mallory;
@@ -96,7 +96,7 @@ contract SlashingTest is MarketTest {
     // ----------------------------------------------------------------------------- proposing
 
     function test_propose() external {
-        uint256 first = _block() + DELAY;
+        uint256 first = _time() + DELAY;
         vm.expectEmit(address(market));
         emit IMarketplace.SlashProposed(
             1, _mallory, _victim, 0.04 ether, REASON, first, first + LAPSE
@@ -106,8 +106,8 @@ contract SlashingTest is MarketTest {
         vm.assertEq(slash.operator, _mallory);
         vm.assertEq(slash.beneficiary, _victim);
         vm.assertEq(slash.amount, 0.04 ether);
-        vm.assertEq(slash.firstBlock, first);
-        vm.assertEq(slash.lastBlock, first + LAPSE);
+        vm.assertEq(slash.firstTime, first);
+        vm.assertEq(slash.lastTime, first + LAPSE);
         vm.assertEq(market.frozenUntil(_mallory), first + LAPSE);
         vm.assertEq(_propose(1), 2);
         // Nothing has moved.
@@ -120,10 +120,21 @@ contract SlashingTest is MarketTest {
         _propose(stranger, 1, _victim);
         vm.expectRevert(abi.encodeWithSelector(IMarketplace.ZeroAddress.selector));
         _propose(_mallory, 1, address(0));
-        uint256 much = uint256(type(uint96).max) + 1;
-        vm.expectRevert(abi.encodeWithSelector(IMarketplace.AmountTooLarge.selector, much));
-        _propose(_mallory, much, _victim);
-        _propose(_mallory, much - 1, _victim);
+        bytes memory nothing =
+            abi.encodeWithSelector(IMarketplace.NothingToSlash.selector, _mallory);
+        vm.expectRevert(nothing);
+        _propose(0);
+        // However much is asked for: what stands there.
+        _propose(type(uint256).max);
+        vm.assertEq(market.slashes(1).amount, MIN_STAKE);
+        vm.assertEq(market.slashes(1).stake, MIN_STAKE);
+        _wait(DELAY);
+        market.executeSlashing(1);
+        Order memory order = _sold();
+        vm.expectRevert(abi.encodeWithSelector(IMarketplace.NotRegistered.selector, _mallory));
+        _propose(1);
+        _deliver(order, 1);
+        _balanced();
     }
 
     /// @dev A proposal alone does not end the right to deliver.
@@ -138,19 +149,19 @@ contract SlashingTest is MarketTest {
     // ----------------------------------------------------------------------------- executing
 
     function test_executeAtTheEdges() external {
-        uint256 first = _block() + DELAY;
+        uint256 first = _time() + DELAY;
         _propose(0.04 ether);
         _propose(0.03 ether);
-        vm.roll(first - 1);
+        vm.warp(first - 1);
         vm.expectRevert(abi.encodeWithSelector(IMarketplace.SlashTooEarly.selector, 1, first));
         market.executeSlashing(1);
-        vm.roll(first);
+        vm.warp(first);
         vm.expectEmit(address(market));
         emit IMarketplace.SlashExecuted(1, _mallory, _victim, 0.04 ether);
         vm.prank(stranger);
         market.executeSlashing(1);
         _got(0.04 ether);
-        vm.roll(first + LAPSE);
+        vm.warp(first + LAPSE);
         market.executeSlashing(2);
         _got(0.07 ether);
         vm.assertEq(market.delivererStakes(_mallory), 0.03 ether);
@@ -159,19 +170,19 @@ contract SlashingTest is MarketTest {
 
     function test_executeTwice() external {
         _propose(0.04 ether);
-        _skip(DELAY);
+        _wait(DELAY);
         market.executeSlashing(1);
         vm.expectRevert(_gone(1));
         market.executeSlashing(1);
         vm.expectRevert(_gone(1));
         _cancel(1);
         _got(0.04 ether);
-        vm.assertEq(market.slashes(1).lastBlock, 0);
+        vm.assertEq(market.slashes(1).lastTime, 0);
     }
 
     function test_executeAfterItLapsed() external {
         _propose(0.04 ether);
-        _skip(DELAY + LAPSE + 1);
+        _wait(DELAY + LAPSE + 1);
         vm.expectRevert(_gone(1));
         market.executeSlashing(1);
         vm.expectRevert(_gone(1));
@@ -185,7 +196,7 @@ contract SlashingTest is MarketTest {
         Order memory order = _sold();
         _deliver(order, 0);
         _propose(type(uint96).max);
-        _skip(DELAY);
+        _wait(DELAY);
         vm.expectEmit(address(market));
         emit IMarketplace.SlashExecuted(1, _mallory, _victim, MIN_STAKE);
         market.executeSlashing(1);
@@ -200,7 +211,7 @@ contract SlashingTest is MarketTest {
     /// @dev Below the minimum it delivers no more, until it has stake again.
     function test_slashedBelowTheMinimum() external {
         _propose(1);
-        _skip(DELAY);
+        _wait(DELAY);
         market.executeSlashing(1);
         Order memory order = _sold();
         vm.expectRevert(abi.encodeWithSelector(IMarketplace.NotEligible.selector, _mallory));
@@ -211,7 +222,7 @@ contract SlashingTest is MarketTest {
 
     function test_beneficiaryAsProposed() external {
         _propose(0.04 ether);
-        _skip(DELAY);
+        _wait(DELAY);
         address[3] memory callers = [_mallory, stranger, governor];
         uint256 state = vm.snapshotState();
         for (uint256 i; i < callers.length; ++i) {
@@ -230,7 +241,7 @@ contract SlashingTest is MarketTest {
         emit IMarketplace.SlashCancelled(1, _mallory);
         _cancel(1);
         vm.assertEq(market.frozenUntil(_mallory), 0);
-        _skip(DELAY);
+        _wait(DELAY);
         vm.expectRevert(_gone(1));
         market.executeSlashing(1);
         vm.expectRevert(_gone(1));
@@ -245,12 +256,12 @@ contract SlashingTest is MarketTest {
     /// @dev The stake stays until the proposal is executed, and what is left leaves then.
     function test_freezesAMaturedExit() external {
         _requestExit();
-        _skip(EXIT);
-        uint256 last = _block() + DELAY + LAPSE;
+        _wait(EXIT);
+        uint256 last = _time() + DELAY + LAPSE;
         _propose(0.04 ether);
         vm.expectRevert(_frozen(last));
         _leave();
-        _skip(DELAY);
+        _wait(DELAY);
         vm.expectRevert(_frozen(last));
         _leave();
         market.executeSlashing(1);
@@ -262,20 +273,20 @@ contract SlashingTest is MarketTest {
 
     function test_freezeEndsWithTheLapse() external {
         _requestExit();
-        _skip(EXIT);
-        uint256 last = _block() + DELAY + LAPSE;
+        _wait(EXIT);
+        uint256 last = _time() + DELAY + LAPSE;
         _propose(0.04 ether);
-        vm.roll(last);
+        vm.warp(last);
         vm.expectRevert(_frozen(last));
         _leave();
-        vm.roll(last + 1);
+        vm.warp(last + 1);
         _leave();
         vm.assertEq(_mallory.balance, 1_000_000 ether);
     }
 
     function test_freezeEndsWithTheCancel() external {
         _requestExit();
-        _skip(EXIT);
+        _wait(EXIT);
         _propose(0.04 ether);
         _cancel(1);
         _leave();
@@ -286,13 +297,13 @@ contract SlashingTest is MarketTest {
     function test_freezeOfSeveral() external {
         _requestExit();
         _propose(0.01 ether);
-        _skip(50);
+        _wait(50);
         _propose(0.02 ether);
-        _skip(EXIT - 50 - 1);
-        uint256 last = _block() + DELAY + LAPSE;
+        _wait(EXIT - 50 - 1);
+        uint256 last = _time() + DELAY + LAPSE;
         _propose(0.03 ether);
         // The first two have lapsed with their freeze: only the third counts.
-        _skip(1);
+        _wait(1);
         vm.expectRevert(_frozen(last));
         _leave();
         _cancel(3);
@@ -301,12 +312,12 @@ contract SlashingTest is MarketTest {
 
     function test_freezeUntilEveryOneIsDone() external {
         _requestExit();
-        _skip(EXIT);
+        _wait(EXIT);
         _propose(0.01 ether);
         _propose(0.02 ether);
         _propose(0.03 ether);
-        uint256 last = _block() + DELAY + LAPSE;
-        _skip(DELAY);
+        uint256 last = _time() + DELAY + LAPSE;
+        _wait(DELAY);
         market.executeSlashing(2);
         vm.expectRevert(_frozen(last));
         _leave();
@@ -325,18 +336,18 @@ contract SlashingTest is MarketTest {
     function test_freezeWithOneLapsed() external {
         _requestExit();
         _propose(0.01 ether);
-        _skip(LAPSE);
+        _wait(LAPSE);
         _propose(0.02 ether);
-        uint256 last = _block() + DELAY + LAPSE;
+        uint256 last = _time() + DELAY + LAPSE;
         // The first one lapses, the second one can be executed.
-        _skip(DELAY + 1);
+        _wait(DELAY + 1);
         vm.expectRevert(_gone(1));
         market.executeSlashing(1);
         market.executeSlashing(2);
         vm.assertEq(market.frozenUntil(_mallory), last);
-        vm.roll(last + 1);
+        vm.warp(last + 1);
         vm.assertEq(market.frozenUntil(_mallory), 0);
-        _skip(EXIT);
+        _wait(EXIT);
         _leave();
         vm.assertEq(_mallory.balance, 1_000_000 ether - 0.02 ether);
     }
@@ -345,7 +356,7 @@ contract SlashingTest is MarketTest {
     function test_freezeForgetsTheLapsed() external {
         _requestExit();
         _propose(0.01 ether);
-        _skip(EXIT);
+        _wait(EXIT);
         _propose(0.02 ether);
         _cancel(2);
         vm.assertEq(market.frozenUntil(_mallory), 0);
@@ -355,19 +366,19 @@ contract SlashingTest is MarketTest {
     /// @dev Each deliverer has a freeze of its own.
     function test_freezeOfAnother() external {
         _requestExit();
-        _skip(EXIT);
+        _wait(EXIT);
         _propose(three[1], 1, _victim);
         _leave();
         vm.assertTrue(market.frozenUntil(three[1]) != 0);
     }
 
-    /// @dev While its exit runs a deliverer is slashable, to the last block.
+    /// @dev While its exit runs a deliverer is slashable, to the last second.
     function test_slashedDuringTheExit() external {
         _requestExit();
-        _skip(EXIT - DELAY);
+        _wait(EXIT - DELAY);
         _propose(MIN_STAKE);
-        _skip(DELAY);
-        vm.expectRevert(_frozen(_block() + LAPSE));
+        _wait(DELAY);
+        vm.expectRevert(_frozen(_time() + LAPSE));
         _leave();
         market.executeSlashing(1);
         _got(MIN_STAKE);
@@ -377,20 +388,73 @@ contract SlashingTest is MarketTest {
         _balanced();
     }
 
-    /// @dev A proposal outlives the stake it was made against, and takes from the next.
+    /// @dev A proposal outlives the stake it was made against, and takes nothing of the next.
     function test_registersAnewUnderAProposal() external {
         _propose(MIN_STAKE);
         _propose(0.04 ether);
-        _skip(DELAY);
+        _wait(DELAY);
         market.executeSlashing(1);
         // Stake and record are empty, so it registers anew; the open proposal still stands.
-        vm.prank(_mallory, _mallory);
-        market.stakeAsDeliverer{value: MIN_STAKE}(KEY);
+        vm.prank(_mallory);
+        market.stakeAsDeliverer{value: MIN_STAKE}(KEY, _possession());
         vm.assertTrue(market.frozenUntil(_mallory) != 0);
         market.executeSlashing(2);
-        vm.assertEq(market.delivererStakes(_mallory), 0.06 ether);
+        vm.assertEq(market.delivererStakes(_mallory), MIN_STAKE);
         vm.assertEq(market.frozenUntil(_mallory), 0);
-        _got(0.14 ether);
+        _got(MIN_STAKE);
+        _balanced();
+    }
+
+    /// @dev What joins the stake later is not there to be taken, but what is taken comes out of it.
+    function test_laterStakeIsNotSlashed() external {
+        _propose(MIN_STAKE);
+        _propose(MIN_STAKE);
+        market.addDelivererStake{value: 1 ether}(_mallory);
+        _wait(DELAY);
+        market.executeSlashing(1);
+        market.executeSlashing(2);
+        _got(MIN_STAKE);
+        vm.assertEq(market.delivererStakes(_mallory), 1 ether);
+        _balanced();
+    }
+
+    /// @dev A fine counts as gone of the stake that stood there.
+    function test_finedUnderAProposal() external {
+        Order memory order = _sold();
+        _deliver(_junk(order, 0), _mallory);
+        _propose(MIN_STAKE);
+        _prove(order, _junk(order, 0));
+        market.addDelivererStake{value: 1 ether}(_mallory);
+        _wait(DELAY);
+        market.executeSlashing(1);
+        _got(MIN_STAKE - 0.05 ether);
+        vm.assertEq(market.delivererStakes(_mallory), 1 ether);
+        _balanced();
+    }
+
+    /// @dev A governor who proposes again and again holds a stake for one delay and lapse.
+    function test_noFreezeForEver() external {
+        _requestExit();
+        uint256 cap = _time() + EXIT + DELAY + LAPSE;
+        _wait(EXIT);
+        for (uint256 i; i < 3; ++i) {
+            _propose(1);
+            vm.assertEq(market.frozenUntil(_mallory), cap);
+            if (i != 2) _wait(DELAY);
+        }
+        vm.warp(cap);
+        vm.expectRevert(_frozen(cap));
+        _leave();
+        vm.warp(cap + 1);
+        vm.assertEq(market.frozenUntil(_mallory), 0);
+        _leave();
+        // What was proposed last can be executed, and takes nothing of what is staked anew.
+        vm.prank(_mallory);
+        market.stakeAsDeliverer{value: MIN_STAKE}(KEY, _possession());
+        vm.assertTrue(market.frozenUntil(_mallory) != 0);
+        _wait(DELAY);
+        market.executeSlashing(3);
+        vm.assertEq(market.delivererStakes(_mallory), MIN_STAKE);
         _balanced();
     }
 
@@ -408,16 +472,16 @@ contract SlashingTest is MarketTest {
     /// was proposed before can be executed first, by anybody.
     function test_attackSelfSlashBehindAnother() external {
         _propose(MIN_STAKE);
-        _skip(1);
+        _wait(1);
         _propose(_mallory, MIN_STAKE, stranger);
-        _skip(DELAY - 1);
+        _wait(DELAY - 1);
         vm.expectRevert(
-            abi.encodeWithSelector(IMarketplace.SlashTooEarly.selector, 2, _block() + 1)
+            abi.encodeWithSelector(IMarketplace.SlashTooEarly.selector, 2, _time() + 1)
         );
         vm.prank(_mallory);
         market.executeSlashing(2);
         market.executeSlashing(1);
-        _skip(1);
+        _wait(1);
         market.executeSlashing(2);
         _got(MIN_STAKE);
         vm.assertEq(market.credits(stranger, address(0)), 0);
@@ -427,11 +491,11 @@ contract SlashingTest is MarketTest {
     function test_attackSelfSlashDuringTheExit() external {
         market.addDelivererStake{value: 1 ether}(_mallory);
         _requestExit();
-        uint256 available = _block() + EXIT;
+        uint256 available = _time() + EXIT;
         _propose(_mallory, 1, _mallory);
-        _skip(DELAY);
+        _wait(DELAY);
         _propose(1 ether);
-        uint256 last = _block() + DELAY + LAPSE;
+        uint256 last = _time() + DELAY + LAPSE;
         market.executeSlashing(1);
         vm.assertEq(market.frozenUntil(_mallory), last);
         vm.expectRevert(
@@ -444,13 +508,13 @@ contract SlashingTest is MarketTest {
     function testFuzz_manySlashes(uint96[6] calldata amounts, uint256 order) external {
         uint256 state = market.delivererStakes(_mallory);
         for (uint256 i; i < amounts.length; ++i) {
-            _propose(amounts[i] % (0.05 ether));
+            _propose(1 + amounts[i] % (0.05 ether));
         }
-        _skip(DELAY);
+        _wait(DELAY);
         uint256 taken;
         for (uint256 i; i < amounts.length; ++i) {
             uint256 id = (order % amounts.length + i) % amounts.length + 1;
-            uint256 amount = amounts[id - 1] % (0.05 ether);
+            uint256 amount = 1 + amounts[id - 1] % (0.05 ether);
             market.executeSlashing(id);
             taken += amount < state - taken ? amount : state - taken;
             _got(taken);

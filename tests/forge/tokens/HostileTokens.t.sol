@@ -124,7 +124,7 @@ contract HostileTokensTest is MarketTest {
         vm.prank(buyer);
         market.buyItem(seller, terms, new bytes32[](0), digest, 0, keys);
         vm.assertEq(market.sellerStakes(seller), stake);
-        (Status status,,,,) = market.sales(keccak256(abi.encode(seller, terms.itemId, uint64(0))));
+        (Status status,,,,,) = market.sales(keccak256(abi.encode(seller, terms.itemId, uint64(0))));
         vm.assertEq(uint256(status), uint256(Status.None));
     }
 
@@ -140,7 +140,7 @@ contract HostileTokensTest is MarketTest {
     /// @dev Bought and refunded: the buyer has the price as a credit.
     function _credited(Terms memory terms) private returns (Order memory order) {
         order = _sold(terms);
-        _skip(301);
+        _wait(REFUND + 1);
         market.refund(order.copyId, order.sale, order.escrow);
         vm.assertEq(market.credits(buyer, terms.token), PRICE);
     }
@@ -383,7 +383,7 @@ contract HostileTokensTest is MarketTest {
         Terms memory terms = _priced(address(token));
         terms.price = 1;
         Order memory order = _sold(terms);
-        _skip(301);
+        _wait(REFUND + 1);
         market.refund(order.copyId, order.sale, order.escrow);
         vm.expectRevert(_failed(address(token)));
         _take(address(token), buyer);
@@ -515,7 +515,7 @@ contract HostileTokensTest is MarketTest {
 
         // As a payee, too.
         Order memory order = orders[orders.length - 1];
-        _skip(301);
+        _wait(REFUND + 1);
         market.refund(order.copyId, order.sale, order.escrow);
         wallet.call(
             address(market),
