@@ -179,14 +179,12 @@ class DaemonBase:
         return service
 
     def _reader(self, market: Market, ledger: Ledger, log: Log) -> ChainReader:
-        windows = market.deployment.windows
         return ChainReader(
             market,
             ledger,
             log=log,
             confirmations=self.settings.confirmations,
             halt_depth=self.settings.halt_depth,
-            delivery_seconds=windows.refund_seconds if self._seller else windows.delivery_seconds,
             stats=market.rpc.stats,
             checkpoint=self.checkpoint,
         )

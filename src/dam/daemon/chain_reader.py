@@ -71,8 +71,6 @@ class ChainReader:
             with them a purchase that was acted on, halts the daemon. At ``finalized``: any such.
         range_blocks: Most blocks of one request.
         overlap: Blocks behind the cursor that are read again, near the head.
-        delivery_seconds: For how long after a purchase a delivery of ours counts; None: as of a
-            deliverer.
         checkpoint: Called at F1 (logs read, cursor unsaved) and F2 (cursor saved).
     """
 
@@ -86,16 +84,13 @@ class ChainReader:
         halt_depth: int = 64,
         range_blocks: int = 10_000,
         overlap: int = 16,
-        delivery_seconds: int | None = None,
         stats: ReadStats | None = None,
         checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._ledger = ledger
         self._first = source.deployment.first_block
-        if delivery_seconds is None:
-            delivery_seconds = source.deployment.windows.delivery_seconds
-        self._delivery_seconds = delivery_seconds
+        self._delivery_seconds = ledger.delivery_seconds(source.deployment.windows)
         self._log = log
         self._confirmations = confirmations
         self._halt_depth = 0 if confirmations == "finalized" else halt_depth

@@ -25,7 +25,7 @@ from dam.errors import LedgerUnusableError, Permanent
 from dam.ledger import ledger_file, pruning, reorgs
 from dam.ledger.reorgs import Rollback as Rollback
 from dam.market.log_rows import TABLES, PurchaseRow, Rows, StoreVersionRow
-from dam.types import Address, BlockRef
+from dam.types import Address, BlockRef, Windows
 
 KEPT_BLOCKS = 256
 """How many block hashes are kept, and so how deep a reorganisation may be."""
@@ -90,6 +90,11 @@ class Ledger:
         ledger._bind(path)
         ledger.end_bulk_load()
         return ledger
+
+    def delivery_seconds(self, windows: Windows) -> int:
+        """For how long after a purchase a delivery by whom the ledger belongs to counts."""
+        seller = "watchdog of" in self.binding.role
+        return windows.refund_seconds if seller else windows.delivery_seconds
 
     def close(self) -> None:
         """Closes the file."""

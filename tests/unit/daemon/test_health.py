@@ -113,7 +113,7 @@ def test_before_anything_is_there_the_page_is_valid() -> None:
     found = numbers(metrics)
     assert found["dam_ready", frozenset()] == 0
     assert found["dam_ledger_readable", frozenset()] == 0
-    assert not any(name == "dam_next_deadline_blocks" for name, _ in found)
+    assert not any(name == "dam_next_deadline_seconds" for name, _ in found)
     assert found["process_open_fds", frozenset()] > 0
     assert found["process_resident_memory_bytes", frozenset()] > 1 << 20
 

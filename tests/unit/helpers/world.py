@@ -127,7 +127,7 @@ class Daemon:
 
     @property
     def delivery_seconds(self) -> int:
-        return self.world.chain.deployment.windows.delivery_seconds
+        return self.ledger.delivery_seconds(self.world.chain.deployment.windows)
 
     def __init__(self, world: World, name: str, path: Path) -> None:
         self.world = world
@@ -163,7 +163,6 @@ class Daemon:
             self.ledger,
             log=log,
             confirmations=self.world.confirmations,
-            delivery_seconds=self.delivery_seconds,
             checkpoint=self.checkpoints,
         )
         self.sender = Sender(
@@ -246,10 +245,6 @@ class Daemon:
 
 
 class WatchdogDaemon(Daemon):
-    @property
-    def delivery_seconds(self) -> int:
-        return self.world.chain.deployment.windows.refund_seconds
-
     def __init__(self, world: World, shop: Shop, name: str, path: Path) -> None:
         self.shop = shop
         self.role_name = f"watchdog of {shop.seller}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from dam.ledger import ledger_file, recovery
 from dam.ledger.ledger import Ledger
 from dam.ledger.status import read_status
 from dam.market.log_rows import TABLES
+from dam.types import Windows
 from tests.unit.helpers.ledger import BINDING
 
 
@@ -41,6 +43,19 @@ def test_a_new_file_is_ours_alone_and_has_the_rows_tables(path: Path) -> None:
         tables = {row[0] for row in db.execute("SELECT name FROM sqlite_schema")}
     assert set(TABLES) < tables
     Ledger.open(path, BINDING).close()
+
+
+def test_a_watchdog_delivers_until_refunds_open(path: Path, windows: Windows) -> None:
+    """Whoever opens its ledger: the daemon, or `dam watchdog recover`, which fills it."""
+    for role, seconds in (
+        ("deliverer", windows.delivery_seconds),
+        ("dry run of deliverer", windows.delivery_seconds),
+        ("watchdog of 0xAA", windows.refund_seconds),
+        ("dry run of watchdog of 0xAA", windows.refund_seconds),
+    ):
+        with closing(Ledger.open(path, replace(BINDING, role=role))) as ledger:
+            assert ledger.delivery_seconds(windows) == seconds
+        path.unlink()
 
 
 @pytest.mark.parametrize("version", [1, 2])

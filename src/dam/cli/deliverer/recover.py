@@ -182,7 +182,7 @@ class _LedgerRecovery:
             cursor = ledger.cursor()
             [purchases] = ledger.db.execute("SELECT count(*) FROM purchases").fetchone()
             [ours] = ledger.db.execute(
-                "SELECT count(*) FROM delivered WHERE deliverer = ? AND supplied = 0",
+                "SELECT count(*) FROM deliveries WHERE delivered_by = ? AND supplied = 0",
                 (self.binding.account,),
             ).fetchone()
         block = cursor.number if cursor else 0
