@@ -32,7 +32,7 @@ async def test_two_parts_are_proved_and_replaced_through_a_kill(world, check_non
     """Too few good parts are left, so that the sale waits again; one fresh key serves both."""
     market = await ManualMarket(world).open()
     await market.publish(ITEM, "--yes")
-    bought = await market.buy("code")
+    bought = await market.buy("code", "--no-arbitrator")
     sale = await trade.purchase(world, CopyId(bytes.fromhex(bought["id"][2:])))
     for index in range(3):
         await market.deliver(bought, index, junk=index < 2)
