@@ -2,11 +2,13 @@
 pragma solidity 0.8.30;
 
 import {Status} from "../../contracts/interfaces/IMarketplace.sol";
+import {Marks} from "../../contracts/libraries/Marks.sol";
 import {SaleWord} from "../../contracts/libraries/SaleWord.sol";
 import {X25519Key} from "../../contracts/libraries/X25519Key.sol";
 
 /// @notice What holds for every sale word and every key, not for some: proved by halmos.
 contract LibrariesCheck {
+    using Marks for uint256;
     using SaleWord for uint256;
     using X25519Key for bytes32;
 
@@ -16,16 +18,20 @@ contract LibrariesCheck {
     // ----------------------------------------------------------------------- the sale's word
 
     /// @dev Some word of a sale, in any state that can be.
-    function _word(bytes32 hash, uint8 status, uint256 since, uint32 parts, uint8 paid, bool rated)
-        private
-        pure
-        returns (uint256 word)
-    {
-        require(status != 0 && status <= uint8(Status.Resolved));
-        require(since < 1 << 20 && paid <= 32);
+    function _word(
+        bytes32 hash,
+        uint8 status,
+        uint256 since,
+        uint32 parts,
+        bool rated,
+        bool marked
+    ) private pure returns (uint256 word) {
+        require(status != 0 && status <= uint8(Status.Agreed));
+        require(since < 1 << 27);
         word = SaleWord.purchased(hash).enter(Status(status), since);
-        word |= uint256(parts) << 32 | uint256(paid) << 26;
+        word |= uint256(parts) << 32;
         if (rated) word = word.withRating();
+        if (marked) word = word.withMark();
     }
 
     /// @notice Every field reads back what was written, whatever the others are.
@@ -34,59 +40,100 @@ contract LibrariesCheck {
         uint8 status,
         uint256 since,
         uint32 parts,
-        uint8 paid,
-        bool rated
+        bool rated,
+        bool marked
     ) external pure {
-        uint256 word = _word(hash, status, since, parts, paid, rated);
+        uint256 word = _word(hash, status, since, parts, rated, marked);
         assert(uint8(word.status()) == status);
+        assert(word.isIn(Status(status)));
         assert(word.since() == since);
         assert(word.delivered() == parts);
-        assert(word.byDeliverers() == paid);
         assert(word.isRated() == rated);
+        assert(word.isMarked() == marked);
         assert(word.commitment() == bytes24(hash));
         assert(word.commitsTo(hash));
     }
 
-    /// @notice Entering a state changes the state and its block alone; the block saturates.
+    /// @notice Entering a state changes the state and its time alone; the time saturates.
     function check_enterKeepsTheRest(
         bytes32 hash,
         uint8 status,
         uint32 parts,
-        uint8 paid,
         bool rated,
+        bool marked,
         uint8 next,
         uint256 offset
     ) external pure {
-        require(next <= uint8(Status.Resolved));
-        uint256 word = _word(hash, status, 7, parts, paid, rated).enter(Status(next), offset);
+        require(next <= uint8(Status.Agreed));
+        uint256 word = _word(hash, status, 7, parts, rated, marked).enter(Status(next), offset);
         assert(uint8(word.status()) == next);
-        assert(word.since() == (offset < 1 << 20 ? offset : (1 << 20) - 1));
+        assert(word.since() == (offset < 1 << 27 ? offset : (1 << 27) - 1));
         assert(word.delivered() == parts);
-        assert(word.byDeliverers() == paid);
         assert(word.isRated() == rated);
+        assert(word.isMarked() == marked);
         assert(word.commitment() == bytes24(hash));
     }
 
-    /// @notice A part sets its own bit, and counts for the deliverers only if one brought it.
-    function check_addSetsOneBit(
+    /// @notice A part sets its own bit, and a proof takes that bit alone away.
+    function check_addAndRemoveTouchOneBit(
         bytes32 hash,
         uint8 status,
         uint256 since,
         uint32 parts,
-        uint8 paid,
-        uint8 index,
-        bool own
+        bool marked,
+        uint8 index
     ) external pure {
-        uint256 word = _word(hash, status, since, parts, paid, false);
-        require(index < 32 && !word.has(index) && paid < 32);
-        uint256 next = word.add(index, own);
+        uint256 word = _word(hash, status, since, parts, false, marked);
+        require(index < 32);
+        uint256 next = word.add(index);
         assert(next.delivered() == parts | uint32(1) << index);
         assert(next.has(index));
-        assert(next.byDeliverers() == uint256(paid) + (own ? 1 : 0));
-        assert(next.status() == word.status());
-        assert(next.since() == word.since());
-        assert(next.commitment() == word.commitment());
-        assert(!next.isRated());
+        assert(
+            next & ~(uint256(type(uint32).max) << 32) == word & ~(uint256(type(uint32).max) << 32)
+        );
+        next = word.remove(index);
+        assert(next.delivered() == parts & ~(uint32(1) << index));
+        assert(!next.has(index));
+        assert(
+            next & ~(uint256(type(uint32).max) << 32) == word & ~(uint256(type(uint32).max) << 32)
+        );
+    }
+
+    /// @notice The one look of a delivery is what the three are together.
+    function check_lacks(uint256 word, bytes32 hash, uint8 index) external pure {
+        require(uint8(word >> 2) & 7 <= uint8(Status.Agreed));
+        Status status = word.status();
+        bool open =
+            status == Status.Purchased || status == Status.Complete || status == Status.Disputed;
+        assert(word.lacks(hash, index) == (open && word.commitsTo(hash) && !word.has(index)));
+    }
+
+    /// @notice Parts are counted one by one.
+    function check_count(uint32 parts) external pure {
+        uint256 number;
+        for (uint256 i; i < 32; ++i) {
+            number += (parts >> i) & 1;
+        }
+        assert(SaleWord.countBits(parts) == number);
+    }
+
+    // ------------------------------------------------------------------------ the second word
+
+    /// @notice Punishing and clearing set one bit each, and leave the key; the key leaves the bits.
+    function check_marks(uint256 marks, uint8 index, bytes32 key) external pure {
+        require(index < 32);
+        uint256 next = marks.punish(index);
+        assert(next.punished() == marks.punished() | uint32(1) << index);
+        assert(next.cleared() == marks.cleared() && next.freshKey() == marks.freshKey());
+        assert(next.isPunished(index));
+        next = marks.clear(index);
+        assert(next.cleared() == marks.cleared() | uint32(1) << index);
+        assert(next.punished() == marks.punished() && next.freshKey() == marks.freshKey());
+        assert(next.isCleared(index));
+        uint256 bare = marks & type(uint64).max;
+        next = bare.withKey(key);
+        assert(next.punished() == marks.punished() && next.cleared() == marks.cleared());
+        assert(next.hasKey(key));
     }
 
     /// @notice No index beyond the 32 parts is ever there.
