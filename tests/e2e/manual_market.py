@@ -44,13 +44,13 @@ class ManualMarket:
         """What ``dam keys new`` and the first stake do, without their processes."""
         paths, arguments = key_paths(actor.dam_home), ()
         if kind == "deliverer-keys":
-            ring = key_files.new_ring(paths.deliverer, actor.passphrase)
+            ring = await asyncio.to_thread(key_files.new_ring, paths.deliverer, actor.passphrase)
             chain, market = self.world.deployment.chain_id, self.world.deployment.market
             possession = ring.current.prove_possession(chain, market, actor.address)
             arguments = (ring.current.announced, possession)
         else:
             path = paths.seller if kind == "seller-seed" else paths.buyer
-            key_files.new_seed_file(path, kind, actor.passphrase)
+            await asyncio.to_thread(key_files.new_seed_file, path, kind, actor.passphrase)
         if function:
             await self.world.send(actor, function, *arguments, value=value)
 
