@@ -35,6 +35,16 @@ def delivery_of(seller: Actor, sale: Purchase, index: int, *, junk: bool = False
     return make_delivery(seed, Catalogue(folder), sale, index, junk=junk)
 
 
+def share_of(seller: Actor, sale: Purchase, index: int) -> bytes:
+    """A part's share, 32 bytes, from the seller's own records."""
+    seed_file = key_paths(seller.dam_home).seller
+    seed = SellerSeed(key_files.load_seed(seed_file, "seller-seed", seller.passphrase))
+    [folder] = seller.dam_home.glob("markets/*/catalogue")
+    listing = Catalogue(folder).recall(sale.terms.parts_root)
+    assert listing is not None
+    return leaf_and_share(seed, listing, sale.copy, index)[1]
+
+
 def make_delivery(
     seed: SellerSeed, catalogue: Catalogue, sale: Purchase, index: int, *, junk: bool = False
 ) -> Delivery:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from anvil_market import BUILD, ROOT, Contract
 from boxes import (
+    BASE,
     KINDS,
     Case,
     L,
@@ -327,6 +328,15 @@ def test_a_shared_point_that_is_not_canonical(verifier: Verifier, good: Case) ->
     """u + P is the same point, and another key."""
     hint = make_hint(good.fragment, good.secret)
     assert verifier.verdict(good, replace(hint, u_q=hint.u_q + P)) == "WrongHint"
+    # With a small u no sum overflows on the way: the base point's, 9, and the key that leads to it.
+    u, _ = from_edwards(times(pow(curve25519.clamp(good.secret), -1, L), BASE))
+    fragment = sealed_from(u.to_bytes(32, "little"), good.key, good.secret, b"s" * 32)
+    case = replace(good, fragment=fragment, commitment=keccak(b"s" * 32))
+    hint = make_hint(fragment, good.secret)
+    assert hint.u_q == 9
+    assert verifier.verdict(case, hint) is False
+    assert verifier.verdict(case, replace(hint, u_q=9 + P)) == "WrongHint"
+    hint = make_hint(good.fragment, good.secret)
     # v is no part of a key.
     assert verifier.verdict(good, replace(hint, v_e=hint.v_e + P, v_q=hint.v_q + P)) is False
 
