@@ -42,10 +42,12 @@ from dam.sending.transactions import Fees, Price
 
 RAMP_BLOCKS = 40
 """Blocks before the target at which urgency begins."""
-_TRANSACTION_GAS, _PART_GAS, _STEP_GAS = 26_500, 19_130, 760
-"""Once: 21,000, the first look at the contract, the deliverer's word; each part; each step of its
+_TRANSACTION_GAS, _PART_GAS, _STEP_GAS = 33_880, 20_400, 760
+"""Once: 21,000, the list's signature and its log, the deliverer's word; each part; each step of its
 proof: 32 bytes of calldata, and a hash."""
-_FLOOR_TRANSACTION_GAS, _FLOOR_PART_GAS, _FLOOR_STEP_GAS = 21_000, 17_840, 1_280
+_LIST_GAS = 2_300
+"""What a list of several parts takes beside that."""
+_FLOOR_TRANSACTION_GAS, _FLOOR_PART_GAS, _FLOOR_STEP_GAS = 24_000, 18_600, 1_280
 """The least that calldata costs (EIP-7623): 40 gas a byte that is not zero."""
 
 
@@ -155,13 +157,13 @@ def offers_max_tip(price: Price, max_fee: int, tip: int, policy: SendPolicy) -> 
 def gas_of(parts: int, steps: int) -> int:
     """Gas that delivering so many parts in one transaction takes, within a few percent.
 
-    Measured by bench/gas.py: alone about 47,200 for a short proof, in a batch of 24 about 21,700.
+    Measured: alone about 55,200 for a short proof, in a batch of 24 about 22,800.
 
     Args:
         parts: How many.
         steps: Of all their Merkle proofs together.
     """
-    used = _TRANSACTION_GAS + _PART_GAS * parts + _STEP_GAS * steps
+    used = _TRANSACTION_GAS + _PART_GAS * parts + _STEP_GAS * steps + _LIST_GAS * (parts > 1)
     floor = _FLOOR_TRANSACTION_GAS + _FLOOR_PART_GAS * parts + _FLOOR_STEP_GAS * steps
     return max(used, floor)
 

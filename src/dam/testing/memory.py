@@ -97,7 +97,7 @@ class MemoryChain:
         """Seller to operator."""
         self.eligible = self._rules.eligible
         """Deliverers with enough stake and no exit requested."""
-        self.stake = Wei(10**18)
+        self.stake = Wei(10**19)
         """Of each of them."""
         self.base_fee = GWEI
         self.accepts: Callable[[_Tx], bool] = lambda _: True

@@ -37,7 +37,7 @@ from dam.testing.memory import GWEI, MemoryChain
 from dam.types import Address, CopyId, Wei
 from tests.unit.helpers.ledger import document_of, journal_of
 
-DEAR_FEE = 50_000 * 2 * GWEI
+DEAR_FEE = 59_000 * 2 * GWEI
 """What a part of "dear" earns, in wei; see `dear`."""
 
 
