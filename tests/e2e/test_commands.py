@@ -86,6 +86,7 @@ async def test_a_sale_from_shelf_to_settlement_with_a_junk_part(world: World) ->
     assert {a["action"] for a in mine["actions"] if a["now"] and a["who"] == "buyer"} == {
         "confirm",
         "dispute",
+        "prove",
     }
     await world.dam(market.buyer, "buyer", "confirm", sale["id"], "--yes")
     sold = await world.dam(market.seller, "seller", "sales", "--json")
