@@ -39,7 +39,7 @@ def test_all_is_well(operator: Operator) -> None:
     assert warned <= {"the hot account owns the stake"}
     assert {f["check"].split()[0] for f in findings} == {
         "settings", "keys", "account", "rpc", "record", "balance", "stake", "key", "ipfs",
-        "ledger", "disk", "files", "clock",
+        "ledger", "disk", "files", "clock", "fines",
     }  # fmt: skip
     human = operator("deliverer", "doctor", code=0).stdout
     assert human.splitlines()[-1].endswith("0 to mend: ready to run")
