@@ -20,8 +20,9 @@ PATH = (
     "daemon/{service,chain_reader}",
     "ethereum/{rpc,node,node_errors,node_pool,endpoint,exchange,eip1559}",
 )
-MOST_LINES, MOST_MODULES = 7_000, 26
-"""Raised from 6,000 and 24 for decisions 23 and 24: floods, absent nodes, chains without fees."""
+MOST_LINES, MOST_MODULES = 7_300, 26
+"""Raised from 6,000 and 24 for decisions 23 and 24 (floods, absent nodes, chains without fees), and
+by 300 lines for 25, 26 and 29: signed lists, two clocks, proofs of junk."""
 _NO_CODE = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
     tokenize.ENCODING, tokenize.ENDMARKER,
