@@ -14,8 +14,8 @@ import json
 import random
 import sys
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dam.crypto.hashing import checksum
 from dam.market.abi import encode
@@ -48,8 +48,7 @@ L1_GWEI = (0.1, 1, 5, 20)
 """Gas prices to show for a main chain."""
 
 
-@dataclass(frozen=True)
-class Rollup:
+class Rollup(NamedTuple):
     """Prices of one rollup at one time, as examples; in gwei."""
 
     name: str
@@ -74,8 +73,7 @@ ROLLUPS = (
 )
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(NamedTuple):
     """One line of a sale: a call's gas and bytes, and how much of it falls on one sale."""
 
     what: str

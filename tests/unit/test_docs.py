@@ -401,6 +401,12 @@ def test_the_reference_is_made_from_the_code() -> None:
         assert text_of(f"docs/reference/{name}") == make(), f"`make reference` renews {name}"
 
 
+def test_the_costs_of_a_sale_are_computed() -> None:
+    """The tables of docs/cost.md are what tools/cost_page.py makes of the measured gas."""
+    fresh = script("cost_page").page()
+    assert text_of("docs/cost.md") == fresh, "`tools/cost_page.py --write` renews it"
+
+
 def test_the_drawing_of_a_sale_is_the_scripts() -> None:
     """The committed picture is what tools/sequence.py draws."""
     assert text_of("docs/assets/sale.svg") == script("sequence").draw()
