@@ -107,7 +107,8 @@ async def test_a_watchdog_earns_no_fee_of_the_buyers(
     await age(world, daemon, blocks=120, seconds=0)
     found = read_status(daemon.path)
     assert (found.delivered, found.earned) == (5, 0)
-    assert (found.transactions, found.gas_paid) == (3, 3 * 60_000 * 10**9)
+    # It is not closed yet.
+    assert (found.transactions, found.gas_paid) == (2, 2 * 60_000 * 10**9)
     await age(world, daemon)
     world.buy(built, "coupon", 1)
     await age(world, daemon, blocks=400)
