@@ -130,7 +130,7 @@ def _records_of(home: Path, deployment: Deployment, make: Any) -> bytes:
     one = Record(
         deployment.chain_id, deployment.market, CopyId(b"\1" * 32), 0, make.seller, make.buyer,
         "item", "Title", b"\2" * 32, b"\3" * 32, (b"\4" * 32,),
-        InlinePayload(b"\5" * 80), "2026-01-01T00:00:00Z",
+        InlinePayload(b"\5" * 80), (), "2026-01-01T00:00:00Z",
     )  # fmt: skip
     return records.to_json(one)
 
