@@ -150,7 +150,7 @@ contract ContractWalletsTest is MarketTest {
         );
         _is(order, Status.Refunded);
         _act(_customer, 0, abi.encodeCall(IMarketplace.withdraw, (address(0), address(_customer))));
-        vm.assertEq(address(_customer).balance, 100 ether);
+        vm.assertEq(address(_customer).balance, 100 ether + 0.5 ether);
     }
 
     /// @dev Allowance and purchase in one transaction, without a permit.

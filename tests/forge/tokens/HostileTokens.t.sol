@@ -418,7 +418,7 @@ contract HostileTokensTest is MarketTest {
         market.confirm(order.copyId, order.sale, order.escrow);
         vm.assertEq(market.credits(seller, address(0xc0de)), 0);
         // The fees came out of the stake: no price paid them back.
-        vm.assertEq(market.sellerStakes(seller), SELLER_STAKE - 2 * 0.73 ether - 0.03 ether);
+        vm.assertEq(market.sellerStakes(seller), SELLER_STAKE - 2 * 0.715 ether - 0.015 ether);
     }
 
     function test_notEnough() external harmless {
