@@ -224,12 +224,9 @@ async def _block_time(name: str, market: Market, head: BlockRef) -> list[Finding
     if counted <= 0:
         return [kind, ok(name, text)]
     fallback = FALLBACK_BLOCKS * seconds // counted
-    text += (
-        f"; deliverers alone deliver for {FALLBACK_BLOCKS} blocks, about {format_span(fallback)}"
-    )
+    text += f"; the {FALLBACK_BLOCKS} that are deliverers' alone take {format_span(fallback)}"
     if fallback < _SHORT_FALLBACK_SECONDS:
-        fix = "little time before the seller may take a fee: poll often (poll_seconds)"
-        return [kind, warn(name, text, fix)]
+        return [kind, warn(name, text, "the seller may soon take a fee: poll often (poll_seconds)")]
     return [kind, ok(name, text)]
 
 
