@@ -111,5 +111,6 @@ def test_pays_as_a_call_of_its_own(create_sale, market, stranger, seller, holdin
     market.refund(*order.args, sender=stranger)
     alone = [holdings(who) for who in (seller, order.buyer)]
     clock.rpc("evm_revert", snapshot)
+    order.wait(REFUND + 1)
     market.closeMany([order.args], sender=stranger)
     assert [holdings(who) for who in (seller, order.buyer)] == alone

@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import astuple, replace
 
 import pytest
+from ape.exceptions import ContractLogicError
 
 from dam.crypto.hashing import keccak, sale_hash
 from dam.types import ZERO_ADDRESS
@@ -94,10 +95,10 @@ def test_deadlines_through_the_states(create_sale, market, seller):
     assert now() == (0,) * 9
 
 
-def test_deadlines_need_the_sale(create_sale, market, reverts):
+def test_deadlines_need_the_sale(create_sale, market):
     order = create_sale()
     wrong = astuple(replace(order.sale, fee=1))
-    with reverts("WrongSale", copyId=order.copy_id):
+    with pytest.raises(ContractLogicError):
         market.deadlines(order.copy_id, wrong)
 
 
