@@ -6,15 +6,13 @@ Where the mutants of tools/mutate_contract.py are written by hand, this one gene
 comparison one off, each condition turned, always true or never, each check, statement, lock and
 guard left out, each run of statements reverting: what slither-mutate calls severe, and most of its
 operators (docs/decisions/0019). Each mutant is deployed in place of the contract and meets
-tests/model (views, who may call what, the money table, the model compared call by call); what
-survives that meets tests/forge, invariants left out: they find by chance, and slowly, what the
-others find for certain. A mutant is killed when a test fails, not when the time is up: time-outs
-survive. The baseline, the same run on the contract as it is, must pass. Survivors need a reason in
+tests/model; what survives that meets tests/forge, invariants left out: they find by chance what
+the others find for certain. A mutant is killed when a test fails, not when the time is up. The
+baseline, the same run on the contract as it is, must pass. Survivors need a reason in
 tests/model/survivors.toml, or the run fails.
 
---changed BASE takes only lines that differ from that commit. --write writes the table of
-all of them to .build/audit/mutants-made.md. Verdicts are kept in .build/mutants-made.json as they
-come: --again tries only those that were not killed by the last run on the same contract, after a
+--changed BASE takes only lines that differ from that commit. --write writes the table of all to
+.build/audit/mutants-made.md. Verdicts are kept in .build/mutants-made.json: --again tries only those that were not killed by the last run on the same contract, after a
 test was added, or after a run was cut short.
 """
 
@@ -494,8 +492,7 @@ def write_report(
         "no kill. Those excused are explained in `tests/model/survivors.toml`.\n\n"
         f"{summary}.\n\n"
         "| place | mutation | original | verdict | by |\n|---|---|---|---|---|\n"
-        + "\n".join(rows)
-        + "\n"
+        + "\n".join([*rows, ""])
     )
 
 

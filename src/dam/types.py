@@ -198,10 +198,8 @@ class DelivererRegistered:
 
     operator: Address
     owner: Address
-    key: bytes
-    """Ed25519 public key."""
-    possession: bytes
-    """Ed25519 signature, 64 bytes (`dam.crypto.possession`)."""
+    key: bytes  # Ed25519 public key
+    possession: bytes  # Ed25519 signature, 64 bytes (`dam.crypto.possession`)
     stake: Wei
     at: LogRef
 
@@ -223,8 +221,7 @@ class FragmentDelivered:
     copy_id: CopyId
     by: Address
     index: int
-    deliverer: Address
-    """Whom the leaf names."""
+    deliverer: Address  # whom the leaf names
     commitment: bytes
     secret_hash: bytes
     salt: bytes
@@ -251,8 +248,7 @@ class JunkProved:
     copy_id: CopyId
     deliverer: Address
     index: int
-    fresh_key: bytes
-    """Zero after the sale's end."""
+    fresh_key: bytes  # zero after the sale's end
     taken: Wei
     bounty: Wei
     cleared: bool
@@ -274,8 +270,7 @@ class SaleClosed:
 
     copy_id: CopyId
     status: Status
-    by: Address
-    """Zero for an agreement."""
+    by: Address  # zero for an agreement
     to_buyer: int
     """Of the price, by a ruling or an agreement, in the smallest unit of the token."""
     penalty: Wei
@@ -357,8 +352,7 @@ class Split:
     to_buyer: Uint256
     penalty: Uint256
     to_arbitrator: Uint256
-    deadline: Uint256
-    """Last second in which it can be carried out."""
+    deadline: Uint256  # last second in which it can be carried out
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,8 +389,7 @@ class SignedList:
 
     entries: tuple[Bytes32, ...]
     signature: Signature
-    position: Uint256
-    """Where the entry of the evidence stands in it."""
+    position: Uint256  # of the entry of the evidence
 
 
 @dataclass(frozen=True, slots=True)
