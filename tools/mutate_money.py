@@ -12,8 +12,8 @@ baseline, the same run on the contract as it is, must pass. Survivors need a rea
 tests/model/survivors.toml, or the run fails.
 
 --changed BASE takes only lines that differ from that commit. --write writes the table of all to
-.build/audit/mutants-made.md. Verdicts are kept in .build/mutants-made.json: --again tries only those that were not killed by the last run on the same contract, after a
-test was added, or after a run was cut short.
+.build/audit/mutants-made.md. Verdicts are kept in .build/mutants-made.json: --again tries only
+those that were not killed by the last run on the same contract.
 """
 
 from __future__ import annotations
