@@ -384,7 +384,7 @@ def test_an_operator_whom_the_leaf_names_is_its_deliverer(
 
 def test_such_an_operator_falls_back_no_sooner_than_others(create_sale, watchdog, reverts):
     order = create_sale(deliverers=(watchdog,))
-    with reverts("NotEligible", operator=watchdog):
+    with reverts("FallbackTooEarly", copyId=order.copy_id, firstBlock=order.block + 101):
         order.deliver(0)
     order.reach(101)
     order.deliver(0)

@@ -155,6 +155,7 @@ def test_skips_what_its_signer_may_not_deliver(
     elif why == "punished":
         bad = order.good(2)
         order.prove(order.delivery(2), fresh_key=key_of(5))
+        market.addDelivererStake(alice, sender=owner, value=10**18)
     elif why == "key":
         bad = order.good(2, key_of(5))
     if why == "exiting":

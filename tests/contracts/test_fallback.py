@@ -121,6 +121,7 @@ def test_a_punished_index_is_the_sellers(create_sale, market, alice, seller, buy
     order.prove(order.delivery(0), fresh_key=key_of(5))
     bounty = market.credits(buyer, ZERO_ADDRESS)
     assert state(order)[:2] == (Status.PURCHASED, 0b10)
+    market.addDelivererStake(alice, sender=buyer, value=ETHER)
     for again in (order.delivery(0), order.good(0), order.good(0, key_of(5))):
         with reverts("IndexPunished", copyId=order.copy_id, index=0):
             send(market, again, alice)
