@@ -206,7 +206,11 @@ contract Chaos is Handler {
     ) private view {
         uint256 kind = _random(seed, "kind", 9);
         // Whatever else is odd, the fragment is junk.
-        if (kind == 0) evidence.fragment = Box.junk(keys[pack.index], 1);
+        if (kind == 0) {
+            evidence.fragment = Box.junk(keys[pack.index], 1);
+            // And no such box was ever signed: then it would be no frame.
+            evidence.fragment[79] = 0x01;
+        }
         if (kind == 1) keys[pack.index] = Box.key("another");
         if (kind == 2) evidence.secret = "another";
         if (kind == 3) evidence.commitment ^= bytes32(uint256(1));
