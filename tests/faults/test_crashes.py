@@ -179,7 +179,7 @@ async def test_f8_killed_before_the_receipt_is_recorded(
     assert len(await world.delivered()) == 1
     assert dying.query("SELECT state FROM nonce_slots") == [("live",)]
     again = await rise(world)
-    assert again.query("SELECT state, status FROM nonce_slots") == [("mined", 1)]
+    assert again.query("SELECT state, receipt_status FROM nonce_slots") == [("mined", 1)]
     assert len(await world.delivered()) == 1
 
 
