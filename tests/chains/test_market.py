@@ -31,7 +31,7 @@ def geth(folder: Path) -> LocalNode:
 
 def next_geth(folder: Path) -> LocalNode:
     """By the rules of the fork to come: new storage and code cost many times as much."""
-    return GethNode(folder, "--dev.gaslimit=60000000", "--override.amsterdam=0")
+    return GethNode(folder, "--dev.gaslimit=200000000", "--rpc.gascap=0", "--override.amsterdam=0")
 
 
 def hardhat(folder: Path) -> LocalNode:
