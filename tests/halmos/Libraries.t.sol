@@ -108,13 +108,13 @@ contract LibrariesCheck {
         assert(word.lacks(hash, index) == (open && word.commitsTo(hash) && !word.has(index)));
     }
 
-    /// @notice Parts are counted one by one.
+    /// @notice None counts nothing, and each set bit counts one more than without the lowest.
     function check_count(uint32 parts) external pure {
-        uint256 number;
-        for (uint256 i; i < 32; ++i) {
-            number += (parts >> i) & 1;
+        assert(SaleWord.countBits(0) == 0);
+        if (parts == 0) return;
+        unchecked {
+            assert(SaleWord.countBits(parts) == SaleWord.countBits(parts & (parts - 1)) + 1);
         }
-        assert(SaleWord.countBits(parts) == number);
     }
 
     // ------------------------------------------------------------------------ the second word
