@@ -405,3 +405,15 @@ class Books:
     def check(self) -> None:
         """Conservation: every wei in the market belongs to somebody, and none twice."""
         assert self.balance == self.owed() + self.forced
+
+
+def send_one(market, delivery, by, sender=None):
+    """One part, signed by `by`, as a call of its own."""
+    signature = signed(market, by, [delivery])
+    return market.deliverFragment(astuple(delivery), signature, sender=sender or by)
+
+
+def state(order):
+    """Status, delivered parts, and since when: what a delivery may change."""
+    now = order.state
+    return now.status, now.delivered, now.since

@@ -1,6 +1,6 @@
 """deliverFragment: see test_deliver_fragment.tree."""
 
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 import pytest
 from eth_abi.abi import encode
@@ -16,24 +16,15 @@ from tests.contracts.sales import (
     REFUND,
     entry_of,
     key_of,
+    send_one,
     signed,
+    state,
 )
 
 FEE = 10**16
 
 
 EVENT = b"FragmentDelivered(bytes32,address,uint8,address,bytes32,bytes32,bytes32,bytes)"
-
-
-def send(market, delivery, by, sender=None):
-    """One part, signed by `by`."""
-    signature = signed(market, by, [delivery])
-    return market.deliverFragment(astuple(delivery), signature, sender=sender or by)
-
-
-def state(order):
-    now = order.state
-    return now.status, now.delivered, now.since
 
 
 # ------------------------------------------------------------------------------ when all is well
@@ -60,7 +51,7 @@ def test_events_are_what_emit_would_write(create_sale, market, bob, buyer):
     order = create_sale()
     delivery = order.delivery(1, fragment=bytes(range(1, 81)))
     r, vs = signed(market, bob, [delivery])
-    list_, part = send(market, delivery, bob, sender=buyer).logs
+    list_, part = send_one(market, delivery, bob, sender=buyer).logs
     assert [bytes(topic) for topic in list_["topics"]] == [
         keccak(b"FragmentsSigned(address,bytes32,bytes32,bytes32[])"),
         bytes(12) + bytes.fromhex(bob.address[2:]),
@@ -127,7 +118,7 @@ def test_stock_copies_have_parts_of_their_own(create_item, create_sale, market, 
         proof=item.parts.proof(part_leaf(other)),
     )
     with reverts("PartNotInItem", copyId=order.copy_id, index=1):
-        send(market, wrong, bob)
+        send_one(market, wrong, bob)
     order.deliver(1)
     assert state(order)[1] == 0b10
 
@@ -178,7 +169,7 @@ def test_needs_a_sale(create_sale, market, alice, reverts):
     order = create_sale()
     key = keccak(b"no sale")
     with reverts("WrongSale", copyId=key):
-        send(market, order.delivery(0, copy_id=key), alice)
+        send_one(market, order.delivery(0, copy_id=key), alice)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +198,7 @@ def test_attack_another_sale_than_the_slots(create_sale, market, alice, reverts,
     else:
         changed = keccak(b"?") if isinstance(value, bytes) else alice.address
     with reverts("WrongSale", copyId=order.copy_id):
-        send(market, order.delivery(0, sale=replace(order.sale, **{field: changed})), alice)
+        send_one(market, order.delivery(0, sale=replace(order.sale, **{field: changed})), alice)
 
 
 def test_attack_sale_replayed_under_another_copy_id(
@@ -216,7 +207,7 @@ def test_attack_sale_replayed_under_another_copy_id(
     item = create_item()
     one, two = create_sale(item, copy=0), create_sale(item, copy=1)
     with reverts("WrongSale", copyId=two.copy_id):
-        send(market, one.delivery(0, copy_id=two.copy_id), alice)
+        send_one(market, one.delivery(0, copy_id=two.copy_id), alice)
     one.deliver(0)
     two.deliver(0)
 
@@ -278,7 +269,7 @@ def test_a_part_arrives_once(create_sale, market, seller, alice, reverts):
     order = create_sale()
     order.deliver(0)
     with reverts("AlreadyDelivered", copyId=order.copy_id, index=0):
-        send(market, order.delivery(0, fragment=b"\x01" * 80), alice)
+        send_one(market, order.delivery(0, fragment=b"\x01" * 80), alice)
     order.reach(101)
     with reverts("AlreadyDelivered", copyId=order.copy_id, index=0):
         order.deliver(0, by=seller)
@@ -291,7 +282,7 @@ def test_a_part_arrives_once(create_sale, market, seller, alice, reverts):
 def test_who_signed_is_paid_whoever_sends(create_sale, market, stranger, alice, logged):
     """Copied out of the mempool it is the same delivery; a relay is nobody special."""
     order = create_sale()
-    receipt = send(market, order.delivery(0), alice, sender=stranger)
+    receipt = send_one(market, order.delivery(0), alice, sender=stranger)
     assert dict(logged(receipt))["FragmentDelivered"]["by"] == alice.address.lower()
     assert market.deliverers(alice).earned == FEE
     assert market.deliverers(stranger).earned == 0
@@ -310,7 +301,7 @@ def test_attack_signature_of_anothers_part(create_sale, market, stranger, alice,
 def test_attack_thief_writes_another_name_into_the_leaf(create_sale, market, bob, reverts):
     order = create_sale()
     with reverts("PartNotInItem", copyId=order.copy_id, index=0):
-        send(market, order.delivery(0, deliverer=bob.address), bob)
+        send_one(market, order.delivery(0, deliverer=bob.address), bob)
 
 
 def test_attack_unstaked_name_in_a_leaf(create_sale, market, dave, reverts):
@@ -397,7 +388,7 @@ def test_such_an_operator_falls_back_no_sooner_than_others(create_sale, watchdog
 def test_attack_fragment_of_another_size(create_sale, market, alice, reverts, size):
     order = create_sale()
     with reverts("InvalidFragmentLength", length=size):
-        send(market, order.delivery(0, fragment=bytes(size)), alice)
+        send_one(market, order.delivery(0, fragment=bytes(size)), alice)
 
 
 @pytest.mark.parametrize("index", [3, 31, 32, 255])
@@ -411,7 +402,7 @@ def test_attack_leaf_with_an_index_beyond_n(create_sale, market, alice, reverts,
     tree = MerkleTree([part_leaf(leaf) for leaf in leaves])
     assert tree.root == order.sale.parts_root
     with reverts("PartNotInItem", copyId=order.copy_id, index=index):
-        send(market, order.delivery(index), alice)
+        send_one(market, order.delivery(index), alice)
 
 
 @pytest.mark.parametrize("field", ["index", "commitment", "secret_hash", "salt", "proof"])
@@ -420,20 +411,20 @@ def test_attack_part_of_the_callers_own_making(create_sale, market, alice, rever
     changed = {"index": 1, "proof": ()}.get(field, keccak(b"?"))
     delivery = replace(order.delivery(0), **{field: changed})
     with reverts("PartNotInItem", copyId=order.copy_id, index=delivery.index):
-        send(market, delivery, alice)
+        send_one(market, delivery, alice)
 
 
 def test_attack_part_of_another_item(create_sale, market, alice, reverts):
     one, two = create_sale(), create_sale()
     foreign = two.delivery(0, copy_id=one.copy_id, sale=one.sale)
     with reverts("PartNotInItem", copyId=one.copy_id, index=0):
-        send(market, foreign, alice)
+        send_one(market, foreign, alice)
 
 
 def test_fallback_proves_its_part_too(create_sale, market, seller, reverts):
     order = create_sale()
     order.reach(101)
     with reverts("PartNotInItem", copyId=order.copy_id, index=0):
-        send(market, order.delivery(0, commitment=keccak(b"?")), seller)
+        send_one(market, order.delivery(0, commitment=keccak(b"?")), seller)
     with reverts("InvalidFragmentLength", length=79):
-        send(market, order.delivery(0, fragment=bytes(79)), seller)
+        send_one(market, order.delivery(0, fragment=bytes(79)), seller)

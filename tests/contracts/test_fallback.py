@@ -10,9 +10,12 @@ from tests.contracts.sales import (
     REFUND,
     entry_of,
     key_of,
+    send_one,
     signed,
+    state,
 )
-from tests.contracts.test_deliver_fragment import FEE, send, state
+
+FEE = 10**16
 
 # --------------------------------------------------------------------------------- the fallback
 
@@ -38,7 +41,7 @@ def test_fallback_pays_the_buyer(
     delivery = order.delivery(0)
     signer = request.getfixturevalue(name)
     r, vs = signed(market, signer, [delivery])
-    receipt = send(market, delivery, signer)
+    receipt = send_one(market, delivery, signer)
     assert state(order) == (Status.PURCHASED, 0b1, 0)
     assert market.credits(buyer, ZERO_ADDRESS) == FEE
     for nobody in (alice, seller, watchdog):
@@ -124,12 +127,12 @@ def test_a_punished_index_is_the_sellers(create_sale, market, alice, seller, buy
     market.addDelivererStake(alice, sender=buyer, value=ETHER)
     for again in (order.delivery(0), order.good(0), order.good(0, key_of(5))):
         with reverts("IndexPunished", copyId=order.copy_id, index=0):
-            send(market, again, alice)
+            send_one(market, again, alice)
     early = {"copyId": order.copy_id, "firstBlock": order.block + 101}
     with reverts("FallbackTooEarly", **early):
-        send(market, order.good(0, key_of(5)), seller)
+        send_one(market, order.good(0, key_of(5)), seller)
     order.reach(101)
-    send(market, order.good(0, key_of(5)), seller)
+    send_one(market, order.good(0, key_of(5)), seller)
     assert state(order) == (Status.COMPLETE, 0b11, 101)
     assert market.credits(buyer, ZERO_ADDRESS) == bounty
     assert market.deliverers(alice).earned == FEE
@@ -142,7 +145,7 @@ def test_attack_proof_that_knocks_out_a_fallback(create_sale, market, seller, bu
     part = order.good(2)
     order.reach(101)
     order.prove(order.delivery(2), fresh_key=key_of(5))
-    send(market, part, seller)
+    send_one(market, part, seller)
     assert state(order)[:2] == (Status.COMPLETE, 0b111)
     # It was missing, so nobody had its fee yet.
     assert market.credits(buyer, ZERO_ADDRESS) >= FEE
@@ -159,4 +162,4 @@ def test_a_fresh_key_is_the_sales_and_for_what_is_punished(
     index, key = (0, key_of(6)) if punished else (2, key_of(5))
     wrong = order.good(index, key)
     with reverts("WrongFreshKey", copyId=order.copy_id, freshKey=key):
-        send(market, wrong, seller)
+        send_one(market, wrong, seller)
