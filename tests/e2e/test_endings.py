@@ -136,7 +136,9 @@ async def test_a_watchdog_closes_many_sales_in_one_transaction(world, check_nonc
     for daemon in daemons:
         await daemon.stop()
     refunded = [await shop.buy() for _ in range(3)]
-    await world.pass_time(world.deployment.windows.refund_seconds + 200)
+    # The watchdog waits for the next full hour, so that sales share a transaction.
+    windows = world.deployment.windows
+    await world.pass_time(max(windows.refund_seconds, windows.dispute_seconds) + 2 * 3600)
     watchdog = shop.watchdog()
     watchdog.start()
     wanted = {one.sale.copy_id: Status.SETTLED for one in settled}
