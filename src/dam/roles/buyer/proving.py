@@ -33,8 +33,8 @@ from dam.types import (
     SignedList,
 )
 
-FINE_FEES, BOUNTY_DIVISOR = 10, 5
-"""A fine is at least so many fees, and one part in so many of it is the buyer's."""
+BOUNTY_DIVISOR = 5
+"""One part in so many of a fine is the buyer's."""
 Function = Literal["proveJunk", "proveSellerJunk", "proveBadShares", "proveBadLeaves"]
 
 
@@ -159,8 +159,7 @@ async def _deliverers_evidence(
 
 async def _bounty(buyer: Buyer, sale: SaleRecord, parts: Sequence[FragmentDelivered]) -> int:
     """What the buyer would get, as far as stakes and earnings go now."""
-    windows, fee = buyer.deployment.windows, sale.purchase.terms.fee
-    fine = max(windows.junk_fine, FINE_FEES * fee)
+    fine = buyer.deployment.windows.fine(sale.purchase.terms.fee)
     operators = sorted({part.deliverer for part in parts})
     infos = await buyer.market.deliverers(operators)
     left = {op: info.stake + info.earned for op, info in zip(operators, infos, strict=True)}
