@@ -28,8 +28,11 @@ from dam.roles.sales import check_party
 from dam.roles.storefront import read_version
 from dam.types import (
     ZERO32,
+    Address,
+    CopyId,
     FragmentDelivered,
-    JunkEvidence,
+    Leaf,
+    Purchase,
     SignedList,
 )
 
@@ -113,15 +116,18 @@ async def _plan_junk(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan:
     wanted = [junk.fragment for junk in arrived.provable if junk.fragment.by != seller]
     if not wanted:
         raise Permanent(_nothing(arrived))
-    pairs = [await _deliverers_evidence(buyer, arrived, part) for part in wanted]
-    place = (*_place(buyer), sale.copy_id, arrived.purchase.record.attempt)
-    fresh = public_key(buyer.seed.fresh_secret(*place))
+    lists = [await _signed_list(buyer, arrived, part) for part in wanted]
+    proofs = await _proofs(buyer, arrived, wanted)
+    evidence = [
+        junk_evidence(part, proof, _first_secret(buyer, arrived, part.index))
+        for part, proof in zip(wanted, proofs, strict=True)
+    ]
+    fresh = public_key(_fresh_secret(buyer, arrived))
     if sale.fresh_key not in (b"", fresh):
         raise Permanent(
             "an earlier proof named a fresh key that is not this seed's: restore the seed of the "
             "purchase with `dam keys restore buyer FILE`"
         )
-    evidence, lists = zip(*pairs, strict=True)
     return ProofPlan(
         "proveJunk",
         arrived,
@@ -138,12 +144,10 @@ async def _plan_junk(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan:
     )
 
 
-async def _deliverers_evidence(
-    buyer: Buyer, arrived: ArrivedParts, part: FragmentDelivered
-) -> tuple[JunkEvidence, SignedList]:
+async def _signed_list(buyer: Buyer, arrived: ArrivedParts, part: FragmentDelivered) -> SignedList:
+    """The list in which a deliverer signed a part that is junk as the contract sees it."""
     purchase = arrived.purchase.sale.purchase
-    secret = _first_secret(buyer, arrived, part.index)
-    if not is_junk(part.fragment, secret, part.commitment):
+    if not is_junk(part.fragment, _first_secret(buyer, arrived, part.index), part.commitment):
         raise Permanent(f"part {part.index + 1} is not junk as the contract sees it")
     signed = await buyer.market.signed_lists(
         [part.deliverer], part.at.block.number, part.at.block.number
@@ -154,7 +158,7 @@ async def _deliverers_evidence(
             f"the list in which {part.deliverer} signed part {part.index + 1} is not among the "
             "node's logs: try again, or another node (DAM_RPC_URL)"
         )
-    return junk_evidence(part, await _proof(buyer, arrived, part), secret), found
+    return found
 
 
 async def _bounty(buyer: Buyer, sale: SaleRecord, parts: Sequence[FragmentDelivered]) -> int:
@@ -199,15 +203,15 @@ async def _plan_seller_junk(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan | 
     sale = arrived.purchase.sale
     theirs = [j.fragment for j in arrived.provable if j.fragment.by == sale.purchase.seller]
     entries = await buyer.market.seller_entries(sale.copy_id, [part.index for part in theirs])
-    place = (*_place(buyer), sale.copy_id, arrived.purchase.record.attempt)
     for part, stored in zip(theirs, entries, strict=True):
         keys = {ZERO32: _first_secret(buyer, arrived, part.index)}
         if sale.fresh_key:
-            keys[sale.fresh_key] = buyer.seed.fresh_secret(*place)
+            keys[sale.fresh_key] = _fresh_secret(buyer, arrived)
         for key, secret in keys.items():
             matches = entry_of_part(sale.purchase, part, key) == stored
             if matches and is_junk(part.fragment, secret, part.commitment):
-                evidence = junk_evidence(part, await _proof(buyer, arrived, part), secret, key)
+                [proof] = await _proofs(buyer, arrived, [part])
+                evidence = junk_evidence(part, proof, secret, key)
                 arguments = (*_head(arrived), sale.purchase.keys, evidence)
                 return ProofPlan("proveSellerJunk", arrived, (part,), arguments)
     return None
@@ -220,7 +224,7 @@ async def _plan_bad_leaves(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan | N
         same = leaf_of(sale.purchase, one) == leaf_of(sale.purchase, other)
         if not same and (one.index == other.index or one.secret_hash != other.secret_hash):
             _check_gate(arrived)
-            leaves = [leaf_evidence(p, await _proof(buyer, arrived, p)) for p in (one, other)]
+            leaves = await _leaves(buyer, arrived, (one, other))
             return ProofPlan("proveBadLeaves", arrived, (one, other), (*_head(arrived), *leaves))
     return None
 
@@ -242,7 +246,7 @@ async def _plan_bad_shares(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan | N
             _check_gate(arrived)
             chosen = list(group.values())[:threshold]
             parts = tuple(part for part, _ in chosen)
-            leaves = [leaf_evidence(part, await _proof(buyer, arrived, part)) for part in parts]
+            leaves = await _leaves(buyer, arrived, parts)
             arguments = (*_head(arrived), leaves, [share for _, share in chosen])
             return ProofPlan("proveBadShares", arrived, parts, arguments)
     return None
@@ -268,15 +272,18 @@ def _opens(arrived: ArrivedParts) -> bool:
         return False
 
 
-def _place(buyer: Buyer) -> tuple[int, Any]:
-    return buyer.deployment.chain_id, buyer.deployment.market
+def _place(buyer: Buyer, arrived: ArrivedParts) -> tuple[int, Address, CopyId, int]:
+    deployment, purchase = buyer.deployment, arrived.purchase
+    attempt = purchase.record.attempt
+    return deployment.chain_id, deployment.market, purchase.sale.copy_id, attempt
 
 
 def _first_secret(buyer: Buyer, arrived: ArrivedParts, index: int) -> bytes:
-    purchase = arrived.purchase
-    return buyer.seed.part_secret(
-        *_place(buyer), purchase.sale.copy_id, purchase.record.attempt, index
-    )
+    return buyer.seed.part_secret(*_place(buyer, arrived), index)
+
+
+def _fresh_secret(buyer: Buyer, arrived: ArrivedParts) -> bytes:
+    return buyer.seed.fresh_secret(*_place(buyer, arrived))
 
 
 def _head(arrived: ArrivedParts) -> tuple[Any, ...]:
@@ -284,20 +291,41 @@ def _head(arrived: ArrivedParts) -> tuple[Any, ...]:
     return purchase.copy_id, sale_of(purchase), escrow_of(purchase)
 
 
-async def _proof(buyer: Buyer, arrived: ArrivedParts, part: FragmentDelivered) -> tuple[bytes, ...]:
-    """Merkle proof of a part's leaf: the record's, or from the store's document."""
-    purchase = arrived.purchase.sale.purchase
-    leaf, root = leaf_of(purchase, part), purchase.terms.parts_root
-    kept = arrived.purchase.record.part_proofs[part.index : part.index + 1]
-    if kept and verify(root, leaf, kept[0]):
-        return kept[0]
+async def _leaves(
+    buyer: Buyer, arrived: ArrivedParts, parts: Sequence[FragmentDelivered]
+) -> list[Leaf]:
+    return list(map(leaf_evidence, parts, await _proofs(buyer, arrived, parts)))
+
+
+async def _proofs(
+    buyer: Buyer, arrived: ArrivedParts, parts: Sequence[FragmentDelivered]
+) -> list[tuple[bytes, ...]]:
+    """Merkle proofs of the leaves of parts: the record's, or from the store's document."""
+    purchase, kept = arrived.purchase.sale.purchase, arrived.purchase.record.part_proofs
+    root, leaves = purchase.terms.parts_root, [leaf_of(purchase, part) for part in parts]
+    proofs = {
+        leaf: kept[part.index]
+        for leaf, part in zip(leaves, parts, strict=True)
+        if part.index < len(kept) and verify(root, leaf, kept[part.index])
+    }
+    missing = [leaf for leaf in leaves if leaf not in proofs]
+    if missing:
+        proofs |= await _read_proofs(buyer, purchase, missing)
+    return [proofs[leaf] for leaf in leaves]
+
+
+async def _read_proofs(
+    buyer: Buyer, purchase: Purchase, leaves: Sequence[bytes]
+) -> dict[bytes, tuple[bytes, ...]]:
+    """Merkle proofs by leaf, from the store's document."""
     history = await read_history(buyer.market)
     version = history.state.version(purchase.seller, purchase.store_digest)
     try:
         store = version and await read_version(buyer.blocks, buyer.deployment, version)
         item = store.item(purchase.terms.item_id) if store else None
         if item is not None:
-            return item.parts_tree().proof(leaf)
+            tree = item.parts_tree()
+            return {leaf: tree.proof(leaf) for leaf in leaves}
     except (IpfsError, BlockRefused, Malformed) as error:
         raise Permanent(f"the store's document is needed, and cannot be read: {error}") from None
     raise Permanent("the store's document is needed, and it is not on this chain")
