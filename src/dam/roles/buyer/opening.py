@@ -8,6 +8,7 @@ good shares whose key has the right hash will do.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import os
@@ -23,7 +24,7 @@ from dam.crypto.hashing import domain, keccak
 from dam.errors import Malformed, Permanent, Retryable
 from dam.ipfs.blocks import BlockStore
 from dam.market.log_history import read_history
-from dam.proofs.judging import is_junk, open_share
+from dam.proofs.judging import open_share
 from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.purchases import OwnPurchase, find_purchase, rebuild_record
 from dam.roles.notice import Notice, silent
@@ -110,10 +111,10 @@ def _open_share(fragment: FragmentDelivered, first: bytes, fresh: bytes) -> byte
     """The share; raises `Malformed` for junk, with what is wrong by the index's first key."""
     try:
         return open_share(fragment.fragment, first, fragment.commitment)
-    except Malformed as error:
-        if is_junk(fragment.fragment, fresh, fragment.commitment):
-            raise error from None
-    return open_share(fragment.fragment, fresh, fragment.commitment)
+    except Malformed:
+        with contextlib.suppress(Malformed):
+            return open_share(fragment.fragment, fresh, fragment.commitment)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
