@@ -37,6 +37,7 @@ from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.buying import Bought, Quote
 from dam.roles.buyer.payment import Payment
 from dam.roles.buyer.records import Records
+from dam.roles.sales import short_id
 from dam.roles.storefront import Storefront
 from dam.types import FALLBACK_BLOCKS, ZERO_ADDRESS, Address
 from dam.units import format_about, format_amount, format_span, format_time
@@ -200,12 +201,12 @@ async def buy(
         confirm_or_abort("Buy it?", yes)
         print_note(f"Sale        {to_hex(quote.record.copy_id)}")
         bought = await buying.buy(buyer, wallet, quote, by_permit=permit, notice=print_note)
-    name = to_hex(bought.record.copy_id)
+    copy_id = bought.record.copy_id
     print_result(
         {**_bought_json(bought), "credits": credit.json},
         as_json,
-        f"Bought copy {quote.copy + 1} of {quote.item.name} {bought.receipt}.\nSale {name}\n"
-        f"Next: dam buyer wait {name[:18]}",
+        f"Bought copy {quote.copy + 1} of {quote.item.name} {bought.receipt}.\n"
+        f"Sale {to_hex(copy_id)}\nNext: dam buyer wait {short_id(copy_id)}",
     )
     credit.show(as_json)
 

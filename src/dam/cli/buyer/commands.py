@@ -45,6 +45,7 @@ from dam.roles.sales import (
     plan_confirmation,
     plan_refund,
     sale_tokens,
+    short_id,
     state_text,
 )
 from dam.types import Address, Clock, Deadlines
@@ -156,7 +157,7 @@ def _purchase_row(
     if record is None:
         can.insert(0, "--rescan first (no record of it here)")
     return (
-        to_hex(sale.copy_id)[:18],
+        short_id(sale.copy_id),
         record.item if record else to_hex(sale.purchase.terms.item_id)[:10],
         sale.purchase.copy + 1,
         tokens.text(sale.purchase.terms.token, sale.purchase.terms.price),
@@ -192,7 +193,7 @@ async def confirm(sale_id: str, account: str | None, yes: bool, as_json: bool) -
     print_result(
         {"id": sale.copy_id, "credits": credit.json, **receipt_json(ended.receipt)},
         as_json,
-        f"Confirmed {ended.receipt}.\nNext: dam buyer rate {to_hex(sale.copy_id)[:18]} 5",
+        f"Confirmed {ended.receipt}.\nNext: dam buyer rate {short_id(sale.copy_id)} 5",
     )
     credit.show(as_json)
 

@@ -41,6 +41,7 @@ from dam.roles.sales import (
     find_sale,
     plan_concession,
     sale_tokens,
+    short_id,
     state_text,
 )
 from dam.roles.seller.listings import Catalogue, Listing
@@ -85,7 +86,7 @@ async def sales(
     ]
     rows = [
         (
-            to_hex(s.copy_id)[:18],
+            short_id(s.copy_id),
             names.get(s.purchase.terms.item_id, to_hex(s.purchase.terms.item_id)[:10]),
             s.purchase.copy + 1,
             tokens.text(s.purchase.terms.token, s.purchase.terms.price),
