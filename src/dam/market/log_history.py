@@ -74,6 +74,11 @@ async def read_deadlines(
     return {bought.copy_id: one for bought, one in zip(is_open, told, strict=True)}
 
 
+async def read_deadlines_of(market: Market, history: History, sale: SaleRecord) -> Deadlines | None:
+    """As `read_deadlines`, of one sale; None where it has ended."""
+    return (await read_deadlines(market, history, [sale])).get(sale.copy_id)
+
+
 async def candidates(market: Market, logs: Sequence[MarketLog]) -> dict[Address, Candidate]:
     """All deliverers that ever registered, with what the contract says of them now.
 

@@ -19,7 +19,7 @@ from dam.ethereum.compact_signature import recover
 from dam.ethereum.erc20 import Token, Tokens
 from dam.ipfs import dag_json
 from dam.market.client import Market
-from dam.market.log_history import History, read_deadlines
+from dam.market.log_history import History, read_deadlines_of
 from dam.market.sale_history import SaleRecord
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.roles.sales import check_party, short_id
@@ -414,7 +414,7 @@ def money_of(sale: SaleRecord, split: Split, token: Token) -> Money:
 
 
 async def _deadlines(market: Market, history: History, sale: SaleRecord) -> Deadlines:
-    found = (await read_deadlines(market, history, [sale])).get(sale.copy_id)
+    found = await read_deadlines_of(market, history, sale)
     if found is None:
         raise Permanent(f"the sale has ended: it is {sale.status.name.lower()}")
     return found

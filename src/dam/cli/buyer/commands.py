@@ -31,7 +31,7 @@ from dam.cli.session import (
 from dam.config.settings import Settings
 from dam.errors import ConfigError, KeyFileError
 from dam.ethereum.erc20 import Tokens
-from dam.market.log_history import read_deadlines, read_history
+from dam.market.log_history import read_deadlines, read_deadlines_of, read_history
 from dam.market.sale_history import SaleRecord
 from dam.roles import disputes
 from dam.roles.buyer.purchases import purchases_of, rescan_purchases
@@ -209,7 +209,7 @@ async def refund(sale_id: str, account: str | None, as_json: bool) -> None:
     async with connect(settings) as session:
         history = await read_history(session.market)
         sale = find_sale(history, sale_id)
-        times = (await read_deadlines(session.market, history, [sale])).get(sale.copy_id)
+        times = await read_deadlines_of(session.market, history, sale)
         ending = plan_refund(sale, times, history.clock)
         signer = open_signer(settings, "buyer", account)
         receipt = (await end_sale(session.market, session.wallet(signer), ending)).receipt
@@ -249,7 +249,7 @@ async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -
     async with connect(settings) as session:
         history = await read_history(session.market)
         sale = find_sale(history, sale_id)
-        times = (await read_deadlines(session.market, history, [sale])).get(sale.copy_id)
+        times = await read_deadlines_of(session.market, history, sale)
         ending = plan_concession(sale, signer.address, "buyer", times, history.clock)
         for line in concession_lines(ending, times, await sale_tokens(session.market, [sale])):
             print_note(line)
@@ -290,7 +290,7 @@ async def dispute(
     async with connect(settings) as session:
         history = await read_history(session.market)
         sale = find_sale(history, sale_id)
-        times = (await read_deadlines(session.market, history, [sale])).get(sale.copy_id)
+        times = await read_deadlines_of(session.market, history, sale)
         windows = settings.deployment.windows
         plan = disputes.plan_dispute(sale, times, history.clock, windows)
         signer = open_signer(settings, "buyer", account)

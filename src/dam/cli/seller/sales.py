@@ -25,7 +25,13 @@ from dam.cli.session import (
 )
 from dam.config.settings import Settings
 from dam.errors import ConfigError, Malformed
-from dam.market.log_history import OPERATORS, History, read_deadlines, read_history
+from dam.market.log_history import (
+    OPERATORS,
+    History,
+    read_deadlines,
+    read_deadlines_of,
+    read_history,
+)
 from dam.market.reputation import (
     SellerRecord,
     bound_stake,
@@ -177,7 +183,7 @@ async def concede(sale_id: str, account: str | None, yes: bool, as_json: bool) -
     async with connect(settings) as session:
         history = await read_history(session.market)
         sale = find_sale(history, sale_id)
-        times = (await read_deadlines(session.market, history, [sale])).get(sale.copy_id)
+        times = await read_deadlines_of(session.market, history, sale)
         ending = plan_concession(sale, signer.address, "seller", times, history.clock)
         tokens = await sale_tokens(session.market, [sale])
         for line in concession_lines(ending, times, tokens):
