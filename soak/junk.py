@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dam.crypto.hashing import escrow_of, sale_of
+from dam.crypto.hashing import closing_arguments
 from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import DamError
 from dam.market.calldata import entry_of
@@ -82,9 +82,7 @@ def _proof(
     )
     return world.market.encode(
         "proveJunk",
-        sale.copy_id,
-        sale_of(sale),
-        escrow_of(sale),
+        *closing_arguments(sale),
         list(sale.keys),
         public_key(fresh),
         [evidence],

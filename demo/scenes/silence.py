@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dam.crypto.hashing import escrow_of, sale_of
+from dam.crypto.hashing import closing_arguments
 from dam.errors import ContractReverted
 from dam.types import Purchase, Status
 from demo import trade
@@ -65,7 +65,7 @@ async def run(people: Participants, report: Report, scene: Scene) -> None:
 
 async def _refusal(people: Participants, sale: Purchase) -> ContractReverted:
     market = people.world.market
-    data = market.encode("refund", sale.copy_id, sale_of(sale), escrow_of(sale))
+    data = market.encode("refund", *closing_arguments(sale))
     try:
         await market.simulate(data, sender=people.buyer.address)
     except ContractReverted as error:

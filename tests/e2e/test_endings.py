@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from dam.crypto.hashing import escrow_of, sale_of
+from dam.crypto.hashing import closing_arguments
 from dam.market.log_history import read_history
 from dam.market.sale_history import SaleRecord
 from dam.types import SaleClosed, Status
@@ -30,7 +30,7 @@ async def disputable(world):
 
 
 async def dispute(world, buyer, sale):
-    arguments = (sale.copy_id, sale_of(sale), escrow_of(sale), bytes(32))
+    arguments = (*closing_arguments(sale), bytes(32))
     await world.send(buyer, "openDispute", *arguments, value=sale.terms.bond)
 
 

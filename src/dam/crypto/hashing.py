@@ -222,3 +222,8 @@ def sale_of(purchase: Purchase) -> Sale:
         parts_root=terms.parts_root,
         escrow_hash=escrow_hash(escrow_of(purchase)),
     )
+
+
+def closing_arguments(purchase: Purchase) -> tuple[CopyId, Sale, Escrow]:
+    """What a call that closes a sale, or disputes or proves something of it, begins with."""
+    return purchase.copy_id, sale_of(purchase), escrow_of(purchase)

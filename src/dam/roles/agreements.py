@@ -13,7 +13,13 @@ from typing import Any, Literal
 
 from dam import validation
 from dam.atomic_file import read_regular, write_atomic
-from dam.crypto.hashing import agreement_digest, domain_separator, escrow_of, sale_hash, sale_of
+from dam.crypto.hashing import (
+    agreement_digest,
+    closing_arguments,
+    domain_separator,
+    sale_hash,
+    sale_of,
+)
 from dam.errors import Malformed, Permanent
 from dam.ethereum.compact_signature import recover
 from dam.ethereum.erc20 import Token, Tokens
@@ -382,9 +388,7 @@ async def accept_offer(market: Market, wallet: Wallet, plan: Acceptance) -> Rece
         wallet,
         market,
         "agree",
-        purchase.copy_id,
-        sale_of(purchase),
-        escrow_of(purchase),
+        *closing_arguments(purchase),
         plan.offer.split,
         *signatures,
     )

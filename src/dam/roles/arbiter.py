@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dam.catalog.reader import Item
-from dam.crypto.hashing import escrow_of, sale_of
+from dam.crypto.hashing import closing_arguments
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
 from dam.ethereum.erc20 import NATIVE, Token
 from dam.ipfs import dag_json
@@ -222,9 +222,7 @@ async def send_ruling(market: Market, wallet: Wallet, ruling: Ruling) -> Receipt
         wallet,
         market,
         "resolveDispute",
-        purchase.copy_id,
-        sale_of(purchase),
-        escrow_of(purchase),
+        *closing_arguments(purchase),
         ruling.to_buyer,
         ruling.with_penalty,
     )

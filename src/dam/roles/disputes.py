@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dam.atomic_file import open_regular
-from dam.crypto.hashing import escrow_of, sale_of
+from dam.crypto.hashing import closing_arguments
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens
 from dam.ipfs import dag_json
@@ -127,9 +127,7 @@ async def open_dispute(
         wallet,
         market,
         "openDispute",
-        purchase.copy_id,
-        sale_of(purchase),
-        escrow_of(purchase),
+        *closing_arguments(purchase),
         evidence.digest if evidence else ZERO32,
         value=plan.bond,
     )
@@ -223,9 +221,7 @@ async def submit_evidence(
         wallet,
         market,
         "submitEvidence",
-        purchase.copy_id,
-        sale_of(purchase),
-        escrow_of(purchase),
+        *closing_arguments(purchase),
         uri,
     )
     return EvidenceSubmitted(uri, receipt)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dam.crypto.hashing import escrow_of, sale_of
+from dam.crypto.hashing import closing_arguments, sale_of
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens, read_tokens
 from dam.market.client import Market
@@ -225,15 +225,8 @@ def concession_lines(ending: Ending, deadlines: Deadlines | None, tokens: Tokens
 
 async def end_sale(market: Market, wallet: Wallet, ending: Ending) -> Ended:
     """Sends what was planned, and waits until it is mined; raises as `Wallet.send` does."""
-    purchase = ending.sale.purchase
-    receipt = await send_call(
-        wallet,
-        market,
-        ending.function,
-        purchase.copy_id,
-        sale_of(purchase),
-        escrow_of(purchase),
-    )
+    arguments = closing_arguments(ending.sale.purchase)
+    receipt = await send_call(wallet, market, ending.function, *arguments)
     return Ended(ending, receipt)
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from dam.crypto.hashing import domain_separator, escrow_of, sale_of
+from dam.crypto.hashing import closing_arguments, domain_separator
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import Job, Now
 from dam.ledger.sales import Sales
@@ -120,7 +120,7 @@ class Encoder:
         if kind == "close":
             sales = Sales(self._ledger)
             purchases = [sales.get(job.purchase).purchase for job in jobs]
-            closures = [Closure(p.copy_id, sale_of(p), escrow_of(p)) for p in purchases]
+            closures = [Closure(*closing_arguments(p)) for p in purchases]
             return self._calls.encode("closeMany", closures)
         bodies = [job.body for job in jobs]
         signature = self._signer.sign_digest(signed_digest(self._separator, bodies))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dam.crypto.hashing import escrow_of, sale_of
+from dam.crypto.hashing import closing_arguments
 from dam.crypto.merkle import verify
 from dam.crypto.sealing import public_key
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
@@ -287,8 +287,7 @@ def _fresh_secret(buyer: Buyer, arrived: ArrivedParts) -> bytes:
 
 
 def _head(arrived: ArrivedParts) -> tuple[Any, ...]:
-    purchase = arrived.purchase.sale.purchase
-    return purchase.copy_id, sale_of(purchase), escrow_of(purchase)
+    return closing_arguments(arrived.purchase.sale.purchase)
 
 
 async def _leaves(
