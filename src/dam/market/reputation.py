@@ -130,11 +130,10 @@ def seller_records(history: SaleHistory, logs: Iterable[MarketLog]) -> dict[Addr
 
     Args:
         history: All sales.
-        logs: Of ratings, proven faults and, for whom a fee went to, registrations of deliverers.
+        logs: Of ratings and, for whom a fee went to, registrations of deliverers.
     """
     logs = list(logs)
     stars = stars_of(logs)
-    faults = {log.args["copyId"] for log in _others(logs, "SellerFaultProved")}
     owners = {log.operator: log.owner for log in logs if isinstance(log, DelivererRegistered)}
     found: dict[Address, SellerRecord] = {}
     for sale in history.sales.values():
@@ -142,7 +141,7 @@ def seller_records(history: SaleHistory, logs: Iterable[MarketLog]) -> dict[Addr
             continue
         seller = sale.purchase.seller
         record = found.get(seller, SellerRecord())
-        counted = _count_of(sale, sale.closed, sale.copy_id in faults)
+        counted = _count_of(sale, sale.closed)
         changes = {counted: getattr(record, counted) + 1} if counted else {}
         rating = record.rating
         if sale.copy_id in stars:
@@ -156,7 +155,7 @@ def seller_records(history: SaleHistory, logs: Iterable[MarketLog]) -> dict[Addr
     return found
 
 
-def _count_of(sale: SaleRecord, closed: SaleClosed, fault: bool) -> str:
+def _count_of(sale: SaleRecord, closed: SaleClosed) -> str:
     """Which count of `SellerRecord` an end belongs to; empty: it was settled, or won."""
     if closed.status == Status.AGREED:
         return "agreed"
@@ -164,7 +163,7 @@ def _count_of(sale: SaleRecord, closed: SaleClosed, fault: bool) -> str:
         return "lost" if closed.to_buyer or closed.penalty else ""
     if closed.status != Status.REFUNDED:
         return ""
-    if fault:
+    if sale.fault_proved:
         return "faults"
     was_complete = sale.dispute is not None or (
         len(sale.delivered) >= sale.purchase.terms.threshold
