@@ -67,6 +67,8 @@ class SaleRecord:
     """All that ever came, junk and supplies too, in order."""
     junk: list[JunkProved] = field(default_factory=list)
     """Proofs, in order."""
+    status: Status = field(init=False, default=Status.PURCHASED)
+    """The contract's state."""
     since_at: LogRef = field(init=False)
     """The log with which the present state began; see the view ``sales``."""
     dispute: DisputeOpened | None = None
@@ -76,17 +78,11 @@ class SaleRecord:
 
     def __post_init__(self) -> None:
         self.since_at = self.purchase.at
-        self._status = Status.PURCHASED
 
     @property
     def copy_id(self) -> CopyId:
         """The contract's key of the sale."""
         return self.purchase.copy_id
-
-    @property
-    def status(self) -> Status:
-        """The contract's state."""
-        return self._status
 
     @property
     def supplied(self) -> list[FragmentDelivered]:
@@ -181,7 +177,7 @@ class SaleRecord:
     # ------------------------------------------------------------------------ what the logs tell
 
     def _enter(self, status: Status, at: LogRef) -> None:
-        self._status, self.since_at = status, at
+        self.status, self.since_at = status, at
 
     def _deliver(self, fragment: FragmentDelivered) -> None:
         self.fragments.append(fragment)
