@@ -23,8 +23,6 @@ SALES = frozenset(
 )  # fmt: skip
 """Events that tell of sales and stores, and of their ratings."""
 EVIDENCE = frozenset({"Evidence"})
-SIGNATURES = frozenset({"FragmentsSigned"})
-"""What deliverers signed: evidence of junk."""
 OPERATORS = frozenset(
     {"DelivererStaked", "DelivererOwnerSet", "SlashProposed", "SlashExecuted", "SlashCancelled"}
 )

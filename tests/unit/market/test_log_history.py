@@ -9,7 +9,6 @@ from dam.market.log_history import (
     DELIVERERS,
     EVIDENCE,
     SALES,
-    SIGNATURES,
     read_history,
 )
 from dam.types import Clock
@@ -22,6 +21,8 @@ LEFT_OUT = {
     "Withdrawn",
 }  # fmt: skip
 """What they tell the contract's views tell as well."""
+SIGNATURES = {"FragmentsSigned"}
+"""`Market.signed_lists` asks for them alone."""
 
 
 class Node(CappedNode):
