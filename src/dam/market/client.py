@@ -15,6 +15,7 @@ from dam.crypto.hashing import keccak, sale_of
 from dam.errors import ConfigError, ContractReverted, Malformed
 from dam.ethereum.node import hex_data, quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
+from dam.ethereum.rpc import Topics
 from dam.market.abi import decode_result, decode_revert, encode
 from dam.market.deliverers import proven_key
 from dam.market.log_reader import BlockUnknownError as BlockUnknownError
@@ -172,8 +173,13 @@ class Market:
             canonical: As for `page`.
             events: Only those of events by these names; None: all.
         """
+        return await self._records(first, last, [topics_of(events)], canonical=canonical)
+
+    async def _records(
+        self, first: int, last: int, topics: Topics, *, canonical: bool = False
+    ) -> list[MarketLog]:
+        """Logs with such topics, of as many ranges as the node makes of them."""
         found: list[MarketLog] = []
-        topics = [topics_of(events)]
         while first <= last:
             logs, end = await self._logs.records(first, last, topics, canonical=canonical)
             found += logs
@@ -210,8 +216,7 @@ class Market:
         announcements that show that it has the key; None: there is none. And up to which block that
         is: ``last`` if so many fit.
         """
-        word = "0x" + "00" * 12 + operator[2:].lower()
-        topics = [topics_of(("DelivererStaked", "DelivererKeyRotated")), [word]]
+        topics = [topics_of(("DelivererStaked", "DelivererKeyRotated")), [_topic(operator)]]
         logs, end = await self._logs.records(first, last, topics, canonical=False)
         keys = [
             proven_key(log, self.deployment.chain_id, self.address)
@@ -225,16 +230,9 @@ class Market:
         self, signers: Collection[Address], first: int, last: int
     ) -> list[FragmentsSigned]:
         """What some deliverers signed, of calls mined in blocks ``first`` to ``last``."""
-        words = ["0x" + "00" * 12 + signer[2:].lower() for signer in signers]
-        topics = [topics_of(("FragmentsSigned",)), words]
-        found: list[FragmentsSigned] = []
-        while first <= last:
-            logs, end = await self._logs.records(first, last, topics, canonical=False)
-            found += [
-                log for log in logs if isinstance(log, FragmentsSigned) and log.signer in signers
-            ]
-            first = end.number + 1
-        return found
+        topics = [topics_of(("FragmentsSigned",)), list(map(_topic, signers))]
+        logs = await self._records(first, last, topics)
+        return [log for log in logs if isinstance(log, FragmentsSigned) and log.signer in signers]
 
     # ---------------------------------------------------------------------------------- views
 
@@ -402,3 +400,8 @@ def revert_of(error: RpcRejectedError) -> ContractReverted | None:
 
 def _hex(data: bytes) -> str:
     return "0x" + data.hex()
+
+
+def _topic(account: Address) -> str:
+    """An account as an indexed argument of an event."""
+    return "0x" + "00" * 12 + account[2:].lower()
