@@ -6,10 +6,13 @@ which knew other sales, have no such id and are refused by name.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 from dam.errors import LedgerError, LedgerUnusableError
 
@@ -64,6 +67,19 @@ def open_file(path: Path, command: str) -> sqlite3.Connection:
     except (sqlite3.DatabaseError, OSError) as error:
         db.close()
         raise _unusable(path, command, error) from None
+
+
+@contextlib.contextmanager
+def look_into(path: Path) -> Iterator[sqlite3.Connection]:
+    """A file to look at, which is not changed by that, and whose daemon is not disturbed.
+
+    Raises:
+        sqlite3.DatabaseError: It cannot be opened.
+    """
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as db:
+        db.row_factory = sqlite3.Row
+        yield db
 
 
 def _unusable(path: Path, command: str, error: Exception) -> LedgerError:

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
 
 from dam.atomic_file import keep_as, sync_folder
 from dam.crypto.hashing import copy_id
@@ -69,7 +67,7 @@ def examine(path: Path, binding: Binding) -> str:
     if not path.exists():
         return "there is no ledger"
     try:
-        with _opened(path) as db:
+        with ledger_file.look_into(path) as db:
             if foreign := ledger_file.other_version(db):
                 return foreign
             for (answer,) in db.execute("PRAGMA integrity_check(1)"):
@@ -171,7 +169,7 @@ def _salvage(path: Path, binding: Binding, found: _Found) -> Salvage:
     fault = ""
     rows: dict[Key, tuple[bytes, bytes]] = {}
     try:
-        with _opened(path) as db:
+        with ledger_file.look_into(path) as db:
             if not ledger_file.of_this_market(db):
                 return Salvage(path, 0, ledger_file.other_version(db))
             with contextlib.suppress(sqlite3.DatabaseError):
@@ -210,15 +208,6 @@ def _read(db: sqlite3.Connection, rows: dict[Key, tuple[bytes, bytes]]) -> str:
         except sqlite3.DatabaseError as error:
             fault = str(error)
     return fault
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A file to look at, which is not changed by that."""
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as db:
-        db.row_factory = sqlite3.Row
-        yield db
 
 
 def _not_ours(found: dict[str, str], binding: Binding) -> str:

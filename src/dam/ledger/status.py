@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from dam.errors import LedgerError
-from dam.ledger.ledger_file import other_version
+from dam.ledger.ledger_file import look_into, other_version
 from dam.ledger.pruning import names_of, totals
 
 
@@ -68,8 +66,7 @@ def highest_fee(path: Path) -> int:
     Looks through all of them: for a person who asks, not for a scrape.
     """
     try:
-        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as db:
+        with look_into(path) as db:
             rows = db.execute("SELECT DISTINCT terms FROM parts").fetchall()
     except sqlite3.DatabaseError:
         return 0
@@ -92,9 +89,7 @@ def read_status(path: Path, *, newest: int = 10) -> DaemonStatus:
     if not path.exists():
         raise LedgerError(f"there is no ledger {path} yet: the daemon has not run here")
     try:
-        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as db:
-            db.row_factory = sqlite3.Row
+        with look_into(path) as db:
             if foreign := other_version(db):
                 raise LedgerError(
                     f"the ledger {path} is not this program's ({foreign}): look at it with that "
