@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from dam.ethereum.eip1559 import calldata_of
 from dam.ledger.ledger import Ledger
-from dam.ledger.pruning import add_totals
+from dam.ledger.pruning import add_totals, mined_costs
 from dam.ledger.sql_params import plain_rows, value_lists
 from dam.market.calldata import FEE_AT, PROOF_LENGTH_AT, PURCHASE_BLOCK_AT
 from dam.types import FALLBACK_BLOCKS, Address, Clock, CopyId
@@ -312,8 +312,7 @@ class Outbox:
         if row is not None and row["value"] == sender:
             return False
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, sender))
-        costs = self._db.execute("SELECT cost_wei FROM nonce_slots WHERE mined_block >= 0")
-        paid = [int(cost["cost_wei"]) for cost in costs]
+        paid = mined_costs(self._db)
         add_totals(self._db, {"transactions": len(paid), "gas_paid": sum(paid)})
         self._db.execute(
             "UPDATE jobs SET nonce_slot = NULL, state = CASE state WHEN 'live' THEN 'due' "

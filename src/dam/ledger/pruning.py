@@ -65,6 +65,12 @@ def totals(db: sqlite3.Connection) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in db.execute("SELECT name, value FROM archived_totals")}
 
 
+def mined_costs(db: sqlite3.Connection) -> list[int]:
+    """What each mined transaction that is still here has cost, in wei."""
+    rows = db.execute("SELECT cost_wei FROM nonce_slots WHERE mined_block >= 0")
+    return [int(row["cost_wei"]) for row in rows]
+
+
 def _sales(db: sqlite3.Connection, names: tuple[str, str], floor: int, now: int, limit: int) -> int:
     marks = ", ".join("?" * len(ENDED))
     # The newest row stays, so that SQLite never gives its number again.

@@ -13,7 +13,8 @@ from typing import Any
 
 from dam.errors import LedgerError
 from dam.ledger.ledger_file import look_into, other_version
-from dam.ledger.pruning import names_of, totals
+from dam.ledger.pruning import mined_costs, names_of, totals
+from dam.market.log_rows import load_terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,7 @@ def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
             purchases[state] = purchases.get(state, 0) + number
     names = names_of(meta.get("account", ""), meta.get("role", ""))
     fees = [_fee(row["terms"]) * row["paid"] for row in db.execute(_OURS, names)]
-    mined = db.execute("SELECT cost_wei FROM nonce_slots WHERE mined_block >= 0")
-    costs = [int(row["cost_wei"]) for row in mined]
+    costs = mined_costs(db)
     first = db.execute(
         "SELECT copy_id, last_time, purchase_block FROM purchases WHERE orphaned = 0 "
         "AND state IN ('new', 'waiting', 'serving') "
@@ -168,6 +168,4 @@ def _counts(db: sqlite3.Connection, source: str) -> dict[str, int]:
 
 
 def _fee(terms: str) -> int:
-    from dam.market.log_rows import load_terms
-
     return load_terms(terms).fee
