@@ -19,6 +19,7 @@ from dam.crypto.hashing import copy_id
 from dam.errors import LedgerError
 from dam.ledger import ledger_file
 from dam.ledger.ledger import Binding, Ledger
+from dam.ledger.sales import Sales
 from dam.market.log_rows import unsigned
 from dam.types import Address
 
@@ -120,11 +121,7 @@ def retry(ledger: Ledger) -> int:
     Sales whose time is over stay refused. The watchdog looks again by itself.
     """
     with ledger.transaction() as db:
-        sales = db.execute(
-            "UPDATE purchases SET state = 'new', reason = '' WHERE state = 'refused' "
-            "AND reason = 'internal-error' AND orphaned = 0 "
-            "AND last_time > (SELECT coalesce(max(time), 0) FROM cursor)"
-        ).rowcount
+        sales = Sales(ledger).reopen_refused("internal-error")
         documents = db.execute(
             "UPDATE documents SET state = 'wanted', reason = '', attempts = 0 "
             "WHERE state = 'refused' AND reason LIKE 'internal error%'"
