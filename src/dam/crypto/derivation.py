@@ -26,7 +26,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 
 from nacl.utils import random
 
@@ -51,14 +53,15 @@ def _derive(key: bytes, person: bytes, message: bytes) -> bytes:
     return hashlib.blake2b(message, digest_size=32, key=key, person=person).digest()
 
 
+def _first(key: bytes, person: bytes, message: bytes, fits: Callable[[bytes], bool]) -> bytes:
+    """The value of the lowest counter that fits; the others are thrown away, not reduced."""
+    values = (_derive(key, person, message + number.to_bytes(4, "big")) for number in count())
+    return next(filter(fits, values))
+
+
 def _below_prime(key: bytes, person: bytes, message: bytes) -> bytes:
-    """Uniform below p: a value of p or above is thrown away, not reduced."""
-    counter = 0
-    while True:
-        value = _derive(key, person, message + counter.to_bytes(4, "big"))
-        if shamir.is_element(value):
-            return value
-        counter += 1
+    """Uniform below p."""
+    return _first(key, person, message, shamir.is_element)
 
 
 def _check_seed(seed: bytes) -> None:
@@ -166,9 +169,4 @@ class BuyerSeed:
 
 def _provable_secret(key: bytes, person: bytes, message: bytes) -> bytes:
     """A secret key with a half-size pair: what it opens is cheap to prove."""
-    counter = 0
-    while True:
-        secret = _derive(key, person, message + counter.to_bytes(4, "big"))
-        if half_size_pair(secret) is not None:
-            return secret
-        counter += 1
+    return _first(key, person, message, lambda secret: half_size_pair(secret) is not None)
