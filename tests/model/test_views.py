@@ -12,7 +12,7 @@ from world import DAY, ETHER, HOUR, KEY, NO_POSSESSION, RULES, World, entry_of, 
 
 from dam.crypto.hashing import keccak
 from dam.ipfs.cid import Cid
-from dam.market.sale_history import deadlines
+from dam.testing.rules import deadlines
 from dam.types import ZERO_ADDRESS, BlockRef, Deadlines, LogRef, Purchase, Status, Wei, Windows
 
 STAKE = ETHER // 10

@@ -19,8 +19,9 @@ from dam.keystore.key_files import KeyPair
 from dam.market.abi import encode
 from dam.market.calldata import entry_of
 from dam.market.client import BlockUnknownError, Market
-from dam.market.sale_history import SaleHistory, deadlines
+from dam.market.sale_history import SaleHistory
 from dam.testing.nodes import NodeFailedError
+from dam.testing.rules import deadlines
 from dam.types import (
     Clock,
     DelivererKeyRotated,

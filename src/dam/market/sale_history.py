@@ -2,8 +2,7 @@
 
 Pure functions of the logs, and of the contract's view ``deadlines``, so that every client shows the
 same times (``IMarketplace``, and protocol section 5). A node's logs tell the block of an event, not
-its time; where times are known (`BlockRef.timestamp`), `SaleRecord.since` follows from the logs,
-and `deadlines` computes what the view would say.
+its time; where times are known (`BlockRef.timestamp`), `SaleRecord.since` follows from the logs.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from dam.types import (
     SaleClosed,
     Status,
     StoreVersion,
-    Windows,
 )
 
 
@@ -208,36 +206,6 @@ class SaleRecord:
         else:
             self.closed = log
             self._enter(log.status, log.at)
-
-
-def deadlines(bought: Purchase, status: Status, since: int, windows: Windows) -> Deadlines:
-    """What the view ``deadlines`` says of a sale in this state.
-
-    Args:
-        bought: The purchase.
-        status: The sale's state.
-        since: Seconds after the purchase at which it began.
-        windows: The deployment's.
-    """
-    if status.final or status == Status.NONE:
-        return Deadlines(*[0] * 9)
-    start = bought.purchase_time
-    began = start + since
-    refund_ends = start + windows.refund_seconds
-    ends = began + windows.dispute_seconds
-    ruling = began + windows.arbitration_seconds
-    complete, disputed = status == Status.COMPLETE, status == Status.DISPUTED
-    return Deadlines(
-        fallback_block=bought.purchase_block + FALLBACK_BLOCKS + 1,
-        deliver=start + windows.delivery_seconds,
-        proof=0 if disputed else start + windows.proof_seconds,
-        fallback_delivery=refund_ends,
-        refund_from=refund_ends + 1 if status == Status.PURCHASED else 0,
-        dispute=ends if complete else 0,
-        ruling=ruling if disputed else 0,
-        arbitrator_paid_from=began + windows.arbitration_seconds // 3 if disputed else 0,
-        settle_from=ends + 1 if complete else ruling + 1 if disputed else 0,
-    )
 
 
 class SaleHistory:

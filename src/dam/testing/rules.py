@@ -25,7 +25,7 @@ from dam.errors import ContractReverted, Malformed
 from dam.ethereum.compact_signature import recover
 from dam.market.abi import market_abi
 from dam.market.calldata import entry_of
-from dam.market.sale_history import SaleHistory, SaleRecord, deadlines
+from dam.market.sale_history import SaleHistory, SaleRecord
 from dam.types import (
     FALLBACK_BLOCKS,
     FRAGMENT_BYTES,
@@ -44,6 +44,7 @@ from dam.types import (
     LogRef,
     MarketLog,
     PartLeaf,
+    Purchase,
     Sale,
     SaleClosed,
     SaleState,
@@ -312,6 +313,36 @@ class Rules:
             raise ContractReverted("TooEarly", {"copyId": copy, "firstTime": first})
         penalty = record.purchase.terms.penalty if refunds else Wei(0)
         return SaleClosed(copy, status, sender, 0, penalty, NOWHERE)
+
+
+def deadlines(bought: Purchase, status: Status, since: int, windows: Windows) -> Deadlines:
+    """What the view ``deadlines`` says of a sale in this state.
+
+    Args:
+        bought: The purchase.
+        status: The sale's state.
+        since: Seconds after the purchase at which it began.
+        windows: The deployment's.
+    """
+    if status.final or status == Status.NONE:
+        return Deadlines(*[0] * 9)
+    start = bought.purchase_time
+    began = start + since
+    refund_ends = start + windows.refund_seconds
+    ends = began + windows.dispute_seconds
+    ruling = began + windows.arbitration_seconds
+    complete, disputed = status == Status.COMPLETE, status == Status.DISPUTED
+    return Deadlines(
+        fallback_block=bought.purchase_block + FALLBACK_BLOCKS + 1,
+        deliver=start + windows.delivery_seconds,
+        proof=0 if disputed else start + windows.proof_seconds,
+        fallback_delivery=refund_ends,
+        refund_from=refund_ends + 1 if status == Status.PURCHASED else 0,
+        dispute=ends if complete else 0,
+        ruling=ruling if disputed else 0,
+        arbitrator_paid_from=began + windows.arbitration_seconds // 3 if disputed else 0,
+        settle_from=ends + 1 if complete else ruling + 1 if disputed else 0,
+    )
 
 
 def _check_time(copy: CopyId, clock: Clock, last: int) -> None:

@@ -18,11 +18,12 @@ from dam.cli.main import main
 from dam.errors import ContractReverted, Malformed, Permanent
 from dam.ethereum.erc20 import Tokens
 from dam.log import configure_logging, get_logger
-from dam.market.sale_history import SaleHistory, deadlines
+from dam.market.sale_history import SaleHistory
 from dam.roles.arbiter import Case, CaseFile
 from dam.roles.buyer.buying import _choose_copy
 from dam.roles.buyer.opening import ArrivedParts, Junk, Sifted
 from dam.roles.seller.listings import leaf_and_share
+from dam.testing.rules import deadlines
 from dam.types import Clock, Deployment, Status, Windows
 from tests.unit.helpers.records import time_of
 from tests.unit.helpers.shop import Shop

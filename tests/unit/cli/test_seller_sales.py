@@ -7,7 +7,8 @@ from typing import Any
 from dam.cli.sale_views import sale_json, seller_record_json
 from dam.cli.seller.sales import _can
 from dam.market.reputation import Rating, SellerRecord
-from dam.market.sale_history import SaleHistory, SaleRecord, deadlines
+from dam.market.sale_history import SaleHistory, SaleRecord
+from dam.testing.rules import deadlines
 from dam.types import Clock, Deadlines, Wei, Windows
 from tests.unit.helpers.records import time_of
 

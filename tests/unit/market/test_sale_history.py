@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dam.market.sale_history import SaleHistory, SaleRecord, deadlines
+from dam.market.sale_history import SaleHistory, SaleRecord
+from dam.testing.rules import deadlines
 from dam.types import (
     ZERO32,
     ZERO_ADDRESS,

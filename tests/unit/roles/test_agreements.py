@@ -15,9 +15,10 @@ from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import Token, Tokens
 from dam.keystore.ape_accounts import Signer
 from dam.market.log_history import History
-from dam.market.sale_history import SaleHistory, deadlines
+from dam.market.sale_history import SaleHistory
 from dam.roles import agreements
 from dam.roles.agreements import MAX_OFFER_BYTES, Offer, money_of, read_offer, write_offer
+from dam.testing.rules import deadlines
 from dam.types import (
     Address,
     Clock,

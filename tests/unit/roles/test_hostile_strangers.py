@@ -9,8 +9,8 @@ from dataclasses import replace
 from dam.crypto.hashing import copy_id
 from dam.ledger.outbox import Now
 from dam.market.log_rows import unsigned
-from dam.market.sale_history import deadlines
 from dam.testing.pages import rows_of
+from dam.testing.rules import deadlines
 from dam.types import (
     Clock,
     Deadlines,

@@ -10,7 +10,7 @@ import pytest
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens
 from dam.market.log_history import History
-from dam.market.sale_history import SaleHistory, SaleRecord, deadlines
+from dam.market.sale_history import SaleHistory, SaleRecord
 from dam.roles.disputes import plan_dispute
 from dam.roles.sales import (
     actions_text,
@@ -20,6 +20,7 @@ from dam.roles.sales import (
     plan_refund,
     state_text,
 )
+from dam.testing.rules import deadlines
 from dam.types import (
     ZERO_ADDRESS,
     Clock,

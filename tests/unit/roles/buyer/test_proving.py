@@ -14,7 +14,7 @@ from dam.crypto.hashing import keccak, part_leaf
 from dam.crypto.merkle import MerkleTree, verify
 from dam.crypto.sealing import public_key, seal_fragment
 from dam.errors import Permanent
-from dam.market.sale_history import SaleHistory, deadlines
+from dam.market.sale_history import SaleHistory
 from dam.proofs.evidence import entry_of_part, leaf_of
 from dam.proofs.judging import is_junk
 from dam.roles.buyer import proving
@@ -23,6 +23,7 @@ from dam.roles.buyer.opening import ArrivedParts, sift
 from dam.roles.buyer.proving import ProofPlan, plan_proof, send_proof
 from dam.roles.buyer.purchases import OwnPurchase
 from dam.roles.buyer.records import one_time_keys
+from dam.testing.rules import deadlines
 from dam.types import (
     ZERO32,
     Clock,
