@@ -18,7 +18,6 @@ ABI_FILE = ROOT / "src" / "dam" / "abi" / "Marketplace.json"
 SOURCE = "contracts/interfaces/IMarketplace.sol"
 REMAPPED = {
     "@openzeppelin/contracts/": "node_modules/@openzeppelin/contracts/",
-    "solady/": "node_modules/solady/src/",
 }
 _IMPORT = re.compile(r"""^\s*import\s[^;]*?["']([^"']+)["']\s*;""", re.MULTILINE)
 

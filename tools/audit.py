@@ -29,10 +29,7 @@ TOOLS = ROOT / ".tools" / "audit"
 REQUIREMENTS = ROOT / "requirements" / "audit.txt"
 TRIAGE = ROOT / "tests" / "audit" / "slither.json"
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "-p", "no:cacheprovider", "-q", "-s"]
-REMAPPINGS = (
-    "@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/",
-    "solady/=node_modules/solady/src/",
-)
+REMAPPINGS = ("@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/",)
 HOURS = 3600
 
 

@@ -46,7 +46,6 @@ SETTINGS = {
     "evmVersion": "cancun",
     "viaIR": True,
     "remappings": [
-        "solady/=node_modules/solady/src/",
         "@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/",
     ],
     "optimizer": {
@@ -61,7 +60,6 @@ FILES = ("foundry.toml",)
 FOLDERS = (
     "contracts",
     "tests/forge",
-    "node_modules/solady",
     "node_modules/@openzeppelin/contracts",
 )
 

@@ -67,7 +67,6 @@ SETTINGS = {
     "viaIR": True,
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
     "remappings": [
-        "solady/=node_modules/solady/src/",
         "@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/",
     ],
     "optimizer": {

@@ -5,7 +5,7 @@ pragma solidity 0.8.30;
 library Merkle {
     /// @notice The root that a leaf and its proof give.
     /// @dev OpenZeppelin's `processProofCalldata` with neither bounds nor allocations to look at:
-    /// 70 gas less a level, and a purchase needs the root, which solady's library does not give.
+    /// 70 gas less a level.
     function root(bytes32 leaf, bytes32[] calldata proof) internal pure returns (bytes32 result) {
         assembly ("memory-safe") {
             result := leaf
