@@ -139,7 +139,7 @@ abstract contract Deliveries is Sales {
             if (strict) _refusePart(d, word, saleHash);
             return;
         }
-        (address seller,, uint256 time, uint256 parts, uint256 threshold, uint256 fee) =
+        (address seller, uint256 time, uint256 parts, uint256 threshold, uint256 fee) =
             d.sale.fields();
         uint256 marks_ = _marksOf(copyId, word);
         bool own = _isOwn(d.deliverer, seller, index, time, fee, marks_, run);

@@ -4,7 +4,6 @@ pragma solidity 0.8.30;
 import {Books} from "./Books.sol";
 import {Deadlines, IMarketplace, Sale, Slash, Status} from "./interfaces/IMarketplace.sol";
 import {IProofs} from "./interfaces/IProofs.sol";
-import {Hashes} from "./libraries/Hashes.sol";
 import {Marks} from "./libraries/Marks.sol";
 import {SaleWord} from "./libraries/SaleWord.sol";
 import {Signatures} from "./libraries/Signatures.sol";
@@ -13,7 +12,6 @@ import {StoreCid} from "./libraries/StoreCid.sol";
 /// @title Everything that the market tells without changing anything
 /// @notice See `IMarketplace`.
 abstract contract Views is Books, IMarketplace {
-    using Hashes for Sale;
     using Marks for uint256;
     using SaleWord for uint256;
 

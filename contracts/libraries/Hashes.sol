@@ -80,7 +80,6 @@ library Hashes {
         pure
         returns (
             address seller,
-            uint256 purchaseBlock,
             uint256 purchaseTime,
             uint256 parts,
             uint256 threshold,
@@ -89,7 +88,6 @@ library Hashes {
     {
         assembly ("memory-safe") {
             seller := calldataload(sale)
-            purchaseBlock := calldataload(add(sale, 64))
             purchaseTime := calldataload(add(sale, 96))
             parts := calldataload(add(sale, 192))
             threshold := calldataload(add(sale, 224))

@@ -55,10 +55,6 @@ library SaleWord {
         return Status((word >> 2) & 7);
     }
 
-    function isIn(uint256 word, Status expected) internal pure returns (bool) {
-        return (word >> 2) & 7 == uint256(expected);
-    }
-
     function since(uint256 word) internal pure returns (uint256) {
         return (word >> 5) & SINCE_MAX;
     }

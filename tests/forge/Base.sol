@@ -28,7 +28,6 @@ interface Vm {
     function assertEq(uint256 left, uint256 right) external pure;
     function assertFalse(bool condition) external pure;
     function assertTrue(bool condition) external pure;
-    function assume(bool condition) external pure;
     function chainId(uint256 id) external;
     function deal(address who, uint256 balance) external;
     function deployCode(string calldata artifact, bytes calldata arguments)

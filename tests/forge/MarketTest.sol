@@ -80,14 +80,6 @@ abstract contract MarketTest is Base {
         market.deliverFragment(delivery, signature);
     }
 
-    /// @dev As above, as a list of one.
-    function _deliverList(Delivery memory delivery, address signer) internal {
-        Delivery[] memory batch = _batch(delivery);
-        Signature memory signature = _signed(batch, signer);
-        vm.prank(relayer);
-        market.deliverFragments(batch, signature);
-    }
-
     function _supply(Delivery memory delivery, address signer) internal {
         Delivery[] memory batch = _batch(delivery);
         Signature memory signature = _signed(batch, signer);

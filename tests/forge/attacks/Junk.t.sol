@@ -9,7 +9,6 @@ import {
     Sale,
     Signature,
     SignedList,
-    Split,
     Status,
     Terms
 } from "../../../contracts/interfaces/IMarketplace.sol";

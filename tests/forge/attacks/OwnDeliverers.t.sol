@@ -6,8 +6,7 @@ import {
     IMarketplace,
     Setup,
     Split,
-    Status,
-    Terms
+    Status
 } from "../../../contracts/interfaces/IMarketplace.sol";
 import {MarketTest} from "../MarketTest.sol";
 

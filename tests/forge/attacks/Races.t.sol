@@ -5,7 +5,6 @@ import {
     Delivery,
     Hint,
     IMarketplace,
-    Setup,
     Signature,
     Status,
     Terms

@@ -8,8 +8,7 @@ import {
     Signature,
     SignedList,
     Split,
-    Status,
-    Terms
+    Status
 } from "../../../contracts/interfaces/IMarketplace.sol";
 import {MarketTest} from "../MarketTest.sol";
 import {Vm} from "../Base.sol";
