@@ -306,10 +306,8 @@ contract Erc792Adapter is IArbitrable, IEvidence {
         Case storage opened = cases[copyId];
         if (opened.payer == address(0)) revert NoCase(copyId);
         if (escrow.hash() != sale.escrowHash) revert WrongEscrow(copyId);
-        (Status status,, uint32 since,,, bytes24 commitment) = MARKET.sales(copyId);
-        if (commitment != bytes24(sale.hash())) revert WrongSale(copyId);
+        (Status status, uint256 ended) = _state(copyId, sale);
         uint256 window = MARKET.ARBITRATION_SECONDS();
-        uint256 ended = uint256(sale.purchaseTime) + since;
         bool bySilence = status == Status.Settled && ended > opened.lastTime;
         if (
             opened.collected || status < Status.Settled || status == Status.Resolved || bySilence
@@ -386,10 +384,23 @@ contract Erc792Adapter is IArbitrable, IEvidence {
     /// @dev Last second in which the marketplace takes a ruling. Reverts unless the sale is the one
     /// that the marketplace holds, and in dispute.
     function _lastRulingSecond(bytes32 copyId, Sale calldata sale) private view returns (uint256) {
-        (Status status,, uint32 since,,, bytes24 commitment) = MARKET.sales(copyId);
-        if (commitment != bytes24(sale.hash())) revert WrongSale(copyId);
+        (Status status, uint256 began) = _state(copyId, sale);
         if (status != Status.Disputed) revert NotDisputed(copyId, status);
-        return uint256(sale.purchaseTime) + since + MARKET.ARBITRATION_SECONDS();
+        return began + MARKET.ARBITRATION_SECONDS();
+    }
+
+    /// @dev The sale's state in the marketplace, and the second in which that began. Reverts unless
+    /// the sale is the one that the marketplace holds.
+    function _state(bytes32 copyId, Sale calldata sale)
+        private
+        view
+        returns (Status status, uint256 began)
+    {
+        uint32 since;
+        bytes24 commitment;
+        (status,, since,,, commitment) = MARKET.sales(copyId);
+        if (commitment != bytes24(sale.hash())) revert WrongSale(copyId);
+        began = uint256(sale.purchaseTime) + since;
     }
 
     function _known(uint256 ruling) private pure returns (uint8) {
