@@ -18,7 +18,8 @@ from dam.ethereum.node_errors import RpcRangeError, RpcTooLargeError, RpcUnavail
 from dam.ethereum.rpc import JsonRpc
 from dam.ledger.status import highest_fee
 from dam.market.client import Market
-from dam.market.log_history import DELIVERERS, History, candidates, read_history
+from dam.market.deliverers import registrations
+from dam.market.log_history import DELIVERERS, History, read_history
 from dam.market.reputation import proposed_slashes
 from dam.roles.watchdog import longest_absence_seconds
 from dam.sending.transactions import suggest_fees
@@ -292,7 +293,6 @@ class ChainExamination:
         self._rpc = rpc
         self._market = Market(rpc, examination.settings.deployment)
         self._deliveries = deliveries
-        self._history: History | None = None
 
     async def record(self) -> list[Finding]:
         """The deployment record against the contract."""
@@ -388,7 +388,7 @@ class ChainExamination:
                     f"dam deliverer stake '{minimum}' --owner 0xYourColdAddress (or more)",
                 )
             ]
-        self._history = await read_history(self._market, also=DELIVERERS)
+        history = await read_history(self._market, also=DELIVERERS)
         found = []
         text = f"{format_amount(info.stake)}, minimum {minimum}"
         lacks = windows.min_deliverer_stake - info.stake
@@ -417,10 +417,10 @@ class ChainExamination:
                 f"{format_time(slash.first)} to {format_time(slash.last)}",
                 "dam deliverers tells why; answer the governor",
             )
-            for slash in proposed_slashes(self._history.logs, self._history.clock.time)
+            for slash in proposed_slashes(history.logs, history.clock.time)
             if slash.operator == one.account
         ]
-        return [*found, *await self._key(self._history)]
+        return [*found, self._key(history)]
 
     def _fines(self, stake: int) -> list[Finding]:
         """What junk would cost, and whether the stake covers the fees of the parts held."""
@@ -439,37 +439,33 @@ class ChainExamination:
             ]
         return [ok("fines", f"a part proved to be junk would cost {fine} of the stake")]
 
-    async def _key(self, history: History) -> list[Finding]:
-        one = self._one
-        known = (await candidates(self._market, history.logs)).get(one.account)
-        if known is None:
+    def _key(self, history: History) -> Finding:
+        one, deployment = self._one, self._settings.deployment
+        found = registrations(history.logs, deployment.chain_id, deployment.market, of=one.account)
+        if not found:
             fix = "is firstBlock of the deployment record the market's own? Else look at the node"
-            return [fail("key", "the chain's logs lack our registration", fix)]
-        announced = known.registration.key
+            return fail("key", "the chain's logs lack our registration", fix)
+        announced = found[one.account].key
         if not announced:
             fix = "dam deliverer rotate announces the key file's newest key, with a proof"
-            return [fail("key", "nothing shows that we have the key we announced", fix)]
+            return fail("key", "nothing shows that we have the key we announced", fix)
         if one.ring is None:
             fix = "see the lines on keys: give its passphrase, or mend it"
-            return [warn("key", "not compared: the key file was not opened", fix)]
+            return warn("key", "not compared: the key file was not opened", fix)
         if one.ring.current.public == announced:
-            return [ok("key", f"the announced key 0x{announced.hex()[:8]}... is the key file's")]
+            return ok("key", f"the announced key 0x{announced.hex()[:8]}... is the key file's")
         if one.ring.has(announced):
-            return [
-                warn(
-                    "key",
-                    "the key file has a newer key than the one announced",
-                    "restart the daemon, then dam deliverer rotate",
-                )
-            ]
-        return [
-            fail(
+            return warn(
                 "key",
-                "the announced key is not in the key file: what is sealed to it does not open",
-                "move the key file away and keep it, then dam keys restore deliverer FILE; if what "
-                "opens it is lost: dam deliverer rotate",
+                "the key file has a newer key than the one announced",
+                "restart the daemon, then dam deliverer rotate",
             )
-        ]
+        return fail(
+            "key",
+            "the announced key is not in the key file: what is sealed to it does not open",
+            "move the key file away and keep it, then dam keys restore deliverer FILE; if what "
+            "opens it is lost: dam deliverer rotate",
+        )
 
     async def operator(self, seller: Address) -> list[Finding]:
         """Whether the watchdog's account may act for the seller."""

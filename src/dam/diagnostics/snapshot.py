@@ -15,9 +15,9 @@ from dam.ethereum.node import balance_of
 from dam.ethereum.node_pool import NodePool
 from dam.ledger.status import DaemonStatus, highest_fee, read_status
 from dam.market.client import Market
-from dam.market.deliverers import Candidate, registrations
-from dam.market.log_history import DELIVERERS
-from dam.market.reputation import ProposedSlash, posted_terms, proposed_slashes
+from dam.market.deliverers import Candidate
+from dam.market.log_history import DELIVERERS, candidates
+from dam.market.reputation import ProposedSlash, proposed_slashes
 from dam.types import (
     FALLBACK_BLOCKS,
     Address,
@@ -173,19 +173,7 @@ class Watcher:
         if self._role != "deliverer":
             return Chain(head, clock, mean, balance, None, [])
         logs = await self._history(head.number)
-        deployment = self._settings.deployment
-        found = registrations(logs, deployment.chain_id, deployment.market).get(self._account)
-        candidate = None
-        if found is not None:
-            info = await market.deliverer(self._account)
-            candidate = Candidate(
-                found,
-                info.stake,
-                info.delivered,
-                info.earned,
-                info.exit_time,
-                posted_terms(logs).get(self._account),
-            )
+        candidate = (await candidates(market, logs, of=self._account)).get(self._account)
         slashes = [s for s in proposed_slashes(logs, clock.time) if s.operator == self._account]
         proofs = [
             log for log in logs if isinstance(log, JunkProved) and log.deliverer == self._account

@@ -115,19 +115,28 @@ class Candidate:
 
 
 def registrations(
-    logs: Iterable[MarketLog], chain_id: int, market: Address
+    logs: Iterable[MarketLog], chain_id: int, market: Address, *, of: Address | None = None
 ) -> dict[Address, Registration]:
-    """All deliverers that ever registered, by operator, in the order in which they did."""
+    """All deliverers that ever registered, by operator, in the order in which they did.
+
+    Args:
+        logs: With those of their stakes and keys.
+        chain_id: The market's.
+        market: Its address.
+        of: This operator alone: each key costs the check of a signature. None: all.
+    """
     found: dict[Address, Registration] = {}
     for log in logs:
+        if not isinstance(log, DelivererRegistered | DelivererKeyRotated):
+            continue
+        operator, block = log.operator, log.at.block.number
+        if of not in (None, operator):
+            continue
+        key = proven_key(log, chain_id, market)
         if isinstance(log, DelivererRegistered):
-            block = log.at.block.number
-            key = proven_key(log, chain_id, market)
-            found[log.operator] = Registration(log.operator, log.owner, key, block, block)
-        elif isinstance(log, DelivererKeyRotated) and log.operator in found:
-            key, block = proven_key(log, chain_id, market), log.at.block.number
-            if key:
-                found[log.operator] = replace(found[log.operator], key=key, key_since=block)
+            found[operator] = Registration(operator, log.owner, key, block, block)
+        elif key and operator in found:
+            found[operator] = replace(found[operator], key=key, key_since=block)
     return found
 
 

@@ -77,12 +77,17 @@ async def read_deadlines_of(market: Market, history: History, sale: SaleRecord) 
     return (await read_deadlines(market, history, [sale])).get(sale.copy_id)
 
 
-async def candidates(market: Market, logs: Sequence[MarketLog]) -> dict[Address, Candidate]:
+async def candidates(
+    market: Market, logs: Sequence[MarketLog], *, of: Address | None = None
+) -> dict[Address, Candidate]:
     """All deliverers that ever registered, with what the contract says of them now.
 
-    ``logs`` must hold those of `DELIVERERS`.
+    Args:
+        market: The market.
+        logs: With those of `DELIVERERS`.
+        of: This operator alone; None: all.
     """
-    found = registrations(logs, market.deployment.chain_id, market.address)
+    found = registrations(logs, market.deployment.chain_id, market.address, of=of)
     terms = posted_terms(logs)
     infos = await market.deliverers(list(found))
     return {

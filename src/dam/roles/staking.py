@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from dam.errors import Permanent
 from dam.keystore.key_files import KeyPair
 from dam.market.client import DelivererInfo, Market
-from dam.market.log_history import DELIVERERS, candidates, read_history
+from dam.market.deliverers import registrations
+from dam.market.log_history import DELIVERERS, read_history
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.types import ZERO_ADDRESS, Address, Wei
 from dam.units import format_amount
@@ -98,15 +99,16 @@ async def announce_key(
         Permanent: There is no such deliverer, or the key is announced already.
     """
     history = await read_history(market, also=DELIVERERS)
-    known = (await candidates(market, history.logs)).get(operator)
+    chain_id = market.deployment.chain_id
+    known = registrations(history.logs, chain_id, market.address, of=operator).get(operator)
     if known is None:
         raise Permanent(f"{operator} is no deliverer yet: run `dam deliverer stake AMOUNT`")
-    if known.registration.key == pair.public:
+    if known.key == pair.public:
         raise Permanent(
             "the newest key of the key file is announced already: run `dam keys rotate`, "
             "restart the daemon, then this again"
         )
-    possession = pair.prove_possession(market.deployment.chain_id, market.address, operator)
+    possession = pair.prove_possession(chain_id, market.address, operator)
     return await send_call(
         wallet, market, "rotateDelivererKey", operator, pair.announced, possession
     )
