@@ -32,10 +32,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from queue import Queue
 from threading import Lock
 
-from solc_batch import compile_files
+from schemata import (
+    SETTINGS,
+    Build,
+    Change,
+    Code,
+    Compiled,
+    alone,
+    compile_builds,
+    compile_changes,
+    read_sources,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 REASONS = ROOT / "tests" / "model" / "survivors.toml"
@@ -55,29 +64,12 @@ TESTS = (
     "test_locks.py",
     "test_edges.py",
     "test_rules.py",
-    "test_roles.py",
     "test_table.py",
+    "test_roles.py",
     "test_differential.py",
 )
 FORM = {"DAM_MODEL": "60x60", "DAM_TABLE_CASES": "2", "HYPOTHESIS_STORAGE_DIRECTORY": ""}
 
-# Little optimising does for tests.
-SETTINGS = {
-    "evmVersion": "cancun",
-    "viaIR": True,
-    "metadata": {"bytecodeHash": "none", "appendCBOR": False},
-    "remappings": [
-        "@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/",
-    ],
-    "optimizer": {
-        "enabled": True,
-        "runs": 1,
-        "details": {"yul": True, "yulDetails": {"stackAllocation": True, "optimizerSteps": ":"}},
-    },
-    "outputSelection": {
-        "contracts/Marketplace.sol": {"Marketplace": ["abi", "evm.bytecode.object"]}
-    },
-}
 SWAPS = {
     "<": "<=",
     "<=": "<",
@@ -124,6 +116,9 @@ class Mutant:
         assert lines[self.line - 1] == self.old
         lines[self.line - 1] = self.new
         return "\n".join(lines)
+
+    def change(self, source: str) -> Change:
+        return Change(self.name, self.file, self.apply(source))
 
 
 # ------------------------------------------------------------------------------------- making
@@ -197,68 +192,12 @@ def changed_lines(base: str) -> dict[str, set[int]]:
     return lines
 
 
-# ---------------------------------------------------------------------------------- compiling
-
-
-def sources() -> dict[str, str]:
-    paths = sorted((ROOT / "contracts").glob("**/*.sol"))
-    return {path.relative_to(ROOT / "contracts").as_posix(): path.read_text() for path in paths}
-
-
-def compile_all(
-    mutants: list[Mutant], folder: Path, jobs: int
-) -> tuple[dict[str, Path], dict[str, str]]:
-    """Artifacts by name, the contract as it is among them as ``""``; and why others have none."""
-    known = sources()
-    inputs: dict[str, Path] = {}
-    wanted: dict[Path, Path] = {}
-    for number, mutant in enumerate([None, *mutants]):
-        changed = dict(known)
-        if mutant:
-            changed[mutant.file] = mutant.apply(changed[mutant.file])
-        document = {
-            "language": "Solidity",
-            "sources": {f"contracts/{name}": {"content": text} for name, text in changed.items()},
-            "settings": SETTINGS,
-        }
-        text = json.dumps(document)
-        path = COMPILED / f"{sha256(text.encode()).hexdigest()}.json"
-        if not path.exists():
-            wanted[path] = folder / f"{number}.json"
-            wanted[path].write_text(text)
-        inputs[mutant.name if mutant else ""] = path
-
-    compile_files(list(wanted.values()), jobs)
-    COMPILED.mkdir(parents=True, exist_ok=True)
-    for path, source in wanted.items():
-        shutil.move(f"{source}.out", path)
-    artifacts: dict[str, Path] = {}
-    dropped: dict[str, str] = {}
-    codes: dict[str, str] = {}
-    for number, (name, path) in enumerate(inputs.items()):
-        output = json.loads(path.read_text())
-        if any(one["severity"] == "error" for one in output.get("errors", ())):
-            if not name:
-                raise SystemExit(f"the contract does not compile: {output['errors'][0]['message']}")
-            dropped[name] = "does not compile"
-            continue
-        contract = output["contracts"]["contracts/Marketplace.sol"]["Marketplace"]
-        code = contract["evm"]["bytecode"]["object"]
-        if name and code in codes:
-            dropped[name] = "the same code as " + (codes[code] or "the contract")
-            continue
-        codes[code] = name
-        artifacts[name] = folder / f"{number}.artifact"
-        artifact = {"abi": contract["abi"], "bytecode": {"object": code}}
-        artifacts[name].write_text(json.dumps(artifact))
-    return artifacts, dropped
-
-
 # -------------------------------------------------------------------------------------- judging
 
 
-def judge_model(artifact: Path) -> tuple[str, str]:
-    """Verdict of tests/model, and what it said."""
+def judge_model(code: Code, artifact: Path) -> tuple[str, str]:
+    """Verdict of tests/model on a build that is written where they look, and what it said."""
+    artifact.write_text(json.dumps(code.artifact()))
     command = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "-p", "no:cacheprovider", "-xq"]
     try:
         done = subprocess.run(
@@ -279,6 +218,54 @@ def judge_model(artifact: Path) -> tuple[str, str]:
         return "BROKEN", (done.stdout + done.stderr)[-300:]
     said = re.search(r"^E +(?:AssertionError: )?(.*)$", done.stdout, re.MULTILINE)
     return KILLED, f"{failed[1]}: {said[1][:80] if said else ''}"
+
+
+class Judge:
+    """Asks tests/model about builds, several at a time."""
+
+    def __init__(self, compiled: Compiled, folder: Path, kept: Verdicts, jobs: int) -> None:
+        self._compiled, self._folder, self._kept, self._jobs = compiled, folder, kept, jobs
+        self._done = 0
+
+    def baselines(self, mutants: list[Mutant]) -> tuple[str, str] | None:
+        """What the tests find in the builds of these mutants with none of them switched on."""
+        outputs = {self._compiled.codes[one.name].output for one in mutants}
+        together = [code for code in self._compiled.plain if code.output in outputs]
+        # Those that are compiled alone are like the contract itself.
+        [itself] = compile_builds([Build(read_sources())], SETTINGS, COMPILED, 1)
+        for code in [Code(itself), *together]:
+            begun = time.monotonic()
+            verdict = judge_model(code, self._folder / "baseline")
+            print(f"baseline: {verdict[0]} in {time.monotonic() - begun:.0f} s", flush=True)
+            if verdict[0] != SURVIVED:
+                return verdict
+        return None
+
+    def verdicts(self, mutants: list[Mutant]) -> dict[str, tuple[str, str]]:
+        def judge(number: int) -> tuple[str, str]:
+            one = mutants[number]
+            artifact = self._folder / f"{number}"
+            verdict = judge_model(self._compiled.codes[one.name], artifact)
+            artifact.unlink()
+            self._kept.keep(one, verdict)
+            self._done += 1
+            said = f"{self._done}/{len(mutants)} {one.name}: {' '.join(verdict)}"
+            print(said, flush=True)
+            return verdict
+
+        with ThreadPoolExecutor(self._jobs) as pool:
+            verdicts = list(pool.map(judge, range(len(mutants))))
+        return {one.name: verdict for one, verdict in zip(mutants, verdicts, strict=True)}
+
+
+def no_mutants(survivors: list[Mutant], known: dict[str, str]) -> list[str]:
+    """Those whose code is the contract's, once they are compiled alone."""
+    builds = [Build(known), *(alone(known, one.change(known[one.file])) for one in survivors)]
+    first, *others = (Code(path) for path in compile_builds(builds, SETTINGS, COMPILED, 1))
+    itself = first.artifact()
+    return [
+        one.name for one, code in zip(survivors, others, strict=True) if code.artifact() == itself
+    ]
 
 
 def judge_forge(folder: Path) -> tuple[str, str]:
@@ -335,7 +322,7 @@ class Verdicts:
     """Kills of the last run on the same contract."""
 
     def __init__(self) -> None:
-        text = "".join(f"{name} {text}" for name, text in sorted(sources().items()))
+        text = "".join(f"{name} {text}" for name, text in sorted(read_sources().items()))
         self._digest = sha256(text.encode()).hexdigest()
         self._rows: dict[str, list[str]] = {}
         self._lock = Lock()
@@ -384,7 +371,7 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
     parser.add_argument("--list", action="store_true", help="only list them")
     parser.add_argument("--write", action="store_true", help="write .build/audit/mutants-made.md")
     options = parser.parse_args()
-    known = sources()
+    known = read_sources()
     mutants = [mutant for file in FILES for mutant in mutants_of(file, known[file])]
     if options.changed:
         lines = changed_lines(options.changed)
@@ -410,31 +397,19 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
         if results:
             print(f"{len(results)} were killed by the last run", flush=True)
         anew = [one for one in mutants if one.name not in results]
-        artifacts, dropped = compile_all(anew, folder, options.jobs)
-        living = [one for one in mutants if one.name in artifacts or one.name in results]
-        baseline = judge_model(artifacts[""])
-        if baseline[0] != SURVIVED:
-            print(f"BASELINE: the tests fail on the contract as it is: {baseline}")
+        changes = [one.change(known[one.file]) for one in mutants]
+        compiled = compile_changes(changes, COMPILED, options.jobs)
+        dropped = compiled.dropped
+        anew = [one for one in mutants if one.name not in results and one.name not in dropped]
+        judge = Judge(compiled, folder, kept, options.jobs)
+        if broken := judge.baselines(anew):
+            print(f"BASELINE: the tests fail on the contract as it is: {broken}")
             return 1
-        places: Queue[Mutant] = Queue()
-        for one in living:
-            if one.name not in results:
-                places.put(one)
-
-        def work() -> None:
-            while not places.empty():
-                one = places.get()
-                results[one.name] = judge_model(artifacts[one.name])
-                verdict = results[one.name]
-                kept.keep(one, verdict)
-                print(
-                    f"{len(results)}/{len(living)} {one.name}: {verdict[0]} {verdict[1]}",
-                    flush=True,
-                )
-
-        with ThreadPoolExecutor(options.jobs) as pool:
-            for job in [pool.submit(work) for _ in range(options.jobs)]:
-                job.result()
+        results |= judge.verdicts(anew)
+        for name in no_mutants([one for one in anew if results[one.name][0] != KILLED], known):
+            del results[name]
+            dropped[name] = "the same code as the contract"
+        living = [one for one in mutants if one.name in results]
         survivors = [one for one in living if results[one.name][0] != KILLED]
         unexcused = [one for one in survivors if key(one) not in excused]
         if unexcused and not options.no_forge:
@@ -486,7 +461,7 @@ def write_report(
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(
         "# Generated mutants\n\n"
-        "Made by `tools/mutate_money.py --write`: each mutant was put into the contract alone,\n"
+        "Made by `tools/mutate_money.py --write`: each mutant alone was put into the contract,\n"
         "and the test named failed. The same tests pass on the contract as it is; a time-out is\n"
         "no kill. Those excused are explained in `tests/model/survivors.toml`.\n\n"
         f"{summary}.\n\n"
