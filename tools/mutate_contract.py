@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,32 +30,17 @@ from queue import Queue
 from typing import Any
 
 import pytest
-from solc_batch import compile_files
+from schemata import Change, Code, compile_changes, read_sources
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "contracts" / "mutants.toml"
 REPORT = ROOT / ".build" / "audit" / "mutants.md"
 COMPILED = ROOT / ".build" / "rules-compiled"  # by the hash of what was compiled: minutes saved
-CODE_BYTES = 24_576  # EIP-170
 BASELINE = "baseline"
 KILLED, SURVIVED = "killed", "SURVIVED"
 SECONDS = 4 * 3600
-Document = dict[str, Any]  # a standard input of the compiler
+GAS = 29_000_000
 
-# Little optimising does for tests, as long as the code fits its limit.
-SETTINGS = {
-    "evmVersion": "cancun",
-    "viaIR": True,
-    "remappings": [
-        "@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/",
-    ],
-    "optimizer": {
-        "enabled": True,
-        "runs": 1,
-        "details": {"yul": True, "yulDetails": {"stackAllocation": True, "optimizerSteps": ":"}},
-    },
-    "outputSelection": {"*": {"Marketplace": ["abi", "evm.bytecode.object"]}},
-}
 # What a copy for forge needs.
 FILES = ("foundry.toml",)
 FOLDERS = (
@@ -93,106 +79,11 @@ class Mutant:
         return source[:place].count("\n") + 1
 
 
-def read_sources() -> dict[str, str]:
-    """The contract's files, by their path in the project."""
-    paths = sorted((ROOT / "contracts").glob("**/*.sol"))
-    return {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
-
-
-# ---------------------------------------------------------------------------------- compiling
-
-
-def compile_all(mutants: list[Mutant], folder: Path, jobs: int) -> dict[str, Path]:
-    """Artifacts by mutant; one that does not compile is a mistake in the list."""
-    sources = read_sources()
-    documents: dict[str, Document] = {}
-    for mutant in mutants:
-        changed = dict(sources)
-        if mutant.name != BASELINE:
-            name = f"contracts/{mutant.file}"
-            changed[name] = mutant.apply(changed[name])
-        documents[mutant.name] = {
-            "language": "Solidity",
-            "sources": {name: {"content": text} for name, text in changed.items()},
-            "settings": SETTINGS,
-        }
-    kept = {name: COMPILED / f"{_hash(document)}.artifact" for name, document in documents.items()}
-    missing = {name: documents[name] for name, path in kept.items() if not path.exists()}
-    if not missing:
-        return kept
-    # Types first, a second each: a mistake in the list is not to be found after half an hour.
-    only_types = {"*": {"Marketplace": ["abi"]}}
-    _compile({n: _with(d, outputSelection=only_types) for n, d in missing.items()}, folder, jobs)
-    artifacts = _artifacts(missing, folder, jobs)
-    around = _around(documents[BASELINE], folder)
-    # What is larger than a chain takes is compiled as the contract is shipped.
-    large = [
-        name
-        for name, artifact in artifacts.items()
-        if len(artifact["deploymentBytecode"]["bytecode"]) // 2 - 1 - around > CODE_BYTES
-    ]
-    shipped = {"enabled": True, "runs": 1}
-    smaller = {name: _with(missing[name], optimizer=shipped) for name in large}
-    artifacts |= _artifacts(smaller, folder, jobs)
-    COMPILED.mkdir(parents=True, exist_ok=True)
-    for name, artifact in artifacts.items():
-        kept[name].write_text(json.dumps(artifact))
-    return kept
-
-
-def _with(document: Document, **settings: Any) -> Document:
-    return document | {"settings": document["settings"] | settings}
-
-
-def _hash(document: Document) -> str:
-    return sha256(json.dumps(document).encode()).hexdigest()
-
-
-def _artifacts(documents: dict[str, Document], folder: Path, jobs: int) -> dict[str, Any]:
-    artifacts = {}
-    for name, contract in _compile(documents, folder, jobs).items():
-        artifacts[name] = {
-            "contractName": "Marketplace",
-            "abi": contract["abi"],
-            "deploymentBytecode": {"bytecode": "0x" + contract["evm"]["bytecode"]["object"]},
-        }
-    return artifacts
-
-
-def _around(document: Document, folder: Path) -> int:
-    """Bytes of what deploys a contract, which are as many for each mutant."""
-    wanted = {"*": {"Marketplace": ["evm.bytecode.object", "evm.deployedBytecode.object"]}}
-    [contract] = _compile({BASELINE: _with(document, outputSelection=wanted)}, folder, 1).values()
-    code = contract["evm"]
-    return (len(code["bytecode"]["object"]) - len(code["deployedBytecode"]["object"])) // 2
-
-
-def _compile(documents: dict[str, Document], folder: Path, jobs: int) -> dict[str, Any]:
-    """What the compiler makes of the market in each standard input, by name.
-
-    Raises:
-        SystemExit: some do not compile; all of them are named.
-    """
-    paths = {name: folder / f"{name}.json" for name in documents}
-    for name, path in paths.items():
-        path.write_text(json.dumps(documents[name]))
-    compile_files(list(paths.values()), jobs)
-    outputs = {name: json.loads(Path(f"{path}.out").read_text()) for name, path in paths.items()}
-    errors = [
-        f"{name} does not compile: {error['message']}"
-        for name, output in outputs.items()
-        for error in output.get("errors", ())
-        if error["severity"] == "error"
-    ]
-    if errors:
-        raise SystemExit("\n".join(errors))
-    return {
-        name: output["contracts"]["contracts/Marketplace.sol"]["Marketplace"]
-        for name, output in outputs.items()
-    }
-
-
 # ----------------------------------------------------------------------------------- the plugin
+
+
+def is_baseline(name: str | None) -> bool:
+    return bool(name and re.fullmatch(rf"{BASELINE}\d*", name))
 
 
 class Session:
@@ -200,20 +91,26 @@ class Session:
 
     def __init__(self, plan: dict[str, Any]) -> None:
         self.out = Path(plan["out"])
-        self.builds: dict[str, list[tuple[str, str]]] = plan["builds"]
+        self.builds: dict[str, dict[str, str]] = plan["builds"]
         self.results: dict[str, str] = {}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         from ape.contracts import ContractContainer
         from ethpm_types import ContractType
 
+        class Large(ContractContainer):  # type: ignore[misc] # Ape's types are not at hand here
+            """Deployed with what a block has: many mutants are in it."""
+
+            def __call__(self, *args: Any, **kwargs: Any) -> Any:
+                return super().__call__(*args, **{"gas_limit": GAS} | kwargs)
+
         killer = f"{Path(metafunc.module.__file__ or '').name}::{metafunc.function.__name__}"
         builds = [
             pytest.param(
-                ContractContainer(ContractType.model_validate_json(Path(artifact).read_text())),
+                Large(ContractType.model_validate_json(Path(artifact).read_text())),
                 id=f"mutant-{name}-",
             )
-            for name, artifact in self.builds.get(killer, ())
+            for name, artifact in self.builds.get(killer, {}).items()
         ]
         if builds:
             metafunc.parametrize("marketplace", builds, indirect=True, scope="session")
@@ -228,14 +125,14 @@ class Session:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         name = self.name_of(item.nodeid)
-        if name != BASELINE and self.results.get(name or "") == KILLED:
+        if not is_baseline(name) and self.results.get(name or "") == KILLED:
             pytest.skip("noticed already")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = self.name_of(report.nodeid)
         if name is None or report.skipped:
             return
-        if report.failed and name == BASELINE:
+        if report.failed and is_baseline(name):
             self.results[name] = f"BROKEN: {report.nodeid}: {report.longreprtext[-500:]}"
         elif report.failed:
             # In its set-up a test says nothing of the rule.
@@ -249,18 +146,43 @@ class Session:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    from ape_foundry.provider import FoundryProvider
+
+    # A build with many mutants is larger than a contract may be.
+    command = FoundryProvider.build_command
+    FoundryProvider.build_command = lambda self: [*command(self), "--disable-code-size-limit"]
     plan = json.loads(Path(os.environ["DAM_MUTANTS"]).read_text())
     config.pluginmanager.register(Session(plan), "mutants")
 
 
+def _write(path: Path, code: Code) -> str:
+    """A build as Ape reads one; returns its path."""
+    built = code.artifact()
+    creation = {"bytecode": "0x" + built["bytecode"]["object"]}
+    artifact = {"contractName": "Marketplace", "abi": built["abi"], "deploymentBytecode": creation}
+    path.write_text(json.dumps(artifact))
+    return str(path)
+
+
 def run_ape(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]:
     """All mutants that a test of tests/contracts must notice, and the baseline."""
-    baseline = Mutant(BASELINE, "", "", "", "")
-    artifacts = compile_all([baseline, *mutants], scratch, jobs)
-    builds: dict[str, list[tuple[str, str]]] = {}
+    sources = read_sources()
+    changes = [Change(one.name, one.file, one.apply(sources[one.file])) for one in mutants]
+    compiled = compile_changes(changes, COMPILED, jobs)
+    if compiled.dropped:
+        raise SystemExit("\n".join(f"{name}: {why}" for name, why in compiled.dropped.items()))
+    baselines: dict[Path, str] = {}
+    builds: dict[str, dict[str, str]] = {}
     for mutant in mutants:
-        known = builds.setdefault(mutant.killer, [(BASELINE, str(artifacts[BASELINE]))])
-        known.append((mutant.name, str(artifacts[mutant.name])))
+        code = compiled.codes[mutant.name]
+        # The same build without a mutant, which is the contract as it is.
+        if code.number and code.output not in baselines:
+            name = f"{BASELINE}{len(baselines)}"
+            baselines[code.output] = _write(scratch / name, Code(code.output))
+        known = builds.setdefault(mutant.killer, {})
+        if code.number:
+            known[Path(baselines[code.output]).name] = baselines[code.output]
+        known[mutant.name] = _write(scratch / mutant.name, code)
     plan = scratch / "plan.json"
     results = scratch / "results.json"
     plan.write_text(json.dumps({"out": str(results), "builds": builds}))
@@ -360,7 +282,7 @@ def write_report(mutants: list[Mutant], results: dict[str, str]) -> None:
     digest = sha256("".join(sources.values()).encode()).hexdigest()[:16]
     killed = sum(results.get(mutant.name) == KILLED for mutant in mutants)
     rows = [
-        f"| {mutant.name} | {mutant.file}:{mutant.line(sources[f'contracts/{mutant.file}'])} "
+        f"| {mutant.name} | {mutant.file}:{mutant.line(sources[mutant.file])} "
         f"| {cell(mutant.old)} | {cell(mutant.new)} | {mutant.killer} "
         f"| {results.get(mutant.name, 'NOT RUN').split(':')[0]} |"
         for mutant in mutants
@@ -397,9 +319,9 @@ def main() -> int:
         ):
             if part:
                 found = run(part, Path(scratch), options.jobs)
-                baseline = found.pop(BASELINE, SURVIVED)
-                if baseline != SURVIVED:
-                    broken.append(f"without a mutant: {baseline}")
+                plain = {name: found.pop(name) for name in list(found) if is_baseline(name)}
+                said = [one for one in plain.values() if one != SURVIVED]
+                broken += [f"without a mutant: {one}" for one in said]
                 results |= found
                 killed = sum(result == KILLED for result in found.values())
                 print(f"{run.__name__}: {killed} of {len(part)} killed", flush=True)
