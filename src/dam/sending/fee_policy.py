@@ -69,8 +69,9 @@ class SendPolicy:
     """Most sales that one transaction closes, as the contract allows."""
     alone_blocks: int = 10
     """With so few blocks left, a part takes a transaction of its own."""
-    part_gas: int = 120_000
-    """Most gas for a part, whatever the node estimates."""
+    part_gas: int = 400_000
+    """Most gas for a part, whatever the node estimates. Where state has a price of its own
+    (EIP-8037), a fallback that makes the buyer's credit takes over 300,000."""
     confirmations: int = 2
     unprofitable: Literal["skip", "send"] = "skip"
     """What becomes of a part whose fee does not pay its gas (`profitable_batch`)."""

@@ -91,6 +91,15 @@ async def test_a_command_says_that_coins_are_missing(refusal: str) -> None:
         await wallet.send(TO, b"")
 
 
+async def test_a_daemon_pays_what_state_costs_on_chains_with_a_price_for_it(
+    world: World, built: BuiltStore
+) -> None:
+    """On geth's development chain a fallback ran out of gas, again and again (EIP-8037)."""
+    world.chain._eth_estimateGas = lambda *_: hex(310_000)  # type: ignore[method-assign]
+    _, attempt, _ = await sent_one(world, built)
+    assert attempt.gas >= 310_000 * 17 // 16
+
+
 async def test_a_daemon_never_asks_for_more_than_a_transaction_may_have(
     world: World, built: BuiltStore
 ) -> None:
