@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dam.ethereum.node import NodeLimits
 from dam.ethereum.node_errors import (
     RpcRangeError,
     RpcRejectedError,
@@ -188,7 +189,7 @@ async def test_logs_over_the_cap_are_no_matter_of_batches(serve) -> None:
         writer.write(json_of([{"id": c["id"], "result": "x" * 300_000} for c in calls]))
 
     server = await serve(handle)
-    async with JsonRpc(server.url, max_logs_bytes=1000) as rpc:
+    async with JsonRpc(server.url, limits=NodeLimits(logs_bytes=1000)) as rpc:
         with pytest.raises(RpcTooLargeError):
             await rpc.logs("0xda", 3, 7)
     assert len(server.requests) == 1
@@ -251,3 +252,28 @@ async def test_a_revert_that_speaks_of_batches_is_a_revert(serve) -> None:
         found = await rpc.batch([("eth_call", ({}, "pending"))] * 2, errors=True)
     assert [type(one) for one in found] == [RpcRejectedError] * 2
     assert len(server.requests) == 1
+
+
+async def test_no_more_calls_than_are_set(serve) -> None:
+    """Not at first, and not when a larger batch is tried after a while."""
+    asked: list[int] = []
+
+    async def handler(path: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+        calls = json.loads(body)
+        asked.append(len(calls))
+        writer.write(json_of([{"id": call["id"], "result": "0x1"} for call in calls]))
+
+    server = await serve(handler)
+    async with JsonRpc(server.url, limits=NodeLimits(calls=7)) as rpc:
+        for _ in range(300):
+            await rpc.batch([("eth_chainId", ())] * 7)
+        await rpc.batch([("eth_chainId", ())] * 20)
+    assert max(asked) == 7
+
+
+async def test_no_more_blocks_than_are_set(serve) -> None:
+    server = await serve(b"")
+    async with JsonRpc(server.url, limits=NodeLimits(logs_blocks=50)) as rpc:
+        with pytest.raises(RpcRangeError, match="max_logs_blocks allows 50 blocks"):
+            await rpc.logs("0x" + "11" * 20, 100, 150)
+        assert rpc.stats.requests == 0

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dam.crypto.hashing import checksum
+from dam.ethereum.node import NodeLimits
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError, RpcTooLargeError
 from dam.ethereum.node_pool import DisagreementError
 from dam.ethereum.rpc import JsonRpc
@@ -102,10 +103,10 @@ async def test_a_refused_receipt_is_told(serve) -> None:
 async def test_receipts_over_the_cap_that_is_set(serve) -> None:
     answers = {"result": receipt(0)}, {"result": receipt(1)}
     server = await answering(serve, *answers, padding=2 << 20)
-    async with JsonRpc(server.url, max_logs_bytes=1 << 20) as rpc:
+    async with JsonRpc(server.url, limits=NodeLimits(logs_bytes=1 << 20)) as rpc:
         with pytest.raises(RpcTooLargeError, match="1048576 bytes"):
             await rpc.receipt_logs(HASHES, ADDRESS, None)
-    async with JsonRpc(server.url, max_logs_bytes=4 << 20) as rpc:
+    async with JsonRpc(server.url, limits=NodeLimits(logs_bytes=4 << 20)) as rpc:
         assert await rpc.receipt_logs(HASHES, ADDRESS, None) == []
 
 

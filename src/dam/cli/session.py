@@ -317,7 +317,8 @@ async def connect(settings: Settings | None = None) -> AsyncIterator[Session]:
     """Opens a session, once node and market are what the settings say."""
     settings = settings or Settings.load()
     blocks = open_store(settings.ipfs, auth=settings.ipfs_auth)
-    async with open_node(settings.rpc_url, max_logs_bytes=settings.max_logs_bytes) as rpc:
+    url, timeout = settings.rpc_url, settings.rpc_timeout
+    async with open_node(url, timeout=timeout, limits=settings.limits) as rpc:
         try:
             market = Market(rpc, settings.deployment)
             await market.check_deployment()

@@ -17,6 +17,7 @@ from dam.atomic_file import read_regular
 from dam.config.table import SETTINGS, Context, Setting
 from dam.config.values import ROLES, Finality, Unprofitable, depth_of, expanded, toml
 from dam.errors import ConfigError, KeyFileError, Malformed
+from dam.ethereum.node import NodeLimits
 from dam.types import Deployment
 
 _FILE_BYTES = 64 << 10
@@ -86,6 +87,12 @@ class Settings:
     rpc_agree: int
     max_logs_bytes: int
     """Of one answer of a node."""
+    max_logs_blocks: int
+    """Of one request for logs."""
+    rpc_batch: int
+    """Most calls of one request."""
+    rpc_timeout: float
+    """Seconds for one answer."""
     halt_depth: int
     """Blocks."""
     health_port: int | None
@@ -114,6 +121,11 @@ class Settings:
     def rpc_url(self) -> str:
         """The first node's address; see `rpc_urls`."""
         return self.rpc_urls[0]
+
+    @property
+    def limits(self) -> NodeLimits:
+        """How much a node is asked for at once."""
+        return NodeLimits(self.max_logs_bytes, self.max_logs_blocks, self.rpc_batch)
 
     @property
     def confirmation_blocks(self) -> int:

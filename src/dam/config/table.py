@@ -29,6 +29,7 @@ from dam.config.values import (
     parse_unprofitable,
     whole,
 )
+from dam.ethereum.node import MAX_BATCH_CALLS, MAX_LOGS_BLOCKS
 from dam.units import format_amount, parse_amount
 
 _GWEI = 10**9
@@ -239,6 +240,43 @@ SETTINGS = (
         show=lambda size: str(size >> 20),
         remark="most MiB of a node's answer with logs",
         sample="24",
+    ),
+    Setting(
+        field="max_logs_blocks",
+        key="max_logs_blocks",
+        variable="DAM_MAX_LOGS_BLOCKS",
+        section="Chain",
+        parse=_plain(whole(1, MAX_LOGS_BLOCKS)),
+        default=MAX_LOGS_BLOCKS,
+        doc="most blocks of which a node is asked for logs at once, 1 to "
+        f"{MAX_LOGS_BLOCKS:,}. A node that takes fewer is found out; said here, it need not be. "
+        "`dam doctor --measure` says how many a node takes",
+        remark="most blocks of which a node is asked for logs at once",
+        sample=str(MAX_LOGS_BLOCKS),
+    ),
+    Setting(
+        field="rpc_batch",
+        key="rpc_batch",
+        variable="DAM_RPC_BATCH",
+        section="Chain",
+        parse=_plain(whole(1, MAX_BATCH_CALLS)),
+        default=MAX_BATCH_CALLS,
+        doc=f"most calls of one request to a node, 1 to {MAX_BATCH_CALLS}; fewer where a node "
+        "takes fewer, which is found out likewise",
+        remark="most calls of one request to a node",
+        sample=str(MAX_BATCH_CALLS),
+    ),
+    Setting(
+        field="rpc_timeout",
+        key="rpc_timeout_seconds",
+        variable="DAM_RPC_TIMEOUT",
+        section="Chain",
+        parse=lambda value, _: float(whole(1, 300)(value)),
+        default=20.0,
+        doc="whole seconds that a node has for an answer, 1 to 300",
+        show="{:g}".format,
+        remark="seconds that a node has for an answer",
+        sample="20",
     ),
     Setting(
         field="halt_depth",

@@ -56,7 +56,10 @@ async def look_at_nodes(
     Returns:
         The findings, and the first node that can be used; the caller closes it.
     """
-    rpcs = [JsonRpc(url, max_logs_bytes=settings.max_logs_bytes) for url in settings.rpc_urls]
+    rpcs = [
+        JsonRpc(url, timeout=settings.rpc_timeout, limits=settings.limits)
+        for url in settings.rpc_urls
+    ]
     nodes = await asyncio.gather(*(_look_at(rpc, settings, account) for rpc in rpcs))
     findings = [finding for node in nodes for finding in node.findings]
     usable = [

@@ -16,6 +16,28 @@ from dam.types import Address
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 
 
+MAX_LOGS_BYTES = 24 << 20
+"""Of an answer with logs, unless it is set: about 12,000 purchases. Parsed, they take twice as much
+memory. A receipt of the most gas that Ethereum allows a transaction (EIP-7825) has less."""
+MAX_LOGS_BLOCKS = 10_000
+MAX_BATCH_CALLS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLimits:
+    """How much a node is asked for at once, at the most; it may take less, which is found out."""
+
+    logs_bytes: int = MAX_LOGS_BYTES
+    """Of an answer with logs."""
+    logs_blocks: int = MAX_LOGS_BLOCKS
+    """Of one request for logs."""
+    calls: int = MAX_BATCH_CALLS
+    """Of one request."""
+
+
+USUAL_LIMITS = NodeLimits()
+
+
 class Node(Protocol):
     """JSON-RPC (`rpc.JsonRpc`, `node_pool.NodePool`, or the in-memory chain)."""
 

@@ -23,7 +23,7 @@ from typing import Any, Self, TypeVar
 from dam.errors import ConfigError, Retryable, RpcError
 from dam.ethereum import node_errors
 from dam.ethereum.endpoint import LAG_BLOCKS, Endpoint, is_about_request, outcome
-from dam.ethereum.node import ReadStats, quantity
+from dam.ethereum.node import USUAL_LIMITS, NodeLimits, ReadStats, quantity
 from dam.ethereum.node_errors import (
     RpcRangeError,
     RpcRejectedError,
@@ -32,7 +32,6 @@ from dam.ethereum.node_errors import (
     RpcUnavailableError,
 )
 from dam.ethereum.rpc import (
-    MAX_LOGS_BYTES,
     JsonRpc,
     RawBlock,
     RawLog,
@@ -65,7 +64,7 @@ class NodePool:
         urls: One to five addresses, the preferred one first. They may hold API keys.
         agree: How many nodes must say the same; default 1 for one address, else 2.
         timeout: Seconds for one call of one node.
-        max_logs_bytes: Most bytes of an answer with logs.
+        limits: How much to ask a node for at once.
         log: For nodes set aside, taken back, or in disagreement; None: nowhere.
         clock: Seconds, from any start.
     """
@@ -76,7 +75,7 @@ class NodePool:
         *,
         agree: int | None = None,
         timeout: float = 20.0,
-        max_logs_bytes: int = MAX_LOGS_BYTES,
+        limits: NodeLimits = USUAL_LIMITS,
         log: Log | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,7 +90,7 @@ class NodePool:
         alone = len(urls) == 1
         self._all = [
             Endpoint(
-                JsonRpc(url, timeout=timeout, max_logs_bytes=max_logs_bytes),
+                JsonRpc(url, timeout=timeout, limits=limits),
                 alone,
                 self._log,
                 clock,

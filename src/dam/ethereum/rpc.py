@@ -18,7 +18,7 @@ import msgspec
 
 from dam.errors import ConfigError
 from dam.ethereum.exchange import Exchange
-from dam.ethereum.node import chain_id_of, quantity
+from dam.ethereum.node import MAX_BATCH_CALLS, USUAL_LIMITS, NodeLimits, chain_id_of, quantity
 from dam.ethereum.node_errors import (
     RpcBadReplyError,
     RpcBatchError,
@@ -36,11 +36,8 @@ from dam.ethereum.node_errors import (
 )
 
 _MAX_REPLY_BYTES = 4 << 20
-MAX_LOGS_BYTES = 24 << 20
-"""Of an answer with logs, unless it is set: about 12,000 purchases. Parsed, they take twice as much
-memory. A receipt of the most gas that Ethereum allows a transaction (EIP-7825) has less."""
 _LOGS, _RECEIPTS, _BATCH = "eth_getLogs", "eth_getTransactionReceipt", "batch"
-_BATCH_STEPS = (100, 10, 3, 1)
+_BATCH_STEPS = (MAX_BATCH_CALLS, 10, 3, 1)
 """Calls of one request: as many as the node takes."""
 _GROW_AFTER_REQUESTS = 256
 """After so many full requests that the node took, a larger one is tried."""
@@ -110,19 +107,19 @@ class JsonRpc:
     Args:
         url: ``http://`` or ``https://``, with an API key in it if need be.
         timeout: Seconds for one call (or one batch), connecting and reading included.
-        max_logs_bytes: Most bytes of an answer with logs.
+        limits: How much to ask for at once.
     """
 
     def __init__(
-        self, url: str, *, timeout: float = 20.0, max_logs_bytes: int = MAX_LOGS_BYTES
+        self, url: str, *, timeout: float = 20.0, limits: NodeLimits = USUAL_LIMITS
     ) -> None:
         self._exchange = Exchange(url, timeout)
         self.host = self._exchange.host
         """Host and port, for messages."""
         self.stats = self._exchange.stats
-        self._max_logs_bytes = max_logs_bytes
+        self._limits = limits
         self._ids = itertools.count(1)
-        self.batch_calls = _BATCH_STEPS[0]
+        self.batch_calls = limits.calls
         """How many calls the node takes in one request, as far as is known."""
         self._calm = 0
         """Full requests of so many that it took."""
@@ -190,6 +187,10 @@ class JsonRpc:
             RpcRangeError, RpcTooLargeError: ask for fewer blocks.
             RpcError: see `call`.
         """
+        most = self._limits.logs_blocks
+        if last - first >= most:
+            # As a node would say it: the caller finds its way to so many, and nothing is sent.
+            raise RpcRangeError(_LOGS, 0, f"max_logs_blocks allows {most} blocks")
         query: dict[str, Any] = {"address": address, "fromBlock": hex(first), "toBlock": hex(last)}
         if topics is not None:
             query["topics"] = topics
@@ -279,7 +280,7 @@ class JsonRpc:
         parse: Callable[[bytearray], Any] = json.loads,
     ) -> list[Any]:
         """The result of each call, or the node's refusal, in as few requests as the node takes."""
-        cap = self._max_logs_bytes if label in (_LOGS, _RECEIPTS) else _MAX_REPLY_BYTES
+        cap = self._limits.logs_bytes if label in (_LOGS, _RECEIPTS) else _MAX_REPLY_BYTES
         results: list[Any] = []
         most, learnt = self.batch_calls, False
         while len(results) < len(calls):
@@ -319,9 +320,10 @@ class JsonRpc:
     def _grow(self) -> None:
         """Counts a full request that the node took."""
         self._calm += 1
-        if self._calm >= _GROW_AFTER_REQUESTS and self.batch_calls < _BATCH_STEPS[0]:
+        if self._calm >= _GROW_AFTER_REQUESTS and self.batch_calls < self._limits.calls:
             self._calm = 0
-            self.batch_calls = min(step for step in _BATCH_STEPS if step > self.batch_calls)
+            larger = min(step for step in _BATCH_STEPS if step > self.batch_calls)
+            self.batch_calls = min(larger, self._limits.calls)
 
     def _request(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
         if not self._knows_pending:

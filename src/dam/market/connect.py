@@ -5,22 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from dam.ethereum.node import USUAL_LIMITS, NodeLimits
 from dam.ethereum.node_pool import NodePool
-from dam.ethereum.rpc import MAX_LOGS_BYTES, JsonRpc
+from dam.ethereum.rpc import JsonRpc
 from dam.log import Log
-
-
-def open_node(url: str, *, max_logs_bytes: int = MAX_LOGS_BYTES) -> JsonRpc:
-    """One node, for a command typed by hand. Nothing is asked yet.
-
-    Args:
-        url: Its address.
-        max_logs_bytes: Most bytes of an answer with logs.
-
-    Raises:
-        ConfigError: The address is no http:// or https:// URL.
-    """
-    return JsonRpc(url, max_logs_bytes=max_logs_bytes)
 
 
 class NodeSettings(Protocol):
@@ -33,7 +21,24 @@ class NodeSettings(Protocol):
     def rpc_agree(self) -> int: ...
 
     @property
-    def max_logs_bytes(self) -> int: ...
+    def limits(self) -> NodeLimits: ...
+
+    @property
+    def rpc_timeout(self) -> float: ...
+
+
+def open_node(url: str, *, timeout: float = 20.0, limits: NodeLimits = USUAL_LIMITS) -> JsonRpc:
+    """One node, for a command typed by hand. Nothing is asked yet.
+
+    Args:
+        url: Its address.
+        timeout: Seconds that it has for an answer.
+        limits: How much to ask for at once.
+
+    Raises:
+        ConfigError: The address is no http:// or https:// URL.
+    """
+    return JsonRpc(url, timeout=timeout, limits=limits)
 
 
 def open_nodes(settings: NodeSettings, *, log: Log | None = None) -> NodePool:
@@ -45,6 +50,7 @@ def open_nodes(settings: NodeSettings, *, log: Log | None = None) -> NodePool:
     return NodePool(
         settings.rpc_urls,
         agree=settings.rpc_agree,
-        max_logs_bytes=settings.max_logs_bytes,
+        timeout=settings.rpc_timeout,
+        limits=settings.limits,
         log=log,
     )
