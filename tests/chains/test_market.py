@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dam.testing.nodes import LocalNode, NodeMissingError
+from dam.testing.nodes import NodeMissingError
 from demo.world import CommandFailed
 from tests.chains.nodes import GethNode, HardhatNode
 from tests.chains.world import OtherWorld
@@ -25,16 +25,16 @@ codes = ["ALPHA-1", "BETA-2"]
 pytestmark = pytest.mark.slow
 
 
-def geth(folder: Path) -> LocalNode:
+def geth(folder: Path) -> GethNode:
     return GethNode(folder)
 
 
-def next_geth(folder: Path) -> LocalNode:
+def next_geth(folder: Path) -> GethNode:
     """By the rules of the fork to come: new storage and code cost many times as much."""
     return GethNode(folder, "--dev.gaslimit=200000000", "--rpc.gascap=0", "--override.amsterdam=0")
 
 
-def hardhat(folder: Path) -> LocalNode:
+def hardhat(folder: Path) -> HardhatNode:
     return HardhatNode(folder)
 
 

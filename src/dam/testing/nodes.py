@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 ANVIL_MNEMONIC = "test test test test test test test test test test test junk"
 """Anvil's well-known accounts; keys derive at m/44'/60'/0'/0/i. Worth nothing, never use them."""
@@ -92,6 +93,19 @@ class LocalNode:
                 process.wait(5)
         if self._given is None and self.folder != Path():
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def request(self, method: str, *params: Any) -> Any:
+        """One JSON-RPC call, blocking: for set-up and calls such as ``anvil_mine``."""
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=60)
+        try:
+            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+            connection.request("POST", "/", json.dumps(body), {"Content-Type": "application/json"})
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        if "error" in answer:
+            raise NodeFailedError(f"{method}: {answer['error']}")
+        return answer["result"]
 
     def _launch(self) -> None:
         raise NotImplementedError
@@ -178,19 +192,6 @@ class AnvilNode(LocalNode):
         self._args = ["--chain-id", str(chain_id), "--accounts", str(accounts), *args]
         if block_time is not None:
             self._args += ["--block-time", str(block_time)]
-
-    def request(self, method: str, *params: Any) -> Any:
-        """One JSON-RPC call, blocking: for set-up and calls such as ``anvil_mine``."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-            connection.request("POST", "/", json.dumps(body), {"Content-Type": "application/json"})
-            answer = json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-        if "error" in answer:
-            raise NodeFailedError(f"{method}: {answer['error']}")
-        return answer["result"]
 
     def mine(self, blocks: int = 1) -> None:
         """Mines empty blocks."""

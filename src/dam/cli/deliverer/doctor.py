@@ -27,6 +27,11 @@ from dam.units import format_amount
 if TYPE_CHECKING:
     from dam.diagnostics.host_checks import Examination, Finding
 
+measure_option = click.option(
+    "--measure",
+    is_flag=True,
+    help="Also measure what each node takes: up to 250 requests and 64 MiB of each.",
+)
 _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
 
 
@@ -41,33 +46,39 @@ def doctor_command(role: str) -> click.Command:
         show_default=True,
         help="For how many the balance should last.",
     )
+    @measure_option
     @account_option
     @address_option
     @json_option
     def command(
-        deliveries: int, account: str | None, address: Address | None, as_json: bool
+        deliveries: int,
+        measure: bool,
+        account: str | None,
+        address: Address | None,
+        as_json: bool,
     ) -> None:
         """Looks at clock, disk, keys, nodes, IPFS, balance, stake, record and ledger.
 
         Each finding is ok, warn or FAIL, with a fix; the exit code is 1 if anything fails. Nothing
         is changed or signed. Passphrases come as for the daemon; that of the key file is asked for
-        on a terminal.
+        on a terminal. With --measure the last lines, "keep", are for config.toml.
         """
-        _report(_examine(role, deliveries, account, address), as_json)
+        _report(_examine(role, deliveries, account, address, measure=measure), as_json)
 
     return command
 
 
 @click.command("doctor")
+@measure_option
 @account_option
 @address_option
 @json_option
-def doctor(account: str | None, address: Address | None, as_json: bool) -> None:
+def doctor(measure: bool, account: str | None, address: Address | None, as_json: bool) -> None:
     """Looks at settings, nodes, IPFS, this machine and the account's coins.
 
     For whoever buys, sells or rules; `dam deliverer doctor` and `dam watchdog doctor` look at a
     daemon besides. Each finding is ok, warn or FAIL, with a fix; the exit code is 1 if anything
-    fails. Nothing is changed or signed.
+    fails. Nothing is changed or signed. With --measure the last lines, "keep", are for config.toml.
     """
     from dam.diagnostics.host_checks import Examination, fail
 
@@ -84,10 +95,10 @@ def doctor(account: str | None, address: Address | None, as_json: bool) -> None:
         lost = [fail("account", str(error), "make it, or name another one with --account")]
     binding = binding_of(settings, "deliverer", who)
     one = Examination(settings, "deliverer", None, who, binding, os.environ)
-    _report(lost + asyncio.run(_look_around(one)), as_json)
+    _report(lost + asyncio.run(_look_around(one, measure=measure)), as_json)
 
 
-async def _look_around(one: Examination) -> list[Finding]:
+async def _look_around(one: Examination, *, measure: bool) -> list[Finding]:
     from dam.diagnostics.chain_checks import look_at_nodes
     from dam.diagnostics.host_checks import guarded, ok, warn
     from dam.ethereum.node import balance_of
@@ -104,7 +115,14 @@ async def _look_around(one: Examination) -> list[Finding]:
         async with rpc:
             if one.account != ZERO_ADDRESS:
                 found += await guarded("coins", coins)
-    return found + await guarded("ipfs", one.ipfs) + await guarded("machine", one.machine)
+    found += await guarded("ipfs", one.ipfs) + await guarded("machine", one.machine)
+    return found + (await _measures(one.settings) if measure else [])
+
+
+async def _measures(settings: Settings) -> list[Finding]:
+    from dam.diagnostics.node_measures import measure_nodes
+
+    return await measure_nodes(settings)
 
 
 def _report(findings: list[Finding], as_json: bool) -> None:
@@ -121,7 +139,7 @@ def _report(findings: list[Finding], as_json: bool) -> None:
 
 
 def _examine(
-    role: str, deliveries: int, account: str | None, address: Address | None
+    role: str, deliveries: int, account: str | None, address: Address | None, *, measure: bool
 ) -> list[Finding]:
     from dam.diagnostics import host_checks
 
@@ -150,10 +168,10 @@ def _examine(
         passphrase_prompt(),
         None if payer == who else payer,
     )
-    return asyncio.run(_run_checks(one, deliveries))
+    return asyncio.run(_run_checks(one, deliveries, measure=measure))
 
 
-async def _run_checks(one: Examination, deliveries: int) -> list[Finding]:
+async def _run_checks(one: Examination, deliveries: int, *, measure: bool) -> list[Finding]:
     from dam.diagnostics.chain_checks import ChainExamination, look_at_nodes
     from dam.diagnostics.host_checks import guarded
 
@@ -177,7 +195,8 @@ async def _run_checks(one: Examination, deliveries: int) -> list[Finding]:
     if one.role == "deliverer":
         found += await guarded("ipfs", one.ipfs)
     found += await guarded("ledger", one.ledger)
-    return found + await guarded("machine", one.machine)
+    found += await guarded("machine", one.machine)
+    return found + (await _measures(one.settings) if measure else [])
 
 
 def _no_node(role: str) -> Finding:
