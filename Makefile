@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo`, `make test`. Each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test audit audit-full nightly soak flood schedules lint format abi bench docs reference lock clean
+.PHONY: help setup kubo demo test audit audit-full nightly soak flood nodes schedules lint format abi bench docs reference lock clean
 
 # The pinned tools first on PATH, as `source scripts/env.sh` gives them by hand.
 ENV := . scripts/env.sh;
@@ -38,6 +38,10 @@ soak: setup  ## an hour under every fault (MINUTES=, RATE=, SEED=, WRITE=1 renew
 
 flood: setup  ## a block full of the market's own logs: what daemons make of it (exit 1 over a bar)
 	@$(ENV) exec python tools/flood.py $(FLOODS)
+
+nodes: setup  ## whole sales on geth, Hardhat and rollups, and a table of what came of them
+	@$(SETUP) --chains
+	@$(ENV) exec python tools/nodes.py $(NODES)
 
 schedules: setup  ## two hundred random schedules of faults (DAM_SCHEDULES=, each by its seed)
 	@$(ENV) DAM_SCHEDULES=$${DAM_SCHEDULES:-200} python -m pytest -p no:ape_test \

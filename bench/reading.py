@@ -198,13 +198,16 @@ class Watched(NodePool):
         return found
 
 
-async def read(url: str, folder: Path, run: int) -> tuple[float, int, list[tuple[int, int]]]:
-    """Seconds, rows saved and ranges of a reader that catches up."""
-    binding = Binding(31337, ADDRESS, Address(ADDRESS), "deliverer")
+async def read(
+    url: str, deployment: Deployment, path: Path
+) -> tuple[float, int, list[tuple[int, int]]]:
+    """Seconds, rows saved and ranges of a reader that catches up into a new ledger."""
+    market = deployment.market
+    binding = Binding(deployment.chain_id, market, Address(market), "deliverer")
     async with Watched(url) as rpc:
-        with closing(Ledger.open(folder / f"{run}.sqlite", binding)) as ledger:
+        with closing(Ledger.open(path, binding)) as ledger:
             reader = ChainReader(
-                Market(rpc, DEPLOYMENT),
+                Market(rpc, deployment),
                 ledger,
                 log=structlog.wrap_logger(None, processors=[_drop]),
                 confirmations=0,
@@ -223,13 +226,13 @@ def _drop(*_: Any) -> str:
     raise structlog.DropEvent
 
 
-async def raw(url: str, ranges: list[tuple[int, int]]) -> tuple[float, int]:
+async def raw(url: str, market: Address, ranges: list[tuple[int, int]]) -> tuple[float, int]:
     """Seconds and logs of asking for the same ranges and parsing the answers."""
     logs = 0
     async with aiohttp.ClientSession() as session:
         began = time.perf_counter()
         for first, last in ranges:
-            query = {"address": ADDRESS, "fromBlock": hex(first), "toBlock": hex(last)}
+            query = {"address": market, "fromBlock": hex(first), "toBlock": hex(last)}
             body = {"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [query]}
             async with session.post(url, json=body) as response:
                 logs += len(json.loads(await response.read())["result"])
@@ -237,19 +240,34 @@ async def raw(url: str, ranges: list[tuple[int, int]]) -> tuple[float, int]:
     return seconds, logs
 
 
-def measure(count: int, runs: int, say: Callable[[str], None]) -> float:
-    """Runs both in turn; returns the reader's speed as a share of the raw one's."""
-    args = ("--hardfork", "cancun", "--prune-history", "--gas-limit", "100000000")
-    with AnvilNode(args=args) as node, tempfile.TemporaryDirectory() as folder:
-        saved = fill(node, count)
-        ours: list[float] = []
-        theirs: list[float] = []
-        ranges: list[tuple[int, int]] = []
+def compare(
+    url: str,
+    deployment: Deployment,
+    saved: int,
+    count: int,
+    runs: int,
+    say: Callable[[str], None],
+) -> float:
+    """Runs both in turn; returns the reader's speed as a share of the raw one's.
+
+    Args:
+        url: The node.
+        deployment: Where the logs are.
+        saved: How many of them a ledger keeps.
+        count: How many there are.
+        runs: How often each way.
+        say: Told what is measured.
+    """
+    ours: list[float] = []
+    theirs: list[float] = []
+    ranges: list[tuple[int, int]] = []
+    with tempfile.TemporaryDirectory() as folder:
         for run in range(runs + 1):
-            seconds, rows, ranges = asyncio.run(read(node.url, Path(folder), run))
+            path = Path(folder) / f"{run}.sqlite"
+            seconds, rows, ranges = asyncio.run(read(url, deployment, path))
             if rows != saved:
                 raise SystemExit(f"the reader saved {rows} logs of {saved}")
-            base, logs = asyncio.run(raw(node.url, ranges))
+            base, logs = asyncio.run(raw(url, deployment.market, ranges))
             if logs < count:
                 raise SystemExit(f"the node gave {logs} logs of {count}")
             if run:  # the first one warms both up
@@ -263,6 +281,14 @@ def measure(count: int, runs: int, say: Callable[[str], None]) -> float:
     say(f"reader          {count / ours_best:10,.0f} logs/s")
     say(f"ratio           {ratio:10.2f}")
     return ratio
+
+
+def measure(count: int, runs: int, say: Callable[[str], None]) -> float:
+    """Fills an Anvil and compares on it."""
+    args = ("--hardfork", "cancun", "--prune-history", "--gas-limit", "100000000")
+    with AnvilNode(args=args) as node:
+        saved = fill(node, count)
+        return compare(node.url, DEPLOYMENT, saved, count, runs, say)
 
 
 def main() -> int:

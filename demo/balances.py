@@ -80,19 +80,21 @@ class BalanceTracker:
         gas: dict[str, int] = defaultdict(int)
         burnt = tips = 0
         numbers = range(self._first + 1, last + 1)
-        all_receipts = await self._rpc.batch(
-            [("eth_getBlockReceipts", [hex(number)]) for number in numbers]
+        # By each transaction's hash: Hardhat knows no eth_getBlockReceipts.
+        blocks = await self._rpc.batch(
+            [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
         )
-        for number, receipts in zip(numbers, all_receipts, strict=True):
-            if not receipts:
-                continue
-            base = int((await self._block(number))["baseFeePerGas"], 16)
-            for receipt in receipts:
-                used = int(receipt["gasUsed"], 16)
-                paid = used * int(receipt["effectiveGasPrice"], 16)
-                gas[receipt["from"].lower()] += paid
-                burnt += used * base
-                tips += paid - used * base
+        mined = [(hash_, block) for block in blocks for hash_ in block["transactions"]]
+        receipts = await self._rpc.batch(
+            [("eth_getTransactionReceipt", [hash_]) for hash_, _ in mined]
+        )
+        for (_, block), receipt in zip(mined, receipts, strict=True):
+            used = int(receipt["gasUsed"], 16)
+            paid = used * int(receipt["effectiveGasPrice"], 16)
+            base = int(block["baseFeePerGas"], 16)
+            gas[receipt["from"].lower()] += paid
+            burnt += used * base
+            tips += paid - used * base
         known = {address.lower() for address in self._accounts.values()}
         rows = tuple(
             Row(name, after[name] - self._before[name], gas.get(address.lower(), 0))
