@@ -22,15 +22,16 @@ VISITORS = ("ada", "bob")
 _COMMANDS = """
 The demo stays up until Ctrl-C. In another terminal, in this folder:
 
-  . .build/demo/visit                    two new accounts with coins: ada and bob
-  dam init --account ada                 settings, from what `visit` exported
-  dam deliverers                         who delivers, with what stake
-  dam buyer browse                       what is for sale
+  . .build/demo/visit                two new accounts with coins, ada and bob
+  dam init --account ada             settings, from what `visit` exported
+  dam deliverers                     who delivers, with what stake
+  dam buyer browse                   what is for sale
   dam keys new buyer
   dam buyer buy {seller} {item} --account bob
-  dam buyer purchases --account bob      what can be done now, until which block
+  dam buyer purchases --account bob  what can be done now, and until when
 
-README.md goes on from here: how to sell, to open what you bought, and to be paid.
+README.md goes on from here: how to sell, to open what you bought, to be paid.
+The tutorials in docs/tutorials do, too; each begins with a demo of its own.
 Logs of the daemons: {logs}
 """
 

@@ -22,7 +22,7 @@ from dam.keystore import key_files
 
 KINDS = ("deliverer", "seller", "buyer")
 _WHAT = {
-    "deliverer": "X25519 key ring",
+    "deliverer": "key ring",
     "seller": "seed of content keys and shares",
     "buyer": "seed of purchase secrets",
 }
@@ -30,7 +30,7 @@ _WHAT = {
 
 @click.group()
 def keys() -> None:
-    """Key files: a deliverer's X25519 keys, a seller's seed, a buyer's seed.
+    """Key files: a deliverer's key ring, a seller's seed, a buyer's seed.
 
     Each is encrypted with a passphrase (DAM_KEY_PASSPHRASE, or asked for) and of mode 0600. They
     sign nothing: accounts that sign are Ape's (`ape accounts list`).
@@ -62,7 +62,10 @@ def new(kinds: tuple[str, ...], as_json: bool) -> None:
     wanted = KINDS if "all" in kinds else tuple(dict.fromkeys(kinds))
     for kind in wanted:
         if _path(kind).exists():
-            raise KeyFileError(f"{_path(kind)} is there already; nothing was made")
+            raise KeyFileError(
+                f"{_path(kind)} is there already, and is kept; nothing was made. If it is yours, "
+                "go on with it"
+            )
     if sys.stdin.isatty():
         for kind in wanted:
             print_note(f"Makes {_path(kind)}: the {_WHAT[kind]}, encrypted.")
@@ -78,8 +81,9 @@ def new(kinds: tuple[str, ...], as_json: bool) -> None:
                 path, "seller-seed" if kind == "seller" else "buyer-seed", passphrase
             )
         made.append(entry)
-    lines = [f"{entry['path']}: the {_WHAT[entry['kind']]}, encrypted" for entry in made]
-    lines.append("Back them up now (`dam keys backup KIND FILE`): nobody can restore a lost one.")
+    lines = [f"Made {entry['path']}: the {_WHAT[entry['kind']]}, encrypted." for entry in made]
+    lines += [f"Back it up now: dam keys backup {entry['kind']} FILE" for entry in made]
+    lines.append("Nobody can restore a lost one.")
     print_result({"made": made}, as_json, "\n".join(lines))
 
 

@@ -387,7 +387,7 @@ class ChainExamination:
             return [
                 fail(
                     "stake",
-                    f"{one.account} is not registered",
+                    f"{one.account} is not registered: it never was, left, or was fined to nothing",
                     f"dam deliverer stake '{minimum}' --owner 0xYourColdAddress (or more)",
                 )
             ]

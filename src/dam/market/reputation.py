@@ -81,7 +81,8 @@ class SellerRecord:
             (self.agreed, "ended by agreement"),
         )
         bad = ", ".join(f"{count} {word}" for count, word in words if count)
-        return f"{self.rating}; {self.ended} sales ended" + (f": {bad}" if bad else "")
+        sales = "1 sale" if self.ended == 1 else f"{self.ended} sales"
+        return f"{self.rating}; {sales} ended" + (f": {bad}" if bad else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ class Watchdog:
                     "not_operator",
                     account=self._me,
                     operator=operator,
-                    next_step="the seller names this account with setSellerOperator",
+                    next_step=f"from the seller's account: dam seller operator {self._me}",
                 )
 
     async def decide(self, head: BlockRef, clock: Clock) -> None:

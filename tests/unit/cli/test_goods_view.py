@@ -121,7 +121,7 @@ async def test_publish_shows_goods_and_what_is_left_out(
     assert "Note: left out: secret (a symbolic link)\n" in shown
     assert "Note: a hint" in shown
     told = " ".join(shown.split())
-    assert "0 of its 3 deliverers are established; those 2 that open the good" in told
+    assert "0 of its 3 deliverers are established; the 2 that open it together have" in told
     assert plan.bootstrap == ("book.pdf",)
     with pytest.raises(Permanent, match="--yes"):
         publish._bootstrap(plan, yes=False)

@@ -426,7 +426,8 @@ async def test_says_when_it_is_not_the_operator(
     assert not watchdog.events("not_operator")
     world.chain.operators.clear()
     await watchdog.role.check()
-    assert watchdog.events("not_operator")
+    [told] = watchdog.events("not_operator")
+    assert "dam seller operator 0x" in told["next_step"]
 
 
 async def test_a_bad_key_of_one_buyer_stops_no_other_sale(

@@ -39,7 +39,7 @@ from dam.roles.buyer.payment import Payment
 from dam.roles.buyer.records import Records
 from dam.roles.sales import short_id
 from dam.roles.storefront import Storefront
-from dam.types import FALLBACK_BLOCKS, ZERO_ADDRESS, Address
+from dam.types import ZERO_ADDRESS, Address
 from dam.units import format_about, format_amount, format_span, format_time
 
 
@@ -250,15 +250,15 @@ def _show(quote: Quote, buyer: Buyer, *, by_permit: bool) -> None:
         ("Arbitrator", arbitrator),
     ]
     if terms.arbitrator != ZERO_ADDRESS:
-        since = f"the last part, or the one that completes it {FALLBACK_BLOCKS} blocks on"
-        rows.append(("Complaints", f"for {format_span(windows.dispute_seconds)} after {since}"))
+        span = format_span(windows.dispute_seconds)
+        rows.append(("Complaints", f"until {span} after enough parts came, or after the last one"))
     rows.append(("Document", str(Cid("dag-json", quote.store.digest))))
     for label, text in rows:
         print_note(f"{label:<11} {text}")
     if terms.threshold == terms.parts:
         print_note(
-            f"Note: all {terms.parts} parts are needed, so one silent deliverer makes you wait for "
-            "the seller's own delivery, from block 101 after the purchase on."
+            "Note: every part is needed, so one silent deliverer makes you wait for the seller's "
+            "own delivery, from block 101 after the purchase on."
         )
 
 

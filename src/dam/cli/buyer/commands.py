@@ -108,7 +108,7 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
             f"\nNot on the chain: the attempt of {record.made} to buy {record.item}; its "
             f"transaction{tx} may still be on its way, and if it is not, nothing was paid"
         )
-    human += f"\nThe newest block is {history.head}."
+    human += f"\nOn the chain it is {format_time(clock.time)}, in block {history.head}."
     if credit.text:
         human += f"\n{credit.text}"
     print_result(

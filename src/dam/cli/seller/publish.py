@@ -236,8 +236,8 @@ def _bootstrap(plan: PublishPlan, yes: bool) -> None:
     print_note(
         f"BOOTSTRAP: this market has too few established deliverers for "
         f"{', '.join(plan.bootstrap)}.\n"
-        "An established one has had its stake in for 30 days, and was paid by three sellers with\n"
-        "stores as old. Newcomers get the parts instead, and several of them may be one person,\n"
+        "An established one has had its stake in for 30 days, and was paid by three sellers with "
+        "stores as old. Newcomers get the parts instead, and several of them may be one person, "
         "who can then read the good. Name deliverers you know with --deliverer to avoid that."
     )
     confirm_or_abort("Give parts to newcomers?", yes)
@@ -250,10 +250,10 @@ def _start_over(plan: PublishPlan, folder: Path, yes: bool) -> None:
     print_note(
         f"STARTING OVER: {plan.base.lost}.\n"
         "From now on this folder as it stands is the store's. For good:\n"
-        "  - codes that were sold are not known as sold: take them out of your files YOURSELF,\n"
-        "    or two buyers get the same one;\n"
-        "  - sales under the lost versions have no watchdog: a silent deliverer costs you the\n"
-        "    price and the penalty."
+        "  - codes that were sold are not known as sold: take them out of your files YOURSELF, "
+        "or two buyers get the same one;\n"
+        "  - sales under the lost versions have no watchdog: a silent deliverer costs you the "
+        "price and the penalty."
     )
     confirm_or_abort(f"Start over from {folder}?", yes)
 

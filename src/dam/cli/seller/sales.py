@@ -109,7 +109,8 @@ async def sales(
         human += f"\n{shelf['item']}: {shelf['sold']} sold, {shelf['free']} free"
         human += "" if shelf["listed"] else " (off sale)"
     human += f"\nRecord: {record}. Stake: {format_amount(bound)} bound in open sales, "
-    human += f"{format_amount(free)} free; the newest block is {history.head}."
+    human += f"{format_amount(free)} free."
+    human += f"\nOn the chain it is {format_time(clock.time)}, in block {history.head}."
     value = {
         "block": history.head,
         "free": str(free),

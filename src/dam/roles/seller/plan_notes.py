@@ -177,12 +177,14 @@ def choice_text(name: str, choice: Choice, *, governed: bool) -> str:
         governed: Whether the market has a governor, who alone takes a stake for that.
     """
     count, k = len(choice.candidates), choice.threshold
+    together = "one that opens the good alone has" if k == 1 else f"{k} that open it together have"
     text = (
-        f"{name}: {count - choice.newcomers} of its {count} deliverers are established; those "
-        f"{k} that open the good together would lose at least {format_amount(choice.at_stake)} "
-        "of stake"
+        f"{name}: {count - choice.newcomers} of its {count} deliverers are established; the "
+        f"{together} at least {format_amount(choice.at_stake)} of stake"
     )
-    return text + ("" if governed else ", but this market has no governor who could take it")
+    if governed:
+        return f"{text}, which the governor could take"
+    return f"{text}, which nobody could take for that: this market has no governor"
 
 
 def _departed(

@@ -216,6 +216,8 @@ async def test_a_seller_is_told_of_stakes_and_open_fees(make: Any, tmp_path: Pat
     assert f"{small.operator} would have fees of 600 wei open against a stake of 599 wei" in line
     assert choice_warnings([plan], [replace(choice, candidates=(large,))], {}) == []
     text = choice_text("coupon", choice, governed=True)
-    assert "0 of its 2 deliverers are established; those 2 that open the good" in text
-    assert text.endswith("would lose at least 1199 wei of stake")
+    assert "0 of its 2 deliverers are established; the 2 that open it together have" in text
+    assert text.endswith("at least 1199 wei of stake, which the governor could take")
     assert "no governor" in choice_text("coupon", choice, governed=False)
+    alone = choice_text("coupon", replace(choice, threshold=1), governed=False)
+    assert "the one that opens the good alone has at least 599 wei" in alone
