@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from dam.cli.session import asynchronous, connect, key_passphrase, open_signer, to_hex
+from dam.cli.session import asynchronous, connect, key_passphrase, open_signer
 from dam.config.settings import Settings, key_paths
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import domain_separator
@@ -41,7 +41,7 @@ async def send_junk(sale_id: str, part: int, account: str) -> None:
         separator = domain_separator(deployment.chain_id, deployment.market)
         signature = signer.sign_digest(signed_digest(separator, [delivery]))
         receipt = await session.send(signer, "deliverFragment", delivery, signature)
-    click.echo(f"Noise for part {part} in block {receipt.block}, {to_hex(receipt.tx_hash)}")
+    click.echo(f"Noise for part {part} is in block {receipt.block}.")
 
 
 if __name__ == "__main__":

@@ -101,6 +101,8 @@ def actions_text(
     for action in sale.actions(deadlines) if deadlines else []:
         if action.who not in who or action.name in skip:
             continue
+        if action.last is not None and action.last < clock.time + 1:
+            continue
         until = "" if action.last is None else f" until {_moment(action.last, clock)}"
         if action.open_at(clock):
             texts.append(f"{action.name} now{until}")

@@ -95,6 +95,20 @@ def test_parts_that_arrive_count_from_one(
     assert "block 12: part 1 delivered by" in capsys.readouterr().err
 
 
+def test_a_wait_says_once_that_it_waits_and_until_when(
+    make: Any, windows: Windows, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [sale] = SaleHistory([make.purchase(10)]).sales.values()
+    own: Any = SimpleNamespace(sale=sale)
+    times = deadlines(sale.purchase, sale.status, 0, windows)
+    news = opened._News()
+    for _ in range(2):
+        news.show(ArrivedParts(own, Sifted((), ()), times))
+    told = capsys.readouterr().err
+    assert told.count("Waiting for parts until 20") == 1
+    assert "the money can be had back" in " ".join(told.split())
+
+
 async def test_errors_count_from_one(make: Any, deployment: Deployment, shop: Shop) -> None:
     class Sold:
         async def sale_state(self, _: bytes) -> Any:

@@ -76,6 +76,8 @@ def test_actions_say_until_when_and_from_when_on(make: Any, windows: Windows) ->
     [deliver, refund] = actions_text(sale, times, clock, ("seller", "anyone"))
     assert deliver.startswith("deliver from block 1101 until 2023-11-15 ")
     assert refund.startswith("refund from 2023-11-15 02:33:21 UTC (in 58 min")
+    over = Clock(1010, times.fallback_delivery)
+    assert not any("deliver" in text for text in actions_text(sale, times, over, ("seller",)))
     complete, times = sale_with(make, windows)
     texts = actions_text(complete, times, NOW, ("buyer",), ("prove",))
     assert texts[0] == "confirm now"

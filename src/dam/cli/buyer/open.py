@@ -30,6 +30,7 @@ from dam.roles.buyer import opening
 from dam.roles.buyer.opening import ArrivedParts, Junk, OpenedGood, SavedGood
 from dam.roles.file_names import file_name
 from dam.types import ZERO_ADDRESS, FragmentDelivered, Status
+from dam.units import format_time
 
 # ------------------------------------------------------------------------------------------- wait
 
@@ -95,6 +96,7 @@ class _News:
 
     def __init__(self) -> None:
         self._shown: set[tuple[int, int]] = set()
+        self._waiting = False
 
     def show(self, arrived: ArrivedParts) -> None:
         """Prints a line for each new part, and then how many are good."""
@@ -116,6 +118,13 @@ class _News:
             terms = sale.purchase.terms
             print_note(
                 f"Good parts: {len(parts.indices)} of {terms.parts}; {terms.threshold} are needed."
+            )
+        few = len(parts.indices) < sale.purchase.terms.threshold
+        if few and sale.status == Status.PURCHASED and arrived.deadlines and not self._waiting:
+            self._waiting = True
+            print_note(
+                f"Waiting for parts until {format_time(arrived.deadlines.refund_from)}, when the "
+                "money can be had back. Ctrl-C ends this command alone."
             )
 
 

@@ -95,8 +95,9 @@ async def _lines(buyer: Buyer, wallet: Wallet, plan: ProofPlan, tokens: Tokens) 
         if plan.clear_until:
             left = format_span(plan.clear_until - clock.time)
             lines.append(
-                f"Then        the parts are missing again, until {format_time(plan.clear_until)} "
-                f"(in {left}); the seller's side delivers them to your fresh key"
+                f"Then        the parts are missing again, if it is proved by "
+                f"{format_time(plan.clear_until)} (in {left}); the seller's side delivers them "
+                "anew, to your fresh key"
             )
         elif not plan.sale.status.final:
             lines.append("Then        the seller may supply the parts: none is cleared any more")

@@ -390,7 +390,7 @@ async def open_good(buyer: Buyer, arrived: ArrivedParts, *, notice: Notice = sil
     if found is None:
         raise Permanent(
             f"{len(arrived.parts.indices)} good parts are there, {terms.threshold} are needed: "
-            f"run `dam buyer wait {purchase.short_id}`"
+            f"run `dam buyer {'prove' if arrived.provable else 'wait'} {purchase.short_id}`"
         )
     return OpenedGood(
         purchase,
