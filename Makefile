@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo`, `make test`. Each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test audit audit-full nightly soak flood nodes schedules lint format abi bench docs reference lock clean
+.PHONY: help setup kubo demo test audit audit-full nightly soak flood nodes schedules lint format abi code bench docs reference lock clean
 
 # The pinned tools first on PATH, as `source scripts/env.sh` gives them by hand.
 ENV := . scripts/env.sh;
@@ -52,6 +52,9 @@ lint: setup  ## ruff, formatting, types, layers
 
 format: setup  ## format everything in place
 	@$(ENV) ruff check --fix --exit-zero . && ruff format . && forge fmt $(SOLIDITY)
+
+code: setup  ## compile and rewrite the code and sources that ship with the package
+	@$(ENV) exec python tools/code.py
 
 abi: setup  ## compile and rewrite src/dam/abi
 	@$(ENV) exec python tools/abi.py
