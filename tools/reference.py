@@ -29,6 +29,7 @@ from dam.units import UNITS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
+RECORD_SCHEMA = ROOT / "src" / "dam" / "market" / "schema" / "deployment-record.schema.json"
 SCHEMA = ROOT / "src" / "dam" / "catalog" / "schema" / "store.schema.json"
 MADE = "<!-- Made by tools/reference.py from {}: change it there, then `make reference`. -->"
 
@@ -242,6 +243,8 @@ def kind(schema: Schema) -> str:
         return f"`{json.dumps(schema['const'])}`"
     if "oneOf" in schema:
         return " or ".join(kind(one) for one in schema["oneOf"])
+    if "enum" in schema:
+        return " or ".join(f"`{json.dumps(value)}`" for value in schema["enum"])
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     text = " or ".join(types)
     if text == "array":
@@ -315,6 +318,21 @@ than those listed.
 """
 
 
+def deployment_record_page() -> str:
+    schema = json.loads(RECORD_SCHEMA.read_bytes())
+    told = [definition(name, one) for name, one in schema["$defs"].items()]
+    return f"""# The deployment record
+
+{MADE.format("src/dam/market/schema/deployment-record.schema.json")}
+
+{schema["description"]}
+
+An object has no other keys than those listed, and has all of them.
+
+{(chr(10) * 2).join(told)}
+"""
+
+
 # --- the commands -----------------------------------------------------------------------------
 
 
@@ -376,6 +394,7 @@ MAKERS: dict[str, Callable[[], str]] = {
     "exit-codes.md": exit_codes_page,
     "store-file.md": store_file_page,
     "store-document.md": store_document_page,
+    "deployment-record.md": deployment_record_page,
 }
 
 

@@ -18,8 +18,7 @@ from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import address_of, keyfile_path
 from dam.market.client import Market
 from dam.market.connect import open_node
-from dam.market.deployment import load_deployment, record_path, save_deployment
-from dam.types import Deployment
+from dam.market.deployment import Record, load_record, record_path, save_record
 from dam.units import format_amount
 
 _LOCAL_NODE = "http://127.0.0.1:8545"
@@ -74,9 +73,10 @@ async def init(
     if account:
         keyfile_path(account, os.environ)  # raises if this could be no account's name
     record = await check_market(check_rpc_url(rpc), deployment)
+    market, chain_id = record.deployment.market, record.deployment.chain_id
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     await check_blocks(ipfs)
-    save_deployment(record, home / "deployment.json")
+    save_record(record, home / "deployment.json")
     text = dump_config(
         rpc_url=rpc,
         deployment="deployment.json",
@@ -88,15 +88,15 @@ async def init(
     result: dict[str, Any] = {
         "home": str(home),
         "config": str(path),
-        "chainId": record.chain_id,
-        "market": record.market,
+        "chainId": chain_id,
+        "market": market,
         "ipfs": masked_ipfs(ipfs),
         "account": account,
     }
     found, said, steps = await _look_at_account(account, rpc)
     lines = [
         f"Settings   {path}",
-        f"Market     {record.market} on chain {record.chain_id}: its code is the record's",
+        f"Market     {market} on chain {chain_id}: its code is the record's",
         f"Blocks     {masked_ipfs(ipfs)}",
         f"Account    {said}",
         "",
@@ -137,7 +137,7 @@ def _next_steps(home: Path) -> list[str]:
     return steps or ["dam buyer browse"]
 
 
-async def check_market(rpc_url: str, deployment: Path | None) -> Deployment:
+async def check_market(rpc_url: str, deployment: Path | None) -> Record:
     """The deployment record, once the node has its chain and the market's code.
 
     Raises:
@@ -145,13 +145,14 @@ async def check_market(rpc_url: str, deployment: Path | None) -> Deployment:
     """
     async with open_node(rpc_url) as rpc:
         chain_id = await chain_id_of(rpc)
-        record = load_deployment(deployment or _find_record(chain_id))
-        if record.chain_id != chain_id:
+        record = load_record(deployment or _find_record(chain_id))
+        expected = record.deployment.chain_id
+        if expected != chain_id:
             raise ConfigError(
                 f"the node {rpc.host} is of chain {chain_id}, and the deployment record of chain "
-                f"{record.chain_id}: name another one with --deployment, or another node"
+                f"{expected}: name another one with --deployment, or another node"
             )
-        await Market(rpc, record).check_deployment()
+        await Market(rpc, record.deployment).check_deployment()
     return record
 
 

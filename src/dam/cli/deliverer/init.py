@@ -33,7 +33,7 @@ from dam.types import ZERO_ADDRESS, Address
 from dam.units import format_about, format_amount
 
 if TYPE_CHECKING:
-    from dam.types import Deployment
+    from dam.market.deployment import Record
 
 _LOCAL_NODE = "http://127.0.0.1:8545"
 _ALIAS = "dam_deliverer"
@@ -132,7 +132,7 @@ class _Setup:
 
     def _write(self, path: Path) -> None:
         from dam.cli.init import check_blocks
-        from dam.market.deployment import save_deployment
+        from dam.market.deployment import save_record
 
         options, environ = self.options, os.environ
         rpc = list(options.rpc) or environ.get("DAM_RPC_URL")
@@ -169,7 +169,7 @@ class _Setup:
         asyncio.run(check_blocks(ipfs))
         kept = self.home / "deployment.json"
         if not kept.exists():
-            save_deployment(record, kept)
+            save_record(record, kept)
         text = dump_config(
             rpc_url=urls[0] if len(urls) == 1 else urls,
             deployment="deployment.json",
@@ -199,7 +199,7 @@ class _Setup:
                 print_note(f"{text}; once more, or Ctrl-C")
         return read(default)
 
-    async def _market(self, urls: tuple[str, ...]) -> Deployment:
+    async def _market(self, urls: tuple[str, ...]) -> Record:
         from dam.cli.init import check_market
 
         found = [await check_market(url, self.options.deployment) for url in urls]
