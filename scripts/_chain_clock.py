@@ -6,7 +6,7 @@ of the chain below. The 100 blocks of the fallback are counted by the contract.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -26,8 +26,19 @@ SHORT_SECONDS = 60
 _LONG_DIVISOR = 4
 
 
-def fallback_seconds(provider: Any) -> tuple[float | None, str]:
-    """How long 100 blocks lasted of late, and the kind of chain; None: too few blocks to say.
+class Measured(NamedTuple):
+    """A chain's clock."""
+
+    seconds: float | None
+    """How long 100 blocks lasted of late; None: there are too few to say."""
+    kind: str
+    """Of chain, for people."""
+    own_blocks: bool | None
+    """Whether contracts count the chain's own blocks; None: the node does not simulate it."""
+
+
+def measure(provider: Any) -> Measured:
+    """How long 100 blocks lasted of late, and the kind of chain.
 
     Raises:
         click.ClickException: A contract's time is not the node's.
@@ -35,7 +46,7 @@ def fallback_seconds(provider: Any) -> tuple[float | None, str]:
     head = _block(provider, "latest")
     now = _clock(provider, head)
     if now is None:
-        return None, "the node does not simulate a contract's clock"
+        return Measured(None, "the node does not simulate a contract's clock", None)
     if head.number and now.time != head.timestamp:  # of a first block, a node may say anything
         raise click.ClickException(
             f"in block {head.number} a contract's time is {now.time}, and the node's "
@@ -45,15 +56,15 @@ def fallback_seconds(provider: Any) -> tuple[float | None, str]:
     if counts_own_blocks(head, now):
         count = min(_SAMPLE_BLOCKS, head.number - 1)  # the first block's time may be anything
         if count < _LEAST_BLOCKS:
-            return None, kind
+            return Measured(None, kind, True)
         passed = head.timestamp - _block(provider, hex(head.number - count)).timestamp
-        return passed * FALLBACK_BLOCKS / count, kind
+        return Measured(passed * FALLBACK_BLOCKS / count, kind, True)
     before = _block(provider, hex(max(1, head.number - _STATE_BLOCKS)))
     then = _clock(provider, before)
     if then is None or then.block >= now.block:
-        return float(_BELOW_SECONDS * FALLBACK_BLOCKS), kind
+        return Measured(float(_BELOW_SECONDS * FALLBACK_BLOCKS), kind, False)
     passed = head.timestamp - before.timestamp
-    return passed * FALLBACK_BLOCKS / (now.block - then.block), kind
+    return Measured(passed * FALLBACK_BLOCKS / (now.block - then.block), kind, False)
 
 
 def fallback_fault(seconds: float, windows: Windows) -> str:

@@ -1,8 +1,6 @@
 """`ape run deploy`: one script, the network as its argument, and nobody there to answer."""
 
 import asyncio
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,31 +13,13 @@ from dam.market.client import Market
 from dam.market.deployment import load_deployment
 from dam.testing.nodes import AnvilNode
 from dam.types import ZERO_ADDRESS, Wei, Windows
+from tests.node.deploying import PAYER, PROPOSER, ROOT, deploy
 
-PROPOSER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 MIN_DELAY = "0x" + keccak(b"getMinDelay()")[:4].hex()
-ROOT = Path(__file__).resolve().parents[2]
 LASTING = ROOT / "deployments"
 PASSING = ROOT / ".build" / "deployments"
 # Nobody's chain, so that no record of somebody who works in this checkout is in the way.
 CHAIN_ID = 3_111_696_001
-
-
-def deploy(
-    url: str, *options: str, account: str = "TEST::0", **env: str
-) -> subprocess.CompletedProcess[str]:
-    command = ["ape", "run", "deploy", "--network", url, *options]
-    if account:
-        command += ["--account", account]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | env,
-    )
 
 
 @pytest.fixture
@@ -87,14 +67,20 @@ async def test_deploy_writes_a_true_record(anvil: AnvilNode, tmp_path: Path) -> 
         assert deployment.first_block == (await market.head()).number
     before = path.read_bytes()
     again = deploy(anvil.url, *options)
-    assert again.returncode != 0
-    assert "--force" in again.stderr + again.stdout
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert path.read_bytes() == before
+    other = deploy(anvil.url, *options, "--salt=0x" + "01" * 32)
+    assert other.returncode == 2
+    assert "--force" in other.stderr
     for wrong in (
         ("--exit-seconds=100",),
         ("--refund-seconds=86400", "--dispute-seconds=57599"),
         ("--min-deliverer-stake=5", "--junk-fine=6"),
         ("--governor=0x12",),
         ("--governor=timelock",),
+        ("--salt=0x12",),
+        ("--arbitrator=0x12",),
+        ("--arbitrator=" + PROPOSER, "--arbitrator-data=12"),
         (f"--timelock-proposer={PROPOSER}",),
     ):
         done = deploy(anvil.url, *wrong, f"--out={tmp_path / 'other.json'}")
@@ -112,7 +98,7 @@ def test_a_development_chain_leaves_no_record_where_init_looks(strange: AnvilNod
     first = load_deployment(record)
     assert first.chain_id == CHAIN_ID
     # The chain before is gone, or may be: its record is in nobody's way.
-    again = deploy(strange.url)
+    again = deploy(strange.url, "--salt=0x" + "01" * 32)
     assert again.returncode == 0, again.stdout + again.stderr
     assert load_deployment(record).market != first.market
     assert not (LASTING / f"{CHAIN_ID}.json").exists()
@@ -125,15 +111,35 @@ async def test_a_chain_that_lasts_keeps_its_record(strange: AnvilNode, proxy_to)
         strange, lambda method, _, result: client if method == "web3_clientVersion" else result
     )
     record = LASTING / f"{CHAIN_ID}.json"
-    done = await asyncio.to_thread(deploy, server.url)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"Record {record}" in done.stdout
+    strange.request("anvil_mine", hex(200), hex(12))
+    for options, told in (
+        ((), "name the kind of chain with --profile; this one looks like l1"),
+        (("--profile=development",), "this one lasts"),
+    ):
+        done = await asyncio.to_thread(deploy, server.url, *options)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert told in done.stderr
+    wrong = await asyncio.to_thread(deploy, server.url, "--profile=arbitrum")
+    assert wrong.returncode == 1, wrong.stdout + wrong.stderr
+    assert "--profile arbitrum is not for this chain" in wrong.stderr
+    assert "--profile l1 is" in wrong.stderr
+    assert int(strange.request("eth_getTransactionCount", PAYER, "latest"), 16) == 0
+    odd = await asyncio.to_thread(deploy, server.url, "--profile=rollup")
+    assert odd.returncode == 0, odd.stdout + odd.stderr
+    assert "Warning: 100 blocks last about 1200 s here, and 20 to 250 s on" in odd.stderr
+    assert f"Record {record}" in odd.stdout
     assert not (PASSING / record.name).exists()
     kept = record.read_bytes()
-    again = await asyncio.to_thread(deploy, server.url)
-    assert again.returncode == 2, again.stdout + again.stderr
-    assert "--force" in again.stderr
+    paid = strange.request("eth_getTransactionCount", PAYER, "latest")
+    # The very market: it is found, and nobody is paid, or asked for an account.
+    again = await asyncio.to_thread(deploy, server.url, "--profile=rollup", account="")
+    assert again.returncode == 0, again.stdout + again.stderr
+    other = await asyncio.to_thread(deploy, server.url, "--profile=l1")
+    assert other.returncode == 2, other.stdout + other.stderr
+    assert "of another market" in other.stderr
+    assert "--force" in other.stderr
     assert record.read_bytes() == kept
+    assert strange.request("eth_getTransactionCount", PAYER, "latest") == paid
 
 
 @pytest.mark.slow
@@ -147,7 +153,7 @@ async def test_a_chain_too_slow_for_the_windows_is_refused(
         strange, lambda method, _, result: client if method == "web3_clientVersion" else result
     )
     record = tmp_path / "record.json"
-    done = await asyncio.to_thread(deploy, server.url, f"--out={record}")
+    done = await asyncio.to_thread(deploy, server.url, f"--out={record}", "--profile=l1")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "contracts count the chain's own blocks" in done.stdout
     assert "100 blocks last about 7300 s here, over a quarter of the 28800 s" in done.stderr

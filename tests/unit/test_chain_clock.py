@@ -15,7 +15,7 @@ from scripts._chain_clock import (
     CLOCK_CODE,
     describe_kind,
     fallback_fault,
-    fallback_seconds,
+    measure,
     read_clock,
 )
 
@@ -47,39 +47,41 @@ class Provider:
 
 @pytest.mark.parametrize("seconds", [0.25, 1, 12, 60])
 def test_a_chain_that_counts_its_own_blocks(seconds: float) -> None:
-    measured, kind = fallback_seconds(Provider(5000, seconds))
+    measured, kind, own = measure(Provider(5000, seconds))
     assert measured == pytest.approx(100 * seconds, rel=0.01)
     assert kind == "contracts count the chain's own blocks"
+    assert own
 
 
 @pytest.mark.parametrize("seconds", [2, 0.25])
 def test_a_chain_whose_contracts_count_those_below(seconds: float) -> None:
     """As on Arbitrum: the 100 blocks are of the chain below, whatever the node's are."""
-    measured, kind = fallback_seconds(Provider(500_000, seconds, below=12))
+    measured, kind, own = measure(Provider(500_000, seconds, below=12))
     assert measured == pytest.approx(1200, rel=0.5)
     assert "blocks of another chain" in kind
     assert "at 500000" in kind
+    assert own is False
 
 
 @pytest.mark.parametrize("provider", [Provider(9, 0.25, below=12), Provider(620, 2, below=1000)])
 def test_where_those_below_cannot_be_measured(provider: Provider) -> None:
-    assert fallback_seconds(provider)[0] == 1200
+    assert measure(provider)[0] == 1200
 
 
 def test_a_node_without_the_state_of_a_hundred_blocks() -> None:
-    assert fallback_seconds(Provider(500_000, 0.25, below=12, archive=5))[0] == 1200
+    assert measure(Provider(500_000, 0.25, below=12, archive=5))[0] == 1200
 
 
 def test_too_few_blocks_to_say() -> None:
-    assert fallback_seconds(Provider(15, 12))[0] is None
-    assert fallback_seconds(Provider(0, 12))[0] is None
+    assert measure(Provider(15, 12))[0] is None
+    assert measure(Provider(0, 12))[0] is None
 
 
 def test_a_contract_whose_time_is_another_is_told_before_anything_is_paid() -> None:
     provider = Provider(5000, 12)
     provider.late = 1
     with pytest.raises(click.ClickException, match="could not plan here"):
-        fallback_seconds(provider)
+        measure(provider)
 
 
 def test_a_quarter_of_the_shorter_window(windows: Windows) -> None:

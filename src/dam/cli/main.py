@@ -166,6 +166,7 @@ def _end(error: BaseException, as_json: bool) -> int:
         "deliverer": ("dam.cli.deliverer.commands", "deliverer", "Stake, deliver, earn; exit."),
         "watchdog": ("dam.cli.watchdog", "watchdog", "Stands in for a seller who sleeps."),
         "arbiter": ("dam.cli.arbiter", "arbiter", "Cases to rule on, and rulings."),
+        "market": ("dam.cli.market", "market", "Is a market what its record says?"),
         "sale": ("dam.cli.sale", "sale", "End a sale together: offers, and accepting them."),
         "settle": ("dam.cli.money", "settle", "Settle a sale whose time is up (anyone)."),
         "balance": ("dam.cli.money", "balance", "What an account has, here and there."),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dam.crypto.hashing import keccak, parse_address
 from dam.market.abi import decode_result, encode
+from dam.market.creation import setup_words
 from dam.testing.nodes import AnvilNode, NodeFailedError, find_program
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
 
@@ -84,24 +85,6 @@ def deploy_market(
         windows=windows,
         governor=governor,
     )
-
-
-def setup_words(windows: Windows, governor: Address, proofs: Address) -> bytes:
-    """The argument of the market's constructor, ``Setup``."""
-    words = (
-        windows.refund_seconds,
-        windows.dispute_seconds,
-        windows.arbitration_seconds,
-        windows.exit_seconds,
-        windows.slash_delay_seconds,
-        windows.slash_lapse_seconds,
-        int(governor, 16),
-        windows.min_deliverer_stake,
-        windows.min_seller_stake,
-        windows.junk_fine,
-        int(proofs, 16),
-    )
-    return b"".join(word.to_bytes(32, "big") for word in words)
 
 
 def transact(

@@ -1,0 +1,29 @@
+"""`ape run deploy`, with nobody there to answer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+PAYER = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+"""Ape's TEST::0."""
+PROPOSER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def deploy(
+    url: str, *options: str, account: str = "TEST::0", **env: str
+) -> subprocess.CompletedProcess[str]:
+    command = ["ape", "run", "deploy", "--network", url, *options]
+    if account:
+        command += ["--account", account]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | env,
+    )
