@@ -17,7 +17,7 @@ from dam.ethereum.eip1559 import calldata_of
 from dam.ledger.ledger import Ledger
 from dam.ledger.pruning import add_totals, mined_costs
 from dam.ledger.sql_params import plain_rows, value_lists
-from dam.market.calldata import FEE_AT, PROOF_LENGTH_AT, PURCHASE_BLOCK_AT
+from dam.market.calldata import FEE_AT, FRESH_KEY_AT, PROOF_LENGTH_AT, PURCHASE_BLOCK_AT
 from dam.types import FALLBACK_BLOCKS, Address, Clock, CopyId
 
 Kind = Literal["deliver", "replace", "supply", "close"]
@@ -281,23 +281,38 @@ class Outbox:
             "UPDATE jobs SET state = ?, reason = ? WHERE id = ?", (state, reason, job.id)
         )
 
+    def drop_orphaned_seals(self) -> None:
+        """Forgets what was sealed to a fresh key that no proof of junk names any more: after a
+        reorganisation there is none, or one with another key. What is live comes back first.
+        """
+        self._db.execute(
+            "DELETE FROM jobs WHERE state IN ('due', 'failed') "  # noqa: S608
+            "AND kind IN ('replace', 'supply') "
+            "AND EXISTS (SELECT 1 FROM packed_deliveries AS packed WHERE packed.id = "
+            f"{_PACKED} AND substr(delivery, {FRESH_KEY_AT + 1}, {_WORD}) NOT IN "
+            f"(SELECT fresh_key FROM junk_proofs AS j WHERE j.copy_id = jobs.copy_id "
+            f"AND j.part_index = jobs.part_index UNION ALL SELECT zeroblob({_WORD})))"
+        )
+
     def finish_by_events(self) -> int:
-        """Ends all jobs that the chain's events show as done, no matter by whom."""
+        """Ends all jobs that the chain's events show as done, no matter by whom, and those of
+        sales that have ended: nothing more can be delivered, supplied or closed in them.
+        """
         done = self._db.execute(
             "UPDATE jobs SET state = 'done', "
             "reason = CASE WHEN nonce_slot IS NULL THEN 'already there' ELSE '' END "
             "WHERE state IN ('due', 'live') AND purchase IN "
-            "(SELECT id FROM purchases WHERE orphaned = 0) AND CASE kind WHEN 'close' THEN "
+            "(SELECT id FROM purchases WHERE orphaned = 0) AND ("
             "EXISTS (SELECT 1 FROM sale_events AS e, purchases WHERE purchases.id = jobs.purchase "
             "AND e.copy_id = jobs.copy_id AND e.kind <> 'disputed' "
-            "AND e.block >= purchases.block) ELSE "
+            "AND e.block >= purchases.block) OR "
             "EXISTS (SELECT 1 FROM deliveries AS d, purchases WHERE purchases.id = jobs.purchase "
             "AND d.copy_id = jobs.copy_id AND d.part_index = jobs.part_index "
             "AND d.supplied = (jobs.kind = 'supply') AND d.block >= purchases.block "
             # Only what came after the proof has replaced anything.
             "AND (jobs.kind <> 'replace' OR EXISTS (SELECT 1 FROM junk_proofs AS j "
             "WHERE j.copy_id = d.copy_id AND j.part_index = d.part_index "
-            "AND (j.block, j.log_index) < (d.block, d.log_index)))) END"
+            "AND (j.block, j.log_index) < (d.block, d.log_index)))))"
         )
         return done.rowcount
 
@@ -453,11 +468,15 @@ class Outbox:
         )
 
 
+_PACKED = (
+    "jobs.purchase * 128 + jobs.part_index * 4 + (jobs.kind = 'replace') "
+    "+ 2 * (jobs.kind = 'supply')"
+)
+"""Row of a job's delivery."""
 _JOB = (
     "jobs.id, purchase, copy_id, kind, part_index, coalesce(delivery, x''), state, reason, "
     "first_block, first_time, last_time, retry_block, tries, nonce_slot "
-    "FROM jobs LEFT JOIN packed_deliveries AS packed ON packed.id = jobs.purchase * 128 "
-    "+ jobs.part_index * 4 + (jobs.kind = 'replace') + 2 * (jobs.kind = 'supply')"
+    f"FROM jobs LEFT JOIN packed_deliveries AS packed ON packed.id = {_PACKED}"
 )
 
 

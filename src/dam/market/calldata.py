@@ -31,8 +31,9 @@ _LEAF_WORDS = 5
 """Index, deliverer, commitment, hash of the secret, salt: of a leaf, all but the copy."""
 _SALE_AT = WORD_BYTES
 _LEAF_AT = _SALE_AT + WORD_BYTES * _SALE_WORDS
-_FRESH_KEY_AT = _LEAF_AT + WORD_BYTES * _LEAF_WORDS
-_PROOF_AT = _FRESH_KEY_AT + WORD_BYTES
+FRESH_KEY_AT = _LEAF_AT + WORD_BYTES * _LEAF_WORDS
+"""Where the fresh key of a packed delivery begins."""
+_PROOF_AT = FRESH_KEY_AT + WORD_BYTES
 _HEAD_BYTES = _PROOF_AT + 2 * WORD_BYTES
 """copyId, sale, the leaf's words, fresh key, and the places of proof and fragment."""
 _COPY_AT, _STOCK_AT = (
@@ -84,8 +85,8 @@ def entry_of(delivery: Delivery | bytes) -> bytes:
     return entry(
         CopyId(packed[:WORD_BYTES]),
         keccak(packed[_SALE_AT:_LEAF_AT]),
-        keccak(keccak(copy + packed[_LEAF_AT:_FRESH_KEY_AT])),
-        packed[_FRESH_KEY_AT:_PROOF_AT],
+        keccak(keccak(copy + packed[_LEAF_AT:FRESH_KEY_AT])),
+        packed[FRESH_KEY_AT:_PROOF_AT],
         packed[-_TAIL_BYTES:][:FRAGMENT_BYTES],
     )
 

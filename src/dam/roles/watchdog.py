@@ -128,8 +128,10 @@ class Watchdog:
         [events] = self._ledger.db.execute("SELECT total_changes()").fetchone()
         if (head.number, events) == self._seen:
             return
-        # Most of a market's purchases are others', and nothing to make a record of.
-        self._sales.claim_new(self._seller)
+        with self._ledger.transaction():
+            self._outbox.drop_orphaned_seals()
+            # Most of a market's purchases are others', and nothing to make a record of.
+            self._sales.claim_new(self._seller)
         # A sale is watched for weeks, and there may be thousands: what they want is saved together.
         after = 0
         while group := self._sales.in_state("serving", after=after, limit=_SLICE_SALES):

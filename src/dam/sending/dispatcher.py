@@ -10,7 +10,6 @@ from dam.ethereum.node import quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.outbox import (
     ALONE,
-    NO_DEADLINE,
     UNPROFITABLE,
     Attempt,
     Job,
@@ -23,15 +22,16 @@ from dam.sending.batching import group, halves
 from dam.sending.transactions import MAX_GAS, Price, call_many, look_up, next_price
 
 _RETRY_BLOCKS = {
-    "NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "WrongFreshKey": 3,
-    "FallbackTooEarly": 1, "NothingClosed": 5, "": 5,
+    "NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "WrongFreshKey": 3, "NotYourPart": 10,
+    "FallbackTooEarly": 1, "NothingClosed": 5, "NothingDelivered": 10, "": 5,
 }  # fmt: skip
-"""Reverts that the next blocks may cure: after how many blocks to look again."""
+"""Reverts that the next blocks may cure, or the seller, who names another operator: after how many
+blocks to look again."""
 _MAX_RETRIES = {
-    "NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "WrongFreshKey": 5,
-    "FallbackTooEarly": 2**62, "NothingClosed": 5, "": 5,
+    "NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "WrongFreshKey": 5, "NotYourPart": 2,
+    "FallbackTooEarly": 2**62, "NothingClosed": 5, "NothingDelivered": 2, "": 5,
 }  # fmt: skip
-"""After so many it is an alert, and what has no deadline is given up."""
+"""After so many it is an alert; it is tried on until there is no time left, or the sale ends."""
 _MAX_DOUBTS = 2
 """So often a permanent revert is not believed: the contract never changes its mind, nodes do."""
 _DOUBT_BLOCKS = 3
@@ -275,13 +275,12 @@ class Dispatcher:
         if len(self._reverts) >= _MAX_REVERT_COUNTS:
             self._reverts.clear()
         before = self._reverts[job.id] = self._reverts.get(job.id, -1) + 1
-        bounded = job.last_time < NO_DEADLINE
         if name == "AlreadyDelivered":
             # The event ends the job, once it is deep enough.
             self._outbox.postpone(job, head + self._policy.confirmations + 2, "already there")
-        elif name in _RETRY_BLOCKS and (bounded or before < _MAX_RETRIES[name]):
+        elif name in _RETRY_BLOCKS:
             if before == _MAX_RETRIES[name]:
-                # A node may lag for long: told once, and tried until there is no time left.
+                # A node may lag for long, and a seller sleep: told once, and tried on.
                 self._account.alert("refused_by_contract", error=str(error), **log_fields(job))
             self._outbox.postpone(job, head + 1 + _RETRY_BLOCKS[name], str(error))
         elif before < _MAX_DOUBTS and not job.late(now):
