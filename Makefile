@@ -29,7 +29,7 @@ audit: setup  ## what shows that the contract adds up, in its quick form (under 
 audit-full: setup  ## ... in its nightly form (hours; writes .build/audit/audit-full.md)
 	@$(ENV) exec python tools/audit.py --full --write $(STAGES)
 
-nightly: setup  ## audit-full, faults, schedules, nodes, flood, soak (STAGES="faults soak", MINUTES= of the soak)
+nightly: setup  ## audit-full, faults, schedules, nodes, chains, flood, soak (STAGES="faults soak", MINUTES= of the soak)
 	@$(ENV) exec python tools/nightly.py --minutes $(or $(MINUTES),60) $(STAGES)
 
 soak: setup  ## an hour under every fault (MINUTES=, RATE=, SEED=, WRITE=1 renews docs/soak.md)
@@ -41,7 +41,7 @@ flood: setup  ## a block full of the market's own logs: what daemons make of it 
 
 nodes: setup  ## whole sales on geth, Hardhat and rollups, and a table of what came of them
 	@$(SETUP) --chains
-	@$(ENV) exec python tools/nodes.py $(NODES)
+	@$(ENV) exec python tools/nodes.py $(if $(WRITE),--write) $(NODES)
 
 schedules: setup  ## two hundred random schedules of faults (DAM_SCHEDULES=, each by its seed)
 	@$(ENV) DAM_SCHEDULES=$${DAM_SCHEDULES:-200} python -m pytest -p no:ape_test \

@@ -4,7 +4,7 @@
 
 The stages are ``audit`` (as `make audit-full`), ``faults`` (the table of faults, then each guarded
 line taken out), ``schedules`` (as `make schedules`), ``nodes`` (three of them, in trouble for a
-minute), ``flood`` (as `make flood`) and ``soak``. What a stage prints comes at once and is kept in
+minute), ``chains`` (as `make nodes`), ``flood`` (as `make flood`) and ``soak``. What a stage prints comes at once and is kept in
 .build/nightly/STAGE.log. Exit code 1 if one failed; the others run nevertheless.
 """
 
@@ -36,6 +36,7 @@ def stages(minutes: float) -> dict[str, Commands]:
         ],
         "schedules": [[*pytest, "tests/faults/test_schedules.py"]],
         "nodes": [[*pytest, "tests/faults/test_three_nodes.py"]],
+        "chains": [["scripts/bootstrap", "--chains"], [python, "tools/nodes.py"]],
         "flood": [[python, "tools/flood.py"]],
         "soak": [[python, "tools/soak.py", "--minutes", str(minutes)]],
     }

@@ -27,6 +27,8 @@ _MOST_LOGS = 20_000
 _AGREE_BLOCKS = 1_000
 _LOOKS, _LOOK_SECONDS = 3, 1.0
 _FAR_BEHIND = 3
+_NEEDED_STATES = 64
+"""Blocks back from the head: a sender asks there for its nonce."""
 _CALLS_PER_ROUND = 8
 """Of a daemon, when nothing happens: `poll_seconds` is long enough for them."""
 _WORDS = 90
@@ -97,7 +99,8 @@ async def _measure(settings: Settings, node: _Node) -> None:
     try:
         await _depth(settings, node)
         await _range(settings, node)
-        await _logs(node)
+        if node.blocks:
+            await _logs(node)
         await _batch(node)
         await _rate(node)
     except ProbeEndedError as error:
@@ -118,8 +121,12 @@ async def _depth(settings: Settings, node: _Node) -> None:
     kept = await largest(node.head + 1, keeps)
     if kept > node.head:
         node.say("an archive: it knows the state of every block")
+        return
+    text = f"knows the state of its newest {kept:,} blocks"
+    if kept <= _NEEDED_STATES:
+        node.found.append(warn(node.name, text, "use a node that keeps 128 or so"))
     else:
-        node.say(f"knows the state of its newest {kept:,} blocks")
+        node.say(text)
 
 
 async def _range(settings: Settings, node: _Node) -> None:
@@ -160,8 +167,8 @@ async def _logs(node: _Node) -> None:
             best_count, best_size = len(answer.result), answer.size
         return answer.given
 
-    blocks = min(1, node.blocks)
-    while blocks and await fits(blocks) and blocks < node.blocks and best_count < _MOST_LOGS:
+    blocks = 1
+    while await fits(blocks) and blocks < node.blocks and best_count < _MOST_LOGS:
         blocks = min(2 * blocks, node.blocks)
     limited = bool(words)
     if limited and blocks > 1:

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from dam.config.settings import Settings
+from dam.diagnostics import node_probe
+from dam.diagnostics.node_measures import measure_nodes
 from tests.faults.rpc_faults import AnswerCap, BatchLimit, Hang, RangeLimit, Refusal, TooMany
 from tests.faults.rpc_proxy import RpcProxy
 from tests.node.operator.commands import Findings, Operator, one
@@ -161,25 +164,64 @@ async def test_nodes_that_do_not_tell_the_same(
     assert one(found, "is 10 to 10 blocks behind")["level"] == "warn"
 
 
-async def test_a_node_that_hangs_or_talks_nonsense_ends_it(
+async def test_a_node_that_hangs_ends_it(
     operator: Operator, proxies: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dam.diagnostics import node_probe
-
+    operator.chain.mine(2)
     monkeypatch.setattr(node_probe, "CALL_SECONDS", 0.2)
-    monkeypatch.setattr(node_probe, "_MOST_SECONDS", 3.0)
     node = await proxies()
     node.inject(Hang(), "eth_getLogs")
-    findings = await asyncio.to_thread(measure_alone, operator, node.url)
-    assert any("gives no logs of a single block" in f.text for f in findings) or any(
-        "budget" in f.text for f in findings
-    )
-    assert not [f for f in findings if f.check == "keep"]
+    found = await asyncio.to_thread(measure_alone, operator, node.url)
+    assert "took over 0.2 s" in one(found, "gives no logs of a single block")["text"]
+    assert kept(found) == {}
+
+    monkeypatch.setattr(node_probe, "_MOST_SECONDS", 0.5)
+    found = await asyncio.to_thread(measure_alone, operator, node.url)
+    assert one(found, "the budget of one measurement is used up")["level"] == "warn"
 
 
-def measure_alone(operator: Operator, url: str) -> list[Any]:
-    from dam.config.settings import Settings
-    from dam.diagnostics.node_measures import measure_nodes
+@pytest.mark.parametrize("nonsense", [None, "0xzz", {"a": 1}, [["0x1"]], -5, "0x" + "f" * 64])
+async def test_a_node_that_talks_nonsense_ends_it(
+    operator: Operator, proxies: Callable[[], Any], nonsense: Any
+) -> None:
+    class Nonsense(AnswerCap):
+        """The same answer to everything."""
 
+        def change(self, call: Any, reply: Any, proxy: Any) -> bool:
+            reply["result"] = nonsense
+            return True
+
+    good, node = await proxies(), await proxies()
+    node.inject(Nonsense())
+    urls = f"{good.url},{node.url}"
+    found = await asyncio.to_thread(measure_alone, operator, urls)
+    bad = [f for f in found if node.url.split("/")[2] in f["check"]]
+    assert any(f["level"] == "warn" for f in bad)
+    assert node.requests <= 260
+    for line in (f["text"] for f in found if f["check"] == "keep"):
+        assert line.endswith(f"# of {good.url.split('/')[2]} alone")
+
+
+async def test_a_flood_for_an_answer_is_cut_off(
+    operator: Operator, proxies: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_probe, "_SMALL_BYTES", 1000)
+    node = await proxies()
+
+    class Flood(AnswerCap):
+        """More bytes than a balance has."""
+
+        def change(self, call: Any, reply: Any, proxy: Any) -> bool:
+            if call.method == "eth_getBalance":
+                reply["result"] = "0x" + "0" * 5000
+            return True
+
+    node.inject(Flood())
+    found = await asyncio.to_thread(measure_alone, operator, node.url)
+    assert one(found, "knows the state of its newest 0 blocks")["level"] == "warn"
+
+
+def measure_alone(operator: Operator, urls: str) -> Findings:
     env = {key: value for key, value in operator.env.items() if value is not None}
-    return asyncio.run(measure_nodes(Settings.load(env | {"DAM_RPC_URL": url})))
+    found = asyncio.run(measure_nodes(Settings.load(env | {"DAM_RPC_URL": urls})))
+    return [{"check": f.check, "level": f.level, "text": f.text, "fix": f.fix} for f in found]
