@@ -19,6 +19,7 @@ from dam.errors import RpcError
 from dam.ethereum.exchange import Exchange
 from dam.ethereum.node_errors import (
     RpcRejectedError,
+    RpcTooLargeError,
     RpcUnavailableError,
     is_node_fault,
     rejection,
@@ -148,6 +149,8 @@ class Probe:
             if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                 raise self._throttled(str(error)) from None
             found = str(error)
+        except RpcTooLargeError as error:
+            size, found = cap, str(error)
         except RpcError as error:
             found = str(error)
         seconds = time.monotonic() - began

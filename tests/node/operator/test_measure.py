@@ -175,9 +175,17 @@ async def test_a_node_that_hangs_ends_it(
     assert "took over 0.2 s" in one(found, "gives no logs of a single block")["text"]
     assert kept(found) == {}
 
-    monkeypatch.setattr(node_probe, "_MOST_SECONDS", 0.5)
-    found = await asyncio.to_thread(measure_alone, operator, node.url)
+
+@pytest.mark.parametrize(
+    ("budget", "much"), [("_MOST_REQUESTS", 5), ("_MOST_BYTES", 300), ("_MOST_SECONDS", 0.0)]
+)
+async def test_a_measurement_has_a_budget(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, budget: str, much: float
+) -> None:
+    monkeypatch.setattr(node_probe, budget, much)
+    found = await asyncio.to_thread(measure_alone, operator, operator.chain.url)
     assert one(found, "the budget of one measurement is used up")["level"] == "warn"
+    assert kept(found) == {}
 
 
 @pytest.mark.parametrize("nonsense", [None, "0xzz", {"a": 1}, [["0x1"]], -5, "0x" + "f" * 64])
