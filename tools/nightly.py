@@ -4,8 +4,9 @@
 
 The stages are ``audit`` (as `make audit-full`), ``faults`` (the table of faults, then each guarded
 line taken out), ``schedules`` (as `make schedules`), ``nodes`` (three of them, in trouble for a
-minute), ``chains`` (as `make nodes`), ``flood`` (as `make flood`) and ``soak``. What a stage prints comes at once and is kept in
-.build/nightly/STAGE.log. Exit code 1 if one failed; the others run nevertheless.
+minute), ``chains`` (as `make nodes`), ``flood`` (as `make flood`) and ``soak``. What a stage prints
+comes at once and is kept in .build/nightly/STAGE.log. Exit code 1 if one failed; the others run
+nevertheless.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """Plays whole sales on real nodes and on rollups, and prints a table: chain, what, result.
 
     make nodes NODES="geth hardhat"
-    python tools/nodes.py geth
+    python tools/nodes.py --write geth
 
 ``geth``: the main sale, a dead deliverer, a refund, a dispute, a proof of junk, 200 purchases, the
 node restarted, rewound, held to ten calls a request, and wiped; ``hardhat``: as much of it as
 Hardhat can; ``logs``: catching up with 100,000 logs of geth, beside raw eth_getLogs; ``rollups``:
 the cases of tests/rollups. Daemons and commands are processes, as people run them.
 
-The rows of each part go to .build/nodes/PART.json. Exit code 1 if one failed.
+The rows of each part go to .build/nodes/PART.json; ``--write`` renews the table of docs/chains.md
+with the rows that are there, of earlier runs, too. Exit code 1 if one failed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from tests.chains.nodes import GethNode, HardhatNode  # noqa: E402
 from tests.chains.world import OtherWorld  # noqa: E402
 
 ROWS = ROOT / ".build" / "nodes"
+PAGE = ROOT / "docs" / "chains.md"
+BEGIN, END = "<!-- table: made by make nodes -->", "<!-- /table -->"
 WINDOWS = ("--refund-seconds", "3600", "--dispute-seconds", "2400")
 GAS_LIMIT = "--dev.gaslimit=60000000"
 SUPPLY = 40
@@ -128,8 +131,7 @@ def rollups() -> list[Row]:
     began = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "tests/rollups"]
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
-    path = ROWS / "rollups.json"
-    rows = [Row(**row) for row in json.loads(path.read_bytes())] if path.exists() else []
+    rows = read_rows("rollups")
     if code and all(row.good for row in rows):
         seconds = round(time.monotonic() - began, 1)
         rows.append(Row("rollups", "all", f"FAILED: exit code {code}", seconds))
@@ -148,9 +150,29 @@ def table(rows: list[Row]) -> list[str]:
     ]
 
 
+def read_rows(part: str) -> list[Row]:
+    """What the last run of a part left."""
+    path = ROWS / f"{part}.json"
+    return [Row(**row) for row in json.loads(path.read_bytes())] if path.exists() else []
+
+
+def write_page() -> None:
+    """Puts the rows that are there into the page; each chain's name once."""
+    lines, last = ["| chain | what was played | seconds | result |", "|---|---|---:|---|"], ""
+    for row in [row for part in PARTS for row in read_rows(part)]:
+        chain = row.chain if row.chain != last else ""
+        lines.append(f"| {chain} | {row.played} | {row.seconds:.0f} | {row.result} |")
+        last = row.chain
+    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    text = "\n".join([f"{before}{BEGIN}", "", *lines, "", f"{END}{after}"])
+    PAGE.write_text(text, "utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--write", action="store_true", help="renew the table of docs/chains.md")
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
@@ -162,6 +184,8 @@ def main() -> int:
         found = PARTS[part]()
         path.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", "utf-8")
         rows += found
+    if given.write:
+        write_page()
     print("\n" + "\n".join(table(rows)))
     bad = sum(not row.good for row in rows)
     print(f"{len(rows) - bad} as they should be, {bad} failed")

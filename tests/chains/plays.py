@@ -155,12 +155,14 @@ async def batch_limit(people: Participants, report: Report, scene: Scene) -> Non
 
 
 async def _finish(people: Participants, report: Report, sale: Purchase) -> None:
-    """The sale is delivered, opened and confirmed as any other."""
+    """The sale is delivered, opened, confirmed and paid out as any other."""
     parts = await trade.deliveries(people.world, sale.copy_id, sale.terms.parts)
     report.require(len(parts) == sale.terms.parts, "all parts came", f"only {len(parts)}")
     good = await people.open(people.buyer, sale)
     report.require(good == people.coupon(sale.copy), "the code is the one that was listed")
     report.step("the buyer confirms", await people.confirm(people.buyer, sale))
+    for actor, block in await people.withdraw(people.seller, *people.deliverers):
+        report.step(f"{actor.name} withdraws", block)
 
 
 async def rewind(people: Participants, report: Report, scene: Scene) -> None:
