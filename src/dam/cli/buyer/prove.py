@@ -71,6 +71,7 @@ async def prove(sale_id: str, account: str | None, yes: bool, as_json: bool) -> 
             "call": plan.function,
             "parts": [{"index": part.index, "by": part.by} for part in plan.parts],
             "clearUntil": plan.clear_until or None,
+            "left": plan.left,
             "credits": credit.json,
             **receipt_json(proved.receipt),
         },
@@ -117,6 +118,8 @@ def _next(plan: ProofPlan) -> str:
     name = plan.arrived.purchase.short_id
     if plan.against_seller:
         return "The sale is over. Next: dam withdraw"
+    if plan.left:
+        return f"{plan.left} parts more did not fit into it. Next: dam buyer prove {name}"
     if plan.sale.status.final:
         return "Next: dam withdraw"
     return f"Next: dam buyer wait {name}"

@@ -8,7 +8,6 @@ worth a proof: each one publishes the secret of the key that a part was sealed t
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -38,6 +37,9 @@ from dam.types import (
 
 BOUNTY_DIVISOR = 5
 """One part in so many of a fine is the buyer's."""
+MAX_ENTRIES = 1_600
+"""Of all lists of one proof, 32 bytes each: with the rest of the evidence under the 95 kB that some
+nodes take of a transaction. A list that is longer by itself is tried alone."""
 Function = Literal["proveJunk", "proveSellerJunk", "proveBadShares", "proveBadLeaves"]
 
 
@@ -55,6 +57,8 @@ class ProofPlan:
     """What the buyer gets of the fines, in wei, as stakes are now."""
     clear_until: int = 0
     """Last second in which it makes the parts missing again; 0: it does not, any more."""
+    left: int = 0
+    """Parts that another proof after this one can be about: their lists do not fit into it."""
 
     @property
     def sale(self) -> SaleRecord:
@@ -116,7 +120,10 @@ async def _plan_junk(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan:
     wanted = [junk.fragment for junk in arrived.provable if junk.fragment.by != seller]
     if not wanted:
         raise Permanent(_nothing(arrived))
-    lists = [await _signed_list(buyer, arrived, part) for part in wanted]
+    signed = [(part, await _signed_list(buyer, arrived, part)) for part in wanted]
+    fitting = _fitting(signed)
+    left, wanted = len(wanted) - len(fitting), [part for part, _ in fitting]
+    lists = [one for _, one in fitting]
     proofs = await _proofs(buyer, arrived, wanted)
     evidence = [
         junk_evidence(part, proof, _first_secret(buyer, arrived, part.index))
@@ -141,7 +148,26 @@ async def _plan_junk(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan:
         ),
         bounty=await _bounty(buyer, sale, wanted),
         clear_until=_clear_until(arrived),
+        left=left,
     )
+
+
+def _fitting(
+    signed: Sequence[tuple[FragmentDelivered, SignedList]],
+) -> list[tuple[FragmentDelivered, SignedList]]:
+    """What fits into one transaction, the shortest lists first; one at least.
+
+    Who delivers junk chooses how long a list it stands in, and must not make a proof of all of it
+    too large for any node.
+    """
+    fitting: list[tuple[FragmentDelivered, SignedList]] = []
+    entries = 0
+    for part, one in sorted(signed, key=lambda pair: len(pair[1].entries)):
+        entries += len(one.entries)
+        if fitting and entries > MAX_ENTRIES:
+            break
+        fitting.append((part, one))
+    return fitting
 
 
 async def _signed_list(buyer: Buyer, arrived: ArrivedParts, part: FragmentDelivered) -> SignedList:
@@ -220,12 +246,19 @@ async def _plan_seller_junk(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan | 
 async def _plan_bad_leaves(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan | None:
     """Two leaves of one index, or two with different hashes of the key."""
     sale = arrived.purchase.sale
-    for one, other in itertools.combinations(sale.fragments, 2):
-        same = leaf_of(sale.purchase, one) == leaf_of(sale.purchase, other)
-        if not same and (one.index == other.index or one.secret_hash != other.secret_hash):
-            _check_gate(arrived)
-            leaves = await _leaves(buyer, arrived, (one, other))
-            return ProofPlan("proveBadLeaves", arrived, (one, other), (*_head(arrived), *leaves))
+    by_index: dict[int, tuple[bytes, FragmentDelivered]] = {}
+    first: FragmentDelivered | None = None
+    # Each once, beside the first: a seller may supply thousands.
+    for part in sale.fragments:
+        leaf, first = leaf_of(sale.purchase, part), first or part
+        known, other = by_index.setdefault(part.index, (leaf, part))
+        if known == leaf:
+            if part.secret_hash == first.secret_hash:
+                continue
+            other = first
+        _check_gate(arrived)
+        leaves = await _leaves(buyer, arrived, (other, part))
+        return ProofPlan("proveBadLeaves", arrived, (other, part), (*_head(arrived), *leaves))
     return None
 
 

@@ -347,3 +347,35 @@ async def test_shares_are_proved_from_the_gate_on(make: Any, deployment: Deploym
         else:
             with pytest.raises(Permanent, match=f"from block {gate} on"):
                 await world.plan()
+
+
+async def test_long_lists_are_proved_one_after_the_other(world: World) -> None:
+    """Who delivers junk pads the list, so that a proof of all parts is too large for any node."""
+    world.part(0, NOISE)
+    world.part(1, NOISE)
+    world.part(2, NOISE)
+    for place, length in enumerate((1_500, 90, 1_400)):
+        one = world.signed[place]
+        world.signed[place] = replace(one, entries=one.entries + (b"x" * 32,) * length)
+    plan = await world.plan()
+    assert ([part.index for part in plan.parts], plan.left) == ([1, 2], 1)
+    *_, lists = plan.arguments
+    assert sum(len(one.entries) for one in lists) <= proving.MAX_ENTRIES
+    world.prove(1)
+    world.prove(2)
+    plan = await world.plan()
+    assert ([part.index for part in plan.parts], plan.left) == ([0], 0)
+
+
+async def test_thousands_of_supplies_are_looked_at_once_each(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seller supplies what they like, as often as they like, in front of the proof."""
+    world.part(0, NOISE)
+    for _ in range(200):
+        world.part(0, NOISE, by=world.purchase.seller, supplied=True)
+    looks: list[Any] = []
+    monkeypatch.setattr(proving, "leaf_of", lambda *args: looks.append(args) or leaf_of(*args))
+    plan = await world.plan()
+    assert plan.function == "proveJunk"
+    assert len(looks) <= 2 * 201
