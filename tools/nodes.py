@@ -19,7 +19,9 @@ import asyncio
 import json
 import subprocess
 import sys
+import tempfile
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -117,25 +119,43 @@ def hardhat() -> list[Row]:
 
 def logs() -> list[Row]:
     began = time.monotonic()
+    name, ratio = catch_up.measure(print)
     played = f"catching up with {catch_up.LOGS:,} logs"
-    try:
-        name, ratio = catch_up.measure(print)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a row of the table
-        return [Row("geth", played, f"FAILED: {error}", round(time.monotonic() - began, 1))]
     result = f"ok: {ratio:.2f} of the speed of raw eth_getLogs"
     return [Row(name, played, result, round(time.monotonic() - began, 1))]
 
 
 def rollups() -> list[Row]:
-    """The tests leave their rows themselves."""
-    began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "tests/rollups"]
-    code = subprocess.run(command, cwd=ROOT, check=False).returncode
-    rows = read_rows("rollups")
-    if code and all(row.good for row in rows):
-        seconds = round(time.monotonic() - began, 1)
-        rows.append(Row("rollups", "all", f"FAILED: exit code {code}", seconds))
+    """A row for each test: its kind of rollup stands in brackets behind its name."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "tests/rollups"]
+        code = subprocess.run([*command, f"--junitxml={report}"], cwd=ROOT, check=False).returncode
+        # Written by the pytest just run, so the standard parser may be trusted with it.
+        cases = ET.parse(report).iter("testcase") if report.exists() else ()
+        rows = [_row_of(case) for case in cases]
+    if not rows or (code and all(row.good for row in rows)):
+        rows.append(Row("rollups", "all", f"FAILED: exit code {code}", 0))
     return rows
+
+
+def _row_of(case: ET.Element) -> Row:
+    name, _, kind = case.get("name", "").removeprefix("test_").partition("[")
+    result = "ok"
+    for outcome in case:
+        if outcome.tag in ("failure", "error", "skipped"):
+            text = (outcome.get("message") or "no reason given").splitlines()
+            result = f"FAILED: {outcome.tag}: {text[0][:200] if text else ''}"
+    chain = f"rollup: {kind.removesuffix(']') or 'any'}"
+    return Row(chain, name.replace("_", " "), result, round(float(case.get("time", 0)), 1))
+
+
+def play_part(part: str) -> list[Row]:
+    """Its rows; one of failure where it could not even begin."""
+    try:
+        return PARTS[part]()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the other parts are played, too
+        return [Row(part, "all", f"FAILED: {type(error).__name__}: {error}", 0)]
 
 
 PARTS = {"geth": geth, "hardhat": hardhat, "logs": logs, "rollups": rollups}
@@ -181,7 +201,7 @@ def main() -> int:
     for part in given.parts or PARTS:
         path = ROWS / f"{part}.json"
         path.unlink(missing_ok=True)
-        found = PARTS[part]()
+        found = play_part(part)
         path.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", "utf-8")
         rows += found
     if given.write:
