@@ -44,6 +44,34 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 # --- settings ---------------------------------------------------------------------------------
 
 
+SEVERAL_MARKETS = """## Several markets
+
+One file may name several markets, each with a table of its own; any setting may stand there, and
+what it does not say is taken from above it:
+
+```toml
+confirmations = 3
+
+[accounts]
+default = "ada"
+
+[markets.main]
+rpc = "https://node.example"
+deployment = "main.json"
+
+[markets.base]
+rpc = ["https://one.example", "https://two.example"]
+deployment = "base.json"
+confirmations = 20
+```
+
+`dam --market NAME ...`, or the variable `DAM_MARKET`, names the one that is meant; with a single
+market it may be left out. Of several, commands that list (`buyer browse`, `buyer purchases`,
+`seller sales`, `balance`, `deliverers`, `arbiter cases`, `deliverer status`, `watchdog status`) show
+all, with `--json` as one object `markets` by name; every other command, a daemon too, refuses to
+guess. A daemon serves one market, and says which in its line `starting`."""
+
+
 def settings_page() -> str:
     """One table for each section of the table of settings."""
     text = [
@@ -62,6 +90,7 @@ it was set. Other variables, and the files of the home folder, are in
             if row.section == section
         ]
         text += [f"## {section}", table(["key", "variable", "default", "what"], rows)]
+    text.append(SEVERAL_MARKETS)
     return "\n\n".join(text) + "\n"
 
 

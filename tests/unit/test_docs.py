@@ -141,7 +141,7 @@ def test_every_setting_is_described() -> None:
     """Each field of the settings is in the table, and each row of the table on the page."""
     told = text_of("docs/reference/settings.md")
     fields = {field.name for field in dataclasses.fields(Settings)}
-    assert fields == {row.field for row in SETTINGS} | {"home", "deployment"}
+    assert fields == {row.field for row in SETTINGS} | {"home", "deployment", "market_name"}
     rows = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \| .+ \| .+ \|$", told, re.MULTILINE))
     assert rows == {row.key: row.variable for row in SETTINGS}
     assert len(SETTINGS) == len(rows) == len(set(rows.values()))

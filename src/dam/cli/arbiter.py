@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dam.cli.evidence import evidence_command
+from dam.cli.markets import every_market
 from dam.cli.sale_views import sale_json
 from dam.cli.session import (
     account_option,
@@ -53,6 +54,7 @@ arbiter.add_command(evidence_command("arbiter"))
 @account_option
 @address_option
 @json_option
+@every_market
 @asynchronous
 async def cases(
     everybody: bool, account: str | None, address: Address | None, as_json: bool

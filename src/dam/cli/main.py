@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from dam.cli.terminal import (
     write_note,
     write_result,
 )
+from dam.config.settings import MARKET_VARIABLE
 from dam.console import is_plain
 from dam.errors import DamError
 
@@ -175,8 +177,11 @@ def _end(error: BaseException, as_json: bool) -> int:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="dam")
-def main() -> None:
+@click.option("--market", metavar="NAME", help="Of several markets in the settings, this one.")
+def main(market: str | None) -> None:
     """DAM: a marketplace for digital goods with nobody in the middle.
 
     Start with `dam init`; then `dam keys new`. `--json` prints results for programs.
     """
+    if market is not None:
+        os.environ[MARKET_VARIABLE] = market  # as every other setting may be said

@@ -8,6 +8,7 @@ import click
 
 from dam.cli.deliverer.view import slash_text
 from dam.cli.errors import refusal_text
+from dam.cli.markets import every_market
 from dam.cli.session import (
     ADDRESS,
     account_option,
@@ -41,6 +42,7 @@ _ANYBODY = "default"
 @account_option
 @address_option
 @json_option
+@every_market
 @asynchronous
 async def balance(account: str | None, address: Address | None, as_json: bool) -> None:
     """Shows coins, credits, stakes and earnings of an account."""

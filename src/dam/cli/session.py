@@ -40,6 +40,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
+RESULTS = "dam.results"
+"""Key in a context's ``meta``: where results go that are shown together, with ``--json``."""
+
 
 # -------------------------------------------------------------------------------------- options
 
@@ -198,6 +201,10 @@ def confirm_or_abort(question: str, yes: bool) -> None:
 
 def print_result(value: Any, as_json: bool, human: str) -> None:
     """Prints a result: JSON for programs, or the text for people."""
+    context = click.get_current_context(silent=True)
+    if as_json and context is not None and RESULTS in context.meta:
+        context.meta[RESULTS].append(json_ready(value))
+        return
     if not as_json:
         write_result(human, fitted=True)
         return

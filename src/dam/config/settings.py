@@ -7,6 +7,7 @@ variable takes precedence over the file, so a daemon or a test needs no file at 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from dam.types import Deployment
 
 _FILE_BYTES = 64 << 10
 _REMARK_COLUMN = 27
+MARKET_VARIABLE = "DAM_MARKET"
+_MARKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 
 
 def home_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -63,7 +66,7 @@ def key_paths(home: Path) -> KeyPaths:
 class Settings:
     """Everything a tool or a daemon is told from outside, checked.
 
-    One field for each row of `table.SETTINGS`, besides the home and what the record holds.
+    One field for each row of `table.SETTINGS`, besides home, market and what the record holds.
     """
 
     home: Path
@@ -103,6 +106,8 @@ class Settings:
     """Ape alias of the account that sends, with `relay`."""
     relay: bool
     """Whether a daemon's transactions are sent by `sender_account`."""
+    market_name: str = ""
+    """Of several markets in the file, the one that was chosen; empty: it names none."""
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -194,7 +199,8 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
         raise ConfigError(
             "the settings are not complete:\n" + "".join(f"  - {f}\n" for f in faults) + hint
         )
-    return Settings(home=home, deployment=deployment, **found)
+    name = _chosen(_tables(_read_file(config_path(home), [])), environ)
+    return Settings(home=home, deployment=deployment, market_name=name, **found)
 
 
 def origins(environ: Mapping[str, str]) -> dict[str, str]:
@@ -208,8 +214,15 @@ def _collect(
     """Values by key, where each one was said, and the values that the file has."""
     path = config_path(home)
     in_file = _read_file(path, faults)
+    tables = _tables(in_file)
+    name = _chosen(tables, environ)
+    for key in ("market", "markets"):
+        in_file.pop(key, None)
+    origins = {key: f"{key} in {path}" for key in in_file}
+    if name:
+        in_file |= tables[name]
+        origins |= {key: f"markets.{name}.{key} in {path}" for key in tables[name]}
     values = dict(in_file)
-    origins = {key: f"{key} in {path}" for key in values}
     unknown = sorted(set(values) - {setting.key for setting in SETTINGS})
     faults += [f"{ascii(key)[:60]} in {path} is not a setting" for key in unknown]
     for setting in SETTINGS:
@@ -219,6 +232,50 @@ def _collect(
         elif setting.credential and setting.key not in values:
             _take_credential(setting, environ, values, origins, faults)
     return values, origins, in_file
+
+
+def unchosen_markets(environ: Mapping[str, str]) -> list[str]:
+    """Names of several markets in the file, of which nobody chose one; else none."""
+    tables = _tables(_read_file(config_path(home_folder(environ)), []))
+    if len(tables) < 2 or environ.get(MARKET_VARIABLE):
+        return []
+    return list(tables)
+
+
+def _tables(in_file: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The markets of a file, by name; none: it is of one market, and has that at its top.
+
+    Raises:
+        ConfigError: One of them is no table, or has no name.
+    """
+    tables = in_file.get("markets", {})
+    if not isinstance(tables, dict):
+        raise ConfigError("markets is no table: write [markets.NAME] and its settings below")
+    for name, table in tables.items():
+        if not _MARKET_NAME.fullmatch(name) or not isinstance(table, dict):
+            raise ConfigError(
+                f"markets.{ascii(name)[:40]} is no market: write [markets.NAME], with up to 32 "
+                "small letters, digits and hyphens"
+            )
+    return tables
+
+
+def _chosen(tables: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """Name of the market that is meant.
+
+    Raises:
+        ConfigError: There are several, and none was named; or there is none of that name.
+    """
+    name = environ.get(MARKET_VARIABLE, "")
+    if name and name not in tables:
+        known = ", ".join(tables) or "the settings name none"
+        raise ConfigError(f"there is no market {ascii(name)[:40]} in the settings: {known}")
+    if not name and len(tables) > 1:
+        raise ConfigError(
+            f"the settings have several markets ({', '.join(tables)}): name one, "
+            f"`dam --market NAME ...` or {MARKET_VARIABLE}"
+        )
+    return name or next(iter(tables), "")
 
 
 def _take_credential(

@@ -109,6 +109,7 @@ class DaemonBase:
                         "starting",
                         chain_id=deployment.chain_id,
                         market=deployment.market,
+                        market_name=settings.market_name or None,
                         ledger=str(path),
                         confirmations=settings.confirmations,
                         dry_run=self.dry,

@@ -8,6 +8,7 @@ import click
 
 from dam.catalog.reader import Item
 from dam.cli.buyer.credit import look_for_credit
+from dam.cli.markets import every_market
 from dam.cli.sale_views import seller_record_json
 from dam.cli.session import (
     ADDRESS,
@@ -66,6 +67,7 @@ def open_buyer(session: Session, seed: BuyerSeed) -> Buyer:
 @click.command()
 @click.option("--seller", type=ADDRESS, help="Only this seller's store.")
 @json_option
+@every_market
 @asynchronous
 async def browse(seller: Address | None, as_json: bool) -> None:
     """Lists what is for sale: every store that can be read, checked against the chain."""

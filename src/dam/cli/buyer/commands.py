@@ -12,6 +12,7 @@ from dam.cli.buyer.credit import look_for_credit
 from dam.cli.buyer.open import open_good, wait
 from dam.cli.buyer.prove import prove
 from dam.cli.evidence import evidence_command, evidence_options, rate
+from dam.cli.markets import every_market
 from dam.cli.sale_views import sale_json
 from dam.cli.session import (
     account_option,
@@ -70,6 +71,7 @@ for _command in (browse, buy, wait, open_good, prove, rate, evidence_command("bu
 )
 @account_option
 @json_option
+@every_market
 @asynchronous
 async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
     """Lists purchases: state, and what can be done now, and until when."""

@@ -18,6 +18,7 @@ from dam.cli.deliverer.view import (
     slash_text,
     state_text,
 )
+from dam.cli.markets import every_market
 from dam.cli.session import (
     ADDRESS,
     AMOUNT,
@@ -55,6 +56,7 @@ from dam.units import format_amount, format_span, format_time
 
 @click.command()
 @json_option
+@every_market
 @asynchronous
 async def deliverers(as_json: bool) -> None:
     """Lists the deliverers: stake, record, key, and since when.

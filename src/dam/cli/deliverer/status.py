@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dam.cli.deliverer.view import asks_text, deliverer_json, slash_text, state_text
+from dam.cli.markets import every_market
 from dam.cli.session import (
     account_option,
     address_option,
@@ -55,6 +56,7 @@ def status_command(role: str) -> click.Command:
     @account_option
     @address_option
     @json_option
+    @every_market
     def command(
         watch: bool,
         interval: float,

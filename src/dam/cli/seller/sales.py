@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from dam.cli.markets import every_market
 from dam.cli.sale_views import sale_json, seller_record_json
 from dam.cli.session import (
     account_option,
@@ -60,6 +61,7 @@ from dam.units import format_amount, format_time
 @account_option
 @address_option
 @json_option
+@every_market
 @asynchronous
 async def sales(
     only_open: bool, account: str | None, address: Address | None, as_json: bool
