@@ -112,15 +112,20 @@ class Money:
     """What the sale paid to deliverers before, out of the seller's stake."""
 
     def lines(self, sale: SaleRecord) -> list[str]:
-        """A line for each party, to the smallest unit."""
+        """Which sale, for the file of an offer may name another than was spoken of; then a line for
+        each party, to the smallest unit.
+        """
         purchase, arbitrator = sale.purchase, sale.purchase.terms.arbitrator
+        copy, whole = purchase.copy + 1, self.token.text(purchase.terms.price)
         buyer = [f"{self.token.text(self.buyer_price)} of the price"]
         if purchase.terms.penalty:
             buyer.append(f"{format_amount(self.buyer_penalty)} of the penalty")
         if sale.status == Status.DISPUTED:
             buyer.append(f"{format_amount(self.buyer_bond)} of their bond")
         price, stake = self.token.text(self.seller_price), format_amount(self.seller_stake)
+        which = f"{short_id(sale.copy_id)} of {format_time(purchase.purchase_time)}"
         lines = [
+            f"Sale        {which}: copy {copy} for {whole}, {sale.status.name.lower()}",
             f"Buyer       {purchase.buyer}: {', '.join(buyer)}",
             f"Seller      {purchase.seller}: {price} of the price, and {stake} of stake free again",
         ]

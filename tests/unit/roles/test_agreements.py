@@ -384,5 +384,9 @@ def test_money_by_hand(make: Any, windows: Windows) -> None:
     token = Token(make.person(7), "T", 0)
     money = money_of(sale, Split(400, 0, 0, 0), token)
     assert (money.seller_price, money.seller_stake) == (600, 160)
-    assert money.lines(sale)[2].endswith("0 wei")
+    which, *_, arbitrator = money.lines(sale)
+    assert which.startswith(f"Sale        0x{sale.copy_id.hex()[:16]} ")
+    assert "copy 1 for 1000 T" in which
+    assert which.endswith(", disputed")
+    assert arbitrator.endswith("0 wei")
     assert sale.status == Status.DISPUTED
