@@ -67,9 +67,9 @@ confirmations = 20
 
 `dam --market NAME ...`, or the variable `DAM_MARKET`, names the one that is meant; with a single
 market it may be left out. Of several, commands that list (`buyer browse`, `buyer purchases`,
-`seller sales`, `balance`, `deliverers`, `arbiter cases`, `deliverer status`, `watchdog status`) show
-all, with `--json` as one object `markets` by name; every other command, a daemon too, refuses to
-guess. A daemon serves one market, and says which in its line `starting`."""
+`seller sales`, `balance`, `deliverers`, `arbiter cases`, `deliverer status`, `watchdog status`)
+show all, with `--json` as one object `markets` by name; every other command, a daemon too, refuses
+to guess. A daemon serves one market, and says which in its line `starting`."""
 
 
 def settings_page() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from dam.testing.market import transact
 from dam.testing.nodes import AnvilNode
 from dam.types import Wei
 from tests.node.deploying import PAYER, PROPOSER, ROOT, deploy
+from tests.terminal import Terminal
 
 SOLC = ROOT / ".tools" / "solc" / "solc-v0.8.30"
 pytestmark = pytest.mark.slow
@@ -228,3 +230,32 @@ def test_the_standard_json_gives_the_same_code(anvil: AnvilNode, tmp_path: Path)
     wanted = json.loads(file.read_bytes())
     assert wanted == shipped_input() == standard_input(ROOT)
     assert compile_input(wanted, SOLC) == shipped_build()
+
+
+async def test_on_a_terminal_the_kind_of_chain_and_a_plain_market_are_asked_for(
+    proxy_to: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "record.json"
+    with AnvilNode(chain_id=3_111_696_003) as node:
+        node.request("anvil_setCode", DEPLOYER, "0x")
+        node.request("anvil_mine", hex(200), hex(12))
+
+        def change(method: str, params: list[Any], result: Any) -> Any:
+            return "Geth/v1" if method == "web3_clientVersion" else dear(method, params, result)
+
+        server = await proxy_to(node, change)
+        command = ("ape", "run", "deploy", "--network", server.url, "--account", "TEST::0", "--out")
+
+        def answer() -> str:
+            with Terminal([*command, str(path)], os.environ) as terminal:
+                terminal.expect("this one looks like l1")
+                terminal.type("l1\n")
+                terminal.expect("Deploy plainly?")
+                terminal.type("n\n")
+                assert terminal.end() == 1
+                return terminal.text
+
+        said = await asyncio.to_thread(answer)
+        assert "Aborted" in said
+        assert int(node.request("eth_getTransactionCount", PAYER, "latest"), 16) == 0
+        assert not path.exists()
