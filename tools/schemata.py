@@ -195,19 +195,41 @@ def compile_changes(changes: Sequence[Change], kept: Path, jobs: int) -> Compile
 
     done = Compiled()
     wrong = faulty(pack(sources, changes))
-    builds = pack(sources, [change for change in changes if change.name not in wrong])
     apart = [alone(sources, change) for change in changes if change.name in wrong]
     done.dropped = dict.fromkeys(sorted(faulty(apart)), "does not compile")
+    left = [change for change in changes if change.name not in done.dropped]
+    builds = pack(sources, [change for change in left if change.name not in wrong])
     builds += [build for build in apart if not done.dropped.keys() & build.numbers]
-    for build, output in zip(builds, compile_builds(builds, SETTINGS, kept, jobs), strict=True):
-        if errors := _errors(_read(output)):
-            raise SystemExit(f"{', '.join(build.numbers)}: {errors[0]['formattedMessage']}")
-        if any(build.numbers.values()):
-            stands = output.read_text().count(NUMBER)
-            assert stands >= len(build.numbers), f"{output}: {stands} of {len(build.numbers)} stand"
-            done.plain.append(Code(output))
-        done.codes |= {name: Code(output, number) for name, number in build.numbers.items()}
+    while builds:
+        again: list[Build] = []
+        outputs = compile_builds(builds, SETTINGS, kept, jobs)
+        for build, output in zip(builds, outputs, strict=True):
+            if errors := _errors(_read(output)):
+                if 0 in build.numbers.values():
+                    raise SystemExit(f"{', '.join(build.numbers)}: {errors[0]['formattedMessage']}")
+                blamed = set(_blamed(build, output))
+                again += _apart(sources, [one for one in left if one.name in build.numbers], blamed)
+                continue
+            if any(build.numbers.values()):
+                stands = output.read_text().count(NUMBER)
+                assert stands >= len(build.numbers), f"{output}: {stands} of {build.numbers}"
+                done.plain.append(Code(output))
+            done.codes |= {name: Code(output, number) for name, number in build.numbers.items()}
+        builds = again
     return done
+
+
+def _apart(sources: Sources, changes: Sequence[Change], blamed: set[str]) -> list[Build]:
+    """A build anew, without those of a body whose variables are too many once it is repeated."""
+
+    def body(change: Change) -> tuple[str, int]:
+        place = around(sources[change.file], change.text)
+        return change.file, place[0] if place else 0
+
+    bodies_ = {body(change) for change in changes if change.name in blamed}
+    others = [change for change in changes if body(change) not in bodies_]
+    apart = [alone(sources, change) for change in changes if body(change) in bodies_]
+    return pack(sources, others) + apart
 
 
 def compile_builds(
