@@ -137,8 +137,9 @@ class Trade:
         sold, seller, buyer, parts = self.under_way[place]
         if parts:
             by = rng.choice(self.deliverers)
-            data = word(parts.pop()) + by.rjust(32, b"\0") + rng.randbytes(96) + word(192)
-            data += word(80) + rng.randbytes(80) + bytes(16)
+            data = word(parts.pop()) + by.rjust(32, b"\0") + rng.randbytes(96)
+            # Ephemeral key, tag and ciphertext.
+            data += rng.randbytes(48) + bytes(16) + rng.randbytes(32)
             return record("FragmentDelivered", sold, by, data=data)
         del self.under_way[place]
         if rng.random() < 0.2:

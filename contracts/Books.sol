@@ -93,7 +93,8 @@ abstract contract Books {
 
     constructor(Setup memory setup) {
         _DELIVERY_SECONDS = setup.windows.refund / 3;
-        _PROOF_SECONDS = setup.windows.refund * 2 / 3;
+        // Wide: no bound is checked yet, and a caller is to see which one they broke.
+        _PROOF_SECONDS = uint64(uint256(setup.windows.refund) * 2 / 3);
         _REFUND_SECONDS = setup.windows.refund;
         _DISPUTE_SECONDS = setup.windows.dispute;
         _ARBITRATION_SECONDS = setup.windows.arbitration;

@@ -268,8 +268,18 @@ abstract contract Deliveries is Sales {
         if (!_isOfSeller(signer, seller)) return false;
         if (!_fits(d.freshKey, d.index, _marksOf(d.copyId, word))) return false;
         _checkPart(d, d.index, d.sale.parts, leaf);
+        bytes calldata fragment = d.fragment;
         emit FragmentSupplied(
-            d.copyId, seller, d.index, d.deliverer, d.commitment, d.secretHash, d.salt, d.fragment
+            d.copyId,
+            seller,
+            d.index,
+            d.deliverer,
+            d.commitment,
+            d.secretHash,
+            d.salt,
+            bytes32(fragment[0:32]),
+            bytes16(fragment[32:48]),
+            bytes32(fragment[48:80])
         );
         return true;
     }

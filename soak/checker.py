@@ -24,7 +24,10 @@ _TERMS = (
     "bytes32)"
 )
 _BOUGHT = f"ItemPurchased(bytes32,address,address,bytes32,uint64,uint64,uint64,{_TERMS},bytes32[])"
-_DELIVERED = "FragmentDelivered(bytes32,address,uint8,address,bytes32,bytes32,bytes32,bytes)"
+_DELIVERED = (
+    "FragmentDelivered(bytes32,address,uint8,address,bytes32,bytes32,bytes32,bytes32,bytes16,"
+    "bytes32)"
+)
 _PROVED = "JunkProved(bytes32,address,uint8,bytes32,uint256,uint256,bool)"
 _SETTLED = "SaleSettled(bytes32,address)"
 _RANGE = 400
@@ -331,8 +334,8 @@ def _sold(log: Mapping[str, Any]) -> Sold:
 
 
 def _arrived(log: Mapping[str, Any]) -> Arrived:
-    index, _, commitment, secret_hash, _, fragment = _data(
-        log, ("uint8", "address", "bytes32", "bytes32", "bytes32", "bytes")
+    index, _, commitment, secret_hash, _, *fragment = _data(
+        log, ("uint8", "address", *["bytes32"] * 4, "bytes16", "bytes32")
     )
     return Arrived(
         copy_id=_topic(log, 1),
@@ -342,7 +345,7 @@ def _arrived(log: Mapping[str, Any]) -> Arrived:
         log_index=int(log["logIndex"], 16),
         commitment=commitment,
         secret_hash=secret_hash,
-        fragment=fragment,
+        fragment=b"".join(fragment),
     )
 
 

@@ -557,6 +557,8 @@ interface IMarketplace {
     /// seller's side (then the fee went to the buyer, or to nobody where the index was cleared).
     /// With the copy and a proof from the store document the event has the whole leaf: evidence of
     /// junk needs no calldata, which a contract that relays could hide.
+    /// The fragment is ephemeralKey, tag and ciphertext, in this order and 80 bytes in all: its own
+    /// fields are two words less than one of `bytes`.
     /// @param deliverer Whom the leaf names.
     event FragmentDelivered(
         bytes32 indexed copyId,
@@ -566,10 +568,12 @@ interface IMarketplace {
         bytes32 commitment,
         bytes32 secretHash,
         bytes32 salt,
-        bytes fragment
+        bytes32 ephemeralKey,
+        bytes16 tag,
+        bytes32 ciphertext
     );
     /// @notice The seller supplied a part that was there already; the first one may have been junk.
-    /// The leaf is told as in `FragmentDelivered`.
+    /// Leaf and fragment are told as in `FragmentDelivered`.
     event FragmentSupplied(
         bytes32 indexed copyId,
         address indexed seller,
@@ -578,7 +582,9 @@ interface IMarketplace {
         bytes32 commitment,
         bytes32 secretHash,
         bytes32 salt,
-        bytes fragment
+        bytes32 ephemeralKey,
+        bytes16 tag,
+        bytes32 ciphertext
     );
     /// @notice A part was proved to be junk. `taken` wei left the deliverer's stake and earnings,
     /// `bounty` of them to the buyer.

@@ -64,13 +64,12 @@ library Events {
             let free := mload(0x40)
             // index, deliverer, commitment, secretHash and salt stand together in `Delivery`.
             calldatacopy(free, add(d, DELIVERY_INDEX), 160)
-            // The offset of the fragment: right behind the 6 words of the head.
-            mstore(add(free, 160), 192)
-            // Its last word ends in 16 bytes of padding.
-            mstore(add(free, 288), 0)
-            // Length and bytes.
-            calldatacopy(add(free, 192), add(d, calldataload(add(d, DELIVERY_FRAGMENT))), 112)
-            log3(free, 320, topic, copyId, by)
+            let fragment := add(add(d, calldataload(add(d, DELIVERY_FRAGMENT))), 32)
+            // ephemeralKey and tag, whose word ends in 16 bytes of padding; then ciphertext.
+            mstore(add(free, 192), 0)
+            calldatacopy(add(free, 160), fragment, 48)
+            calldatacopy(add(free, 224), add(fragment, 48), 32)
+            log3(free, 256, topic, copyId, by)
         }
     }
 }

@@ -325,6 +325,11 @@ def entry_of(delivery: Delivery) -> bytes:
     return entry(delivery.copy_id, *hashes)
 
 
+def boxed(fragment: bytes) -> dict[str, bytes]:
+    """A fragment as the events have it."""
+    return {"ephemeralKey": fragment[:32], "tag": fragment[32:48], "ciphertext": fragment[48:]}
+
+
 def signed(market: Any, account: Any, deliveries: list[Delivery]) -> tuple[bytes, bytes]:
     """The signature of a list, as the contract takes it."""
     digest = fragments_digest(separator(market), map(entry_of, deliveries))

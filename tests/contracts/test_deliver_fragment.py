@@ -24,7 +24,8 @@ from tests.contracts.sales import (
 FEE = 10**16
 
 
-EVENT = b"FragmentDelivered(bytes32,address,uint8,address,bytes32,bytes32,bytes32,bytes)"
+WORDS = ["uint8", "address", *["bytes32"] * 4, "bytes16", "bytes32"]
+EVENT = f"FragmentDelivered(bytes32,address,{','.join(WORDS)})".encode()
 
 
 # ------------------------------------------------------------------------------ when all is well
@@ -64,10 +65,10 @@ def test_events_are_what_emit_would_write(create_sale, market, bob, buyer):
         bytes(12) + bytes.fromhex(bob.address[2:]),
     ]
     assert bytes(part["data"]) == encode(
-        ["uint8", "address", "bytes32", "bytes32", "bytes32", "bytes"],
+        WORDS,
         [
-            *(1, delivery.deliverer, delivery.commitment, delivery.secret_hash),
-            *(delivery.salt, delivery.fragment),
+            *(1, delivery.deliverer, delivery.commitment, delivery.secret_hash, delivery.salt),
+            *(bytes(range(1, 33)), bytes(range(33, 49)), bytes(range(49, 81))),
         ],
     )
 

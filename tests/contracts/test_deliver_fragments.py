@@ -6,7 +6,7 @@ import pytest
 
 from dam.crypto.hashing import keccak
 from dam.types import ZERO_ADDRESS, Status
-from tests.contracts.sales import DELIVERY, POSSESSION, entry_of, key_of, signed
+from tests.contracts.sales import DELIVERY, POSSESSION, boxed, entry_of, key_of, signed
 
 FEE = 10**16
 
@@ -42,7 +42,7 @@ def test_pays_every_part_once(create_sale, send, market, alice, logged, event):
                 commitment=delivery.commitment,
                 secretHash=delivery.secret_hash,
                 salt=delivery.salt,
-                fragment=delivery.fragment,
+                **boxed(delivery.fragment),
             )
             for delivery in batch
         ),

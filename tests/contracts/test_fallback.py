@@ -8,6 +8,7 @@ from tests.contracts.sales import (
     ETHER,
     POSSESSION,
     REFUND,
+    boxed,
     entry_of,
     key_of,
     send_one,
@@ -64,7 +65,7 @@ def test_fallback_pays_the_buyer(
             commitment=delivery.commitment,
             secretHash=delivery.secret_hash,
             salt=delivery.salt,
-            fragment=delivery.fragment,
+            **boxed(delivery.fragment),
         ),
     ]
     assert market.sellerEntries(order.copy_id, 0) == entry_of(delivery)

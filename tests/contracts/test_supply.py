@@ -6,7 +6,7 @@ import pytest
 
 from dam.crypto.hashing import keccak
 from dam.types import ZERO32
-from tests.contracts.sales import DISPUTE, REFUND, entry_of, key_of, signed
+from tests.contracts.sales import DISPUTE, REFUND, boxed, entry_of, key_of, signed
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_attack_junk_that_ruins_an_honest_sale(
         order.reach(101)
         order.dispute()
     before, owed, stake = order.state, books.owed(), market.sellerStakes(seller)
-    delivery = order.delivery(0, fragment=b"\x07" * 80)
+    delivery = order.delivery(0, fragment=bytes(range(80)))
     expected = event(
         "FragmentSupplied",
         copyId=order.copy_id,
@@ -41,7 +41,7 @@ def test_attack_junk_that_ruins_an_honest_sale(
         commitment=delivery.commitment,
         secretHash=delivery.secret_hash,
         salt=delivery.salt,
-        fragment=delivery.fragment,
+        **boxed(delivery.fragment),
     )
     signer = request.getfixturevalue(name)
     r, vs = signed(market, signer, [delivery, delivery])

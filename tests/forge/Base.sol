@@ -38,6 +38,7 @@ interface Vm {
     function expectRevert(bytes calldata reason) external;
     function getBlockNumber() external view returns (uint256);
     function getBlockTimestamp() external view returns (uint256);
+    function getCode(string calldata artifact) external view returns (bytes memory code);
     function getRecordedLogs() external returns (Log[] memory);
     function parseJsonKeys(string calldata json, string calldata key)
         external

@@ -354,8 +354,18 @@ contract EventsTest {
         vm.recordLogs();
         _dirty();
         Events.fragmentDelivered(d, d.copyId, by);
+        bytes calldata text = d.fragment;
         emit IMarketplace.FragmentDelivered(
-            d.copyId, by, d.index, d.deliverer, d.commitment, d.secretHash, d.salt, d.fragment
+            d.copyId,
+            by,
+            d.index,
+            d.deliverer,
+            d.commitment,
+            d.secretHash,
+            d.salt,
+            bytes32(text[0:32]),
+            bytes16(text[32:48]),
+            bytes32(text[48:80])
         );
         _same();
     }

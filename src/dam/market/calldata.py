@@ -44,9 +44,9 @@ PURCHASE_BLOCK_AT, FEE_AT = (
 )
 PROOF_LENGTH_AT = _HEAD_BYTES
 """Where these words of a packed delivery begin."""
-FRAGMENT_SIZE_WORD = uint_word(FRAGMENT_BYTES)
-FRAGMENT_PADDING = bytes(-FRAGMENT_BYTES % WORD_BYTES)
-_TAIL_BYTES = FRAGMENT_BYTES + len(FRAGMENT_PADDING)
+_SIZE_WORD = uint_word(FRAGMENT_BYTES)
+_PADDING = bytes(-FRAGMENT_BYTES % WORD_BYTES)
+_TAIL_BYTES = FRAGMENT_BYTES + len(_PADDING)
 _ZERO_WORD = bytes(WORD_BYTES)
 
 
@@ -66,7 +66,7 @@ def pack_delivery(delivery: Delivery) -> bytes:
 def _join(words: Sequence[bytes], proof: bytes, fragment: bytes) -> bytes:
     """A delivery of the words of its static fields, the joined steps of the proof, the fragment."""
     offsets, steps = _proof_words(len(proof))
-    return b"".join((*words, offsets, steps, proof, FRAGMENT_SIZE_WORD, fragment, FRAGMENT_PADDING))
+    return b"".join((*words, offsets, steps, proof, _SIZE_WORD, fragment, _PADDING))
 
 
 @lru_cache(maxsize=64)

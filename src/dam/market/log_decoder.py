@@ -21,10 +21,8 @@ from dam.ethereum.node import hex_data, quantity
 from dam.ethereum.node_errors import RpcBadReplyError
 from dam.ethereum.rpc import RawLog
 from dam.market.abi import decode_event, decode_terms, market_abi
-from dam.market.calldata import FRAGMENT_PADDING, FRAGMENT_SIZE_WORD
 from dam.market.log_rows import Rows, dump_terms, load_terms, split_words, unsigned
 from dam.types import (
-    FRAGMENT_BYTES,
     MAX_PARTS,
     ZERO_ADDRESS,
     Address,
@@ -81,7 +79,7 @@ _FORGET_RANGES = 64
 """Terms that appeared in none of the last 64 to 128 ranges are forgotten."""
 _MAX_BLOCK_LOGS = 2**32
 """No block has so many; the ledger's integers have 64 bits."""
-_ZERO12, _ZERO24, _ZERO31 = bytes(12), bytes(24), bytes(31)
+_ZERO12, _ZERO16, _ZERO24, _ZERO31 = bytes(12), bytes(16), bytes(24), bytes(31)
 _TERMS_BYTES = WORD_BYTES * len(abi_fields(Terms))
 _PURCHASE_HEAD = Struct(f">32s 24s q 24s q 24s q {_TERMS_BYTES}s 32s 32s")
 """Data of ItemPurchased before the keys: digest of the store, words with the copy (as
@@ -90,10 +88,9 @@ number."""
 _CLOCK_BITS = 48
 """No chain's clock comes so far, and the ledger's integers hold any sum of such."""
 _KEYS_PLACE = uint_word(_PURCHASE_HEAD.size - WORD_BYTES)
-_FRAGMENT_MIDDLE = uint_word(6 * WORD_BYTES) + FRAGMENT_SIZE_WORD
-_FRAGMENT_AT = 7 * WORD_BYTES
-"""Behind the five words of the leaf, and the fragment's place and size."""
-_FRAGMENT_DATA_BYTES = _FRAGMENT_AT + FRAGMENT_BYTES + len(FRAGMENT_PADDING)
+_FRAGMENT_AT, _TAG_END, _CIPHERTEXT_AT = 5 * WORD_BYTES, 6 * WORD_BYTES + 16, 7 * WORD_BYTES
+"""Behind the five words of the leaf: ephemeral key, tag with its padding, ciphertext."""
+_FRAGMENT_DATA_BYTES = 8 * WORD_BYTES
 
 Placed: TypeAlias = tuple[int, bytes, int, RawLog]
 """A log of this market by block, block hash and index; topics and data are not looked at yet."""
@@ -243,7 +240,7 @@ class LogDecoder:
             data, by = _fragment_data(raw.data), self._address(topics[2])
             return FragmentDelivered(
                 CopyId(_word(topics[1])), by, data[31], checksum(data[44:64]), data[64:96],
-                data[96:128], data[128:160], data[_FRAGMENT_AT : _FRAGMENT_AT + FRAGMENT_BYTES],
+                data[96:128], data[128:160], data[_FRAGMENT_AT:_TAG_END] + data[_CIPHERTEXT_AT:],
                 _FRAGMENTS[kind], at,
             )  # fmt: skip
         return _other_record(*_decoded(raw), at)
@@ -318,12 +315,7 @@ def _fragment_data(text: str) -> bytes:
     data = unhexlify(text[2:])
     if len(data) != _FRAGMENT_DATA_BYTES or len(text) != 2 + 2 * len(data) or text[:2] != "0x":
         raise Malformed("a fragment of the wrong length")
-    if (
-        data[:31] != _ZERO31
-        or data[32:44] != _ZERO12
-        or data[_FRAGMENT_AT - 64 : _FRAGMENT_AT] != _FRAGMENT_MIDDLE
-        or data[_FRAGMENT_AT + FRAGMENT_BYTES :] != FRAGMENT_PADDING
-    ):
+    if data[:31] != _ZERO31 or data[32:44] != _ZERO12 or data[_TAG_END:_CIPHERTEXT_AT] != _ZERO16:
         raise Malformed("a fragment of the wrong shape")
     return data
 

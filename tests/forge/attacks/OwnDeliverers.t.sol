@@ -179,6 +179,38 @@ contract OwnDeliverersTest is MarketTest {
         this.deployed(setup);
     }
 
+    /// @dev Twice as long no longer fits in 64 bits.
+    function test_aRefundWindowOfAnyLengthIsRefusedAsOne() external {
+        uint64[2] memory lengths = [uint64(1 << 63), type(uint64).max];
+        for (uint256 i; i < lengths.length; ++i) {
+            Setup memory setup = _setup(governor);
+            setup.windows.refund = lengths[i];
+            bytes memory code =
+                bytes.concat(vm.getCode("Marketplace.sol:Marketplace"), abi.encode(setup));
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    IMarketplace.InvalidWindow.selector,
+                    bytes32("refund"),
+                    uint256(lengths[i]),
+                    3_600,
+                    1 << 24
+                )
+            );
+            this.created(code);
+        }
+    }
+
+    /// @dev Fails as the constructor does.
+    function created(bytes memory code) external {
+        assembly ("memory-safe") {
+            if iszero(create(0, add(code, 32), mload(code))) {
+                let free := mload(0x40)
+                returndatacopy(free, 0, returndatasize())
+                revert(free, returndatasize())
+            }
+        }
+    }
+
     function deployed(Setup memory setup) external returns (address) {
         return _deployed(setup);
     }

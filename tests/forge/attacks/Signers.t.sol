@@ -96,13 +96,20 @@ contract SignersTest is MarketTest {
         vm.assertEq(logs[0].data, abi.encode(signature.r, signature.vs, _list(batch)));
         vm.assertEq(logs[1].topics[0], IMarketplace.FragmentDelivered.selector);
         Delivery memory d = batch[0];
-        vm.assertEq(
-            logs[1].data,
-            abi.encode(d.index, d.deliverer, d.commitment, d.secretHash, d.salt, d.fragment)
-        );
+        _tells(logs[1].data, d);
         // What the log tells is all that a proof needs.
         _proveOfList(order, d, batch, 0, signature);
         vm.assertEq(market.burnt(), 0.04 ether);
+    }
+
+    /// @dev Leaf and fragment, and nothing else.
+    function _tells(bytes memory data, Delivery memory d) private pure {
+        (,,,,, bytes32 ephemeralKey, bytes16 tag, bytes32 ciphertext) = abi.decode(
+            data, (uint8, address, bytes32, bytes32, bytes32, bytes32, bytes16, bytes32)
+        );
+        vm.assertEq(abi.encodePacked(ephemeralKey, tag, ciphertext), d.fragment);
+        bytes memory leaf = abi.encode(d.index, d.deliverer, d.commitment, d.secretHash, d.salt);
+        vm.assertEq(data, bytes.concat(leaf, abi.encode(ephemeralKey, tag, ciphertext)));
     }
 
     function _proveOfList(
@@ -133,9 +140,7 @@ contract SignersTest is MarketTest {
         (bool good,) = address(market).call(data);
         vm.assertTrue(good);
         bytes memory log = vm.getRecordedLogs()[1].data;
-        for (uint256 i = log.length - 16; i < log.length; ++i) {
-            vm.assertEq(uint8(log[i]), 0);
-        }
+        _tells(log, delivery);
     }
 
     // --------------------------------------------------------------- forged and moved signatures

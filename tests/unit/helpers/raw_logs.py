@@ -31,8 +31,6 @@ def value(kind: str) -> Any:
         return True
     if kind == "string":
         return "évidence"
-    if kind == "bytes":
-        return os.urandom(80)
     if kind.startswith("bytes"):
         return os.urandom(int(kind[5:]))
     return int.from_bytes(os.urandom(int(kind[4:]) // 8), "big")

@@ -151,19 +151,19 @@ def test_fragments_as_the_table_has_them(
     entry = EVENTS["FragmentSupplied" if supplied else "FragmentDelivered"]
     topics = [entry.id, copy, address_topic(by)]
     kinds = [p.type for p in entry.inputs if not p.indexed]
-    assert kinds == ["uint8", "address", "bytes32", "bytes32", "bytes32", "bytes"]
+    assert kinds == ["uint8", "address", *["bytes32"] * 4, "bytes16", "bytes32"]
     leaf = [index, deliverer, word, copy, salt]
-    data = abi_encode(kinds, [*leaf, fragment])
+    data = abi_encode(kinds, [*leaf, fragment[:32], fragment[32:48], fragment[48:]])
     found = record(topics, data)
     assert found == FragmentDelivered(copy, by, *leaf, fragment, supplied, found.at)
     for broken in (
-        data[:-1] + b"\x01",
+        data[:208] + b"\x01" + data[209:],
+        data[:223] + b"\x01" + data[224:],
         data[:-32],
         data + bytes(32),
         bytes([1]) + data[1:],
         data[:32] + bytes([1]) + data[33:],
-        abi_encode(kinds, [*leaf, fragment + b"x"]),
-        abi_encode(kinds, [*leaf, fragment[:79]]),
+        abi_encode([*kinds[:5], "bytes"], [*leaf, fragment]),
     ):
         with pytest.raises(RpcBadReplyError):
             record(topics, broken)
@@ -220,9 +220,8 @@ def flip(text: str, byte: int, to: int) -> str:
 FRAGMENT, PURCHASE, SETTLED = "FragmentDelivered", "ItemPurchased", "SaleSettled"
 FORGERIES = {
     "fragment: index over a byte": (FRAGMENT, lambda r: {"data": flip(r.data, 30, 1)}),
-    "fragment: offset": (FRAGMENT, lambda r: {"data": flip(r.data, 191, 160)}),
-    "fragment: length": (FRAGMENT, lambda r: {"data": flip(r.data, 223, 79)}),
-    "fragment: padding": (FRAGMENT, lambda r: {"data": flip(r.data, 319, 1)}),
+    "fragment: tag over 16 bytes": (FRAGMENT, lambda r: {"data": flip(r.data, 208, 1)}),
+    "fragment: padding of the tag": (FRAGMENT, lambda r: {"data": flip(r.data, 223, 1)}),
     "fragment: short": (FRAGMENT, lambda r: {"data": r.data[:-2]}),
     "fragment: long": (FRAGMENT, lambda r: {"data": r.data + "00"}),
     "fragment: no hex": (FRAGMENT, lambda r: {"data": r.data[:100] + "zz" + r.data[102:]}),
