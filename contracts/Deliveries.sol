@@ -37,6 +37,10 @@ abstract contract Deliveries is Sales {
     uint256 private constant DELIVERED_BIT = 184;
     uint256 private constant EXIT_BIT = 216;
 
+    /// Entries of one list. Evidence brings the whole list along: among thousands, which a contract
+    /// makes out of one part, junk is beyond what a transaction holds.
+    uint256 private constant MAX_ENTRIES = 50;
+
     // ---------------------------------------------------------------------------- delivering
 
     /// @inheritdoc IMarketplace
@@ -92,6 +96,9 @@ abstract contract Deliveries is Sales {
         pure
         returns (bytes32[] memory entries, bytes32[] memory hashes)
     {
+        if (deliveries.length > MAX_ENTRIES) {
+            revert ListTooLong(deliveries.length, MAX_ENTRIES);
+        }
         entries = new bytes32[](deliveries.length);
         hashes = new bytes32[](2 * deliveries.length);
         for (uint256 i; i < deliveries.length; ++i) {

@@ -408,6 +408,8 @@ interface IMarketplace {
     error AlreadyDelivered(bytes32 copyId, uint8 index);
     /// @notice Every part of the batch was skipped.
     error NothingDelivered();
+    /// @notice A list has at most `most` entries, so that evidence, which brings it along, fits.
+    error ListTooLong(uint256 entries, uint256 most);
 
     // ------------------------------------------------------------------------- errors: closing
 
@@ -762,7 +764,7 @@ interface IMarketplace {
     /// @param signature Over the list of this one entry. Anybody may send it.
     function deliverFragment(Delivery calldata delivery, Signature calldata signature) external;
 
-    /// @notice Delivers several parts of one signed list, skipping what may have changed before it
+    /// @notice Delivers up to 50 parts of one signed list, skipping what may have changed before it
     /// was mined: a part already there, an index punished, a sale closed, replaced or never mined,
     /// too early, too late, a signer who is not eligible, or is now neither the leaf's deliverer nor
     /// of the seller's side, a fresh key that is not the sale's. Entries with a zero key are taken
@@ -771,9 +773,9 @@ interface IMarketplace {
     function deliverFragments(Delivery[] calldata deliveries, Signature calldata signature)
         external;
 
-    /// @notice The seller's side publishes parts anew whose first delivery may have been junk, while
-    /// the sale is Purchased, Complete or Disputed. No bit, no fee, no evidence. It skips as
-    /// `deliverFragments` does.
+    /// @notice The seller's side publishes up to 50 parts anew whose first delivery may have been
+    /// junk, while the sale is Purchased, Complete or Disputed. No bit, no fee, no evidence. It
+    /// skips as `deliverFragments` does.
     function supplyFragments(Delivery[] calldata deliveries, Signature calldata signature) external;
 
     /// @notice The buyer is content: settles a Complete sale from its gate on.

@@ -62,6 +62,15 @@ def test_nothing_in_nothing(send, alice, reverts):
         send([], alice)
 
 
+def test_attack_a_list_too_long_to_be_evidence(create_sale, send, market, alice, reverts):
+    """Whoever proves junk brings the whole list along; its entries may be one part's."""
+    order = create_sale()
+    with reverts("ListTooLong", entries=51, most=50):
+        send([order.delivery(0)] * 51, alice)
+    send([order.delivery(0)] * 50, alice)
+    assert market.deliverers(alice).earned == FEE
+
+
 def test_skips_what_is_there(create_sale, send, market, alice, reverts):
     order = create_sale(deliverers=(alice,))
     order.deliver(0)

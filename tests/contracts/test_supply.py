@@ -78,6 +78,14 @@ def test_only_for_the_seller(create_sale, supply, request, reverts, name):
         supply(order.delivery(0), by=request.getfixturevalue(name))
 
 
+def test_attack_a_list_too_long(create_sale, supply, reverts):
+    order = create_sale()
+    order.deliver(0)
+    with reverts("ListTooLong", entries=51, most=50):
+        supply(*[order.delivery(0)] * 51)
+    supply(*[order.delivery(0)] * 50)
+
+
 def test_only_the_items_parts(create_sale, supply, reverts):
     order = create_sale()
     order.deliver(0)

@@ -21,7 +21,8 @@ SignedList = namedtuple("SignedList", "signer entries")
 Split = namedtuple("Split", "to_buyer penalty to_arbitrator deadline")
 # What an agreement's signatures are over.
 Agreement = namedtuple("Agreement", "sale status since split")
-FALLBACK, OPEN = 100, ("Purchased", "Complete", "Disputed")
+FALLBACK, MAX_ENTRIES = 100, 50
+OPEN = ("Purchased", "Complete", "Disputed")
 FINAL = ("Settled", "Refunded", "Resolved", "Agreed")
 SKIPPED = {
     *("WrongStatus", "DeliveryClosed", "AlreadyDelivered", "FallbackTooEarly", "NotEligible"),
@@ -118,7 +119,8 @@ class Sales(Stakes):
             if not (batch and names & SKIPPED):
                 done[entry.sale, entry.leaf.index] = entry, mine
                 why |= names
-        refuse(NothingDelivered=not done, **dict.fromkeys(why, True))
+        long = len(listed.entries) > MAX_ENTRIES
+        refuse(ListTooLong=long, NothingDelivered=not done, **dict.fromkeys(why, True))
         for entry, mine in done.values():
             self.arrive(entry, listed.signer if mine else "")
 
@@ -151,7 +153,8 @@ class Sales(Stakes):
             if index in sale.parts and not names & SKIPPED:
                 done += 1
                 why |= names
-        refuse(NothingDelivered=not done, **dict.fromkeys(why, True))
+        long = len(listed.entries) > MAX_ENTRIES
+        refuse(ListTooLong=long, NothingDelivered=not done, **dict.fromkeys(why, True))
 
     # ------------------------------------------------------------------------------- ends
 

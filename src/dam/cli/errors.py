@@ -41,6 +41,7 @@ _TEXTS = {
     "InvalidFragmentLength": "a fragment has exactly 80 bytes, and this one has {length}",
     "InvalidKey": "the X25519 key {key} is not canonical or of low order",
     "InvalidTerms": "the item's terms are impossible: its parts, its threshold or its commission",
+    "ListTooLong": "{entries} parts in one list, and {most} is the most: send them in several",
     "NoArbitrator": "the item names no arbitrator, so nobody could rule on a dispute",
     "NotAllowed": "{caller} may not do this; use the account of the one who may (--account)",
     "NotEligible": "{operator} does not deliver: its stake is below the minimum or below "

@@ -61,6 +61,8 @@ _SKIPPED = {
     "FallbackTooEarly", "IndexPunished", "WrongFreshKey", "NotEligible", "NotYourPart",
 }  # fmt: skip
 """What may have changed since a list was signed."""
+_MAX_ENTRIES = 50
+"""Of one list."""
 
 
 class Rules:
@@ -118,6 +120,8 @@ class Rules:
         args = abi_decode([p.type for p in entry.inputs], data[4:])
         if entry.name in ("deliverFragment", "deliverFragments", "supplyFragments"):
             raw = [args[0]] if entry.name == "deliverFragment" else args[0]
+            if len(raw) > _MAX_ENTRIES:
+                raise ContractReverted("ListTooLong", {"entries": len(raw), "most": _MAX_ENTRIES})
             parts = [read_struct(Delivery, one) for one in raw]
             signature = read_struct(Signature, args[1])
             strict, supply = entry.name == "deliverFragment", entry.name == "supplyFragments"
