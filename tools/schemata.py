@@ -53,6 +53,7 @@ SETTINGS: dict[str, Any] = {
 _TOKENS = re.compile(
     r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\b(?:function|modifier|constructor)\b|[{}();]', re.DOTALL
 )
+SHIPPED = SETTINGS | {"optimizer": {"enabled": True, "runs": 1}}
 Sources = dict[str, str]
 
 
@@ -193,7 +194,7 @@ def compile_changes(changes: Sequence[Change], kept: Path, jobs: int) -> Compile
         outputs = compile_builds(builds, types, kept, jobs)
         return {name for pair in zip(builds, outputs, strict=True) for name in _blamed(*pair)}
 
-    done = Compiled()
+    done, deep = Compiled(), list[Build]()
     wrong = faulty(pack(sources, changes))
     apart = [alone(sources, change) for change in changes if change.name in wrong]
     done.dropped = dict.fromkeys(sorted(faulty(apart)), "does not compile")
@@ -206,7 +207,8 @@ def compile_changes(changes: Sequence[Change], kept: Path, jobs: int) -> Compile
         for build, output in zip(builds, outputs, strict=True):
             if errors := _errors(_read(output)):
                 if 0 in build.numbers.values():
-                    raise SystemExit(f"{', '.join(build.numbers)}: {errors[0]['formattedMessage']}")
+                    deep.append(build)
+                    continue
                 blamed = set(_blamed(build, output))
                 again += _apart(sources, [one for one in left if one.name in build.numbers], blamed)
                 continue
@@ -216,6 +218,11 @@ def compile_changes(changes: Sequence[Change], kept: Path, jobs: int) -> Compile
                 done.plain.append(Code(output))
             done.codes |= {name: Code(output, number) for name, number in build.numbers.items()}
         builds = again
+    # Too many variables for little optimising: as it is shipped, which takes long.
+    for build, output in zip(deep, compile_builds(deep, SHIPPED, kept, jobs), strict=True):
+        if errors := _errors(_read(output)):
+            raise SystemExit(f"{', '.join(build.numbers)}: {errors[0]['formattedMessage']}")
+        done.codes |= {name: Code(output, number) for name, number in build.numbers.items()}
     return done
 
 
