@@ -103,7 +103,7 @@ class TestBatches:
         self, world: World, dear: BuiltStore
     ) -> None:
         """The others pay only together: half a batch is not sent, and the next one is whole."""
-        world.chain.base_fee = 31 * GWEI // 10
+        world.chain.base_fee = 33 * GWEI // 10
         sold = buy(world, dear, 10, "dear")
         estimate = world.chain._eth_estimateGas
 
