@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from dam.console import fit, width_of
 from dam.errors import ContractReverted
 
 WEI = 10**18
@@ -46,6 +47,7 @@ class Report:
 
     def __init__(self, out: TextIO = sys.stdout, *, color: bool | None = None) -> None:
         self._out = out
+        self._width = width_of(out)
         self._color = out.isatty() if color is None else color
         self._began = time.monotonic()
         self._scene: Scene | None = None
@@ -110,8 +112,19 @@ class Report:
         return SceneFailed(what)
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table: the first column to the left, the others to the right."""
+        """A table: the first column to the left, the others to the right.
+
+        What a terminal has no room for follows in a table of its own, below.
+        """
         widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+        room = (self._width or sum(widths) + 4 + 2 * len(widths)) - 4 - widths[0]
+        count = 1
+        while count < len(head) and sum(widths[1 : count + 1]) + 2 * count <= room:
+            count += 1
+        if 1 < count < len(head):
+            self.table(head[:count], [row[:count] for row in rows])
+            self.table([head[0], *head[count:]], [[row[0], *row[count:]] for row in rows])
+            return
 
         def line(row: Sequence[str]) -> str:
             cells = [row[0].ljust(widths[0])]
@@ -131,7 +144,7 @@ class Report:
         self._print("\nSummary")
         rows = [
             (
-                f"({scene.letter}) {scene.title}",
+                f"({scene.letter}) {scene.title}" if self._width is None else f"({scene.letter})",
                 str(scene.checks),
                 f"{scene.seconds:.1f}",
                 scene.outcome if scene.good else self._paint("31", "DIFFERED"),
@@ -157,7 +170,7 @@ class Report:
         return f"\x1b[{code}m{text}\x1b[0m" if self._color else text
 
     def _print(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        print(fit(text, self._width), file=self._out, flush=True)
 
 
 def coins(wei: int) -> str:
