@@ -215,7 +215,7 @@ def judge_model(code: Code, artifact: Path) -> tuple[str, str]:
         return SURVIVED, ""
     failed = re.search(r"^(?:FAILED|ERROR) tests/model/(\S+)", done.stdout, re.MULTILINE)
     if done.returncode != 1 or not failed:
-        return "BROKEN", (done.stdout + done.stderr)[-300:]
+        return "BROKEN", f"exit code {done.returncode}: {(done.stdout + done.stderr)[-300:]}"
     said = re.search(r"^E +(?:AssertionError: )?(.*)$", done.stdout, re.MULTILINE)
     return KILLED, f"{failed[1]}: {said[1][:80] if said else ''}"
 
@@ -286,7 +286,7 @@ def judge_forge(folder: Path) -> tuple[str, str]:
         return KILLED, f"forge: {failed[1]}"
     if done.returncode == 0 and "passed" in done.stdout:
         return SURVIVED, ""
-    return "BROKEN", (done.stdout + done.stderr)[-300:]
+    return "BROKEN", f"exit code {done.returncode}: {(done.stdout + done.stderr)[-300:]}"
 
 
 def make_copy(folder: Path) -> Path:
