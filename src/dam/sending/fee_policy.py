@@ -42,7 +42,7 @@ from dam.sending.transactions import Fees, Price
 
 RAMP_BLOCKS = 40
 """Blocks before the target at which urgency begins."""
-_TRANSACTION_GAS, _PART_GAS, _STEP_GAS = 33_880, 20_400, 760
+_TRANSACTION_GAS, _PART_GAS, _STEP_GAS = 33_880, 19_860, 760
 """Once: 21,000, the list's signature and its log, the deliverer's word; each part; each step of its
 proof: 32 bytes of calldata, and a hash."""
 _LIST_GAS = 2_300
