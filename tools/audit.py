@@ -154,6 +154,8 @@ def halmos(run: Run) -> str:
 def slither(run: Run) -> str:  # noqa: ARG001
     """No finding of medium impact or above without a reason, and no reason without a finding."""
     report = LOGS / "slither.json"
+    # Its compiling begins with `forge clean`: not of what a test beside it is building.
+    out = {"FOUNDRY_OUT": ".build/slither", "FOUNDRY_CACHE_PATH": ".build/slither-cache"}
     found = set()
     for name in DEPLOYED:
         report.unlink(missing_ok=True)
@@ -163,7 +165,7 @@ def slither(run: Run) -> str:  # noqa: ARG001
             *("--exclude-low", "--exclude-informational", "--exclude-optimization"),
             *("--fail-none", "--json", str(report)),
         ]
-        call("slither", command, HOURS)
+        call("slither", command, HOURS, **out)
         # Where it finds nothing it names no list.
         results = json.loads(report.read_bytes())["results"].get("detectors", ())
         found |= {finding(one) for one in results}
