@@ -25,7 +25,6 @@ from dam.cli.terminal import (
     write_note,
     write_result,
 )
-from dam.config.settings import MARKET_VARIABLE
 from dam.console import is_plain
 from dam.errors import DamError
 
@@ -184,4 +183,6 @@ def main(market: str | None) -> None:
     Start with `dam init`; then `dam keys new`. `--json` prints results for programs.
     """
     if market is not None:
+        from dam.config.settings import MARKET_VARIABLE  # half of the start-up time
+
         os.environ[MARKET_VARIABLE] = market  # as every other setting may be said

@@ -46,7 +46,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys\nfrom click.testing import CliRunner\nfrom dam.cli.main import main\n"
         "r = CliRunner().invoke(main, ['--help'])\n"
         "heavy = {'web3', 'ape', 'eth_account', 'aiohttp', 'nacl', 'rich', 'jsonschema', 'asyncio',"
-        " 'structlog', 'dam.cli.session'}\n"
+        " 'structlog', 'dam.cli.session', 'dam.config.settings'}\n"
         "print(r.exit_code, sorted(heavy & set(sys.modules)), r.output)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
