@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dam.atomic_file import read_regular
 from dam.config.table import SETTINGS, Context, Setting
@@ -171,7 +171,7 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
     """
     home = home_folder(environ)
     faults: list[str] = []
-    values, origins, in_file = _collect(home, environ, faults)
+    market, values, origins, in_file = _collect(home, environ, faults)
     found: dict[str, Any] = {}
     for setting in SETTINGS:
         from_variable = origins.get(setting.key) == setting.variable
@@ -199,19 +199,28 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
         raise ConfigError(
             "the settings are not complete:\n" + "".join(f"  - {f}\n" for f in faults) + hint
         )
-    name = _chosen(_tables(_read_file(config_path(home), [])), environ)
-    return Settings(home=home, deployment=deployment, market_name=name, **found)
+    return Settings(home=home, deployment=deployment, market_name=market, **found)
 
 
 def origins(environ: Mapping[str, str]) -> dict[str, str]:
     """Where each setting was said, by its key: a variable or the file; defaults are not in it."""
-    return _collect(home_folder(environ), environ, [])[1]
+    return _collect(home_folder(environ), environ, []).origins
 
 
-def _collect(
-    home: Path, environ: Mapping[str, str], faults: list[str]
-) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
-    """Values by key, where each one was said, and the values that the file has."""
+class _Said(NamedTuple):
+    """What file and environment say."""
+
+    market: str
+    """See `Settings.market_name`."""
+    values: dict[str, Any]
+    """By key."""
+    origins: dict[str, str]
+    """Where each one was said."""
+    in_file: dict[str, Any]
+    """Those that the file has, replaced or not."""
+
+
+def _collect(home: Path, environ: Mapping[str, str], faults: list[str]) -> _Said:
     path = config_path(home)
     in_file = _read_file(path, faults)
     tables = _tables(in_file)
@@ -231,7 +240,7 @@ def _collect(
             origins[setting.key] = setting.variable
         elif setting.credential and setting.key not in values:
             _take_credential(setting, environ, values, origins, faults)
-    return values, origins, in_file
+    return _Said(name, values, origins, in_file)
 
 
 def unchosen_markets(environ: Mapping[str, str]) -> list[str]:
