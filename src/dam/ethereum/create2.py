@@ -9,6 +9,7 @@ https://github.com/Arachnid/deterministic-deployment-proxy).
 from __future__ import annotations
 
 from dam.crypto.hashing import address_bytes, checksum, keccak
+from dam.ethereum.eip1559 import rlp_list, rlp_number, rlp_string
 from dam.types import Address
 
 DEPLOYER = Address("0x4e59b44847b379578588920cA78FbF26c0B4956C")
@@ -31,10 +32,8 @@ DEPLOYER_TRANSACTION = bytes.fromhex(
 
 def create_address(sender: Address, nonce: int) -> Address:
     """Of the contract that an account, or a contract, makes with this nonce."""
-    number = b"" if nonce == 0 else nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
-    item = number if len(number) == 1 and number[0] < 0x80 else bytes([0x80 + len(number)]) + number
-    content = b"\x94" + address_bytes(sender) + item
-    return checksum(keccak(bytes([0xC0 + len(content)]) + content)[12:])
+    content = rlp_list(rlp_string(address_bytes(sender)) + rlp_number(nonce))
+    return checksum(keccak(content)[12:])
 
 
 def create2_address(salt: bytes, creation: bytes, deployer: Address = DEPLOYER) -> Address:

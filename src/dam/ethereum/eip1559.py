@@ -47,30 +47,30 @@ def sign_transaction(key: PrivateKey, transaction: Mapping[str, Any]) -> bytes:
         numbers = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas")
     fields = b"".join(
         (
-            *(_rlp_number(_integer(transaction, name)) for name in numbers),
-            _rlp_string(receiver),
-            _rlp_number(_integer(transaction, "value", 0)),
-            _rlp_string(data if isinstance(data, bytes) else bytes.fromhex(data[2:])),
+            *(rlp_number(_integer(transaction, name)) for name in numbers),
+            rlp_string(receiver),
+            rlp_number(_integer(transaction, "value", 0)),
+            rlp_string(data if isinstance(data, bytes) else bytes.fromhex(data[2:])),
         )
     )
     if kind == 0:
         return _signed_legacy(key, fields, _integer(transaction, "chainId"))
     fields += bytes((_LIST,))  # the access list
-    signature = key.sign_recoverable(keccak(_TYPE + _rlp_list(fields)), hasher=None)
+    signature = key.sign_recoverable(keccak(_TYPE + rlp_list(fields)), hasher=None)
     r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
-    fields += _rlp_number(signature[64]) + _rlp_number(r) + _rlp_number(s)
-    return _TYPE + _rlp_list(fields)
+    fields += rlp_number(signature[64]) + rlp_number(r) + rlp_number(s)
+    return _TYPE + rlp_list(fields)
 
 
 def _signed_legacy(key: PrivateKey, fields: bytes, chain_id: int) -> bytes:
     """The six fields signed for one chain (EIP-155)."""
     if not chain_id:
         raise ValueError("such a signature would hold on every chain")
-    digest = keccak(_rlp_list(fields + _rlp_number(chain_id) + 2 * _rlp_number(0)))
+    digest = keccak(rlp_list(fields + rlp_number(chain_id) + 2 * rlp_number(0)))
     signature = key.sign_recoverable(digest, hasher=None)
     r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
     v = 2 * chain_id + 35 + signature[64]
-    return _rlp_list(fields + _rlp_number(v) + _rlp_number(r) + _rlp_number(s))
+    return rlp_list(fields + rlp_number(v) + rlp_number(r) + rlp_number(s))
 
 
 def calldata_of(raw: bytes) -> bytes:
@@ -117,17 +117,20 @@ def _integer(transaction: Mapping[str, Any], name: str, default: int | None = No
     return value
 
 
-def _rlp_number(value: int) -> bytes:
-    return _rlp_string(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+def rlp_number(value: int) -> bytes:
+    """A whole number from 0 as an item of RLP."""
+    return rlp_string(value.to_bytes((value.bit_length() + 7) // 8, "big"))
 
 
-def _rlp_string(data: bytes) -> bytes:
+def rlp_string(data: bytes) -> bytes:
+    """Bytes as an item of RLP."""
     if len(data) == 1 and data[0] < _STRING:
         return data
     return _head(len(data), _STRING) + data
 
 
-def _rlp_list(items: bytes) -> bytes:
+def rlp_list(items: bytes) -> bytes:
+    """A list of items of RLP, which are joined already."""
     return _head(len(items), _LIST) + items
 
 
