@@ -7,62 +7,33 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from dam.market.compiling import REMAPPINGS, SOLC_VERSION, sources
+
 ROOT = Path(__file__).resolve().parents[1]
 ABI_FILE = ROOT / "src" / "dam" / "abi" / "Marketplace.json"
 SOURCE = "contracts/interfaces/IMarketplace.sol"
-REMAPPED = {
-    "@openzeppelin/contracts/": "node_modules/@openzeppelin/contracts/",
-}
-_IMPORT = re.compile(r"""^\s*import\s[^;]*?["']([^"']+)["']\s*;""", re.MULTILINE)
-
-
-def sources(entry: str) -> dict[str, dict[str, str]]:
-    """The file and everything that it imports, by the names that the compiler resolves to."""
-    found: dict[str, dict[str, str]] = {}
-    waiting = [entry]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        text = (ROOT / name).read_text("utf-8")
-        found[name] = {"content": text}
-        for target in _IMPORT.findall(text):
-            if target.startswith("."):
-                path = (ROOT / name).parent.joinpath(target).resolve()
-                waiting.append(path.relative_to(ROOT).as_posix())
-            else:
-                waiting.append(_remap(target))
-    return found
-
-
-def _remap(target: str) -> str:
-    for prefix, folder in REMAPPED.items():
-        if target.startswith(prefix):
-            return folder + target.removeprefix(prefix)
-    return target
+SOLC = ROOT / ".tools" / "solc" / f"solc-v{SOLC_VERSION}"
 
 
 def compile_abi() -> list[dict[str, Any]]:
     """The ABI of the interface, which has every function, event and error of the market."""
     request = {
         "language": "Solidity",
-        "sources": sources(SOURCE),
+        "sources": sources(ROOT, [SOURCE]),
         "settings": {
-            "remappings": [f"{prefix}={folder}" for prefix, folder in REMAPPED.items()],
+            "remappings": REMAPPINGS,
             "outputSelection": {SOURCE: {"IMarketplace": ["abi"]}},
         },
     }
-    solc = ROOT / ".tools" / "solc" / "solc-v0.8.30"
-    if not solc.exists():
-        sys.exit(f"{solc.relative_to(ROOT)} is missing: run `make setup` first")
+    if not SOLC.exists():
+        sys.exit(f"{SOLC.relative_to(ROOT)} is missing: run `make setup` first")
     done = subprocess.run(
-        [solc, "--standard-json"],
+        [SOLC, "--standard-json"],
         input=json.dumps(request).encode(),
         capture_output=True,
         check=True,

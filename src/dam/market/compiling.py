@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from dam.errors import ConfigError, Permanent
 from dam.market.code import CONTRACTS, Build, ContractCode, source_hash
 
 SOLC_VERSION = "0.8.30"
-_REMAPPING = ("@openzeppelin/contracts", "node_modules/@openzeppelin/contracts")
+_REMAPPED = ("@openzeppelin/contracts", "node_modules/@openzeppelin/contracts")
+REMAPPINGS = ["=".join(_REMAPPED)]
 _SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",
     "optimizer": {"enabled": True, "runs": 1000},
-    "remappings": ["=".join(_REMAPPING)],
+    "remappings": REMAPPINGS,
     "viaIR": True,
 }
 """As in ape-config.yaml and foundry.toml."""
@@ -38,8 +39,26 @@ def standard_input(root: Path) -> dict[str, Any]:
 
     Every file that it needs is in it, so it gives the same code on any machine.
     """
+    return {
+        "language": "Solidity",
+        "settings": {
+            **_SETTINGS,
+            "outputSelection": {
+                "*": {"": ["ast"]},
+                **{file: {name: _OUTPUT, "": ["ast"]} for name, file in CONTRACTS.items()},
+            },
+        },
+        "sources": sources(root, CONTRACTS.values()),
+    }
+
+
+def sources(root: Path, entries: Iterable[str]) -> dict[str, dict[str, str]]:
+    """These files of a checkout and all that they import, as the compiler's input has them.
+
+    Their names are those that the compiler makes of imports, given `REMAPPINGS`.
+    """
     found: dict[str, dict[str, str]] = {}
-    waiting = list(CONTRACTS.values())
+    waiting = list(entries)
     while waiting:
         name = waiting.pop()
         if name in found:
@@ -51,18 +70,8 @@ def standard_input(root: Path) -> dict[str, Any]:
                 path = os.path.normpath((Path(name).parent / target).as_posix())
                 waiting.append(Path(path).as_posix())
             else:
-                waiting.append(target.replace(*_REMAPPING, 1))
-    return {
-        "language": "Solidity",
-        "settings": {
-            **_SETTINGS,
-            "outputSelection": {
-                "*": {"": ["ast"]},
-                **{file: {name: _OUTPUT, "": ["ast"]} for name, file in CONTRACTS.items()},
-            },
-        },
-        "sources": dict(sorted(found.items())),
-    }
+                waiting.append(target.replace(*_REMAPPED, 1))
+    return dict(sorted(found.items()))
 
 
 def find_compiler(environ: Mapping[str, str]) -> Path | None:
