@@ -153,13 +153,11 @@ def cli(
     origin = choose_origin(profile, options, timelock, build)
     click.echo(f"Profile {profile.name}: {profile.chain}")
     run = _Run(provider, lambda: _account(account, yes), build, windows, governor, development)
+    plan = None
     if _uses_create2(provider, options["plain"], development):
         plan = plan_create2(build, provider.chain_id, windows, governor, origin)
-        kept = _kept(path, force or (development and not out), plan)
-        record = run.create2(plan, kept, first_block)
-    else:
-        _kept(path, force or (development and not out), None)
-        record = run.plain(origin)
+    kept = _kept(path, force or (development and not out), plan)
+    record = run.create2(plan, kept, first_block) if plan else run.plain(origin)
     save_record(record, path)
     at = record.deployment
     size = len(code_at(provider, at.market))
