@@ -118,7 +118,7 @@ def complete_record(
         address = create2_address(origin.salt, adapter_creation(build, market, adapter))
         adapter = replace(adapter, address=address)
     closing = create_address(market, 1)
-    values = _market_values(windows, governor, proofs) | {"CLOSING": int(closing, 16)}
+    values = _market_values(windows, governor, proofs, closing)
     deployment = Deployment(
         chain_id=chain_id,
         market=market,
@@ -135,11 +135,10 @@ def complete_record(
 def contracts_of(build: Build, record: Record) -> list[Made]:
     """All contracts of a deployment, as this build has them, in the order in which they are made.
 
-    The addresses are the record's; `expected_addresses` says whether they can be.
+    The addresses are the record's; `wrong_addresses` says whether they can be.
     """
     at, origin = record.deployment, record.origin
-    values = _market_values(at.windows, at.governor, at.proofs)
-    values |= {"CLOSING": int(at.closing, 16), "_SELF": int(at.closing, 16)}
+    values = _market_values(at.windows, at.governor, at.proofs, at.closing)
     table = create_address(at.proofs, 1)
     made = []
 
@@ -187,8 +186,10 @@ def wrong_addresses(record: Record, made: Sequence[Made]) -> list[Made]:
     return wrong
 
 
-def _market_values(windows: Windows, governor: Address, proofs: Address) -> dict[str, int]:
-    """Of the immutables of both halves (``Books.sol``)."""
+def _market_values(
+    windows: Windows, governor: Address, proofs: Address, closing: Address
+) -> dict[str, int]:
+    """Of the immutables of both halves (``Books.sol``) and of either."""
     return {
         "_DELIVERY_SECONDS": windows.delivery_seconds,
         "_PROOF_SECONDS": windows.proof_seconds,
@@ -203,4 +204,6 @@ def _market_values(windows: Windows, governor: Address, proofs: Address) -> dict
         "_MIN_SELLER_STAKE": windows.min_seller_stake,
         "_JUNK_FINE": windows.junk_fine,
         "_PROOFS": int(proofs, 16),
+        "CLOSING": int(closing, 16),
+        "_SELF": int(closing, 16),
     }
