@@ -76,8 +76,7 @@ def sources(root: Path, entries: Iterable[str]) -> dict[str, dict[str, str]]:
 
 def find_compiler(environ: Mapping[str, str]) -> Path | None:
     """A compiler of the right version: Ape's, one on PATH, or none."""
-    folders = [environ[name] for name in ("SOLCX_BINARY_PATH",) if environ.get(name)]
-    folders.append(str(Path.home() / ".solcx"))
+    folders = (environ.get("SOLCX_BINARY_PATH", ""), Path.home() / ".solcx")
     named = (shutil.which(f"solc-v{SOLC_VERSION}", path=folder) for folder in folders)
     for found in (*named, shutil.which("solc", path=environ.get("PATH"))):
         if found and compiler_version(Path(found)).startswith(SOLC_VERSION + "+"):
