@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from dam.crypto.abi_words import address_word
 from dam.crypto.hashing import keccak, sale_of
 from dam.errors import ConfigError, ContractReverted, Malformed
 from dam.ethereum.node import hex_data, quantity
@@ -404,4 +405,4 @@ def _hex(data: bytes) -> str:
 
 def _topic(account: Address) -> str:
     """An account as an indexed argument of an event."""
-    return "0x" + "00" * 12 + account[2:].lower()
+    return _hex(address_word(account))
