@@ -350,6 +350,6 @@ def save_record(record: Record, path: Path) -> None:
     write_atomic(path, dump_record(record).encode(), mode=0o644)
 
 
-def save_deployment(deployment: Deployment, path: Path, origin: Origin = UNKNOWN_ORIGIN) -> None:
+def save_deployment(deployment: Deployment, path: Path) -> None:
     """Writes the record of a market that was made without the deploy script."""
-    save_record(Record(deployment, origin), path)
+    save_record(Record(deployment, UNKNOWN_ORIGIN), path)
