@@ -14,7 +14,7 @@ from dam.types import Deployment
 
 FILE = """
 confirmations = 3
-{market}
+
 [accounts]
 default = "ada"
 
@@ -33,7 +33,7 @@ confirmations = 20
 def home(tmp_path: Path, deployment: Deployment) -> Path:
     save_deployment(replace(deployment, chain_id=1), tmp_path / "main.json")
     save_deployment(replace(deployment, chain_id=10), tmp_path / "op.json")
-    (tmp_path / "config.toml").write_text(FILE.format(market=""))
+    (tmp_path / "config.toml").write_text(FILE)
     return tmp_path
 
 
@@ -66,8 +66,7 @@ def test_nobody_guesses_which_of_several_is_meant(home: Path) -> None:
 
 
 def test_one_market_needs_no_choice(home: Path) -> None:
-    text = FILE.format(market="")
-    (home / "config.toml").write_text(text[: text.index("[markets.op]")])
+    (home / "config.toml").write_text(FILE[: FILE.index("[markets.op]")])
     assert load(home).market_name == "main"
     assert load(home).deployment.chain_id == 1
     assert unchosen_markets({"DAM_HOME": str(home)}) == []
