@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 PAYER = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 """Ape's TEST::0."""
 PROPOSER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def as_geth(method: str, params: list[Any], result: Any) -> Any:
+    """What a proxy changes, so that a node looks like one of a chain that lasts."""
+    return "Geth/v1.16.3-stable/linux-amd64/go1.24.5" if method == "web3_clientVersion" else result
 
 
 def deploy(

@@ -13,7 +13,7 @@ from dam.market.client import Market
 from dam.market.deployment import load_deployment
 from dam.testing.nodes import AnvilNode
 from dam.types import ZERO_ADDRESS, Wei, Windows
-from tests.node.deploying import PAYER, PROPOSER, ROOT, deploy
+from tests.node.deploying import PAYER, PROPOSER, ROOT, as_geth, deploy
 
 MIN_DELAY = "0x" + keccak(b"getMinDelay()")[:4].hex()
 LASTING = ROOT / "deployments"
@@ -106,10 +106,7 @@ def test_a_development_chain_leaves_no_record_where_init_looks(strange: AnvilNod
 
 @pytest.mark.slow
 async def test_a_chain_that_lasts_keeps_its_record(strange: AnvilNode, proxy_to) -> None:
-    client = "Geth/v1.16.3-stable/linux-amd64/go1.24.5"
-    server = await proxy_to(
-        strange, lambda method, _, result: client if method == "web3_clientVersion" else result
-    )
+    server = await proxy_to(strange, as_geth)
     record = LASTING / f"{CHAIN_ID}.json"
     strange.request("anvil_mine", hex(200), hex(12))
     for options, told in (
@@ -148,10 +145,7 @@ async def test_a_chain_too_slow_for_the_windows_is_refused(
 ) -> None:
     """Before anything is compiled or paid; see tests/unit/test_chain_clock.py, too."""
     strange.request("anvil_mine", hex(100), hex(73))
-    client = "Geth/v1.16.3-stable/linux-amd64/go1.24.5"
-    server = await proxy_to(
-        strange, lambda method, _, result: client if method == "web3_clientVersion" else result
-    )
+    server = await proxy_to(strange, as_geth)
     record = tmp_path / "record.json"
     done = await asyncio.to_thread(deploy, server.url, f"--out={record}", "--profile=l1")
     assert done.returncode == 1, done.stdout + done.stderr

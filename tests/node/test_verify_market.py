@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import subprocess
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from dam.market.deployment import CREATE2, PLAIN, Record, load_record, save_reco
 from dam.testing.market import transact
 from dam.testing.nodes import AnvilNode
 from dam.types import Wei
-from tests.node.deploying import PAYER, PROPOSER, ROOT, deploy
+from tests.node.deploying import PAYER, PROPOSER, ROOT, as_geth, deploy
 from tests.terminal import Terminal
 
 SOLC = ROOT / ".tools" / "solc" / "solc-v0.8.30"
@@ -190,25 +191,31 @@ async def test_where_the_deployer_cannot_be(
     assert int(anvil.request("eth_getBalance", DEPLOYER_SIGNER, "latest"), 16) == 0
 
 
-async def test_a_chain_that_lasts_is_not_deployed_to_plainly_unless_told(
-    proxy_to: Any, tmp_path: Path
-) -> None:
-    path = tmp_path / "record.json"
+@pytest.fixture
+async def lasting(proxy_to: Any) -> AsyncIterator[tuple[AnvilNode, str]]:
+    """A chain that lasts, as its node says, and on which the deployer cannot be made."""
     with AnvilNode(chain_id=3_111_696_002) as node:
         node.request("anvil_setCode", DEPLOYER, "0x")
         node.request("anvil_mine", hex(200), hex(12))
 
         def change(method: str, params: list[Any], result: Any) -> Any:
-            return "Geth/v1" if method == "web3_clientVersion" else dear(method, params, result)
+            return as_geth(method, params, dear(method, params, result))
 
         server = await proxy_to(node, change)
-        options = (f"--out={path}", "--profile=l1")
-        done = await asyncio.to_thread(deploy, server.url, *options)
-        assert done.returncode == 1, done.stdout + done.stderr
-        assert "no CREATE2 through" in done.stderr
-        assert "--plain" in done.stderr
-        assert int(node.request("eth_getTransactionCount", PAYER, "latest"), 16) == 0
-        assert not path.exists()
+        yield node, server.url
+
+
+async def test_a_chain_that_lasts_is_not_deployed_to_plainly_unless_told(
+    lasting: tuple[AnvilNode, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "record.json"
+    node, url = lasting
+    done = await asyncio.to_thread(deploy, url, f"--out={path}", "--profile=l1")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "no CREATE2 through" in done.stderr
+    assert "--plain" in done.stderr
+    assert int(node.request("eth_getTransactionCount", PAYER, "latest"), 16) == 0
+    assert not path.exists()
 
 
 def test_without_the_deployer_it_is_made(anvil: AnvilNode, tmp_path: Path) -> None:
@@ -233,29 +240,22 @@ def test_the_standard_json_gives_the_same_code(anvil: AnvilNode, tmp_path: Path)
 
 
 async def test_on_a_terminal_the_kind_of_chain_and_a_plain_market_are_asked_for(
-    proxy_to: Any, tmp_path: Path
+    lasting: tuple[AnvilNode, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "record.json"
-    with AnvilNode(chain_id=3_111_696_003) as node:
-        node.request("anvil_setCode", DEPLOYER, "0x")
-        node.request("anvil_mine", hex(200), hex(12))
+    node, url = lasting
+    command = ("ape", "run", "deploy", "--network", url, "--account", "TEST::0", "--out")
 
-        def change(method: str, params: list[Any], result: Any) -> Any:
-            return "Geth/v1" if method == "web3_clientVersion" else dear(method, params, result)
+    def answer() -> str:
+        with Terminal([*command, str(path)], os.environ) as terminal:
+            terminal.expect("this one looks like l1")
+            terminal.type("l1\n")
+            terminal.expect("Deploy plainly?")
+            terminal.type("n\n")
+            assert terminal.end() == 1
+            return terminal.text
 
-        server = await proxy_to(node, change)
-        command = ("ape", "run", "deploy", "--network", server.url, "--account", "TEST::0", "--out")
-
-        def answer() -> str:
-            with Terminal([*command, str(path)], os.environ) as terminal:
-                terminal.expect("this one looks like l1")
-                terminal.type("l1\n")
-                terminal.expect("Deploy plainly?")
-                terminal.type("n\n")
-                assert terminal.end() == 1
-                return terminal.text
-
-        said = await asyncio.to_thread(answer)
-        assert "Aborted" in said
-        assert int(node.request("eth_getTransactionCount", PAYER, "latest"), 16) == 0
-        assert not path.exists()
+    said = await asyncio.to_thread(answer)
+    assert "Aborted" in said
+    assert int(node.request("eth_getTransactionCount", PAYER, "latest"), 16) == 0
+    assert not path.exists()
