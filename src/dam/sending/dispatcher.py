@@ -21,17 +21,14 @@ from dam.sending.account import MAX_LINES, Account, log_fields
 from dam.sending.batching import group, halves
 from dam.sending.transactions import MAX_GAS, Price, call_many, look_up, next_price
 
-_RETRY_BLOCKS = {
-    "NotEligible": 10, "WrongSale": 3, "WrongStatus": 3, "WrongFreshKey": 3, "NotYourPart": 10,
-    "FallbackTooEarly": 1, "NothingClosed": 5, "NothingDelivered": 10, "": 5,
+_CURABLE = {
+    "NotEligible": (10, 2**62), "WrongSale": (3, 5), "WrongStatus": (3, 5), "WrongFreshKey": (3, 5),
+    "NotYourPart": (10, 2), "FallbackTooEarly": (1, 2**62), "NothingClosed": (5, 5),
+    "NothingDelivered": (10, 2), "": (5, 5),
 }  # fmt: skip
 """Reverts that the next blocks may cure, or the seller, who names another operator: after how many
-blocks to look again."""
-_MAX_RETRIES = {
-    "NotEligible": 2**62, "WrongSale": 5, "WrongStatus": 5, "WrongFreshKey": 5, "NotYourPart": 2,
-    "FallbackTooEarly": 2**62, "NothingClosed": 5, "NothingDelivered": 2, "": 5,
-}  # fmt: skip
-"""After so many it is an alert; it is tried on until there is no time left, or the sale ends."""
+blocks to look again, and after how many looks it is an alert. It is tried on until there is no time
+left, or the sale ends."""
 _MAX_DOUBTS = 2
 """So often a permanent revert is not believed: the contract never changes its mind, nodes do."""
 _DOUBT_BLOCKS = 3
@@ -278,11 +275,12 @@ class Dispatcher:
         if name == "AlreadyDelivered":
             # The event ends the job, once it is deep enough.
             self._outbox.postpone(job, head + self._policy.confirmations + 2, "already there")
-        elif name in _RETRY_BLOCKS:
-            if before == _MAX_RETRIES[name]:
+        elif name in _CURABLE:
+            blocks, looks = _CURABLE[name]
+            if before == looks:
                 # A node may lag for long, and a seller sleep: told once, and tried on.
                 self._account.alert("refused_by_contract", error=str(error), **log_fields(job))
-            self._outbox.postpone(job, head + 1 + _RETRY_BLOCKS[name], str(error))
+            self._outbox.postpone(job, head + 1 + blocks, str(error))
         elif before < _MAX_DOUBTS and not job.late(now):
             # For good, says one node: it, or another one, is asked again before that is believed.
             self._outbox.postpone(job, head + 1 + _DOUBT_BLOCKS, str(error))
