@@ -8,6 +8,7 @@ worth a proof: each one publishes the secret of the key that a part was sealed t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -246,19 +247,15 @@ async def _plan_seller_junk(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan | 
 async def _plan_bad_leaves(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan | None:
     """Two leaves of one index, or two with different hashes of the key."""
     sale = arrived.purchase.sale
-    by_index: dict[int, tuple[bytes, FragmentDelivered]] = {}
-    first: FragmentDelivered | None = None
-    # Each once, beside the first: a seller may supply thousands.
+    # Each leaf once: a seller may supply thousands of parts.
+    parts: dict[bytes, FragmentDelivered] = {}
     for part in sale.fragments:
-        leaf, first = leaf_of(sale.purchase, part), first or part
-        known, other = by_index.setdefault(part.index, (leaf, part))
-        if known == leaf:
-            if part.secret_hash == first.secret_hash:
-                continue
-            other = first
-        _check_gate(arrived)
-        leaves = await _leaves(buyer, arrived, (other, part))
-        return ProofPlan("proveBadLeaves", arrived, (other, part), (*_head(arrived), *leaves))
+        parts.setdefault(leaf_of(sale.purchase, part), part)
+    for one, other in itertools.combinations(parts.values(), 2):
+        if one.index == other.index or one.secret_hash != other.secret_hash:
+            _check_gate(arrived)
+            leaves = await _leaves(buyer, arrived, (one, other))
+            return ProofPlan("proveBadLeaves", arrived, (one, other), (*_head(arrived), *leaves))
     return None
 
 
