@@ -11,10 +11,10 @@ from coincurve import PrivateKey
 from dam.crypto.curve25519 import half_size_pair
 from dam.crypto.hashing import (
     checksum,
+    closing_arguments,
     copy_id,
     domain_separator,
     entry,
-    escrow_of,
     fragments_digest,
     keccak,
     part_leaf,
@@ -228,9 +228,5 @@ class Shop:
         signature = self.bench.sign(part.deliverer, list(entries))
         evidence = [self.opened(purchase, part)]
         lists = [SignedList(entries, signature, others)]
-        call = (*closing_of(purchase), purchase.keys, fresh_key, evidence, lists)
+        call = (*closing_arguments(purchase), purchase.keys, fresh_key, evidence, lists)
         return await self.bench.send(purchase.buyer, 0, "proveJunk", *call)
-
-
-def closing_of(purchase: Purchase) -> tuple[Any, ...]:
-    return purchase.copy_id, sale_of(purchase), escrow_of(purchase)

@@ -19,8 +19,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from _gas_shop import WINDOWS, Bench, Shop, closing_of
+from _gas_shop import WINDOWS, Bench, Shop
 
+from dam.crypto.hashing import closing_arguments
 from dam.crypto.sealing import public_key
 from dam.ethereum.rpc import JsonRpc
 from dam.market.client import Market
@@ -136,7 +137,7 @@ async def single_parts(shop: Shop, free: Iterator[int], buyer: Address, note: No
         lines = (first, "deliverFragment, completing", "deliverFragment, last")
         for line, index in zip(lines, shop.order, strict=True):
             note(line, await shop.deliver(shop.delivery(purchase, index)))
-        closing = closing_of(purchase)
+        closing = closing_arguments(purchase)
         if run % 2:
             paid = shop.terms.bond
             dispute = (*closing, bench.dense(32))
@@ -168,16 +169,16 @@ async def closings(shop: Shop, free: Iterator[int], buyer: Address, note: Note) 
     for _ in range(3):
         _, purchase = await shop.buy(next(free), buyer)
         await bench.wait(WINDOWS.refund_seconds + 1)
-        note("refund", await bench.send(buyer, 0, "refund", *closing_of(purchase)))
+        note("refund", await bench.send(buyer, 0, "refund", *closing_arguments(purchase)))
         complete = await sold(shop, free, buyer)
-        note("concede", await bench.send(seller, 0, "concede", *closing_of(complete)))
+        note("concede", await bench.send(seller, 0, "concede", *closing_arguments(complete)))
         _, late = await shop.buy(next(free), buyer)
         await bench.mine(FALLBACK_BLOCKS + 1)
         fallback = await shop.deliver(shop.delivery(late, shop.order[0]), seller)
         note("deliverFragment, fallback", fallback)
         purchase = await sold(shop, free, buyer)
         await bench.wait(WINDOWS.dispute_seconds + 1)
-        note("settle", await bench.send(seller, 0, "settle", *closing_of(purchase)))
+        note("settle", await bench.send(seller, 0, "settle", *closing_arguments(purchase)))
         note("withdraw", await bench.send(seller, 0, "withdraw", ZERO_ADDRESS, seller))
         note("withdrawEarnings", await bench.send(one, 0, "withdrawEarnings", one, one))
     await many(shop, free, note)
@@ -205,7 +206,7 @@ async def many(shop: Shop, free: Iterator[int], note: Note) -> None:
 
 
 async def close(shop: Shop, purchases: list[Purchase]) -> float:
-    closures = [Closure(*closing_of(purchase)) for purchase in purchases]
+    closures = [Closure(*closing_arguments(purchase)) for purchase in purchases]
     used = await shop.bench.send(shop.seller, 0, "closeMany", closures)
     return used / len(closures)
 
@@ -225,7 +226,7 @@ async def proofs(shop: Shop, free: Iterator[int], note: Note) -> None:
         note("deliverFragment, replacement", await shop.deliver(again, shop.seller))
         other = shop.delivery(purchase, (index + 1) % 3)
         await shop.deliver(other, shop.seller)
-        call = (*closing_of(purchase), purchase.keys, shop.opened(purchase, other))
+        call = (*closing_arguments(purchase), purchase.keys, shop.opened(purchase, other))
         note("proveSellerJunk", await bench.send(buyer, 0, "proveSellerJunk", *call))
 
 

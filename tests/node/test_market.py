@@ -9,8 +9,8 @@ import pytest
 
 from dam.crypto.hashing import (
     catalogue_commitment,
+    closing_arguments,
     copy_id,
-    escrow_of,
     sale_hash,
     sale_of,
 )
@@ -156,7 +156,7 @@ async def test_settled_and_refunded(market: Market, live: LiveMarket) -> None:
     for i in range(3):
         live.deliver(sold[0], i)
     start = head(live) + 1
-    first, second = ((p.copy_id, sale_of(p), escrow_of(p)) for p in sold)
+    first, second = map(closing_arguments, sold)
     live.send(live.buyer, "confirm", *first)
     with pytest.raises(ContractReverted) as caught:
         await market.simulate(encode("refund", *second), sender=live.buyer)
@@ -179,7 +179,7 @@ async def test_every_client_shows_the_contract_s_times(market: Market, live: Liv
     live.open()
     live.buy(0)
     (bought,) = [log for log in await market.logs(0, head(live)) if isinstance(log, Purchase)]
-    sale = (bought.copy_id, sale_of(bought), escrow_of(bought))
+    sale = closing_arguments(bought)
     dispute = (live.buyer, "openDispute", *sale, bytes(32))
     steps: list[tuple[Any, ...]] = [
         (),
