@@ -10,18 +10,13 @@ from dam.crypto.sealing import new_secret_key, open_fragment, public_key
 from dam.roles.seller.store_builder import BuiltStore
 from dam.roles.watchdog import longest_absence_seconds
 from dam.testing.rules import NOWHERE
-from dam.types import CopyId, DisputeOpened, FragmentDelivered, SaleClosed, Status, Wei, Windows
-from tests.unit.helpers.world import BUYER, SELLER, THIEF, Shop, WatchdogDaemon, World
+from dam.types import DisputeOpened, SaleClosed, Status, Wei, Windows
+from tests.unit.helpers.watchdog_sales import by_seller, complete_late, past_proofs
+from tests.unit.helpers.world import BUYER, THIEF, Shop, WatchdogDaemon, World
 
 
 async def deliverers_only(world: World, count: int, blocks: int = 6) -> None:
     await world.ticks(*world.deliverers[:count], blocks=blocks)
-
-
-def by_seller(world: World, sold: CopyId, *, supplied: bool = False) -> list[FragmentDelivered]:
-    return [
-        log for log in world.chain.delivered(sold) if log.by == SELLER and log.supplied == supplied
-    ]
 
 
 async def to_block(world: World, watchdog: WatchdogDaemon, number: int) -> None:
@@ -274,22 +269,6 @@ async def test_a_proof_and_a_missing_part_at_once(
         assert keccak(open_fragment(log.fragment, keys[log.index])) == log.commitment
 
 
-async def complete_late(
-    world: World, built: BuiltStore, watchdog: WatchdogDaemon
-) -> tuple[CopyId, int]:
-    """A sale that is complete past block 101, late enough not to end with the proofs; and when it
-    was made, in seconds."""
-    sold = world.buy(built, "coupon")
-    world.chain.mine()
-    bought = (await world.chain.head()).timestamp
-    world.chain.pass_time(world.chain.deployment.windows.delivery_seconds - 100)
-    await world.ticks(*world.deliverers, blocks=10)
-    assert len(world.chain.delivered(sold)) == 3
-    world.chain.mine(100)
-    await watchdog.tick()
-    return sold, bought
-
-
 async def test_a_proof_in_the_last_second_is_replaced_after_the_longest_absence(
     world: World, built: BuiltStore, watchdog: WatchdogDaemon
 ) -> None:
@@ -319,10 +298,7 @@ async def test_a_part_proved_too_late_is_supplied(
     world: World, built: BuiltStore, watchdog: WatchdogDaemon
 ) -> None:
     """It stays where it is, as far as the contract counts, so that it cannot be replaced."""
-    windows = world.chain.deployment.windows
-    sold, bought = await complete_late(world, built, watchdog)
-    world.chain.pass_time(bought + windows.proof_seconds - world.chain._blocks[-1].time)
-    world.chain.mine()
+    sold = await past_proofs(world, built, watchdog)
     secret = new_secret_key()
     world.chain.prove_junk(sold, 1, public_key(secret))
     await world.ticks(watchdog, blocks=5)

@@ -6,14 +6,20 @@ from dam.crypto.hashing import keccak
 from dam.crypto.sealing import new_secret_key, open_fragment, public_key
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
-from dam.types import CopyId, DisputeOpened, FragmentDelivered, SaleClosed, Status, Wei
+from dam.types import CopyId, DisputeOpened, SaleClosed, Status, Wei
+from tests.unit.helpers.watchdog_sales import by_seller, past_proofs
 from tests.unit.helpers.world import BUYER, SELLER, THIEF, WatchdogDaemon, World
 
 
-def by_seller(world: World, sold: CopyId, *, supplied: bool = False) -> list[FragmentDelivered]:
-    return [
-        log for log in world.chain.delivered(sold) if log.by == SELLER and log.supplied == supplied
-    ]
+async def lose_a_proof(world: World, watchdog: WatchdogDaemon, sold: CopyId, blocks: int) -> None:
+    """A proof leaves the chain with its last blocks, while what answers it is on its way."""
+    world.chain.prove_junk(sold, 1, public_key(new_secret_key()))
+    world.chain.accepts = lambda _: False
+    await world.ticks(watchdog, blocks=4)
+    assert watchdog.outbox.live()
+    world.chain.reorganise(blocks)
+    world.chain.pool.clear()
+    world.chain.accepts = lambda _: True
 
 
 async def test_a_proof_that_comes_again_with_another_key_is_replaced_by_that_key(
@@ -24,13 +30,7 @@ async def test_a_proof_that_comes_again_with_another_key_is_replaced_by_that_key
     await world.ticks(*world.deliverers, watchdog)
     world.chain.mine(101)
     await watchdog.tick()
-    world.chain.prove_junk(sold, 1, public_key(new_secret_key()))
-    world.chain.accepts = lambda _: False
-    await world.ticks(watchdog, blocks=4)
-    assert watchdog.outbox.live()
-    world.chain.reorganise(5)
-    world.chain.pool.clear()
-    world.chain.accepts = lambda _: True
+    await lose_a_proof(world, watchdog, sold, 5)
     secret = new_secret_key()
     world.chain.prove_junk(sold, 1, public_key(secret))
     await world.ticks(watchdog, blocks=20)
@@ -43,22 +43,9 @@ async def test_a_proof_that_comes_again_with_another_key_is_replaced_by_that_key
 async def test_supplies_again_for_a_late_proof_that_came_again_with_another_key(
     world: World, built: BuiltStore, watchdog: WatchdogDaemon
 ) -> None:
-    sold = world.buy(built, "coupon")
-    world.chain.mine()
-    windows = world.chain.deployment.windows
-    world.chain.pass_time(windows.delivery_seconds - 100)
-    await world.ticks(*world.deliverers, blocks=10)
-    world.chain.mine(100)
-    world.chain.pass_time(windows.proof_seconds - windows.delivery_seconds)
-    world.chain.mine()
+    sold = await past_proofs(world, built, watchdog)
     await watchdog.tick()
-    world.chain.prove_junk(sold, 1, public_key(new_secret_key()))
-    world.chain.accepts = lambda _: False
-    await world.ticks(watchdog, blocks=4)
-    assert watchdog.outbox.live()
-    world.chain.reorganise(4)
-    world.chain.pool.clear()
-    world.chain.accepts = lambda _: True
+    await lose_a_proof(world, watchdog, sold, 4)
     secret = new_secret_key()
     world.chain.prove_junk(sold, 1, public_key(secret))
     await world.ticks(watchdog, blocks=20)
@@ -102,12 +89,7 @@ async def test_a_proof_that_does_not_come_again_leaves_nothing_to_do(
     await world.ticks(*world.deliverers, watchdog)
     world.chain.mine(101)
     await watchdog.tick()
-    world.chain.prove_junk(sold, 1, public_key(new_secret_key()))
-    world.chain.accepts = lambda _: False
-    await world.ticks(watchdog, blocks=4)
-    world.chain.reorganise(5)
-    world.chain.pool.clear()
-    world.chain.accepts = lambda _: True
+    await lose_a_proof(world, watchdog, sold, 5)
     await world.ticks(watchdog, blocks=20)
     [sale] = watchdog.sales.in_state("serving")
     assert [job.kind for job in watchdog.outbox.of_purchase(sale.id)] == ["close"]
