@@ -56,7 +56,7 @@ def current_build(root: Path, *, lasting: bool) -> Build:
     return build
 
 
-def load_fresh(project: Any, *, anew: bool = False) -> None:
+def load_fresh(project: Any) -> None:
     """Lets an Ape project hold the contracts of the present sources.
 
     Ape compiles a contract again when its own file changed, not when one that it imports did. What
@@ -65,7 +65,6 @@ def load_fresh(project: Any, *, anew: bool = False) -> None:
 
     Args:
         project: Ape's local project.
-        anew: Compile whatever was kept: for a chain that lasts.
     """
     names = ("ape-config.yaml", "package-lock.json")
     sources = sorted(project.path.glob("contracts/**/*.sol"))
@@ -76,7 +75,7 @@ def load_fresh(project: Any, *, anew: bool = False) -> None:
     stamp = build / "contracts.keccak"
     with (build / "contracts.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not anew and stamp.exists() and stamp.read_text() == digest + _hash(project):
+        if stamp.exists() and stamp.read_text() == digest + _hash(project):
             # Another process may have compiled since this one read the manifest.
             project.load_manifest()
             return

@@ -72,12 +72,6 @@ def test_a_manifest_that_another_command_rewrote_is_made_again(project: Project)
     assert project.compiled == 2
 
 
-def test_compiles_anew_for_a_chain_that_lasts(project: Project) -> None:
-    load_fresh(project)
-    load_fresh(project, anew=True)
-    assert project.compiled == 2
-
-
 def test_what_did_not_compile_is_not_taken_for_compiled(project: Project) -> None:
     load_fresh(project)
     source = project.path / "contracts" / "A.sol"
