@@ -158,8 +158,8 @@ def _fitting(
 ) -> list[tuple[FragmentDelivered, SignedList]]:
     """What fits into one transaction, the shortest lists first; one at least.
 
-    Who delivers junk chooses how long a list it stands in, and must not make a proof of all of it
-    too large for any node.
+    Who delivers junk chooses how long a list it stands in, up to the contract's bound, and a proof
+    of all parts must not be too large for a node.
     """
     fitting: list[tuple[FragmentDelivered, SignedList]] = []
     entries = 0
