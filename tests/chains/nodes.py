@@ -148,3 +148,19 @@ class HardhatNode(LocalNode):
     def _address(self) -> tuple[int, str] | None:
         found = re.search(rb"JSON-RPC server at http://127\.0\.0\.1:(\d+)", self.log.read_bytes())
         return None if found is None else (int(found[1]), f"http://127.0.0.1:{int(found[1])}")
+
+
+def geth(folder: Path) -> GethNode:
+    return GethNode(folder)
+
+
+def next_geth(folder: Path) -> GethNode:
+    """By the rules of the fork to come: new storage and code cost many times as much."""
+    return GethNode(folder, "--dev.gaslimit=200000000", "--rpc.gascap=0", "--override.amsterdam=0")
+
+
+def hardhat(folder: Path) -> HardhatNode:
+    return HardhatNode(folder)
+
+
+KINDS = (geth, next_geth, hardhat)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from dam.testing.nodes import NodeMissingError
 from demo.world import CommandFailed
-from tests.chains.nodes import GethNode, HardhatNode
+from tests.chains.nodes import KINDS
 from tests.chains.world import OtherWorld
 
 WINDOWS = ("--refund-seconds", "3600", "--dispute-seconds", "2400")
@@ -25,20 +24,7 @@ codes = ["ALPHA-1", "BETA-2"]
 pytestmark = pytest.mark.slow
 
 
-def geth(folder: Path) -> GethNode:
-    return GethNode(folder)
-
-
-def next_geth(folder: Path) -> GethNode:
-    """By the rules of the fork to come: new storage and code cost many times as much."""
-    return GethNode(folder, "--dev.gaslimit=200000000", "--rpc.gascap=0", "--override.amsterdam=0")
-
-
-def hardhat(folder: Path) -> HardhatNode:
-    return HardhatNode(folder)
-
-
-@pytest.fixture(params=[geth, next_geth, hardhat], ids=lambda make: make.__name__)
+@pytest.fixture(params=KINDS, ids=lambda make: make.__name__)
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[OtherWorld]:
     try:
         async with OtherWorld(request.param, WINDOWS) as world:

@@ -1,11 +1,14 @@
-"""`ape run deploy`, with nobody there to answer."""
+"""`ape run deploy`, with nobody there to answer, and `dam market verify`."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
+
+from dam.market.deployment import Record, load_record
 
 PAYER = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 """Ape's TEST::0."""
@@ -33,3 +36,23 @@ def deploy(
         timeout=300,
         env=os.environ | env,
     )
+
+
+def made(url: str, path: Path, *options: str) -> tuple[Record, str]:
+    """The record of what was deployed, and what was said."""
+    done = deploy(url, f"--out={path}", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return load_record(path), done.stdout + done.stderr
+
+
+def verify(url: str, path: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and findings."""
+    done = subprocess.run(
+        ["dam", "market", "verify", path, "--rpc", url, "--json", *(options or ("--no-compile",))],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, json.loads(done.stdout)

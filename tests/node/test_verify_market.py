@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,33 +17,15 @@ from dam.ethereum.create2 import DEPLOYER, DEPLOYER_SIGNER
 from dam.market.code import shipped_build, shipped_input
 from dam.market.compiling import compile_input, standard_input
 from dam.market.creation import contracts_of
-from dam.market.deployment import CREATE2, PLAIN, Record, load_record, save_record
+from dam.market.deployment import CREATE2, PLAIN, Record, save_record
 from dam.testing.market import transact
 from dam.testing.nodes import AnvilNode
 from dam.types import Wei
-from tests.node.deploying import PAYER, PROPOSER, ROOT, as_geth, deploy
+from tests.node.deploying import PAYER, PROPOSER, ROOT, as_geth, deploy, made, verify
 from tests.terminal import Terminal
 
 SOLC = ROOT / ".tools" / "solc" / "solc-v0.8.30"
 pytestmark = pytest.mark.slow
-
-
-def made(url: str, path: Path, *options: str) -> tuple[Record, str]:
-    done = deploy(url, f"--out={path}", *options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return load_record(path), done.stdout + done.stderr
-
-
-def verify(url: str, path: Path, *options: str) -> tuple[int, dict[str, Any]]:
-    done = subprocess.run(
-        ["dam", "market", "verify", path, "--rpc", url, "--json", *(options or ("--no-compile",))],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, json.loads(done.stdout)
 
 
 def wrong(url: str, path: Path) -> set[str]:
@@ -169,6 +150,11 @@ def dear(method: str, params: list[Any], result: Any) -> Any:
     return result
 
 
+def dear_geth(method: str, params: list[Any], result: Any) -> Any:
+    """As geth calls itself, and the same."""
+    return as_geth(method, params, dear(method, params, result))
+
+
 @pytest.mark.parametrize(
     ("before", "change", "why"),
     [
@@ -197,11 +183,7 @@ async def lasting(proxy_to: Any) -> AsyncIterator[tuple[AnvilNode, str]]:
     with AnvilNode(chain_id=3_111_696_002) as node:
         node.request("anvil_setCode", DEPLOYER, "0x")
         node.request("anvil_mine", hex(200), hex(12))
-
-        def change(method: str, params: list[Any], result: Any) -> Any:
-            return as_geth(method, params, dear(method, params, result))
-
-        server = await proxy_to(node, change)
+        server = await proxy_to(node, dear_geth)
         yield node, server.url
 
 
