@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -188,17 +189,16 @@ async def _batch(node: _Node) -> None:
 
 async def _rate(node: _Node) -> None:
     before = node.probe.requests
-    loop = asyncio.get_running_loop()
-    began = loop.time()
+    began = time.monotonic()
     try:
-        answered, seconds = await quick_calls(node.probe, _QUICK_CALLS, _AT_ONCE)
+        answered = await quick_calls(node.probe, _QUICK_CALLS, _AT_ONCE)
     except ProbeEndedError:
         asked = node.probe.requests - before
-        node.rate = asked / max(loop.time() - began, 0.001)
+        node.rate = asked / max(time.monotonic() - began, 0.001)
         text = f"refused a request for its rate after {asked} quick ones, {node.rate:.0f} a second"
         node.found.append(warn(node.name, text, _OTHERWISE))
         return
-    each = f"{answered / max(seconds, 0.001):.0f} a second"
+    each = f"{answered / max(time.monotonic() - began, 0.001):.0f} a second"
     node.say(f"answered {answered} of {_QUICK_CALLS} quick requests, {each}")
 
 

@@ -47,7 +47,6 @@ class Answer:
     """Why it gave none, in its own words or ours; empty: it gave one."""
     size: int = 0
     """Bytes."""
-    seconds: float = 0.0
 
     @property
     def given(self) -> bool:
@@ -78,13 +77,16 @@ class Probe:
     def __init__(self, url: str, log_bytes: int) -> None:
         self._exchange = Exchange(url, CALL_SECONDS)
         self._log_bytes = log_bytes
-        self._left = _MOST_REQUESTS
         self._bytes = _MOST_BYTES
         self._until = time.monotonic() + _MOST_SECONDS
         self.host = self._exchange.host
-        self.requests = 0
         self.slowest = 0.0
         """Seconds of the slowest answer."""
+
+    @property
+    def requests(self) -> int:
+        """How many were sent."""
+        return self._exchange.stats.requests
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -99,16 +101,16 @@ class Probe:
         logs = method == "eth_getLogs"
         cap = min(self._log_bytes if logs else _SMALL_BYTES, self._bytes)
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        size, seconds, found = await self._post(body, method, cap, _REPLY)
+        size, found = await self._post(body, method, cap, _REPLY)
         if isinstance(found, str):
-            return Answer(refusal=found, seconds=seconds)
+            return Answer(refusal=found)
         if found.error is not None:
-            return Answer(refusal=self._refused(method, found.error), seconds=seconds)
+            return Answer(refusal=self._refused(method, found.error))
         try:
             result = (_LOGS if logs else _ANY).decode(found.result)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return Answer(refusal="it gave no such answer", seconds=seconds)
-        return Answer(result, "", size, seconds)
+            return Answer(refusal="it gave no such answer")
+        return Answer(result, "", size)
 
     async def takes(self, calls: int) -> bool:
         """Whether it answers so many calls in one request, each with a result."""
@@ -116,7 +118,7 @@ class Probe:
             {"jsonrpc": "2.0", "id": number, "method": "eth_chainId", "params": []}
             for number in range(calls)
         ]
-        _, _, found = await self._post(body, "batch", _SMALL_BYTES, _MANY)
+        _, found = await self._post(body, "batch", _SMALL_BYTES, _MANY)
         if isinstance(found, str):
             return False
         for one in found:
@@ -127,13 +129,11 @@ class Probe:
 
     async def _post(
         self, body: Any, label: str, cap: int, decoder: msgspec.json.Decoder[Any]
-    ) -> tuple[int, float, Any]:
-        """Bytes, seconds, and the parsed answer or, as text, why there is none."""
+    ) -> tuple[int, Any]:
+        """Bytes, and the parsed answer or, as text, why there is none."""
         left = self._until - time.monotonic()
-        if self._left <= 0 or self._bytes <= 0 or left <= 0:
+        if self.requests >= _MOST_REQUESTS or self._bytes <= 0 or left <= 0:
             raise ProbeEndedError("the budget of one measurement is used up")
-        self._left -= 1
-        self.requests += 1
         size = 0
 
         def parse(data: bytearray) -> Any:
@@ -153,11 +153,10 @@ class Probe:
             size, found = cap, str(error)
         except RpcError as error:
             found = str(error)
-        seconds = time.monotonic() - began
         self._bytes -= size
         if not isinstance(found, str):
-            self.slowest = max(self.slowest, seconds)
-        return size, seconds, found
+            self.slowest = max(self.slowest, time.monotonic() - began)
+        return size, found
 
     def _refused(self, method: str, error: Any) -> str:
         refusal: RpcRejectedError = rejection(method, error)
@@ -185,15 +184,14 @@ async def largest(most: int, fits: Callable[[int], Awaitable[bool]]) -> int:
     return good
 
 
-async def quick_calls(probe: Probe, count: int, at_once: int) -> tuple[int, float]:
-    """Makes cheap calls as quickly as they are answered; how many were, and in how many seconds.
+async def quick_calls(probe: Probe, count: int, at_once: int) -> int:
+    """Makes cheap calls as quickly as they are answered; how many were.
 
     Raises:
         ProbeEndedError: As soon as the node refuses one for its rate.
     """
     answered = 0
-    began = time.monotonic()
     for _ in range(count // at_once):
         found = await asyncio.gather(*(probe.call("eth_chainId") for _ in range(at_once)))
         answered += sum(one.given for one in found)
-    return answered, time.monotonic() - began
+    return answered
