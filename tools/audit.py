@@ -31,7 +31,7 @@ TRIAGE = ROOT / "tests" / "audit" / "slither.json"
 # What is deployed; the market brings its other half along. The timelock is OpenZeppelin's.
 DEPLOYED = ("Marketplace", "Proofs", "arbitration/Erc792Adapter")
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "-p", "no:cacheprovider", "-q", "-s"]
-REMAPPINGS = ("@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/",)
+REMAPPING = "@openzeppelin/contracts/=node_modules/@openzeppelin/contracts/"
 HOURS = 3600
 
 
@@ -161,7 +161,7 @@ def slither(run: Run) -> str:  # noqa: ARG001
         report.unlink(missing_ok=True)
         command = [
             *(tool("slither"), f"contracts/{name}.sol", "--solc", ".tools/solc/solc-v0.8.30"),
-            *("--solc-remaps", " ".join(REMAPPINGS), "--filter-paths", "node_modules"),
+            *("--solc-remaps", REMAPPING, "--filter-paths", "node_modules"),
             *("--exclude-low", "--exclude-informational", "--exclude-optimization"),
             *("--fail-none", "--json", str(report)),
         ]

@@ -171,16 +171,16 @@ def run_ape(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]:
     compiled = compile_changes(changes, COMPILED, jobs)
     if compiled.dropped:
         raise SystemExit("\n".join(f"{name}: {why}" for name, why in compiled.dropped.items()))
-    baselines: dict[Path, str] = {}
+    # The builds without a mutant, which are the contract as it is.
+    baselines = {
+        code.output: _write(scratch / f"{BASELINE}{number}", code)
+        for number, code in enumerate(compiled.plain)
+    }
     builds: dict[str, dict[str, str]] = {}
     for mutant in mutants:
         code = compiled.codes[mutant.name]
-        # The same build without a mutant, which is the contract as it is.
-        if code.number and code.output not in baselines:
-            name = f"{BASELINE}{len(baselines)}"
-            baselines[code.output] = _write(scratch / name, Code(code.output))
         known = builds.setdefault(mutant.killer, {})
-        if code.number:
+        if code.output in baselines:
             known[Path(baselines[code.output]).name] = baselines[code.output]
         known[mutant.name] = _write(scratch / mutant.name, code)
     plan = scratch / "plan.json"

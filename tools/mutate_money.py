@@ -396,7 +396,6 @@ def main() -> int:  # noqa: C901 - one walk from the list to the report
         results = {one.name: kept.of(one) for one in mutants if options.again and one in kept}
         if results:
             print(f"{len(results)} were killed by the last run", flush=True)
-        anew = [one for one in mutants if one.name not in results]
         changes = [one.change(known[one.file]) for one in mutants]
         compiled = compile_changes(changes, COMPILED, options.jobs)
         dropped = compiled.dropped

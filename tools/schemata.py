@@ -205,7 +205,7 @@ def compile_changes(changes: Sequence[Change], kept: Path, jobs: int) -> Compile
         again: list[Build] = []
         outputs = compile_builds(builds, SETTINGS, kept, jobs)
         for build, output in zip(builds, outputs, strict=True):
-            if errors := _errors(_read(output)):
+            if _errors(_read(output)):
                 if 0 in build.numbers.values():
                     deep.append(build)
                     continue
