@@ -22,22 +22,19 @@ class GethNode(LocalNode):
     Args:
         folder: Where its log is.
         args: More command-line arguments.
-        period: Seconds between blocks; 0 makes one for each transaction, and none besides.
-        port: A fixed one, to start again where another was stopped; 0 takes a free one.
         keep: Whether its chain is kept in the folder while it is stopped.
     """
 
     chain_id = 1337
 
-    def __init__(
-        self, folder: Path, *args: str, period: int = 1, port: int = 0, keep: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, *args: str, keep: bool = False) -> None:
         super().__init__(folder)
-        self._args = ["--dev", "--dev.period", str(period), *args]
+        self._args = ["--dev", "--dev.period", "1", *args]
         self._data = folder / "data"
         if keep:
             self._args += ["--datadir", str(self._data)]
-        self.port = port
+        self.port = 0
+        """A free one; kept once it is found, to start again there."""
 
     @property
     def version(self) -> str:
