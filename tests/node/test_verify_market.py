@@ -151,7 +151,7 @@ def dear(method: str, params: list[Any], result: Any) -> Any:
 
 
 def dear_geth(method: str, params: list[Any], result: Any) -> Any:
-    """As geth calls itself, and the same."""
+    """As `dear`, and the client of a chain that lasts."""
     return as_geth(method, params, dear(method, params, result))
 
 
