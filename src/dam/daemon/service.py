@@ -208,6 +208,8 @@ class Service:
         """For how many looks in a row the node has been behind."""
         self._wake = asyncio.Event()
         self._checked = time.monotonic()
+        self._failures = 0
+        """Of questions to nodes, when the chain was last looked at; -1: look again."""
         self._now = Now(-1, Clock(0, 0))
         self.pulse = Pulse()
 
@@ -253,9 +255,11 @@ class Service:
 
     async def tick(self) -> bool:
         """One round: read, decide, send. False: there is more to read before anything is done."""
-        if time.monotonic() - self._checked > _CHECK_SECONDS:
+        failures = self._reader.stats.failures
+        # Whatever failed, and whoever asked: perhaps another node answers at this address by now.
+        if failures != self._failures or time.monotonic() - self._checked > _CHECK_SECONDS:
             await self._check()
-            self._checked = time.monotonic()
+            self._checked, self._failures = time.monotonic(), failures
         step = await self._reader.advance()
         self._polling.saw(step.head)
         self.pulse.head, self.pulse.cursor = step.head.number, step.cursor.number
@@ -308,8 +312,7 @@ class Service:
             except Exception as error:  # noqa: BLE001 - `_failed` raises all but transient errors
                 failures += 1
                 pause = self._failed("tick_failed", error, failures)
-                # Perhaps another node answers at this address by now.
-                self._checked = 0.0
+                self._failures = -1
             self.pulse.rounds += 1
             if self._beats is not None:
                 self._beats.round_ended()

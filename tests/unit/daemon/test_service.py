@@ -151,6 +151,25 @@ async def test_another_chain_behind_the_address_ends_it(world: World, built: Bui
         await asyncio.wait_for(task, 5)
 
 
+async def test_a_failure_that_others_got_over_has_the_chain_looked_at_too(
+    world: World, built: BuiltStore
+) -> None:
+    """F28: a question asked twice, or in the background, fails no round."""
+    stop = Stop()
+    task = await running(world, stop)
+
+    async def wrong() -> None:
+        raise ConfigError("the node is on chain 1")
+
+    assert world.daemon.service is not None
+    world.daemon.service._check = wrong
+    await asyncio.sleep(0.1)
+    assert not task.done()
+    world.daemon.service._reader.stats.failures += 1
+    with pytest.raises(ConfigError):
+        await asyncio.wait_for(task, 5)
+
+
 async def test_background_work_that_fails_ends_it(world: World, built: BuiltStore) -> None:
     async def broken() -> None:
         raise LedgerError("gone")
