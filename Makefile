@@ -39,7 +39,7 @@ soak: setup  ## an hour under every fault (MINUTES=, RATE=, SEED=, WRITE=1 renew
 flood: setup  ## a block full of the market's own logs: what daemons make of it (exit 1 over a bar)
 	@$(ENV) exec python tools/flood.py $(FLOODS)
 
-nodes: setup  ## whole sales on geth and on Hardhat, and a table of what came of them
+nodes: setup  ## whole sales on geth, Hardhat and rollups, and a table of what came of them
 	@$(SETUP) --chains
 	@$(ENV) exec python tools/nodes.py $(if $(WRITE),--write) $(NODES)
 

@@ -1,12 +1,12 @@
-"""Plays whole sales on real nodes, and prints a table: chain, what, result.
+"""Plays whole sales on real nodes and on rollups, and prints a table: chain, what, result.
 
     make nodes NODES="geth hardhat"
     python tools/nodes.py --write geth
 
 ``geth``: the main sale, a dead deliverer, a refund, a dispute, a proof of junk, 200 purchases, the
 node restarted, rewound, held to ten calls a request, and wiped; ``hardhat``: as much of it as
-Hardhat can; ``logs``: catching up with 100,000 logs of geth, beside raw eth_getLogs. Daemons and
-commands are processes, as people run them.
+Hardhat can; ``logs``: catching up with 100,000 logs of geth, beside raw eth_getLogs; ``rollups``:
+the cases of tests/rollups. Daemons and commands are processes, as people run them.
 
 The rows of each part go to .build/nodes/PART.json; ``--write`` renews the table of docs/chains.md
 with the rows that are there, of earlier runs, too. Exit code 1 if one failed.
@@ -17,8 +17,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -122,6 +126,36 @@ def logs() -> list[Row]:
     return [Row(name, played, result, round(time.monotonic() - began, 1))]
 
 
+def rollups() -> list[Row]:
+    """A row for each test: its kind of rollup stands in brackets behind its name."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "tests/rollups"]
+        code = subprocess.run(
+            [*command, f"--junitxml={report}"],
+            cwd=ROOT,
+            env=os.environ | {"DAM_ROLLUPS": "all"},
+            check=False,
+        ).returncode
+        # Written by the pytest just run, so the standard parser may be trusted with it.
+        cases = ET.parse(report).iter("testcase") if report.exists() else ()
+        rows = [_row_of(case) for case in cases]
+    if not rows or (code and all(row.good for row in rows)):
+        rows.append(Row("rollups", "all", f"FAILED: exit code {code}", 0))
+    return rows
+
+
+def _row_of(case: ET.Element) -> Row:
+    name, _, kind = case.get("name", "").removeprefix("test_").partition("[")
+    result = "ok"
+    for outcome in case:
+        if outcome.tag in ("failure", "error", "skipped"):
+            text = (outcome.get("message") or "no reason given").splitlines()
+            result = f"FAILED: {outcome.tag}: {text[0][:200] if text else ''}"
+    chain = f"rollup: {kind.removesuffix(']') or 'any'}"
+    return Row(chain, name.replace("_", " "), result, round(float(case.get("time", 0)), 1))
+
+
 def play_part(part: str) -> list[Row]:
     """Its rows; one of failure where it could not even begin."""
     try:
@@ -130,7 +164,7 @@ def play_part(part: str) -> list[Row]:
         return [Row(part, "all", f"FAILED: {type(error).__name__}: {error}", 0)]
 
 
-PARTS = {"geth": geth, "hardhat": hardhat, "logs": logs}
+PARTS = {"geth": geth, "hardhat": hardhat, "logs": logs, "rollups": rollups}
 
 
 def table(rows: list[Row]) -> list[str]:

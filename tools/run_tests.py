@@ -110,10 +110,10 @@ def run_audit(outcome: Outcome, live: bool) -> None:
 
 
 def run_chains(outcome: Outcome, live: bool) -> None:
-    """The market on geth and Hardhat, which are had first: built once, while another stage runs."""
+    """The market on geth and Hardhat, which are had first, built once; and on a kind of rollup."""
     if subprocess.run(["scripts/bootstrap", "--chains"], cwd=ROOT, check=False).returncode:
         show(b"!! geth or Hardhat could not be had: the tests that need it are SKIPPED\n")
-    run_pytest((*PLAIN, "tests/chains"), outcome, live)
+    run_pytest((*PLAIN, "tests/chains", "tests/rollups"), outcome, live)
 
 
 # Only the contract's own tests want the chain that Ape's plug-in would start.
