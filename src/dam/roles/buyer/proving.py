@@ -38,9 +38,12 @@ from dam.types import (
 
 BOUNTY_DIVISOR = 5
 """One part in so many of a fine is the buyer's."""
-MAX_ENTRIES = 1_600
-"""Of all lists of one proof, 32 bytes each: with the rest of the evidence under the 95 kB that some
-nodes take of a transaction. A list that is longer by itself is tried alone."""
+MAX_WORDS = 2_850
+"""Of the evidence of one proof, 32 bytes each: with the keys under the 95 kB that some nodes take
+of a transaction. 32 parts in lists of 50, as long as the contract lets them be, are more where the
+proofs of their leaves are long: in a stock of a thousand copies."""
+_WORDS_OF_PART = 26
+"""Of one part, beside its Merkle proof and its list."""
 Function = Literal["proveJunk", "proveSellerJunk", "proveBadShares", "proveBadLeaves"]
 
 
@@ -59,7 +62,7 @@ class ProofPlan:
     clear_until: int = 0
     """Last second in which it makes the parts missing again; 0: it does not, any more."""
     left: int = 0
-    """Parts that another proof after this one can be about: their lists do not fit into it."""
+    """Parts that another proof after this one can be about: they do not fit into it."""
 
     @property
     def sale(self) -> SaleRecord:
@@ -121,14 +124,14 @@ async def _plan_junk(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan:
     wanted = [junk.fragment for junk in arrived.provable if junk.fragment.by != seller]
     if not wanted:
         raise Permanent(_nothing(arrived))
-    signed = [(part, await _signed_list(buyer, arrived, part)) for part in wanted]
-    fitting = _fitting(signed)
-    left, wanted = len(wanted) - len(fitting), [part for part, _ in fitting]
-    lists = [one for _, one in fitting]
+    lists = [await _signed_list(buyer, arrived, part) for part in wanted]
     proofs = await _proofs(buyer, arrived, wanted)
+    fitting = _fitting(list(zip(wanted, proofs, lists, strict=True)))
+    left, wanted = len(wanted) - len(fitting), [part for part, _, _ in fitting]
+    lists = [one for _, _, one in fitting]
     evidence = [
         junk_evidence(part, proof, _first_secret(buyer, arrived, part.index))
-        for part, proof in zip(wanted, proofs, strict=True)
+        for part, proof, _ in fitting
     ]
     fresh = public_key(_fresh_secret(buyer, arrived))
     if sale.fresh_key not in (b"", fresh):
@@ -153,21 +156,20 @@ async def _plan_junk(buyer: Buyer, arrived: ArrivedParts) -> ProofPlan:
     )
 
 
-def _fitting(
-    signed: Sequence[tuple[FragmentDelivered, SignedList]],
-) -> list[tuple[FragmentDelivered, SignedList]]:
-    """What fits into one transaction, the shortest lists first; one at least.
+_Signed = tuple[FragmentDelivered, tuple[bytes, ...], SignedList]
+"""A part, the proof of its leaf, and the list that it was signed in."""
 
-    Who delivers junk chooses how long a list it stands in, up to the contract's bound, and a proof
-    of all parts must not be too large for a node.
+
+def _fitting(signed: Sequence[_Signed]) -> list[_Signed]:
+    """What fits into one transaction, the shortest lists first: who delivers junk chooses how long
+    a list it stands in.
     """
-    fitting: list[tuple[FragmentDelivered, SignedList]] = []
-    entries = 0
-    for part, one in sorted(signed, key=lambda pair: len(pair[1].entries)):
-        entries += len(one.entries)
-        if fitting and entries > MAX_ENTRIES:
+    fitting, words = [], 0
+    for part, proof, one in sorted(signed, key=lambda each: len(each[2].entries)):
+        words += _WORDS_OF_PART + len(proof) + len(one.entries)
+        if words > MAX_WORDS:
             break
-        fitting.append((part, one))
+        fitting.append((part, proof, one))
     return fitting
 
 

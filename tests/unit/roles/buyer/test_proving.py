@@ -14,6 +14,7 @@ from dam.crypto.hashing import keccak, part_leaf
 from dam.crypto.merkle import MerkleTree, verify
 from dam.crypto.sealing import public_key, seal_fragment
 from dam.errors import Permanent
+from dam.market.abi import encode
 from dam.market.sale_history import SaleHistory
 from dam.proofs.evidence import entry_of_part, leaf_of
 from dam.proofs.judging import is_junk
@@ -46,24 +47,27 @@ NOISE = bytes([9]) + bytes(31) + b"\x07" * 48
 class World:
     """A sale of three parts, of which two are needed, and all that a market says of it."""
 
-    def __init__(self, make: Any, deployment: Deployment, secret: bytes = SECRET) -> None:
+    def __init__(
+        self, make: Any, deployment: Deployment, secret: bytes = SECRET, n: int = N, others: int = 0
+    ) -> None:
         self.make, self.deployment = make, deployment
         self.seed = BuyerSeed(b"\x05" * 32)
-        self.shares = shamir.split(SECRET, K, N, [keccak(b"1")])
+        self.shares = shamir.split(SECRET, K, n, [keccak(b"1")])
         self.leaves = [
             PartLeaf(0, i, make.person(0xD0 + i), keccak(share), keccak(secret), keccak(bytes([i])))
             for i, share in enumerate(self.shares)
         ]
         self.extra = replace(self.leaves[0], salt=keccak(b"a second leaf of the same index"))
-        self.tree = MerkleTree([part_leaf(leaf) for leaf in (*self.leaves, self.extra)])
-        blank = make.purchase(parts=N, threshold=K, parts_root=self.tree.root)
+        rest = [keccak(number.to_bytes(4)) for number in range(others)]
+        self.tree = MerkleTree([part_leaf(leaf) for leaf in (*self.leaves, self.extra)] + rest)
+        blank = make.purchase(parts=n, threshold=K, parts_root=self.tree.root)
         self.place = deployment.chain_id, deployment.market, blank.copy_id, 4
-        keys = one_time_keys(self.seed, deployment, blank.copy_id, 4, N)
+        keys = one_time_keys(self.seed, deployment, blank.copy_id, 4, n)
         self.purchase = replace(blank, keys=keys)
         self.fresh = self.seed.fresh_secret(*self.place)
         self.stakes = {leaf.deliverer: (10**16, 0) for leaf in self.leaves}
         self.logs: list[MarketLog] = [self.purchase]
-        self.entries = [ZERO32] * N
+        self.entries = [ZERO32] * n
         self.signed: list[FragmentsSigned] = []
         self.clock = Clock(1010, make.time_of(1010))
 
@@ -90,7 +94,7 @@ class World:
         entry = entry_of_part(self.purchase, found, fresh)
         if by is None:
             self.signed.append(
-                FragmentsSigned(leaf.deliverer, b"r", b"vs", (b"x", entry), found.at)
+                FragmentsSigned(leaf.deliverer, ZERO32, ZERO32, (ZERO32, entry), found.at)
             )
         elif not supplied:
             self.entries[index] = entry
@@ -349,22 +353,26 @@ async def test_shares_are_proved_from_the_gate_on(make: Any, deployment: Deploym
                 await world.plan()
 
 
-async def test_long_lists_are_proved_one_after_the_other(world: World) -> None:
-    """Who delivers junk pads the list, so that a proof of all parts is too large for any node."""
-    world.part(0, NOISE)
-    world.part(1, NOISE)
-    world.part(2, NOISE)
-    for place, length in enumerate((1_500, 90, 1_400)):
-        one = world.signed[place]
-        world.signed[place] = replace(one, entries=one.entries + (b"x" * 32,) * length)
+async def test_what_nodes_take_of_a_transaction_is_enough(
+    make: Any, deployment: Deployment
+) -> None:
+    """All 32 parts of a copy are junk, in lists as long as the contract takes: two proofs, if the
+    copy is one of thousands.
+    """
+    world = World(make, deployment, n=32, others=1 << 16)
+    for index in range(32):
+        world.part(index, NOISE)
+        one = world.signed[index]
+        world.signed[index] = replace(one, entries=one.entries + (b"x" * 32,) * (48 - index % 2))
     plan = await world.plan()
-    assert ([part.index for part in plan.parts], plan.left) == ([1, 2], 1)
-    *_, lists = plan.arguments
-    assert sum(len(one.entries) for one in lists) <= proving.MAX_ENTRIES
-    world.prove(1)
-    world.prove(2)
-    plan = await world.plan()
-    assert ([part.index for part in plan.parts], plan.left) == ([0], 0)
+    assert (len(plan.parts) + plan.left, plan.left > 0) == (32, True)
+    assert 90_000 < len(encode(plan.function, *plan.arguments)) < 94_500
+    # Those in the longest lists are left.
+    assert {index for index in range(32) if index % 2} < {part.index for part in plan.parts}
+    for part in plan.parts:
+        world.prove(part.index)
+    rest = await world.plan()
+    assert (len(rest.parts), rest.left) == (plan.left, 0)
 
 
 async def test_thousands_of_supplies_are_looked_at_once_each(
