@@ -24,7 +24,7 @@ from dam.proofs.evidence import entry_of_part, find_list, junk_evidence, leaf_ev
 from dam.proofs.judging import is_junk
 from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.opening import ArrivedParts, recover_key
-from dam.roles.sales import check_party
+from dam.roles.sales import actions_text, check_party
 from dam.roles.storefront import read_version
 from dam.types import (
     ZERO32,
@@ -218,11 +218,27 @@ def _nothing(arrived: ArrivedParts) -> str:
     proved = {junk.fragment.index for junk in arrived.parts.junk} & sale.punished
     if proved:
         numbers = ", ".join(str(index + 1) for index in sorted(proved))
-        return f"proved already: part {numbers}. Next: wait for the seller's replacement"
+        return f"proved already: part {numbers}. {_after_proof(arrived)}"
     return (
         "nothing that helps can be proved: of each part that is junk a good one is there, too, or "
         "the seller merely supplied it"
     )
+
+
+def _after_proof(arrived: ArrivedParts) -> str:
+    """What comes of proofs that are on the chain."""
+    sale, deadlines = arrived.purchase.sale, arrived.deadlines
+    if sale.status.final or deadlines is None:
+        return "The sale is over, so nobody replaces it. Next: dam withdraw"
+    if not sale.cleared:
+        return "That was too late to have it replaced; the seller may supply it, if they like"
+    if sale.cleared <= sale.delivered.keys():
+        return f"It is replaced. Next: dam buyer open {arrived.purchase.short_id}"
+    clock = arrived.purchase.clock
+    if clock.time < deadlines.fallback_delivery:
+        return f"Next: wait for its replacement, dam buyer wait {arrived.purchase.short_id}"
+    can = "; ".join(actions_text(sale, deadlines, clock, ("buyer", "anyone"))) or "nothing"
+    return f"The time to replace it is over. You can: {can}"
 
 
 # ----------------------------------------------------------------------------------- the seller

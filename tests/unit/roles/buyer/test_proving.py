@@ -205,6 +205,33 @@ async def test_what_was_proved_is_not_proved_again(world: World) -> None:
         await world.plan()
 
 
+@pytest.mark.parametrize(
+    ("case", "text"),
+    [
+        ("waits", "Next: wait for its replacement, dam buyer wait"),
+        ("too late", "The time to replace it is over. You can: refund now"),
+        ("replaced", "It is replaced. Next: dam buyer open"),
+        ("not cleared", "too late to have it replaced; the seller may supply it"),
+        ("ended", "The sale is over, so nobody replaces it. Next: dam withdraw"),
+    ],
+)
+async def test_a_replacement_is_spoken_of_where_one_can_come(
+    world: World, make: Any, case: str, text: str
+) -> None:
+    world.part(1, NOISE)
+    world.prove(1, cleared=case != "not cleared")
+    if case == "too late":
+        world.clock = Clock(9_999, world.clock.time + world.deployment.windows.refund_seconds)
+    elif case == "replaced":
+        world.part(1, by=world.purchase.seller, fresh=public_key(world.fresh))
+    elif case == "ended":
+        copy_id = world.purchase.copy_id
+        world.logs.append(SaleClosed(copy_id, Status.AGREED, make.seller, 0, Wei(0), make.at(1020)))
+    with pytest.raises(Permanent) as caught:
+        await world.plan()
+    assert text in str(caught.value)
+
+
 async def test_without_junk_there_is_nothing_to_prove(world: World) -> None:
     world.part(0)
     with pytest.raises(Permanent, match="no part of this purchase is junk"):
