@@ -244,16 +244,21 @@ class Watchdog:
             return
         purchases: list[Purchase] = [sale.purchase for sale in changed]
         times = await self._chain.deadlines(purchases)
+        # What has ended is asked about until the ledger hears of it: its end may be taken back.
+        firsts = {
+            sale: first
+            for sale, deadlines in zip(changed, times, strict=True)
+            if (first := self._closing_time(deadlines))
+        }
         new = []
         with self._ledger.transaction():
-            for sale, deadlines in zip(changed, times, strict=True):
-                first = self._closing_time(deadlines)
-                if first and self._outbox.add([_closing_job(sale, first)]):
+            for sale, first in firsts.items():
+                if self._outbox.add([_closing_job(sale, first)]):
                     new.append((sale.copy_id, first))
-                elif first:
+                else:
                     # A dispute moves it; the contract's own answer has the last word.
                     self._outbox.move_close(sale.id, first)
-        self._planned |= {sale.id: states[sale.id] for sale in changed}
+        self._planned |= {sale.id: states[sale.id] for sale in firsts}
         for copy_id, first in new:
             self._log.info("closes_from", sale=copy_id, time=format_time(first))
 

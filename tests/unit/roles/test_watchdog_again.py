@@ -96,6 +96,22 @@ async def test_a_proof_that_does_not_come_again_leaves_nothing_to_do(
     assert not by_seller(world, sold)
 
 
+async def test_an_end_that_a_reorganisation_takes_back_is_planned(
+    world: World, built: BuiltStore, watchdog: WatchdogDaemon
+) -> None:
+    """The node knows of an end before the watchdog reads its block, which is then replaced."""
+    sold = world.buy(built, "coupon")
+    world.chain.mine(world.confirmations)
+    world.chain.queued.append(SaleClosed(sold, Status.AGREED, BUYER, 0, Wei(0), NOWHERE))
+    world.chain.mine()
+    await watchdog.tick()
+    assert watchdog.sales.in_state("serving")
+    assert not watchdog.events("closes_from")
+    world.chain.reorganise(1)
+    await world.ticks(watchdog, blocks=2)
+    assert len(watchdog.events("closes_from")) == 1
+
+
 async def test_what_is_due_ends_with_its_sale(
     world: World, built: BuiltStore, watchdog: WatchdogDaemon
 ) -> None:
