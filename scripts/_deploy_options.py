@@ -249,8 +249,13 @@ def choose_governor(options: Mapping[str, Any]) -> tuple[Address | None, Timeloc
         return ZERO_ADDRESS, None
     if choice != "timelock":
         return _address(choice, "--governor"), None
-    if not 1 <= len(proposers) <= MAX_PROPOSERS:
+    if not proposers:
         raise click.UsageError("a timelock needs at least one --timelock-proposer")
+    if len(proposers) > MAX_PROPOSERS:
+        raise click.UsageError(
+            f"a timelock has at most {MAX_PROPOSERS} of --timelock-proposer, not {len(proposers)}: "
+            "let a contract of theirs propose for many"
+        )
     checked = [_address(one, "--timelock-proposer") for one in proposers]
     return None, Timelock(options["timelock_seconds"], tuple(checked))
 

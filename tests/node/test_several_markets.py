@@ -64,6 +64,12 @@ def test_who_writes_names_one_and_who_reads_sees_all(home: Path, anvil: AnvilNod
     for command in (("buyer", "browse"), ("deliverers",), ("deliverer", "status")):
         both = dam(home, *command, "--json")
         assert list(json.loads(both.stdout)["markets"]) == ["near", "far"], command
+    live = dam(home, "watchdog", "status", "--watch", "--times", "1")
+    assert live.returncode == 2
+    said = " ".join(live.stderr.split())
+    assert "--watch looks at one market, and the settings have near, far: name one" in said
+    named = dam(home, "--market", "far", "watchdog", "status", "--watch", "--times", "1")
+    assert named.returncode == 0, named.stderr
     anvil.stop()
     half = dam(home, "balance", "--json")
     assert half.returncode == 3, half.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,10 @@ from dam.ethereum.create2 import DEPLOYER, DEPLOYER_SIGNER
 from dam.market.code import shipped_build, shipped_input
 from dam.market.compiling import compile_input, standard_input
 from dam.market.creation import contracts_of
-from dam.market.deployment import CREATE2, PLAIN, Record, save_record
-from dam.testing.market import transact
+from dam.market.deployment import CREATE2, PLAIN, Record, save_deployment, save_record
+from dam.testing.market import SHORT_WINDOWS, transact
 from dam.testing.nodes import AnvilNode
-from dam.types import Wei
+from dam.types import ZERO_ADDRESS, Deployment, Wei
 from tests.node.deploying import PAYER, PROPOSER, ROOT, as_geth, deploy, made, verify
 from tests.terminal import Terminal
 
@@ -219,6 +220,29 @@ def test_the_standard_json_gives_the_same_code(anvil: AnvilNode, tmp_path: Path)
     wanted = json.loads(file.read_bytes())
     assert wanted == shipped_input() == standard_input(ROOT)
     assert compile_input(wanted, SOLC) == shipped_build()
+
+
+async def test_a_node_that_says_nothing_has_the_seconds_of_the_settings(
+    serve: Any, tmp_path: Path
+) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    told = parse_address(PROPOSER)
+    at = Deployment(31337, told, 1, bytes(32), told, told, SHORT_WINDOWS, ZERO_ADDRESS)
+    save_deployment(at, tmp_path / "record.json")
+    (tmp_path / "config.toml").write_text("rpc_timeout_seconds = 1\n")
+    server = await serve(hang)
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["dam", "market", "verify", tmp_path / "record.json", "--rpc", server.url, "--no-compile"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"DAM_HOME": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "took over 1 s" in done.stderr
 
 
 async def test_on_a_terminal_the_kind_of_chain_and_a_plain_market_are_asked_for(

@@ -7,7 +7,7 @@ import pytest
 
 from dam.types import Windows
 from scripts._chain_clock import Measured, fallback_fault
-from scripts._deploy_options import choose_profile, choose_windows
+from scripts._deploy_options import choose_governor, choose_profile, choose_windows
 from scripts._profiles import PROFILES, propose
 
 HOUR = 3600
@@ -83,3 +83,15 @@ def test_a_chain_that_lasts_has_a_profile_of_its_own(monkeypatch: pytest.MonkeyP
         choose_profile("development", OP, False)
     assert choose_profile(None, OP, True) is PROFILES["development"]
     assert choose_profile("arbitrum", OP, True) is PROFILES["arbitrum"]
+
+
+def test_a_timelock_has_some_proposers_and_not_too_many() -> None:
+    said = {"governor": "timelock", "timelock_seconds": 5}
+    some = tuple(f"0x{number:040x}" for number in range(1, 66))
+    _, timelock = choose_governor(said | {"proposers": some[:64]})
+    assert timelock is not None
+    assert len(timelock.proposers) == 64
+    with pytest.raises(click.UsageError, match="at most 64 of --timelock-proposer, not 65"):
+        choose_governor(said | {"proposers": some})
+    with pytest.raises(click.UsageError, match="needs at least one"):
+        choose_governor(said | {"proposers": ()})

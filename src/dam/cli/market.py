@@ -13,7 +13,7 @@ import click
 from dam.atomic_file import write_atomic
 from dam.cli.failures import Failure
 from dam.cli.session import asynchronous, json_option, print_note, print_result
-from dam.config.settings import Settings
+from dam.config.settings import Settings, node_settings
 from dam.config.values import check_rpc_url
 from dam.errors import ConfigError
 from dam.market.code import Build, shipped_build, shipped_input, source_hash
@@ -65,8 +65,9 @@ async def verify(
         )
         print_note(f"the compiler's input: {standard_json}")
     read, url = _where(record, rpc)
+    timeout, limits = node_settings(os.environ)
     findings = [] if no_compile else [await asyncio.to_thread(_compile, solc)]
-    async with open_node(url) as node:
+    async with open_node(url, timeout=timeout, limits=limits) as node:
         findings += await verify_market(node, read, shipped_build())
     _print(read, findings, as_json)
 

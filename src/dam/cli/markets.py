@@ -13,7 +13,7 @@ import click
 from dam.cli.failures import failure_of
 from dam.cli.session import RESULTS, print_note, print_result
 from dam.config.settings import MARKET_VARIABLE, unchosen_markets
-from dam.errors import DamError
+from dam.errors import ConfigError, DamError
 
 P = ParamSpec("P")
 
@@ -28,9 +28,14 @@ def every_market(function: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         names = unchosen_markets(os.environ)
-        if not names or kwargs.get("watch"):  # nobody can look at two at once
+        if not names:
             function(*args, **kwargs)
             return
+        if kwargs.get("watch"):  # nobody can look at two at once
+            raise ConfigError(
+                f"--watch looks at one market, and the settings have {', '.join(names)}: name one, "
+                "`dam --market NAME ...`, or leave --watch out to see them all once"
+            )
         as_json = bool(kwargs.get("as_json"))
         meta = click.get_current_context().meta
         found: dict[str, object] = {}

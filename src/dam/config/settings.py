@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -171,20 +171,8 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
     """
     home = home_folder(environ)
     faults: list[str] = []
-    market, values, origins, in_file = _collect(home, environ, faults)
-    found: dict[str, Any] = {}
-    for setting in SETTINGS:
-        from_variable = origins.get(setting.key) == setting.variable
-        context = Context(home, from_variable, in_file.get(setting.key), found, faults)
-        default = setting.default
-        found[setting.field] = default(context) if callable(default) else default
-        if setting.key in values:
-            try:
-                found[setting.field] = setting.parse(values[setting.key], context)
-            except (ConfigError, Malformed) as error:
-                faults.append(f"{origins[setting.key]}: {error}")
-        elif setting.required:
-            faults.append(f"{setting.key} is not set: {setting.required}")
+    said = _collect(home, environ, faults)
+    found = _parse(home, said, SETTINGS, faults)
     deployment = None
     if found["deployment_path"] != Path():
         from dam.market.deployment import load_deployment
@@ -199,7 +187,44 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
         raise ConfigError(
             "the settings are not complete:\n" + "".join(f"  - {f}\n" for f in faults) + hint
         )
-    return Settings(home=home, deployment=deployment, market_name=market, **found)
+    return Settings(home=home, deployment=deployment, market_name=said.market, **found)
+
+
+def node_settings(environ: Mapping[str, str]) -> tuple[float, NodeLimits]:
+    """Seconds that a node has, and how much it is asked for: all that counts where a command names
+    node and record itself. The other settings need not be complete, nor one market chosen.
+
+    Raises:
+        ConfigError: One of these is wrong.
+    """
+    home, faults = home_folder(environ), list[str]()
+    said = _collect(home, environ, [], choose=False)
+    fields = ("rpc_timeout", "max_logs_bytes", "max_logs_blocks", "rpc_batch")
+    found = _parse(home, said, [one for one in SETTINGS if one.field in fields], faults)
+    if faults:
+        raise ConfigError("; ".join(faults))
+    timeout, *limits = (found[name] for name in fields)
+    return timeout, NodeLimits(*limits)
+
+
+def _parse(
+    home: Path, said: _Said, settings: Iterable[Setting], faults: list[str]
+) -> dict[str, Any]:
+    """Values by field; what is wrong is among the faults."""
+    found: dict[str, Any] = {}
+    for setting in settings:
+        from_variable = said.origins.get(setting.key) == setting.variable
+        context = Context(home, from_variable, said.in_file.get(setting.key), found, faults)
+        default = setting.default
+        found[setting.field] = default(context) if callable(default) else default
+        if setting.key in said.values:
+            try:
+                found[setting.field] = setting.parse(said.values[setting.key], context)
+            except (ConfigError, Malformed) as error:
+                faults.append(f"{said.origins[setting.key]}: {error}")
+        elif setting.required:
+            faults.append(f"{setting.key} is not set: {setting.required}")
+    return found
 
 
 def origins(environ: Mapping[str, str]) -> dict[str, str]:
@@ -220,13 +245,15 @@ class _Said(NamedTuple):
     """Those that the file has, replaced or not."""
 
 
-def _collect(home: Path, environ: Mapping[str, str], faults: list[str]) -> _Said:
+def _collect(
+    home: Path, environ: Mapping[str, str], faults: list[str], *, choose: bool = True
+) -> _Said:
     path = config_path(home)
     in_file = _read_file(path, faults)
     tables = _tables(in_file)
-    name = _chosen(tables, environ)
-    for key in ("market", "markets"):
-        in_file.pop(key, None)
+    named = choose or len(tables) == 1 or environ.get(MARKET_VARIABLE)
+    name = _chosen(tables, environ) if named else ""
+    in_file.pop("markets", None)
     origins = {key: f"{key} in {path}" for key in in_file}
     if name:
         in_file |= tables[name]

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dam.config.settings import Settings, from_env_and_file, origins, unchosen_markets
+from dam.config.settings import (
+    Settings,
+    from_env_and_file,
+    node_settings,
+    origins,
+    unchosen_markets,
+)
 from dam.errors import ConfigError
 from dam.market.deployment import save_deployment
 from dam.types import Deployment
@@ -87,6 +93,10 @@ def test_a_file_without_markets_is_what_it_was(home: Path) -> None:
         ('[markets."Main Net"]\nrpc = "http://a.example"', "'Main Net' is no market"),
         ('[markets.main]\nnode = "http://a.example"', "'node' in .* is not a setting"),
         ('[markets.main]\nrpc = "SECRETKEY"', "markets.main.rpc in .*: not an http"),
+        (
+            'market = "main"\n[markets.main]\nrpc = "http://a.example"',
+            "'market' in .* is not a set",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(home: Path, text: str, fault: str) -> None:
@@ -94,3 +104,19 @@ def test_what_is_wrong_is_named(home: Path, text: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=fault) as caught:
         load(home)
     assert "SECRETKEY" not in str(caught.value)
+
+
+def test_how_a_node_is_asked_needs_neither_a_market_nor_the_rest(home: Path) -> None:
+    """Who names node and record on the command line still has their own patience."""
+    env = {"DAM_HOME": str(home)}
+    path = home / "config.toml"
+    assert node_settings(env)[0] == 20
+    path.write_text("rpc_timeout_seconds = 7\nrpc_batch = 3\nnonsense = 1\n" + FILE)
+    timeout, limits = node_settings(env)
+    assert (timeout, limits.calls) == (7, 3)
+    path.write_text(path.read_text() + "rpc_timeout_seconds = 9\n")
+    assert node_settings(env | {"DAM_MARKET": "op"})[0] == 9
+    assert node_settings(env)[0] == 7
+    assert node_settings(env | {"DAM_RPC_TIMEOUT": "8"})[0] == 8
+    with pytest.raises(ConfigError, match="DAM_RPC_TIMEOUT: "):
+        node_settings(env | {"DAM_RPC_TIMEOUT": "0"})
