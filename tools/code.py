@@ -1,7 +1,8 @@
 """Writes the contracts' code and sources that ship with the package (`make code`).
 
 Takes a minute or two, so that nobody needs a compiler to deploy, or to compare a market with its
-sources. `--check` compares the sources alone, at once; tests/node/test_code.py compiles.
+sources. `--check` compares the sources alone, at once; test_code.py and test_verify_market.py of
+tests/node, and tests/contracts/test_shipped_code.py, compile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Deploys the market to a local Anvil chain from a checkout's own build, in a second.
+"""Deploys the market to a local Anvil chain from a checkout's own sources, in a second.
 
 For tests and experiments; for anything else there is ``ape run deploy``.
 """
@@ -13,6 +13,8 @@ from pathlib import Path
 
 from dam.crypto.hashing import keccak, parse_address
 from dam.market.abi import decode_result, encode
+from dam.market.code import shipped_build, source_hash
+from dam.market.compiling import standard_input
 from dam.market.creation import setup_words
 from dam.testing.nodes import AnvilNode, NodeFailedError, find_program
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei, Windows
@@ -34,7 +36,19 @@ class MarketCode:
 
 
 def market_code(root: Path = _ROOT) -> MarketCode:
-    """The creation code, built by forge if the sources changed since."""
+    """The creation code of a checkout's sources.
+
+    While they are those that the package was made of, it is what ships; else forge builds it.
+    """
+    shipped = shipped_build()
+    if source_hash(standard_input(root)) == shipped.source_hash:
+        names = ("Proofs", "Marketplace")
+        return MarketCode(*(shipped.contracts[name].creation for name in names))
+    return forge_code(root)
+
+
+def forge_code(root: Path = _ROOT) -> MarketCode:
+    """The creation code as forge builds it, if the sources changed since it did."""
     forge = find_program("forge", "run `make setup` in the checkout, or install Foundry")
     done = subprocess.run(
         [forge, "build", "contracts"], cwd=root, capture_output=True, timeout=300, check=False
