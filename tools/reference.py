@@ -14,6 +14,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from dam.units import UNITS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
-RECORD_SCHEMA = ROOT / "src" / "dam" / "market" / "schema" / "deployment-record.schema.json"
+SCHEMATA = ROOT / "src" / "dam" / "market" / "schema"
 SCHEMA = ROOT / "src" / "dam" / "catalog" / "schema" / "store.schema.json"
 MADE = "<!-- Made by tools/reference.py from {}: change it there, then `make reference`. -->"
 
@@ -266,6 +267,9 @@ def between(schema: Schema, least: str, most: str, unit: str) -> str:
 def kind(schema: Schema) -> str:
     """What a value is, in a few words; a definition is linked."""
     if "$ref" in schema:
+        if schema["$ref"].endswith(".schema.json"):  # another page
+            page = schema["$ref"].removesuffix(".schema.json")
+            return f"[{page.replace('-', ' ')}]({page}.md)"
         name = schema["$ref"].rsplit("/", 1)[1]
         return f"[{name}](#{name.lower()})"
     if "const" in schema:
@@ -347,12 +351,13 @@ than those listed.
 """
 
 
-def deployment_record_page() -> str:
-    schema = json.loads(RECORD_SCHEMA.read_bytes())
+def file_page(title: str, file: str) -> str:
+    """The page of a file of which the market room has the schema."""
+    schema = json.loads((SCHEMATA / file).read_bytes())
     told = [definition(name, one) for name, one in schema["$defs"].items()]
-    return f"""# The deployment record
+    return f"""# {title}
 
-{MADE.format("src/dam/market/schema/deployment-record.schema.json")}
+{MADE.format(f"src/dam/market/schema/{file}")}
 
 {schema["description"]}
 
@@ -423,7 +428,10 @@ MAKERS: dict[str, Callable[[], str]] = {
     "exit-codes.md": exit_codes_page,
     "store-file.md": store_file_page,
     "store-document.md": store_document_page,
-    "deployment-record.md": deployment_record_page,
+    "deployment-record.md": partial(
+        file_page, "The deployment record", "deployment-record.schema.json"
+    ),
+    "market-list.md": partial(file_page, "The list of markets", "market-list.schema.json"),
 }
 
 

@@ -12,6 +12,7 @@ import click
 
 from dam.atomic_file import write_atomic
 from dam.cli.failures import Failure
+from dam.cli.market_list import market_list
 from dam.cli.session import asynchronous, json_option, print_note, print_result
 from dam.config.settings import Settings, node_settings
 from dam.config.values import check_rpc_url
@@ -27,7 +28,10 @@ _WORDS = {True: "yes", False: "NO", None: "?"}
 
 @click.group()
 def market() -> None:
-    """The market itself: is it what its record says?"""
+    """The market itself: is it what its record says? And signed lists of several."""
+
+
+market.add_command(market_list)
 
 
 @market.command()

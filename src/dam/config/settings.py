@@ -7,7 +7,6 @@ variable takes precedence over the file, so a daemon or a test needs no file at 
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +18,11 @@ from dam.config.table import SETTINGS, Context, Setting
 from dam.config.values import ROLES, Finality, Unprofitable, depth_of, expanded, toml
 from dam.errors import ConfigError, KeyFileError, Malformed
 from dam.ethereum.node import NodeLimits
-from dam.types import Deployment
+from dam.types import MARKET_NAME, Deployment
 
-_FILE_BYTES = 64 << 10
+MAX_FILE_BYTES = 64 << 10
 _REMARK_COLUMN = 27
 MARKET_VARIABLE = "DAM_MARKET"
-_MARKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 
 
 def home_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -249,8 +247,8 @@ def _collect(
     home: Path, environ: Mapping[str, str], faults: list[str], *, choose: bool = True
 ) -> _Said:
     path = config_path(home)
-    in_file = _read_file(path, faults)
-    tables = _tables(in_file)
+    in_file = read_config(path, faults)
+    tables = market_tables(in_file)
     named = choose or len(tables) == 1 or environ.get(MARKET_VARIABLE)
     name = _chosen(tables, environ) if named else ""
     in_file.pop("markets", None)
@@ -272,13 +270,13 @@ def _collect(
 
 def unchosen_markets(environ: Mapping[str, str]) -> list[str]:
     """Names of several markets in the file, of which nobody chose one; else none."""
-    tables = _tables(_read_file(config_path(home_folder(environ)), []))
+    tables = market_tables(read_config(config_path(home_folder(environ)), []))
     if len(tables) < 2 or environ.get(MARKET_VARIABLE):
         return []
     return list(tables)
 
 
-def _tables(in_file: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def market_tables(in_file: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The markets of a file, by name; none: it is of one market, and has that at its top.
 
     Raises:
@@ -288,7 +286,7 @@ def _tables(in_file: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if not isinstance(tables, dict):
         raise ConfigError("markets is no table: write [markets.NAME] and its settings below")
     for name, table in tables.items():
-        if not _MARKET_NAME.fullmatch(name) or not isinstance(table, dict):
+        if not MARKET_NAME.fullmatch(name) or not isinstance(table, dict):
             raise ConfigError(
                 f"markets.{ascii(name)[:40]} is no market: write [markets.NAME], with up to 32 "
                 "small letters, digits and hyphens"
@@ -335,9 +333,10 @@ def _take_credential(
         origins[setting.key] = f"credential {setting.credential}"
 
 
-def _read_file(path: Path, faults: list[str]) -> dict[str, Any]:
+def read_config(path: Path, faults: list[str]) -> dict[str, Any]:
+    """What a settings file says, unchecked; nothing where there is none, or it cannot be read."""
     try:
-        data = read_regular(path, _FILE_BYTES)
+        data = read_regular(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -146,7 +146,7 @@ def fragments_digest(separator: bytes, entries: Iterable[bytes]) -> bytes:
         separator: `domain_separator`.
         entries: Each from `entry`, in the order of the list.
     """
-    return _typed_digest(separator, _FRAGMENTS + keccak(b"".join(entries)))
+    return typed_digest(separator, _FRAGMENTS + keccak(b"".join(entries)))
 
 
 def agreement_digest(
@@ -163,10 +163,11 @@ def agreement_digest(
         split: What goes to whom.
     """
     words = copy_id + sale + uint_word(status) + uint_word(since) + encode_struct(split)
-    return _typed_digest(separator, _AGREEMENT + words)
+    return typed_digest(separator, _AGREEMENT + words)
 
 
-def _typed_digest(separator: bytes, encoded: bytes) -> bytes:
+def typed_digest(separator: bytes, encoded: bytes) -> bytes:
+    """The EIP-712 digest of a struct: ``encoded`` is the hash of its type, and its fields."""
     return keccak(b"\x19\x01" + separator + keccak(encoded))
 
 

@@ -38,3 +38,23 @@ def recover(digest: bytes, signature: Signature) -> Address:
     except ValueError:
         raise Malformed("the signature is nobody's") from None
     return checksum(keccak(public.format(compressed=False)[1:])[12:])
+
+
+def recover_long(digest: bytes, signature: bytes) -> Address:
+    """Who made a signature of 65 bytes (r, s, and v as 27 or 28), which wallets give.
+
+    Raises:
+        Malformed: As `recover`; or it is no such signature.
+    """
+    if len(signature) != 65 or signature[64] not in (27, 28):
+        raise Malformed("a signature of an account is 65 bytes, of which the last is 27 or 28")
+    r, s, odd = signature[:32], signature[32:64], signature[64] - 27
+    if s[0] >> 7:
+        raise Malformed("a signature has a low s")
+    return recover(digest, Signature(r, bytes([s[0] | odd << 7]) + s[1:]))
+
+
+def long_form(signature: Signature) -> bytes:
+    """The 65 bytes that `recover_long` takes."""
+    first = signature.vs[0]
+    return signature.r + bytes([first & 127]) + signature.vs[1:] + bytes([27 + (first >> 7)])

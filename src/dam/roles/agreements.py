@@ -21,7 +21,7 @@ from dam.crypto.hashing import (
     sale_of,
 )
 from dam.errors import Malformed, Permanent
-from dam.ethereum.compact_signature import recover
+from dam.ethereum.compact_signature import recover_long
 from dam.ethereum.erc20 import Token, Tokens
 from dam.ipfs import dag_json
 from dam.market.client import Market
@@ -36,7 +36,6 @@ from dam.types import (
     Deadlines,
     Deployment,
     SaleState,
-    Signature,
     Split,
     Status,
     Wei,
@@ -467,8 +466,6 @@ def _check_state(sale: SaleRecord, offer: Offer, state: SaleState) -> None:
 
 def _signer(offer: Offer) -> Address | None:
     """Whose key signed; None where the signature is no account's."""
-    if len(offer.signature) != 65 or offer.signature[64] not in (27, 28):
-        return None
     digest = agreement_digest(
         domain_separator(offer.chain_id, offer.market),
         offer.copy_id,
@@ -477,9 +474,8 @@ def _signer(offer: Offer) -> Address | None:
         offer.since,
         offer.split,
     )
-    r, s, odd = offer.signature[:32], offer.signature[32:64], offer.signature[64] - 27
     try:
-        return recover(digest, Signature(r, bytes([s[0] | odd << 7]) + s[1:]))
+        return recover_long(digest, offer.signature)
     except Malformed:
         return None
 
