@@ -350,7 +350,7 @@ async def test_f32_an_error_although_it_was_taken(
     33,
     "absurd gas estimate",
     by="P",
-    breaks="src/dam/sending/dispatcher.py:least) + 20_000, most)",
+    breaks="src/dam/sending/dispatcher.py:least) + fee_policy.ROOM_GAS, most, MAX_GAS)",
     instead="0) + 20_000, 2**62)",
 )
 async def test_f33_an_absurd_gas_estimate(

@@ -263,7 +263,7 @@ def test_the_board_asks_for_what_there_is(names: set[str]) -> None:
     assert unseen <= {
         "dam_build_info", "dam_parts_held", "dam_transactions_final", "dam_gas_used_total",
         "dam_ledger_readable", "dam_alerts", "dam_event_loop_lag_seconds", "dam_balance_wei",
-        "dam_stake_wei", "dam_earned_wei", "dam_gas_paid_wei",
+        "dam_stake_wei", "dam_earned_wei", "dam_gas_paid_wei", "dam_data_paid_wei",
     }  # fmt: skip
 
 

@@ -341,4 +341,6 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "block": receipt.block,
         "gasUsed": receipt.gas_used,
         "gasPrice": str(receipt.price),
+        "dataFee": str(receipt.data.wei),
+        "cost": str(receipt.cost),
     }

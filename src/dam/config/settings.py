@@ -83,6 +83,8 @@ class Settings:
     """Wei per gas."""
     min_fee: int
     """Wei per part."""
+    data_fee: int
+    """Wei per byte of a transaction; 0: as the chain tells."""
     unprofitable: Unprofitable
     pin_bytes: int
     rpc_agree: int

@@ -191,6 +191,20 @@ SETTINGS = (
         sample='"0.0001 ether"',
     ),
     Setting(
+        field="data_fee",
+        key="data_fee",
+        variable="DAM_DATA_FEE",
+        section="Gas and fees",
+        parse=_plain(parse_amount),
+        default=0,
+        doc="what a rollup takes for one byte of a transaction, beside or in its gas, such as "
+        '`"0.2 gwei"`: part of what a fee must pay. 0: what the chain tells (OP stack, Arbitrum), '
+        "else what the newest receipt did",
+        show=format_amount,
+        remark="of a byte of a transaction on a rollup, if the chain does not tell",
+        sample='"0.2 gwei"',
+    ),
+    Setting(
         field="unprofitable",
         key="unprofitable",
         variable="DAM_UNPROFITABLE",

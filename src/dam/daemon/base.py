@@ -201,6 +201,7 @@ class DaemonBase:
         policy = SendPolicy(
             max_fee=self.settings.max_fee,
             confirmations=self.settings.confirmation_blocks,
+            byte_price=self.settings.data_fee,
             # A watchdog saves the sale and the penalty; the fee is not what it works for.
             unprofitable=self.settings.unprofitable if self._role == "deliverer" else "send",
         )

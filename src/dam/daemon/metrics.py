@@ -251,6 +251,7 @@ class _Reader(Collector):
         yield _gauge("parts_delivered", "As far as the chain is read.", found.delivered)
         yield from _amount("earned", "Fees of the parts delivered.", found.earned)
         yield from _amount("gas_paid", "For transactions that are final.", found.gas_paid)
+        yield from _amount("data_paid", "Of that, for data, on a rollup.", found.data_paid)
         yield _gauge("transactions_final", "Mined and confirmed.", found.transactions)
         if found.next_deadline is not None:
             clock = self.sources.pulse.clock if self.sources.pulse else None

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from dam.errors import LedgerError, LedgerUnusableError
 
-VERSION = 1
+VERSION = 2
 _APPLICATION_ID = 0x44414D32  # "DAM2"
 _FIRST_DAM = "version 1 of DAM made it"
 _WAL_BYTES = 64 << 20

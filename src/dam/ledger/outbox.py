@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dam.ethereum.eip1559 import calldata_of
 from dam.ledger.ledger import Ledger
 from dam.ledger.pruning import add_totals, mined_costs
 from dam.ledger.sql_params import plain_rows, value_lists
 from dam.market.calldata import FEE_AT, FRESH_KEY_AT, PROOF_LENGTH_AT, PURCHASE_BLOCK_AT
+from dam.market.wallet import Receipt
 from dam.types import FALLBACK_BLOCKS, Address, Clock, CopyId
 
 Kind = Literal["deliver", "replace", "supply", "close"]
@@ -326,8 +327,7 @@ class Outbox:
         if row is not None and row["value"] == sender:
             return False
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, sender))
-        paid = mined_costs(self._db)
-        add_totals(self._db, {"transactions": len(paid), "gas_paid": sum(paid)})
+        add_totals(self._db, mined_costs(self._db))
         self._db.execute(
             "UPDATE jobs SET nonce_slot = NULL, state = CASE state WHEN 'live' THEN 'due' "
             "ELSE state END WHERE nonce_slot IS NOT NULL"
@@ -431,19 +431,19 @@ class Outbox:
         self,
         slot: Slot,
         state: Literal["mined", "lost", "abandoned"],
-        *,
         block: int = -1,
-        status: int = -1,
-        tx_hash: bytes = b"",
-        cost: int = 0,
+        receipt: Receipt | None = None,
     ) -> None:
         """The nonce is used up (by us or not), or given back; open jobs are due again, or cancelled
         if their purchases are orphaned.
         """
+        told: tuple[Any, ...] = (-1, b"", "0", "0")
+        if receipt is not None:
+            told = receipt.status, receipt.tx_hash, str(receipt.cost), str(receipt.data.wei)
         self._db.execute(
             "UPDATE nonce_slots SET state = ?, mined_block = ?, receipt_status = ?, "
-            "mined_hash = ?, cost_wei = ? WHERE id = ?",
-            (state, block, status, tx_hash, str(cost), slot.id),
+            "mined_hash = ?, cost_wei = ?, data_cost_wei = ? WHERE id = ?",
+            (state, block, *told, slot.id),
         )
         self._db.execute(
             "UPDATE jobs SET tries = tries + 1, state = CASE WHEN purchase IN "

@@ -11,7 +11,7 @@ sealed, to which key (`archived_seals`: the one-buyer rule), and the sums that a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dam.market.log_rows import load_terms
 
@@ -59,16 +59,24 @@ def prune(db: sqlite3.Connection, names: tuple[str, str], limit: int) -> int:
 
 
 def totals(db: sqlite3.Connection) -> dict[str, int]:
-    """Sums over what was pruned: ``delivered``, ``earned`` and ``gas_paid`` (wei),
-    ``transactions``, and ``purchases.<state>``.
+    """Sums over what was pruned: ``delivered``, ``earned``, ``gas_paid`` and, of that,
+    ``data_paid`` (wei), ``transactions``, and ``purchases.<state>``.
     """
     return {row[0]: int(row[1]) for row in db.execute("SELECT name, value FROM archived_totals")}
 
 
-def mined_costs(db: sqlite3.Connection) -> list[int]:
-    """What each mined transaction that is still here has cost, in wei."""
-    rows = db.execute("SELECT cost_wei FROM nonce_slots WHERE mined_block >= 0")
-    return [int(row["cost_wei"]) for row in rows]
+def mined_costs(db: sqlite3.Connection) -> dict[str, int]:
+    """What the mined transactions that are still here have cost, by the names of `totals`."""
+    rows = db.execute("SELECT cost_wei, data_cost_wei FROM nonce_slots WHERE mined_block >= 0")
+    return _costs(rows.fetchall())
+
+
+def _costs(rows: Sequence[sqlite3.Row]) -> dict[str, int]:
+    return {
+        "transactions": len(rows),
+        "gas_paid": sum(int(row["cost_wei"]) for row in rows),
+        "data_paid": sum(int(row["data_cost_wei"]) for row in rows),
+    }
 
 
 def _sales(db: sqlite3.Connection, names: tuple[str, str], floor: int, now: int, limit: int) -> int:
@@ -129,7 +137,7 @@ def _events(db: sqlite3.Connection, floor: int, limit: int) -> int:
 def _transactions(db: sqlite3.Connection, floor: int, limit: int) -> int:
     """Nonces below one of ours that is mined for good: no transaction for them can be mined."""
     rows = db.execute(
-        "SELECT id, mined_block, cost_wei FROM nonce_slots WHERE state <> 'live' "
+        "SELECT id, mined_block, cost_wei, data_cost_wei FROM nonce_slots WHERE state <> 'live' "
         "AND mined_block < ? AND nonce < (SELECT max(nonce) FROM nonce_slots WHERE state = 'mined' "
         "AND mined_block >= 0 AND mined_block < ?) AND id < (SELECT max(id) FROM nonce_slots) "
         "AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.nonce_slot = nonce_slots.id) LIMIT ?",
@@ -138,8 +146,7 @@ def _transactions(db: sqlite3.Connection, floor: int, limit: int) -> int:
     ids = [(row["id"],) for row in rows]
     db.executemany("DELETE FROM attempts WHERE nonce_slot = ?", ids)
     db.executemany("DELETE FROM nonce_slots WHERE id = ?", ids)
-    mined = [int(row["cost_wei"]) for row in rows if row["mined_block"] >= 0]
-    add_totals(db, {"transactions": len(mined), "gas_paid": sum(mined)})
+    add_totals(db, _costs([row for row in rows if row["mined_block"] >= 0]))
     return len(rows)
 
 

@@ -53,12 +53,15 @@ class DaemonStatus:
     earned: int
     """Their fees, without those of fallbacks: they are the buyers'."""
     gas_paid: int
+    """With what rollups took for the data."""
     transactions: int
     next_deadline: NextDeadline | None
     refused: list[dict[str, Any]]
     """The newest refusals: when, what and why."""
     alerts: list[dict[str, Any]]
     """The newest other entries of the journal."""
+    data_paid: int = 0
+    """How much of ``gas_paid`` was for the data of transactions."""
 
 
 def highest_fee(path: Path) -> int:
@@ -137,11 +140,12 @@ def _read(db: sqlite3.Connection, newest: int) -> DaemonStatus:
         pinned_bytes=pinned,
         delivered=len(fees) + sums.get("delivered", 0),
         earned=sum(fees) + sums.get("earned", 0),
-        gas_paid=sum(costs) + sums.get("gas_paid", 0),
-        transactions=len(costs) + sums.get("transactions", 0),
+        gas_paid=costs["gas_paid"] + sums.get("gas_paid", 0),
+        transactions=costs["transactions"] + sums.get("transactions", 0),
         next_deadline=None if first is None else NextDeadline(*first),
         refused=_journal(db, "IN", newest),
         alerts=_journal(db, "NOT IN", newest),
+        data_paid=costs["data_paid"] + sums.get("data_paid", 0),
     )
 
 

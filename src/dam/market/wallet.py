@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dam.errors import RpcError
+from dam.ethereum.data_fee import NO_DATA_FEE, DataFee
 from dam.market.client import Market
 from dam.types import Address, Wei
 from dam.units import format_about
@@ -30,9 +31,16 @@ class Receipt:
     """Wei per gas, as paid."""
     logs: tuple[Any, ...]
     """As the node gave them."""
+    data: DataFee = NO_DATA_FEE
+    """What a rollup took for its bytes."""
+
+    @property
+    def cost(self) -> Wei:
+        """All that it cost, in wei."""
+        return Wei(self.gas_used * self.price + self.data.beside_gas)
 
     def __str__(self) -> str:
-        cost = format_about(self.gas_used * self.price)
+        cost = format_about(self.cost)
         return f"in block {self.block}, transaction 0x{self.tx_hash.hex()} (gas {cost})"
 
 

@@ -7,11 +7,12 @@ bytes that can be sent again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dam.crypto.hashing import keccak
 from dam.ethereum import node_errors
+from dam.ethereum.data_fee import DataFees
 from dam.ethereum.node import Node, quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.ledger.ledger import Ledger
@@ -19,7 +20,7 @@ from dam.ledger.outbox import Attempt, Job, Outbox
 from dam.log import Log
 from dam.sending.batching import Encoder
 from dam.sending.fee_policy import SendPolicy, SendStats
-from dam.sending.transactions import Calls, Fees, Signer, broadcast, transaction
+from dam.sending.transactions import Calls, Fees, Price, Signer, broadcast, next_price, transaction
 from dam.types import Address
 
 MAX_LINES = 4
@@ -59,6 +60,7 @@ class Account:
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.ledger)
         self.address = self.signer.address
+        self.data_fees = DataFees(self.rpc, self.policy.byte_price)
         with self.ledger.transaction():
             if self.outbox.use_sender(self.address):
                 self.log.info("sender_changed", sender=self.address)
@@ -75,6 +77,13 @@ class Account:
         if max(counts) > _MAX_NONCE:
             raise RpcBadReplyError(f"{method}: more than an account ever had")
         return counts
+
+    async def price(self, data: bytes) -> Price:
+        """Of the next block, and of a byte of calldata like this."""
+        price = await next_price(self.rpc)
+        sample = self.address, self.calls.address, data
+        byte = await self.data_fees.byte_gas(*sample, self.policy.gas_price(price))
+        return replace(price, byte=byte)
 
     # ------------------------------------------------------------------------ sign, save, send
 

@@ -6,20 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from dam.errors import ContractReverted
+from dam.ethereum.data_fee import ENVELOPE_BYTES
 from dam.ethereum.node import quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
-from dam.ledger.outbox import (
-    ALONE,
-    UNPROFITABLE,
-    Attempt,
-    Job,
-    Now,
-    seconds_until,
-)
+from dam.ledger.outbox import ALONE, UNPROFITABLE, Attempt, Job, Now, seconds_until
 from dam.sending import fee_policy
 from dam.sending.account import MAX_LINES, Account, log_fields
 from dam.sending.batching import group, halves
-from dam.sending.transactions import MAX_GAS, Price, call_many, look_up, next_price
+from dam.sending.transactions import MAX_GAS, Price, call_many, look_up
 
 _CURABLE = {
     "NotEligible": (10, 2**62), "WrongSale": (3, 5), "WrongStatus": (3, 5), "WrongFreshKey": (3, 5),
@@ -97,7 +91,7 @@ class Dispatcher:
         if known is not None and latest > known + _MAX_NONCE_JUMP:
             # If a node just said so, what is signed for its nonce waits there for ever.
             unknown.insert(0, known + 1)
-        price = await next_price(self._account.rpc)
+        price = await self._account.price(self._account.encoder.encode(jobs[:1]))
         self._account.crowded = room <= 0 and bool(self._profitable(jobs, price))
         if room <= 0 or self._wait_for(unknown, jobs, now):
             return
@@ -117,7 +111,7 @@ class Dispatcher:
         else:
             return
         groups = self._grouped(await self._simulated(good, now), now, room, price)
-        batches = await self._estimated(groups, now)
+        batches = await self._estimated(groups, now, price.byte)
         await self._send(batches[:room], now, price, max(latest, pending), taken)
 
     async def _counts(self, known: int | None) -> list[int]:
@@ -181,16 +175,18 @@ class Dispatcher:
         """Those that would pay in the largest batch; saves simulating the others."""
         if self._policy.unprofitable == "send":
             return jobs
-        return fee_policy.profitable(jobs, self._policy.gas_price(price), self._policy.batch)
+        policy = self._policy
+        return fee_policy.profitable(jobs, policy.gas_price(price), policy.batch, price.byte)
 
     def _grouped(self, jobs: list[Job], now: Now, room: int, price: Price) -> list[list[Job]]:
-        policy, paid = self._policy, self._policy.gas_price(price)
+        policy, paid, byte = self._policy, self._policy.gas_price(price), price.byte
         if policy.unprofitable == "send":
             return group(jobs, now, room, policy)
-        groups = group(jobs, now, room, policy, lambda job: fee_policy.is_profitable(job, paid, 1))
+        profitable = fee_policy.profitable
+        groups = group(jobs, now, room, policy, lambda job: bool(profitable([job], paid, 1, byte)))
         # Full batches were judged as such before.
         worth = [
-            jobs if len(jobs) == policy.batch else fee_policy.profitable_batch(jobs, paid)
+            jobs if len(jobs) == policy.batch else fee_policy.profitable_batch(jobs, paid, byte)
             for jobs in groups
         ]
         self._postpone_unprofitable(_flat(groups), _flat(worth), price, now)
@@ -212,6 +208,7 @@ class Dispatcher:
                     UNPROFITABLE,
                     parts=len(fresh),
                     gas_price=self._policy.gas_price(price),
+                    byte_gas=price.byte,
                     least_fee=min(job.fee for job in fresh),
                     seconds_left=seconds_until(min(job.last_time for job in fresh), now),
                     sales=["0x" + job.copy_id.hex() for job in fresh[:_MAX_SALES_LOGGED]],
@@ -288,7 +285,7 @@ class Dispatcher:
             self._outbox.finish(job, "failed", str(error))
             self._account.alert("refused_by_contract", error=str(error), **log_fields(job))
 
-    async def _estimated(self, groups: list[list[Job]], now: Now) -> list[_Batch]:
+    async def _estimated(self, groups: list[list[Job]], now: Now, byte: int) -> list[_Batch]:
         """Calldata and gas limit of each transaction; a batch that would revert is halved."""
         account = self._account
         done: dict[int, _Batch] = {}
@@ -309,7 +306,8 @@ class Dispatcher:
             untried = []
             for (jobs, data), answer in zip(coded, answers, strict=True):
                 if not isinstance(answer, ContractReverted | RpcRejectedError):
-                    gas = self._gas_limit(quantity(answer, "eth_estimateGas"), len(jobs), data)
+                    estimate = quantity(answer, "eth_estimateGas")
+                    gas = self._gas_limit(estimate, len(jobs), data, byte)
                     done[jobs[0].id] = _Batch(jobs, data, gas)
                 elif isinstance(answer, RpcRejectedError) and not account.handle_refusal(
                     answer, head
@@ -329,15 +327,15 @@ class Dispatcher:
                     self._outbox.postpone(job, head + 2, f"{ALONE}, {why}" if done else why)
         return [done[job.id] for job in _flat(groups) if job.id in done]
 
-    def _gas_limit(self, estimate: int, parts: int, data: bytes) -> int:
+    def _gas_limit(self, estimate: int, parts: int, data: bytes, byte: int) -> int:
         """The node's estimate and a sixteenth, for state that changes before it is mined.
 
-        Never more than the policy's cap or `MAX_GAS`; and never less than no call of this size
-        could do with, or one bad answer would make a transaction that no node takes.
+        Never more than the policy's cap and twice what the data may take, or `MAX_GAS`; never less
+        than no call of this size could do with, or one bad answer would make what no node takes.
         """
         least = 21_000 + 16 * len(data) - 12 * data.count(0) + _MIN_PART_GAS * parts
-        most = min(100_000 + self._policy.part_gas * parts, MAX_GAS)
-        return min(max(estimate * 17 // 16, least) + 20_000, most)
+        most = 100_000 + self._policy.part_gas * parts + 2 * byte * (len(data) + ENVELOPE_BYTES)
+        return min(max(estimate * 17 // 16, least) + fee_policy.ROOM_GAS, most, MAX_GAS)
 
     # ----------------------------------------------------------------------------------- sending
 
@@ -348,7 +346,7 @@ class Dispatcher:
         priced = []
         for batch in batches:
             left = min(job.left(now) for job in batch.jobs)
-            policy = fee_policy.cap_to_earnings(self._policy, batch.jobs)
+            policy = fee_policy.cap_to_earnings(self._policy, batch.jobs, price.byte, batch.gas)
             fees = fee_policy.initial_fees(price, left, policy)
             if fees is not None:
                 priced.append((batch, fees))

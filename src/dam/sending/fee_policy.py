@@ -25,8 +25,9 @@ gas compare without a rate. It is worth its transaction when
 
     fee >= (base fee + tip) x its share of the gas
 
-with the gas of `gas_of`, without what a rollup takes for its data: ``min_fee`` is for that. The
-same sum caps what a waiting transaction may cost (`cap_to_earnings`). A part that is not worth it
+with the gas of `gas_of`. What a rollup takes for its data is gas, too, or worth so much of it
+(`DataFees.byte_gas`). The same sum caps what a waiting transaction may cost (`cap_to_earnings`),
+by the node's own estimate where that is more. A part that is not worth it
 stays due until its last block, and is reported once (once more if it was sent before): gas may
 fall, or other parts come to share a transaction.
 """
@@ -37,11 +38,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from dam.ethereum.data_fee import ENVELOPE_BYTES
 from dam.ledger.outbox import Job
 from dam.sending.transactions import Fees, Price
 
 RAMP_BLOCKS = 40
 """Blocks before the target at which urgency begins."""
+ROOM_GAS = 20_000
+"""In a gas limit, beside a sixteenth more than was estimated: for state that changes meanwhile."""
 _TRANSACTION_GAS, _PART_GAS, _STEP_GAS = 33_880, 19_860, 760
 """Once: 21,000, the list's signature and its log, the deliverer's word; each part; each step of its
 proof: 32 bytes of calldata, and a hash."""
@@ -49,6 +53,8 @@ _LIST_GAS = 2_300
 """What a list of several parts takes beside that."""
 _FLOOR_TRANSACTION_GAS, _FLOOR_PART_GAS, _FLOOR_STEP_GAS = 24_000, 18_600, 1_280
 """The least that calldata costs (EIP-7623): 40 gas a byte that is not zero."""
+_TRANSACTION_BYTES, _PART_BYTES, _STEP_BYTES = 132 + ENVELOPE_BYTES, 832, 32
+"""Of a signed transaction: once, for each part, and for each step of its proof."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,8 @@ class SendPolicy:
     """Most gas for a part, whatever the node estimates. Where state has a price of its own
     (EIP-8037), a fallback that makes the buyer's credit takes over 300,000."""
     confirmations: int = 2
+    byte_price: int = 0
+    """What a byte of a transaction costs on a rollup, in wei; 0: as the chain tells."""
     unprofitable: Literal["skip", "send"] = "skip"
     """What becomes of a part whose fee does not pay its gas (`profitable_batch`)."""
 
@@ -155,7 +163,7 @@ def offers_max_tip(price: Price, max_fee: int, tip: int, policy: SendPolicy) -> 
     return tip >= policy.max_tip and max_fee >= price.base + policy.max_tip
 
 
-def gas_of(parts: int, steps: int) -> int:
+def gas_of(parts: int, steps: int, byte: int = 0) -> int:
     """Gas that delivering so many parts in one transaction takes, within a few percent.
 
     Measured: alone about 55,200 for a short proof, in a batch of 24 about 22,800.
@@ -163,24 +171,22 @@ def gas_of(parts: int, steps: int) -> int:
     Args:
         parts: How many.
         steps: Of all their Merkle proofs together.
+        byte: What a byte is worth, see `Price`.
     """
     used = _TRANSACTION_GAS + _PART_GAS * parts + _STEP_GAS * steps + _LIST_GAS * (parts > 1)
     floor = _FLOOR_TRANSACTION_GAS + _FLOOR_PART_GAS * parts + _FLOOR_STEP_GAS * steps
-    return max(used, floor)
+    size = _TRANSACTION_BYTES + _PART_BYTES * parts + _STEP_BYTES * steps
+    return max(used, floor) + byte * size
 
 
-def is_profitable(job: Job, price: int, parts: int) -> bool:
-    """Whether a part is worth its share of a transaction; see `profitable`."""
-    return bool(profitable([job], price, parts))
-
-
-def profitable(jobs: Sequence[Job], price: int, parts: int) -> list[Job]:
+def profitable(jobs: Sequence[Job], price: int, parts: int, byte: int = 0) -> list[Job]:
     """Those that are worth their share of a transaction.
 
     Args:
         jobs: Parts to deliver; other duties have no fee and are always done.
         price: Base fee and tip, wei per gas.
         parts: How many share the transaction.
+        byte: What a byte is worth, see `Price`.
     """
     least: dict[int, int] = {}
     kept = []
@@ -188,32 +194,37 @@ def profitable(jobs: Sequence[Job], price: int, parts: int) -> list[Job]:
         if job.kind == "deliver":
             steps = job.proof_steps
             if steps not in least:
-                least[steps] = -(-price * gas_of(parts, parts * steps) // parts)
+                least[steps] = -(-price * gas_of(parts, parts * steps, byte) // parts)
             if job.fee < least[steps]:
                 continue
         kept.append(job)
     return kept
 
 
-def profitable_batch(jobs: Sequence[Job], price: int) -> list[Job]:
+def profitable_batch(jobs: Sequence[Job], price: int, byte: int = 0) -> list[Job]:
     """Those of a batch that pay their share; the fewer they are, the more each has to bear."""
     kept = list(jobs)
-    while len(good := profitable(kept, price, len(kept))) < len(kept):
+    while len(good := profitable(kept, price, len(kept), byte)) < len(kept):
         kept = good
     return kept
 
 
-def cap_to_earnings(policy: SendPolicy, jobs: Sequence[Job], *, spared_gas: int = 0) -> SendPolicy:
+def cap_to_earnings(
+    policy: SendPolicy, jobs: Sequence[Job], byte: int = 0, limit: int = 0, spared_gas: int = 0
+) -> SendPolicy:
     """The policy, with a cap under which the fees of these parts pay for their transaction.
 
     Args:
         policy: If it sends without profit, nothing changes.
         jobs: Of one transaction; duties without a fee change nothing.
+        byte: What a byte is worth, see `Price`.
+        limit: Of the transaction's gas: the estimate, a sixteenth and `ROOM_GAS`.
         spared_gas: What would be spent in any case.
     """
     parts = [job for job in jobs if job.kind == "deliver"]
     if policy.unprofitable == "send" or not parts:
         return policy
-    gas = gas_of(len(parts), sum(job.proof_steps for job in parts)) - spared_gas
+    gas = gas_of(len(parts), sum(job.proof_steps for job in parts), byte)
+    gas = max(gas, (limit - ROOM_GAS) * 16 // 17) - spared_gas
     most = sum(job.fee for job in parts) // gas
     return policy if most >= policy.max_fee else replace(policy, max_fee=most)

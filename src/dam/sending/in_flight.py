@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from dam.errors import ContractReverted, RpcError
+from dam.ethereum.data_fee import ENVELOPE_BYTES
 from dam.ethereum.node_errors import RpcPrunedError, RpcRejectedError
 from dam.ledger.outbox import NO_DEADLINE, UNPROFITABLE, Attempt, Now, Slot, seconds_until
 from dam.market.wallet import Receipt
 from dam.sending import fee_policy
 from dam.sending.account import Account
-from dam.sending.transactions import (
-    Fees,
-    Price,
-    call_many,
-    look_up,
-    next_price,
-    read_receipt,
-)
-from dam.types import BlockRef, Wei
+from dam.sending.transactions import MAX_GAS, Fees, Price, call_many, look_up, read_receipt
+from dam.types import BlockRef
 
 _RECEIPT_LOOKUPS = 3
 """So often a receipt is missing before a used nonce counts as somebody else's."""
@@ -26,8 +21,7 @@ _REORG_BLOCKS = 64
 """How far below the first attempt a reorganisation may have moved it."""
 _EMPTY_GAS = 21_000
 _EMPTY_GAS_LIMIT = 60_000
-"""Where gas is dearer, or a rollup charges for data, an empty one takes more; what is left over is
-not paid."""
+"""Where gas is dearer an empty one takes more; what is left over is not paid."""
 _MAX_GAP = 64
 """So many empty transactions are paid for to reach what is signed above them, and no more."""
 
@@ -65,7 +59,7 @@ class InFlight:
         open_slots = [slot for slot in live if slot.nonce >= max(final, latest)]
         waiting = [slot for slot in open_slots if anew or self._is_late(slot, now)]
         if waiting:
-            price = await next_price(self._account.rpc)
+            price = await self._account.price(waiting[0].last.data)
             for slot, error in zip(waiting, await self._pointless(waiting, now), strict=True):
                 behind = [other for other in open_slots if other.nonce > slot.nonce]
                 if error is not None:
@@ -165,13 +159,13 @@ class InFlight:
         tx, block, status, used = receipt.tx_hash, receipt.block, receipt.status, receipt.gas_used
         if block > cursor.number:
             return
-        cost = Wei(used * receipt.price)
         if status == 0:
             self._outbox.unbatch(slot.id)
             self._outbox.back_off(slot.id, now, self._policy.alone_blocks)
             self._account.stats.reverted += 1
             self._account.alert("transaction_reverted", tx=tx, nonce=slot.nonce, block=block)
-        self._outbox.close_slot(slot, "mined", block=block, status=status, tx_hash=tx, cost=cost)
+        self._outbox.close_slot(slot, "mined", block, receipt)
+        self._account.data_fees.note(receipt.data.wei, len(slot.last.raw))
         self._account.stats.gas_used += used
         self._missing.pop(slot.id, None)
         self._log.info("transaction_final", tx=tx, nonce=slot.nonce, block=block, gas=used)
@@ -188,7 +182,7 @@ class InFlight:
             self._log.info("receipt_missing", nonce=slot.nonce, block=block)
             # Without its event, a duty was in a batch that reverted: each alone, next time.
             self._outbox.unbatch(slot.id)
-            self._outbox.close_slot(slot, "mined", block=block)
+            self._outbox.close_slot(slot, "mined", block)
             return
         self._outbox.close_slot(slot, "lost")
         self._account.alert(
@@ -294,7 +288,8 @@ class InFlight:
         jobs = self._outbox.of_slot(slot.id) if slot.last.data else []
         awaited = self._is_awaited(behind, price)
         # What a cancellation would burn may as well go into the delivery.
-        earned = fee_policy.cap_to_earnings(policy, jobs, spared_gas=_EMPTY_GAS if awaited else 0)
+        spared, limit = _EMPTY_GAS if awaited else 0, slot.last.gas
+        earned = fee_policy.cap_to_earnings(policy, jobs, price.byte, limit, spared)
         fees = fee_policy.replacement_fees(price, before, left, earned)
         if fees is not None:
             await self._replace(slot, now, fees)
@@ -335,8 +330,9 @@ class InFlight:
 
     def _is_profitable(self, slots: Iterable[Slot], price: Price) -> bool:
         """Whether one of them does something that pays its gas now."""
-        loads = (self._outbox.of_slot(slot.id) for slot in slots if slot.last.data)
-        caps = (fee_policy.cap_to_earnings(self._policy, jobs) for jobs in loads if jobs)
+        loads = ((self._outbox.of_slot(one.id), one.last.gas) for one in slots if one.last.data)
+        cap = partial(fee_policy.cap_to_earnings, self._policy)
+        caps = (cap(jobs, price.byte, limit) for jobs, limit in loads if jobs)
         return any(fee_policy.initial_fees(price, NO_DEADLINE, cap) is not None for cap in caps)
 
     async def _cancel(self, slot: Slot, now: Now, price: Price, left: int) -> None:
@@ -351,13 +347,15 @@ class InFlight:
             # If a reorganisation dropped what was sent, this is no replacement, and needs no more
             # than any other; else nodes refuse it, and what they have is mined all the same.
             fees = Fees(policy.max_fee, fresh.tip, price.base)
-        await self._replace(slot, now, fees, empty=True)
+        await self._replace(slot, now, fees, empty_at=price)
 
     def _alert_over_cap(self, slot: Slot, price: Price) -> None:
         cap = self._policy.max_fee
         self._account.alert_once("fee_over_cap", nonce=slot.nonce, base=price.base, cap=cap)
 
-    async def _replace(self, slot: Slot, now: Now, fees: Fees, *, empty: bool = False) -> None:
+    async def _replace(
+        self, slot: Slot, now: Now, fees: Fees, *, empty_at: Price | None = None
+    ) -> None:
         """The same call once more under the same nonce, or an empty one in its place."""
         account, last = self._account, slot.last
         account.stats.replaced += 1
@@ -365,8 +363,8 @@ class InFlight:
         left = seconds_until(min(last_times, default=NO_DEADLINE), now)
         self._log.info("replacing", nonce=slot.nonce, seconds_left=left, max_fee=fees.max_fee)
         with self._ledger.transaction():
-            if empty:
-                attempt = self._save_empty(slot.id, slot.nonce, now.head, fees)
+            if empty_at:
+                attempt = self._save_empty(slot.id, slot.nonce, now.head, fees, empty_at)
             else:
                 attempt = account.sign_and_save(
                     slot.id, slot.nonce, now.head, last.to, last.data, last.gas, fees
@@ -374,9 +372,9 @@ class InFlight:
         account.checkpoint("F6")
         await account.send([attempt], now.head)
 
-    def _save_empty(self, slot: int, nonce: int, head: int, fees: Fees) -> Attempt:
-        to = self._account.address
-        return self._account.sign_and_save(slot, nonce, head, to, b"", _EMPTY_GAS_LIMIT, fees)
+    def _save_empty(self, slot: int, nonce: int, head: int, fees: Fees, price: Price) -> Attempt:
+        gas = min(_EMPTY_GAS_LIMIT + 2 * price.byte * ENVELOPE_BYTES, MAX_GAS)
+        return self._account.sign_and_save(slot, nonce, head, self._account.address, b"", gas, fees)
 
     # ---------------------------------------------------------------------------- unused nonces
 
@@ -401,14 +399,14 @@ class InFlight:
                         self._outbox.close_slot(slot, "abandoned")
                 self._account.alert("nonces_too_high", nonce=free)
             return
-        price = await next_price(self._account.rpc)
+        price = await self._account.price(b"")
         fees = fee_policy.initial_fees(price, NO_DEADLINE, self._policy)
         if fees is None:
             return
         self._log.warning("nonce_gap", nonce=free, count=len(missing))
         with self._ledger.transaction():
             attempts = [
-                self._save_empty(self._outbox.open_slot(nonce), nonce, head, fees)
+                self._save_empty(self._outbox.open_slot(nonce), nonce, head, fees, price)
                 for nonce in missing
             ]
         self._account.checkpoint("F6")

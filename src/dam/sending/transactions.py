@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from dam.errors import ContractReverted, RpcError
 from dam.ethereum import node_errors
+from dam.ethereum.data_fee import data_fee_of
 from dam.ethereum.node import Node, gas_price_of, hex_data, quantity
 from dam.ethereum.node_errors import RpcBadReplyError, RpcRejectedError
 from dam.market.client import revert_of
@@ -63,6 +64,8 @@ class Price:
     base: int
     """0 on a chain without a base fee, where the tip is all of the price."""
     tip: int
+    byte: int = 0
+    """Gas that a byte of a transaction is worth on a rollup, which takes something for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +213,14 @@ def read_receipt(tx_hash: bytes, found: object) -> Receipt | None:
     status = quantity(found.get("status"), "receipt status")
     if status > 1:
         raise RpcBadReplyError("receipt status: neither 0 nor 1")
+    # Not all chains price gas.
+    price = quantity(found.get("effectiveGasPrice") or "0x0", "receipt price")
     return Receipt(
         tx_hash=tx_hash,
         block=quantity(found.get("blockNumber"), "receipt block"),
         status=status,
         gas_used=quantity(found.get("gasUsed"), "receipt gas"),
-        # Not all chains price gas.
-        price=quantity(found.get("effectiveGasPrice") or "0x0", "receipt price"),
+        price=price,
         logs=tuple(logs),
+        data=data_fee_of(found, price),
     )

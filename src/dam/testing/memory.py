@@ -316,7 +316,7 @@ class MemoryChain:
         if call["from"] in self.poor:
             raise RpcRejectedError("eth_estimateGas", -32000, "insufficient funds for gas")
         self._eth_call(call, tag)
-        return hex(90_000)
+        return hex(50_000)
 
     def _eth_sendRawTransaction(self, text: str) -> str:  # noqa: N802
         raw = bytes.fromhex(text[2:])

@@ -89,7 +89,7 @@ def test_a_newer_file_is_refused_with_the_next_step(path: Path) -> None:
         db.execute(f"PRAGMA user_version = {ledger_file.VERSION + 1}")
     with pytest.raises(LedgerError, match=r"run the program that made it, or `dam deliverer rec"):
         Ledger.open(path, BINDING)
-    with pytest.raises(LedgerError, match="schema version 2, not 1"):
+    with pytest.raises(LedgerError, match="schema version 3, not 2"):
         read_status(path)
 
 

@@ -19,7 +19,6 @@ from dam.sending.fee_policy import (
     cap_to_earnings,
     gas_of,
     initial_fees,
-    is_profitable,
     offers_max_tip,
     profitable,
     profitable_batch,
@@ -174,10 +173,10 @@ class TestProfit:
         price = 20 * GWEI
         alone, shared = gas_of(1, 2), gas_of(32, 64) // 32
         assert shared < alone // 2
-        assert is_profitable(job(fee=price * alone), price, 1)
-        assert not is_profitable(job(fee=price * alone - 1), price, 1)
-        assert is_profitable(job(fee=price * (shared + 1)), price, 32)
-        assert not is_profitable(job(fee=price * (shared - 1)), price, 32)
+        assert profitable([job(fee=price * alone)], price, 1)
+        assert not profitable([job(fee=price * alone - 1)], price, 1)
+        assert profitable([job(fee=price * (shared + 1))], price, 32)
+        assert not profitable([job(fee=price * (shared - 1))], price, 32)
 
     @pytest.mark.parametrize(("shape", "steps"), [("1 item", 2), ("64 items, stock of 1,000", 12)])
     def test_gas_is_what_the_bench_of_gas_measured(self, shape: str, steps: int) -> None:
@@ -190,12 +189,12 @@ class TestProfit:
     def test_longer_proofs_cost_more(self) -> None:
         price = GWEI
         fee = price * gas_of(32, 64) // 32 + 1
-        assert is_profitable(job(fee=fee, steps=2), price, 32)
-        assert not is_profitable(job(fee=fee, steps=12), price, 32)
+        assert profitable([job(fee=fee, steps=2)], price, 32)
+        assert not profitable([job(fee=fee, steps=12)], price, 32)
 
     def test_other_duties_have_no_fee_and_are_done(self) -> None:
         for kind in ("supply", "replace"):
-            assert is_profitable(job(kind=kind), 10**18, 1)
+            assert profitable([job(kind=kind)], 10**18, 1)
         assert profitable([job(kind="close", body=b"")], 10**18, 1)
 
     def test_the_fewer_share_the_more_each_bears(self) -> None:

@@ -280,6 +280,8 @@ def _ledger_rows(found: Snapshot, ledger: DaemonStatus) -> list[Row]:
 
 def _money_row(role: str, ledger: DaemonStatus) -> Row:
     gas = f"gas {format_about(ledger.gas_paid)} in {ledger.transactions} transactions"
+    if ledger.data_paid:
+        gas += f" (of it {format_about(ledger.data_paid)} for their data)"
     earned = f"{format_amount(ledger.earned)} for {ledger.delivered} parts"
     if role == "deliverer":
         return ("Income", f"{earned}; {gas}", "")
@@ -365,6 +367,7 @@ def _ledger_json(found: Snapshot, ledger: DaemonStatus) -> dict[str, Any]:
         "delivered": ledger.delivered,
         "earned": str(ledger.earned),
         "gasPaid": str(ledger.gas_paid),
+        "dataPaid": str(ledger.data_paid),
         "transactions": ledger.transactions,
         "nextDeadline": deadline
         and {

@@ -140,7 +140,9 @@ CREATE TABLE nonce_slots (
   id INTEGER PRIMARY KEY, nonce INTEGER NOT NULL,
   state TEXT NOT NULL DEFAULT 'live' CHECK (state IN ('live', 'mined', 'lost', 'abandoned')),
   mined_block INTEGER NOT NULL DEFAULT -1, receipt_status INTEGER NOT NULL DEFAULT -1,
-  mined_hash BLOB NOT NULL DEFAULT x'', cost_wei TEXT NOT NULL DEFAULT '0'
+  mined_hash BLOB NOT NULL DEFAULT x'', cost_wei TEXT NOT NULL DEFAULT '0',
+  -- How much of the cost a rollup took for the data.
+  data_cost_wei TEXT NOT NULL DEFAULT '0'
 ) STRICT;
 CREATE UNIQUE INDEX one_nonce ON nonce_slots (nonce) WHERE state = 'live';
 CREATE INDEX slots_by_nonce ON nonce_slots (nonce);
