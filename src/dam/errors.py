@@ -83,6 +83,10 @@ class LedgerUnusableError(LedgerError):
     """Waiting or restarting does not help: damaged, of a newer program, or another account's."""
 
 
+class IndexUnusableError(Permanent):
+    """The local index cannot be kept where it should be; the message names the next step."""
+
+
 def is_host_failure(error: BaseException) -> bool:
     """Whether the machine failed: no memory, thread, file descriptor or disk space.
 

@@ -19,6 +19,7 @@ from dam.crypto.hashing import domain_separator, part_leaf, sale_of
 from dam.crypto.sealing import seal_fragment
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens
+from dam.index.index import Index
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import Signer
@@ -73,6 +74,8 @@ class Place:
     blocks: BlockStore
     deliverers: list[tuple[Wallet, KeyRing]] = field(default_factory=list)
     signers: dict[Address, Signer] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    """By the index: nothing, as long as it is well."""
 
     def account(self) -> Wallet:
         """A new account with coins."""
@@ -96,6 +99,7 @@ class Place:
         catalogue = Catalogue(self.folder / "catalogue")
         self.shop = Shop(deployment, self.seller.address, seed, catalogue)
         records = Records(self.folder / "purchases")
+        self.index = Index(self.folder / "index", deployment, self.told.append)
         self.buyer = Buyer(self.market, self.blocks, BuyerSeed(new_seed()), records)
 
     async def publish(self) -> None:
@@ -123,15 +127,14 @@ class Place:
             listing = publishing.find_listing(self.shop, "more-words")
             gone = await publishing.plan_withdrawal(self.market, self.blocks, self.shop, listing)
             await publishing.withdraw_item(self.market, self.blocks, self.seller, self.shop, gone)
-        stores = await storefront.browse(self.market, self.blocks)
-        [front] = stores.open
-        assert [item.name for item in front.store.items] == ["words"]
+        listing = await storefront.browse(self.index, self.market, self.blocks)
+        assert [hit.name for hit in listing.found.hits] == ["words"]
 
     async def buy(self) -> buying.Bought:
         """A quote costs nothing and leaves nothing; the purchase does what it says."""
         before = self.buyer.records.all()
         seller = self.seller.address
-        quote = await buying.quote_purchase(self.buyer, self.payer, seller, "words")
+        quote = await buying.quote_purchase(self.buyer, self.index, self.payer, seller, "words")
         assert self.buyer.records.all() == before
         assert quote.payment.coins == ETHER // 10
         assert quote.gas_cost > 0
@@ -236,10 +239,11 @@ class Place:
         history = await read_history(market)
         sale = sales.find_sale(history, name)
         await sales.rate_sale(market, self.payer, history, sale, 4)
-        [front] = (await storefront.browse(market, self.blocks)).open
-        assert front.rating.tenths == 40
-        assert str(front.record).startswith("4.0 of 5 (1 rated, weighed by ")
-        assert (front.record.ended, front.record.lost) == (2, 1)
+        [hit] = (await storefront.browse(self.index, market, self.blocks)).found.hits
+        record = hit.store.record
+        assert record.rating.tenths == 40
+        assert str(record).startswith("4.0 of 5 (1 rated, weighed by ")
+        assert (record.ended, record.lost) == (2, 1)
 
 
 async def trade(folder: Path) -> None:

@@ -71,7 +71,9 @@ async def cases(
             await read_case(market, blocks, history, case, notice=print_note) for case in found
         ]
         times = await read_deadlines(market, history, [case.sale for case in found])
-        record = await read_arbiter_record(market, history, who) if who else None
+        record = (
+            await read_arbiter_record(market, history.state, history.clock, who) if who else None
+        )
     clock = history.clock
     human = "\n".join(_case_text(f, times[f.case.sale.copy_id], clock, tokens) for f in files)
     human = human or "No dispute waits for a ruling."

@@ -34,6 +34,7 @@ from dam.types import Address
 from dam.units import parse_amount
 
 if TYPE_CHECKING:
+    from dam.index.index import Index
     from dam.keystore.ape_accounts import Signer
 
 P = ParamSpec("P")
@@ -304,6 +305,13 @@ class Session:
     async def send(self, signer: Signer, function: str, *arguments: Any, value: int = 0) -> Receipt:
         """Sends a call of the market from an account; see `dam.market.wallet.Wallet.send`."""
         return await send_call(self.wallet(signer), self.market, function, *arguments, value=value)
+
+    async def indexed(self, work: Callable[[Index], Awaitable[T]]) -> T:
+        """Does something with the market's index; see `dam.index.index.with_index`."""
+        from dam.index.index import with_index
+
+        settings = self.settings
+        return await with_index(settings.index, settings.deployment, work, print_note)
 
     async def balance(self, account: Address) -> int:
         """Coins of an account, in wei."""

@@ -76,6 +76,8 @@ class Settings:
     ipfs: str
     ipfs_auth: str = field(repr=False)
     """Secret of the IPFS node's API; empty: it asks for none."""
+    index_root: Path
+    """Folder of the indexes of all markets; see `index`."""
     confirmations: int | Finality
     """Blocks, or the node's tag."""
     poll_seconds: float
@@ -145,8 +147,16 @@ class Settings:
     @property
     def state(self) -> Path:
         """Folder of what belongs to this market on this chain."""
-        market = self.deployment.market.lower()
-        return self.home / "markets" / f"{self.deployment.chain_id}-{market[2:10]}"
+        return self.home / "markets" / self._folder
+
+    @property
+    def index(self) -> Path:
+        """Folder of this market's index."""
+        return self.index_root / self._folder
+
+    @property
+    def _folder(self) -> str:
+        return f"{self.deployment.chain_id}-{self.deployment.market.lower()[2:10]}"
 
     @property
     def catalogue(self) -> Path:

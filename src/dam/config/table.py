@@ -23,6 +23,7 @@ from dam.config.values import (
     parse_accounts,
     parse_alias,
     parse_confirmations,
+    parse_folder,
     parse_record_path,
     parse_relay,
     parse_seconds,
@@ -141,6 +142,22 @@ SETTINGS = (
         show=lambda secret: "***" if secret else "none",
         remark="secret of the IPFS node's API, if it asks for one",
         sample='"bearer:..."',
+    ),
+    Setting(
+        field="index_root",
+        key="index",
+        variable="DAM_INDEX",
+        section="Stores",
+        parse=lambda value, context: parse_folder(
+            value, None if context.from_variable else context.home
+        ),
+        default=lambda context: context.home / "markets",
+        doc="folder of the local index, in which each market has a folder of its own; on a local "
+        "disk that can be written to. What is in it can be deleted: it is made again from the "
+        "chain and the stores",
+        default_doc="`<home>/markets`",
+        remark="folder of the index, on a local disk",
+        sample='"/var/tmp/dam-index"',
     ),
     Setting(
         field="confirmations",

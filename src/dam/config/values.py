@@ -158,6 +158,18 @@ def parse_record_path(value: Any, folder: Path | None) -> Path:
     return path.absolute() if folder is None else folder / path
 
 
+def parse_folder(value: Any, base: Path | None) -> Path:
+    """The path of a folder; a relative one starts at ``base``, or where we stand.
+
+    Raises:
+        ConfigError: It is no text, or empty.
+    """
+    if not isinstance(value, str) or not value:
+        raise ConfigError("not the path of a folder")
+    path = expanded(value)
+    return path.absolute() if base is None else base / path
+
+
 def expanded(text: str) -> Path:
     """A path, with ``~`` and ``~user`` filled in.
 

@@ -187,6 +187,14 @@ class Market:
             first = end.number + 1
         return found
 
+    async def records(
+        self, first: int, last: int, events: Collection[str], *, canonical: bool = False
+    ) -> tuple[list[MarketLog], BlockRef]:
+        """Logs of events by these names from block ``first`` on, to ``last`` if that fits, and the
+        block up to which that is; see `page`.
+        """
+        return await self._logs.records(first, last, [topics_of(events)], canonical=canonical)
+
     async def page(self, first: int, last: int, *, canonical: bool = False) -> Page:
         """The logs that a ledger keeps from block ``first`` on, to ``last`` if that fits.
 
@@ -284,9 +292,16 @@ class Market:
     ) -> list[SaleState]:
         """The sales of several copies, in few requests."""
         results = await self.calls([("sales", (copy,)) for copy in copies], block=block)
-        if any(status >= len(Status) for status, *_ in results):
-            raise RpcBadReplyError("sales: no such status")
-        return [SaleState(Status(status), *rest) for status, *rest in results]
+        return _sale_states(results)
+
+    async def standing(
+        self, seller: Address, copies: Sequence[CopyId]
+    ) -> tuple[tuple[bytes, bytes], Wei, list[SaleState]]:
+        """A seller's store (see `store`) and free stake, and the sales of some copies, at once."""
+        asked: list[tuple[str, Sequence[Any]]] = [("stores", (seller,))]
+        asked += [("sellerStakes", (seller,)), *(("sales", (copy,)) for copy in copies)]
+        (digest, catalogue), (free,), *sales = await self.calls(asked)
+        return (digest, catalogue), Wei(free), _sale_states(sales)
 
     async def marks(self, copy: CopyId, *, block: int | str = "latest") -> Marks:
         """Which parts of a sale were proved to be junk."""
@@ -373,6 +388,12 @@ class Market:
             if reverted is None:
                 raise
             raise reverted from None
+
+
+def _sale_states(results: Sequence[tuple[Any, ...]]) -> list[SaleState]:
+    if any(status >= len(Status) for status, *_ in results):
+        raise RpcBadReplyError("sales: no such status")
+    return [SaleState(Status(status), *rest) for status, *rest in results]
 
 
 def _decoded(function: str, data: object) -> tuple[Any, ...]:

@@ -104,14 +104,19 @@ async def candidates(
 
 
 async def read_arbiter_record(
-    market: Market, history: History, arbitrator: Address
+    market: Market, cases: SaleHistory, clock: Clock, arbitrator: Address
 ) -> ArbiterRecord:
-    """The record of an arbitrator up to the newest block of the history."""
-    logs = [
-        log for sale in unruled(history.state, arbitrator) for log in (sale.dispute, sale.closed)
-    ]
+    """The record of an arbitrator up to a moment.
+
+    Args:
+        market: The market.
+        cases: Its disputes, among others.
+        clock: The contract's, in the newest block of them.
+        arbitrator: Whose.
+    """
+    logs = [log for sale in unruled(cases, arbitrator) for log in (sale.dispute, sale.closed)]
     numbers = sorted({log.at.block.number for log in logs if log is not None})
     blocks = await market.blocks(numbers) if numbers else []
     times = {block.number: block.timestamp for block in blocks}
     windows = market.deployment.windows
-    return arbiter_record(history.state, arbitrator, windows, history.clock.time, times)
+    return arbiter_record(cases, arbitrator, windows, clock.time, times)

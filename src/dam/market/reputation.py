@@ -15,7 +15,6 @@ from dam.types import (
     DelivererRegistered,
     MarketLog,
     OtherLog,
-    SaleClosed,
     Status,
     Wei,
     Windows,
@@ -142,11 +141,11 @@ def seller_records(history: SaleHistory, logs: Iterable[MarketLog]) -> dict[Addr
             continue
         seller = sale.purchase.seller
         record = found.get(seller, SellerRecord())
-        counted = _count_of(sale, sale.closed)
+        counted = outcome_of(sale)
         changes = {counted: getattr(record, counted) + 1} if counted else {}
         rating = record.rating
         if sale.copy_id in stars:
-            weight = _fees_to_others(sale, owners)
+            weight = fees_to_others(sale, owners)
             rating = Rating(
                 rating.count + 1,
                 Wei(rating.weight + weight),
@@ -156,8 +155,11 @@ def seller_records(history: SaleHistory, logs: Iterable[MarketLog]) -> dict[Addr
     return found
 
 
-def _count_of(sale: SaleRecord, closed: SaleClosed) -> str:
-    """Which count of `SellerRecord` an end belongs to; empty: it was settled, or won."""
+def outcome_of(sale: SaleRecord) -> str:
+    """Which count of `SellerRecord` its end belongs to; empty: it is open, was settled, or won."""
+    closed = sale.closed
+    if closed is None:
+        return ""
     if closed.status == Status.AGREED:
         return "agreed"
     if closed.status == Status.RESOLVED:
@@ -172,7 +174,7 @@ def _count_of(sale: SaleRecord, closed: SaleClosed) -> str:
     return "conceded" if was_complete else "refunds"
 
 
-def _fees_to_others(sale: SaleRecord, owners: Mapping[Address, Address]) -> Wei:
+def fees_to_others(sale: SaleRecord, owners: Mapping[Address, Address]) -> Wei:
     """What a sale paid to deliverers that are not the seller's, by owner."""
     seller, paid = sale.purchase.seller, set()
     for fragment in sale.fragments:

@@ -1,4 +1,4 @@
-"""Stores as buyers see them: documents checked against the chain, and what the chain adds."""
+"""Stores as buyers see them: what the index lists, and documents checked against the chain."""
 
 from __future__ import annotations
 
@@ -6,134 +6,200 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from dam.catalog.reader import Item, Store, read_store
-from dam.crypto.hashing import item_id
-from dam.errors import BlockMismatch, BlockRefused, IpfsError, IpfsUnreachable, Malformed, Permanent
+from dam.crypto.hashing import catalogue_commitment, item_id
+from dam.errors import IpfsError, Permanent
 from dam.ethereum.erc20 import Tokens, read_tokens
+from dam.index.index import Documents, Index, Synced
+from dam.index.sale_reader import read_cases, read_seller_record, read_taken
+from dam.index.sale_reader import read_version as indexed_version
+from dam.index.search import PAGE_HITS, Found, Query, search
+from dam.index.status import UnreadStore, read_status, unread_stores
 from dam.ipfs.blocks import BlockStore
 from dam.market.client import Market
-from dam.market.log_history import OPERATORS, History, read_history
-from dam.market.reputation import Rating, SellerRecord, bound_stake, seller_records
+from dam.market.log_history import read_arbiter_record
+from dam.market.reputation import ArbiterRecord, SellerRecord
 from dam.roles.notice import Notice, silent
 from dam.types import ZERO32, Address, Deployment, StoreVersion, Wei
 
-
-@dataclass(frozen=True, slots=True)
-class Storefront:
-    """A store that sells, with what the chain says of it and of its seller."""
-
-    store: Store
-    free_stake: Wei
-    bound_stake: Wei
-    """Held by the seller's open sales."""
-    record: SellerRecord
-    """How the seller's sales ended, and how buyers rated them."""
-    tokens: Tokens
-    """Those that its items are priced in."""
-    history: History
-
-    @property
-    def rating(self) -> Rating:
-        """Of the seller, by buyers."""
-        return self.record.rating
-
-    def taken(self, item: Item) -> set[int]:
-        """Sold and burned copies of an item."""
-        return self.history.state.taken(self.store.seller, item.terms.item_id)
-
-    def free_copies(self, item: Item) -> int:
-        """How many copies of an item are left."""
-        return free_copies(item, self.taken(item))
-
-    def is_backed(self, item: Item) -> bool:
-        """Whether the seller's free stake covers one more sale of an item."""
-        return self.free_stake >= item.terms.reserve
+_LIST_SECONDS = 30.0
+"""For documents of stores that were not read yet, before a list is shown."""
+ANY_QUERY = Query()
 
 
 @dataclass(frozen=True, slots=True)
-class UnreadableStore:
-    """A store that is left out, and why."""
-
-    seller: Address
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """All stores of a market as of one block."""
+class Listing:
+    """What is for sale as of one block, or a page of it."""
 
     block: int
-    open: tuple[Storefront, ...]
-    unreadable: tuple[UnreadableStore, ...]
+    found: Found
+    tokens: Tokens
+    """Those that it is priced in."""
+    page: int | None
+    """None: it is all."""
+    unreadable: tuple[UnreadStore, ...]
     closed: tuple[Address, ...]
     """Sellers who have closed theirs."""
+    waiting: int
+    """Stores whose documents nobody tried to read yet."""
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return -(-self.found.candidates // PAGE_HITS)
 
 
 async def browse(
+    index: Index,
     market: Market,
     blocks: BlockStore,
+    query: Query = ANY_QUERY,
     *,
-    seller: Address | None = None,
+    page: int | None = None,
     notice: Notice = silent,
-) -> Stores:
-    """Reads every store of a market, each byte checked; those that cannot be read are left out.
+) -> Listing:
+    """Lists what is for sale, from the index, once that is up to date.
 
     Args:
+        index: Of the market.
         market: The market.
         blocks: Has the documents.
-        seller: Only this seller's store.
+        query: What is looked for.
+        page: Which page, from 1 on; None: all of it.
         notice: Hears of stores that are left out.
 
     Raises:
         Permanent: The seller asked for has no store, or has closed it.
         IpfsError: The block store is down, or has not one of the documents.
     """
-    history = await read_history(market, also=OPERATORS)
-    newest = {owner: versions[-1] for owner, versions in history.state.stores.items()}
-    if seller is not None:
-        if seller not in newest:
-            raise Permanent(f"{seller} has no store in this market")
-        newest = {seller: newest[seller]}
-    records = seller_records(history.state, history.logs)
-    found: list[Storefront] = []
-    unreadable: list[UnreadableStore] = []
-    closed: list[Address] = []
-    absent: list[IpfsError] = []
-    for version in newest.values():
-        if version.root == ZERO32:
-            if seller is not None:
-                raise Permanent(f"{seller} has closed the store")
-            closed.append(version.seller)
-            continue
-        try:
-            store = await read_version(blocks, market.deployment, version)
-        except IpfsUnreachable:
-            raise
-        except (Malformed, IpfsError, BlockRefused) as error:
-            if isinstance(error, IpfsError) and not isinstance(error, BlockMismatch):
-                absent.append(error)
-            unreadable.append(UnreadableStore(version.seller, str(error)))
-            notice(f"The store of {version.seller} is left out: {error}")
-            continue
-        found.append(
-            Storefront(
-                store,
-                await market.seller_stake(version.seller),
-                bound_stake(history.state, version.seller),
-                records.get(version.seller, SellerRecord()),
-                await read_tokens(market.rpc, {item.terms.token for item in store.items}),
-                history,
-            )
-        )
-    if absent and not found:
-        raise _nothing_read(absent)
-    return Stores(history.head, tuple(found), tuple(unreadable), tuple(closed))
-
-
-def _nothing_read(absent: list[IpfsError]) -> IpfsError:
-    """A node without peers, or one that hangs: that is no market without offers."""
-    return IpfsError(
-        f"the IPFS node gave none of the documents of {len(absent)} open stores; {absent[0]}"
+    synced = await index.sync(market)
+    if query.seller is not None:
+        _open_version(index, query.seller)
+    sellers = None if query.seller is None else [query.seller]
+    documents = await index.read_documents(
+        blocks, seconds=_LIST_SECONDS, sellers=sellers, patient=query.seller is None
     )
+    unreadable = unread_stores(index, seller=query.seller)
+    status = read_status(index)
+    if not status.items:
+        _check_read_any(documents, unreadable)
+    for one in unreadable:
+        notice(f"The store of {one.seller} is left out: {one.reason}")
+    if documents.unreachable is not None:
+        notice(f"{status.waiting} stores could not be read: {documents.unreachable}")
+    elif status.waiting:
+        notice(f"{status.waiting} stores were not read yet: `dam index sync` reads them all")
+    found = search(index.db, query, page)
+    closed = index.db.execute(
+        "SELECT address FROM stores JOIN accounts ON accounts.id = seller WHERE root = ?", (ZERO32,)
+    )
+    return Listing(
+        synced.head.number,
+        found,
+        await read_tokens(market.rpc, {hit.terms.token for hit in found.hits}),
+        page,
+        unreadable,
+        tuple(address for (address,) in closed),
+        status.waiting,
+    )
+
+
+def _check_read_any(documents: Documents, unreadable: tuple[UnreadStore, ...]) -> None:
+    """A node without peers, or one that hangs: that is no market without offers."""
+    if documents.unreachable is not None:
+        raise documents.unreachable
+    absent = [one.reason for one in unreadable if not one.final]
+    if absent:
+        raise IpfsError(
+            f"the IPFS node gave none of the documents of {len(absent)} open stores; {absent[0]}"
+        )
+
+
+def _open_version(index: Index, seller: Address) -> StoreVersion:
+    """The newest version of a store that is open, as the index has it.
+
+    Raises:
+        Permanent: There is none.
+    """
+    version = indexed_version(index.db, seller)
+    if version is None:
+        raise Permanent(f"{seller} has no store in this market: `dam buyer browse` lists them")
+    if version.root == ZERO32:
+        raise Permanent(f"{seller} has closed the store: nothing in it is for sale")
+    return version
+
+
+# ------------------------------------------------------------------------------------ one item
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An item of a store whose document was read and checked just now.
+
+    Whether that is the store's document on the chain, `check_current` says; all else that is not in
+    the document is the index's word.
+    """
+
+    synced: Synced
+    version: StoreVersion
+    store: Store
+    item: Item
+    taken: frozenset[int]
+    """Sold and burned copies."""
+    seller_record: SellerRecord
+    bound_stake: Wei
+    """Held by the seller's open sales."""
+    arbiter: ArbiterRecord
+    """What the item's arbitrator did so far; all zero where it names none."""
+
+    @property
+    def free(self) -> int:
+        """How many copies are left."""
+        return free_copies(self.item, self.taken)
+
+
+async def read_offer(
+    index: Index, market: Market, blocks: BlockStore, seller: Address, item_name: str
+) -> Offer:
+    """An item with its store's document, of the version that the index names.
+
+    Raises:
+        Permanent: There is no such store or item, or the store is closed.
+        Malformed: The document breaks a rule, or is not what the chain committed to.
+        IpfsError, RpcError: Block store or node could not be asked.
+    """
+    synced = await index.sync(market)
+    version = _open_version(index, seller)
+    store = await read_version(blocks, market.deployment, version)
+    item = find_item(store, item_name)
+    record, bound = read_seller_record(index.db, seller)
+    cases = read_cases(index.db, item.terms.arbitrator)
+    return Offer(
+        synced,
+        version,
+        store,
+        item,
+        frozenset(read_taken(index.db, seller, item.terms.item_id)),
+        record,
+        bound,
+        await read_arbiter_record(market, cases, synced.clock, item.terms.arbitrator),
+    )
+
+
+def check_current(version: StoreVersion, found: tuple[bytes, bytes]) -> None:
+    """Refuses a version that is not the store's on the chain.
+
+    Args:
+        version: As the index has it.
+        found: What the chain says of the store now (`Market.store`).
+
+    Raises:
+        Permanent: The store changed, or the index tells something else than the chain.
+    """
+    if found != (version.digest, catalogue_commitment(version.digest, version.root)):
+        raise Permanent(
+            "the store changed just now, the node left a log out, or the index is wrong: try "
+            "again, and if that does not help, `dam index sync --anew`"
+        )
 
 
 async def read_version(blocks: BlockStore, deployment: Deployment, version: StoreVersion) -> Store:

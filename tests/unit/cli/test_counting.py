@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,16 +16,17 @@ from dam.cli.buyer import commands
 from dam.cli.buyer import open as opened
 from dam.cli.errors import refusal_text
 from dam.cli.main import main
+from dam.crypto.hashing import catalogue_commitment
 from dam.errors import ContractReverted, Malformed, Permanent
 from dam.ethereum.erc20 import Tokens
 from dam.log import configure_logging, get_logger
 from dam.market.sale_history import SaleHistory
 from dam.roles.arbiter import Case, CaseFile
-from dam.roles.buyer.buying import _choose_copy
+from dam.roles.buyer.buying import _prove
 from dam.roles.buyer.opening import ArrivedParts, Junk, Sifted
 from dam.roles.seller.listings import leaf_and_share
 from dam.testing.rules import deadlines
-from dam.types import Clock, Deployment, Status, Windows
+from dam.types import Clock, Deployment, Status, StoreVersion, Windows
 from tests.unit.helpers.records import time_of
 from tests.unit.helpers.shop import Shop
 
@@ -110,16 +112,24 @@ def test_a_wait_says_once_that_it_waits_and_until_when(
 
 
 async def test_errors_count_from_one(make: Any, deployment: Deployment, shop: Shop) -> None:
+    version = StoreVersion(make.seller, bytes(32), bytes(32), make.at(1))
+
     class Sold:
-        async def sale_state(self, _: bytes) -> Any:
-            return SimpleNamespace(status=Status.PURCHASED)
+        async def standing(self, _: str, copies: list[bytes]) -> Any:
+            sold = SimpleNamespace(status=Status.PURCHASED)
+            current = version.digest, catalogue_commitment(version.digest, version.root)
+            return current, 10**20, [sold for _ in copies]
 
     market: Any = Sold()
-    thing: Any = SimpleNamespace(terms=make.terms(supply=3))
+    index: Any = SimpleNamespace(db=sqlite3.connect(":memory:"))
+    thing: Any = SimpleNamespace(name="thing", terms=make.terms(supply=3))
+    offer: Any = SimpleNamespace(version=version, item=thing, taken={0})
     with pytest.raises(Permanent, match="3 copies, so no copy 4"):
-        await _choose_copy(market, None, make.seller, thing, 3)  # type: ignore[arg-type]
+        await _prove(index, market, offer, 3, [])
     with pytest.raises(Permanent, match="copy 1 is sold"):
-        await _choose_copy(market, None, make.seller, thing, 0)  # type: ignore[arg-type]
+        await _prove(index, market, offer, 0, [])
+    with pytest.raises(Permanent, match="'thing' is sold out"):  # both others are, by the chain
+        await _prove(index, market, offer, None, [])
     listing = await shop.stock("code", [b"a", b"b"])
     with pytest.raises(Malformed, match="no copy 3"):
         listing.payload(2)

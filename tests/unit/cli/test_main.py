@@ -98,7 +98,7 @@ def test_all_commands_of_the_issue_are_there() -> None:
         "seller": "stake publish update close close-item sales operator unstake concede evidence",
         "deliverer": "init stake run status doctor recover config terms rotate exit withdraw-stake",
         "watchdog": "run status doctor recover",
-        "buyer": "browse buy wait open prove confirm refund dispute purchases concede rate "
+        "buyer": "browse show buy wait open prove confirm refund dispute purchases concede rate "
         "evidence",
         "arbiter": "cases rule evidence",
     }

@@ -1,4 +1,4 @@
-"""``dam buyer browse`` and ``dam buyer buy``."""
+"""``dam buyer buy``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from typing import Any
 
 import click
 
-from dam.catalog.reader import Item
 from dam.cli.buyer.credit import look_for_credit
-from dam.cli.markets import every_market
-from dam.cli.sale_views import seller_record_json
 from dam.cli.session import (
     ADDRESS,
     Session,
@@ -23,7 +20,6 @@ from dam.cli.session import (
     print_note,
     print_result,
     receipt_json,
-    table,
     to_hex,
     yes_option,
 )
@@ -32,14 +28,12 @@ from dam.crypto.derivation import BuyerSeed
 from dam.errors import KeyFileError
 from dam.ipfs.cid import Cid
 from dam.keystore.key_files import load_seed
-from dam.roles import storefront
 from dam.roles.buyer import buying
 from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.buying import Bought, Quote
 from dam.roles.buyer.payment import Payment
 from dam.roles.buyer.records import Records
 from dam.roles.sales import short_id
-from dam.roles.storefront import Storefront
 from dam.types import ZERO_ADDRESS, Address
 from dam.units import format_about, format_amount, format_span, format_time
 
@@ -59,94 +53,6 @@ def open_seed(settings: Settings) -> BuyerSeed:
 def open_buyer(session: Session, seed: BuyerSeed) -> Buyer:
     """The buyer of these settings, at the market of a session."""
     return Buyer(session.market, session.blocks, seed, Records(session.settings.purchases))
-
-
-# ----------------------------------------------------------------------------------------- browse
-
-
-@click.command()
-@click.option("--seller", type=ADDRESS, help="Only this seller's store.")
-@json_option
-@every_market
-@asynchronous
-async def browse(seller: Address | None, as_json: bool) -> None:
-    """Lists what is for sale: every store that can be read, checked against the chain."""
-    async with connect() as session:
-        found = await storefront.browse(
-            session.market, session.blocks, seller=seller, notice=print_note
-        )
-    nothing = "No store can be read." if found.unreadable else "Nothing is for sale."
-    human = "\n\n".join(_store_text(store) for store in found.open) or nothing
-    if found.open:
-        human += "\n\nNext: dam buyer buy SELLER ITEM"
-    value = {
-        "block": found.block,
-        "stores": [_store_json(store) for store in found.open],
-        "unreadable": [{"seller": u.seller, "reason": u.reason} for u in found.unreadable],
-        "closed": found.closed,
-    }
-    print_result(value, as_json, human)
-
-
-def _store_json(front: Storefront) -> dict[str, Any]:
-    store = front.store
-    return {
-        "seller": store.seller,
-        "name": store.name,
-        "cid": str(Cid("dag-json", store.digest)),
-        "freeStake": str(front.free_stake),
-        "boundStake": str(front.bound_stake),
-        "record": seller_record_json(front.record),
-        "tokens": front.tokens.json(),
-        "items": [_item_json(front, item) for item in store.items],
-    }
-
-
-def _item_json(front: Storefront, item: Item) -> dict[str, Any]:
-    terms = item.terms
-    left = front.free_copies(item)
-    return {
-        "id": item.name,
-        "itemId": terms.item_id,
-        "title": item.title,
-        "price": str(terms.price),
-        "token": terms.token,
-        "commission": str(terms.commission),
-        "penalty": str(terms.penalty),
-        "bond": str(terms.effective_bond),
-        "supply": terms.supply,
-        "free": left,
-        "sold": terms.supply - left,
-        "stock": terms.stock,
-        "parts": terms.parts,
-        "threshold": terms.threshold,
-        "arbitrator": None if terms.arbitrator == ZERO_ADDRESS else terms.arbitrator,
-        "partsRoot": terms.parts_root,
-        "backed": front.is_backed(item),
-        "metadata": item.metadata,
-    }
-
-
-def _store_text(front: Storefront) -> str:
-    store, rows = front.store, []
-    for item in store.items:
-        terms = item.terms
-        left = front.free_copies(item)
-        stock = f"{left} of {terms.supply}" if left else "sold out"
-        rows.append(
-            (
-                item.name,
-                item.title,
-                front.tokens.text(terms.token, terms.price),
-                stock if front.is_backed(item) else f"{stock} (seller's stake too low now)",
-                f"{terms.threshold} of {terms.parts}",
-                format_amount(terms.penalty),
-                "none" if terms.arbitrator == ZERO_ADDRESS else terms.arbitrator,
-            )
-        )
-    head = ("item", "title", "price", "left", "parts", "if it never comes", "arbitrator")
-    listed = table(head, rows) if rows else "(empty)"
-    return f"{store.name}  of  {store.seller}  {front.record}\n{listed}"
 
 
 # -------------------------------------------------------------------------------------------- buy
@@ -188,14 +94,17 @@ async def buy(
     signer = open_signer(settings, "buyer", account)
     async with connect(settings) as session:
         buyer, wallet = open_buyer(session, seed), session.wallet(signer)
-        quote = await buying.quote_purchase(
-            buyer,
-            wallet,
-            seller,
-            item,
-            copy=None if copy is None else copy - 1,
-            without_arbitrator=no_arbitrator,
-            again=again,
+        quote = await session.indexed(
+            lambda index: buying.quote_purchase(
+                buyer,
+                index,
+                wallet,
+                seller,
+                item,
+                copy=None if copy is None else copy - 1,
+                without_arbitrator=no_arbitrator,
+                again=again,
+            )
         )
         # Before the money moves: nothing stands between a payment and what is said of it.
         credit = await look_for_credit(session, [signer.address], [quote.terms.token], account)

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from dam.cli.buyer.buy import browse, buy, open_buyer, open_seed
+from dam.cli.buyer.browse import browse, show
+from dam.cli.buyer.buy import buy, open_buyer, open_seed
 from dam.cli.buyer.credit import look_for_credit
 from dam.cli.buyer.open import open_good, wait
 from dam.cli.buyer.prove import prove
@@ -58,7 +59,7 @@ def buyer() -> None:
     """Buy: browse, buy, wait, open; prove junk; then confirm, or get your money back."""
 
 
-for _command in (browse, buy, wait, open_good, prove, rate, evidence_command("buyer")):
+for _command in (browse, show, buy, wait, open_good, prove, rate, evidence_command("buyer")):
     buyer.add_command(_command)
 
 

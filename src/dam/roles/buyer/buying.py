@@ -7,31 +7,45 @@ stake, the encrypted good. The record of an attempt is saved before the money mo
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dam.catalog.payload import Payload, StreamPayload
 from dam.catalog.reader import Item, Store
-from dam.crypto.hashing import catalogue_commitment
 from dam.crypto.hashing import copy_id as hash_copy
+from dam.crypto.hashing import sale_hash, sale_of
 from dam.errors import BlockRefused, ContractReverted, IpfsError, IpfsUnreachable, Permanent
 from dam.ethereum.erc20 import read_tokens
 from dam.ethereum.erc2612 import Permit
+from dam.index.index import Index
+from dam.index.sale_reader import read_sales
 from dam.ipfs.blocks import BlockStore
 from dam.market.client import Market
-from dam.market.log_history import OPERATORS, History, read_arbiter_record, read_history
-from dam.market.reputation import ArbiterRecord, SellerRecord, seller_records
+from dam.market.reputation import ArbiterRecord, SellerRecord
+from dam.market.sale_history import SaleRecord
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.roles.buyer.buyer import Buyer
 from dam.roles.buyer.payment import Payment, allow, purchase_call, read_payment
-from dam.roles.buyer.records import Record, Records, one_time_keys, part_proofs, unpaid, utc_now
+from dam.roles.buyer.records import Record, one_time_keys, part_proofs, utc_now
 from dam.roles.notice import Notice, silent
 from dam.roles.sales import short_id
-from dam.roles.storefront import find_item, free_copies, read_version
-from dam.types import ZERO32, ZERO_ADDRESS, Address, Clock, Status, StoreVersion, Terms, Wei
+from dam.roles.storefront import Offer, check_current, free_copies, read_offer
+from dam.types import (
+    ZERO_ADDRESS,
+    Address,
+    Clock,
+    CopyId,
+    Purchase,
+    SaleState,
+    Status,
+    Terms,
+    Wei,
+)
 from dam.units import format_amount
 
+_COPY_TRIES = 3
+"""Copies that the index has as free, and the chain as sold, before buying gives up."""
 SAMPLED_CHUNKS = 16
 """Blocks of a file (1 MiB each) that are fetched before it is paid for, or all where it has fewer.
 
@@ -81,6 +95,7 @@ class Bought:
 
 async def quote_purchase(
     buyer: Buyer,
+    index: Index,
     wallet: Wallet,
     seller: Address,
     item_name: str,
@@ -93,6 +108,7 @@ async def quote_purchase(
 
     Args:
         buyer: Who buys.
+        index: Of the market. It is a hint: what counts is asked of the chain.
         wallet: Whose account pays.
         seller: Whose item.
         item_name: Its id, or the 0x-hex of its hash.
@@ -106,16 +122,12 @@ async def quote_purchase(
         IpfsError, RpcError: The block store or the node could not be asked.
     """
     market, payer = buyer.market, wallet.address
-    history = await read_history(market, also=OPERATORS)
-    version = await _current_version(market, history, seller)
-    store = await read_version(buyer.blocks, market.deployment, version)
-    item = find_item(store, item_name)
-    if not again:
-        check_undecided(buyer.records, history, seller, item.name)
+    offer = await read_offer(index, market, buyer.blocks, seller, item_name)
+    store, item = offer.store, offer.item
     terms = item.terms
     check_offer(item, seller=seller, buyer=payer, without_arbitrator=without_arbitrator)
-    free_stake = await _check_stake(market, seller, terms)
-    copy = await _choose_copy(market, history, seller, item, copy)
+    attempts = [] if again else buyer.records.of_item(seller, item.name)
+    copy, free_stake = await _prove(index, market, offer, copy, attempts)
     await check_payload(buyer.blocks, item.payload(copy))
     token = (await read_tokens(market.rpc, {terms.token}))[terms.token]
     payment = await read_payment(market, token, terms.price, payer)
@@ -128,11 +140,11 @@ async def quote_purchase(
         copy=copy,
         record=record,
         payment=payment,
-        seller_record=seller_records(history.state, history.logs).get(seller, SellerRecord()),
-        arbiter=await read_arbiter_record(market, history, terms.arbitrator),
+        seller_record=offer.seller_record,
+        arbiter=offer.arbiter,
         free_stake=free_stake,
         gas_cost=await _gas_cost(market, wallet, payment, arguments),
-        clock=history.clock,
+        clock=offer.synced.clock,
         arguments=arguments,
     )
 
@@ -217,40 +229,55 @@ async def _pay(
 # ----------------------------------------------------------------------------------------- checks
 
 
-def check_undecided(records: Records, history: History, seller: Address, item: str) -> None:
+def check_undecided(
+    attempts: Sequence[Record],
+    states: Sequence[SaleState],
+    sales: Mapping[CopyId, SaleRecord],
+    digest: bytes,
+) -> None:
     """Refuses to pay a second time for what a first payment may have bought, or has.
 
     Args:
-        records: Of the buyer.
-        history: All logs.
-        seller: Whose item.
-        item: Its id.
+        attempts: The buyer's, at this item.
+        states: What the chain says of their copies, in this order.
+        sales: What the index says of them: believed as far as the chain's word commits to it.
+        digest: The store's document that is in force.
 
     Raises:
         Permanent: An attempt to buy this item is neither on the chain nor refused; or it is on the
             chain, and the command that paid ended before it could say so.
     """
-    current = history.state.store(seller)
-    known = [record for record in records.all() if (record.seller, record.item) == (seller, item)]
-    purchases = [sale.purchase for sale in history.state.sales.values()]
-    for record in known:
-        if record.block is None and any(map(record.is_of, purchases)):
-            sale = short_id(record.copy_id)
-            raise Permanent(
-                f"your attempt of {record.made} to buy {item!r} went through: the sale {sale} is "
-                f"paid for. Next: dam buyer wait {sale}. To buy one more, add --again"
-            )
-    for record in unpaid(known, purchases):
-        # The market refuses a copy that is taken, and a document that is not in force any more.
-        hopeless = record.copy_id in history.state.sales
-        hopeless |= current is None or current.digest != record.store_digest
-        if not hopeless:
+    for record, state in zip(attempts, states, strict=False):
+        sale = short_id(record.copy_id)
+        if state.status == Status.NONE:
+            # The market refuses a document that is not in force any more.
+            if record.failed or record.store_digest != digest:
+                continue
             tx = f"its transaction 0x{record.tx.hex()}" if record.tx else "its transaction"
             raise Permanent(
-                f"your attempt of {record.made} to buy {item!r} is not on the chain, and was not "
-                f"refused: {tx} may still be mined. Look with `dam buyer purchases`; to "
+                f"your attempt of {record.made} to buy {record.item!r} is not on the chain, and "
+                f"was not refused: {tx} may still be mined. Look with `dam buyer purchases`; to "
                 "buy one more (or if you know that it is lost), add --again"
             )
+        if record.block is not None:
+            continue  # known to be bought, and said so
+        found = sales.get(record.copy_id)
+        if found is None or not _is_committed(found.purchase, state):
+            raise Permanent(
+                f"the copy of your attempt of {record.made} to buy {record.item!r} is sold, and "
+                "the index cannot tell whether to you: `dam index sync --anew`, then look with "
+                "`dam buyer purchases`; to buy one more, add --again"
+            )
+        if record.is_of(found.purchase):
+            raise Permanent(
+                f"your attempt of {record.made} to buy {record.item!r} went through: the sale "
+                f"{sale} is paid for. Next: dam buyer wait {sale}. To buy one more, add --again"
+            )
+
+
+def _is_committed(purchase: Purchase, state: SaleState) -> bool:
+    """Whether a purchase is what the contract keeps a hash of, keys and all."""
+    return sale_hash(sale_of(purchase))[: len(state.commitment)] == state.commitment
 
 
 def check_offer(item: Item, *, seller: Address, buyer: Address, without_arbitrator: bool) -> None:
@@ -294,42 +321,59 @@ async def check_payload(blocks: BlockStore, payload: Payload) -> None:
             ) from None
 
 
-async def _current_version(market: Market, history: History, seller: Address) -> StoreVersion:
-    version = history.state.store(seller)
-    if version is None:
-        raise Permanent(f"{seller} has no store in this market: `dam buyer browse` lists them")
-    commitment = catalogue_commitment(version.digest, version.root)
-    if await market.store(seller) != (version.digest, commitment):
-        raise Permanent("the store changed just now, or the node left a log out: try again")
-    if version.root == ZERO32:
-        raise Permanent(f"{seller} has closed the store: nothing in it is for sale")
-    return version
+async def _prove(
+    index: Index, market: Market, offer: Offer, wanted: int | None, attempts: Sequence[Record]
+) -> tuple[int, Wei]:
+    """Asks the chain, at once, for all that the index only hints at.
+
+    Returns:
+        A copy that is free, and the seller's free stake.
+
+    Raises:
+        Permanent: Store, stake or copy are not as they should be, or an attempt is undecided.
+    """
+    seller, item, taken = offer.version.seller, offer.item, set(offer.taken)
+    supply, item_id = item.terms.supply, item.terms.item_id
+    sales = read_sales(index.db, {record.copy_id for record in attempts})
+    asked = [record.copy_id for record in attempts]
+    for _ in range(_COPY_TRIES):
+        copy = wanted
+        if copy is None and free_copies(item, taken) > 0:
+            copy = choose_copy(item, taken, random.SystemRandom())
+        chosen = [] if copy is None or copy >= supply else [hash_copy(seller, item_id, copy)]
+        current, free, states = await market.standing(seller, [*asked, *chosen])
+        check_current(offer.version, current)
+        check_undecided(attempts, states, sales, offer.version.digest)
+        _check_stake(free, item.terms)
+        if copy is None:
+            raise sold_out(item)
+        if not chosen:
+            raise Permanent(f"there are {supply} copies, so no copy {copy + 1}")
+        if states[-1].status == Status.NONE:
+            return copy, free
+        if wanted is not None:
+            raise Permanent(f"copy {copy + 1} is sold, or was just now: leave --copy away")
+        taken.add(copy)
+    raise Permanent(
+        f"{_COPY_TRIES} copies that the index has as free are sold: try again, and if that does "
+        "not help, `dam index sync --anew`"
+    )
 
 
-async def _check_stake(market: Market, seller: Address, terms: Terms) -> Wei:
-    free = await market.seller_stake(seller)
+def _check_stake(free: Wei, terms: Terms) -> None:
     if free < terms.reserve:
         raise Permanent(
             f"the seller's free stake is {format_amount(free)}, and this sale needs "
             f"{format_amount(terms.reserve)} of it: the market would refuse. Ask the seller to add "
             "to it, or wait until one of their open sales ends"
         )
-    return free
 
 
-async def _choose_copy(
-    market: Market, history: History, seller: Address, item: Item, copy: int | None
-) -> int:
-    terms = item.terms
-    if copy is None:
-        taken = history.state.taken(seller, terms.item_id)
-        copy = choose_copy(item, taken, random.SystemRandom())
-    elif copy >= terms.supply:
-        raise Permanent(f"there are {terms.supply} copies, so no copy {copy + 1}")
-    state = await market.sale_state(hash_copy(seller, terms.item_id, copy))
-    if state.status != Status.NONE:
-        raise Permanent(f"copy {copy + 1} is sold, or was just now: leave --copy away")
-    return copy
+def sold_out(item: Item) -> Permanent:
+    """The error of an item of which no copy is left."""
+    return Permanent(
+        f"{item.name!r} is sold out: all {item.terms.supply} copies are sold or burned"
+    )
 
 
 def choose_copy(item: Item, taken: Collection[int], source: random.Random) -> int:
@@ -340,7 +384,7 @@ def choose_copy(item: Item, taken: Collection[int], source: random.Random) -> in
     """
     left, supply = free_copies(item, taken), item.terms.supply
     if left <= 0:
-        raise Permanent(f"{item.name!r} is sold out: all {supply} copies are sold or burned")
+        raise sold_out(item)
     # The place among the free copies, then the copy at that place: exact, whatever the supply is.
     copy = source.randrange(left)
     for sold in sorted(copy for copy in taken if copy < supply):

@@ -198,6 +198,10 @@ class Records:
                 ) from None
         return sorted(found, key=lambda record: (record.made, record.attempt))
 
+    def of_item(self, seller: Address, item: str) -> list[Record]:
+        """Every attempt to buy an item of a seller's, the oldest first; raises as `all` does."""
+        return [r for r in self.all() if (r.seller, r.item) == (seller, item)]
+
     def save(self, record: Record) -> None:
         """Writes a record, in place of its earlier state."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -17,9 +17,7 @@ from dam.crypto.derivation import BuyerSeed, new_seed
 from dam.crypto.hashing import keccak
 from dam.crypto.sealing import public_key, seal_fragment
 from dam.errors import Malformed, Permanent
-from dam.market.log_history import History
-from dam.market.sale_history import SaleHistory
-from dam.roles.buyer.buying import check_offer, check_undecided, choose_copy
+from dam.roles.buyer.buying import check_offer, choose_copy
 from dam.roles.buyer.opening import Sifted, recover_key, sift
 from dam.roles.buyer.records import (
     Record,
@@ -34,12 +32,12 @@ from dam.roles.buyer.records import (
 from dam.roles.storefront import free_copies
 from dam.types import (
     ZERO_ADDRESS,
-    Clock,
     Deployment,
     FragmentDelivered,
     Purchase,
     StoreVersion,
 )
+from tests.unit.helpers.attempts import check_attempts
 
 K, N = 3, 5
 SECRET = keccak(b"content key")
@@ -316,9 +314,7 @@ def test_nobody_pays_twice_for_one_undecided_attempt(
     version = StoreVersion(make.seller, purchase.store_digest, keccak(b"root"), make.at(1))
 
     def check(*logs: Any) -> None:
-        check_undecided(
-            records, History(logs, 9, Clock(9, 900), SaleHistory(logs)), make.seller, "thing"
-        )
+        check_attempts(records.of_item(make.seller, "thing"), logs)
 
     with pytest.raises(Permanent, match="--again"):
         check(version)
@@ -336,3 +332,26 @@ def test_nobody_pays_twice_for_one_undecided_attempt(
         check(version)
     records.save(replace(undecided, failed=True))
     check(version)
+
+
+def test_an_index_that_lies_of_an_undecided_attempt_is_not_believed(
+    tmp_path: Path, purchase: Purchase, deployment: Deployment, make: Any
+) -> None:
+    records = [record(purchase, deployment)]
+    version = StoreVersion(make.seller, purchase.store_digest, keccak(b"root"), make.at(1))
+    chain = [version, purchase]
+    lies = (
+        [version],
+        [version, replace(purchase, keys=tuple(reversed(purchase.keys)))],
+        [version, replace(purchase, buyer=make.seller)],
+        [version, replace(purchase, terms=replace(purchase.terms, price=1))],
+        [version, replace(purchase, purchase_time=1)],
+    )
+    for index in lies:
+        with pytest.raises(Permanent, match="cannot tell whether to you"):
+            check_attempts(records, chain, index)
+    with pytest.raises(Permanent, match="went through"):
+        check_attempts(records, chain, chain)
+    # What the index alone knows of was not bought.
+    with pytest.raises(Permanent, match="may still be mined"):
+        check_attempts(records, [version], chain)

@@ -20,9 +20,10 @@ from dam.market.sale_history import SaleHistory
 from dam.market.wallet import Receipt, TransactionPendingError
 from dam.roles.buyer import purchases
 from dam.roles.buyer.buyer import Buyer
-from dam.roles.buyer.buying import buy, check_undecided
+from dam.roles.buyer.buying import buy
 from dam.roles.buyer.records import Record, Records, one_time_keys
 from dam.types import Clock, Deployment, Purchase, StoreVersion
+from tests.unit.helpers.attempts import check_attempts
 
 TX = b"\x5a" * 32
 
@@ -84,7 +85,7 @@ class Case:
         return await buy(self.buyer, payer, quote, notice=self.told.append)
 
     def check(self, history: History) -> None:
-        check_undecided(self.records, history, self.purchase.seller, "thing")
+        check_attempts(self.records.of_item(self.purchase.seller, "thing"), history.logs)
 
     @property
     def kept(self) -> Record:
