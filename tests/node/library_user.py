@@ -204,7 +204,7 @@ class Place:
         history = await read_history(market)
         sale = sales.find_sale(history, name)
         assert sale.status == Status.COMPLETE
-        times = (await read_deadlines(market, history, [sale]))[sale.copy_id]
+        times = (await read_deadlines(market, history.head, [sale]))[sale.copy_id]
         plan = disputes.plan_dispute(sale, times, history.clock, market.deployment.windows)
         disputed = await disputes.open_dispute(
             market, blocks, self.payer, plan, text="These words are old."

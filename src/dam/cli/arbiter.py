@@ -70,7 +70,7 @@ async def cases(
         files = [
             await read_case(market, blocks, history, case, notice=print_note) for case in found
         ]
-        times = await read_deadlines(market, history, [case.sale for case in found])
+        times = await read_deadlines(market, history.head, [case.sale for case in found])
         record = (
             await read_arbiter_record(market, history.state, history.clock, who) if who else None
         )

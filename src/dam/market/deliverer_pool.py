@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dam.errors import Malformed
 from dam.ethereum.node_errors import RpcBadReplyError
 from dam.market.client import Market
-from dam.market.deliverer_records import ESTABLISHED_SECONDS, RECORD_EVENTS, deliverer_records
+from dam.market.deliverer_records import (
+    ESTABLISHED_SECONDS,
+    RECORD_EVENTS,
+    Payments,
+    Tenure,
+    payments,
+    records_of,
+    store_ages,
+    tenures,
+)
 from dam.market.deliverers import Candidate
 from dam.market.log_history import DELIVERERS, History, candidates
-from dam.types import Address, DelivererRegistered
+from dam.types import Address, DelivererRegistered, MarketLog
 from dam.validation import address
 
 POOL_EVENTS = DELIVERERS | RECORD_EVENTS
@@ -30,15 +39,42 @@ async def read_pool(market: Market, history: History) -> dict[Address, Candidate
     Raises:
         RpcError: The node could not be asked.
     """
-    known = await candidates(market, history.logs)
-    first = [log for log in history.logs if isinstance(log, DelivererRegistered)]
-    head = await market.block(history.head)
-    records = deliverer_records(
-        history.logs,
+    held = tenures(history.logs, market.deployment.windows.min_deliverer_stake)
+    return await pool_of(
+        market, history.logs, history.head, held, payments(history.logs, held),
+        store_ages(history.logs),
+    )  # fmt: skip
+
+
+async def pool_of(
+    market: Market,
+    logs: Sequence[MarketLog],
+    block: int,
+    held: Mapping[Address, Tenure],
+    paid: Mapping[Address, Payments],
+    stores: Mapping[Address, int],
+) -> dict[Address, Candidate]:
+    """As `read_pool`, from what was added up before.
+
+    Args:
+        market: The market.
+        logs: Of deliverers and of proofs of junk.
+        block: The newest one in them.
+        held: From `tenures`.
+        paid: What each earned in its tenure.
+        stores: Block of the first version of each store.
+    """
+    known = await candidates(market, logs)
+    first = [log for log in logs if isinstance(log, DelivererRegistered)]
+    head = await market.block(block)
+    records = records_of(
+        logs,
+        held,
+        paid,
+        stores,
         old_block=await last_block_before(
             market, head.timestamp - ESTABLISHED_SECONDS, head.number
         ),
-        min_stake=market.deployment.windows.min_deliverer_stake,
         funders=await _funders(market, first),
     )
     return {

@@ -7,7 +7,7 @@ number of parts: free sales cost nothing to make.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dam.types import (
@@ -16,6 +16,7 @@ from dam.types import (
     DelivererRegistered,
     FragmentDelivered,
     JunkProved,
+    LogRef,
     MarketLog,
     OtherLog,
     Purchase,
@@ -50,19 +51,32 @@ class DelivererRecord:
     """Its operator, owner, funder and the transaction that registered it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """Since when a deliverer's work counts."""
+
+    began: LogRef
+    """Where its stake was broken or began last: what it earned up to there does not count."""
+    unbroken: bool
+    """Whether the stake is there since then."""
+
+
 @dataclass
-class _Past:
-    since: int | None = None
-    """Block since which the stake is unbroken; None: it is broken now."""
+class Payments:
+    """What a deliverer earned from others in its tenure."""
+
     fees: int = 0
     payers: set[Address] = field(default_factory=set)
 
-    def begin(self, block: int | None) -> None:
-        self.since, self.fees, self.payers = block, 0, set()
+    def add(self, seller: Address, fees: int) -> None:
+        """Fees that a seller paid; none is no payment."""
+        if fees:
+            self.fees += fees
+            self.payers.add(seller)
 
 
 def deliverer_records(
-    logs: Iterable[MarketLog],
+    logs: Sequence[MarketLog],
     *,
     old_block: int,
     min_stake: int,
@@ -79,64 +93,115 @@ def deliverer_records(
         min_stake: The least stake of a deliverer, in wei.
         funders: Who sent the transaction of a registration, where that was not the operator.
     """
-    past: dict[Address, _Past] = {}
-    sold: dict[CopyId, Purchase] = {}
-    paid: set[tuple[CopyId, int]] = set()
-    stores: dict[Address, int] = {}
-    registered: dict[Address, DelivererRegistered] = {}
-    for log in logs:
-        if isinstance(log, StoreVersion):
-            stores.setdefault(log.seller, log.at.block.number)
-        elif isinstance(log, Purchase):
-            sold[log.copy_id] = log
-        elif isinstance(log, FragmentDelivered):
-            sale = sold.get(log.copy_id)
-            if sale is None or log.supplied or (log.copy_id, log.index) in paid:
-                continue
-            paid.add((log.copy_id, log.index))
-            one = past.get(log.by)
-            if one is not None and log.by != sale.seller and sale.terms.fee:
-                one.fees += sale.terms.fee
-                one.payers.add(sale.seller)
-        elif isinstance(log, DelivererRegistered):
-            registered[log.operator] = log
-            past.setdefault(log.operator, _Past()).begin(log.at.block.number)
-        elif isinstance(log, JunkProved | OtherLog):
-            _follow_stake(past, log, min_stake)
+    held = tenures(logs, min_stake)
+    paid, ages = payments(logs, held), store_ages(logs)
+    return records_of(logs, held, paid, ages, old_block=old_block, funders=funders)
+
+
+def records_of(
+    logs: Iterable[MarketLog],
+    held: Mapping[Address, Tenure],
+    paid: Mapping[Address, Payments],
+    stores: Mapping[Address, int],
+    *,
+    old_block: int,
+    funders: Mapping[Address, Address],
+) -> dict[Address, DelivererRecord]:
+    """As `deliverer_records`, from what was added up before.
+
+    Args:
+        logs: With the registrations.
+        held: From `tenures`.
+        paid: What each earned in its tenure.
+        stores: Block of the first version of each store.
+        old_block: As for `deliverer_records`.
+        funders: Likewise.
+    """
+    registered = {log.operator: log for log in logs if isinstance(log, DelivererRegistered)}
     marks = _marks(registered.values(), funders)
     return {
         operator: DelivererRecord(
-            one.since is not None
-            and one.since <= old_block
-            and _old_payers(one, stores, old_block, marks[operator]) >= ESTABLISHED_SELLERS,
-            Wei(one.fees),
+            tenure.unbroken
+            and tenure.began.block.number <= old_block
+            and _old_payers(paid[operator], stores, old_block, marks[operator])
+            >= ESTABLISHED_SELLERS,
+            Wei(paid[operator].fees),
             marks[operator],
         )
-        for operator, one in past.items()
+        for operator, tenure in held.items()
     }
 
 
-def _follow_stake(past: dict[Address, _Past], log: JunkProved | OtherLog, min_stake: int) -> None:
-    block = log.at.block.number
-    if isinstance(log, JunkProved):
-        if log.deliverer in past:
-            past[log.deliverer].begin(block)
-        return
-    one = past.get(log.args.get("operator", ""))
-    if one is None:
-        return
+def tenures(logs: Iterable[MarketLog], min_stake: int) -> dict[Address, Tenure]:
+    """Since when the work of each deliverer counts that ever registered.
+
+    Args:
+        logs: Of `RECORD_EVENTS`, in their order.
+        min_stake: The least stake of a deliverer, in wei.
+    """
+    found: dict[Address, Tenure] = {}
+    for log in logs:
+        if isinstance(log, DelivererRegistered):
+            found[log.operator] = Tenure(log.at, True)
+        elif isinstance(log, JunkProved):
+            if log.deliverer in found:
+                found[log.deliverer] = Tenure(log.at, True)
+        elif isinstance(log, OtherLog) and (one := found.get(log.args.get("operator", ""))):
+            found[log.args["operator"]] = _after(one, log, min_stake)
+    return found
+
+
+def _after(tenure: Tenure, log: OtherLog, min_stake: int) -> Tenure:
     if log.name in ("DelivererExitRequested", "DelivererStakeWithdrawn"):
-        one.begin(None)
-    elif log.name in ("DelivererExitCancelled", "SlashExecuted"):
-        one.begin(block)
-    elif log.name == "DelivererStakeAdded":
+        return Tenure(log.at, False)
+    if log.name in ("DelivererExitCancelled", "SlashExecuted"):
+        return Tenure(log.at, True)
+    if log.name == "DelivererStakeAdded":
         before = log.args["stake"] - log.args["amount"]
-        if one.since is None or before < min_stake:
-            one.begin(block)
+        if not tenure.unbroken or before < min_stake:
+            return Tenure(log.at, True)
+    return tenure
+
+
+def store_ages(logs: Iterable[MarketLog]) -> dict[Address, int]:
+    """Block of the first version of each store."""
+    found: dict[Address, int] = {}
+    for log in logs:
+        if isinstance(log, StoreVersion):
+            found.setdefault(log.seller, log.at.block.number)
+    return found
+
+
+def payments(logs: Iterable[MarketLog], held: Mapping[Address, Tenure]) -> dict[Address, Payments]:
+    """What each deliverer earned from others in its tenure.
+
+    Args:
+        logs: Of sales, in their order.
+        held: From `tenures`.
+    """
+    sold: dict[CopyId, Purchase] = {}
+    seen: set[tuple[CopyId, int]] = set()
+    found = {operator: Payments() for operator in held}
+    for log in logs:
+        if isinstance(log, Purchase):
+            sold[log.copy_id] = log
+        elif isinstance(log, FragmentDelivered) and not log.supplied:
+            sale = sold.get(log.copy_id)
+            if sale is None or (log.copy_id, log.index) in seen:
+                continue
+            seen.add((log.copy_id, log.index))
+            one = held.get(log.by)
+            if one is not None and log.by != sale.seller and _place(log.at) > _place(one.began):
+                found[log.by].add(sale.seller, sale.terms.fee)
+    return found
+
+
+def _place(at: LogRef) -> tuple[int, int]:
+    return at.block.number, at.log_index
 
 
 def _old_payers(
-    one: _Past, stores: Mapping[Address, int], old_block: int, marks: Collection[object]
+    one: Payments, stores: Mapping[Address, int], old_block: int, marks: Collection[object]
 ) -> int:
     """How many sellers paid it that are old, and not itself by another name."""
     return sum(

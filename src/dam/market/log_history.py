@@ -62,19 +62,19 @@ async def read_history(
 
 
 async def read_deadlines(
-    market: Market, history: History, sales: Collection[SaleRecord]
+    market: Market, block: int, sales: Collection[SaleRecord]
 ) -> dict[CopyId, Deadlines]:
-    """What the contract says of the sales that have not ended, in the newest block of the history,
-    in few requests. Those that have ended are left out.
+    """What the contract says of the sales that have not ended, in the block up to which they are
+    told, in few requests. Those that have ended are left out.
     """
     is_open = [sale.purchase for sale in sales if not sale.status.final]
-    told = await market.deadlines(is_open, block=history.head)
+    told = await market.deadlines(is_open, block=block)
     return {bought.copy_id: one for bought, one in zip(is_open, told, strict=True)}
 
 
 async def read_deadlines_of(market: Market, history: History, sale: SaleRecord) -> Deadlines | None:
     """As `read_deadlines`, of one sale; None where it has ended."""
-    return (await read_deadlines(market, history, [sale])).get(sale.copy_id)
+    return (await read_deadlines(market, history.head, [sale])).get(sale.copy_id)
 
 
 async def candidates(

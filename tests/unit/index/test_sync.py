@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dam.crypto.hashing import keccak
+from dam.index.deliverers import read_logs, read_payments, read_store_ages
 from dam.index.index import Index
 from dam.index.sale_reader import (
     read_cases,
@@ -19,6 +20,7 @@ from dam.index.sale_reader import (
     read_taken,
     read_version,
 )
+from dam.market.deliverer_records import payments, store_ages, tenures
 from dam.market.reputation import SellerRecord, bound_stake, seller_records, stars_of
 from dam.market.sale_history import SaleHistory, SaleRecord
 from dam.types import Address, MarketLog, OtherLog, Purchase, Status
@@ -83,6 +85,10 @@ def check(index: Index, logs: list[MarketLog]) -> None:
         copy_id: plain(sale) for copy_id, sale in history.sales.items()
     }
     assert index.db.execute("SELECT count(*) FROM dirty").fetchone() == (0,)
+    held = tenures(read_logs(index.db), min_stake=5)
+    assert held.keys() == tenures(logs, 5).keys()
+    assert read_payments(index.db, held) == payments(logs, tenures(logs, 5))
+    assert read_store_ages(index.db) == store_ages(logs)
 
 
 def plain(sale: SaleRecord) -> Any:
@@ -131,7 +137,9 @@ class Life:
         if kind == 5:
             return made.other("SellerStaked", seller=dice.choice(SELLERS), amount=1, free=2)
         if kind == 6:
-            return made.other("DelivererTermsPosted", operator=dice.choice(OPERATORS), minFee=3)
+            names = ("ExitRequested", "ExitCancelled", "StakeWithdrawn", "TermsPosted")
+            name = "Deliverer" + dice.choice(names)
+            return made.other(name, operator=dice.choice(OPERATORS), minFee=3)
         ended = [s.purchase for s in history.sales.values() if s.status.final]
         if kind == 7 and ended:
             sale = dice.choice(ended)
@@ -258,8 +266,6 @@ async def test_two_at_once_bring_it_to_the_same(tmp_path: Path, chain: IndexChai
 
 
 async def test_logs_of_deliverers_come_back_whole(index: Index, chain: IndexChain) -> None:
-    from dam.index.deliverers import read_logs
-
     logs: list[MarketLog] = [
         made.registered(OPERATORS[0], who(5)),
         made.other("DelivererTermsPosted", operator=OPERATORS[0], minFee=2**200, open=True),

@@ -90,7 +90,7 @@ async def purchases(rescan: bool, account: str | None, as_json: bool) -> None:
         known = records.all()
         mine = purchases_of(history, known, _address(settings, account))
         tokens = await sale_tokens(session.market, [sale for sale, _ in mine])
-        times = await read_deadlines(session.market, history, [sale for sale, _ in mine])
+        times = await read_deadlines(session.market, history.head, [sale for sale, _ in mine])
         who = _address(settings, account)
         buyers = {sale.purchase.buyer for sale, _ in mine} | ({who} if who else set())
         named = {sale.purchase.terms.token for sale, _ in mine}

@@ -44,9 +44,8 @@ from dam.cli.session import (
 )
 from dam.config.settings import Settings
 from dam.errors import Permanent
+from dam.index.deliverers import read_indexed_pool
 from dam.keystore.key_files import load_ring
-from dam.market.deliverer_pool import POOL_EVENTS, read_pool
-from dam.market.log_history import read_history
 from dam.market.reputation import PostedTerms, proposed_slashes
 from dam.roles import staking
 from dam.roles.staking import Registration
@@ -65,10 +64,10 @@ async def deliverers(as_json: bool) -> None:
     as old: `dam seller publish` picks such deliverers for the parts that count.
     """
     async with connect() as session:
-        history = await read_history(session.market, also=POOL_EVENTS)
-        found = await read_pool(session.market, history)
+        pool = await session.indexed(lambda index: read_indexed_pool(index, session.market))
+    found = pool.candidates
     windows = session.settings.deployment.windows
-    slashes = proposed_slashes(history.logs, history.clock.time)
+    slashes = proposed_slashes(pool.logs, pool.synced.clock.time)
     frozen = {slash.operator: slash for slash in slashes}
     rows = [
         {
@@ -99,7 +98,7 @@ async def deliverers(as_json: bool) -> None:
     for slash in slashes:
         human += f"\n{slash.operator}: {slash_text(slash)}"
     value = {
-        "block": history.head,
+        "block": pool.synced.head.number,
         "deliverers": rows,
         "slashes": [slash_json(slash) for slash in slashes],
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -26,20 +28,11 @@ from dam.cli.session import (
 )
 from dam.config.settings import Settings
 from dam.errors import ConfigError, Malformed
-from dam.market.log_history import (
-    OPERATORS,
-    History,
-    read_deadlines,
-    read_deadlines_of,
-    read_history,
-)
-from dam.market.reputation import (
-    SellerRecord,
-    bound_stake,
-    seller_records,
-    stake_bound_by,
-    stars_of,
-)
+from dam.index.index import Index, Synced
+from dam.index.sale_reader import SellerSales, read_seller_sales, read_taken
+from dam.market.client import Market
+from dam.market.log_history import read_deadlines, read_deadlines_of, read_history
+from dam.market.reputation import stake_bound_by
 from dam.market.sale_history import SaleRecord
 from dam.roles.sales import (
     actions_text,
@@ -70,19 +63,22 @@ async def sales(
     settings = Settings.load()
     who = address or role_address(settings, "seller", account)
     async with connect(settings) as session:
-        history = await read_history(session.market, also=OPERATORS)
+        own = await session.indexed(
+            lambda index: read_own_sales(
+                index, session.market, who, _listings(settings), only_open=only_open
+            )
+        )
         free = await session.market.seller_stake(who)
-        found = [s for s in history.state.sales.values() if s.purchase.seller == who]
+        found, stars, record, bound = (
+            own.sold.sales,
+            own.sold.stars,
+            own.sold.record,
+            own.sold.bound,
+        )
         tokens = await sale_tokens(session.market, found)
-        deadlines = await read_deadlines(session.market, history, found)
-    if only_open:
-        found = [s for s in found if not s.status.final]
-    shelves = _shelves(settings, who, history)
+        clock, block = own.synced.clock, own.synced.head.number
+        deadlines = await read_deadlines(session.market, block, found)
     names = _names(settings)
-    stars = stars_of(history.logs)
-    record = seller_records(history.state, history.logs).get(who, SellerRecord())
-    clock = history.clock
-    bound = bound_stake(history.state, who)
     values = [
         {
             **sale_json(s, deadlines.get(s.copy_id), clock),
@@ -107,18 +103,18 @@ async def sales(
     ]
     head = ("sale", "item", "copy", "price", "bought", "state", "bound", "what you can do")
     human = table(head, rows) if rows else "No sales yet."
-    for shelf in shelves:
+    for shelf in own.shelves:
         human += f"\n{shelf['item']}: {shelf['sold']} sold, {shelf['free']} free"
         human += "" if shelf["listed"] else " (off sale)"
     human += f"\nRecord: {record}. Stake: {format_amount(bound)} bound in open sales, "
     human += f"{format_amount(free)} free."
-    human += f"\nOn the chain it is {format_time(clock.time)}, in block {history.head}."
+    human += f"\nOn the chain it is {format_time(clock.time)}, in block {block}."
     value = {
-        "block": history.head,
+        "block": block,
         "free": str(free),
         "bound": str(bound),
         "record": seller_record_json(record),
-        "items": shelves,
+        "items": own.shelves,
         "sales": values,
         "tokens": tokens.json(),
     }
@@ -139,22 +135,40 @@ def _can(sale: SaleRecord, deadlines: Deadlines | None, clock: Clock) -> list[st
     return can
 
 
-def _shelves(settings: Settings, seller: Address, history: History) -> list[dict[str, Any]]:
-    """Sold and free copies of each item in the catalogue, from events."""
-    found = []
-    for listing in _listings(settings):
-        taken = history.state.taken(seller, listing.item_id)
-        sold = sum(copy < listing.supply for copy in taken)
-        found.append(
-            {
-                "item": listing.name,
-                "listed": listing.listed,
-                "supply": listing.supply,
-                "sold": sold,
-                "free": listing.supply - sold,
-            }
-        )
-    return found
+@dataclass(frozen=True)
+class OwnSales:
+    """A seller's sales, and what is left of each item."""
+
+    synced: Synced
+    sold: SellerSales
+    shelves: list[dict[str, Any]]
+
+
+async def read_own_sales(
+    index: Index,
+    market: Market,
+    seller: Address,
+    listings: Sequence[Listing],
+    *,
+    only_open: bool,
+) -> OwnSales:
+    """From an index that is brought up to date first."""
+    synced = await index.sync(market)
+    sold = read_seller_sales(index.db, seller, only_open=only_open)
+    return OwnSales(synced, sold, [_shelf(index, seller, listing) for listing in listings])
+
+
+def _shelf(index: Index, seller: Address, listing: Listing) -> dict[str, Any]:
+    """Sold and free copies of an item in the catalogue."""
+    taken = read_taken(index.db, seller, listing.item_id)
+    sold = sum(copy < listing.supply for copy in taken)
+    return {
+        "item": listing.name,
+        "listed": listing.listed,
+        "supply": listing.supply,
+        "sold": sold,
+        "free": listing.supply - sold,
+    }
 
 
 def _listings(settings: Settings) -> list[Listing]:
