@@ -26,6 +26,7 @@ from dam.roles.agreements import (
     Money,
     Party,
     accept_offer,
+    check_new_file,
     offered_sale,
     plan_acceptance,
     plan_offer,
@@ -99,6 +100,8 @@ async def offer(
     async with connect(settings) as session:
         history = await read_history(session.market)
         found = find_sale(history, sale_id)
+        path = out or Path(f"agreement-{short_id(found.copy_id)}.json")
+        check_new_file(path)
         tokens = await sale_tokens(session.market, [found])
         try:
             plan = await plan_offer(
@@ -121,7 +124,6 @@ async def offer(
         print_note(f"Until       {until}, unless the sale's state changes before")
         confirm_or_abort("Sign this? The other side alone decides then.", yes or as_json)
         made = sign_offer(session.market, session.wallet(signer), plan)
-    path = out or Path(f"agreement-{short_id(found.copy_id)}.json")
     write_offer(path, made)
     other = "seller" if by == "buyer" else "buyer"
     print_result(

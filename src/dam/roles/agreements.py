@@ -7,6 +7,7 @@ accepts sends the transaction, and need not sign anything else. Formats: protoco
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -268,6 +269,18 @@ def sign_offer(market: Market, wallet: Wallet, plan: OfferPlan) -> Offer:
 # ------------------------------------------------------------------------------------------- files
 
 
+def check_new_file(path: Path) -> None:
+    """Refuses a name for an offer that could not be written: before anything is signed.
+
+    Raises:
+        Permanent: There is such a file, or no such folder.
+    """
+    if os.path.lexists(path):
+        raise _taken(path)
+    if not path.parent.is_dir():
+        raise Permanent(f"there is no folder {path.parent}: name another file with --out")
+
+
 def write_offer(path: Path, offer: Offer) -> None:
     """Writes an offer to a new file.
 
@@ -293,7 +306,11 @@ def write_offer(path: Path, offer: Offer) -> None:
     try:
         write_atomic(path, dag_json.dumps(value) + b"\n", overwrite=False)
     except FileExistsError:
-        raise Permanent(f"{path} is there already: name another file with --out") from None
+        raise _taken(path) from None
+
+
+def _taken(path: Path) -> Permanent:
+    return Permanent(f"{path} is there already: name another file with --out")
 
 
 def read_offer(path: Path) -> Offer:

@@ -137,6 +137,20 @@ async def test_an_offer_goes_through_a_file_and_is_carried_out(
     assert (theirs, ours) == (b"", offer.signature)
 
 
+def test_a_name_that_cannot_be_written_is_refused_before_the_signature(tmp_path: Path) -> None:
+    taken, link, missing = tmp_path / "taken", tmp_path / "link", tmp_path / "missing"
+    taken.write_text("an older offer")
+    link.symlink_to(missing)
+    for path, text in (
+        (taken, "there already"),
+        (link, "there already"),
+        (missing / "x", "no fol"),
+    ):
+        with pytest.raises(Permanent, match=text):
+            agreements.check_new_file(path)
+    agreements.check_new_file(missing)
+
+
 async def test_a_buyers_offer_is_the_sellers_to_accept(
     deployment: Deployment, sold: Any, make: Any
 ) -> None:
