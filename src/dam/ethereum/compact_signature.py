@@ -22,6 +22,22 @@ def sign_digest(key: PrivateKey, digest: bytes) -> Signature:
     return Signature(signed[:32], bytes((signed[32] | signed[64] << 7,)) + signed[33:64])
 
 
+def compact(v: int, r: bytes, s: bytes) -> Signature:
+    """A signature in the form of ERC-2098, from the usual three.
+
+    Args:
+        v: 27 or 28.
+        r: 32 bytes.
+        s: 32 bytes, low.
+
+    Raises:
+        Malformed: It is no account's, or has a high s.
+    """
+    if v not in (27, 28) or len(r) != 32 or len(s) != 32 or s[0] >> 7:
+        raise Malformed("a signature is r, a low s, and v of 27 or 28")
+    return Signature(r, bytes((s[0] | (v - 27) << 7,)) + s[1:])
+
+
 def recover(digest: bytes, signature: Signature) -> Address:
     """Who signed a digest.
 
@@ -46,12 +62,9 @@ def recover_long(digest: bytes, signature: bytes) -> Address:
     Raises:
         Malformed: As `recover`; or it is no such signature.
     """
-    if len(signature) != 65 or signature[64] not in (27, 28):
-        raise Malformed("a signature of an account is 65 bytes, of which the last is 27 or 28")
-    r, s, odd = signature[:32], signature[32:64], signature[64] - 27
-    if s[0] >> 7:
-        raise Malformed("a signature has a low s")
-    return recover(digest, Signature(r, bytes([s[0] | odd << 7]) + s[1:]))
+    if len(signature) != 65:
+        raise Malformed("a signature of an account is 65 bytes")
+    return recover(digest, compact(signature[64], signature[:32], signature[32:64]))
 
 
 def long_form(signature: Signature) -> bytes:

@@ -6,15 +6,22 @@ Roles decide what to send. How it is sent (gas, fees, nonce, the wait for a bloc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dam.errors import RpcError
 from dam.ethereum.data_fee import NO_DATA_FEE, DataFee
 from dam.market.client import Market
-from dam.types import Address, Wei
+from dam.types import Address, Deployment, Wei
 from dam.units import format_about
+
+_DOMAIN = {
+    "name": "string",
+    "version": "string",
+    "chainId": "uint256",
+    "verifyingContract": "address",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,34 @@ class Wallet(Protocol):
             RpcError: The node failed, or refused it.
         """
         ...
+
+
+def typed_data(
+    deployment: Deployment, name: str, fields: Mapping[str, str], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """EIP-712 data of one struct, as `Wallet.sign_typed` takes it.
+
+    Args:
+        deployment: The market that checks the signature.
+        name: Of the struct.
+        fields: Type of each of its fields, by name, in their order.
+        values: Of the fields.
+    """
+    types = {"EIP712Domain": _DOMAIN, name: fields}
+    return {
+        "types": {
+            struct: [{"name": key, "type": kind} for key, kind in its.items()]
+            for struct, its in types.items()
+        },
+        "primaryType": name,
+        "domain": {
+            "name": "DAM",
+            "version": "2",
+            "chainId": deployment.chain_id,
+            "verifyingContract": deployment.market,
+        },
+        "message": dict(values),
+    }
 
 
 async def send_call(

@@ -28,7 +28,7 @@ from dam.ipfs import dag_json
 from dam.market.client import Market
 from dam.market.log_history import History, read_deadlines_of
 from dam.market.sale_history import SaleRecord
-from dam.market.wallet import Receipt, Wallet, send_call
+from dam.market.wallet import Receipt, Wallet, send_call, typed_data
 from dam.roles.sales import check_party, short_id
 from dam.types import (
     MAX_AMOUNT,
@@ -58,23 +58,15 @@ _FIELDS = (
     "kind", "chainId", "market", "copyId", "saleHash", "status", "since", "toBuyer", "penalty",
     "toArbitrator", "deadline", "by", "signature",
 )  # fmt: skip
-_TYPES = {
-    "EIP712Domain": {
-        "name": "string",
-        "version": "string",
-        "chainId": "uint256",
-        "verifyingContract": "address",
-    },
-    "Agreement": {
-        "copyId": "bytes32",
-        "saleHash": "bytes32",
-        "status": "uint8",
-        "since": "uint32",
-        "toBuyer": "uint256",
-        "penalty": "uint256",
-        "toArbitrator": "uint256",
-        "deadline": "uint256",
-    },
+_AGREEMENT = {
+    "copyId": "bytes32",
+    "saleHash": "bytes32",
+    "status": "uint8",
+    "since": "uint32",
+    "toBuyer": "uint256",
+    "penalty": "uint256",
+    "toArbitrator": "uint256",
+    "deadline": "uint256",
 }
 
 
@@ -234,22 +226,7 @@ def sign_offer(market: Market, wallet: Wallet, plan: OfferPlan) -> Offer:
         "toArbitrator": plan.split.to_arbitrator,
         "deadline": plan.split.deadline,
     }
-    v, r, s = wallet.sign_typed(
-        {
-            "types": {
-                name: [{"name": key, "type": kind} for key, kind in fields.items()]
-                for name, fields in _TYPES.items()
-            },
-            "primaryType": "Agreement",
-            "domain": {
-                "name": "DAM",
-                "version": "2",
-                "chainId": deployment.chain_id,
-                "verifyingContract": deployment.market,
-            },
-            "message": values,
-        }
-    )
+    v, r, s = wallet.sign_typed(typed_data(deployment, "Agreement", _AGREEMENT, values))
     offer = Offer(
         deployment.chain_id,
         deployment.market,

@@ -14,13 +14,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from dam.crypto.derivation import SellerSeed
-from dam.crypto.hashing import part_leaf, sale_of
-from dam.crypto.merkle import MerkleTree
-from dam.crypto.sealing import seal_fragment
-from dam.errors import Malformed, Permanent, Refused, Retryable, is_host_failure
+from dam.errors import Refused, Retryable, is_host_failure
 from dam.ledger.ledger import Ledger
 from dam.ledger.outbox import NO_DEADLINE, NO_INDEX, Job, Kind, NewJob, Outbox
 from dam.ledger.sales import SaleEvents, Sales, SealedRow
@@ -28,7 +26,8 @@ from dam.log import Log
 from dam.market.calldata import pack_delivery
 from dam.market.client import Market
 from dam.market.log_rows import SaleRow, load_terms
-from dam.roles.seller.listings import Catalogue, Listing, copy_parts, parts_tree
+from dam.roles.seller.listings import Catalogue
+from dam.roles.seller.own_parts import OwnParts, parts_to_supply
 from dam.types import (
     FALLBACK_BLOCKS,
     ZERO32,
@@ -42,7 +41,6 @@ from dam.types import (
 )
 from dam.units import format_time
 
-_CACHED_TREES = 32
 _SLICE_SALES = 64
 """Sales after which something else may run: some ten milliseconds."""
 _CLOSE_STEP_SECONDS = 3600
@@ -95,12 +93,10 @@ class Watchdog:
         self._ledger = ledger
         self._sales = Sales(ledger)
         self._outbox = Outbox(ledger)
-        self._seed = seed
-        self._catalogue = catalogue
+        self._parts = OwnParts(seed, catalogue)
         self._seller = seller
         self._me = me
         self._log = log
-        self._trees: dict[bytes, tuple[Listing, MerkleTree]] = {}
         self._planned: dict[int, _State] = {}
         """By purchase: the state that its end was planned in."""
         self._close_step = max(1, min(_CLOSE_STEP_SECONDS, self._windows.dispute_seconds // 24))
@@ -211,13 +207,11 @@ class Watchdog:
             self._log.info("replacing_junk", sale=sale.copy_id, parts=replaced, seconds_left=left)
 
     async def _supply(self, sale: SaleRow, known: SaleEvents) -> None:
-        """Publishes parts once more that the buyer may not have: all of them in a dispute, and
-        those that were proved to be junk too late to be cleared.
-        """
+        """Publishes parts once more that the buyer may not have; see `parts_to_supply`."""
         there, proofs = known.delivered(sale), known.proofs(sale)
-        wanted = sorted(there)
-        if "disputed" not in known.events(sale):
-            wanted = [i for i in wanted if i in proofs and not proofs[i].cleared]
+        cleared = {index for index, proof in proofs.items() if proof.cleared}
+        disputed = "disputed" in known.events(sale)
+        wanted = parts_to_supply(there, proofs, cleared, disputed=disputed)
         if wanted:
             supplied = _indexes(self._outbox.of_purchase(sale.id), "supply")
             wanted = [i for i in wanted if i not in supplied]
@@ -272,65 +266,8 @@ class Watchdog:
     async def _seal(
         self, sale: SaleRow, known: SaleEvents, indexes: list[int], fresh: dict[int, bytes]
     ) -> list[Delivery]:
-        """Makes parts from the seed, checks them against the sale, seals them to the buyer: to
-        their first key of an index, or to the sale's fresh key.
-        """
-        purchase = sale.purchase
-        listing, tree = await self._listing(purchase.terms.parts_root)
-        try:
-            parts = copy_parts(self._seed, listing, purchase.copy)
-        except Malformed as error:
-            raise Refused("not-in-catalogue", str(error)) from None
-        if len(purchase.keys) != len(parts):
-            raise Refused("wrong-key-count", f"{len(purchase.keys)} keys")
-        deliveries = []
-        for index in indexes:
-            leaf, share = parts[index]
-            key = fresh.get(index, purchase.keys[index])
-            fragment = known.sealed_before(sale, index, key)
-            if fragment is None:
-                try:
-                    fragment = seal_fragment(share, key)
-                except Malformed as error:
-                    raise Refused("bad-buyer-key", str(error)) from None
-            deliveries.append(
-                Delivery(
-                    copy_id=purchase.copy_id,
-                    sale=sale_of(purchase),
-                    index=index,
-                    deliverer=leaf.deliverer,
-                    commitment=leaf.commitment,
-                    secret_hash=leaf.secret_hash,
-                    salt=leaf.salt,
-                    fresh_key=fresh.get(index, ZERO32),
-                    proof=tree.proof(part_leaf(leaf)),
-                    fragment=fragment,
-                )
-            )
-        return deliveries
-
-    async def _listing(self, parts_root: bytes) -> tuple[Listing, MerkleTree]:
-        """The listing that was published under a root, and its tree, which costs some hashing."""
-        found = self._trees.get(parts_root)
-        if found is not None:
-            return found
-        try:
-            listing = self._catalogue.recall(parts_root)
-        except Permanent as error:
-            raise Refused("catalogue-damaged", str(error)) from None
-        if listing is None:
-            raise Refused(
-                "not-in-catalogue",
-                f"no item was published under root 0x{parts_root.hex()}: put the catalogue folder "
-                "back from a backup, and start again",
-            )
-        tree = await asyncio.to_thread(parts_tree, self._seed, listing)
-        if tree.root != parts_root:
-            raise Refused("seed-differs", "the seed is not the one that this item was made from")
-        if len(self._trees) >= _CACHED_TREES:
-            self._trees.pop(next(iter(self._trees)))
-        self._trees[parts_root] = (listing, tree)
-        return listing, tree
+        before = partial(known.sealed_before, sale)
+        return await self._parts.seal(sale.purchase, indexes, fresh, before)
 
     def _alert(self, sale: SaleRow, reason: str, detail: str) -> None:
         """Says once why parts of a sale cannot be delivered; the sale is watched on."""

@@ -9,7 +9,7 @@ from dam.cli.seller.sales import _can
 from dam.market.reputation import Rating, SellerRecord
 from dam.market.sale_history import SaleHistory, SaleRecord
 from dam.testing.rules import deadlines
-from dam.types import Clock, Deadlines, Wei, Windows
+from dam.types import Clock, Deadlines, DisputeOpened, Wei, Windows
 from tests.unit.helpers.records import time_of
 
 ASK = "ask the buyer for `dam buyer prove` until "
@@ -31,6 +31,17 @@ def test_a_proof_is_asked_for_while_it_clears_a_part(make: Any, windows: Windows
     assert not [text for text in over if ASK in text]
     # Supplying would spare who delivered junk the fine: it is not named at all.
     assert not [text for text in _can(sale, times, last) if "supply" in text]
+
+
+def test_a_supply_is_named_where_it_helps(make: Any, windows: Windows) -> None:
+    """In a dispute, and after a proof that came too late to clear the part."""
+    sale, times = complete(make, windows)
+    late = make.junk(sale.purchase, 0, 1003, cleared=False)
+    opened = DisputeOpened(sale.copy_id, make.buyer, make.arbiter, bytes(32), make.at(1003))
+    for log in (late, opened):
+        logs = [sale.purchase, *sale.fragments, log]
+        found = SaleHistory(logs).sales[sale.copy_id]
+        assert "supply now" in _can(found, times, Clock(1150, time_of(1150)))
 
 
 def test_no_proof_is_asked_for_of_the_sellers_own_parts(make: Any, windows: Windows) -> None:

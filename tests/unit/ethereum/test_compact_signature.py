@@ -9,7 +9,7 @@ from hypothesis import given
 
 from dam.crypto.hashing import keccak
 from dam.errors import Malformed
-from dam.ethereum.compact_signature import _ORDER, recover, sign_digest
+from dam.ethereum.compact_signature import _ORDER, compact, recover, sign_digest
 from dam.types import Signature
 from tests.unit.helpers.structs import bytes32
 
@@ -58,3 +58,14 @@ def test_what_is_nobodys(r: bytes, vs: bytes) -> None:
 def test_another_digest_is_somebody_elses() -> None:
     found = sign_digest(PrivateKey(KEY), bytes(32))
     assert recover(b"\x01" * 32, found) != ACCOUNT.address
+
+
+def test_two_words_are_made_of_three() -> None:
+    key = PrivateKey(b"\x07" * 32)
+    for digest in (keccak(b"%d" % number) for number in range(8)):
+        signed = key.sign_recoverable(digest, hasher=None)
+        assert compact(27 + signed[64], signed[:32], signed[32:64]) == sign_digest(key, digest)
+    good = (27, signed[:32], signed[32:64])
+    for changes in ({0: 26}, {0: 29}, {1: b"r"}, {2: b"s"}, {2: b"\x80" + bytes(31)}):
+        with pytest.raises(Malformed, match="a signature is r, a low s, and v of 27 or 28"):
+            compact(*(changes.get(place, value) for place, value in enumerate(good)))

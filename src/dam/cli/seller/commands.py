@@ -7,6 +7,7 @@ import click
 from dam.cli.evidence import evidence_command
 from dam.cli.seller.publish import close_item, close_store, publish, update
 from dam.cli.seller.sales import concede, sales
+from dam.cli.seller.supply import supply
 from dam.cli.session import (
     ADDRESS,
     AMOUNT,
@@ -38,6 +39,7 @@ for _command in (
     close_item,
     sales,
     concede,
+    supply,
     evidence_command("seller"),
 ):
     seller.add_command(_command)

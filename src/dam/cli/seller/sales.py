@@ -45,6 +45,7 @@ from dam.roles.sales import (
     state_text,
 )
 from dam.roles.seller.listings import Catalogue, Listing
+from dam.roles.seller.supplying import wanted_supplies
 from dam.types import Address, Clock, Deadlines
 from dam.units import format_amount, format_time
 
@@ -127,7 +128,8 @@ def _can(sale: SaleRecord, deadlines: Deadlines | None, clock: Clock) -> list[st
     A part of a deliverer's that does not open is proved by the buyer, in time, and then replaced;
     publishing it again before that would spare the deliverer the fine.
     """
-    can = actions_text(sale, deadlines, clock, ("seller", "both", "anyone"), ("supply",))
+    skip = () if wanted_supplies(sale) else ("supply",)
+    can = actions_text(sale, deadlines, clock, ("seller", "both", "anyone"), skip)
     others = any(part.by != sale.purchase.seller for part in sale.delivered.values())
     if deadlines and others and clock.time < deadlines.proof:
         until = format_time(deadlines.proof)
