@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 OFFSET = 250_000_000
 KINDS = [
     Kind("renumbered", offset=OFFSET),
+    Kind("blocks of 250 ms", mining=("--block-time", "0.25")),
 ]
 PLAYED = KINDS if os.environ.get("DAM_ROLLUPS") else KINDS[:1]
 
