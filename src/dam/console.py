@@ -61,9 +61,10 @@ def fit(text: str, width: int | None) -> str:
 def _broken(line: str, width: int) -> str:
     if columns(line) <= width:
         return line
-    gaps = [gap.end() for gap in _GAP.finditer(line) if gap.end() <= min(_MAX_HANG, width // 2)]
-    hang = gaps[-1] if gaps else 2
-    head = line[:hang] if gaps else ""
+    most = min(_MAX_HANG, width // 2)
+    heads = [line[: gap.end()] for gap in _GAP.finditer(line)]
+    head = max((one for one in heads if columns(one) <= most), key=len, default="")
+    hang = columns(head) or 2
     first, *rest = break_words(line[len(head) :], width - hang) or [""]
     return "\n".join([head + first, *(" " * hang + one for one in rest)])
 

@@ -70,6 +70,9 @@ def test_who_writes_names_one_and_who_reads_sees_all(home: Path, anvil: AnvilNod
     assert "--watch looks at one market, and the settings have near, far: name one" in said
     named = dam(home, "--market", "far", "watchdog", "status", "--watch", "--times", "1")
     assert named.returncode == 0, named.stderr
+    ill = dam(home, "doctor")
+    assert ill.returncode == 1
+    assert "-> dam --market near doctor" in ill.stdout
     anvil.stop()
     half = dam(home, "balance", "--json")
     assert half.returncode == 3, half.stderr

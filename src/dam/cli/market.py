@@ -125,7 +125,7 @@ def _print(record: Record, findings: list[Finding], as_json: bool) -> None:
         "matches": not wrong,
         "findings": [{"what": one.what, "ok": one.ok, "text": one.text} for one in findings],
     }
-    print_result(value, as_json, "\n".join([*lines, "", verdict]))
+    print_result(value, as_json, "\n".join(lines if wrong else [*lines, "", verdict]))
     if wrong:
         failure = Failure(verdict)
         failure.printed = True

@@ -120,11 +120,11 @@ def check(file: Path, signer: Address | None, as_json: bool) -> None:
         *(f"WRONG   {one}" for one in faults),
     ]
     verdict = f"{len(faults)} faults: take nothing from this list"
-    if not faults:
+    if not faults:  # not the file's own word on whom to trust
         verdict = (
-            "Nothing is wrong with it. Whether its signer is to be trusted, you must know. Next:"
+            "Nothing is wrong with it. Whether to trust its signer, you must know. Next, with the\n"
+            f"address that you have from elsewhere: dam market list add {file} --signer ADDRESS"
         )
-        verdict += f"\n  dam market list add {file} --signer {found.signer}"
     value = {
         "name": found.name,
         "serial": found.serial,
@@ -134,7 +134,7 @@ def check(file: Path, signer: Address | None, as_json: bool) -> None:
         "markets": {name: _market_json(one) for name, one in found.markets.items()},
         "faults": faults,
     }
-    print_result(value, as_json, "\n".join([*lines, verdict]))
+    print_result(value, as_json, "\n".join(lines if faults else [*lines, verdict]))
     if faults:
         failure = Failure(verdict)
         failure.printed = True

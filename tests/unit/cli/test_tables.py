@@ -78,6 +78,9 @@ def test_lines_hang_under_their_text() -> None:
     found = fit("ok    settings             complete: " + "/a/long/path/home " * 5, 80).splitlines()
     assert [line[:27].strip() for line in found[1:]] == [""] * (len(found) - 1)
     assert found[1][27] != " "
+    # A colour takes no room.
+    green = fit("\x1b[32mok\x1b[0m    rpc 127.0.0.1:33333  " + "gives logs " * 9, 80).splitlines()
+    assert [len(line) - len(line.lstrip()) for line in green[1:]] == [27]
     assert fit(text, None) == text
     assert fit("x" * 200, 80) == "x" * 200
 

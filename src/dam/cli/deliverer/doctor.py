@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from dam.cli.session import (
     role_address,
     role_alias,
 )
-from dam.config.settings import Settings, config_path, home_folder
+from dam.config.settings import Settings, config_path, home_folder, unchosen_markets
 from dam.errors import ConfigError, DamError
 from dam.types import ZERO_ADDRESS, Address
 from dam.units import format_amount
@@ -85,7 +86,10 @@ def doctor(measure: bool, account: str | None, address: Address | None, as_json:
     try:
         settings = Settings.load()
     except ConfigError as error:
-        _report([fail("settings", str(error), "mend what is named, or run `dam init`")], as_json)
+        fix = "mend what is named, or run `dam init`"
+        with contextlib.suppress(ConfigError):  # that very one
+            fix = next((f"dam --market {one} doctor" for one in unchosen_markets(os.environ)), fix)
+        _report([fail("settings", str(error), fix)], as_json)
         return
     lost: list[Finding] = []
     who = address or ZERO_ADDRESS
