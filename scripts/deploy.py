@@ -165,7 +165,7 @@ def cli(
     click.echo(f"Market {at.market}: block {at.first_block}, {size} bytes of code")
     click.echo(f"Record {path}")
     if development:
-        click.echo(f"A chain that goes: for it, dam init --deployment {path}")
+        click.echo(f"This chain ends with its process. Next: dam init --deployment {path}")
     else:
         click.echo(f"Next: dam market verify {path}")
 
@@ -257,7 +257,8 @@ class _Run:
         """Makes what is not there yet; returns the record."""
         origin = plan.origin
         assert origin.salt is not None
-        click.echo(f"Deployer {DEPLOYER}, salt 0x{origin.salt.hex()}")
+        click.echo(f"Deployer {DEPLOYER}")
+        click.echo(f"Salt 0x{origin.salt.hex()}")
         made = contracts_of(self._build, plan)
         missing = [one for one in made if not self._is_there(one)]
         for one in made:

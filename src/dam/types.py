@@ -11,7 +11,6 @@ each field's annotation is its ABI type. Hashes, calldata and the decoding of lo
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Annotated, Any, NewType
@@ -37,8 +36,6 @@ STAKED_FEES = 10
 FRAGMENT_BYTES = 80
 MAX_PARTS = 32
 MAX_AMOUNT = 2**128 - 1
-MARKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
-"""What a user, or a list of markets, calls a market."""
 
 
 class Status(IntEnum):

@@ -18,6 +18,8 @@ from dam.types import MAX_AMOUNT, Address
 MAX_ID_BYTES = 128
 MAX_TITLE_BYTES = 512
 MAX_METADATA_DEPTH = 8
+MARKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
+"""What a user, or a list of markets, calls a market."""
 _AMOUNT = re.compile(r"0|[1-9][0-9]{0,38}", re.ASCII)
 _HEX = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII)
 # Controls (ANSI escapes and newlines among them), invisible format marks (which turn the direction

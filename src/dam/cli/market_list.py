@@ -32,8 +32,9 @@ from dam.market.connect import open_node
 from dam.market.deployment import Record, load_record
 from dam.market.market_list import MAX_LIST_BYTES, MAX_SERIAL, MarketList, parse_list, sign_list
 from dam.market.verification import verify_market
-from dam.types import MARKET_NAME, Address
+from dam.types import Address
 from dam.units import format_time
+from dam.validation import MARKET_NAME
 
 _DAY_SECONDS = 86_400
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -119,11 +120,12 @@ def check(file: Path, signer: Address | None, as_json: bool) -> None:
         "",
         *(f"WRONG   {one}" for one in faults),
     ]
-    verdict = f"{len(faults)} faults: take nothing from this list"
+    verdict = "take nothing from this list"
     if not faults:  # not the file's own word on whom to trust
         verdict = (
-            "Nothing is wrong with it. Whether to trust its signer, you must know. Next, with the\n"
-            f"address that you have from elsewhere: dam market list add {file} --signer ADDRESS"
+            "Nothing is wrong with it. Whether to trust its signer, you must know.\n"
+            "Next, with the address that you have from elsewhere:\n"
+            f"  dam market list add {file} --signer ADDRESS"
         )
     value = {
         "name": found.name,

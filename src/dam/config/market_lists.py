@@ -21,7 +21,6 @@ from dam.errors import ConfigError, Malformed
 from dam.ipfs import dag_json
 from dam.market.deployment import Record, dump_record, load_record
 from dam.market.market_list import MAX_SERIAL, MarketList, Seen
-from dam.types import MARKET_NAME
 
 _SEEN_FILE = "market-lists.json"
 _MAX_SEEN_BYTES = 1 << 20
@@ -158,7 +157,7 @@ def _current_name(said: str, chosen: Mapping[str, Record]) -> str:
             "the settings have one market, without a name: give it one with --current-as NAME, by "
             "which it goes on beside the others"
         )
-    if not MARKET_NAME.fullmatch(said) or said in chosen:
+    if not validation.MARKET_NAME.fullmatch(said) or said in chosen:
         raise ConfigError(
             "--current-as: a name of up to 32 small letters, digits and hyphens, other than those "
             "to be added"

@@ -18,7 +18,8 @@ from dam.config.table import SETTINGS, Context, Setting
 from dam.config.values import ROLES, Finality, Unprofitable, depth_of, expanded, toml
 from dam.errors import ConfigError, KeyFileError, Malformed
 from dam.ethereum.node import NodeLimits
-from dam.types import MARKET_NAME, Deployment
+from dam.types import Deployment
+from dam.validation import MARKET_NAME
 
 MAX_FILE_BYTES = 64 << 10
 _REMARK_COLUMN = 27

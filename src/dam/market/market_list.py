@@ -19,7 +19,7 @@ from dam.errors import ConfigError, Malformed
 from dam.ethereum.compact_signature import long_form, recover_long
 from dam.ipfs import dag_json
 from dam.market.deployment import Record, parse_record, record_json
-from dam.types import MARKET_NAME, Address, Signature
+from dam.types import Address, Signature
 from dam.units import format_time
 
 MAX_LIST_BYTES = 1 << 20
@@ -158,7 +158,7 @@ def _read_markets(value: Any) -> tuple[dict[str, Record], list[str]]:
     faults: list[str] = []
     names: dict[tuple[int, Address], str] = {}
     for name, record in value.items():
-        if not MARKET_NAME.fullmatch(name):
+        if not validation.MARKET_NAME.fullmatch(name):
             faults.append(
                 f"{ascii(name)[:40]} is no name of a market: up to 32 small letters, digits and "
                 "hyphens"
