@@ -41,6 +41,7 @@ NEXT_STEP: Mapping[str, str] = {
     "unprofitable": 'wait for cheaper gas; or set unprofitable = "send" and restart',
     "not_eligible": "top the stake up, or cancel the exit: `dam deliverer status`",
     "announced_key_missing": "dam keys restore deliverer FILE; if lost: dam deliverer rotate",
+    "own_part_junk": "stop it, and find who else has the operator's key: docs/operating.md",
     "not_operator": "make this account the seller's operator: `dam seller operator ADDRESS`",
     "foreign_transaction": "find who else has this key; unknown: move earnings, exit, new operator",
     "transaction_reverted": "nothing at once, it is tried again; repeated: look at the node",

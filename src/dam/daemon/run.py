@@ -26,6 +26,7 @@ from dam.errors import ConfigError
 from dam.ipfs.open import open_store
 from dam.keystore.ape_accounts import load_account
 from dam.keystore.key_files import KeyRing, find_passphrase, load_ring, load_seed
+from dam.ledger import own_junk
 from dam.ledger.ledger import Ledger
 from dam.log import Log, get_logger
 from dam.market.client import Market
@@ -192,13 +193,36 @@ async def _deliver(
         policy=SyncPolicy(pin=not base.dry, pin_bytes=settings.pin_bytes),
         checkpoint=checkpoint,
     )
+
+    def new_logs() -> None:
+        sync.wake()
+        report_own_junk(ledger, log)
+
     service = base.service(
-        market, ledger, role, log, new_logs=sync.wake, keep=sync.run, idle=lambda: sync.idle
+        market, ledger, role, log, new_logs=new_logs, keep=sync.run, idle=lambda: sync.idle
     )
     try:
         await service.run(stop, once=once)
     finally:
         await blocks.close()
+
+
+def report_own_junk(ledger: Ledger, log: Log) -> None:
+    """Says once that a part which the operator signed was proved to be junk: this daemon seals no
+    junk, so that somebody else has the key.
+    """
+    proofs = own_junk.untold(ledger)
+    for proof in proofs:
+        log.error(
+            "own_part_junk",
+            sale=proof.copy_id,
+            index=proof.part,
+            block=proof.block,
+            cleared=proof.cleared,
+            sealed_here=proof.sealed_here,
+        )
+    if proofs:
+        own_junk.mark_told(ledger, proofs[-1])
 
 
 async def run_watchdog(
