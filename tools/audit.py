@@ -284,16 +284,16 @@ def main() -> int:
     for name in names:
         print(f"{name} ...", flush=True)
         (LOGS / f"{name}.log").unlink(missing_ok=True)
-        begun = time.monotonic()
+        begun, commit = time.monotonic(), head()[:12]
         try:
             verdict, said = "ok", STAGES[name](run)
         except Failed as error:
             verdict, said = "FAILED", str(error)
         failed += verdict != "ok"
-        rows.append((name, verdict, f"{time.monotonic() - begun:.0f}", said))
+        rows.append((name, verdict, f"{time.monotonic() - begun:.0f}", said, commit))
     width = max(len(name) for name in names)
     print(f"\n{'stage':{width}}  {'verdict':7}  {'seconds':>7}  what it showed")
-    for name, verdict, seconds, said in rows:
+    for name, verdict, seconds, said, _ in rows:
         print(f"{name:{width}}  {verdict:7}  {seconds:>7}  {said}")
     print(f"{len(rows) - failed} passed, {failed} failed")
     if options.write:
@@ -301,7 +301,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def write(rows: list[tuple[str, str, str, str]], full: bool) -> None:
+def write(rows: list[tuple[str, ...]], full: bool) -> None:
     """Writes the table to a file; a stage that did not run now keeps its row, on one contract."""
     name = "audit-full" if full else "audit-quick"
     kept = LOGS / f"{name}.json"
@@ -309,7 +309,7 @@ def write(rows: list[tuple[str, str, str, str]], full: bool) -> None:
     contract = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     known: dict[str, Any] = json.loads(kept.read_bytes()) if kept.exists() else {}
     table = known["rows"] if known.get("contract") == contract else {}
-    table |= {row[0]: [*row[1:], head()[:12]] for row in rows}
+    table |= {row[0]: list(row[1:]) for row in rows}
     kept.write_text(json.dumps({"contract": contract, "rows": table}))
     form = "make audit-full" if full else "make audit"
     lines = [

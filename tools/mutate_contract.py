@@ -171,18 +171,16 @@ def run_ape(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]:
     compiled = compile_changes(changes, COMPILED, jobs)
     if compiled.dropped:
         raise SystemExit("\n".join(f"{name}: {why}" for name, why in compiled.dropped.items()))
-    # The builds without a mutant, which are the contract as it is.
     baselines = {
-        code.output: _write(scratch / f"{BASELINE}{number}", code)
-        for number, code in enumerate(compiled.plain)
+        code: _write(scratch / f"{BASELINE}{number}", code)
+        for number, code in enumerate(dict.fromkeys(compiled.plain.values()))
     }
     builds: dict[str, dict[str, str]] = {}
     for mutant in mutants:
-        code = compiled.codes[mutant.name]
         known = builds.setdefault(mutant.killer, {})
-        if code.output in baselines:
-            known[Path(baselines[code.output]).name] = baselines[code.output]
-        known[mutant.name] = _write(scratch / mutant.name, code)
+        baseline = baselines[compiled.plain[mutant.name]]
+        known[Path(baseline).name] = baseline
+        known[mutant.name] = _write(scratch / mutant.name, compiled.codes[mutant.name])
     plan = scratch / "plan.json"
     results = scratch / "results.json"
     plan.write_text(json.dumps({"out": str(results), "builds": builds}))

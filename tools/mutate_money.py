@@ -229,11 +229,7 @@ class Judge:
 
     def baselines(self, mutants: list[Mutant]) -> tuple[str, str] | None:
         """What the tests find in the builds of these mutants with none of them switched on."""
-        outputs = {self._compiled.codes[one.name].output for one in mutants}
-        together = [code for code in self._compiled.plain if code.output in outputs]
-        # Those that are compiled alone are like the contract itself.
-        [itself] = compile_builds([Build(read_sources())], SETTINGS, COMPILED, 1)
-        for code in [Code(itself), *together]:
+        for code in dict.fromkeys(self._compiled.plain[one.name] for one in mutants):
             begun = time.monotonic()
             verdict = judge_model(code, self._folder / "baseline")
             print(f"baseline: {verdict[0]} in {time.monotonic() - begun:.0f} s", flush=True)

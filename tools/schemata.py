@@ -53,7 +53,8 @@ SETTINGS: dict[str, Any] = {
 _TOKENS = re.compile(
     r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\b(?:function|modifier|constructor)\b|[{}();]', re.DOTALL
 )
-SHIPPED = SETTINGS | {"optimizer": {"enabled": True, "runs": 1}}
+# All that the optimiser does, to make the code small: slow, and it finds every variable a place.
+SMALL = SETTINGS | {"optimizer": {"enabled": True, "runs": 1}}
 Sources = dict[str, str]
 
 
@@ -176,12 +177,12 @@ class Code:
 
 @dataclass
 class Compiled:
-    """Each mutant's code, those that do not compile, and the builds without a mutant."""
+    """Each mutant's code, what that is without the mutant, and those that do not compile."""
 
     codes: dict[str, Code] = field(default_factory=dict)
+    plain: dict[str, Code] = field(default_factory=dict)
+    """Compiled as the mutant is, and to pass the tests that the mutant meets."""
     dropped: dict[str, str] = field(default_factory=dict)
-    plain: list[Code] = field(default_factory=list)
-    """What must pass every test: each build with no mutant switched on."""
 
 
 def compile_changes(changes: Sequence[Change], kept: Path, jobs: int) -> Compiled:
@@ -201,6 +202,11 @@ def compile_changes(changes: Sequence[Change], kept: Path, jobs: int) -> Compile
     left = [change for change in changes if change.name not in done.dropped]
     builds = pack(sources, [change for change in left if change.name not in wrong])
     builds += [build for build in apart if not done.dropped.keys() & build.numbers]
+
+    def take(build: Build, output: Path, plain: Path) -> None:
+        done.codes |= {name: Code(output, number) for name, number in build.numbers.items()}
+        done.plain |= dict.fromkeys(build.numbers, Code(plain))
+
     while builds:
         again: list[Build] = []
         outputs = compile_builds(builds, SETTINGS, kept, jobs)
@@ -212,17 +218,20 @@ def compile_changes(changes: Sequence[Change], kept: Path, jobs: int) -> Compile
                 blamed = set(_blamed(build, output))
                 again += _apart(sources, [one for one in left if one.name in build.numbers], blamed)
                 continue
+            plain = output
             if any(build.numbers.values()):
                 stands = output.read_text().count(NUMBER)
                 assert stands >= len(build.numbers), f"{output}: {stands} of {build.numbers}"
-                done.plain.append(Code(output))
-            done.codes |= {name: Code(output, number) for name, number in build.numbers.items()}
+            else:
+                [plain] = compile_builds([Build(sources)], SETTINGS, kept, jobs)
+            take(build, output, plain)
         builds = again
-    # Too many variables for little optimising: as it is shipped, which takes long.
-    for build, output in zip(deep, compile_builds(deep, SHIPPED, kept, jobs), strict=True):
+    # Too many variables for little optimising.
+    for build, output in zip(deep, compile_builds(deep, SMALL, kept, jobs), strict=True):
         if errors := _errors(_read(output)):
             raise SystemExit(f"{', '.join(build.numbers)}: {errors[0]['formattedMessage']}")
-        done.codes |= {name: Code(output, number) for name, number in build.numbers.items()}
+        [plain] = compile_builds([Build(sources)], SMALL, kept, jobs)
+        take(build, output, plain)
     return done
 
 

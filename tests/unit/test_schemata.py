@@ -98,3 +98,32 @@ def test_the_number_of_a_mutant_takes_its_place_in_the_code() -> None:
     code = f"60017f{schemata.NUMBER}14"
     assert schemata.switch(code, 300) == f"60017f{'0' * 61}12c14"
     assert schemata.switch(code, 0) == f"60017f{'0' * 64}14"
+
+
+def test_each_mutant_is_compiled_and_so_is_the_same_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = SOURCE.replace("contract C", "contract Marketplace").replace("external virtual", "")
+    source = source.replace("function declared() ;", "")
+    monkeypatch.setattr(schemata, "read_sources", lambda: {"Marketplace.sol": source})
+
+    def changed(name: str, old: str, new: str) -> Any:
+        return schemata.Change(name, "Marketplace.sol", source.replace(old, new))
+
+    done = schemata.compile_changes(
+        [
+            changed("plus", "a * 2", "a + 2"),
+            changed("minus", "a + 1", "a - 1"),
+            changed("constant", "MOST = 32", "MOST = 33"),
+            changed("nonsense", "b = a * 2;", "b = c;"),
+        ],
+        tmp_path,
+        1,
+    )
+    assert set(done.dropped) == {"nonsense"}
+    code = {name: one.artifact()["bytecode"] for name, one in done.codes.items()}
+    plain = {name: one.artifact()["bytecode"] for name, one in done.plain.items()}
+    assert set(code) == set(plain) == {"plus", "minus", "constant"}
+    assert all(code[name] != plain[name] for name in code)
+    # In one build, and one by itself.
+    assert plain["plus"] == plain["minus"] != plain["constant"]
