@@ -58,8 +58,8 @@ contract MoneyCheck {
 
     OpenMarket private market;
 
-    /// Of 24 bits: what is proved is who gets what, and a solver takes hours to see through sums of
-    /// wider numbers. How wide they may be is for the fuzz and differential tests.
+    /// Of 24 bits: what is proved is who gets what. With fields of 128 bits a proof was not done in
+    /// an hour. How wide amounts may be is for the fuzz and differential tests.
     struct Amounts {
         uint24 price;
         uint24 fee;
