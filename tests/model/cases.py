@@ -49,9 +49,11 @@ class Case:
         by = by or self.leaves[index].deliverer
         return self.world.parts(by, [self.delivery(index, **how)])
 
-    def proof(self, *indexes: int, fresh: str = "fresh", signer: str = "") -> bytes:
-        """The call that proves parts to be junk."""
-        entries = [self.entry(index, good=False) for index in indexes]
+    def proof(
+        self, *indexes: int, fresh: str = "fresh", signer: str = "", good: bool = False
+    ) -> bytes:
+        """The call that proves parts to be junk; or tries to, where they are good."""
+        entries = [self.entry(index, good=good) for index in indexes]
         lists = [
             self.world.listed(signer or one.leaf.deliverer, [entry_of(self.one.delivery(one))], 0)
             for one in entries
@@ -59,6 +61,11 @@ class Case:
         evidence = [astuple(self.one.evidence(one)) for one in entries]
         key = key_of(fresh)
         return self.call("proveJunk", self.one.keys, key, evidence, [astuple(x) for x in lists])
+
+    def sellers_proof(self, index: int, *, good: bool = False) -> bytes:
+        """The same of a part of the seller's side."""
+        evidence = self.one.evidence(self.entry(index, good=good))
+        return self.call("proveSellerJunk", list(self.one.keys), astuple(evidence))
 
     def do(self, who: str, data: bytes, *, value: int = 0, block: int = 0, time: int = 0) -> int:
         """Sends a call that must succeed; the second that has it."""

@@ -116,6 +116,14 @@ def test_a_part_that_an_item_has_not_is_none_though_its_tree_has_it(world: World
     assert case.said("dan", case.part(0)) is None
 
 
+@pytest.mark.parametrize("good", [True, False])
+def test_a_good_part_proves_nothing_against_anybody(case: Case, good: bool) -> None:
+    said = "NothingProved" if good else None
+    assert case.said("bea", case.proof(0, good=good)) == said
+    case.do("sam", case.part(1, "sam", good=good), block=case.gate)
+    assert case.said("bea", case.sellers_proof(1, good=good)) == said
+
+
 def test_a_proof_clears_for_two_thirds_and_punishes_for_ever(case: Case) -> None:
     case.do("dan", case.part(0, good=False))
     marks = case.world.contract.call("marks", case.one.copy_id)
