@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -34,6 +35,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
+import pytest
 from schemata import (
     SETTINGS,
     Build,
@@ -68,6 +70,7 @@ TESTS = (
     "test_roles.py",
     "test_differential.py",
 )
+PRELOADED = ("pytest", "pytest_asyncio", "hypothesis.stateful", "eth_abi.abi", "dam.testing.nodes")
 FORM = {"DAM_MODEL": "60x60", "DAM_TABLE_CASES": "2", "HYPOTHESIS_STORAGE_DIRECTORY": ""}
 
 SWAPS = {
@@ -195,28 +198,41 @@ def changed_lines(base: str) -> dict[str, set[int]]:
 # -------------------------------------------------------------------------------------- judging
 
 
+def run_model(artifact: Path, output: Path) -> None:
+    """In a process of its own: tests/model on that build, and exits as pytest does."""
+    os.chdir(ROOT)
+    os.environ.update(FORM, DAM_MARKET_ARTIFACT=str(artifact))
+    with output.open("w") as printed:
+        for stream in (1, 2):
+            os.dup2(printed.fileno(), stream)
+        left_out = ("ape_test", "cacheprovider", "unraisableexception")
+        command = ["-xq", *(f"-pno:{name}" for name in left_out)]
+        code = pytest.main([*command, *(f"tests/model/{name}" for name in TESTS)])
+    sys.exit(int(code))
+
+
 def judge_model(code: Code, artifact: Path) -> tuple[str, str]:
     """Verdict of tests/model on a build that is written where they look, and what it said."""
     artifact.write_text(json.dumps(code.artifact()))
-    command = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "-p", "no:cacheprovider", "-xq"]
-    try:
-        done = subprocess.run(
-            [*command, *(f"tests/model/{name}" for name in TESTS)],
-            cwd=ROOT,
-            env=os.environ | FORM | {"DAM_MARKET_ARTIFACT": str(artifact)},
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    output = artifact.with_suffix(".out")
+    # What the tests import takes longer than most of them: it is there before this one forks.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    process = context.Process(target=run_model, args=(artifact, output))
+    process.start()
+    process.join(SECONDS)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
         return TIMEOUT, f"over {SECONDS} s"
-    if done.returncode == 0:
+    printed = output.read_text()
+    output.unlink()
+    if process.exitcode == 0:
         return SURVIVED, ""
-    failed = re.search(r"^(?:FAILED|ERROR) tests/model/(\S+)", done.stdout, re.MULTILINE)
-    if done.returncode != 1 or not failed:
-        return "BROKEN", f"exit code {done.returncode}: {(done.stdout + done.stderr)[-300:]}"
-    said = re.search(r"^E +(?:AssertionError: )?(.*)$", done.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) tests/model/(\S+)", printed, re.MULTILINE)
+    if process.exitcode != 1 or not failed:
+        return "BROKEN", f"exit code {process.exitcode}: {printed[-300:]}"
+    said = re.search(r"^E +(?:AssertionError: )?(.*)$", printed, re.MULTILINE)
     return KILLED, f"{failed[1]}: {said[1][:80] if said else ''}"
 
 
