@@ -30,7 +30,16 @@ from queue import Queue
 from typing import Any
 
 import pytest
-from schemata import Change, Code, compile_changes, read_sources
+from schemata import (
+    VERIFIER,
+    Build,
+    Change,
+    Code,
+    alone,
+    compile_builds,
+    compile_changes,
+    read_sources,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "contracts" / "mutants.toml"
@@ -61,8 +70,10 @@ class Mutant:
     killer: str
 
     @property
-    def for_forge(self) -> bool:
-        return self.killer.startswith("forge:")
+    def judge(self) -> str:
+        """Whose test it is: forge, model, or ape where nothing is said."""
+        judge = self.killer.split(":")[0]
+        return judge if judge in ("forge", "model") else "ape"
 
     def apply(self, source: str) -> str:
         if source.count(self.old) != 1:
@@ -265,6 +276,46 @@ def run_forge(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]
     return results
 
 
+# ---------------------------------------------------------------------------------------- model
+
+
+def judge_model(artifact: Path, killers: list[str]) -> str:
+    """Verdict of tests of tests/model on a verifier of evidence."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "-p", "no:cacheprovider", "-xq"]
+    done = subprocess.run(
+        [*command, *(f"tests/model/{one.removeprefix('model:')}" for one in killers)],
+        cwd=ROOT,
+        env=os.environ | {"DAM_PROOFS_ARTIFACT": str(artifact)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    if done.returncode == 0:
+        return SURVIVED
+    # A verifier that is not even made says nothing of the rule.
+    if done.returncode == 1 and re.search("^FAILED", done.stdout, re.MULTILINE):
+        return KILLED
+    return f"BROKEN: {(done.stdout + done.stderr)[-300:]}"
+
+
+def run_model(mutants: list[Mutant], scratch: Path, jobs: int) -> dict[str, str]:
+    """All mutants of the verifier, which a test of tests/model must notice, and the baseline."""
+    sources = read_sources()
+    builds = [Build(sources)]
+    for one in mutants:
+        change = Change(one.name, one.file, one.apply(sources[one.file]))
+        builds.append(alone(sources, change))
+    outputs = compile_builds(builds, VERIFIER, COMPILED, jobs)
+    artifacts = [scratch / name for name in (BASELINE, *(one.name for one in mutants))]
+    for artifact, output in zip(artifacts, outputs, strict=True):
+        artifact.write_text(json.dumps(Code(output).artifact()))
+    killers = sorted({one.killer for one in mutants})
+    with ThreadPoolExecutor(jobs) as pool:
+        verdicts = pool.map(judge_model, artifacts, [killers, *([one.killer] for one in mutants)])
+        return dict(zip((BASELINE, *(one.name for one in mutants)), verdicts, strict=True))
+
+
 # ---------------------------------------------------------------------------------------- report
 
 
@@ -311,11 +362,8 @@ def main() -> int:
     results: dict[str, str] = {}
     broken = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        for run, part in (
-            (run_ape, [one for one in chosen if not one.for_forge]),
-            (run_forge, [one for one in chosen if one.for_forge]),
-        ):
-            if part:
+        for run, judge in ((run_ape, "ape"), (run_forge, "forge"), (run_model, "model")):
+            if part := [one for one in chosen if one.judge == judge]:
                 found = run(part, Path(scratch), options.jobs)
                 plain = {name: found.pop(name) for name in list(found) if is_baseline(name)}
                 said = [one for one in plain.values() if one != SURVIVED]

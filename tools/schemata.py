@@ -50,6 +50,10 @@ SETTINGS: dict[str, Any] = {
         "contracts/Marketplace.sol": {"Marketplace": ["abi", "evm.bytecode.object"]}
     },
 }
+# The verifier of evidence instead: small enough to be compiled anew for each of its mutants.
+VERIFIER = SETTINGS | {
+    "outputSelection": {"contracts/Proofs.sol": {"Proofs": ["abi", "evm.bytecode.object"]}}
+}
 _TOKENS = re.compile(
     r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\b(?:function|modifier|constructor)\b|[{}();]', re.DOTALL
 )
@@ -170,7 +174,8 @@ class Code:
 
     def artifact(self) -> dict[str, Any]:
         """As forge writes one."""
-        contract = _read(self.output)["contracts"]["contracts/Marketplace.sol"]["Marketplace"]
+        [file] = _read(self.output)["contracts"].values()
+        [contract] = file.values()
         code = switch(contract["evm"]["bytecode"]["object"], self.number)
         return {"abi": contract["abi"], "bytecode": {"object": code}}
 

@@ -71,19 +71,19 @@ def _type(param: dict[str, Any]) -> str:
 @lru_cache(maxsize=1)
 def market_contract() -> Contract:
     """The marketplace, built from the sources as they are; or a mutant that somebody named."""
-    if mutant := os.environ.get("DAM_MARKET_ARTIFACT"):
-        built = json.loads(Path(mutant).read_bytes())
-        return Contract(built["abi"], built["bytecode"]["object"])
-    return _built("Marketplace")
+    return _built("Marketplace", os.environ.get("DAM_MARKET_ARTIFACT"))
 
 
 @lru_cache(maxsize=1)
 def proofs_contract() -> Contract:
-    """The verifier of evidence."""
-    return _built("Proofs")
+    """The verifier of evidence, or a mutant of it."""
+    return _built("Proofs", os.environ.get("DAM_PROOFS_ARTIFACT"))
 
 
-def _built(name: str) -> Contract:
+def _built(name: str, mutant: str | None) -> Contract:
+    if mutant:
+        built = json.loads(Path(mutant).read_bytes())
+        return Contract(built["abi"], built["bytecode"]["object"])
     command = [find_program("forge", "run `make setup`"), "build", f"contracts/{name}.sol"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
