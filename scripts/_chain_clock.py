@@ -20,6 +20,7 @@ _SAMPLE_BLOCKS = 1000
 _STATE_BLOCKS = 100
 """A node that keeps no archive has the state of so many."""
 _LEAST_BLOCKS = 20
+_LOOKS = 3
 _BELOW_SECONDS = 12
 """Of a block of Ethereum, which such chains count, where it cannot be measured."""
 SHORT_SECONDS = 60
@@ -43,11 +44,15 @@ def measure(provider: Any) -> Measured:
     Raises:
         click.ClickException: A contract's time is not the node's.
     """
-    head = _block(provider, "latest")
-    now = _clock(provider, head)
-    if now is None:
-        return Measured(None, "the node does not simulate a contract's clock", None)
-    if head.number and now.time != head.timestamp:  # of a first block, a node may say anything
+    for _ in range(_LOOKS):
+        head = _block(provider, "latest")
+        now = _clock(provider, head)
+        if now is None:
+            return Measured(None, "the node does not simulate a contract's clock", None)
+        # Of a first block, a node may say anything; and while it makes one, that one's time.
+        if not head.number or now.time == head.timestamp:
+            break
+    else:
         raise click.ClickException(
             f"in block {head.number} a contract's time is {now.time}, and the node's "
             f"{head.timestamp}: the market's clients could not plan here"

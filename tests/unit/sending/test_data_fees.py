@@ -14,9 +14,9 @@ from dam.sending.fee_policy import SendPolicy, cap_to_earnings, gas_of
 from dam.sending.transactions import read_receipt
 from dam.sending.wallet import KeyWallet
 from dam.types import Address
+from tests.unit.helpers.jobs import job
 from tests.unit.helpers.transactions import policy_of, sent_one
 from tests.unit.helpers.world import DEAR_FEE, World, assert_delivered_once
-from tests.unit.sending.test_fee_policy import job
 
 ORACLE = "0x420000000000000000000000000000000000000F"
 INTERFACE = "0x00000000000000000000000000000000000000C8"

@@ -6,12 +6,10 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dam.ledger.outbox import ALONE, BLOCK_SECONDS, NO_DEADLINE, Job, Now
-from dam.market.calldata import FEE_AT, PROOF_LENGTH_AT, PURCHASE_BLOCK_AT
+from dam.ledger.outbox import ALONE, BLOCK_SECONDS, NO_DEADLINE, Now
 from dam.sending.batching import depth_class, group, halves
 from dam.sending.fee_policy import (
     RAMP_BLOCKS,
@@ -26,35 +24,16 @@ from dam.sending.fee_policy import (
     replacement_fees,
 )
 from dam.sending.transactions import Price
-from dam.types import FALLBACK_BLOCKS, Clock, CopyId
+from dam.types import FALLBACK_BLOCKS, Clock
+from tests.unit.helpers.jobs import HEAD, NOW, TIME, job
 
 GWEI = 10**9
 ROOT = Path(__file__).parents[3]
 POLICY = SendPolicy()
-HEAD = 1_000
-"""As the contract counts; the node counts others."""
-TIME = 10**9
-NOW = Now(77, Clock(HEAD, TIME))
 
 
 def after(blocks: int, seconds: int = 0) -> Now:
     return Now(NOW.head + blocks, Clock(HEAD + blocks, TIME + seconds))
-
-
-def job(
-    number: int = 0, *, block: int = HEAD - 2, fee: int = 0, steps: int = 2, **changes: Any
-) -> Job:
-    """A part to deliver, with only those words filled in that the rules look at."""
-    body = bytearray(PROOF_LENGTH_AT + 32 * (1 + steps))
-    for at, number_there in ((PURCHASE_BLOCK_AT, block), (FEE_AT, fee), (PROOF_LENGTH_AT, steps)):
-        body[at : at + 32] = number_there.to_bytes(32, "big")
-    values: dict[str, Any] = {
-        "id": number, "purchase": number, "copy_id": CopyId(number.to_bytes(32, "big")),
-        "kind": "deliver", "index": 0, "body": bytes(body), "state": "due", "reason": "",
-        "first_block": 0, "first_time": 0, "last_time": TIME + 28_800, "retry_block": 0, "tries": 0,
-        "slot": None,
-    }  # fmt: skip
-    return Job(**{**values, **changes})
 
 
 class TestFees:

@@ -70,12 +70,7 @@ async def sales(
             )
         )
         free = await session.market.seller_stake(who)
-        found, stars, record, bound = (
-            own.sold.sales,
-            own.sold.stars,
-            own.sold.record,
-            own.sold.bound,
-        )
+        found, stars = own.sold.sales, own.sold.stars
         tokens = await sale_tokens(session.market, found)
         clock, block = own.synced.clock, own.synced.head.number
         deadlines = await read_deadlines(session.market, block, found)
@@ -107,14 +102,16 @@ async def sales(
     for shelf in own.shelves:
         human += f"\n{shelf['item']}: {shelf['sold']} sold, {shelf['free']} free"
         human += "" if shelf["listed"] else " (off sale)"
-    human += f"\nRecord: {record}. Stake: {format_amount(bound)} bound in open sales, "
+    human += (
+        f"\nRecord: {own.sold.record}. Stake: {format_amount(own.sold.bound)} bound in open sales, "
+    )
     human += f"{format_amount(free)} free."
     human += f"\nOn the chain it is {format_time(clock.time)}, in block {block}."
     value = {
         "block": block,
         "free": str(free),
-        "bound": str(bound),
-        "record": seller_record_json(record),
+        "bound": str(own.sold.bound),
+        "record": seller_record_json(own.sold.record),
         "items": own.shelves,
         "sales": values,
         "tokens": tokens.json(),
