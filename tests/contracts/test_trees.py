@@ -7,8 +7,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 MUTANTS = tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]
+MODEL = HERE.parent / "model"
+"""Tests of the verifier, whose killers are named with ``model:``."""
 TREES = sorted(HERE.glob("*.tree"))
 TESTS = {path.name: path.read_text() for path in HERE.glob("test_*.py")}
+VERIFIER_TESTS = {f"model:{path.name}": path.read_text() for path in MODEL.glob("test_*.py")}
 FORGE = "".join(path.read_text() for path in (HERE.parent / "forge").rglob("*.sol"))
 
 
@@ -21,7 +24,7 @@ def test_every_mutant_has_a_rule_and_every_rule_a_mutant():
     names = {mutant["name"] for mutant in MUTANTS}
     assert len(names) == len(MUTANTS)
     named = set()
-    for tree in TREES:
+    for tree in [*TREES, *MODEL.glob("*.tree")]:
         for line in tree.read_text().splitlines():
             found = re.search(r"\[([a-z0-9*, -]+)\]$", line)
             for pattern in found[1].split(", ") if found else []:
@@ -38,7 +41,7 @@ def test_every_killer_exists():
             assert f"function {killer.removeprefix('forge:')}" in FORGE, mutant["name"]
         else:
             name, function = killer.split("::")
-            assert f"def {function}(" in TESTS[name], mutant["name"]
+            assert f"def {function}(" in {**TESTS, **VERIFIER_TESTS}[name], mutant["name"]
 
 
 def test_every_error_is_expected_somewhere(marketplace):

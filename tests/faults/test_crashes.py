@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 
 from tests.faults import rpc_faults
 from tests.faults.crash_launcher import LAUNCHER
@@ -199,11 +198,11 @@ async def test_f9_sigterm_while_the_node_hangs(
     await world.buy()
     await world.mine(2)
     await world.wait(lambda: injected["hang"] > 0, "it waits for the node")
-    begun = time.monotonic()
     daemon.signal(signal.SIGTERM)
     injected.add("SIGTERM")
-    assert await daemon.wait(15) == 0
-    assert time.monotonic() - begun < 10
+    assert await daemon.wait(60) == 0
+    # It did not wait for the node, which keeps it for longer than that.
+    assert daemon.logged("drain_timeout")
     proxy.clear()
     again = await world.deliverer(home=home(world)).start()
     await world.until_delivered()
