@@ -53,12 +53,32 @@ def read_status(index: Index) -> IndexStatus:
         stores=count("count(*) FROM stores WHERE root != ?", ZERO32),
         items=count("count(*) FROM items"),
         hidden=count("coalesce(sum(hidden), 0) FROM stores"),
-        waiting=count(
-            "count(*) FROM stores WHERE document IS NULL AND reason = '' AND root != ?", ZERO32
-        ),
+        waiting=count_waiting(index),
         unread=unread_stores(index),
         bytes=sum(file.stat().st_size for file in files if file.exists()),
     )
+
+
+def count_waiting(index: Index) -> int:
+    """How many documents nobody tried to read yet."""
+    [[count]] = index.db.execute(
+        "SELECT count(*) FROM stores WHERE document IS NULL AND reason = '' AND root != ?",
+        (ZERO32,),
+    ).fetchall()
+    return int(count)
+
+
+def has_items(index: Index) -> bool:
+    """Whether any document with an item was read."""
+    return index.db.execute("SELECT 1 FROM items LIMIT 1").fetchone() is not None
+
+
+def closed_stores(index: Index) -> tuple[Address, ...]:
+    """Sellers who have closed their stores."""
+    rows = index.db.execute(
+        "SELECT address FROM stores JOIN accounts ON accounts.id = seller WHERE root = ?", (ZERO32,)
+    )
+    return tuple(seller for (seller,) in rows)
 
 
 def unread_stores(index: Index, *, seller: Address | None = None) -> tuple[UnreadStore, ...]:

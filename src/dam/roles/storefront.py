@@ -13,7 +13,13 @@ from dam.index.index import Documents, Index, Synced
 from dam.index.sale_reader import read_cases, read_seller_record, read_taken
 from dam.index.sale_reader import read_version as indexed_version
 from dam.index.search import PAGE_HITS, Found, Query, search
-from dam.index.status import UnreadStore, read_status, unread_stores
+from dam.index.status import (
+    UnreadStore,
+    closed_stores,
+    count_waiting,
+    has_items,
+    unread_stores,
+)
 from dam.ipfs.blocks import BlockStore
 from dam.market.client import Market
 from dam.market.log_history import read_arbiter_record
@@ -79,27 +85,24 @@ async def browse(
         blocks, seconds=_LIST_SECONDS, sellers=sellers, patient=query.seller is None
     )
     unreadable = unread_stores(index, seller=query.seller)
-    status = read_status(index)
-    if not status.items:
+    waiting = count_waiting(index)
+    if not has_items(index):
         _check_read_any(documents, unreadable)
     for one in unreadable:
         notice(f"The store of {one.seller} is left out: {one.reason}")
     if documents.unreachable is not None:
-        notice(f"{status.waiting} stores could not be read: {documents.unreachable}")
-    elif status.waiting:
-        notice(f"{status.waiting} stores were not read yet: `dam index sync` reads them all")
+        notice(f"{waiting} stores could not be read: {documents.unreachable}")
+    elif waiting:
+        notice(f"{waiting} stores were not read yet: `dam index sync` reads them all")
     found = search(index.db, query, page)
-    closed = index.db.execute(
-        "SELECT address FROM stores JOIN accounts ON accounts.id = seller WHERE root = ?", (ZERO32,)
-    )
     return Listing(
         synced.head.number,
         found,
         await read_tokens(market.rpc, {hit.terms.token for hit in found.hits}),
         page,
         unreadable,
-        tuple(address for (address,) in closed),
-        status.waiting,
+        closed_stores(index),
+        waiting,
     )
 
 
