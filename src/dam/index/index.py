@@ -163,23 +163,21 @@ class Index:
             RpcError: The node could not be asked; what was read before is kept.
         """
         head, clock = await market.head_and_clock()
-        if self.cursor() is None:
-            await self._begin(market)
         count = undone = 0
         rollbacks = itertools.count(1)
         ahead: asyncio.Task[tuple[list[MarketLog], BlockRef]] | None = None
         try:
             while True:
                 cursor = self.cursor()
-                if cursor is not None and cursor.number >= head.number:
+                if cursor is None:  # new, or begun anew on the way
+                    await self._begin(market)
+                    continue
+                if cursor.number >= head.number:
                     if cursor.hash == head.hash:
                         break
                     # Replaced, or the node lags: the index tells what this node does.
                     undone += await self._roll_back(market, head)
                     head, clock = await _head_again(market, next(rollbacks))
-                    continue
-                if cursor is None:  # it was begun anew on the way
-                    await self._begin(market)
                     continue
                 with paused():
                     logs, end = await (ahead or self._fetch(market, cursor.number + 1, head))
@@ -268,7 +266,7 @@ class Index:
 
     async def _settle(self, market: Market) -> None:
         """Works out the rows of sellers of whom something changed, with their stakes now."""
-        while some := dirty_sellers(self.db)[:_STAKES]:
+        while some := dirty_sellers(self.db, _STAKES):
             calls = [("sellerStakes", (address,)) for _, address in some]
             stakes = await market.calls(calls)
             with self._file.write() as db:

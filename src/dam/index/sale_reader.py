@@ -182,13 +182,19 @@ def count_taken(db: sqlite3.Connection, listing: int, supply: int) -> int:
     return int(count)
 
 
-def read_version(db: sqlite3.Connection, seller: Address) -> StoreVersion | None:
-    """The newest version of a seller's store."""
-    found = db.execute(
+def newest_version(db: sqlite3.Connection, seller: int) -> tuple[int, bytes, bytes] | None:
+    """Place, digest and root of the newest version of a store, by the seller's number."""
+    found: tuple[int, bytes, bytes] | None = db.execute(
         "SELECT place, digest, root FROM store_versions WHERE seller = ? "
         "ORDER BY place DESC LIMIT 1",
-        (account_number(db, seller),),
+        (seller,),
     ).fetchone()
+    return found
+
+
+def read_version(db: sqlite3.Connection, seller: Address) -> StoreVersion | None:
+    """The newest version of a seller's store."""
+    found = newest_version(db, account_number(db, seller))
     if found is None:
         return None
     place, digest, root = found

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 
 from dam.index.index_file import DamagedError
 from dam.index.places import amount_of, amount_text, ref_of
-from dam.index.sale_reader import settled_record
+from dam.index.sale_reader import newest_version, settled_record
 from dam.index.store_rows import StoreRows
 from dam.index.writer import Writer
 from dam.market.log_rows import dump_terms
@@ -84,20 +84,12 @@ def is_backed(rank: int) -> bool:
 # -------------------------------------------------------------------------------------- writing
 
 
-def dirty_sellers(db: sqlite3.Connection) -> list[tuple[int, Address]]:
-    """Sellers of whom something changed."""
-    rows = db.execute("SELECT seller, address FROM dirty JOIN accounts ON accounts.id = seller")
+def dirty_sellers(db: sqlite3.Connection, most: int) -> list[tuple[int, Address]]:
+    """Some of the sellers of whom something changed."""
+    rows = db.execute(
+        "SELECT seller, address FROM dirty JOIN accounts ON accounts.id = seller LIMIT ?", (most,)
+    )
     return rows.fetchall()
-
-
-def version_in(db: sqlite3.Connection, seller: int) -> tuple[int, bytes, bytes] | None:
-    """Place, digest and root of a seller's newest version."""
-    found: tuple[int, bytes, bytes] | None = db.execute(
-        "SELECT place, digest, root FROM store_versions WHERE seller = ? "
-        "ORDER BY place DESC LIMIT 1",
-        (seller,),
-    ).fetchone()
-    return found
 
 
 def refresh(db: sqlite3.Connection, seller: int, free: Wei) -> None:
@@ -108,7 +100,7 @@ def refresh(db: sqlite3.Connection, seller: int, free: Wei) -> None:
         seller: The number of their account.
         free: Their free stake now.
     """
-    version = version_in(db, seller)
+    version = newest_version(db, seller)
     if version is None:
         _drop_items(db, seller)
         db.execute("DELETE FROM stores WHERE seller = ?", (seller,))

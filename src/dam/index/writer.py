@@ -2,7 +2,7 @@
 
 What a sale's events add up to is replayed by `SaleHistory`, as everywhere else, whenever one of
 them comes or goes, and kept in the sale's row; what it changes for the seller is marked in `dirty`
-in the same transaction, and worked out later (`store_rows`).
+in the same transaction, and worked out later (`dam.index.stores`).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Writer:
             history.sales[record.copy_id] = record
             places[record.copy_id] = place_of(record.purchase.at)
         sales, events, touched = [], [], set()
-        owners = self._owners()
+        before_owners = self._owners()
         for log in logs:
             place = place_of(log.at)
             if isinstance(log, Purchase):
@@ -136,8 +136,9 @@ class Writer:
             f"INSERT INTO sales VALUES ({marks}, 1, '', '', NULL, '', NULL)", sales
         )
         self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", events)
-        self._derive([history.sales[copy_id] for copy_id in touched], _stars(logs))
-        self._reweigh(owners)
+        owners = self._owners()
+        self._derive([history.sales[copy_id] for copy_id in touched], _stars(logs), owners)
+        self._reweigh(before_owners, owners)
         self._save_blocks(logs, end)
 
     def _known(self, logs: Iterable[MarketLog]) -> dict[int, SaleRecord]:
@@ -174,9 +175,14 @@ class Writer:
         """Something changed of a seller."""
         self._db.execute("INSERT OR IGNORE INTO dirty VALUES (?)", (self.account(seller),))
 
-    def _derive(self, records: Iterable[SaleRecord], rated: dict[CopyId, int]) -> None:
+    def _derive(
+        self,
+        records: Iterable[SaleRecord],
+        rated: dict[CopyId, int],
+        owners: dict[Address, Address],
+    ) -> None:
         """Writes what events add up to into the sales' rows."""
-        owners, rows, sellers = self._owners(), [], set()
+        rows, sellers = [], set()
         for record in records:
             sellers.add(self.account(record.purchase.seller))
             weight = fees_to_others(record, owners)
@@ -206,19 +212,19 @@ class Writer:
         logs = [whole_log(*row) for row in rows]
         return {log.operator: log.owner for log in logs if isinstance(log, DelivererRegistered)}
 
-    def _reweigh(self, before: dict[Address, Address]) -> None:
+    def _reweigh(self, before: dict[Address, Address], owners: dict[Address, Address]) -> None:
         """Works out again what sales paid to others than the seller, where another account owns a
         deliverer now than before.
         """
-        changed = before.items() ^ self._owners().items()
+        changed = before.items() ^ owners.items()
         for owner in {owner for _, owner in changed}:
             rows = self._db.execute(
                 "SELECT place FROM sales JOIN listings ON listings.id = listing WHERE seller = ?",
                 (self.account(owner),),
             ).fetchall()
-            self._rederive([row[0] for row in rows])
+            self._rederive([row[0] for row in rows], owners)
 
-    def _rederive(self, places: Sequence[int]) -> None:
+    def _rederive(self, places: Sequence[int], owners: dict[Address, Address]) -> None:
         for some in _chunks(places):
             records = load_sales(self._db, "place", some)
             if len(records) != len(some):
@@ -229,31 +235,28 @@ class Writer:
                 f"kind = {int(Kind.RATED)}) WHERE place IN ({marks})",
                 some,
             )
-            self._derive(records.values(), {})
+            self._derive(records.values(), {}, owners)
 
     # ------------------------------------------------------------------------------ reorganisation
 
     def roll_back(self, block: int) -> None:
         """Forgets all that stood above a block, which is the cursor from here on."""
         first = (first_place(block + 1),)
-        for table in ("store_versions", "logs", "sales"):
-            column = "listings.seller" if table == "sales" else "seller"
-            join = " JOIN listings ON listings.id = listing" if table == "sales" else ""
-            if table != "logs":
-                self._db.execute(
-                    f"INSERT OR IGNORE INTO dirty SELECT {column} FROM {table}{join} "
-                    "WHERE place >= ?",
-                    first,
-                )
-        owners = self._owners()
+        for sellers in (
+            "SELECT seller FROM store_versions",
+            "SELECT seller FROM sales JOIN listings ON listings.id = listing",
+        ):
+            self._db.execute(f"INSERT OR IGNORE INTO dirty {sellers} WHERE place >= ?", first)
+        before_owners = self._owners()
         sales = self._db.execute(
             "SELECT DISTINCT sale FROM events WHERE place >= ? AND sale < ?", first * 2
         ).fetchall()
         for table in ("store_versions", "logs", "events", "sales"):
             self._db.execute(f"DELETE FROM {table} WHERE place >= ?", first)
         self._db.execute("DELETE FROM blocks WHERE number > ?", (block,))
-        self._rederive([row[0] for row in sales])
-        self._reweigh(owners)
+        owners = self._owners()
+        self._rederive([row[0] for row in sales], owners)
+        self._reweigh(before_owners, owners)
 
 
 def _is_first(history: SaleHistory, log: FragmentDelivered) -> bool:
