@@ -19,7 +19,7 @@ _PARITY_BIT = 1 << 255
 def sign_digest(key: PrivateKey, digest: bytes) -> Signature:
     """The account's signature of a digest, always the same (RFC 6979)."""
     signed = key.sign_recoverable(digest, hasher=None)
-    return Signature(signed[:32], bytes((signed[32] | signed[64] << 7,)) + signed[33:64])
+    return compact(27 + signed[64], signed[:32], signed[32:64])
 
 
 def compact(v: int, r: bytes, s: bytes) -> Signature:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from dam.crypto.abi_words import address_word, uint_word
 from dam.crypto.hashing import keccak
 from dam.ethereum.node import Node, hex_data, quantity
 from dam.ethereum.node_errors import RpcRejectedError
@@ -89,7 +90,7 @@ class DataFees:
             return None
         calls = [
             (_ORACLE, _ORACLE_CALL + _tail(32, _UNSIGNED + data)),
-            (_INTERFACE, _INTERFACE_CALL + _word(int(to, 16)) + _word(0) + _tail(96, data)),
+            (_INTERFACE, _INTERFACE_CALL + address_word(to) + uint_word(0) + _tail(96, data)),
         ]
         asked = [
             ("eth_call", ({"from": sender, "to": at, "data": "0x" + sent.hex()}, "latest"))
@@ -122,10 +123,6 @@ def data_fee_of(receipt: Mapping[str, Any], gas_price: int) -> DataFee:
     return DataFee(beside + gas * gas_price, beside)
 
 
-def _word(value: int) -> bytes:
-    return value.to_bytes(32, "big")
-
-
 def _tail(offset: int, data: bytes) -> bytes:
     """A ``bytes`` that is the last argument."""
-    return _word(offset) + _word(len(data)) + data + bytes(-len(data) % 32)
+    return uint_word(offset) + uint_word(len(data)) + data + bytes(-len(data) % 32)

@@ -70,6 +70,7 @@ class KeyWallet:
         sent: Callable[[bytes], None] | None = None,
     ) -> None:
         self._rpc = rpc
+        self._data_fees = DataFees(rpc)
         self._signer = signer
         self._chain_id = chain_id
         self._max_fee = max_fee
@@ -96,7 +97,7 @@ class KeyWallet:
         fees = await suggest_fees(self._rpc, _MAX_TIP_WEI)
         # The limit is the node's estimate and a half.
         cost = limit * 2 // 3 * (fees.base + fees.tip)
-        data_fee = await DataFees(self._rpc).fee(self.address, to, data)
+        data_fee = await self._data_fees.fee(self.address, to, data)
         cost += data_fee.beside_gas if data_fee else 0
         balance = await balance_of(self._rpc, self.address)
         if balance < value + cost:
