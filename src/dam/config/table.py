@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dam.config.values import (
     MAX_CONFIRMATIONS,
@@ -23,8 +23,7 @@ from dam.config.values import (
     parse_accounts,
     parse_alias,
     parse_confirmations,
-    parse_folder,
-    parse_record_path,
+    parse_path,
     parse_relay,
     parse_seconds,
     parse_unprofitable,
@@ -87,6 +86,13 @@ def _plain(parse: Callable[[Any], Any]) -> Callable[[Any, Context], Any]:
     return lambda value, _: parse(value)
 
 
+def _path_of(what: Literal["file", "folder"]) -> Callable[[Any, Context], Path]:
+    """A relative path in the file starts at the user's folder, one in a variable where we stand."""
+    return lambda value, context: parse_path(
+        value, None if context.from_variable else context.home, what
+    )
+
+
 SETTINGS = (
     Setting(
         field="rpc_urls",
@@ -105,9 +111,7 @@ SETTINGS = (
         key="deployment",
         variable="DAM_DEPLOYMENT",
         section="Chain",
-        parse=lambda value, context: parse_record_path(
-            value, None if context.from_variable else context.home
-        ),
+        parse=_path_of("file"),
         default=Path(),
         required="the file of the market's deployment record",
         doc="deployment record; a path in the file is relative to the home folder, one in the "
@@ -148,9 +152,7 @@ SETTINGS = (
         key="index",
         variable="DAM_INDEX",
         section="Stores",
-        parse=lambda value, context: parse_folder(
-            value, None if context.from_variable else context.home
-        ),
+        parse=_path_of("folder"),
         default=lambda context: context.home / "markets",
         doc="folder of the local index, in which each market has a folder of its own; on a local "
         "disk that can be written to. What is in it can be deleted: it is made again from the "

@@ -146,26 +146,14 @@ def parse_unprofitable(value: Any) -> Unprofitable:
     raise ConfigError("not 'skip' nor 'send'")
 
 
-def parse_record_path(value: Any, folder: Path | None) -> Path:
-    """The path of the deployment record; a relative one starts at ``folder``, or where we stand.
+def parse_path(value: Any, base: Path | None, what: Literal["file", "folder"]) -> Path:
+    """The path of something; a relative one starts at ``base``, or where we stand.
 
     Raises:
         ConfigError: It is no text, or empty.
     """
     if not isinstance(value, str) or not value:
-        raise ConfigError("not the path of a file")
-    path = expanded(value)
-    return path.absolute() if folder is None else folder / path
-
-
-def parse_folder(value: Any, base: Path | None) -> Path:
-    """The path of a folder; a relative one starts at ``base``, or where we stand.
-
-    Raises:
-        ConfigError: It is no text, or empty.
-    """
-    if not isinstance(value, str) or not value:
-        raise ConfigError("not the path of a folder")
+        raise ConfigError(f"not the path of a {what}")
     path = expanded(value)
     return path.absolute() if base is None else base / path
 
