@@ -68,13 +68,20 @@ _LOOK = "it may still be mined: look with `dam balance`, `dam buyer purchases`, 
 class Failure(click.ClickException):
     """An error that a person can act on: one message, no traceback."""
 
-    def __init__(self, message: str, kind: str = "failed", code: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        kind: str = "failed",
+        code: int | None = None,
+        *,
+        printed: bool = False,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.exit_code = KINDS[kind].code if code is None else code
         self.sent: Sequence[str] = ()
         """Hashes of what the command had sent."""
-        self.printed = False
+        self.printed = printed
         """Whether standard output has a result already."""
 
     def show(self, file: Any = None) -> None:

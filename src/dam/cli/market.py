@@ -127,6 +127,4 @@ def _print(record: Record, findings: list[Finding], as_json: bool) -> None:
     }
     print_result(value, as_json, "\n".join(lines if wrong else [*lines, "", verdict]))
     if wrong:
-        failure = Failure(verdict)
-        failure.printed = True
-        raise failure
+        raise Failure(verdict, printed=True)

@@ -138,9 +138,7 @@ def check(file: Path, signer: Address | None, as_json: bool) -> None:
     }
     print_result(value, as_json, "\n".join(lines if faults else [*lines, verdict]))
     if faults:
-        failure = Failure(verdict)
-        failure.printed = True
-        raise failure
+        raise Failure(verdict, printed=True)
 
 
 @market_list.command()
