@@ -59,6 +59,17 @@ class Signer:
     address = made.BUYER
 
 
+class Stopwatch:
+    """Runs from when it is made."""
+
+    def __init__(self) -> None:
+        self._began, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        """Seconds since then, and of our own CPU."""
+        return time.perf_counter() - self._began, time.process_time() - self._cpu
+
+
 class Bench:
     """One market, and what was measured of it."""
 
@@ -93,16 +104,16 @@ class Bench:
 
     async def _first(self, market: Market) -> None:
         with self._open() as index:
-            began, cpu = time.perf_counter(), time.process_time()
+            clock = Stopwatch()
             synced = await index.sync(market)
-            seconds, own = time.perf_counter() - began, time.process_time() - cpu
+            seconds, own = clock.read()
             print(
                 f"first   {synced.logs} logs in {seconds:.1f} s, {synced.logs / seconds:.0f} a "
                 f"second; {100 * own / seconds:.0f} % of it our own CPU, the rest the node's"
             )
-            began, cpu = time.perf_counter(), time.process_time()
+            clock = Stopwatch()
             documents = await index.read_documents(self.blocks, seconds=24 * 3600)
-            seconds, own = time.perf_counter() - began, time.process_time() - cpu
+            seconds, own = clock.read()
             print(
                 f"first   {documents.read} documents in {seconds:.1f} s, "
                 f"{documents.read / seconds:.0f} a second; {100 * own / seconds:.0f} % our own CPU"
@@ -120,9 +131,9 @@ class Bench:
     async def _again(self, market: Market) -> float:
         grow(self.url, NEW_SALES // made.SALES_A_BLOCK)
         with self._open() as index:
-            began, cpu = time.perf_counter(), time.process_time()
+            clock = Stopwatch()
             synced = await index.sync(market)
-            seconds, own = time.perf_counter() - began, time.process_time() - cpu
+            seconds, own = clock.read()
         print(
             f"again   {NEW_SALES} new sales, {synced.logs} logs: {seconds:.2f} s, {own:.2f} s of "
             "it our own CPU"
@@ -159,23 +170,23 @@ class Bench:
             market, self.blocks, BuyerSeed(new_seed()), Records(self.folder / "purchases")
         )
         wallet: Any = KeyWallet(market.rpc, Signer(), made.CHAIN)  # type: ignore[arg-type]
-        began, cpu = time.perf_counter(), time.process_time()
+        clock = Stopwatch()
         with self._open() as index:
             quote = await buying.quote_purchase(
                 buyer, index, wallet, made.seller(self.size.stores // 2), made.name(0)
             )
-        seconds, own = time.perf_counter() - began, time.process_time() - cpu
+        seconds, own = clock.read()
         assert quote.terms == made.terms(self.size.stores // 2, 0)
         print(f"buy     {seconds:.2f} s to the question, {own:.2f} s of it our own CPU")
         return seconds
 
     async def _whole_chain(self, market: Market) -> None:
-        began, cpu = time.perf_counter(), time.process_time()
+        clock = Stopwatch()
         history = await read_history(market, also=OPERATORS)
         seller_records(history.state, history.logs)
+        seconds, own = clock.read()
         print(
-            f"buy     {time.perf_counter() - began:.1f} s where all logs are read for it, "
-            f"{time.process_time() - cpu:.1f} s of it our own CPU"
+            f"buy     {seconds:.1f} s where all logs are read for it, {own:.1f} s of it our own CPU"
         )
 
 
