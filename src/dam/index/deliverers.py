@@ -13,7 +13,7 @@ from dam.index.log_store import Kind, whole_log
 from dam.index.places import block_of, place_of
 from dam.market.client import Market
 from dam.market.deliverer_pool import pool_of
-from dam.market.deliverer_records import Payments, Tenure, tenures
+from dam.market.deliverer_records import Past, Payments, Tenure, tenures
 from dam.market.deliverers import Candidate
 from dam.market.log_rows import load_terms
 from dam.types import Address, MarketLog
@@ -92,6 +92,5 @@ async def read_indexed_pool(index: Index, market: Market) -> IndexedPool:
     synced = await index.sync(market)
     logs = read_logs(index.db)
     held = tenures(logs, market.deployment.windows.min_deliverer_stake)
-    paid, ages = read_payments(index.db, held), read_store_ages(index.db)
-    block = synced.head.number
-    return IndexedPool(synced, logs, await pool_of(market, logs, block, held, paid, ages))
+    past = Past(held, read_payments(index.db, held), read_store_ages(index.db))
+    return IndexedPool(synced, logs, await pool_of(market, logs, synced.head.number, past))

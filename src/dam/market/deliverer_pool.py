@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dam.errors import Malformed
@@ -11,12 +11,9 @@ from dam.market.client import Market
 from dam.market.deliverer_records import (
     ESTABLISHED_SECONDS,
     RECORD_EVENTS,
-    Payments,
-    Tenure,
-    payments,
-    records_of,
-    store_ages,
-    tenures,
+    Past,
+    deliverer_records,
+    past_of,
 )
 from dam.market.deliverers import Candidate
 from dam.market.log_history import DELIVERERS, History, candidates
@@ -39,20 +36,12 @@ async def read_pool(market: Market, history: History) -> dict[Address, Candidate
     Raises:
         RpcError: The node could not be asked.
     """
-    held = tenures(history.logs, market.deployment.windows.min_deliverer_stake)
-    return await pool_of(
-        market, history.logs, history.head, held, payments(history.logs, held),
-        store_ages(history.logs),
-    )  # fmt: skip
+    past = past_of(history.logs, market.deployment.windows.min_deliverer_stake)
+    return await pool_of(market, history.logs, history.head, past)
 
 
 async def pool_of(
-    market: Market,
-    logs: Sequence[MarketLog],
-    block: int,
-    held: Mapping[Address, Tenure],
-    paid: Mapping[Address, Payments],
-    stores: Mapping[Address, int],
+    market: Market, logs: Sequence[MarketLog], block: int, past: Past
 ) -> dict[Address, Candidate]:
     """As `read_pool`, from what was added up before.
 
@@ -60,18 +49,14 @@ async def pool_of(
         market: The market.
         logs: Of deliverers and of proofs of junk.
         block: The newest one in them.
-        held: From `tenures`.
-        paid: What each earned in its tenure.
-        stores: Block of the first version of each store.
+        past: What they, sales and stores add up to.
     """
     known = await candidates(market, logs)
     first = [log for log in logs if isinstance(log, DelivererRegistered)]
     head = await market.block(block)
-    records = records_of(
+    records = deliverer_records(
         logs,
-        held,
-        paid,
-        stores,
+        past,
         old_block=await last_block_before(
             market, head.timestamp - ESTABLISHED_SECONDS, head.number
         ),

@@ -75,11 +75,34 @@ class Payments:
             self.payers.add(seller)
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the logs of deliverers, sales and stores add up to."""
+
+    held: Mapping[Address, Tenure]
+    """Of every deliverer that ever registered."""
+    paid: Mapping[Address, Payments]
+    """What each of them earned in its tenure."""
+    stores: Mapping[Address, int]
+    """Block of the first version of each store."""
+
+
+def past_of(logs: Sequence[MarketLog], min_stake: int) -> Past:
+    """Adds up logs; see `tenures`, `payments` and `store_ages`.
+
+    Args:
+        logs: Of sales, stores and `RECORD_EVENTS`, in their order.
+        min_stake: The least stake of a deliverer, in wei.
+    """
+    held = tenures(logs, min_stake)
+    return Past(held, payments(logs, held), store_ages(logs))
+
+
 def deliverer_records(
-    logs: Sequence[MarketLog],
+    logs: Iterable[MarketLog],
+    past: Past,
     *,
     old_block: int,
-    min_stake: int,
     funders: Mapping[Address, Address],
 ) -> dict[Address, DelivererRecord]:
     """The record of every deliverer that ever registered.
@@ -88,34 +111,10 @@ def deliverer_records(
     one: what was earned before does not count any more.
 
     Args:
-        logs: Of sales, stores and `RECORD_EVENTS`, in their order.
-        old_block: The newest block that is `ESTABLISHED_SECONDS` old.
-        min_stake: The least stake of a deliverer, in wei.
-        funders: Who sent the transaction of a registration, where that was not the operator.
-    """
-    held = tenures(logs, min_stake)
-    paid, ages = payments(logs, held), store_ages(logs)
-    return records_of(logs, held, paid, ages, old_block=old_block, funders=funders)
-
-
-def records_of(
-    logs: Iterable[MarketLog],
-    held: Mapping[Address, Tenure],
-    paid: Mapping[Address, Payments],
-    stores: Mapping[Address, int],
-    *,
-    old_block: int,
-    funders: Mapping[Address, Address],
-) -> dict[Address, DelivererRecord]:
-    """As `deliverer_records`, from what was added up before.
-
-    Args:
         logs: With the registrations.
-        held: From `tenures`.
-        paid: What each earned in its tenure.
-        stores: Block of the first version of each store.
-        old_block: As for `deliverer_records`.
-        funders: Likewise.
+        past: What all logs add up to.
+        old_block: The newest block that is `ESTABLISHED_SECONDS` old.
+        funders: Who sent the transaction of a registration, where that was not the operator.
     """
     registered = {log.operator: log for log in logs if isinstance(log, DelivererRegistered)}
     marks = _marks(registered.values(), funders)
@@ -123,12 +122,12 @@ def records_of(
         operator: DelivererRecord(
             tenure.unbroken
             and tenure.began.block.number <= old_block
-            and _old_payers(paid[operator], stores, old_block, marks[operator])
+            and _old_payers(past.paid[operator], past.stores, old_block, marks[operator])
             >= ESTABLISHED_SELLERS,
-            Wei(paid[operator].fees),
+            Wei(past.paid[operator].fees),
             marks[operator],
         )
-        for operator, tenure in held.items()
+        for operator, tenure in past.held.items()
     }
 
 

@@ -15,7 +15,7 @@ from dam.index.sale_reader import (
     read_taken,
     read_version,
 )
-from dam.market.deliverer_records import payments, store_ages, tenures
+from dam.market.deliverer_records import past_of, tenures
 from dam.market.reputation import SellerRecord, bound_stake, seller_records, stars_of
 from dam.market.sale_history import SaleHistory, SaleRecord
 from dam.types import MarketLog, Status
@@ -63,10 +63,10 @@ def check(index: Index, logs: list[MarketLog]) -> None:
         copy_id: plain(sale) for copy_id, sale in history.sales.items()
     }
     assert index.db.execute("SELECT count(*) FROM dirty").fetchone() == (0,)
-    held = tenures(read_logs(index.db), min_stake=5)
-    assert held.keys() == tenures(logs, 5).keys()
-    assert read_payments(index.db, held) == payments(logs, tenures(logs, 5))
-    assert read_store_ages(index.db) == store_ages(logs)
+    held, past = tenures(read_logs(index.db), min_stake=5), past_of(logs, 5)
+    assert held.keys() == past.held.keys()
+    assert read_payments(index.db, held) == past.paid
+    assert read_store_ages(index.db) == past.stores
 
 
 def plain(sale: SaleRecord) -> Any:

@@ -11,7 +11,7 @@ from dam.crypto.hashing import copy_id, keccak
 from dam.errors import RpcError
 from dam.ethereum.node_errors import RpcRejectedError
 from dam.market.deliverer_pool import _funders, last_block_before
-from dam.market.deliverer_records import MAX_FUNDED, DelivererRecord, deliverer_records
+from dam.market.deliverer_records import MAX_FUNDED, DelivererRecord, deliverer_records, past_of
 from dam.types import (
     BlockRef,
     DelivererRegistered,
@@ -52,8 +52,8 @@ def sale(make: Any, seller: int, by: int, block: int = 600, **terms: Any) -> lis
 
 
 def record(make: Any, logs: list[MarketLog], number: int = 1, **others: Any) -> DelivererRecord:
-    values = {"old_block": OLD, "min_stake": MINIMUM, "funders": {}} | others
-    return deliverer_records(logs, **values)[make.person(number)]
+    values = {"old_block": OLD, "funders": {}} | others
+    return deliverer_records(logs, past_of(logs, MINIMUM), **values)[make.person(number)]
 
 
 def three_sales(make: Any, **terms: Any) -> list[MarketLog]:
