@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dam.atomic_file import read_regular, write_atomic
+from dam.atomic_file import read_regular
 from dam.cli.failures import Failure
 from dam.cli.session import (
     ADDRESS,
@@ -32,6 +32,7 @@ from dam.market.connect import open_node
 from dam.market.deployment import Record, load_record
 from dam.market.market_list import MAX_LIST_BYTES, MAX_SERIAL, MarketList, parse_list, sign_list
 from dam.market.verification import verify_market
+from dam.roles.new_files import check_new_file, write_new_file
 from dam.types import Address
 from dam.units import format_time
 from dam.validation import MARKET_NAME
@@ -79,16 +80,14 @@ def sign(
     from dam.keystore.ape_accounts import load_account  # half of the start-up time
 
     read = {key: load_record(Path(file)) for key, file in _pairs(records, "NAME=RECORD").items()}
+    check_new_file(out)
     signer = load_account(
         account, environ=os.environ, prompt=passphrase_prompt(), notice=print_note
     )
     now = int(time.time())
     expires = now + days * _DAY_SECONDS
     text = sign_list(signer, read, name=name, serial=serial, issued=now, expires=expires)
-    try:
-        write_atomic(out, text.encode(), mode=0o644, overwrite=False)
-    except FileExistsError:
-        raise Permanent(f"{out} is there already: name another file with --out") from None
+    write_new_file(out, text.encode(), mode=0o644)
     print_result(
         {"file": str(out), "signer": signer.address, "serial": serial, "expires": expires,
          "markets": list(read)},

@@ -26,7 +26,6 @@ from dam.roles.agreements import (
     Money,
     Party,
     accept_offer,
-    check_new_file,
     offered_sale,
     plan_acceptance,
     plan_offer,
@@ -34,6 +33,7 @@ from dam.roles.agreements import (
     sign_offer,
     write_offer,
 )
+from dam.roles.new_files import check_new_file
 from dam.roles.sales import find_sale, sale_tokens, short_id
 from dam.units import format_time
 

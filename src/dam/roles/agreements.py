@@ -7,13 +7,12 @@ accepts sends the transaction, and need not sign anything else. Formats: protoco
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from dam import validation
-from dam.atomic_file import read_regular, write_atomic
+from dam.atomic_file import read_regular
 from dam.crypto.hashing import (
     agreement_digest,
     closing_arguments,
@@ -29,6 +28,7 @@ from dam.market.client import Market
 from dam.market.log_history import History, read_deadlines_of
 from dam.market.sale_history import SaleRecord
 from dam.market.wallet import Receipt, Wallet, send_call, typed_data
+from dam.roles.new_files import write_new_file
 from dam.roles.sales import check_party, short_id
 from dam.types import (
     MAX_AMOUNT,
@@ -246,18 +246,6 @@ def sign_offer(market: Market, wallet: Wallet, plan: OfferPlan) -> Offer:
 # ------------------------------------------------------------------------------------------- files
 
 
-def check_new_file(path: Path) -> None:
-    """Refuses a name for an offer that could not be written: before anything is signed.
-
-    Raises:
-        Permanent: There is such a file, or no such folder.
-    """
-    if os.path.lexists(path):
-        raise _taken(path)
-    if not path.parent.is_dir():
-        raise Permanent(f"there is no folder {path.parent}: name another file with --out")
-
-
 def write_offer(path: Path, offer: Offer) -> None:
     """Writes an offer to a new file.
 
@@ -280,14 +268,7 @@ def write_offer(path: Path, offer: Offer) -> None:
         "by": offer.by,
         "signature": "0x" + offer.signature.hex(),
     }
-    try:
-        write_atomic(path, dag_json.dumps(value) + b"\n", overwrite=False)
-    except FileExistsError:
-        raise _taken(path) from None
-
-
-def _taken(path: Path) -> Permanent:
-    return Permanent(f"{path} is there already: name another file with --out")
+    write_new_file(path, dag_json.dumps(value) + b"\n")
 
 
 def read_offer(path: Path) -> Offer:

@@ -18,6 +18,7 @@ from dam.market.log_history import History
 from dam.market.sale_history import SaleHistory
 from dam.roles import agreements
 from dam.roles.agreements import MAX_OFFER_BYTES, Offer, money_of, read_offer, write_offer
+from dam.roles.new_files import check_new_file
 from dam.testing.rules import deadlines
 from dam.types import (
     Address,
@@ -147,8 +148,8 @@ def test_a_name_that_cannot_be_written_is_refused_before_the_signature(tmp_path:
         (missing / "x", "no fol"),
     ):
         with pytest.raises(Permanent, match=text):
-            agreements.check_new_file(path)
-    agreements.check_new_file(missing)
+            check_new_file(path)
+    check_new_file(missing)
 
 
 async def test_a_buyers_offer_is_the_sellers_to_accept(
