@@ -55,11 +55,6 @@ def forge_code(root: Path = _ROOT) -> MarketCode:
     )
     if done.returncode != 0:
         raise NodeFailedError("forge build: " + done.stderr.decode("utf-8", "replace")[-800:])
-    return built_code(root)
-
-
-def built_code(root: Path) -> MarketCode:
-    """The creation code that stands in a folder's build."""
     return MarketCode(_artifact(root, "Proofs"), _artifact(root, "Marketplace"))
 
 
