@@ -11,6 +11,14 @@ from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.sender import SendPolicy
 from tests.unit.helpers.world import Daemon, World
 
+FEES: dict[str, Any] = {
+    "eth_feeHistory": {"baseFeePerGas": ["0x5", "0x5"]},
+    "eth_maxPriorityFeePerGas": "0x1",
+    "eth_gasPrice": "0x6",
+    "eth_getBlockByNumber": {"baseFeePerGas": "0x5", "gasLimit": hex(60_000_000)},
+}
+"""What a node with a base fee of 5 wei and a tip of 1 says of prices."""
+
 
 def no_transactions(_: Any) -> bool:
     return False

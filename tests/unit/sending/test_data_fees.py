@@ -15,7 +15,7 @@ from dam.sending.transactions import read_receipt
 from dam.sending.wallet import KeyWallet
 from dam.types import Address
 from tests.unit.helpers.jobs import job
-from tests.unit.helpers.transactions import policy_of, sent_one
+from tests.unit.helpers.transactions import FEES, policy_of, sent_one
 from tests.unit.helpers.world import DEAR_FEE, World, assert_delivered_once
 
 ORACLE = "0x420000000000000000000000000000000000000F"
@@ -243,13 +243,7 @@ async def test_a_quote_for_people_has_it() -> None:
         async def batch(self, calls: Any, **more: Any) -> list[Any]:
             if calls[0][0] == "eth_call":
                 return await super().batch(calls, **more)
-            told = {
-                "eth_feeHistory": {"baseFeePerGas": ["0x5", "0x5"]},
-                "eth_maxPriorityFeePerGas": "0x1",
-                "eth_gasPrice": "0x6",
-                "eth_getBlockByNumber": {"baseFeePerGas": "0x5", "gasLimit": hex(60_000_000)},
-            }
-            return [told[method] for method, _ in calls]
+            return [FEES[method] for method, _ in calls]
 
     class Signer:
         address = US

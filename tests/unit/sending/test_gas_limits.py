@@ -12,7 +12,7 @@ from dam.ethereum.node_errors import RpcRejectedError
 from dam.roles.seller.store_builder import BuiltStore
 from dam.sending.wallet import KeyWallet
 from dam.types import Address
-from tests.unit.helpers.transactions import policy_of, sent_one
+from tests.unit.helpers.transactions import FEES, policy_of, sent_one
 from tests.unit.helpers.world import World
 
 TO = Address("0x" + "22" * 20)
@@ -43,13 +43,7 @@ class Node:
         }[method]  # fmt: skip
 
     async def batch(self, calls: Any, **_: Any) -> list[Any]:
-        answers = {
-            "eth_feeHistory": {"baseFeePerGas": ["0x5", "0x5"]},
-            "eth_maxPriorityFeePerGas": "0x1",
-            "eth_gasPrice": "0x6",
-            "eth_getBlockByNumber": {"baseFeePerGas": "0x5", "gasLimit": hex(60_000_000)},
-        }
-        return [answers[method] for method, _ in calls]
+        return [FEES[method] for method, _ in calls]
 
 
 class Signer:
