@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from dam.crypto.hashing import keccak
 from dam.errors import ContractReverted, Permanent, RpcError
-from dam.ethereum.data_fee import DataFees
+from dam.ethereum.data_fee import NO_DATA_FEE, DataFees
 from dam.ethereum.node import Node, balance_of, quantity
 from dam.ethereum.node_errors import RpcRejectedError, is_insufficient_funds, is_node_fault
 from dam.market.client import revert_of
@@ -97,8 +97,7 @@ class KeyWallet:
         fees = await suggest_fees(self._rpc, _MAX_TIP_WEI)
         # The limit is the node's estimate and a half.
         cost = limit * 2 // 3 * (fees.base + fees.tip)
-        data_fee = await self._data_fees.fee(self.address, to, data)
-        cost += data_fee.beside_gas if data_fee else 0
+        cost += (await self._data_fees.fee(self.address, to, data) or NO_DATA_FEE).beside_gas
         balance = await balance_of(self._rpc, self.address)
         if balance < value + cost:
             raise self._too_poor(balance, value)
