@@ -2,9 +2,9 @@
 
     tools/run_tests.py [STAGE ...]
 
-The stages are forge, contracts, e2e, faults, audit, node, chains, model and unit. If none is named,
-all run, two at a time, and the output of each is shown when it ends; named ones run one after the
-other, and show theirs at once. DAM_TEST_JOBS=1 (or more) sets how many run at a time.
+The stages are forge, contracts, e2e, faults, audit, node, chains, model, web and unit. If none is
+named, all run, two at a time, and the output of each is shown when it ends; named ones run one
+after the other, and show theirs at once. DAM_TEST_JOBS=1 (or more) sets how many run at a time.
 DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
 
 The table at the end has each stage's seconds, and the CPU seconds of its processes: the former
@@ -128,11 +128,12 @@ STAGES: dict[str, Callable[[Outcome, bool], None]] = {
     "node": partial(run_pytest, (*PLAIN, "tests/node")),
     "chains": run_chains,
     "model": partial(run_pytest, (*PLAIN, "tests/model")),
+    "web": partial(run_pytest, (*PLAIN, "tests/web")),
     "unit": partial(run_pytest, (*PLAIN, "tests/unit")),
 }
-NEED_KUBO = {"node", "e2e", "faults"}
+NEED_KUBO = {"node", "e2e", "faults", "web"}
 # They build with forge, too, which is not made for two at a time: not while it builds its tests.
-AFTER_FORGE = {"e2e", "faults", "node", "model", "audit"}
+AFTER_FORGE = {"e2e", "faults", "node", "model", "web", "audit"}
 
 
 def run_stage(name: str, live: bool) -> Outcome:

@@ -103,6 +103,8 @@ class Settings:
     """Blocks."""
     health_port: int | None
     """None: no health server."""
+    web_port: int
+    """Of the storefront: its address is where the browser keeps its library."""
     accounts: Mapping[str, str]
     """Ape alias by role; ``default`` for the others."""
     sender_account: str | None

@@ -336,6 +336,18 @@ SETTINGS = (
         sample="9464",
     ),
     Setting(
+        field="web_port",
+        key="web_port",
+        variable="DAM_WEB_PORT",
+        section="Storefront",
+        parse=_plain(whole(1024, 65_535)),
+        default=8620,
+        doc="port of the page that `dam web` serves, 1,024 to 65,535. The browser keeps "
+        "the library of purchases under this address: with another port it is another, empty one",
+        remark="of `dam web`; the browser keeps purchases under it",
+        sample="8620",
+    ),
+    Setting(
         field="accounts",
         key="accounts",
         variable="DAM_ACCOUNT",
