@@ -1,9 +1,12 @@
-"""Files that are written whole or not at all, and files that are read only if they are files."""
+"""Files that are written whole or not at all, files that are read only if they are files, and files
+that one process at a time holds.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -152,3 +155,19 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, overwrite: bool 
     """Writes a whole file through `atomic`."""
     with atomic(path, mode=mode, overwrite=overwrite) as file:
         file.write(data)
+
+
+@contextlib.contextmanager
+def held(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Holds a file, which is made if it is missing, and stays: one process at a time does.
+
+    Args:
+        path: Its folder exists.
+        wait: Whether to wait for another process to let it go.
+
+    Raises:
+        BlockingIOError: Another one holds it, and we do not wait.
+    """
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield

@@ -23,7 +23,14 @@ from dam.cli.session import (
     table,
     yes_option,
 )
-from dam.config.market_lists import Plan, load_seen, plan_markets, save_seen, seen_key
+from dam.config.market_lists import (
+    Plan,
+    load_seen,
+    plan_markets,
+    save_seen,
+    seen_key,
+    settings_lock,
+)
 from dam.config.settings import home_folder, node_settings
 from dam.config.values import check_rpc_url
 from dam.errors import ConfigError, Malformed, Permanent
@@ -171,12 +178,16 @@ async def add(
     NAME is a market of the list, or NEW=NAME to call it otherwise; without any, all are taken. A
     market with a node is compared with its chain first, as `dam market verify --no-compile` does.
     """
-    found = _read(file)
-    if faults := _faults(found, signer):
-        raise Permanent("nothing is taken from this list: " + "; ".join(faults))
-    home = home_folder()
+    home, found = home_folder(), _read(file)
     chosen = _choose(found, names)
-    plan = plan_markets(home, chosen, _nodes(rpcs, chosen), current_as=current_as, replace=replace)
+    nodes = _nodes(rpcs, chosen)
+
+    def look() -> Plan:
+        if faults := _faults(found, signer):
+            raise Permanent("nothing is taken from this list: " + "; ".join(faults))
+        return plan_markets(home, chosen, nodes, current_as=current_as, replace=replace)
+
+    plan = look()
     await _verify(plan)
     for name, other in plan.kept.items():
         under = "" if other == name else f", as {other}" if other else ", without a name"
@@ -187,9 +198,12 @@ async def add(
         if plan.replaced:
             told += (", r" if told else "R") + f"eplace {', '.join(plan.replaced)}"
         confirm_or_abort(f"{told}?", yes or as_json)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    plan.write()
-    save_seen(home, found)
+    with settings_lock(home):
+        now = look()  # the settings may have been added to since
+        if (now.records, now.added) != (plan.records, plan.added):
+            raise Permanent("the settings have changed meanwhile: run this again")
+        now.write()
+        save_seen(home, found)
     print_result(
         {"added": plan.added, "replaced": plan.replaced, "kept": plan.kept},
         as_json,

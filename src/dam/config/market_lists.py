@@ -6,15 +6,16 @@ record is ``<home>/records/<name>.json``, and only such a file is ever replaced,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dam import validation
-from dam.atomic_file import read_regular, write_atomic
+from dam.atomic_file import held, read_regular, write_atomic
 from dam.config.settings import MAX_FILE_BYTES, config_path, market_tables, read_config
 from dam.config.values import expanded, toml
 from dam.errors import ConfigError, Malformed
@@ -24,6 +25,14 @@ from dam.market.market_list import MAX_SERIAL, MarketList, Seen
 
 _SEEN_FILE = "market-lists.json"
 _MAX_SEEN_BYTES = 1 << 20
+
+
+@contextlib.contextmanager
+def settings_lock(home: Path) -> Iterator[None]:
+    """One command at a time adds to the settings; held from the plan to the end of writing."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with held(home / "config.lock", wait=True):
+        yield
 
 
 # ---------------------------------------------------------------------------------- what was taken

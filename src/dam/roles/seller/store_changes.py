@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dam.atomic_file import open_regular
+from dam.atomic_file import held, open_regular
 from dam.catalog.payload import MAX_INLINE_BYTES, InlinePayload, decrypt_inline
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import item_id
@@ -92,10 +91,10 @@ def catalogue_lock(folder: Path) -> Iterator[None]:
         Permanent: Another one does.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            stack.enter_context(held(folder / "lock"))
+        except BlockingIOError:
             raise Permanent("another command changes this catalogue; wait for its end") from None
         yield
 
