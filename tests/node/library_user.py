@@ -250,7 +250,7 @@ async def trade(folder: Path) -> None:
     """Publish, buy, open, dispute; buy again and confirm."""
     with AnvilNode() as chain:
         deployment = deploy_market(chain)
-        async with open_node(chain.url) as node:
+        async with open_node(chain.url, timeout=20) as node:
             blocks = open_store(f"dir:{folder / 'blocks'}")
             place = Place(folder, chain, Market(node, deployment), blocks)
             await place.market.check_deployment()

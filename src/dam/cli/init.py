@@ -10,7 +10,7 @@ import click
 
 from dam.atomic_file import write_atomic
 from dam.cli.session import asynchronous, json_option, print_note, print_result
-from dam.config.settings import config_path, dump_config, home_folder, key_paths
+from dam.config.settings import config_path, dump_config, home_folder, key_paths, node_settings
 from dam.config.values import check_ipfs, check_ipfs_auth, check_rpc_url, masked_ipfs
 from dam.errors import ConfigError, IpfsError, KeyFileError, Permanent
 from dam.ethereum.node import balance_of, chain_id_of
@@ -118,7 +118,8 @@ async def _look_at_account(
     except KeyFileError as error:
         step = f"ape accounts generate {alias}   (or put its keyfile there)"
         return {"address": None, "balance": None}, f"{alias}, not there yet: {error}", [step]
-    async with open_node(rpc_url) as node:
+    timeout, limits = node_settings(os.environ, with_file=False)
+    async with open_node(rpc_url, timeout=timeout, limits=limits) as node:
         coins = await balance_of(node, address)
     steps = [] if coins else [f"send coins to {address}: for gas, and what you buy or stake"]
     value = {"address": address, "balance": str(coins)}
@@ -143,7 +144,8 @@ async def check_market(rpc_url: str, deployment: Path | None) -> Record:
     Raises:
         ConfigError: There is no record, or the node is of another chain, or has other code.
     """
-    async with open_node(rpc_url) as rpc:
+    timeout, limits = node_settings(os.environ, with_file=False)
+    async with open_node(rpc_url, timeout=timeout, limits=limits) as rpc:
         chain_id = await chain_id_of(rpc)
         record = load_record(deployment or _find_record(chain_id))
         expected = record.deployment.chain_id

@@ -203,15 +203,21 @@ def from_env_and_file(environ: Mapping[str, str]) -> Settings:
     return Settings(home=home, deployment=deployment, market_name=said.market, **found)
 
 
-def node_settings(environ: Mapping[str, str]) -> tuple[float, NodeLimits]:
+def node_settings(
+    environ: Mapping[str, str], *, with_file: bool = True
+) -> tuple[float, NodeLimits]:
     """Seconds that a node has, and how much it is asked for: all that counts where a command names
     node and record itself. The other settings need not be complete, nor one market chosen.
+
+    Args:
+        environ: The variables.
+        with_file: Whether ``config.toml`` counts; where that is about to be written, it does not.
 
     Raises:
         ConfigError: One of these is wrong.
     """
     home, faults = home_folder(environ), list[str]()
-    said = _collect(home, environ, [], choose=False)
+    said = _collect(home, environ, [], choose=False, with_file=with_file)
     fields = ("rpc_timeout", "max_logs_bytes", "max_logs_blocks", "rpc_batch")
     found = _parse(home, said, [one for one in SETTINGS if one.field in fields], faults)
     if faults:
@@ -259,12 +265,17 @@ class _Said(NamedTuple):
 
 
 def _collect(
-    home: Path, environ: Mapping[str, str], faults: list[str], *, choose: bool = True
+    home: Path,
+    environ: Mapping[str, str],
+    faults: list[str],
+    *,
+    choose: bool = True,
+    with_file: bool = True,
 ) -> _Said:
     path = config_path(home)
-    in_file = read_config(path, faults)
+    in_file = read_config(path, faults) if with_file else {}
     tables = market_tables(in_file)
-    named = choose or len(tables) == 1 or environ.get(MARKET_VARIABLE)
+    named = with_file and (choose or len(tables) == 1 or environ.get(MARKET_VARIABLE))
     name = _chosen(tables, environ) if named else ""
     in_file.pop("markets", None)
     origins = {key: f"{key} in {path}" for key in in_file}

@@ -27,7 +27,7 @@ class NodeSettings(Protocol):
     def rpc_timeout(self) -> float: ...
 
 
-def open_node(url: str, *, timeout: float = 20.0, limits: NodeLimits = USUAL_LIMITS) -> JsonRpc:
+def open_node(url: str, *, timeout: float, limits: NodeLimits = USUAL_LIMITS) -> JsonRpc:
     """One node, for a command typed by hand. Nothing is asked yet.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import replace
 from decimal import Decimal
 
@@ -59,6 +60,20 @@ def test_init_refuses_what_does_not_fit(nobody: Operator) -> None:
     assert done.exit_code == 2
     assert "other code" in done.stderr
     assert not nobody.home.exists()
+
+
+@pytest.mark.parametrize("command", [("init",), ("deliverer", "init")], ids=" ".join)
+def test_init_waits_for_a_node_as_long_as_was_said(
+    nobody: Operator, command: tuple[str, ...]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        words = (*command, "--rpc", url, "--deployment", str(nobody.record))
+        done = nobody(*words, DAM_RPC_TIMEOUT="1")
+        assert done.exit_code != 0
+        assert "took over 1 s" in done.stderr
+        wrong = nobody(*words, DAM_RPC_TIMEOUT="0", code=2)
+        assert "DAM_RPC_TIMEOUT" in wrong.stderr
 
 
 def test_init_on_a_terminal_asks_again(

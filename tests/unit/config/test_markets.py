@@ -120,3 +120,7 @@ def test_how_a_node_is_asked_needs_neither_a_market_nor_the_rest(home: Path) -> 
     assert node_settings(env | {"DAM_RPC_TIMEOUT": "8"})[0] == 8
     with pytest.raises(ConfigError, match="DAM_RPC_TIMEOUT: "):
         node_settings(env | {"DAM_RPC_TIMEOUT": "0"})
+    # `dam init --force` replaces the file, whatever is wrong with it.
+    path.write_text("rpc_timeout_seconds = 0\nmarkets = 1\n")
+    said = env | {"DAM_MARKET": "op", "DAM_RPC_TIMEOUT": "8"}
+    assert node_settings(said, with_file=False)[0] == 8

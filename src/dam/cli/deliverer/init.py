@@ -26,7 +26,7 @@ from dam.cli.session import (
     to_hex,
 )
 from dam.cli.terminal import asking
-from dam.config.settings import Settings, config_path, dump_config, home_folder
+from dam.config.settings import Settings, config_path, dump_config, home_folder, node_settings
 from dam.config.values import check_ipfs, check_rpc_urls, parse_confirmations, toml
 from dam.errors import ConfigError, DamError, KeyFileError, Permanent, Retryable
 from dam.types import ZERO_ADDRESS, Address
@@ -287,12 +287,15 @@ class _Setup:
         from dam.market.connect import open_node
         from dam.sending.transactions import suggest_fees
 
-        windows = self.loaded.deployment.windows
+        loaded = self.loaded
+        windows = loaded.deployment.windows
         minimum = format_amount(windows.min_deliverer_stake)
         steps = ["dam keys backup deliverer FILE    elsewhere: nothing else opens your parts"]
         try:
-            async with open_node(self.loaded.rpc_url) as rpc:
-                info = await Market(rpc, self.loaded.deployment).deliverer(self.address)
+            async with open_node(
+                loaded.rpc_url, timeout=loaded.rpc_timeout, limits=loaded.limits
+            ) as rpc:
+                info = await Market(rpc, loaded.deployment).deliverer(self.address)
                 balances = {one: await balance_of(rpc, one) for one in (self.address, self.payer)}
                 fees = await suggest_fees(rpc, 20 * 10**9)
         except Retryable as error:
@@ -333,8 +336,9 @@ async def _check_answers(urls: tuple[str, ...]) -> None:
     from dam.ethereum.node import chain_id_of
     from dam.market.connect import open_node
 
+    timeout, limits = node_settings(os.environ, with_file=False)
     for url in urls:
-        async with open_node(url) as rpc:
+        async with open_node(url, timeout=timeout, limits=limits) as rpc:
             await chain_id_of(rpc)
 
 
