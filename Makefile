@@ -11,7 +11,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | \
 	while IFS=@ read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 
-setup:  ## install everything pinned into .venv, node_modules and .tools
+setup:  ## install everything pinned into .venv, node_modules, web/node_modules and .tools
 	@$(SETUP)
 
 kubo:  ## also have an IPFS node: from PATH, else built into .tools (minutes, once)
@@ -47,11 +47,11 @@ schedules: setup  ## two hundred random schedules of faults (DAM_SCHEDULES=, eac
 	@$(ENV) DAM_SCHEDULES=$${DAM_SCHEDULES:-200} python -m pytest -p no:ape_test \
 	  tests/faults/test_schedules.py
 
-lint: setup  ## ruff, formatting, types, layers
-	@$(ENV) ruff check . && ruff format --check . && mypy && lint-imports --no-cache && python tools/path_size.py && forge fmt --check $(SOLIDITY)
+lint: setup  ## ruff, formatting, types, layers; the same of web
+	@$(ENV) ruff check . && ruff format --check . && mypy && lint-imports --no-cache && python tools/path_size.py && forge fmt --check $(SOLIDITY) && npm --prefix web run --silent check
 
 format: setup  ## format everything in place
-	@$(ENV) ruff check --fix --exit-zero . && ruff format . && forge fmt $(SOLIDITY)
+	@$(ENV) ruff check --fix --exit-zero . && ruff format . && forge fmt $(SOLIDITY) && npm --prefix web run --silent format
 
 code: setup  ## compile and rewrite the code and sources that ship with the package
 	@$(ENV) exec python tools/code.py
@@ -80,4 +80,4 @@ lock: setup  ## pin the requirements again after a change (UPGRADE=1 takes new v
 	@$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 
 clean:  ## remove everything that make has made
-	rm -rf .venv node_modules .tools .build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv node_modules web/node_modules .tools .build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,8 +1,8 @@
 """Set up this checkout: Python packages, Node tools, the compiler; when asked, Kubo and geth.
 
 Standard library only, because it runs before anything is installed. Everything lands in
-`.venv`, `node_modules` and `.tools`, pinned by hash; a step whose inputs have not changed since
-it last finished is skipped, so a second run takes a fraction of a second.
+`.venv`, `node_modules`, `web/node_modules` and `.tools`, pinned by hash; a step whose inputs have
+not changed since it last finished is skipped, so a second run takes a fraction of a second.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VENV = ROOT / ".venv"
 LAYOUT = "1"
 SOLC = "0.8.30"
 FOUNDRY = "1.7.1"
-MIN_NODE = (20, 0, 0)
+MIN_NODE = (20, 19, 0)
 MIN_KUBO = (0, 30, 0)
 
 
@@ -288,6 +288,21 @@ def setup_npm() -> None:
     step("npm", stamp, [ROOT / "node_modules" / "solc", *tools], action, [ROOT / "node_modules"])
 
 
+def setup_web() -> None:
+    """What type-checks, tests and builds `web/`."""
+    web = ROOT / "web"
+    stamp = key(web / "package-lock.json", web / "package.json", web / ".npmrc")
+    env = setup_node()
+
+    def action() -> None:
+        say("web: installing what checks and builds it")
+        npm: list[str | Path] = ["npm", "ci", "--prefix", web, "--ignore-scripts"]
+        run("npm ci of web", [*npm, "--prefer-offline", "--no-audit", "--no-fund"], env)
+
+    modules = web / "node_modules"
+    step("web", stamp, [modules / ".bin" / "vitest"], action, [modules])
+
+
 def native(name: str) -> Path:
     """The binary itself: the npm wrapper of forge exits 0 when tests fail."""
     packages = ROOT / "node_modules" / "@foundry-rs"
@@ -436,6 +451,7 @@ def main() -> int:
         setup_uv()
         setup_python()
         setup_npm()
+        setup_web()
         if args.kubo or args.build_kubo:
             setup_kubo(build=args.build_kubo)
         if args.chains:

@@ -2,9 +2,9 @@
 
     tools/run_tests.py [STAGE ...]
 
-The stages are forge, contracts, e2e, faults, audit, node, chains, model, web and unit. If none is
-named, all run, two at a time, and the output of each is shown when it ends; named ones run one
-after the other, and show theirs at once. DAM_TEST_JOBS=1 (or more) sets how many run at a time.
+The stages are forge, contracts, e2e, faults, audit, node, chains, model, web, core and unit. If
+none is named, all run, two at a time, and the output of each is shown when it ends; named ones run
+one after the other, and show theirs at once. DAM_TEST_JOBS=1 (or more) sets how many run at a time.
 DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
 
 The table at the end has each stage's seconds, and the CPU seconds of its processes: the former
@@ -13,6 +13,7 @@ depend on what else the machine does, the latter hardly. DAM_STAGE_TIMES names a
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -109,6 +110,18 @@ def run_audit(outcome: Outcome, live: bool) -> None:
         outcome.collected = passed + outcome.failed
 
 
+def run_vitest(outcome: Outcome, live: bool) -> None:
+    """The tests of `web/`, in Node; the counts come from vitest's own report file."""
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.json"
+        reporters = ["--reporter=default", "--reporter=json", f"--outputFile={report}"]
+        run(outcome, ["npm", "--prefix", "web", "run", "--silent", "test", "--", *reporters], live)
+        counts = json.loads(report.read_bytes()) if report.exists() else {}
+    outcome.collected = counts.get("numTotalTests", 0)
+    outcome.failed = counts.get("numFailedTests", 0)
+    outcome.skipped = counts.get("numPendingTests", 0) + counts.get("numTodoTests", 0)
+
+
 def run_chains(outcome: Outcome, live: bool) -> None:
     """The market on geth and Hardhat, which are had first, built once; and on a kind of rollup."""
     if subprocess.run(["scripts/bootstrap", "--chains"], cwd=ROOT, check=False).returncode:
@@ -130,6 +143,7 @@ STAGES: dict[str, Callable[[Outcome, bool], None]] = {
     "model": partial(run_pytest, (*PLAIN, "tests/model")),
     "web": partial(run_pytest, (*PLAIN, "tests/web")),
     "unit": partial(run_pytest, (*PLAIN, "tests/unit")),
+    "core": run_vitest,
 }
 NEED_KUBO = {"node", "e2e", "faults", "web"}
 # They build with forge, too, which is not made for two at a time: not while it builds its tests.
