@@ -231,7 +231,7 @@ def test_a_signal_after_sending_says_what_was_sent_and_how_to_look(env, number, 
     first = process.stderr.readline()
     assert first == f"Sending transaction {HASH}\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert "Traceback" not in err
     assert f"what was sent stays sent: transaction {HASH}" in err

@@ -23,6 +23,7 @@ from dam.log import configure_logging, get_logger
 from dam.roles.seller.store_builder import BuiltStore
 from dam.types import BlockRef, Clock
 from tests.unit.helpers.ledger import journal_of
+from tests.unit.helpers.service import until, within
 from tests.unit.helpers.world import BUYER, SELLER, World
 
 BINDING = Binding(31337, SELLER, BUYER, "deliverer")
@@ -66,7 +67,7 @@ async def test_drains_and_keeps_what_it_began(world: World, built: BuiltStore) -
     stop = Stop()
     task = await running(world, stop)
     stop.request()
-    await asyncio.wait_for(task, 2)
+    await within(task)
     assert world.daemon.events("draining")
     assert world.daemon.events("stopped")
 
@@ -85,7 +86,7 @@ async def test_a_drain_that_hangs_is_cut(
     world.chain.head = hang  # type: ignore[method-assign]
     await asyncio.sleep(0.05)
     stop.request()
-    await asyncio.wait_for(task, 2)
+    await within(task)
     assert world.daemon.events("drain_timeout")
 
 
@@ -112,7 +113,7 @@ async def test_the_second_signal_stops_at_once(world: World, built: BuiltStore) 
     assert not task.done()
     os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 2)
+        await within(task)
     assert signal.getsignal(signal.SIGTERM) in (before, signal.SIG_DFL)
 
 
@@ -125,10 +126,8 @@ async def test_a_failing_node_is_asked_again(world: World, built: BuiltStore) ->
         raise RpcError("the node is down")
 
     world.chain.head = down  # type: ignore[method-assign]
-    await asyncio.sleep(0.1)
+    await until(lambda: world.daemon.events("tick_failed"), task)
     world.chain.head = head  # type: ignore[method-assign]
-    assert world.daemon.events("tick_failed")
-    assert not task.done()
     stop.request()
     await task
 
@@ -148,7 +147,7 @@ async def test_another_chain_behind_the_address_ends_it(world: World, built: Bui
     world.daemon.service._check = wrong
     world.chain.head = down  # type: ignore[method-assign]
     with pytest.raises(ConfigError):
-        await asyncio.wait_for(task, 5)
+        await within(task)
 
 
 async def test_a_failure_that_others_got_over_has_the_chain_looked_at_too(
@@ -167,7 +166,7 @@ async def test_a_failure_that_others_got_over_has_the_chain_looked_at_too(
     assert not task.done()
     world.daemon.service._reader.stats.failures += 1
     with pytest.raises(ConfigError):
-        await asyncio.wait_for(task, 5)
+        await within(task)
 
 
 async def test_background_work_that_fails_ends_it(world: World, built: BuiltStore) -> None:
@@ -177,7 +176,7 @@ async def test_background_work_that_fails_ends_it(world: World, built: BuiltStor
     assert world.daemon.service is not None
     world.daemon.service._background = [broken]
     with pytest.raises(LedgerError):
-        await asyncio.wait_for(world.daemon.service.run(Stop()), 5)
+        await within(world.daemon.service.run(Stop()))
 
 
 def test_one_process_per_account(tmp_path: Path) -> None:

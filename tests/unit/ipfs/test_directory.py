@@ -78,7 +78,7 @@ async def test_symlink_and_fifo_are_not_blocks(store: DirectoryStore, tmp_path: 
     block.unlink()
     os.mkfifo(block)
     with pytest.raises(IpfsError, match="regular"):
-        await asyncio.wait_for(store.get(cid), 5)
+        await asyncio.wait_for(store.get(cid), 60)
 
 
 async def test_a_link_in_place_of_the_folder_for_temporary_files(
