@@ -11,6 +11,7 @@ from dam.cli.evidence import evidence_command
 from dam.cli.markets import every_market
 from dam.cli.sale_views import sale_json
 from dam.cli.session import (
+    Group,
     account_option,
     address_option,
     asynchronous,
@@ -41,7 +42,7 @@ from dam.types import Address, Clock, Deadlines
 from dam.units import format_amount, format_span, format_time
 
 
-@click.group()
+@click.group(cls=Group)
 def arbiter() -> None:
     """Rule on disputes of sales that name you as their arbitrator."""
 

@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from dam.cli.markets import every_market
-from dam.cli.session import asynchronous, connect, json_option, print_note, print_result, to_hex
+from dam.cli.session import (
+    Group,
+    asynchronous,
+    connect,
+    json_option,
+    print_note,
+    print_result,
+    to_hex,
+)
 from dam.config.settings import Settings
 from dam.index.index import Documents, Index, Synced, with_index
 from dam.index.status import IndexStatus, read_status
@@ -17,7 +25,7 @@ _NOTE_SECONDS = 5.0
 _ALL_SECONDS = 24 * 3600.0
 
 
-@click.group()
+@click.group(cls=Group)
 def index() -> None:
     """The local index of a market, which `buyer browse` and others keep up by themselves."""
 

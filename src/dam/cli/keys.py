@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from dam.cli.session import (
+    Group,
     ask_hidden,
     json_option,
     key_passphrase,
@@ -28,7 +29,7 @@ _WHAT = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """Key files: a deliverer's key ring, a seller's seed, a buyer's seed.
 

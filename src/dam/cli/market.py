@@ -13,7 +13,7 @@ import click
 from dam.atomic_file import write_atomic
 from dam.cli.failures import Failure
 from dam.cli.market_list import market_list
-from dam.cli.session import asynchronous, json_option, print_note, print_result
+from dam.cli.session import Group, asynchronous, json_option, print_note, print_result
 from dam.config.settings import Settings, node_settings
 from dam.config.values import check_rpc_url
 from dam.errors import ConfigError
@@ -26,7 +26,7 @@ from dam.market.verification import Finding, verify_market
 _WORDS = {True: "yes", False: "NO", None: "?"}
 
 
-@click.group()
+@click.group(cls=Group)
 def market() -> None:
     """The market itself: is it what its record says? And signed lists of several."""
 

@@ -14,6 +14,7 @@ from dam.atomic_file import read_regular
 from dam.cli.failures import Failure
 from dam.cli.session import (
     ADDRESS,
+    Group,
     asynchronous,
     confirm_or_abort,
     json_option,
@@ -48,7 +49,7 @@ _DAY_SECONDS = 86_400
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group("list")
+@click.group("list", cls=Group)
 def market_list() -> None:
     """Several markets in one file, signed by who vouches for them."""
 

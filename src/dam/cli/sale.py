@@ -8,6 +8,7 @@ import click
 
 from dam.cli.session import (
     AMOUNT,
+    Group,
     account_option,
     asynchronous,
     confirm_or_abort,
@@ -38,12 +39,12 @@ from dam.roles.sales import find_sale, sale_tokens, short_id
 from dam.units import format_time
 
 
-@click.group()
+@click.group(cls=Group)
 def sale() -> None:
     """What buyer and seller do together."""
 
 
-@sale.group()
+@sale.group(cls=Group)
 def agree() -> None:
     """End a sale by any split of price and penalty that both sides sign.
 

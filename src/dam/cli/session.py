@@ -78,6 +78,23 @@ class AddressType(click.ParamType):
 
 AMOUNT = AmountType()
 ADDRESS = AddressType()
+_SENTENCE = 1_000
+"""Letters that no first sentence has."""
+
+
+class Group(click.Group):
+    """A group of commands that says of each its whole first sentence, in lines as many as it takes.
+
+    Click's own cuts it to one line.
+    """
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands."""
+        named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(_SENTENCE)) for name, one in named if one]
+            )
 
 
 def json_option(command: F) -> F:

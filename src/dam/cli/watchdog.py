@@ -10,6 +10,7 @@ from dam.cli.deliverer.doctor import doctor_command
 from dam.cli.deliverer.recover import recover_command
 from dam.cli.deliverer.status import status_command
 from dam.cli.session import (
+    Group,
     account_option,
     dry_run_address,
     dry_run_options,
@@ -20,7 +21,7 @@ from dam.config.settings import Settings
 from dam.types import Address
 
 
-@click.group()
+@click.group(cls=Group)
 def watchdog() -> None:
     """Stand in for a seller: deliver what is missing, answer disputes, settle."""
 

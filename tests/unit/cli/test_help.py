@@ -51,6 +51,8 @@ def test_examples_are_shown_as_written_and_nothing_is_wider_than_a_terminal(
         assert len(line) <= COLUMNS, line
         assert "\b" not in line, line
         assert "\\b" not in line, line
+    if "Commands:" in lines:
+        assert not [x for x in lines[lines.index("Commands:") :] if x.endswith("...")], "cut short"
     for line in written(*path).splitlines():
         if CODE.match(line):
             assert f"  {line.rstrip()}" in lines, f"wrapped: {line}"

@@ -16,6 +16,7 @@ from dam.cli.evidence import evidence_command, evidence_options, rate
 from dam.cli.markets import every_market
 from dam.cli.sale_views import sale_json
 from dam.cli.session import (
+    Group,
     account_option,
     asynchronous,
     confirm_or_abort,
@@ -54,7 +55,7 @@ from dam.types import Address, Clock, Deadlines
 from dam.units import format_amount, format_time
 
 
-@click.group()
+@click.group(cls=Group)
 def buyer() -> None:
     """Buy: browse, buy, wait, open; prove junk; then confirm, or get your money back."""
 

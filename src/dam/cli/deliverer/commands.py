@@ -22,6 +22,7 @@ from dam.cli.markets import every_market
 from dam.cli.session import (
     ADDRESS,
     AMOUNT,
+    Group,
     Session,
     account_option,
     asynchronous,
@@ -105,7 +106,7 @@ async def deliverers(as_json: bool) -> None:
     print_result(value, as_json, human)
 
 
-@click.group()
+@click.group(cls=Group)
 def deliverer() -> None:
     """Deliver parts of what others sell, and earn their fees.
 

@@ -11,6 +11,7 @@ from dam.cli.seller.supply import supply
 from dam.cli.session import (
     ADDRESS,
     AMOUNT,
+    Group,
     account_option,
     asynchronous,
     confirm_or_abort,
@@ -27,7 +28,7 @@ from dam.types import ZERO_ADDRESS, Address
 from dam.units import format_amount
 
 
-@click.group()
+@click.group(cls=Group)
 def seller() -> None:
     """Sell: put up a stake, publish a store from files, look after the sales."""
 
