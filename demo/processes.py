@@ -14,9 +14,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+
+class Child(Protocol):
+    """What is used of a `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def send_signal(self, sig: int) -> None: ...
+
+
+Start = Callable[..., Child]
+"""`subprocess.Popen`, or what takes the same arguments."""
 
 _REAPER = """
 import os, shutil, signal, sys, time
@@ -75,6 +90,7 @@ class Daemon:
         env: Its whole environment.
         log: Where its stderr goes; JSON lines, as it is no terminal.
         reaper: Told of every start and end.
+        start: Starts the process.
     """
 
     def __init__(
@@ -85,6 +101,7 @@ class Daemon:
         env: Mapping[str, str],
         log: Path,
         reaper: Reaper,
+        start: Start = subprocess.Popen,
     ) -> None:
         self.name = name
         self.role = role
@@ -92,7 +109,8 @@ class Daemon:
         self.env = dict(env)
         self.log = log
         self._reaper = reaper
-        self._process: subprocess.Popen[bytes] | None = None
+        self._start = start
+        self._process: Child | None = None
         self._watched = False
         self._began_at = 0
 
@@ -120,7 +138,7 @@ class Daemon:
         assert not self.running
         with self.log.open("ab") as log:
             self._began_at = log.tell()
-            self._process = subprocess.Popen(
+            self._process = self._start(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -194,6 +212,13 @@ class Daemon:
         """How the log ends."""
         text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
         return f"its log ends:\n{text[-characters:]}"
+
+
+async def ended(process: Child) -> int:
+    """Waits for the end of a process; its exit code, negative for a signal."""
+    while (code := process.poll()) is None:  # noqa: ASYNC110 # it tells nobody that it ended
+        await asyncio.sleep(0.01)
+    return code
 
 
 def json_lines(text: str) -> Iterator[dict[str, Any]]:

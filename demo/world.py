@@ -10,6 +10,8 @@ import asyncio
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -42,7 +44,7 @@ from dam.types import (
     StoreVersion,
 )
 from demo.actors import Actor, make_actor
-from demo.processes import Daemon, Reaper, base_env
+from demo.processes import Daemon, Reaper, Start, base_env, ended
 
 ROOT = Path(__file__).resolve().parents[1]
 _COMMAND_SECONDS = 120
@@ -86,6 +88,7 @@ class World:
             the node where there is one.
         confirmations: How deep a block is before the daemons act on it.
         deploy: Arguments for the deploy script, such as windows.
+        start: Starts commands and daemons.
     """
 
     def __init__(
@@ -95,7 +98,9 @@ class World:
         kubo: bool | None = None,
         confirmations: int = 1,
         deploy: Sequence[str] = (),
+        start: Start = subprocess.Popen,
     ) -> None:
+        self._start_process = start
         self._given = folder
         self._kubo = kubo
         self.confirmations = confirmations
@@ -249,7 +254,12 @@ class World:
         command = [*DAM, *(str(argument) for argument in arguments)]
         # One command of a person at a time: they share a nonce.
         async with self._locks.setdefault(actor.address, asyncio.Lock()):
-            return await run(command, {**self.env(actor), **(env or {})}, cwd=actor.home)
+            return await run(
+                command,
+                {**self.env(actor), **(env or {})},
+                cwd=actor.home,
+                start=self._start_process,
+            )
 
     async def send(self, actor: Actor, function: str, *arguments: Any, value: int = 0) -> Receipt:
         """Sends a call to the market straight from the actor, without any tool between."""
@@ -320,6 +330,7 @@ class World:
             {**self.env(actor), **env},
             actor.home / f"{role}.log",
             self.reaper,
+            self._start_process,
         )
         self._daemons.append(daemon)
         return daemon
@@ -366,6 +377,7 @@ async def run(
     *,
     cwd: Path,
     seconds: float = _COMMAND_SECONDS,
+    start: Start = subprocess.Popen,
 ) -> Output:
     """Runs a command to its end.
 
@@ -373,24 +385,28 @@ async def run(
         CommandFailed: It ended with another code than 0.
         TimeoutError: It did not end in so many seconds.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=dict(env),
-        cwd=cwd,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(seconds):
-            out, err = await process.communicate()
-    except BaseException:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        raise
-    output = Output(out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = start(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=dict(env),
+            cwd=cwd,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(seconds):
+                await ended(process)
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGKILL)
+                await ended(process)
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read().decode("utf-8", "replace"))
+    output = Output(*said)
     if process.returncode:
         raise CommandFailed(command, process.returncode, output.stdout, output.stderr)
     return output

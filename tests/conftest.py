@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
@@ -34,3 +35,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     refuse_skip(report)
     return report
+
+
+@pytest.fixture(scope="session")
+def forks() -> Generator[Any]:
+    """A `tests.fork_server.ForkServer`, for worlds whose tests run many commands."""
+    from tests.fork_server import ForkServer  # a room puts the project on the path
+
+    with ForkServer() as server:
+        yield server

@@ -3,8 +3,9 @@
     tools/run_tests.py [STAGE ...]
 
 The stages are forge, contracts, e2e, faults, audit, node, chains, model, web, core and unit. If
-none is named, all run, two at a time, and the output of each is shown when it ends; named ones run
-one after the other, and show theirs at once. DAM_TEST_JOBS=1 (or more) sets how many run at a time.
+none is named, all run, two at a time and the faults beside them, which mostly wait; the output of
+each is shown when it ends. Named ones run one after the other, and show theirs at once.
+DAM_TEST_JOBS=1 (or more) sets how many run at a time.
 DAM_NO_SKIP=1 (as in CI) turns every skipped test into a failure; see tests/conftest.py.
 
 The table at the end has each stage's seconds, and the CPU seconds of its processes: the former
@@ -130,11 +131,12 @@ def run_chains(outcome: Outcome, live: bool) -> None:
 
 
 # Only the contract's own tests want the chain that Ape's plug-in would start.
-PLAIN = (sys.executable, "-m", "pytest", "-p", "no:ape_test")
+SLOWEST = ("--durations=10", "--durations-min=5")
+PLAIN = (sys.executable, "-m", "pytest", "-p", "no:ape_test", *SLOWEST)
 # The first two compile what others deploy; the longest come next, so that two end together.
 STAGES: dict[str, Callable[[Outcome, bool], None]] = {
     "forge": run_forge,
-    "contracts": partial(run_pytest, ("ape", "test")),
+    "contracts": partial(run_pytest, ("ape", "test", *SLOWEST)),
     "e2e": partial(run_pytest, (*PLAIN, "tests/e2e")),
     "faults": partial(run_pytest, (*PLAIN, "tests/faults")),
     "audit": run_audit,
@@ -148,6 +150,8 @@ STAGES: dict[str, Callable[[Outcome, bool], None]] = {
 NEED_KUBO = {"node", "e2e", "faults", "web"}
 # They build with forge, too, which is not made for two at a time: not while it builds its tests.
 AFTER_FORGE = {"e2e", "faults", "node", "model", "web", "audit"}
+# Less than half a core: for a daemon that was killed, a node that hangs, a time that passes.
+WAITING = {"faults"}
 
 
 def run_stage(name: str, live: bool) -> Outcome:
@@ -190,8 +194,9 @@ def run_together(names: Sequence[str], jobs: int) -> list[Outcome]:
                 built.set()
 
     threading.Thread(target=pulse, daemon=True).start()
-    with ThreadPoolExecutor(jobs) as pool:
-        for future in as_completed([pool.submit(one, name) for name in names]):
+    with ThreadPoolExecutor(jobs) as pool, ThreadPoolExecutor(1) as beside:
+        stages = [(beside if name in WAITING else pool).submit(one, name) for name in names]
+        for future in as_completed(stages):
             outcome = future.result()
             done.append(outcome)
             print(f"\n== {outcome.name} ==", flush=True)

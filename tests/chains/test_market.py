@@ -10,6 +10,7 @@ from dam.testing.nodes import NodeMissingError
 from demo.world import CommandFailed
 from tests.chains.nodes import KINDS
 from tests.chains.world import OtherWorld
+from tests.fork_server import ForkServer
 
 WINDOWS = ("--refund-seconds", "3600", "--dispute-seconds", "2400")
 STORE = """[store]
@@ -25,9 +26,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=KINDS, ids=lambda make: make.__name__)
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[OtherWorld]:
+async def world(request: pytest.FixtureRequest, forks: ForkServer) -> AsyncIterator[OtherWorld]:
     try:
-        async with OtherWorld(request.param, WINDOWS) as world:
+        async with OtherWorld(request.param, WINDOWS, forks.start) as world:
             yield world
     except NodeMissingError as error:
         pytest.skip(str(error))

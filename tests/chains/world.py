@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -11,6 +12,7 @@ from dam.market.client import Market
 from dam.sending.wallet import wait_receipt
 from dam.testing.nodes import AnvilNode
 from dam.types import Address, Deployment
+from demo.processes import Start
 from demo.world import World
 from tests.chains.nodes import GethNode, HardhatNode
 
@@ -26,14 +28,16 @@ class OtherWorld(World):
     Args:
         make_chain: The chain, not started yet, with its log in the folder that is given.
         deploy: Arguments for the deploy script.
+        start: Starts commands and daemons.
     """
 
     def __init__(
         self,
         make_chain: Callable[[Path], GethNode | HardhatNode],
         deploy: tuple[str, ...] = (),
+        start: Start = subprocess.Popen,
     ) -> None:
-        super().__init__(kubo=False, deploy=deploy)
+        super().__init__(kubo=False, deploy=deploy, start=start)
         self._make = make_chain
         self._bank = asyncio.Lock()
         self.chain: GethNode | HardhatNode  # type: ignore[assignment]

@@ -17,13 +17,14 @@ sys.path.insert(0, str(ROOT))
 
 from dam.testing.nodes import NodeMissingError  # noqa: E402
 from demo.world import World  # noqa: E402
+from tests.fork_server import ForkServer  # noqa: E402
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def whole_world() -> AsyncIterator[World]:
+async def whole_world(forks: ForkServer) -> AsyncIterator[World]:
     """Anvil, Kubo and a market; without Kubo the tests are skipped, and CI refuses skips."""
     try:
-        async with World(kubo=True) as world:
+        async with World(kubo=True, start=forks.start) as world:
             yield world
     except NodeMissingError as error:
         pytest.skip(str(error))

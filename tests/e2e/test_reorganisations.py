@@ -14,14 +14,15 @@ from demo import ledgers, trade
 from demo.processes import Daemon
 from demo.shop import Shop, open_shop
 from demo.world import World
+from tests.fork_server import ForkServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def own_world() -> AsyncIterator[World]:
+async def own_world(forks: ForkServer) -> AsyncIterator[World]:
     """A chain of its own: a reorganisation would take other tests' sales back."""
-    async with World(kubo=False) as world:
+    async with World(kubo=False, start=forks.start) as world:
         yield world
 
 

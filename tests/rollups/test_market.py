@@ -9,6 +9,7 @@ import os
 
 import pytest
 
+from tests.fork_server import ForkServer
 from tests.rollups.plays import Plays
 from tests.rollups.world import Kind, RollupWorld
 
@@ -22,8 +23,8 @@ PLAYED = KINDS if os.environ.get("DAM_ROLLUPS") else KINDS[:1]
 
 
 @pytest.mark.parametrize("kind", PLAYED, ids=lambda kind: kind.name.replace(" ", "-"))
-async def test_five_sales(kind: Kind) -> None:
-    async with RollupWorld(kind) as world:
+async def test_five_sales(kind: Kind, forks: ForkServer) -> None:
+    async with RollupWorld(kind, forks.start) as world:
         plays = Plays(world)
         await plays.open()
         await plays.all()

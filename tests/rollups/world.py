@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from dam.market.deployment import save_deployment
 from dam.testing.market import deploy_market
 from dam.types import ZERO_ADDRESS, Wei, Windows
 from demo.actors import Actor
+from demo.processes import Start
 from demo.world import World
 from tests.faults.rpc_proxy import RpcProxy
 from tests.rollups.proxies import Renumbered
@@ -37,8 +39,8 @@ class Kind:
 class RollupWorld(World):
     """Use it as ``async with``."""
 
-    def __init__(self, kind: Kind) -> None:
-        super().__init__(kubo=False)
+    def __init__(self, kind: Kind, start: Start = subprocess.Popen) -> None:
+        super().__init__(kubo=False, start=start)
         self.kind = kind
         self.proxy: RpcProxy
 

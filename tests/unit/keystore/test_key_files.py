@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import time
 from pathlib import Path
 
 import pytest
@@ -275,9 +274,6 @@ def test_no_secret_is_readable(ring_file: Path) -> None:
 
 def test_the_real_cost_of_a_passphrase(tmp_path: Path) -> None:
     key_files.new_ring(tmp_path / "a.json", PW)
-    start = time.process_time()
-    key_files.load_ring(tmp_path / "a.json", PW)
-    assert 0.02 < time.process_time() - start < 2
     kdf = json.loads((tmp_path / "a.json").read_bytes())["kdf"]
     assert kdf["memory"] >= 64 << 20
     assert kdf["passes"] >= 3
