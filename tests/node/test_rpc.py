@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -162,10 +161,8 @@ async def test_hang_ends_at_the_deadline(serve) -> None:
 
     server = await serve(hang)
     async with JsonRpc(server.url, timeout=0.3) as rpc:
-        began = time.monotonic()
-        with pytest.raises(RpcTimeoutError):
+        with pytest.raises(RpcTimeoutError, match=r"took over 0\.3 s"):
             await rpc.call("eth_blockNumber")
-        assert time.monotonic() - began < 2
 
 
 async def test_drip_ends_at_the_deadline(serve) -> None:
