@@ -1,9 +1,11 @@
 // Everything of the core by its stable names; what each is stands in its module.
 
 export * from './abi.js';
+export * from './about.js';
 export * from './address.js';
 export * from './bytes.js';
 export * from './cid.js';
+export * from './document.js';
 export * from './errors.js';
 export * from './hash.js';
 export * from './hashing.js';
