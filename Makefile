@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo`, `make test`. Each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test audit audit-full nightly soak flood nodes schedules lint format abi code bench docs reference lock clean
+.PHONY: help setup kubo demo test audit audit-full nightly soak flood nodes schedules lint format abi code page bench docs reference lock clean
 
 # The pinned tools first on PATH, as `source scripts/env.sh` gives them by hand.
 ENV := . scripts/env.sh;
@@ -53,6 +53,9 @@ lint: setup  ## ruff, formatting, types, layers; the same of web
 format: setup  ## format everything in place
 	@$(ENV) ruff check --fix --exit-zero . && ruff format . && forge fmt $(SOLIDITY) && npm --prefix web run --silent format
 
+page: setup  ## build the storefront's page, and write web/dist.sha256
+	@$(ENV) exec node web/build.mjs --sums
+
 code: setup  ## compile and rewrite the code and sources that ship with the package
 	@$(ENV) exec python tools/code.py
 
@@ -80,4 +83,4 @@ lock: setup  ## pin the requirements again after a change (UPGRADE=1 takes new v
 	@$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 
 clean:  ## remove everything that make has made
-	rm -rf .venv node_modules web/node_modules .tools .build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv node_modules web/node_modules src/dam/web/static .tools .build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -289,7 +289,7 @@ def setup_npm() -> None:
 
 
 def setup_web() -> None:
-    """What type-checks, tests and builds `web/`."""
+    """What type-checks, tests and builds `web/`; and the page, which is built by it."""
     web = ROOT / "web"
     stamp = key(web / "package-lock.json", web / "package.json", web / ".npmrc")
     env = setup_node()
@@ -301,6 +301,14 @@ def setup_web() -> None:
 
     modules = web / "node_modules"
     step("web", stamp, [modules / ".bin" / "vitest"], action, [modules])
+    static = ROOT / "src" / "dam" / "web" / "static"
+    sources = (path for name in ("src", "static") for path in (web / name).rglob("*"))
+    inputs = [web / "build.mjs", *sorted(path for path in sources if path.is_file())]
+
+    def build() -> None:
+        run("building the page", [BIN / "node", web / "build.mjs"], env)
+
+    step("page", stamp + key(*inputs), [static / "index.html"], build, [static])
 
 
 def native(name: str) -> Path:

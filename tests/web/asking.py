@@ -13,6 +13,7 @@ from typing import Any
 from dam.ipfs.cid import Cid
 from dam.testing.nodes import AnvilNode
 from dam.web.rpc_proxy import RpcProxy
+from dam.web.server import ServedMarket
 
 TOKEN = "a-token-of-this-start"
 
@@ -39,6 +40,7 @@ class Asking:
     blocks: Path
     """Folder of the store."""
     proxy: RpcProxy
+    served: ServedMarket
 
     @property
     def browser(self) -> dict[str, str | None]:

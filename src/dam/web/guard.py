@@ -26,10 +26,10 @@ DATA_CSP = "sandbox; default-src 'none'; frame-ancestors 'none'"
 """Of what is no file of the page: should a browser ever take it for a document, it can do nothing.
 A service worker's script without a policy of its own would run inline scripts."""
 _FEATURES = (
-    "accelerometer", "autoplay", "bluetooth", "camera", "display-capture", "encrypted-media",
+    "accelerometer", "autoplay", "camera", "display-capture", "encrypted-media",
     "fullscreen", "gamepad", "geolocation", "gyroscope", "hid", "idle-detection", "local-fonts",
     "magnetometer", "microphone", "midi", "payment", "picture-in-picture", "screen-wake-lock",
-    "serial", "usb", "web-share", "xr-spatial-tracking",
+    "serial", "usb", "xr-spatial-tracking",
 )  # fmt: skip
 _HEADERS = {
     "Content-Security-Policy": DATA_CSP,

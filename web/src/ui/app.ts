@@ -1,0 +1,99 @@
+import { html, nothing, type TemplateResult } from 'lit';
+import { type Context, Screen } from './base.js';
+import { Server, ServerError, takeToken } from './server.js';
+import { words } from './words.js';
+import './settings.js';
+import './shop.js';
+import './wallet.js';
+
+const STORE = /^#\/s\/([1-9]\d{0,15})\/(0x[0-9a-f]{40})\/(0x[0-9a-fA-F]{40})$/;
+
+/** The frame: the bar at the top, and the screen that the address names. */
+export class App extends Screen {
+  static override properties = {
+    ...Screen.properties,
+    place: { state: true },
+    problem: { state: true },
+  };
+  declare place: string;
+  declare problem: string;
+
+  constructor() {
+    super();
+    this.place = '';
+    this.problem = '';
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    void this.begin();
+    addEventListener('hashchange', this.moved);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    removeEventListener('hashchange', this.moved);
+  }
+
+  private async begin(): Promise<void> {
+    const token = takeToken(location, sessionStorage, history);
+    if (!token) {
+      this.problem = words.noToken;
+      return;
+    }
+    const server = new Server(token);
+    try {
+      this.context = { server, markets: await server.markets() } satisfies Context;
+      this.place = location.hash || '#/';
+    } catch (error) {
+      const lost = error instanceof ServerError && error.kind === 'token';
+      this.problem = lost ? words.wrongToken : words.noServer;
+    }
+  }
+
+  private readonly moved = async (): Promise<void> => {
+    if (/^#t=/.test(location.hash)) {
+      this.problem = '';
+      await this.begin(); // the address of another start, pasted into this tab
+      return;
+    }
+    this.place = location.hash || '#/';
+    await this.updateComplete;
+    scrollTo(0, 0);
+    this.querySelector<HTMLElement>('main')?.focus();
+  };
+
+  override render(): TemplateResult {
+    return html`<a class="skip" href="#content" @click=${this.skip}>${words.skip}</a>
+      <nav class="top" aria-label=${words.name}>
+        <a class="home" href="#/">${words.name}</a>
+        ${this.link('#/', words.shop)} ${this.link('#/settings', words.settings)}
+        ${this.context ? html`<dam-wallet .context=${this.context}></dam-wallet>` : nothing}
+      </nav>
+      <main id="content" tabindex="-1">${this.screen()}</main>`;
+  }
+
+  private skip(event: Event): void {
+    event.preventDefault();
+    this.querySelector<HTMLElement>('main')?.focus();
+  }
+
+  private link(to: string, name: string): TemplateResult {
+    const here = this.place === to;
+    return html`<a href=${to} aria-current=${here ? 'page' : nothing}>${name}</a>`;
+  }
+
+  private screen(): TemplateResult {
+    if (this.problem) return html`<h1>${words.name}</h1><p class="note warn">${this.problem}</p>`;
+    if (!this.place) return html`<p class="quiet" aria-live="polite">${words.looking}</p>`;
+    const { context } = this;
+    if (this.place === '#/') return html`<dam-shop .context=${context}></dam-shop>`;
+    if (this.place === '#/settings') return html`<dam-settings .context=${context}></dam-settings>`;
+    const store = STORE.exec(this.place);
+    if (store && !this.market(`${store[1]}-${store[2]}`))
+      return html`<p class="note warn">${words.unknownMarket}</p>`;
+    return html`<h1>${words.name}</h1><p>${words.notFound}</p>`;
+  }
+}
+
+customElements.define('dam-app', App);

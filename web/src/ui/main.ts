@@ -1,0 +1,2 @@
+import './policy.js';
+import './app.js';
