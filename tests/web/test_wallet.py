@@ -89,6 +89,7 @@ async def test_a_wrong_chain_is_told_and_switched(
         await choose(page)
         told = page.get_by_role("status")
         await expect(told).to_contain_text("Your wallet is on chain 1, this market on chain 31337.")
+        await expect(page.get_by_role("dialog")).to_be_hidden()
         assert await tab.axe() == []
         await page.get_by_role("button", name="Switch the wallet").click()
         await expect(told).to_contain_text("does not know this chain. Nothing was paid.")
