@@ -14,8 +14,8 @@ from dam.ethereum.compact_signature import sign_digest
 from dam.keystore import key_files
 from dam.market.calldata import signed_digest
 from dam.market.wallet import Receipt
-from dam.roles.seller.listings import Catalogue, leaf_and_share, parts_tree
-from dam.types import ZERO32, Delivery, Purchase, Signature
+from dam.roles.seller.listings import Catalogue, copy_parts, leaf_and_share, parts_tree
+from dam.types import ZERO32, Delivery, PartLeaf, Purchase, Signature
 from demo.actors import Actor
 from demo.world import World
 
@@ -29,20 +29,30 @@ def delivery_of(seller: Actor, sale: Purchase, index: int, *, junk: bool = False
         index: Which part.
         junk: Seal noise in place of the share.
     """
-    seed_file = key_paths(seller.dam_home).seller
-    seed = SellerSeed(key_files.load_seed(seed_file, "seller-seed", seller.passphrase))
-    [folder] = seller.dam_home.glob("markets/*/catalogue")
-    return make_delivery(seed, Catalogue(folder), sale, index, junk=junk)
+    return make_delivery(*_records(seller), sale, index, junk=junk)
 
 
 def share_of(seller: Actor, sale: Purchase, index: int) -> bytes:
     """A part's share, 32 bytes, from the seller's own records."""
+    seed, catalogue = _records(seller)
+    listing = catalogue.recall(sale.terms.parts_root)
+    assert listing is not None
+    return leaf_and_share(seed, listing, sale.copy, index)[1]
+
+
+def parts_of(seller: Actor, item: str) -> list[tuple[PartLeaf, bytes]]:
+    """Leaf and share of each part of an item's first copy, from the seller's own records."""
+    seed, catalogue = _records(seller)
+    listing = catalogue.get(item)
+    assert listing is not None
+    return copy_parts(seed, listing, 0)
+
+
+def _records(seller: Actor) -> tuple[SellerSeed, Catalogue]:
     seed_file = key_paths(seller.dam_home).seller
     seed = SellerSeed(key_files.load_seed(seed_file, "seller-seed", seller.passphrase))
     [folder] = seller.dam_home.glob("markets/*/catalogue")
-    listing = Catalogue(folder).recall(sale.terms.parts_root)
-    assert listing is not None
-    return leaf_and_share(seed, listing, sale.copy, index)[1]
+    return seed, Catalogue(folder)
 
 
 def make_delivery(

@@ -116,9 +116,17 @@ async def test_an_offer_dies_with_a_dispute_and_a_late_one_pays_the_arbitrator(w
     assert (wei["toBuyer"], wei["buyerBond"]) == (1, BOND - BOND // 2)
 
 
-async def test_a_forged_offer_is_not_sent(world):
+async def test_an_offer_takes_no_files_place_and_a_forged_one_is_not_sent(world):
     shop, buyer, _, sale = await disputable(world)
     path, _ = await offer(world, buyer, sale, "buyer", "--to-buyer", "10%")
+    first = path.read_bytes()
+    # Looked at before anything else of it: nothing is signed that no file holds.
+    command = ("sale", "agree", "offer", "0x" + sale.copy_id.hex(), "--as", "buyer", "--yes")
+    for taken, text in ((path, "is there already"), (path / "x", "there is no folder")):
+        with pytest.raises(CommandFailed) as caught:
+            await world.dam(buyer, *command, "--out", taken, "--to-buyer", "more than all")
+        assert text in " ".join(caught.value.stderr.split())
+    assert path.read_bytes() == first
     tenth = str(sale.terms.price // 10)
     path.write_text(path.read_text().replace(f'"{tenth}"', '"0"'))
     assert "is not signed by the buyer" in await refused(world, shop.seller, path)
