@@ -1,5 +1,7 @@
 """Junk on a real chain: the buyer proves it, the seller's watchdog replaces it."""
 
+import json
+
 import pytest
 
 from dam.types import FALLBACK_BLOCKS, CopyId, JunkProved, Status
@@ -64,6 +66,12 @@ async def test_two_parts_are_proved_and_replaced_through_a_kill(world, check_non
     await world.dam(market.buyer, "buyer", "open", bought["id"], "--output", good, "--json")
     assert good.read_text().strip() == "THE-CODE-0001"
     assert await check_nonces(operator.address) in (1, 2)
+    # Neither deliverer's daemon has signed anything: it tells that somebody else has its key.
+    [found] = [x for x in market.deliverers if x.address == proofs[0].deliverer]
+    as_it = ("--once", "--dry-run", "--address", found.address)
+    said = (await world.dam(found, "deliverer", "run", *as_it)).stderr
+    [told] = [line for line in said.splitlines() if '"own_part_junk"' in line]
+    assert json.loads(told)["sale"] == bought["id"]
     # Nobody was paid twice: the fees of the two stay with who sent junk, the fine is taken.
     fee = sale.terms.fee
     for deliverer in market.deliverers:
