@@ -40,7 +40,7 @@ def plain(value: Any) -> Any:
 
 
 def camel(name: str) -> str:
-    if name.startswith("0x") or "_" not in name:
+    if name.startswith("0x") or "_" not in name[1:]:
         return name
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)

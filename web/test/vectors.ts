@@ -6,20 +6,27 @@ import { fromHex } from '../src/core/index.js';
 // biome-ignore lint/suspicious/noExplicitAny: rows of two dozen shapes, looked at field by field
 export type Row = Record<string, any>;
 
-const file = new URL('../../tests/vectors/vectors.json', import.meta.url);
-export const vectors: Record<string, Row[]> = JSON.parse(
-  new TextDecoder().decode(readFileSync(file)),
-);
-
-/** The rows of one kind; there is none without rows. */
-export function rows(kind: string): Row[] {
-  const found = vectors[kind];
-  if (!found?.length) throw new Error(`no vectors of kind ${kind}`);
-  used.add(kind);
-  return found;
+function load(name: string): Record<string, Row[]> {
+  const file = new URL(`../../tests/vectors/${name}.json`, import.meta.url);
+  return JSON.parse(new TextDecoder().decode(readFileSync(file)));
 }
 
+export const vectors = load('vectors');
+export const chain = load('chain');
+/** Kinds that were asked for. */
 export const used = new Set<string>();
+export const usedChain = new Set<string>();
+
+/** The rows of one kind; there is none without rows. */
+export const rows = (kind: string): Row[] => rowsOf(vectors, used, kind);
+export const chainRows = (kind: string): Row[] => rowsOf(chain, usedChain, kind);
+
+function rowsOf(file: Record<string, Row[]>, seen: Set<string>, kind: string): Row[] {
+  const found = file[kind];
+  if (!found?.length) throw new Error(`no vectors of kind ${kind}`);
+  seen.add(kind);
+  return found;
+}
 
 export const raw = fromHex;
 export const raws = (texts: string[]): Uint8Array[] => texts.map(fromHex);

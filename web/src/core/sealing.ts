@@ -1,9 +1,9 @@
 // Sealed parts, which only their deliverer opens, and fragments, which only the buyer does.
 
 import { randomBytes } from '@noble/hashes/utils.js';
-import { concat } from './bytes.js';
+import { concat, equal } from './bytes.js';
 import { Malformed, NotForMe } from './errors.js';
-import { blake2b } from './hash.js';
+import { blake2b, keccak } from './hash.js';
 import {
   checkPublicKey,
   isOnCurve,
@@ -115,6 +115,23 @@ export function openFragment(fragment: Uint8Array, secret: Uint8Array): Uint8Arr
   checkEphemeralKey(fragment);
   const share = openBox(fragment, secret);
   if (!share) throw new Malformed("it does not open with this sale's key");
+  return share;
+}
+
+/**
+ * The share in a fragment that is not junk: as `openFragment`, and it is what the leaf commits to.
+ *
+ * @throws Malformed it is junk, and a proof with this secret would succeed
+ */
+export function openShare(
+  fragment: Uint8Array,
+  secret: Uint8Array,
+  commitment: Uint8Array,
+): Uint8Array {
+  const share = openFragment(fragment, secret);
+  if (!equal(keccak(share), commitment)) {
+    throw new Malformed('it opens to something else than the part committed to');
+  }
   return share;
 }
 
