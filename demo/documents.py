@@ -39,9 +39,9 @@ class Keyed:
 
 async def read_document(blocks: BlockStore, digest: bytes) -> Document:
     """A store's whole document with its pages in one: what anybody may read."""
-    document: Document = dag_json.loads(await blocks.get(Cid("dag-json", digest)))
+    document: Document = dag_json.decode(await blocks.get(Cid("dag-json", digest)))
     for link in document.pop("pages", ()):
-        page = dag_json.loads(await blocks.get(Cid.parse(link["/"])))
+        page = dag_json.decode(await blocks.get(Cid.parse(link["/"])))
         # The demo's stores are small: one page.
         assert "items" not in document
         document |= page

@@ -18,6 +18,7 @@ from typing import Any
 from nacl import bindings as sodium
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from document_vectors import blocks, texts
 from market_vectors import (
     a_possession,
     agreements,
@@ -361,6 +362,8 @@ def build() -> bytes:
         "inline_payload": [inline_payload(size) for size in (0, 11, 255, 256)],
         "stream_payload": [stream_payload()],
         "cid": cids(),
+        "block": blocks(),
+        "text": texts(),
         "store": [a_store()],
     }
     return json.dumps(plain(vectors), indent=1, ensure_ascii=False).encode() + b"\n"

@@ -1,18 +1,23 @@
 """Readers of fields of untrusted documents: each returns a typed value or raises `Malformed`.
 
-``what`` names the field in the message; the hostile value itself is never in it.
+``what`` names the field in the message; the hostile value itself is never in it. Which characters
+an id, a line or a text may hold stands in ``text_rules.json``, which other implementations read,
+too (protocol, section 4.1).
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Collection
+from importlib.resources import files
 from typing import Any, TypeVar
 
 from dam.crypto.hashing import parse_address
 from dam.errors import BlockRefused, Malformed
 from dam.ipfs.cid import Cid, Codec
+from dam.ipfs.dag_json import MAX_INTEGER
 from dam.types import MAX_AMOUNT, Address
 
 MAX_ID_BYTES = 128
@@ -22,10 +27,24 @@ MARKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 """What a user, or a list of markets, calls a market."""
 _AMOUNT = re.compile(r"0|[1-9][0-9]{0,38}", re.ASCII)
 _HEX = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII)
-# Controls (ANSI escapes and newlines among them), invisible format marks (which turn the direction
-# of text, too), surrogates, line and paragraph separators.
-_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_JOINERS = frozenset("\u200c\u200d")
+
+_IN_IDS, _IN_LINES, _IN_TEXTS, _NOWHERE = range(4)
+"""Where a character may stand; in what comes later in this order as well."""
+
+
+def _spread(*lists: str) -> bytes:
+    """For each code point the number, from 1, of the last of the lists that has it; else 0."""
+    table = json.loads(files("dam").joinpath("text_rules.json").read_bytes())
+    spread = bytearray(0x110000)
+    for number, name in enumerate(lists, start=1):
+        for pair in table[name]:
+            low, high = (int(end, 16) for end in pair.split("-"))
+            spread[low : high + 1] = bytes((number,)) * (high + 1 - low)
+    return bytes(spread)
+
+
+_PLACES = _spread("not_in_ids", "texts_only", "nowhere")
+_ENDS = _spread("not_at_ends")
 T = TypeVar("T")
 
 
@@ -37,7 +56,7 @@ def record(value: Any, what: str, required: Collection[str], optional: Collectio
     if missing:
         raise Malformed(f"{what} lacks {', '.join(missing)}")
     if len(value) > len(required) and any(k not in required and k not in optional for k in value):
-        raise Malformed(f"{what} has a key that version 1 does not know")
+        raise Malformed(f"{what} has a key that this version does not know")
     return value
 
 
@@ -51,14 +70,13 @@ def array(value: Any, what: str, limit: int, read: Callable[[Any, str], T]) -> t
 
 
 def amount(value: Any, what: str, limit: int = MAX_AMOUNT) -> int:
-    """A number of smallest units: a decimal string, or a JSON integer."""
-    if isinstance(value, str) and _AMOUNT.fullmatch(value):
-        value = int(value)
-    if type(value) is not int or value < 0:
-        raise Malformed(f"{what} is not a whole number")
-    if value > limit:
+    """A number of smallest units, as a decimal string without leading zeros."""
+    if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
+        raise Malformed(f"{what} is not a whole number, written as a text")
+    number = int(value)
+    if number > limit:
         raise Malformed(f"{what} is over its limit of {limit}")
-    return value
+    return number
 
 
 def integer(value: Any, what: str, low: int, high: int) -> int:
@@ -110,7 +128,7 @@ def link(value: Any, what: str, codec: Codec) -> Cid:
     return cid
 
 
-def _printable(value: Any, what: str, limit: int, allowed: Collection[str] = ()) -> str:
+def _printable(value: Any, what: str, limit: int, place: int) -> str:
     if not isinstance(value, str) or not value:
         raise Malformed(f"{what} is not a text")
     try:
@@ -121,26 +139,34 @@ def _printable(value: Any, what: str, limit: int, allowed: Collection[str] = ())
         raise Malformed(f"{what} is longer than {limit} bytes")
     if value.isascii() and value.isprintable():
         return value
-    if any(unicodedata.category(c) in _UNPRINTABLE and c not in allowed for c in value):
-        raise Malformed(f"{what} holds control or invisible characters")
+    if max(map(_PLACES.__getitem__, map(ord, value))) > place:
+        raise Malformed(f"{what} holds control, invisible or unassigned characters")
     return value
 
 
-def identifier(value: Any, what: str) -> str:
+def identifier(value: Any, what: str, limit: int = MAX_ID_BYTES) -> str:
     """An id: one line of at most 128 bytes, in one spelling alone (NFC, no odd spaces)."""
-    text = _printable(value, what, MAX_ID_BYTES)
-    odd = any(unicodedata.category(c) == "Zs" and c != " " for c in text)
-    if odd or text != text.strip() or not unicodedata.is_normalized("NFC", text):
-        raise Malformed(f"{what} is not in normal form (NFC, without spaces around it)")
-    return text
+    text = _printable(value, what, limit, _IN_IDS)
+    # Only now: what a runtime's Unicode does not know yet, it would normalise as it pleases.
+    if not unicodedata.is_normalized("NFC", text):
+        raise Malformed(f"{what} is not in normal form (NFC)")
+    return _trimmed(text, what)
 
 
-def title(value: Any, what: str) -> str:
+def title(value: Any, what: str, limit: int = MAX_TITLE_BYTES) -> str:
     """One line for people to read, at most 512 bytes."""
-    text = _printable(value, what, MAX_TITLE_BYTES, _JOINERS)
-    if text != text.strip():
+    return _trimmed(_printable(value, what, limit, _IN_LINES), what)
+
+
+def _trimmed(text: str, what: str) -> str:
+    if _ENDS[ord(text[0])] or _ENDS[ord(text[-1])]:
         raise Malformed(f"{what} has spaces around it")
     return text
+
+
+def text(value: Any, what: str, limit: int) -> str:
+    """Plain text of several lines, at most ``limit`` bytes; it may be empty."""
+    return value if value == "" else _printable(value, what, limit, _IN_TEXTS)
 
 
 def metadata(value: Any, what: str) -> dict[str, Any]:
@@ -161,13 +187,12 @@ def _check_metadata(value: Any, what: str, depth: int) -> None:
         for key, element in value.items():
             if key == "/":  # of DAG-JSON's links and bytes: a node would follow it
                 raise Malformed(f"{what} uses the reserved key '/'")
-            _printable(key, what, MAX_ID_BYTES)
+            _printable(key, what, MAX_ID_BYTES, _IN_IDS)
             _check_metadata(element, what, depth - 1)
     elif isinstance(value, list):
         for element in value:
             _check_metadata(element, what, depth - 1)
     elif isinstance(value, str):
-        if value:
-            _printable(value, what, 1 << 20, _JOINERS | {"\n"})
+        text(value, what, 1 << 20)
     elif value is not None and not isinstance(value, bool):
-        integer(value, what, 0, 2**63 - 1)  # what IPLD's integers hold
+        integer(value, what, 0, MAX_INTEGER)

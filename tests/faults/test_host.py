@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import resource
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from dam.ipfs import dag_json
 from demo.world import ROOT, python
 from tests.faults import rpc_faults
 from tests.faults.daemons import Process
@@ -261,11 +261,11 @@ async def test_f52_memory_is_capped(world: FaultWorld, injected: Injected) -> No
         terms = rogue.terms(document)
         item = {**document["items"][0], "otherMetadata": {"a": "x" * 1_000_000}}
         page = {"sealingKey": document["sealingKey"], "items": [item]}
-        cid = await world.blocks.put("dag-json", json.dumps(page, separators=(",", ":")).encode())
+        cid = await world.blocks.put("dag-json", dag_json.dumps(page))
         head = {key: document[key] for key in document if key not in ("items", "sealingKey")}
         for number in range(2):
             store = {**head, "storeName": f"Large {number}", "pages": [{"/": str(cid)}] * 62}
-            await rogue.publish(json.dumps(store).encode(), [terms])
+            await rogue.publish(dag_json.dumps(store), [terms])
             injected.add("large store")
     shop = await world.buy(2)
     await world.until_delivered(sales=shop)

@@ -149,7 +149,7 @@ async def test_f57_one_byte_a_second(
     for one in (rogue, *[await RogueSeller.enter(world) for _ in range(3)]):
         document = await one.document()
         for number in range(3):
-            block = json.dumps({**document, "storeName": f"Slow {number}"}).encode()
+            block = dag_json.dumps({**document, "storeName": f"Slow {number}"})
             slow.append(Cid.of("dag-json", block))
             ipfs.inject(ipfs_faults.Drip(), cids=[slow[-1]])
             await one.publish(block, [one.terms(document)])
@@ -210,18 +210,18 @@ async def test_f58_the_stream_is_cut(
 async def test_f59_other_bytes(world: FaultWorld, ipfs: IpfsProxy, injected: Injected) -> None:
     daemon, rogue = await begin(world, ipfs)
     document = await rogue.document()
-    cid = Cid.of("dag-json", json.dumps(document).encode())
+    cid = Cid.of("dag-json", dag_json.dumps(document))
     bait = Cid.of("raw", b"nobody links to this")
     # The document with a bit turned; then, when its links are walked to pin it, another document.
     turned = ipfs.inject(ipfs_faults.WrongBytes(), "block/get", cids=[cid], times=2)
     lured = ipfs.inject(
-        ipfs_faults.WrongBytes(json.dumps({"to": {"/": str(bait)}}).encode()),
+        ipfs_faults.WrongBytes(dag_json.dumps({"to": {"/": str(bait)}})),
         "block/get",
         cids=[cid],
         times=1,
         after=3,
     )
-    await rogue.publish(json.dumps(document).encode(), [rogue.terms(document)])
+    await rogue.publish(dag_json.dumps(document), [rogue.terms(document)])
     await rogue.buy()
     await world.buy()
     told = await daemon.event("store_unavailable")
@@ -246,7 +246,7 @@ async def test_f60_the_body_of_an_error(
     world: FaultWorld, ipfs: IpfsProxy, injected: Injected
 ) -> None:
     daemon, rogue = await begin(world, ipfs)
-    document = json.dumps(await rogue.document()).encode()
+    document = dag_json.dumps(await rogue.document())
     cid = Cid.of("dag-json", document)
     # A page; the block's own bytes, which are no answer either; and a pin that never was.
     for times, fault_ in enumerate((ipfs_faults.BadGateway(), ipfs_faults.BadGateway(503, None))):
@@ -277,7 +277,7 @@ async def test_f61_ten_gigabytes(world: FaultWorld, ipfs: IpfsProxy, injected: I
     daemon, rogue = await begin(world, ipfs)
     document = await rogue.document()
     for number, announced in enumerate((10 * 10**9, None)):
-        block = json.dumps({**document, "storeName": f"Large {number}"}).encode()
+        block = dag_json.dumps({**document, "storeName": f"Large {number}"})
         ipfs.inject(ipfs_faults.Flood(announced), "block/get", cids=[Cid.of("dag-json", block)])
         await rogue.publish(block, [rogue.terms(document)])
         await rogue.buy()
@@ -301,7 +301,7 @@ async def test_f61_ten_gigabytes(world: FaultWorld, ipfs: IpfsProxy, injected: I
 )
 async def test_f62_a_redirect(world: FaultWorld, ipfs: IpfsProxy, injected: Injected) -> None:
     daemon, rogue = await begin(world, ipfs)
-    document = json.dumps(await rogue.document()).encode()
+    document = dag_json.dumps(await rogue.document())
     cid = Cid.of("dag-json", document)
     # The other place would give the very block: it is not asked all the same.
     async with IpfsProxy(world.ipfs) as elsewhere:
@@ -322,6 +322,9 @@ async def test_f62_a_redirect(world: FaultWorld, ipfs: IpfsProxy, injected: Inje
     await oracle(world)
 
 
+ESCAPE = "DAG-JSON with an escape other than those of quote, backslash and newline"
+
+
 async def refuse_links(
     world: FaultWorld,
     daemon: Deliverer,
@@ -334,13 +337,15 @@ async def refuse_links(
     terms = rogue.terms(document)
     for name, text in links.items():
         whole = {key: document[key] for key in document if key not in ("items", "sealingKey")}
-        await rogue.publish(json.dumps({**whole, "pages": [{"/": text}]}).encode(), [terms])
+        await rogue.publish(dag_json.dumps({**whole, "pages": [{"/": text}]}), [terms])
         await rogue.buy()
         injected.add(name)
     await world.buy()
     await daemon.event("purchase_refused", len(links))
     told = [line["reason"] for line in daemon.logged("store_refused")]
-    assert told == ["one of pages is not a link to a block that DAM reads"] * len(links)
+    assert len(told) == len(links)
+    # JSON has to escape a line break, and canonical DAG-JSON knows no escape of it.
+    assert set(told) <= {"DAG-JSON with a key '/' that is no link that DAM reads", ESCAPE}
     await world.until_delivered(sales=[one for one in world.sold if of_the_shop(world, one)])
     outcome = await oracle(world, reasons=["document-refused"])
     assert outcome == {"delivered": 1, "document-refused": len(links)}
@@ -365,8 +370,8 @@ PATHS = {
     63,
     'a "CID" that is a URL, ../, /ipns/, &arg=',
     by="K",
-    breaks="src/dam/ipfs/cid.py:if isinstance(text, str) and _CID.fullmatch(text):",
-    instead='if True:\n            return cls("dag-json", hashlib.sha256(text.encode()).digest())',
+    breaks="src/dam/ipfs/cid.py:if pattern.fullmatch(text):",
+    instead="if True:",
 )
 async def test_f63_links_that_are_none(
     world: FaultWorld, ipfs: IpfsProxy, injected: Injected
@@ -411,11 +416,11 @@ async def test_f64_links_to_what_is_no_document(
     for key in ("encryptedParts", "partLeaves", "payloads"):
         del entry[key]
     links = [{"/": str(Cid.of("dag-json", b"%d" % number))} for number in range(14_800)]
-    page = json.dumps({"items": [{**entry, "partPages": links}]}, separators=(",", ":"))
-    block = await world.blocks.put("dag-json", page.encode())
+    page = dag_json.dumps({"items": [{**entry, "partPages": links}]})
+    block = await world.blocks.put("dag-json", page)
     whole = {key: document[key] for key in document if key not in ("items", "sealingKey")}
     many = {**whole, "pages": [{"/": str(block)}] * 70}
-    await rogue.publish(json.dumps(many).encode(), [rogue.terms(document)])
+    await rogue.publish(dag_json.dumps(many), [rogue.terms(document)])
     injected.add("million-link DAG")
     await rogue.buy()
     told = await daemon.event("store_refused", len(KINDS) + 1)

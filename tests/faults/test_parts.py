@@ -5,7 +5,6 @@ Each time the shop's sales are delivered beside it.
 
 from __future__ import annotations
 
-import json
 import secrets
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from dam.catalog.reader import Limits
 from dam.crypto import curve25519, hashing, sealing
 from dam.crypto.merkle import MerkleTree
 from dam.errors import ContractReverted
+from dam.ipfs import dag_json
 from dam.types import ZERO_ADDRESS, Terms, Wei
 from demo import documents
 from demo.shop import ITEM
@@ -181,7 +181,7 @@ def many_parts(rogue: RogueSeller, copies: int, *, page_key: bytes | None) -> tu
 async def publish_many(rogue: RogueSeller, terms: Terms, pages: list[Any], name: str) -> None:
     """Publishes the pages as the parts of one item."""
     blocks = rogue.world.blocks
-    links = [{"/": str(await blocks.put("dag-json", json.dumps(page).encode()))} for page in pages]
+    links = [{"/": str(await blocks.put("dag-json", dag_json.dumps(page)))} for page in pages]
     entry = {
         "itemId": "noise",
         "title": "Noise",
@@ -205,7 +205,7 @@ async def publish_many(rogue: RogueSeller, terms: Terms, pages: list[Any], name:
         "seller": rogue.actor.address,
         "items": [entry],
     }
-    await rogue.publish(json.dumps(document).encode(), [terms])
+    await rogue.publish(dag_json.dumps(document), [terms])
 
 
 @fault(

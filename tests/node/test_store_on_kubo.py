@@ -80,7 +80,7 @@ async def test_a_store_with_pages_parts_and_files(
             threshold=2,
             stock=stock,
             supply=0 if stock else 2**64 - 1,
-            metadata={"text": 'two\nlines, "quoted" \\ 😀', "number": 2**63 - 1, "é": [None, True]},
+            metadata={"text": 'two\nlines, "quoted" \\ 😀', "number": 2**53 - 1, "é": [None, True]},
         )
 
     film = bytes(range(256)) * 10_000
@@ -162,13 +162,11 @@ async def test_a_store_is_pinned_whole_or_not_at_all(blocks: BlockStore) -> None
     assert (await blocks.pin(cid)).blocks == 2
 
 
-@pytest.mark.parametrize("price", ["%d", '[{"x": %d}]'])
-async def test_our_integers_end_where_kubos_do(blocks: BlockStore, price: str) -> None:
+@pytest.mark.parametrize("price", ["%d", '[{"x":%d}]'])
+async def test_our_integers_end_before_kubos_do(blocks: BlockStore, price: str) -> None:
     """A deliverer pins the stores it serves: what no node pins, no reader takes."""
-    good, bad = ((f'{{"price":{price}}}' % n).encode() for n in (2**63 - 1, 2**63))
-    dag_json.loads(good)
+    good, bad = ((f'{{"price":{price}}}' % n).encode() for n in (2**53 - 1, 2**53))
+    dag_json.decode(good)
     await blocks.pin(await blocks.put("dag-json", good))
     with pytest.raises(Malformed):
-        dag_json.loads(bad)
-    with pytest.raises(IpfsError):
-        await blocks.pin(await blocks.put("dag-json", bad))
+        dag_json.decode(bad)

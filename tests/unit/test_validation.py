@@ -70,8 +70,7 @@ def test_long_titles() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 1, 2**128 - 1])
-def test_amounts_come_as_strings_or_integers(value: int) -> None:
-    assert validation.amount(value, "price") == value
+def test_amounts_come_as_strings(value: int) -> None:
     assert validation.amount(str(value), "price") == value
 
 
@@ -95,12 +94,13 @@ def test_amounts_come_as_strings_or_integers(value: int) -> None:
         "9" * 5000,
         str(2**128),
         -1,
+        0,
+        1,
         1.0,
         True,
         False,
         None,
         [],
-        2**128,
     ],
 )
 def test_bad_amounts(value: object) -> None:
@@ -207,7 +207,7 @@ def nested(levels: int) -> object:
         {"a": "\u202e"},
         {"a": 1.5},
         {"a": -1},
-        {"a": 2**63},
+        {"a": 2**53},
         nested(9),
     ],
 )
@@ -220,7 +220,7 @@ def test_bad_metadata(value: object) -> None:
     "value",
     [
         {},
-        {"a": None, "b": True, "c": 2**63 - 1, "d": [], "e": "", "f": "two\nlines"},
+        {"a": None, "b": True, "c": 2**53 - 1, "d": [], "e": "", "f": "two\nlines"},
         nested(8),
         {"slash / inside": "/"},
     ],

@@ -11,6 +11,8 @@ import hashlib
 import importlib.util
 import itertools
 import json
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,13 @@ from nacl.public import Box, PrivateKey, PublicKey, SealedBox
 from nacl.secret import Aead, SecretBox
 from nacl.signing import SigningKey
 
+from dam import validation
 from dam.catalog import payload, reader
 from dam.catalog.payload import StreamDecryptor
 from dam.crypto import sealing, shamir
 from dam.errors import Malformed
 from dam.ipfs import dag_json
+from dam.ipfs.cid import Cid
 from dam.keystore.key_files import KeyPair, KeyRing
 from dam.roles.deliverer import part_scan
 from dam.testing.blocks import MemoryStore
@@ -363,6 +367,25 @@ def test_cid(row: dict[str, Any]) -> None:
     prefix = {"raw": b"\x01\x55", "dag-json": b"\x01\xa9\x02"}[row["codec"]]
     text = base64.b32encode(prefix + b"\x12\x20" + digest).decode().rstrip("=").lower()
     assert "b" + text == row["cid"]
+
+
+@rows("block")
+def test_block(row: dict[str, Any]) -> None:
+    data = raw(row["data"])
+    assert row["cid"] == str(Cid.of("dag-json", data))
+    with nullcontext() if row["taken"] else pytest.raises(Malformed):
+        assert dag_json.dumps(dag_json.decode(data)) == data
+
+
+@rows("text")
+def test_text(row: dict[str, Any]) -> None:
+    read = {
+        "id": validation.identifier,
+        "line": validation.title,
+        "text": partial(validation.text, limit=4096),
+    }[row["kind"]]
+    with nullcontext() if row["taken"] else pytest.raises(Malformed):
+        assert read(row["value"], "x") == row["value"]
 
 
 @rows("store")

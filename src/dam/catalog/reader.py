@@ -222,7 +222,7 @@ class _Reader:
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             raise Malformed(f"the store is over {self.limits.max_bytes} bytes")
-        return await asyncio.to_thread(lambda: parse(dag_json.loads(data)))
+        return await asyncio.to_thread(lambda: parse(dag_json.decode(data)))
 
     async def _take(self, turn: LargeStoreTurn) -> None:
         """Waits for the turn, which takes none of this store's own time."""
@@ -332,7 +332,7 @@ def _check_store(value: Any) -> dict[str, Any]:
     return {
         **value,
         "storeName": validation.title(value["storeName"], "storeName"),
-        "chainId": validation.integer(value["chainId"], "chainId", 1, 2**63 - 1),
+        "chainId": validation.integer(value["chainId"], "chainId", 1, dag_json.MAX_INTEGER),
         "market": validation.address(value["market"], "market"),
         "seller": validation.address(value["seller"], "seller"),
     }
@@ -473,7 +473,7 @@ def check_terms(terms: Terms) -> None:
 
 def _parse_part_page(terms: Terms, value: Any) -> Section:
     validation.record(value, "page of parts", ("firstCopy", "copies", *_PART_KEYS), ("sealingKey",))
-    first = validation.amount(value["firstCopy"], "firstCopy", MAX_SUPPLY)
+    first = validation.integer(value["firstCopy"], "firstCopy", 0, dag_json.MAX_INTEGER)
     copies = validation.integer(value["copies"], "copies", 1, MAX_BLOCK_BYTES)
     return _parse_parts(value, _sealing_key(value), terms, first, copies)
 

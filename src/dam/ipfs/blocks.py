@@ -11,12 +11,12 @@ CIDs and the same errors:
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dam.errors import BlockRefused
+from dam.errors import BlockRefused, Malformed
+from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid, Codec
 
 MAX_BLOCK_BYTES = 1 << 20
@@ -92,16 +92,14 @@ def check_size(cid: Cid, size: int, max_bytes: int) -> None:
 def links(data: bytes) -> list[Cid]:
     """The links of a DAG-JSON block, each once, in their order.
 
-    Stricter than the format: whatever two parsers could read differently (a key twice, a "/" that
-    is neither a link nor bytes) is refused, so that a Kubo node that pins the same block follows
-    exactly these links.
+    Raises:
+        BlockRefused: It is not canonical (`dag_json.decode`): a Kubo node that pins the same block
+            might read it differently. All others follow exactly these links.
     """
     try:
-        root = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_number
-        )
-    except (ValueError, RecursionError) as error:
-        raise BlockRefused(f"not a DAG-JSON block: {type(error).__name__}") from None
+        root = dag_json.decode(data)
+    except Malformed as error:
+        raise BlockRefused(str(error)) from None
     found: dict[Cid, None] = {}
     stack: list[Any] = [root]
     while stack:
@@ -109,34 +107,11 @@ def links(data: bytes) -> list[Cid]:
         if isinstance(value, list):
             stack.extend(reversed(value))
         elif isinstance(value, dict):
-            if "/" not in value:
-                stack.extend(reversed(list(value.values())))
-            elif len(value) == 1 and isinstance(value["/"], str):
+            if "/" in value:
                 found[Cid.parse(value["/"])] = None
-            elif not _is_bytes_form(value):
-                raise BlockRefused("a DAG-JSON block with an ambiguous '/' key")
+            else:
+                stack.extend(reversed(list(value.values())))
     return list(found)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key twice")
-    return result
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _is_bytes_form(value: dict[str, Any]) -> bool:
-    inner = value["/"]
-    return (
-        len(value) == 1
-        and isinstance(inner, dict)
-        and list(inner) == ["bytes"]
-        and isinstance(inner["bytes"], str)
-    )
 
 
 async def measure(

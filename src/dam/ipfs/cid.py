@@ -22,7 +22,24 @@ _PREFIX: dict[Codec, bytes] = {
     "dag-json": b"\x01\xa9\x02\x12\x20",
     "raw": b"\x01\x55\x12\x20",
 }
-_CID = re.compile(r"b(?:[a-z2-7]{60}|[a-z2-7]{58})")
+# The canonical texts: prefix, digest, a last letter whose spare bits are zero: one block has one
+# name.
+_TEXT: dict[Codec, re.Pattern[str]] = {
+    "dag-json": re.compile(r"baguqeera[a-z2-7]{51}[aq]"),
+    "raw": re.compile(r"bafkrei[a-h][a-z2-7]{50}[aeimquy4]"),
+}
+_SPARE_BITS: dict[Codec, int] = {"dag-json": 4, "raw": 2}
+_DIGITS = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
+_DIGEST = (1 << 256) - 1
+
+
+def codec_of(text: object) -> Codec | None:
+    """The kind of block that a text names; None: it is no CID that DAM reads, in canonical form."""
+    if isinstance(text, str):
+        for codec, pattern in _TEXT.items():
+            if pattern.fullmatch(text):
+                return codec
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +65,11 @@ class Cid:
             BlockRefused: the text is no CIDv1 in lower-case base32 of a DAG-JSON or raw block under
                 SHA-256: a CIDv0, an identity CID, a path or a URL, say.
         """
-        if isinstance(text, str) and _CID.fullmatch(text):
-            body = text[1:].upper()
-            data = base64.b32decode(body + "=" * (-len(body) % 8))
-            for codec, prefix in _PREFIX.items():
-                if data.startswith(prefix) and len(data) == len(prefix) + 32:
-                    cid = cls(codec, data[-32:])
-                    # Spare bits of the last letter must be zero: one block, one name.
-                    if str(cid) == text:
-                        return cid
+        codec = codec_of(text)
+        if codec is not None:
+            # int() reads base 32 in C; base64.b32decode takes ten times as long.
+            number = int(text[1:].translate(_DIGITS), 32) >> _SPARE_BITS[codec]
+            return cls(codec, (number & _DIGEST).to_bytes(32, "big"))
         raise BlockRefused(
             "not a CID that DAM reads (CIDv1, base32, dag-json or raw, sha2-256): "
             + ascii(text)[:80]

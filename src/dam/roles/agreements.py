@@ -289,7 +289,7 @@ def read_offer(path: Path) -> Offer:
     if by is None:
         raise Malformed("the offer is neither the buyer's nor the seller's")
     return Offer(
-        validation.integer(value["chainId"], "chainId", 1, 2**63 - 1),
+        validation.integer(value["chainId"], "chainId", 1, dag_json.MAX_INTEGER),
         validation.address(value["market"], "market"),
         CopyId(validation.bytes32(value["copyId"], "copyId")),
         validation.bytes32(value["saleHash"], "saleHash"),
@@ -299,7 +299,7 @@ def read_offer(path: Path) -> Offer:
             validation.amount(value["toBuyer"], "toBuyer"),
             validation.amount(value["penalty"], "penalty"),
             validation.amount(value["toArbitrator"], "toArbitrator", 2 * MAX_AMOUNT),
-            validation.integer(value["deadline"], "deadline", 0, 2**63 - 1),
+            validation.integer(value["deadline"], "deadline", 0, dag_json.MAX_INTEGER),
         ),
         by,
         validation.hexadecimal(value["signature"], "signature", 0, _MAX_SIGNATURE_BYTES),

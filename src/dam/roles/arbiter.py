@@ -136,7 +136,7 @@ async def read_evidence(blocks: BlockStore, cid: Cid) -> str:
     try:
         data = await blocks.get(cid, max_bytes=_EVIDENCE_BYTES)
         value: dict[str, Any] = record(
-            dag_json.loads(data), "evidence", ("name", "description"), ("file",)
+            dag_json.decode(data), "evidence", ("name", "description"), ("file",)
         )
         words = one_line(value["description"], "description")
         if "file" in value:

@@ -64,7 +64,7 @@ SHARED: list[tuple[str, Any]] = [
     ("price", "01"),
     ("price", "1e3"),
     ("price", True),
-    ("price", 2**63),
+    ("price", 1),
     ("price", 2**128),
     ("token", "ETH"),
     ("supply", []),

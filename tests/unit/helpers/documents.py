@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dam.catalog.reader import Limits
+from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
 
 
@@ -31,7 +32,7 @@ class Documents:
         return self.pages[0]["items"][0]
 
     async def put(self, value: Any) -> dict[str, str]:
-        data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        data = value if isinstance(value, bytes) else dag_json.dumps(value)
         return {"/": str(await self.shop.blocks.put("dag-json", data))}
 
     async def read(self, limits: Limits | None = None, **other: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from dam.errors import Malformed
 from dam.ipfs import dag_json
+from dam.ipfs.cid import Cid
 
 MEGABYTE = 1 << 20
 
@@ -34,8 +36,8 @@ HOSTILE = {
     "NaN": b"[NaN]",
     "Infinity": b"[Infinity]",
     "-Infinity": b"[-Infinity]",
-    "2^63": b"[%d]" % 2**63,
-    "2^63 under an unknown key": b'{"x": {"y": [%d]}}' % 2**63,
+    "2^53": b"[%d]" % 2**53,
+    "2^53 under an unknown key": b'{"x": {"y": [%d]}}' % 2**53,
     "2^128": b"[%d]" % 2**128,
     "10^39": b"[1" + b"0" * 39 + b"]",
     "5,000 digits": b"[" + b"9" * 5_000 + b"]",
@@ -97,7 +99,7 @@ def test_hostile_bytes_do_not_need_a_shallow_stack() -> None:
     [
         (b"{}", {}),
         (b' {"a": [1, 0, true, false, null, ""]} \n', {"a": [1, 0, True, False, None, ""]}),
-        (b"[%d]" % (2**63 - 1), [2**63 - 1]),
+        (b"[%d]" % (2**53 - 1), [2**53 - 1]),
         (b"[" * 32 + b"]" * 32, json.loads("[" * 32 + "]" * 32)),
         ('["é ✓ 😀"]'.encode(), ["é ✓ 😀"]),
         (b'["\\ud83d\\ude00", "\\u00e9"]', ["😀", "é"]),
@@ -110,7 +112,7 @@ def test_what_is_taken(data: bytes, value: object) -> None:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(0, 2**63 - 1) | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers(0, 2**53 - 1) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=20,
 )
@@ -143,6 +145,80 @@ def test_random_bytes_give_a_value_or_malformed(data: bytes) -> None:
         dag_json.dumps(dag_json.loads(data))
 
 
+CID = str(Cid.of("raw", b""))
+
+BLOCKS = {
+    "keys out of order": b'{"b":1,"a":2}',
+    # UTF-16 units would sort U+FFFD after U+1F600, code points do not.
+    "keys by their UTF-16 units": '{"\U0001f600":1,"\ufffd":2}'.encode(),
+    "white space": b'{"a": 1}',
+    "a newline at the end": b"{}\n",
+    "an escape that is not needed": b'["\\/"]',
+    "an escaped letter": b'["\\u0061"]',
+    "an escaped tab": b'["\\t"]',
+    "a control character, escaped as it has to be": b'["\\u0001"]',
+    "an escape after an escaped backslash": rb'["\\\\\t"]',
+    "a raw newline": b'["a\nb"]',
+    "a number with a sign": b"[-0]",
+    "2^53": b"[9007199254740992]",
+    "a key twice": b'{"a":1,"a":1}',
+    "a link with a second key": b'{"/":"%s","a":1}' % CID.encode(),
+    "a link with a key before it": b'{"+":1,"/":"%s"}' % CID.encode(),
+    "bytes": b'{"/":{"bytes":"aGk"}}',
+    "a link to a path": b'{"/":"%s/x"}' % CID.encode(),
+    "a link with spare bits set": b'{"/":"%s"}' % (CID[:-1] + "r").encode(),
+    "a CIDv0": b'{"/":"QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG"}',
+    "a link that is a number": b'{"/":1}',
+    "a link in a list in a link": b'{"/":[{"/":"%s"}]}' % CID.encode(),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks_that_are_not_canonical(name: str) -> None:
+    with pytest.raises(Malformed):
+        dag_json.decode(BLOCKS[name])
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_blocks_are_no_laxer_than_files(name: str) -> None:
+    with pytest.raises(Malformed):
+        dag_json.decode(HOSTILE[name])
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"{}", {}),
+        (b"[9007199254740991,null,true]", [2**53 - 1, None, True]),
+        (rb'["\\\\","\"","\n","\\\\n","\\\"\\"]', ["\\\\", '"', "\n", "\\\\n", '\\"\\']),
+        (b'{"/":"%s"}' % CID.encode(), {"/": CID}),
+        ('{"\ufffd":1,"\U0001f600":"\x7f"}'.encode(), {"\ufffd": 1, "\U0001f600": "\x7f"}),
+    ],
+)
+def test_canonical_blocks(data: bytes, value: object) -> None:
+    assert dag_json.decode(data) == value
+
+
+def _plain(value: object) -> bool:
+    """Whether a value has a block: no link that is none, and of the controls newlines alone."""
+    text = json.dumps(value, ensure_ascii=False)
+    return '"/"' not in text and not set(re.findall(r"\\.", text)) - {r"\"", r"\\", r"\n"}
+
+
+@given(values.filter(_plain))
+def test_blocks_go_round(value: object) -> None:
+    assert dag_json.decode(dag_json.dumps(value)) == value
+
+
+@given(values)
+def test_what_is_decoded_is_written_again(value: object) -> None:
+    """No block has two values, and no value two blocks."""
+    data = dag_json.dumps(value)
+    with contextlib.suppress(Malformed):
+        assert dag_json.dumps(dag_json.decode(data)) == data
+        assert _plain(value)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -154,8 +230,8 @@ def test_random_bytes_give_a_value_or_malformed(data: bytes) -> None:
         {("a",): 1},
         [object()],
         -1,
-        [2**63],
-        {"a": [{"b": 2**63}]},
+        [2**53],
+        {"a": [{"b": 2**53}]},
     ],
 )
 def test_what_cannot_be_written(value: object) -> None:

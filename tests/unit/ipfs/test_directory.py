@@ -1,13 +1,13 @@
 """The directory of blocks: whole blocks or none, checked at every read, pins within limits."""
 
 import asyncio
-import json
 import os
 from pathlib import Path
 
 import pytest
 
 from dam.errors import BlockMismatch, BlockRefused, ConfigError, IpfsError, IpfsUnreachable
+from dam.ipfs import dag_json
 from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize
 from dam.ipfs.cid import Cid
 from dam.ipfs.directory import DirectoryStore
@@ -24,7 +24,7 @@ def path_of(store: DirectoryStore, cid: Cid) -> Path:
 
 
 def document(*links: Cid) -> bytes:
-    return json.dumps([{"/": str(link)} for link in links]).encode()
+    return dag_json.dumps([{"/": str(link)} for link in links])
 
 
 async def test_put_get(store: DirectoryStore) -> None:

@@ -150,7 +150,7 @@ def from_json(data: bytes) -> Record:
     validation.integer(v["version"], "version", 2, 2)
     block = v["block"]
     return Record(
-        chain_id=validation.integer(v["chainId"], "chainId", 1, 2**63 - 1),
+        chain_id=validation.integer(v["chainId"], "chainId", 1, dag_json.MAX_INTEGER),
         market=validation.address(v["market"], "market"),
         copy_id=CopyId(validation.bytes32(v["copyId"], "copyId")),
         attempt=validation.integer(v["attempt"], "attempt", 0, 2**32 - 1),
@@ -165,7 +165,9 @@ def from_json(data: bytes) -> Record:
         part_proofs=validation.array(v["partProofs"], "partProofs", MAX_PARTS, _part_proof),
         made=validation.title(v["made"], "made"),
         tx=None if v["tx"] is None else validation.bytes32(v["tx"], "tx"),
-        block=None if block is None else validation.integer(block, "block", 0, 2**63 - 1),
+        block=None
+        if block is None
+        else validation.integer(block, "block", 0, dag_json.MAX_INTEGER),
         failed=validation.boolean(v["failed"], "failed"),
     )
 

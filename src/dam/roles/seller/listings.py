@@ -30,7 +30,7 @@ from dam.crypto.sealing import check_public_key
 from dam.errors import Malformed, Permanent
 from dam.ipfs import dag_json
 from dam.market.deliverers import Deliverer
-from dam.types import MAX_PARTS, ZERO32, ZERO_ADDRESS, Address, PartLeaf, Terms, Wei
+from dam.types import MAX_AMOUNT, MAX_PARTS, ZERO32, ZERO_ADDRESS, Address, PartLeaf, Terms, Wei
 
 _MAX_COPIES = 1_000_000
 _FILE_BYTES = 1 << 30
@@ -86,8 +86,8 @@ class Listing:
         validation.title(self.title, "the title")
         validation.metadata(self.metadata, "the metadata")
         for name in _AMOUNTS:
-            limit = {"limit": MAX_SUPPLY} if name == "supply" else {}
-            validation.amount(getattr(self, name), f"the {name}", **limit)
+            limit = MAX_SUPPLY if name == "supply" else MAX_AMOUNT
+            validation.integer(getattr(self, name), f"the {name}", 0, limit)
         check_terms(self.terms(ZERO32))
         if self.arbitrator == self.seller and self.arbitrator != ZERO_ADDRESS:
             raise Malformed("the seller cannot be the arbitrator of their own item")
@@ -222,7 +222,7 @@ def _lot_to_json(lot: Lot) -> dict[str, Any]:
     return {
         "firstCopy": lot.first_copy,
         "copies": lot.copies,
-        "generation": lot.generation,
+        "generation": str(lot.generation),
         "deliverers": [{"operator": d.operator, "key": "0x" + d.key.hex()} for d in lot.deliverers],
         "payloads": [payload_to_json(payload) for payload in lot.payloads],
     }
@@ -240,7 +240,7 @@ def _lot_from_json(value: Any, what: str) -> Lot:
     return Lot(
         first_copy=validation.integer(value["firstCopy"], "firstCopy", 0, _MAX_COPIES),
         copies=validation.integer(value["copies"], "copies", 1, _MAX_COPIES),
-        generation=validation.integer(value["generation"], "generation", 0, 2**63 - 1),
+        generation=validation.amount(value["generation"], "generation", 2**63 - 1),
         deliverers=validation.array(
             value["deliverers"], "deliverers", MAX_PARTS, _deliverer_from_json
         ),
@@ -286,7 +286,7 @@ def from_json(data: bytes) -> Listing:
     if not isinstance(v["source"], str):
         raise Malformed("source is not a text")
     return Listing(
-        chain_id=validation.integer(v["chainId"], "chainId", 1, 2**63 - 1),
+        chain_id=validation.integer(v["chainId"], "chainId", 1, dag_json.MAX_INTEGER),
         market=validation.address(v["market"], "market"),
         seller=validation.address(v["seller"], "seller"),
         name=validation.identifier(v["itemId"], "itemId"),

@@ -94,7 +94,7 @@ def save_versions(catalogue: Catalogue, versions: Versions) -> None:
 def stored_name(catalogue: Catalogue, digest: bytes) -> str:
     """The store's name in a document (32-byte digest), as far as the folder still has that one."""
     try:
-        document = dag_json.loads(_block(catalogue, digest).read_bytes())
+        document = dag_json.decode(_block(catalogue, digest).read_bytes())
     except (FileNotFoundError, Malformed):
         return ""
     name = document.get("storeName") if isinstance(document, dict) else None

@@ -13,6 +13,7 @@ from dam.crypto.hashing import domain, item_id, keccak, terms_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.crypto.sealing import open_fragment, part_tag, shared_key
 from dam.errors import RpcError
+from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
 from dam.keystore.key_files import KeyPair
 from dam.ledger.sales import Versions
@@ -458,7 +459,7 @@ async def steal(world: World, built: BuiltStore, how: str) -> BuiltStore:
         "sealingKey": page["sealingKey"],
         "items": [item],
     }
-    cid = await world.blocks.put("dag-json", json.dumps(document).encode())
+    cid = await world.blocks.put("dag-json", dag_json.dumps(document))
     terms = replace(built.terms["coupon"], price=3, commission=Wei(3))
     root = MerkleTree([terms_leaf(terms)]).root
     world.chain.publish(THIEF, cid.digest, root)
