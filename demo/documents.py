@@ -15,7 +15,8 @@ from typing import Any
 from nacl.utils import random
 
 from dam.catalog import payload
-from dam.catalog.reader import Store, read_store
+from dam.catalog.reader import read_store
+from dam.catalog.store import Store
 from dam.crypto import hashing, sealing, shamir
 from dam.crypto.hashing import keccak
 from dam.crypto.merkle import MerkleTree
@@ -46,7 +47,7 @@ async def read_document(blocks: BlockStore, digest: bytes) -> Document:
         assert "items" not in document
         document |= page
     for item in document["items"]:
-        assert "partPages" not in item
+        assert "sections" not in item
     return document
 
 

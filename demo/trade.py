@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from dam.catalog.payload import open_payload
-from dam.catalog.reader import Store
+from dam.catalog.store import Store
 from dam.crypto import hashing, sealing, shamir
 from dam.crypto.hashing import copy_id, item_id, keccak
 from dam.types import CopyId, FragmentDelivered, Purchase, Status, Terms

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from eth_account import Account
 
-from dam.catalog.reader import Item
+from dam.catalog.store import Item
 from dam.crypto.hashing import item_id
 from dam.errors import RpcError
 from dam.keystore.ape_accounts import Signer

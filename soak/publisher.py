@@ -7,7 +7,7 @@ import random
 import secrets
 from dataclasses import dataclass, replace
 
-from dam.catalog.reader import Store
+from dam.catalog.store import Store
 from dam.errors import DamError
 from dam.roles.seller.goods import add_goods
 from dam.roles.seller.listings import Listing

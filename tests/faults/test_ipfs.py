@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
+from dam.crypto.merkle import MerkleTree
 from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
 from dam.ipfs.open import open_store
@@ -410,13 +411,18 @@ async def test_f64_links_to_what_is_no_document(
 ) -> None:
     daemon, rogue = await begin(world, ipfs)
     await refuse_links(world, daemon, rogue, injected, KINDS)
-    # Two blocks make a million links: a page of many, and a document that names it often.
+    # Two blocks make ever so many links: a page of thousands, and a document that names it often.
     document = await rogue.document()
     entry = document["items"][0]
     for key in ("encryptedParts", "partLeaves", "payloads"):
         del entry[key]
-    links = [{"/": str(Cid.of("dag-json", b"%d" % number))} for number in range(14_800)]
-    page = dag_json.dumps({"items": [{**entry, "partPages": links}]})
+    links = [
+        {"page": {"/": str(Cid.of("dag-json", b"%d" % n))}, "copies": 1, "root": f"0x{n:064x}"}
+        for n in range(5_500)
+    ]
+    roots = MerkleTree([bytes.fromhex(link["root"][2:]) for link in links]).root
+    stock = {"stock": True, "supply": str(len(links)), "partsRoot": "0x" + roots.hex()}
+    page = dag_json.dumps({"items": [{**entry, **stock, "sections": links}]})
     block = await world.blocks.put("dag-json", page)
     whole = {key: document[key] for key in document if key not in ("items", "sealingKey")}
     many = {**whole, "pages": [{"/": str(block)}] * 70}
@@ -429,7 +435,7 @@ async def test_f64_links_to_what_is_no_document(
     await daemon.event("purchase_refused", len(KINDS) + 1)
     # Not one of those links was asked for, and the page no more often than one look takes.
     assert ipfs.asked_for(block) <= 8
-    assert not any(ipfs.asked_for(link["/"]) for link in links[:50])
+    assert not any(ipfs.asked_for(link["page"]["/"]) for link in links[:50])
     await world.until_delivered(sales=[one for one in world.sold if of_the_shop(world, one)])
     outcome = await oracle(world, reasons=["document-refused"])
     assert outcome == {"delivered": 1, "document-refused": len(KINDS) + 1}

@@ -1,22 +1,25 @@
 """Reads a store's document: from untrusted blocks to items whose terms the chain vouches for.
 
 The format is in docs/protocol.md, section 4, and in ``schema/store.schema.json``. One broken rule
-anywhere and the whole store is `Malformed`: the catalogue root, which is all that ties the document
-to the chain, could not be checked over what is left.
+in the document or its pages and the whole store is `Malformed`: the catalogue root, which is all
+that ties it to the chain, could not be checked over what is left. A broken page of parts breaks
+nothing but its section (`Section.fault`): else a seller could break the one that holds a
+deliverer's parts, and that deliverer would refuse a store which all others take.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from dam import validation
-from dam.catalog.payload import Payload, payload_from_json
+from dam.catalog.payload import payload_from_json
+from dam.catalog.store import Item, Section, Store
 from dam.crypto import hashing
-from dam.crypto.merkle import MerkleTree
+from dam.crypto.merkle import MerkleTree, section_roots
 from dam.crypto.sealing import PLAIN_SEALED_BYTES, SEALED_BYTES, check_public_key
 from dam.errors import IpfsError, Malformed
 from dam.ipfs import dag_json
@@ -58,96 +61,13 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """The parts of consecutive copies, under one sealing key."""
+class _Apart:
+    """A section whose parts stand on a page of their own."""
 
-    sealing_key: bytes | None
-    """X25519, 32 bytes; None: each part is a sealed box of its own."""
+    page: Cid
     first_copy: int
     copies: int
-    encrypted_parts: tuple[bytes, ...]
-    """Sealed parts in no order, as many as there are leaves."""
-    part_leaves: tuple[bytes, ...]
-    """Leaf hashes, copy by copy, n each, by index."""
-    payloads: tuple[Payload, ...]
-    """One per copy."""
-
-    def __contains__(self, copy: object) -> bool:
-        return isinstance(copy, int) and 0 <= copy - self.first_copy < self.copies
-
-
-@dataclass(frozen=True)
-class Item:
-    """What a store sells under one id."""
-
-    name: str
-    """The id, as the document has it."""
-    title: str
-    terms: Terms
-    metadata_json: bytes
-    """Canonical JSON: hostile metadata takes ten times the memory once it is parsed."""
-    sections: tuple[Section, ...]
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """The seller's ``otherMetadata``: escape it before printing."""
-        value: dict[str, Any] = dag_json.loads(self.metadata_json)
-        return value
-
-    @cached_property
-    def _tree(self) -> MerkleTree:
-        return MerkleTree([leaf for s in self.sections for leaf in s.part_leaves])
-
-    def parts_tree(self) -> MerkleTree:
-        """The tree under ``terms.parts_root``."""
-        return self._tree
-
-    def leaf_copy(self, copy: int) -> int:
-        """The copy whose parts serve ``copy``: copy 0 where all copies share them."""
-        return copy if self.terms.stock else 0
-
-    def payload(self, copy: int) -> Payload:
-        """The encrypted good of a copy.
-
-        Raises:
-            Malformed: The item has no such copy.
-        """
-        if not 0 <= copy < self.terms.supply:
-            raise Malformed(f"item {self.name!r} has no copy {copy + 1}")
-        wanted = self.leaf_copy(copy)
-        section = next(s for s in self.sections if wanted in s)
-        return section.payloads[wanted - section.first_copy]
-
-
-@dataclass(frozen=True)
-class Store:
-    """A store, every byte of it checked against its CID, and its terms against the chain's root."""
-
-    name: str
-    chain_id: int
-    market: Address
-    seller: Address
-    digest: bytes
-    """SHA-256 in the CID of the document."""
     root: bytes
-    """Catalogue root."""
-    items: tuple[Item, ...]
-
-    @cached_property
-    def _by_id(self) -> dict[bytes, Item]:
-        return {item.terms.item_id: item for item in self.items}
-
-    @cached_property
-    def _tree(self) -> MerkleTree:
-        return MerkleTree([hashing.terms_leaf(item.terms) for item in self.items])
-
-    def item(self, item_id: bytes) -> Item | None:
-        """The item whose id hashes to ``item_id`` (32 bytes), or None."""
-        return self._by_id.get(item_id)
-
-    def terms_proof(self, item: Item) -> tuple[bytes, ...]:
-        """Merkle proof of the item's terms under the catalogue root, as ``buyItem`` takes it."""
-        return self._tree.proof(hashing.terms_leaf(item.terms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +79,13 @@ class _Draft:
     terms: Terms
     metadata_json: bytes
     section: Section | None
-    part_pages: tuple[Cid, ...]
+    apart: tuple[_Apart, ...]
+
+    @property
+    def parts(self) -> int:
+        """How many sealed parts it has, wherever they stand."""
+        copies = sum(one.copies for one in self.apart)
+        return self.terms.parts * (self.section.copies if self.section else copies)
 
 
 class LargeStoreTurn:
@@ -216,13 +142,17 @@ class _Reader:
 
     async def fetch(self, cid: Cid, parse: Callable[[Any], T]) -> T:
         """One document, parsed in a thread so that the event loop stays free."""
+        data = await self._read(cid)
+        return await asyncio.to_thread(lambda: parse(dag_json.decode(data)))
+
+    async def _read(self, cid: Cid) -> bytes:
         if self._turn and self.limits.max_bytes - self._bytes_left > LARGE_STORE_BYTES:
             await self._take(self._turn)
         data = cid.check(await self._blocks.get(cid, max_bytes=MAX_BLOCK_BYTES))
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             raise Malformed(f"the store is over {self.limits.max_bytes} bytes")
-        return await asyncio.to_thread(lambda: parse(dag_json.decode(data)))
+        return data
 
     async def _take(self, turn: LargeStoreTurn) -> None:
         """Waits for the turn, which takes none of this store's own time."""
@@ -232,8 +162,15 @@ class _Reader:
         if ends is not None:
             self._clock.reschedule(ends + asyncio.get_running_loop().time() - began)
 
-    async def fetch_all(self, cids: Sequence[Cid], parse: Callable[[Any], T]) -> list[T]:
-        return await _map(cids, lambda cid: self.fetch(cid, parse))
+    async def section(self, terms: Terms, apart: _Apart) -> Section:
+        """A section from its page; what is wrong with that one is the section's own fault."""
+        data = await self._read(apart.page)
+        try:
+            return await asyncio.to_thread(
+                lambda: _parse_part_page(terms, apart, dag_json.decode(data))
+            )
+        except Malformed as error:
+            return Section(apart.first_copy, apart.copies, apart.root, fault=str(error))
 
     async def page(self, cid: Cid) -> list[_Draft]:
         """The items of a page. One block may be named a thousand times: each counts anew."""
@@ -244,18 +181,15 @@ class _Reader:
     def count_drafts(self, drafts: Sequence[_Draft]) -> None:
         """Takes the items of a page, and their pages of parts, off the budget."""
         self._items_left -= len(drafts)
-        self._part_pages_left -= sum(len(draft.part_pages) for draft in drafts)
+        self._part_pages_left -= sum(len(draft.apart) for draft in drafts)
+        self._parts_left -= sum(draft.parts for draft in drafts)
+        self._plain_left -= sum(
+            draft.parts for draft in drafts if draft.section and not draft.section.sealing_key
+        )
         if self._items_left < 0:
             raise Malformed(f"the store has over {self.limits.max_items} items")
         if self._part_pages_left < 0:
             raise Malformed(f"the store has over {self.limits.max_part_pages} pages of parts")
-
-    def count(self, sections: Iterable[Section]) -> None:
-        """Takes the sections' parts off the budget."""
-        for section in sections:
-            self._parts_left -= len(section.encrypted_parts)
-            if section.sealing_key is None:
-                self._plain_left -= len(section.encrypted_parts)
         if self._parts_left < 0:
             raise Malformed(f"the store has over {self.limits.max_parts} sealed parts")
         if self._plain_left < 0:
@@ -358,9 +292,7 @@ async def _read_items(reader: _Reader, document: dict[str, Any]) -> list[Item]:
         if draft.section:
             sections = [draft.section]
         else:
-            parse = partial(_parse_part_page, draft.terms)
-            sections = await reader.fetch_all(draft.part_pages, parse)
-        reader.count(sections)
+            sections = await _map(draft.apart, partial(reader.section, draft.terms))
         items.append(
             Item(draft.name, draft.title, draft.terms, draft.metadata_json, tuple(sections))
         )
@@ -371,8 +303,6 @@ def _assemble(document: dict[str, Any], digest: bytes, root: bytes, items: Seque
     """The checks that need more than one item or section at once."""
     if len({item.terms.item_id for item in items}) != len(items):
         raise Malformed("two items of the store have the same id")
-    for item in items:
-        _check_parts(item)
     store = Store(
         name=document["storeName"],
         chain_id=document["chainId"],
@@ -385,19 +315,6 @@ def _assemble(document: dict[str, Any], digest: bytes, root: bytes, items: Seque
     if MerkleTree([hashing.terms_leaf(item.terms) for item in items]).root != root:
         raise Malformed("the terms in the document are not those of the catalogue root on chain")
     return store
-
-
-def _check_parts(item: Item) -> None:
-    """The sections cover copy 0 to the last one, in order, and their leaves make partsRoot."""
-    next_copy = 0
-    for section in item.sections:
-        if section.first_copy != next_copy:
-            raise Malformed("the copies of an item do not follow on each other")
-        next_copy += section.copies
-    if next_copy != (item.terms.supply if item.terms.stock else 1):
-        raise Malformed("an item has parts for more or fewer copies than it sells")
-    if item.parts_tree().root != item.terms.parts_root:
-        raise Malformed("the part leaves of an item are not those of its partsRoot")
 
 
 def _parse_page(value: Any) -> list[_Draft]:
@@ -419,25 +336,39 @@ def _sealing_key(value: dict[str, Any]) -> bytes | None:
 
 
 def _parse_item(value: Any, key: bytes | None) -> _Draft:
-    apart = isinstance(value, dict) and "partPages" in value
-    validation.record(value, "item", (*_TERMS_KEYS, *(("partPages",) if apart else _PART_KEYS)))
+    parts_apart = isinstance(value, dict) and "sections" in value
+    form = ("sections",) if parts_apart else _PART_KEYS
+    validation.record(value, "item", (*_TERMS_KEYS, *form))
     terms = _parse_terms(value)
     copies = terms.supply if terms.stock else 1
+    section = None if parts_apart else _parse_parts(value, key, terms, 0, copies, terms.parts_root)
     return _Draft(
         name=value["itemId"],
         title=validation.title(value["title"], "title"),
         terms=terms,
         metadata_json=dag_json.dumps(validation.metadata(value["otherMetadata"], "otherMetadata")),
-        section=None if apart else _parse_parts(value, key, terms, 0, copies),
-        part_pages=validation.array(
-            value["partPages"],
-            "partPages",
-            MAX_BLOCK_BYTES,
-            lambda element, what: validation.link(element, f"one of {what}", "dag-json"),
-        )
-        if apart
-        else (),
+        section=section,
+        apart=_parse_sections(value["sections"], terms, copies) if parts_apart else (),
     )
+
+
+def _parse_sections(value: Any, terms: Terms, copies: int) -> tuple[_Apart, ...]:
+    """The sections cover copy 0 to the last one, in order, and their roots make partsRoot."""
+    found: list[_Apart] = []
+
+    def read(element: Any, what: str) -> None:
+        validation.record(element, f"one of {what}", ("page", "copies", "root"))
+        page = validation.link(element["page"], "the page of a section", "dag-json")
+        count = validation.integer(element["copies"], "copies", 1, dag_json.MAX_INTEGER)
+        first = found[-1].first_copy + found[-1].copies if found else 0
+        found.append(_Apart(page, first, count, validation.bytes32(element["root"], "root")))
+
+    validation.array(value, "sections", MAX_BLOCK_BYTES, read)
+    if sum(one.copies for one in found) != copies:
+        raise Malformed("an item has parts for more or fewer copies than it sells")
+    if section_roots([one.root for one in found]).root != terms.parts_root:
+        raise Malformed("the sections of an item are not those of its partsRoot")
+    return tuple(found)
 
 
 def _parse_terms(value: dict[str, Any]) -> Terms:
@@ -471,15 +402,17 @@ def check_terms(terms: Terms) -> None:
         raise Malformed("an item's commission is over its price")
 
 
-def _parse_part_page(terms: Terms, value: Any) -> Section:
-    validation.record(value, "page of parts", ("firstCopy", "copies", *_PART_KEYS), ("sealingKey",))
-    first = validation.integer(value["firstCopy"], "firstCopy", 0, dag_json.MAX_INTEGER)
-    copies = validation.integer(value["copies"], "copies", 1, MAX_BLOCK_BYTES)
-    return _parse_parts(value, _sealing_key(value), terms, first, copies)
+def _parse_part_page(terms: Terms, apart: _Apart, value: Any) -> Section:
+    validation.record(value, "page of parts", ("firstCopy", "copies", "sealingKey", *_PART_KEYS))
+    validation.integer(value["firstCopy"], "firstCopy", apart.first_copy, apart.first_copy)
+    validation.integer(value["copies"], "copies", apart.copies, apart.copies)
+    return _parse_parts(
+        value, _sealing_key(value), terms, apart.first_copy, apart.copies, apart.root
+    )
 
 
 def _parse_parts(
-    value: dict[str, Any], key: bytes | None, terms: Terms, first: int, copies: int
+    value: dict[str, Any], key: bytes | None, terms: Terms, first: int, copies: int, root: bytes
 ) -> Section:
     size = PLAIN_SEALED_BYTES if key is None else SEALED_BYTES
     sealed = validation.array(
@@ -493,7 +426,10 @@ def _parse_parts(
     )
     payloads = validation.array(value["payloads"], "payloads", MAX_BLOCK_BYTES, payload_from_json)
     if not len(sealed) == len(leaves) == copies * terms.parts:
-        raise Malformed("an item does not have one sealed part and one leaf per copy and index")
+        raise Malformed("there is not one sealed part and one leaf per copy and index")
     if len(payloads) != copies:
-        raise Malformed("an item does not have one payload per copy")
-    return Section(key, first, copies, sealed, leaves, payloads)
+        raise Malformed("there is not one payload per copy")
+    section = Section(first, copies, root, key, sealed, leaves, payloads)
+    if section.tree.root != root:
+        raise Malformed("the part leaves are not those of their root")
+    return section

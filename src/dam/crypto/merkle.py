@@ -62,6 +62,49 @@ class MerkleTree:
         return tuple(proof)
 
 
+class SectionedTree:
+    """A tree over the roots of sections, each of which is a tree over its own leaves.
+
+    The roots go into the upper tree as they are, so a leaf's proof is the one in its section, then
+    the one of the section's root: `verify` and the contract walk through both as through one.
+
+    Raises:
+        Malformed: Two sections have the same root.
+    """
+
+    def __init__(self, sections: Sequence[MerkleTree]) -> None:
+        self._sections = sections
+        roots = [section.root for section in sections]
+        self._top = section_roots(roots)
+
+    @property
+    def root(self) -> bytes:
+        """32 bytes; zero for a tree without sections."""
+        return self._top.root
+
+    def proof(self, leaf: bytes) -> tuple[bytes, ...]:
+        """The siblings from the leaf up to the root.
+
+        Raises:
+            Malformed: The leaf is in no section.
+        """
+        for section in self._sections:
+            if leaf in section:
+                return (*section.proof(leaf), *self._top.proof(section.root))
+        raise Malformed("the leaf is not in the Merkle tree")
+
+
+def section_roots(roots: Sequence[bytes]) -> MerkleTree:
+    """The upper tree of a `SectionedTree`.
+
+    Raises:
+        Malformed: Two roots are the same.
+    """
+    if len(set(roots)) != len(roots):
+        raise Malformed("two sections have the same root")
+    return MerkleTree(roots)
+
+
 def verify(root: bytes, leaf: bytes, proof: Iterable[bytes]) -> bool:
     """Whether ``proof`` leads from ``leaf`` to ``root``."""
     node = leaf

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from dam.catalog.reader import LargeStoreTurn, Limits, Store, read_store
+from dam.catalog.reader import LargeStoreTurn, Limits, read_store
+from dam.catalog.store import Store
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable, Malformed, is_host_failure
 from dam.ipfs.blocks import BlockStore, PinLimits
 from dam.ipfs.cid import Cid

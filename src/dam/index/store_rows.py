@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from dam.catalog.reader import Item, Store
+from dam.catalog.store import Item, Store
 from dam.types import Terms
 
 MAX_ITEMS = 1_000

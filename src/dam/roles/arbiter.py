@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from dam.catalog.reader import Item
+from dam.catalog.store import Item
 from dam.crypto.hashing import closing_arguments
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
 from dam.ethereum.erc20 import NATIVE, Token

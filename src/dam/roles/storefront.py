@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from dam.catalog.reader import Item, Store, read_store
+from dam.catalog.reader import read_store
+from dam.catalog.store import Item, Store
 from dam.crypto.hashing import catalogue_commitment, item_id
 from dam.errors import IpfsError, Permanent
 from dam.ethereum.erc20 import Tokens, read_tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from dam.catalog import payload
 from dam.catalog.reader import Limits
 from dam.crypto import hashing, sealing
-from dam.crypto.merkle import MerkleTree
+from dam.crypto.merkle import MerkleTree, verify
 from dam.errors import Malformed
 from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
+from dam.roles.deliverer import part_scan
+from dam.roles.seller.store_builder import publish_store
 from dam.types import ZERO_ADDRESS, Part, Terms, Wei
 from tests.unit.helpers.documents import Documents
 
@@ -34,43 +37,120 @@ def part_page(number: int, **values: Any) -> Callable[[Documents], None]:
     return lambda d: list(d.part_pages.values())[number].update(values)
 
 
-def reorder(d: Documents) -> None:
-    d.item["partPages"].reverse()
-
-
 def lose_one(d: Documents) -> None:
-    d.item["partPages"].pop()
+    d.item["sections"].pop()
 
 
 def one_twice(d: Documents) -> None:
-    d.item["partPages"].append(d.item["partPages"][0])
+    d.item["sections"].append(d.item["sections"][0])
 
 
-BENT_PAGES: dict[str, Callable[[Documents], None]] = {
-    "overlap": part_page(1, firstCopy=0),
-    "gap": part_page(1, firstCopy=500),
-    "first copy missing": part_page(0, firstCopy=1),
-    "negative": part_page(0, firstCopy=-1),
-    "no copies": part_page(0, copies=0),
-    "too many copies": part_page(0, copies=2**70),
-    "another count": part_page(0, copies=1),
-    "in another order": reorder,
-    "one lost": lose_one,
-    "one twice": one_twice,
-    "none": lambda d: d.item.update(partPages=[]),
-    "unknown key": part_page(0, extra=1),
-    "no leaves": part_page(0, partLeaves=[]),
-    "no payloads": part_page(0, payloads=[]),
-    "key of low order": part_page(0, sealingKey="0x01" + "00" * 31),
-    "link to a raw block": lambda d: d.item.update(partPages=[{"/": str(Cid.of("raw", b""))}]),
+def same_roots(d: Documents) -> None:
+    """Two sections of one root: their leaves would have two proofs, and their copies one."""
+    one, two = d.item["sections"]
+    two["root"] = one["root"]
+    root = MerkleTree([bytes.fromhex(one["root"][2:])] * 2).root
+    d.item["partsRoot"] = "0x" + root.hex()
+
+
+def section(number: int, **values: Any) -> Callable[[Documents], None]:
+    return lambda d: d.item["sections"][number].update(values)
+
+
+BENT_ITEMS: dict[str, tuple[Callable[[Documents], None], str]] = {
+    "one lost": (lose_one, "more or fewer copies"),
+    "one twice": (one_twice, "more or fewer copies"),
+    "none": (lambda d: d.item.update(sections=[]), "more or fewer copies"),
+    "no copies": (section(0, copies=0), "copies is not an integer"),
+    "true copies": (section(0, copies=True), "copies is not an integer"),
+    "as many copies as nobody has": (section(0, copies=2**53 - 1), "more or fewer copies"),
+    "another root": (section(0, root="0x" + "11" * 32), "not those of its partsRoot"),
+    "one root twice": (same_roots, "two sections have the same root"),
+    "unknown key": (section(0, extra=1), "does not know"),
+    "no page": (lambda d: d.item["sections"][0].pop("page"), "lacks page"),
+    "link to a raw block": (section(0, page={"/": str(Cid.of("raw", b""))}), "dag-json block"),
+}
+
+
+@pytest.mark.parametrize("name", BENT_ITEMS)
+async def test_bent_sections_of_an_item(big: Documents, name: str) -> None:
+    """Everybody reads items: the store is refused."""
+    bend, reason = BENT_ITEMS[name]
+    bend(big)
+    with pytest.raises(Malformed, match=reason):
+        await big.read()
+
+
+def swap_pages(d: Documents) -> None:
+    one, two = d.item["sections"]
+    one["page"], two["page"] = two["page"], one["page"]
+
+
+BENT_PAGES: dict[str, tuple[Callable[[Documents], None], str]] = {
+    "overlap": (part_page(1, firstCopy=0), "firstCopy is not"),
+    "gap": (part_page(1, firstCopy=699), "firstCopy is not"),
+    "negative": (part_page(1, firstCopy="-1"), "firstCopy is not"),
+    "no copies": (part_page(1, copies=0), "copies is not"),
+    "another count": (part_page(1, copies=1), "copies is not"),
+    "the other section's page": (swap_pages, "firstCopy is not"),
+    "unknown key": (part_page(1, extra=1), "does not know"),
+    "no leaves": (part_page(1, partLeaves=[]), "one leaf per copy and index"),
+    "no payloads": (part_page(1, payloads=[]), "one payload per copy"),
+    "key of low order": (part_page(1, sealingKey="0x01" + "00" * 31), "low order"),
+    "no key": (lambda d: list(d.part_pages.values())[1].pop("sealingKey"), "lacks sealingKey"),
+    "a leaf changed": (
+        lambda d: list(d.part_pages.values())[1]["partLeaves"].__setitem__(0, "0x" + "11" * 32),
+        "not those of their root",
+    ),
+    "a list": (lambda d: d.part_pages.update({list(d.part_pages)[1]: []}), "not an object"),
+    "no JSON": (lambda d: d.part_pages.update({list(d.part_pages)[1]: b"{"}), "not JSON"),
 }
 
 
 @pytest.mark.parametrize("name", BENT_PAGES)
-async def test_bent_pages_of_parts(big: Documents, name: str) -> None:
-    BENT_PAGES[name](big)
-    with pytest.raises(Malformed):
-        await big.read()
+async def test_a_broken_page_breaks_its_own_section_alone(big: Documents, name: str) -> None:
+    """Else a seller breaks the one with Alice's parts, and Alice refuses what Bob accepts."""
+    bend, reason = BENT_PAGES[name]
+    bend(big)
+    item = (await big.read()).items[0]
+    sound, broken = item.sections if name != "the other section's page" else item.sections[::-1]
+    assert reason in broken.fault
+    if name == "the other section's page":
+        assert reason in sound.fault
+        return
+    assert not sound.fault
+    last = item.terms.supply - 1
+    with pytest.raises(Malformed, match=f"copy {last + 1} of 'codes': "):
+        item.payload(last)
+    assert item.payload(0)
+    assert item.proof(sound.part_leaves[0])
+    shop = big.shop
+    found = shop.daemons[0].find(item, shop.address)
+    assert {one.copy for one in found} == set(range(sound.copies))
+    assert shop.daemons[0].open(found[0], shop.address).proof
+    scan = part_scan.scan_store(await big.read(), shop.daemons[0].ring, shop.daemons[0].operator)
+    assert [refusal.reason for refusal in scan.refusals] == ["section-broken"]
+    assert len(scan.parts) == sound.copies
+
+
+async def test_no_seller_publishes_a_broken_section(big: Documents) -> None:
+    part_page(1, extra=1)(big)
+    store = await big.read()
+    shop, built = big.shop, big.shop.build()
+    with pytest.raises(Malformed, match="no deliverer would serve"):
+        await publish_store(shop.blocks, replace(built, digest=store.digest, blocks=()))
+    assert not shop.blocks.pinned
+
+
+async def test_proofs_go_through_both_trees(big: Documents) -> None:
+    item = (await big.read()).items[0]
+    for part in item.sections:
+        for leaf in (part.part_leaves[0], part.part_leaves[-1]):
+            assert verify(item.terms.parts_root, leaf, item.proof(leaf))
+            assert item.proof(leaf) == item.proof(leaf, part)
+    one, two = item.sections
+    with pytest.raises(Malformed, match="no section"):
+        item.proof(two.part_leaves[0], one)
 
 
 def plain_document(shop, count: int) -> tuple[dict[str, Any], bytes]:

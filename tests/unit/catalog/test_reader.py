@@ -38,7 +38,8 @@ async def test_what_was_published_is_read(shop) -> None:
     assert item.metadata == {"note": "10 % off"}
     assert item.terms == built.terms["coupon"]
     assert item.terms.arbitrator == arbiter
-    assert item.parts_tree().root == item.terms.parts_root
+    [section] = item.sections
+    assert section.tree.root == section.root == item.terms.parts_root
     assert store.item(hashing.item_id("nothing")) is None
     for one in store.items:
         assert verify(built.root, hashing.terms_leaf(one.terms), store.terms_proof(one))
@@ -150,7 +151,7 @@ BENT: dict[str, Callable[[Documents], None]] = {
     "a part that is no text": in_list("encryptedParts", lambda x: x.append(x.pop() and 5)),
     "a missing leaf": in_list("partLeaves", lambda x: x.pop()),
     "a leaf changed": in_list("partLeaves", lambda x: x.append(x.pop() and "0x" + "00" * 32)),
-    "both leaves and pages": change(partPages=[]),
+    "both leaves and sections": change(sections=[]),
     **{f"no {name}": drop(name) for name in ("itemId", "title", "price", "stock", "partLeaves")},
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from dam.roles.seller import store_builder
+from dam.roles.seller import listings, store_builder
 
 SCHEMA: dict[str, Any] = json.loads(
     (resources.files("dam.catalog") / "schema" / "store.schema.json").read_bytes()
@@ -28,6 +28,7 @@ def test_the_schema_is_one() -> None:
 @pytest.fixture
 async def documents(shop, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """One document of each kind; less is enough for a page of parts than the product asks for."""
+    monkeypatch.setattr(listings, "APART_BYTES", 10_000)
     monkeypatch.setattr(store_builder, "APART_BYTES", 10_000)
     await shop.add(shop.draft("film", metadata={"a": [1, None, {"b": "x"}]}), b"x" * 5000)
     await shop.stock("codes", [b"%d" % i for i in range(7)])
@@ -110,8 +111,19 @@ async def test_bad_roots_are_invalid(documents: dict[str, Any], name: str, value
     assert not validator("store").is_valid({**documents["store"], name: value})
 
 
-@pytest.mark.parametrize("name", ["firstCopy", "copies", "encryptedParts", "partLeaves"])
+@pytest.mark.parametrize(
+    "name", ["firstCopy", "copies", "sealingKey", "encryptedParts", "partLeaves"]
+)
 async def test_pages_of_parts_lack_nothing(documents: dict[str, Any], name: str) -> None:
     page = {k: v for k, v in documents["partPage"].items() if k != name}
     assert not validator("partPage").is_valid(page)
     assert not validator("partPage").is_valid({**page, name: "x"})
+
+
+@pytest.mark.parametrize("name", ["page", "copies", "root"])
+async def test_sections_lack_nothing(documents: dict[str, Any], name: str) -> None:
+    page = copy.deepcopy(documents["page"])
+    [item] = [item for item in page["items"] if "sections" in item]
+    for section in item["sections"]:
+        del section[name]
+    assert not validator("page").is_valid(page)

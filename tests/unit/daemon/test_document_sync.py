@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dam.catalog.reader import Store
+from dam.catalog.store import Store
 from dam.errors import BlockRefused, IpfsError, IpfsUnreachable
 from dam.ipfs.blocks import MAX_BLOCK_BYTES, PinLimits, PinSize
 from dam.ipfs.cid import Cid

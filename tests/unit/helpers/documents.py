@@ -21,10 +21,10 @@ class Documents:
         self.root = known[str(built.cid)]
         self.pages = [known[page["/"]] for page in self.root["pages"]]
         self.part_pages = {
-            link["/"]: known[link["/"]]
+            section["page"]["/"]: known[section["page"]["/"]]
             for page in self.pages
             for item in page["items"]
-            for link in item.get("partPages", [])
+            for section in item.get("sections", [])
         }
 
     @property
@@ -40,13 +40,10 @@ class Documents:
         for page in self.pages:
             items = page.get("items") if isinstance(page, dict) else None
             for item in items if isinstance(items, list) else []:
-                if isinstance(item, dict) and isinstance(item.get("partPages"), list):
-                    item["partPages"] = [
-                        await self.put(self.part_pages[link["/"]])
-                        if isinstance(link, dict) and link.get("/") in self.part_pages
-                        else link
-                        for link in item["partPages"]
-                    ]
+                for section in item.get("sections", []) if isinstance(item, dict) else []:
+                    link = section.get("page") if isinstance(section, dict) else None
+                    if isinstance(link, dict) and link.get("/") in self.part_pages:
+                        section["page"] = await self.put(self.part_pages[link["/"]])
         if isinstance(self.root.get("pages"), list):
             self.root["pages"] = [await self.put(page) for page in self.pages]
         link = await self.put(self.root)

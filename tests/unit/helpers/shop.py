@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import settings
 
 from dam.catalog import reader
-from dam.catalog.reader import Item, Limits, Store
+from dam.catalog.reader import Limits
+from dam.catalog.store import Item, Store
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.hashing import checksum
 from dam.keystore.key_files import KeyRing

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dam.catalog.payload import Payload, StreamPayload
-from dam.catalog.reader import Item, Store
+from dam.catalog.store import Item, Store
 from dam.crypto.hashing import copy_id as hash_copy
 from dam.crypto.hashing import sale_hash, sale_of
 from dam.errors import BlockRefused, ContractReverted, IpfsError, IpfsUnreachable, Permanent

@@ -371,8 +371,7 @@ async def _read_proofs(
         store = version and await read_version(buyer.blocks, buyer.deployment, version)
         item = store.item(purchase.terms.item_id) if store else None
         if item is not None:
-            tree = item.parts_tree()
-            return {leaf: tree.proof(leaf) for leaf in leaves}
+            return {leaf: item.proof(leaf) for leaf in leaves}
     except (IpfsError, BlockRefused, Malformed) as error:
         raise Permanent(f"the store's document is needed, and cannot be read: {error}") from None
     raise Permanent("the store's document is needed, and it is not on this chain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dam.catalog.reader import Store
+from dam.catalog.store import Store
 from dam.errors import BlockRefused, IpfsError, Malformed, Permanent
 from dam.market.log_history import History, read_history
 from dam.market.sale_history import SaleRecord
@@ -145,7 +145,10 @@ async def rebuild_record(
     if version is not None:
         try:
             store = await read_version(buyer.blocks, buyer.deployment, version)
+            if item := store.item(purchase.terms.item_id):
+                item.section(purchase.copy)
         except (IpfsError, BlockRefused, Malformed) as error:
+            store = None
             notice(f"The store of the sale 0x{purchase.copy_id.hex()} cannot be read now: {error}")
     root = version.root if version else ZERO32
     return _record_of_purchase(buyer.deployment, purchase, attempt, root, store)

@@ -17,7 +17,7 @@ from typing import Any
 from dam import validation
 from dam.atomic_file import read_regular, write_atomic
 from dam.catalog.payload import Payload, payload_from_json, payload_to_json
-from dam.catalog.reader import Item
+from dam.catalog.store import Item
 from dam.crypto.derivation import BuyerSeed
 from dam.crypto.sealing import public_key
 from dam.errors import Malformed, Permanent
@@ -108,10 +108,10 @@ def find_attempt(seed: BuyerSeed, deployment: Deployment, purchase: Purchase) ->
 
 def part_proofs(item: Item, copy: int) -> tuple[tuple[bytes, ...], ...]:
     """Merkle proofs of a copy's part leaves, by index: what a proof of junk opens a leaf with."""
-    wanted, parts = item.leaf_copy(copy), item.terms.parts
-    section = next(section for section in item.sections if wanted in section)
-    first = (wanted - section.first_copy) * parts
-    return tuple(map(item.parts_tree().proof, section.part_leaves[first : first + parts]))
+    section, parts = item.section(copy), item.terms.parts
+    first = (item.leaf_copy(copy) - section.first_copy) * parts
+    leaves = section.part_leaves[first : first + parts]
+    return tuple(item.proof(leaf, section) for leaf in leaves)
 
 
 def to_json(record: Record) -> bytes:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from dam.catalog.reader import Store
+from dam.catalog.store import Store
 from dam.crypto.hashing import keccak
 from dam.crypto.merkle import ProofVerifier
 from dam.crypto.sealing import seal_fragment, shared_key

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dam.catalog.reader import Item, Section, Store
+from dam.catalog.store import Item, Section, Store
 from dam.crypto import hashing, sealing, shamir
 from dam.errors import Malformed, NotForMe, Refused
 from dam.keystore.key_files import KeyPair, KeyRing
@@ -41,8 +41,7 @@ class FoundPart:
     copy: int | None
     """Copy of the leaf; None: it opens, but for no copy of this item."""
     sealed: bytes
-    sealing_key: bytes | None
-    """Of the page; None for a plain sealed box."""
+    section: Section
     key: KeyPair
     shared: bytes | None = field(default=None, repr=False)
     """K of page and key: one X25519 serves a whole page; None for a plain sealed box."""
@@ -67,6 +66,8 @@ def scan_store(store: Store, ring: KeyRing, me: Address) -> Scan:
     origin = Origin(store.chain_id, store.market, store.seller)
     for item in store.items:
         item_id, terms = item.terms.item_id, dump_terms(item.terms)
+        faults = [section.fault for section in item.sections if section.fault]
+        refusals += [PartRefusal(item_id, NO_COPY, "section-broken", fault) for fault in faults[:1]]
         for found in find_parts(item, ring, origin):
             try:
                 opened = open_found(found, origin, me)
@@ -74,7 +75,8 @@ def scan_store(store: Store, ring: KeyRing, me: Address) -> Scan:
                 copy = NO_COPY if found.copy is None else found.copy
                 refusals.append(PartRefusal(item_id, copy, error.reason, str(error)))
                 continue
-            place, page_key = (opened.leaf.copy, opened.leaf.index), found.sealing_key or b""
+            place = (opened.leaf.copy, opened.leaf.index)
+            page_key = found.section.sealing_key or b""
             proof = b"".join(opened.proof)
             parts.append(KeptPart(item_id, *place, terms, page_key, found.sealed, proof))
     return Scan(parts, refusals)
@@ -84,10 +86,10 @@ def find_parts(item: Item, ring: KeyRing, origin: Origin) -> Iterator[FoundPart]
     """What an item holds for the keys of a ring.
 
     One X25519 per section and key, one short hash per copy and key; in sections without a page key
-    one X25519 per part and key.
+    one X25519 per part and key. A broken section holds nothing.
     """
     item_id, stock = item.terms.item_id, item.terms.stock
-    for section in item.sections:
+    for section in [section for section in item.sections if not section.fault]:
         domains = {
             copy: hashing.domain(*origin, item_id, stock, copy)
             for copy in range(section.first_copy, section.first_copy + section.copies)
@@ -108,7 +110,7 @@ def _find_tagged(
         shared = sealing.shared_key(key.secret, sealing_key)
         for copy, domain in domains.items():
             for sealed in by_tag.get(sealing.part_tag(shared, domain), ()):
-                yield FoundPart(item, copy, sealed, sealing_key, key, shared)
+                yield FoundPart(item, copy, sealed, section, key, shared)
 
 
 def _find_plain(
@@ -122,9 +124,9 @@ def _find_plain(
             except NotForMe:
                 continue
             except Malformed:
-                yield FoundPart(item, None, sealed, None, key)
+                yield FoundPart(item, None, sealed, section, key)
             else:
-                yield FoundPart(item, copies.get(part.domain), sealed, None, key)
+                yield FoundPart(item, copies.get(part.domain), sealed, section, key)
             break
 
 
@@ -158,11 +160,11 @@ def open_found(found: FoundPart, origin: Origin, me: Address) -> OpenedPart:
         raise Refused("share-out-of-range", f"{where}: the share is not below 2^256 - 189")
     commitment = hashing.keccak(part.share)
     leaf = PartLeaf(found.copy, part.index, me, commitment, part.secret_hash, part.salt)
-    tree, leaf_hash = found.item.parts_tree(), hashing.part_leaf(leaf)
-    if leaf_hash not in tree:
+    try:
+        return OpenedPart(part, leaf, found.item.proof(hashing.part_leaf(leaf), found.section))
+    except Malformed:
         place = f"copy {found.copy + 1}, part {part.index + 1}"
-        raise Refused("leaf-not-in-item", f"{where}: {place}")
-    return OpenedPart(part, leaf, tree.proof(leaf_hash))
+        raise Refused("leaf-not-in-item", f"{where}: {place}") from None
 
 
 def reopen(

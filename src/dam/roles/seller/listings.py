@@ -25,13 +25,20 @@ from dam.catalog.payload import Payload, payload_from_json, payload_to_json
 from dam.catalog.reader import MAX_SUPPLY, check_terms
 from dam.crypto import hashing
 from dam.crypto.derivation import Place, SellerSeed
-from dam.crypto.merkle import MerkleTree
-from dam.crypto.sealing import check_public_key
+from dam.crypto.merkle import MerkleTree, SectionedTree
+from dam.crypto.sealing import SEALED_BYTES, check_public_key
 from dam.errors import Malformed, Permanent
 from dam.ipfs import dag_json
+from dam.ipfs.blocks import MAX_BLOCK_BYTES
 from dam.market.deliverers import Deliverer
 from dam.types import MAX_AMOUNT, MAX_PARTS, ZERO32, ZERO_ADDRESS, Address, PartLeaf, Terms, Wei
 
+PAGE_BYTES = MAX_BLOCK_BYTES * 7 // 8
+"""A page is filled up to this many bytes; the rest is for what surrounds its items or parts."""
+APART_BYTES = PAGE_BYTES // 2
+"""Parts longer than this have pages of their own."""
+SEALED_JSON_BYTES = 2 * SEALED_BYTES + len('"0x",')
+_PART_JSON_BYTES = SEALED_JSON_BYTES + 64 + len('"0x",')
 _MAX_COPIES = 1_000_000
 _FILE_BYTES = 1 << 30
 _NOTHING = Wei(0)
@@ -210,9 +217,41 @@ def leaf_hashes(seed: SellerSeed, listing: Listing, lot: Lot) -> list[bytes]:
     ]
 
 
-def parts_tree(seed: SellerSeed, listing: Listing) -> MerkleTree:
+def section_copies(listing: Listing) -> list[range]:
+    """The copies of each section of a listing, in order.
+
+    It follows from the listing alone, whatever is published with it: the sections make partsRoot. A
+    lot's are cut in the same places as long as the lot is the same.
+    """
+    sizes = [
+        len(dag_json.dumps(payload_to_json(payload))) + listing.parts * _PART_JSON_BYTES
+        for lot in listing.lots
+        for payload in lot.payloads
+    ]
+    if sum(sizes) <= APART_BYTES:
+        return [range(len(sizes))] if sizes else []
+    found = []
+    for lot in listing.lots:
+        start, size, end = lot.first_copy, 0, lot.first_copy + lot.copies
+        for copy in range(start, end):
+            if size and size + sizes[copy] > PAGE_BYTES:
+                found.append(range(start, copy))
+                start, size = copy, 0
+            size += sizes[copy]
+        found.append(range(start, end))
+    return found
+
+
+def section_leaves(seed: SellerSeed, listing: Listing) -> list[list[bytes]]:
+    """The leaves of each section, copy by copy, by index; 32 bytes each."""
+    leaves = [leaf for lot in listing.lots for leaf in leaf_hashes(seed, listing, lot)]
+    n = listing.parts
+    return [leaves[n * one.start : n * one.stop] for one in section_copies(listing)]
+
+
+def parts_tree(seed: SellerSeed, listing: Listing) -> SectionedTree:
     """The tree under the item's partsRoot, for the proofs of deliveries."""
-    return MerkleTree([leaf for lot in listing.lots for leaf in leaf_hashes(seed, listing, lot)])
+    return SectionedTree([MerkleTree(leaves) for leaves in section_leaves(seed, listing)])
 
 
 # ------------------------------------------------------------------------------------ as files

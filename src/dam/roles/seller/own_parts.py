@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.hashing import part_leaf, sale_of
-from dam.crypto.merkle import MerkleTree
+from dam.crypto.merkle import SectionedTree
 from dam.crypto.sealing import seal_fragment
 from dam.errors import Malformed, Permanent, Refused
 from dam.roles.seller.listings import Catalogue, Listing, copy_parts, parts_tree
@@ -45,7 +45,7 @@ class OwnParts:
     def __init__(self, seed: SellerSeed, catalogue: Catalogue) -> None:
         self._seed = seed
         self._catalogue = catalogue
-        self._trees: dict[bytes, tuple[Listing, MerkleTree]] = {}
+        self._trees: dict[bytes, tuple[Listing, SectionedTree]] = {}
 
     async def seal(
         self,
@@ -99,7 +99,7 @@ class OwnParts:
             )
         return deliveries
 
-    async def _listing(self, parts_root: bytes) -> tuple[Listing, MerkleTree]:
+    async def _listing(self, parts_root: bytes) -> tuple[Listing, SectionedTree]:
         """The listing that was published under a root, and its tree, which costs some hashing."""
         found = self._trees.get(parts_root)
         if found is not None:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dam import validation
 from dam.atomic_file import write_atomic
@@ -20,29 +20,28 @@ from dam.catalog.payload import payload_to_json
 from dam.catalog.reader import VERSION, read_store
 from dam.crypto import hashing, sealing
 from dam.crypto.derivation import SellerSeed
-from dam.crypto.merkle import MerkleTree
+from dam.crypto.merkle import MerkleTree, section_roots
 from dam.errors import BlockRefused, Malformed
 from dam.ipfs import dag_json
 from dam.ipfs.blocks import MAX_BLOCK_BYTES, BlockStore
 from dam.ipfs.cid import Cid
 from dam.roles.seller.listings import (
+    APART_BYTES,
+    PAGE_BYTES,
+    SEALED_JSON_BYTES,
     Catalogue,
     Listing,
     Lot,
     check_same_store,
     copy_parts,
-    leaf_hashes,
+    section_copies,
+    section_leaves,
 )
 from dam.types import ZERO32, Address, Part, Terms
 
-PAGE_BYTES = MAX_BLOCK_BYTES * 7 // 8
-"""A page is filled up to this many bytes; the rest is for what surrounds its items."""
-APART_BYTES = PAGE_BYTES // 2
-"""An item longer than this has pages of parts of its own."""
 SMALL_PAGE_BYTES = PAGE_BYTES // 8
 MAX_SMALL_PAGES = 8
 """When more pages than this are small, they are made anew together."""
-_SEALED_JSON_BYTES = 2 * sealing.SEALED_BYTES + len('"0x",')
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +77,17 @@ class _Sealer:
         self._shared: dict[bytes, bytes] = {}
         self.public = sealing.public_key(self._secret)
 
-    def seal(self, listing: Listing, lot: Lot, copies: Iterable[int]) -> list[str]:
-        """The sealed parts of some copies of a lot, in hex, in no order."""
+    def seal(self, listing: Listing, copies: Iterable[int]) -> list[str]:
+        """The sealed parts of some copies, in hex, in no order."""
         sealed = []
         for copy in copies:
-            domain = listing.domain(copy)
+            domain, lot = listing.domain(copy), listing.lot_of(copy)
             for leaf, share in copy_parts(self._seed, listing, copy):
                 part = Part(domain, leaf.index, share, leaf.secret_hash, leaf.salt)
                 shared = self._with(lot.deliverers[leaf.index].key)
                 sealed.append("0x" + sealing.seal_part(shared, part).hex())
+        # The order must not tell which deliverer has which part.
+        secrets.SystemRandom().shuffle(sealed)
         return sealed
 
     def _with(self, key: bytes) -> bytes:
@@ -94,12 +95,6 @@ class _Sealer:
         if shared is None:
             shared = self._shared[key] = sealing.shared_key(self._secret, key)
         return shared
-
-
-def _shuffled(sealed: list[str]) -> list[str]:
-    # The order must not tell which deliverer has which part.
-    secrets.SystemRandom().shuffle(sealed)
-    return sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +112,21 @@ class _Entry:
     def to_json(self, sealer: _Sealer) -> dict[str, Any]:
         if self.apart:
             return self.fields
-        sealed = []
-        for lot in self.listing.lots:
-            copies = range(lot.first_copy, lot.first_copy + lot.copies)
-            sealed += sealer.seal(self.listing, lot, copies)
-        return {**self.fields, "encryptedParts": _shuffled(sealed)}
+        copies = range(sum(lot.copies for lot in self.listing.lots))
+        return {**self.fields, "encryptedParts": sealer.seal(self.listing, copies)}
+
+
+class _Section(NamedTuple):
+    """Consecutive copies of an item, and the tree over their leaves."""
+
+    copies: range
+    leaves: list[bytes]
+    root: bytes
+
+
+def _sections(seed: SellerSeed, listing: Listing) -> list[_Section]:
+    pairs = zip(section_copies(listing), section_leaves(seed, listing), strict=True)
+    return [_Section(copies, leaves, MerkleTree(leaves).root) for copies, leaves in pairs]
 
 
 def _hex(value: bytes) -> str:
@@ -174,7 +179,7 @@ class _Builder:
 
     # -------------------------------------------------------------------------------- items
 
-    def entry(self, listing: Listing, terms: Terms, leaves: Sequence[Sequence[bytes]]) -> _Entry:
+    def entry(self, listing: Listing, terms: Terms, sections: Sequence[_Section]) -> _Entry:
         """What goes into a page for an item; pages of its own parts are made on the way."""
         value: dict[str, Any] = {
             "itemId": listing.name,
@@ -192,57 +197,42 @@ class _Builder:
             "partsRoot": _hex(terms.parts_root),
             "otherMetadata": listing.metadata,
         }
-        payloads = [payload_to_json(p) for lot in listing.lots for p in lot.payloads]
-        whole = {
-            **value,
-            "partLeaves": [_hex(leaf) for lot_leaves in leaves for leaf in lot_leaves],
-            "payloads": payloads,
-        }
-        size = len(dag_json.dumps(whole)) + len(whole["partLeaves"]) * _SEALED_JSON_BYTES
-        if size <= APART_BYTES:
-            return _Entry(listing, whole, False, _content_key(listing, whole, listing.lots), size)
+        if len(sections) < 2:
+            leaves = [_hex(leaf) for section in sections for leaf in section.leaves]
+            payloads = [payload_to_json(p) for lot in listing.lots for p in lot.payloads]
+            whole = {**value, "partLeaves": leaves, "payloads": payloads}
+            size = len(dag_json.dumps(whole)) + len(leaves) * SEALED_JSON_BYTES
+            if size <= APART_BYTES:
+                key = _content_key(listing, whole, listing.lots)
+                return _Entry(listing, whole, False, key, size)
         links = [
-            {"/": str(cid)}
-            for lot, lot_leaves in zip(listing.lots, leaves, strict=True)
-            for cid in self._lot_pages(listing, lot, lot_leaves)
+            {
+                "page": {"/": str(self._part_page(listing, section))},
+                "copies": len(section.copies),
+                "root": _hex(section.root),
+            }
+            for section in sections
         ]
-        apart = {**value, "partPages": links}
+        apart = {**value, "sections": links}
         return _Entry(
             listing, apart, True, _content_key(listing, apart, ()), len(dag_json.dumps(apart))
         )
 
-    def _lot_pages(self, listing: Listing, lot: Lot, leaves: Sequence[bytes]) -> list[Cid]:
-        """The pages of a lot's parts; cut in the same places as long as the lot is the same."""
-        n = listing.parts
-        pages: list[Cid] = []
-        start = size = 0
-        texts = [dag_json.dumps(payload_to_json(p)) for p in lot.payloads]
-        for offset in range(lot.copies + 1):
-            per_part = len('"0x",') + 64 + _SEALED_JSON_BYTES
-            copy_size = len(texts[offset]) + n * per_part if offset < lot.copies else 0
-            if offset == lot.copies or (size and size + copy_size > PAGE_BYTES):
-                pages.append(self._part_page(listing, lot, start, offset, leaves))
-                start, size = offset, 0
-            size += copy_size
-        return pages
-
-    def _part_page(
-        self, listing: Listing, lot: Lot, start: int, end: int, leaves: Sequence[bytes]
-    ) -> Cid:
+    def _part_page(self, listing: Listing, section: _Section) -> Cid:
+        copies = section.copies
         value = {
-            "firstCopy": lot.first_copy + start,
-            "copies": end - start,
-            "partLeaves": [
-                _hex(leaf) for leaf in leaves[start * listing.parts : end * listing.parts]
-            ],
-            "payloads": [payload_to_json(p) for p in lot.payloads[start:end]],
+            "firstCopy": copies.start,
+            "copies": len(copies),
+            "partLeaves": [_hex(leaf) for leaf in section.leaves],
+            "payloads": [payload_to_json(listing.payload(copy)) for copy in copies],
         }
-        key = _content_key(listing, value, (lot,)).hex()
+        lots = [lot for lot in listing.lots if lot.first_copy < copies.stop]
+        lots = [lot for lot in lots if lot.first_copy + lot.copies > copies.start]
+        key = _content_key(listing, value, lots).hex()
         old = self._old.part_pages.get(key)
         if old is None or not self._reuse(old):
             sealer = _Sealer(self._seed)
-            copies = range(lot.first_copy + start, lot.first_copy + end)
-            sealed = _shuffled(sealer.seal(listing, lot, copies))
+            sealed = sealer.seal(listing, copies)
             page = {**value, "sealingKey": _hex(sealer.public), "encryptedParts": sealed}
             old = self.put(page)
         self.part_pages[key] = old
@@ -349,12 +339,12 @@ def build_store(
     for listing in listings:
         if not listing.stock and not listing.lots:
             raise Malformed(f"item {listing.name!r} has nothing to sell yet: add its good")
-        leaves = [leaf_hashes(seed, listing, lot) for lot in listing.lots]
-        root = MerkleTree([leaf for lot_leaves in leaves for leaf in lot_leaves]).root
+        sections = _sections(seed, listing)
+        root = section_roots([section.root for section in sections]).root
         terms[listing.name] = listing.terms(root)
         if root != ZERO32:
             catalogue.remember(root, listing)
-        entries.append(builder.entry(listing, terms[listing.name], leaves))
+        entries.append(builder.entry(listing, terms[listing.name], sections))
     builder.pack(entries)
     document = {
         "version": VERSION,
@@ -388,7 +378,7 @@ async def publish_store(blocks: BlockStore, built: BuiltStore) -> None:
     """
     for _, data in built.blocks:
         await blocks.put("dag-json", data)
-    await read_store(
+    store = await read_store(
         blocks,
         built.digest,
         chain_id=built.chain_id,
@@ -396,4 +386,7 @@ async def publish_store(blocks: BlockStore, built: BuiltStore) -> None:
         seller=built.seller,
         root=built.root,
     )
+    for fault in [section.fault for item in store.items for section in item.sections]:
+        if fault:
+            raise Malformed(f"no deliverer would serve a section of this store: {fault}")
     await blocks.pin(built.cid)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dam.catalog.payload import InlinePayload
-from dam.catalog.reader import Item
+from dam.catalog.store import Item
 from dam.crypto import shamir
 from dam.crypto.derivation import BuyerSeed, new_seed
 from dam.crypto.hashing import keccak

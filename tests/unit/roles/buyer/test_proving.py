@@ -358,7 +358,7 @@ async def test_two_leaves_of_one_index(world: World, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(proving, "read_version", store)
     with pytest.raises(Permanent, match="document is needed"):
         await world.plan()
-    documents[0] = SimpleNamespace(parts_tree=lambda: world.tree)
+    documents[0] = SimpleNamespace(proof=world.tree.proof)
     plan = await world.plan()
     assert plan.function == "proveBadLeaves"
     for leaf, proof in zip(plan.arguments[3:], plan.parts, strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dam.catalog.reader import Item, Section
+from dam.catalog.store import Item, Section
 from dam.crypto import hashing, sealing, shamir
 from dam.crypto.hashing import checksum
 from dam.crypto.merkle import MerkleTree, verify
@@ -45,7 +45,7 @@ async def test_every_deliverer_finds_its_own_part(shop) -> None:
         assert opened.leaf.deliverer == daemon.operator
         assert opened.leaf.commitment == hashing.keccak(opened.part.share)
         shares[opened.part.index] = opened.part.share
-        assert part_scan.reopen(found.sealed, found.sealing_key, daemon.ring) == opened.part
+        assert part_scan.reopen(found.sealed, found.section.sealing_key, daemon.ring) == opened.part
     key = shamir.join(shares, 2)
     assert hashing.keccak(key) == opened.leaf.secret_hash
     for daemon in shop.daemons[3:]:
@@ -72,9 +72,9 @@ async def test_old_keys_still_open_after_a_rotation(shop) -> None:
     (found,) = daemon.find(item, shop.address)
     assert found.key.public == old
     opened = daemon.open(found, shop.address)
-    assert part_scan.reopen(found.sealed, found.sealing_key, daemon.ring) == opened.part
+    assert part_scan.reopen(found.sealed, found.section.sealing_key, daemon.ring) == opened.part
     with pytest.raises(NotForMe):
-        part_scan.reopen(found.sealed, found.sealing_key, KeyRing.generate())
+        part_scan.reopen(found.sealed, found.section.sealing_key, KeyRing.generate())
 
 
 async def test_copied_ciphertext_with_its_page_key_is_not_even_found(shop, thief) -> None:
@@ -224,7 +224,7 @@ def test_plain_parts_are_found_by_trial(shop) -> None:
     item = plain_item(shop, [*strangers, sealed], listing, [leaf])
     daemon = shop.daemons[0]
     (found,) = daemon.find(item, shop.address)
-    assert found.sealing_key is None
+    assert found.section.sealing_key is None
     opened = daemon.open(found, shop.address)
     assert opened.leaf == leaf
     assert part_scan.reopen(found.sealed, None, daemon.ring) == opened.part
