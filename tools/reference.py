@@ -20,7 +20,7 @@ from typing import Any
 
 import click
 
-from dam.catalog import payload, reader
+from dam.catalog import about, payload, reader
 from dam.cli.failures import KINDS
 from dam.cli.main import main as dam
 from dam.config.table import SETTINGS, Setting
@@ -106,6 +106,14 @@ ITEM = {
     "id": ("required", ("the item's name for machines and on the chain: 1 to 128 bytes, no space "
            "but single ones inside. It never changes")),
     "title": ("the id", "what people read, 1 to 512 bytes"),
+    "summary": ("none", f"one line, at most {about.MAX_SUMMARY_BYTES} bytes"),
+    "tags": ("none", (f"list of words to find it by, at most {about.MAX_TAGS} of "
+             f"{about.MAX_TAG_BYTES} bytes each")),
+    "language": ("none", "of the good: `en`, `pt-BR`, `zh-Hant`"),
+    "description": ("none", (f"plain text, at most {about.MAX_DESCRIPTION_BYTES:,} bytes, in "
+                    "several lines if you like")),
+    "licence": ("none", "one line: a name, or an SPDX identifier"),
+    "media_type": ("none", "of the good: `application/pdf`"),
     "price": ("required", "amount; of an item in a token, whole tokens: `\"5.25\"`"),
     "token": ("none", ("address of the ERC-20 token that the price is in. Commission, penalty and "
               "bond stay in the native coin, and have no default then")),

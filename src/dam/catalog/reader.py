@@ -16,6 +16,8 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from dam import validation
+from dam.catalog import about
+from dam.catalog.about import About
 from dam.catalog.payload import payload_from_json
 from dam.catalog.store import Item, Section, Store
 from dam.crypto import hashing
@@ -80,6 +82,8 @@ class _Draft:
     metadata_json: bytes
     section: Section | None
     apart: tuple[_Apart, ...]
+    about: About
+    withdrawn: tuple[range, ...]
 
     @property
     def parts(self) -> int:
@@ -294,7 +298,15 @@ async def _read_items(reader: _Reader, document: dict[str, Any]) -> list[Item]:
         else:
             sections = await _map(draft.apart, partial(reader.section, draft.terms))
         items.append(
-            Item(draft.name, draft.title, draft.terms, draft.metadata_json, tuple(sections))
+            Item(
+                name=draft.name,
+                title=draft.title,
+                terms=draft.terms,
+                metadata_json=draft.metadata_json,
+                sections=tuple(sections),
+                about=draft.about,
+                withdrawn=draft.withdrawn,
+            )
         )
     return items
 
@@ -338,7 +350,7 @@ def _sealing_key(value: dict[str, Any]) -> bytes | None:
 def _parse_item(value: Any, key: bytes | None) -> _Draft:
     parts_apart = isinstance(value, dict) and "sections" in value
     form = ("sections",) if parts_apart else _PART_KEYS
-    validation.record(value, "item", (*_TERMS_KEYS, *form))
+    validation.record(value, "item", (*_TERMS_KEYS, *form), (*about.KEYS, "withdrawn"))
     terms = _parse_terms(value)
     copies = terms.supply if terms.stock else 1
     section = None if parts_apart else _parse_parts(value, key, terms, 0, copies, terms.parts_root)
@@ -349,6 +361,10 @@ def _parse_item(value: Any, key: bytes | None) -> _Draft:
         metadata_json=dag_json.dumps(validation.metadata(value["otherMetadata"], "otherMetadata")),
         section=section,
         apart=_parse_sections(value["sections"], terms, copies) if parts_apart else (),
+        about=about.from_json(value),
+        withdrawn=about.ranges_from_json(value["withdrawn"], "withdrawn", terms.supply)
+        if "withdrawn" in value
+        else (),
     )
 
 

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from dam.catalog.about import About
 from dam.catalog.payload import Payload
 from dam.crypto import hashing
 from dam.crypto.merkle import MerkleTree, section_roots
@@ -56,6 +58,10 @@ class Item:
     metadata_json: bytes
     """Canonical JSON: hostile metadata takes ten times the memory once it is parsed."""
     sections: tuple[Section, ...]
+    about: About = field(default_factory=About)
+    """What the seller says of it: escape it before printing."""
+    withdrawn: tuple[range, ...] = ()
+    """Copies that are not offered any more; their parts are served all the same."""
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -81,6 +87,11 @@ class Item:
             if leaf in one.tree:
                 return (*one.tree.proof(leaf), *self._roots.proof(one.root))
         raise Malformed("the leaf is in no section of the item")
+
+    def is_withdrawn(self, copy: int) -> bool:
+        """Whether a copy is not offered any more."""
+        at = bisect_right(self.withdrawn, copy, key=lambda one: one.start) - 1
+        return at >= 0 and copy in self.withdrawn[at]
 
     def leaf_copy(self, copy: int) -> int:
         """The copy whose parts serve ``copy``: copy 0 where all copies share them."""

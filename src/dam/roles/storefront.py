@@ -240,6 +240,13 @@ def find_item(store: Store, text: str) -> Item:
     return found
 
 
+def gone_copies(item: Item, taken: Collection[int]) -> list[range]:
+    """Copies that nobody can buy, taken or withdrawn: ascending, none twice."""
+    sold = [copy for copy in taken if copy < item.terms.supply and not item.is_withdrawn(copy)]
+    gone = [*item.withdrawn, *(range(copy, copy + 1) for copy in sold)]
+    return sorted(gone, key=lambda one: one.start)
+
+
 def free_copies(item: Item, taken: Collection[int]) -> int:
     """How many copies are left."""
-    return item.terms.supply - sum(copy < item.terms.supply for copy in taken)
+    return item.terms.supply - sum(one.stop - one.start for one in gone_copies(item, taken))

@@ -18,8 +18,9 @@ from dam.ethereum.erc20 import Tokens
 from dam.market.deliverers import Candidate, Registration
 from dam.roles.seller import publishing
 from dam.roles.seller.deliverer_choice import pick_deliverers
+from dam.roles.seller.drafted import ItemDraft
 from dam.roles.seller.store_changes import Change
-from dam.roles.seller.store_file import ItemDraft, read_folder, read_store_file
+from dam.roles.seller.store_file import read_folder, read_store_file
 from dam.roles.seller.versions import Base, Versions
 from dam.types import Wei, Windows
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dam.console import printable
-from dam.roles.seller.store_file import ItemDraft
+from dam.roles.seller.drafted import ItemDraft
 
 
 def goods_text(draft: ItemDraft) -> str:

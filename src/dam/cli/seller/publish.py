@@ -32,12 +32,12 @@ from dam.ethereum.erc20 import Tokens
 from dam.keystore.key_files import load_seed
 from dam.market.wallet import Receipt
 from dam.roles.seller import publishing
+from dam.roles.seller.drafted import StoreDraft
 from dam.roles.seller.drafts import named_tokens, read_draft, read_prices
 from dam.roles.seller.listings import Catalogue
 from dam.roles.seller.plan_notes import choice_text, differences
 from dam.roles.seller.publishing import Published, PublishPlan
 from dam.roles.seller.store_changes import Shop, Wishes, catalogue_lock
-from dam.roles.seller.store_file import StoreDraft
 from dam.types import ZERO_ADDRESS, Address
 
 # ------------------------------------------------------------------------------------------ store

@@ -30,7 +30,7 @@ from dam.roles.buyer.payment import Payment, allow, purchase_call, read_payment
 from dam.roles.buyer.records import Record, one_time_keys, part_proofs, utc_now
 from dam.roles.notice import Notice, silent
 from dam.roles.sales import short_id
-from dam.roles.storefront import Offer, check_current, free_copies, read_offer
+from dam.roles.storefront import Offer, check_current, free_copies, gone_copies, read_offer
 from dam.types import (
     ZERO_ADDRESS,
     Address,
@@ -336,6 +336,8 @@ async def _prove(
     supply, item_id = item.terms.supply, item.terms.item_id
     sales = read_sales(index.db, {record.copy_id for record in attempts})
     asked = [record.copy_id for record in attempts]
+    if wanted is not None and item.is_withdrawn(wanted):
+        raise Permanent(f"the seller has withdrawn copy {wanted + 1}: leave --copy away")
     for _ in range(_COPY_TRIES):
         copy = wanted
         if copy is None and free_copies(item, taken) > 0:
@@ -372,7 +374,7 @@ def _check_stake(free: Wei, terms: Terms) -> None:
 def sold_out(item: Item) -> Permanent:
     """The error of an item of which no copy is left."""
     return Permanent(
-        f"{item.name!r} is sold out: all {item.terms.supply} copies are sold or burned"
+        f"{item.name!r} is sold out: all {item.terms.supply} copies are sold or withdrawn"
     )
 
 
@@ -382,14 +384,14 @@ def choose_copy(item: Item, taken: Collection[int], source: random.Random) -> in
     Raises:
         Permanent: None is left.
     """
-    left, supply = free_copies(item, taken), item.terms.supply
+    left = free_copies(item, taken)
     if left <= 0:
         raise sold_out(item)
     # The place among the free copies, then the copy at that place: exact, whatever the supply is.
     copy = source.randrange(left)
-    for sold in sorted(copy for copy in taken if copy < supply):
-        if sold <= copy:
-            copy += 1
+    for gone in gone_copies(item, taken):
+        if gone.start <= copy:
+            copy += gone.stop - gone.start
     return copy
 
 

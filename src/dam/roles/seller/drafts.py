@@ -12,7 +12,8 @@ from dam import validation
 from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import Tokens, check_payable, read_tokens
 from dam.ethereum.node import Node
-from dam.roles.seller.store_file import Faults, StoreDraft, read_folder, read_store_file
+from dam.roles.seller.drafted import StoreDraft
+from dam.roles.seller.store_file import Faults, read_folder, read_store_file
 from dam.roles.seller.toml_file import load
 from dam.types import ZERO_ADDRESS, Address
 

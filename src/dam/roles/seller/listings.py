@@ -21,6 +21,8 @@ from typing import Any
 
 from dam import validation
 from dam.atomic_file import read_regular, write_atomic
+from dam.catalog import about
+from dam.catalog.about import About
 from dam.catalog.payload import Payload, payload_from_json, payload_to_json
 from dam.catalog.reader import MAX_SUPPLY, check_terms
 from dam.crypto import hashing
@@ -86,6 +88,9 @@ class Listing:
     """False: no longer for sale; the file stays, since sold copies keep their numbers."""
     source: str = ""
     """``sha256:`` and hex of a long file, to tell whether it is the same; never published."""
+    about: About = field(default_factory=About)
+    withdrawn_copies: tuple[range, ...] = ()
+    """Of a stock item: not offered any more, though their parts stay."""
 
     def __post_init__(self) -> None:
         """Refuses what no reader of the store would take."""
@@ -98,6 +103,10 @@ class Listing:
         check_terms(self.terms(ZERO32))
         if self.arbitrator == self.seller and self.arbitrator != ZERO_ADDRESS:
             raise Malformed("the seller cannot be the arbitrator of their own item")
+        published = self.to_document()
+        about.from_json(published)
+        if self.withdrawn_copies:
+            about.ranges_from_json(published["withdrawn"], "withdrawn copies", self.supply)
         self._check_lots()
 
     def _check_lots(self) -> None:
@@ -140,6 +149,11 @@ class Listing:
             arbitrator=self.arbitrator,
             parts_root=parts_root,
         )
+
+    def to_document(self) -> dict[str, Any]:
+        """What the store's document says of it beside terms and goods, and leaves out if empty."""
+        ranges = about.ranges_to_json(self.withdrawn_copies)
+        return {**about.to_json(self.about), **({"withdrawn": ranges} if ranges else {})}
 
     def domain(self, copy: int) -> bytes:
         """The domain of a copy, 32 bytes."""
@@ -291,7 +305,7 @@ def to_json(listing: Listing) -> bytes:
     """The bytes of a listing's file."""
     return dag_json.dumps(
         {
-            "version": 1,
+            "version": 2,
             "chainId": listing.chain_id,
             "market": listing.market,
             "seller": listing.seller,
@@ -307,6 +321,7 @@ def to_json(listing: Listing) -> bytes:
             "lots": [_lot_to_json(lot) for lot in listing.lots],
             "listed": listing.listed,
             "source": listing.source,
+            "document": listing.to_document(),
         }
     )
 
@@ -320,8 +335,10 @@ def from_json(data: bytes) -> Listing:
     v = dag_json.loads(data)
     names = ("version", "chainId", "market", "seller", "itemId", "title", *_AMOUNTS, "token")
     more = ("stock", "parts", "threshold", "arbitrator", "otherMetadata", "lots", "listed")
-    validation.record(v, "listing", (*names, *more, "source"))
-    validation.integer(v["version"], "version", 1, 1)
+    validation.record(v, "listing", (*names, *more, "source", "document"))
+    validation.integer(v["version"], "version", 2, 2)
+    said = validation.record(v["document"], "document", (), (*about.KEYS, "withdrawn"))
+    supply = validation.amount(v["supply"], "supply", MAX_SUPPLY)
     if not isinstance(v["source"], str):
         raise Malformed("source is not a text")
     return Listing(
@@ -334,7 +351,7 @@ def from_json(data: bytes) -> Listing:
         commission=Wei(validation.amount(v["commission"], "commission")),
         penalty=Wei(validation.amount(v["penalty"], "penalty")),
         bond=Wei(validation.amount(v["bond"], "bond")),
-        supply=validation.amount(v["supply"], "supply", MAX_SUPPLY),
+        supply=supply,
         token=validation.address(v["token"], "token"),
         stock=validation.boolean(v["stock"], "stock"),
         parts=validation.integer(v["parts"], "parts", 1, MAX_PARTS),
@@ -344,6 +361,10 @@ def from_json(data: bytes) -> Listing:
         lots=validation.array(v["lots"], "lots", _MAX_COPIES, _lot_from_json),
         listed=validation.boolean(v["listed"], "listed"),
         source=v["source"],
+        about=about.from_json(said),
+        withdrawn_copies=about.ranges_from_json(said["withdrawn"], "withdrawn", supply)
+        if "withdrawn" in said
+        else (),
     )
 
 

@@ -9,9 +9,9 @@ from dam.ethereum.erc20 import Tokens
 from dam.market.deliverers import Candidate
 from dam.market.sale_history import SaleHistory
 from dam.roles.seller.deliverer_choice import Choice
+from dam.roles.seller.drafted import ItemDraft
 from dam.roles.seller.listings import Catalogue, Listing
 from dam.roles.seller.store_changes import Change
-from dam.roles.seller.store_file import ItemDraft
 from dam.types import STAKED_FEES, ZERO_ADDRESS, Address, Wei, Windows
 from dam.units import format_amount
 

@@ -20,6 +20,7 @@ from dam.market.deliverers import Candidate
 from dam.market.log_history import read_history
 from dam.market.wallet import Receipt, Wallet, send_call
 from dam.roles.seller.deliverer_choice import Choice, named_deliverers, pick_deliverers
+from dam.roles.seller.drafted import StoreDraft
 from dam.roles.seller.listings import Listing
 from dam.roles.seller.plan_notes import choice_warnings, fees_open, warnings
 from dam.roles.seller.store_builder import BuiltStore
@@ -30,7 +31,6 @@ from dam.roles.seller.store_changes import (
     apply_changes,
     plan_changes,
 )
-from dam.roles.seller.store_file import StoreDraft
 from dam.roles.seller.versions import Base, find_base, save_versions, stored_name
 from dam.roles.storefront import read_version
 from dam.types import ZERO32, Address, Windows

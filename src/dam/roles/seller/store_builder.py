@@ -196,6 +196,7 @@ class _Builder:
             "arbitrator": terms.arbitrator,
             "partsRoot": _hex(terms.parts_root),
             "otherMetadata": listing.metadata,
+            **listing.to_document(),
         }
         if len(sections) < 2:
             leaves = [_hex(leaf) for section in sections for leaf in section.leaves]

@@ -26,10 +26,10 @@ from dam.market.deliverers import Deliverer
 from dam.market.sale_history import SaleHistory
 from dam.roles.seller.code_files import bare, bare_pieces
 from dam.roles.seller.deliverer_choice import Choice
+from dam.roles.seller.drafted import ItemDraft, StoreDraft
 from dam.roles.seller.goods import Good, add_goods, assign_anew, lost_blocks, restore_goods
 from dam.roles.seller.listings import Catalogue, Listing, check_same_store
 from dam.roles.seller.store_builder import BuiltStore, build_store, publish_store
-from dam.roles.seller.store_file import ItemDraft, StoreDraft
 from dam.types import Address, Deployment, Wei
 
 
@@ -252,6 +252,7 @@ def _terms_of_draft(draft: ItemDraft) -> tuple[object, ...]:
         draft.arbitrator,
         None if draft.stock else draft.supply,
         dict(draft.metadata),
+        draft.about,
     )
 
 
@@ -266,6 +267,7 @@ def _terms_of_listing(old: Listing) -> tuple[object, ...]:
         old.arbitrator,
         None if old.stock else old.supply,
         old.metadata,
+        old.about,
     )
 
 
@@ -434,6 +436,7 @@ async def _apply(
         arbitrator=draft.arbitrator,
         supply=old.supply if draft.stock else draft.supply,
         metadata=dict(draft.metadata),
+        about=draft.about,
         listed=True,
         source=change.source,
     )

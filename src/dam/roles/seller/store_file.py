@@ -31,15 +31,19 @@ Paths are relative to the TOML file. Nothing here touches the chain.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dam import validation
 from dam.atomic_file import open_regular
+from dam.catalog import about
+from dam.catalog.about import About
 from dam.catalog.payload import CHUNK_BYTES, MAX_CHUNKS, MAX_INLINE_BYTES
 from dam.catalog.reader import MAX_SUPPLY
 from dam.console import printable
@@ -47,6 +51,7 @@ from dam.crypto.hashing import parse_address
 from dam.errors import Malformed, Permanent
 from dam.ethereum.erc20 import MAX_DECIMALS, NATIVE, Token, Tokens
 from dam.roles.seller import code_files
+from dam.roles.seller.drafted import ItemDraft, StoreDraft
 from dam.roles.seller.goods_folder import read_goods_folder
 from dam.roles.seller.toml_file import Lines, load
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address
@@ -57,58 +62,21 @@ DEFAULT_SUPPLY = 1_000
 _MAX_CODES = 100_000
 _MONEY = ("price", "token", "decimals", "commission", "penalty", "bond")
 _TERMS = (*_MONEY, "parts", "threshold", "arbitrator")
-_DEFAULTS = (*_TERMS, "supply", "deliverers", "metadata")
+_SAYS = {
+    "summary": "summary",
+    "tags": "tags",
+    "language": "language",
+    "description": "description",
+    "licence": "licence",
+    "media_type": "mediaType",
+}
+"""What an item may say of itself: the key here, and the one in the document."""
+_DEFAULTS = (*_TERMS, "supply", "deliverers", "metadata", "tags", "language", "licence")
 _GOODS = ("codes_file", "codes", "file", "text")
-_ITEM = ("id", "title", *_DEFAULTS, "column", *_GOODS)
+_ITEM = ("id", "title", *dict.fromkeys((*_SAYS, *_DEFAULTS)), "column", *_GOODS)
 _MAX_FAULTS = 20
 """Of one list of codes; more are counted."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class ItemDraft:
-    """An item as the seller wants it. Amounts in wei, but the price in units of its token."""
-
-    name: str
-    title: str
-    price: int
-    commission: int
-    penalty: int
-    bond: int
-    parts: int
-    threshold: int
-    arbitrator: Address
-    supply: int
-    """Of a stock item the number of its codes."""
-    codes: tuple[str, ...] | None = field(repr=False)
-    """Stock: one good per copy."""
-    file: Path | None
-    """Shared by all copies, as `text` is."""
-    text: bytes | None = field(repr=False)
-    deliverers: tuple[Address, ...]
-    """As named; empty: picked at random."""
-    metadata: Mapping[str, Any]
-    where: str
-    """For messages: file and line."""
-    token: Address = ZERO_ADDRESS
-    """Currency of the price; zero: the native coin."""
-    said: frozenset[str] = frozenset()
-    """Keys that the seller wrote, in the item, as defaults or as options."""
-
-    @property
-    def stock(self) -> bool:
-        """Whether each copy is a good of its own."""
-        return self.codes is not None
-
-
-@dataclass(frozen=True, slots=True)
-class StoreDraft:
-    """A store as the seller wants it."""
-
-    name: str
-    items: tuple[ItemDraft, ...]
-    notes: tuple[str, ...] = ()
-    """What the seller should know before they publish: files that were left out, say."""
 
 
 class Faults(Permanent):
@@ -293,6 +261,7 @@ class _StoreReader:
             where("metadata"), lambda: validation.metadata(item.get("metadata", {}), "metadata")
         )
         codes, file, text = self._good(where, item)
+        said = self._about(where, item, "code" if codes else "text" if text else "file", file)
         supply = self._supply(where, item, codes, own)
         if len(self.faults) > before:
             return None
@@ -317,7 +286,24 @@ class _StoreReader:
             metadata=metadata,
             where=f"{self._lines.item(index, '')}{label}",
             token=token.address,
+            about=said,
         )
+
+    def _about(
+        self, where: Callable[[str], str], item: dict[str, Any], kind: str, file: Path | None
+    ) -> About:
+        """What the item says of itself: the seller's words, and what its good is."""
+        said: dict[str, Any] = {"kind": kind}
+        for key, name in _SAYS.items():
+            if key in item:
+                said |= self._try(where(key), partial(_said, name, item[key])) or {}
+        if file is not None:
+            said["size"] = file.stat().st_size
+            # A name that some systems cannot hold is left out: buyers' tools make one of the id.
+            with contextlib.suppress(Malformed):
+                name = unicodedata.normalize("NFC", file.name)
+                said["fileName"] = about.from_json({"fileName": name}).file_name
+        return about.from_json(said)
 
     def _amount(
         self,
@@ -472,6 +458,10 @@ class _StoreReader:
         if len(faults) > _MAX_FAULTS:
             self._fault(place, f"{source}: {len(faults) - _MAX_FAULTS} more codes like these")
         return None if faults else tuple(code for _, code in numbered)
+
+
+def _said(name: str, value: Any) -> dict[str, Any]:
+    return about.to_json(about.from_json({name: value}))
 
 
 def _listed(value: Any) -> list[code_files.NumberedCode]:

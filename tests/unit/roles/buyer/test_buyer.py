@@ -207,6 +207,17 @@ def test_free_copies_are_chosen_evenly_and_taken_ones_never(make: Any) -> None:
     assert free_copies(thing, {0, 2, 5, 99}) == 3
 
 
+def test_withdrawn_copies_are_neither_counted_nor_chosen(make: Any) -> None:
+    thing = replace(item(make, supply=9), withdrawn=(range(1, 3), range(7, 9)))
+    taken = {0, 2, 8, 99}
+    assert {choose_copy(thing, taken, random.Random(n)) for n in range(200)} == {3, 4, 5, 6}
+    assert free_copies(thing, taken) == 4
+    with pytest.raises(Permanent, match="sold or withdrawn"):
+        choose_copy(thing, {0, 3, 4, 5, 6}, random.Random(1))
+    most = replace(item(make, supply=2**64 - 1), withdrawn=(range(2**53 - 1),))
+    assert choose_copy(most, {5}, random.Random(1)) >= 2**53 - 1
+
+
 def test_sold_out(make: Any) -> None:
     with pytest.raises(Permanent, match="sold out"):
         choose_copy(item(make, supply=2), {0, 1}, random.Random(1))

@@ -22,9 +22,9 @@ from dam.roles.seller.deliverer_choice import (
     named_deliverers,
     pick_deliverers,
 )
+from dam.roles.seller.drafted import ItemDraft
 from dam.roles.seller.plan_notes import choice_text, choice_warnings, fees_open
 from dam.roles.seller.store_changes import Change
-from dam.roles.seller.store_file import ItemDraft
 from dam.types import Wei, Windows
 from tests.unit.helpers.shop import SELLER, Shop
 

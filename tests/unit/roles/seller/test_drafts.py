@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from dam.ethereum.erc20 import Tokens
+from dam.roles.seller.drafted import ItemDraft
 from dam.roles.seller.drafts import read_draft
-from dam.roles.seller.store_file import Faults, ItemDraft
+from dam.roles.seller.store_file import Faults
 
 STORE = """[store]
 name = "s"

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from dam.console import printable
+from dam.roles.seller.drafted import StoreDraft
 from dam.roles.seller.goods_folder import read_goods_folder
-from dam.roles.seller.store_file import Faults, StoreDraft, read_folder
+from dam.roles.seller.store_file import Faults, read_folder
 
 NFC, NFD = (unicodedata.normalize(form, "Übung é.pdf") for form in ("NFC", "NFD"))
 

@@ -14,10 +14,11 @@ from dam.crypto.sealing import new_secret_key, public_key
 from dam.errors import IpfsError, Malformed
 from dam.market.deliverers import Candidate, Registration
 from dam.market.sale_history import SaleHistory
+from dam.roles.seller.drafted import StoreDraft
 from dam.roles.seller.listings import Catalogue
 from dam.roles.seller.publishing import choose_deliverers
 from dam.roles.seller.store_changes import Change, Shop, Wishes, apply_changes, plan_changes
-from dam.roles.seller.store_file import StoreDraft, read_store_file
+from dam.roles.seller.store_file import read_store_file
 from dam.testing.blocks import MemoryStore
 from dam.types import Address, Deployment, Wei
 

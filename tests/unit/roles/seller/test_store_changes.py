@@ -22,9 +22,9 @@ from dam.ipfs.open import open_store
 from dam.market.deliverers import Candidate, Registration
 from dam.market.sale_history import SaleHistory
 from dam.roles.seller import plan_notes, store_changes
+from dam.roles.seller.drafted import ItemDraft, StoreDraft
 from dam.roles.seller.listings import Catalogue
 from dam.roles.seller.publishing import choose_deliverers
-from dam.roles.seller.store_file import ItemDraft, StoreDraft
 from dam.types import ZERO_ADDRESS, Address, Deployment, Wei
 
 

@@ -79,6 +79,40 @@ def test_reads_three_kinds_of_goods(folder: Path, make: Any) -> None:
     assert (text.text, text.parts, text.threshold, text.price) == (b"hello", 1, 1, 0)
 
 
+def test_items_say_what_they_are(folder: Path, make: Any) -> None:
+    said = """
+summary = "A book of one page"
+tags = ["books", "short"]
+language = "en"
+description = '''
+Two
+lines'''
+licence = "CC0-1.0"
+media_type = "application/pdf"
+"""
+    text = '[store]\nname = "x"\n[[items]]\nid = "a"\nprice = 1\nfile = "book.pdf"\n' + said
+    about = read_store_file(write(folder, text)).items[0].about
+    assert (about.kind, about.file_name, about.size) == ("file", "book.pdf", 5)
+    assert (about.summary, about.tags) == ("A book of one page", ("books", "short"))
+    assert (about.language, about.description) == ("en", "Two\nlines")
+    assert (about.licence, about.media_type) == ("CC0-1.0", "application/pdf")
+    key, _, good = read_store_file(write(folder, GOOD.format(arbiter=make.arbiter))).items
+    assert (key.about.kind, good.about.kind) == ("code", "text")
+
+
+def test_a_file_name_that_some_systems_cannot_hold_is_left_out(folder: Path) -> None:
+    (folder / "a:b.pdf").write_bytes(b"x")
+    text = '[store]\nname = "x"\n[[items]]\nid = "a"\nprice = 1\nfile = "a:b.pdf"\n'
+    assert read_store_file(write(folder, text)).items[0].about.file_name == ""
+
+
+def test_what_items_say_wrongly_is_told_with_its_line(folder: Path) -> None:
+    text = '[store]\nname = "x"\n[[items]]\nid = "a"\nprice = 1\ntext = "x"\n'
+    text += 'tags = ["a", "a"]\nlanguage = "English"\nsummary = " x"\nmedia_type = "pdf"\n'
+    found = faults(write(folder, text))
+    assert [fault.split(",")[0] for fault in found] == ["line 7", "line 8", "line 9", "line 10"]
+
+
 @pytest.mark.parametrize(("penalty", "bond", "wrong"), [(0, 1, True), (1, 1, False), (0, 0, False)])
 def test_a_dispute_must_have_something_to_win(
     folder: Path, make: Any, penalty: int, bond: int, wrong: bool
