@@ -214,7 +214,7 @@ With `codes_file` may go:
 
 | limit | |
 |---|---|
-| codes of an item | {store_file._MAX_CODES:,} |
+| codes of an item | {store_file.MAX_CODES:,} |
 | a code | under {store_file.MAX_INLINE_BYTES:,} bytes |
 | a file of codes | {code_files.MAX_BYTES >> 20} MiB |
 | a file that is sold | {payload.MAX_CHUNKS:,} chunks of {payload.CHUNK_BYTES:,} bytes |

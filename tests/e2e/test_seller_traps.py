@@ -100,6 +100,36 @@ async def _for_sale(market: ManualMarket) -> set[str]:
     return {item["id"] for store in found for item in store["items"]}
 
 
+async def test_single_codes_go_off_sale_and_stay_so(world: World) -> None:
+    market = await ManualMarket(world).open()
+    await market.publish(CODE)
+    seller = market.seller
+    told = await market.fails(seller, "seller", "withdraw-codes", "code", "3", "--yes")
+    assert "withdrawn" in told
+    done = await world.dam(seller, "seller", "withdraw-codes", "code", "1", "--json")
+    assert done.json["copies"] == 1
+    assert done.json["tx"]
+    refused = await market.fails(
+        market.buyer,
+        "buyer",
+        "buy",
+        seller.address,
+        "code",
+        "--copy",
+        "1",
+        "--no-arbitrator",
+        "--yes",
+    )
+    assert "has withdrawn copy 1" in refused
+    shown = await world.dam(market.buyer, "buyer", "browse", "--json")
+    [item] = [i for s in shown.json["stores"] if s["seller"] == seller.address for i in s["items"]]
+    assert item["free"] == 1
+    # The store file still has the code, and a publish leaves it where it is.
+    again = await market.publish(CODE, command="update")
+    assert again["items"][0]["what"] == "unchanged"
+    assert again["tx"] is None
+
+
 async def test_options_of_assign_touch_their_item_alone(world: World) -> None:
     market = await ManualMarket(world).open()
     await market.publish(CODE + NOTE)

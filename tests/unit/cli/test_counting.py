@@ -8,6 +8,7 @@ import sqlite3
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -16,6 +17,7 @@ from dam.cli.buyer import commands
 from dam.cli.buyer import open as opened
 from dam.cli.errors import refusal_text
 from dam.cli.main import main
+from dam.cli.seller.publish import _Copies
 from dam.crypto.hashing import catalogue_commitment
 from dam.errors import ContractReverted, Malformed, Permanent
 from dam.ethereum.erc20 import Tokens
@@ -138,3 +140,12 @@ async def test_errors_count_from_one(make: Any, deployment: Deployment, shop: Sh
     _, store = await shop.publish()
     with pytest.raises(Malformed, match="no copy 3"):
         store.items[0].payload(2)
+
+
+def test_codes_to_withdraw_are_counted_from_one() -> None:
+    kind = _Copies()
+    assert kind.convert("1", None, None) == range(1)
+    assert kind.convert("3-7", None, None) == range(2, 7)
+    for text in ("0", "-1", "7-3", "1-", "1,2", "x", "\u0661", "1-999999999", "9" * 40):
+        with pytest.raises(click.BadParameter, match="neither a copy"):
+            kind.convert(text, None, None)

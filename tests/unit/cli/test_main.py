@@ -95,8 +95,8 @@ def test_every_option_reaches_its_command() -> None:
 def test_all_commands_of_the_issue_are_there() -> None:
     wanted = {
         "keys": "new rotate backup restore",
-        "seller": "stake publish update close close-item sales supply operator unstake concede "
-        "evidence",
+        "seller": "stake publish update close close-item withdraw-codes sales supply operator "
+        "unstake concede evidence",
         "deliverer": "init stake run status doctor recover config terms rotate exit withdraw-stake",
         "watchdog": "run status doctor recover",
         "buyer": "browse show buy wait open prove confirm refund dispute purchases concede rate "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dam.cli.evidence import evidence_command
-from dam.cli.seller.publish import close_item, close_store, publish, update
+from dam.cli.seller.publish import close_item, close_store, publish, update, withdraw_codes
 from dam.cli.seller.sales import concede, sales
 from dam.cli.seller.supply import supply
 from dam.cli.session import (
@@ -38,6 +38,7 @@ for _command in (
     update,
     close_store,
     close_item,
+    withdraw_codes,
     sales,
     concede,
     supply,

@@ -1,8 +1,9 @@
-"""``dam seller publish``, ``update``, ``close`` and ``close-item``: the store."""
+"""``dam seller publish``, ``update``, ``close``, ``close-item``, ``withdraw-codes``: the store."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from dam.roles.seller.listings import Catalogue
 from dam.roles.seller.plan_notes import choice_text, differences
 from dam.roles.seller.publishing import Published, PublishPlan
 from dam.roles.seller.store_changes import Shop, Wishes, catalogue_lock
+from dam.roles.seller.store_file import MAX_CODES
 from dam.types import ZERO_ADDRESS, Address
 
 # ------------------------------------------------------------------------------------------ store
@@ -369,4 +371,54 @@ async def close_item(item: str, account: str | None, yes: bool, as_json: bool) -
         f"{item} is off sale"
         + (f" {receipt}." if receipt else " already.")
         + f" `dam seller publish FILE --open {item}` lists it again.",
+    )
+
+
+class _Copies(click.ParamType):
+    """A copy by its number, from 1, or a range of them."""
+
+    name = "COPY|FIRST-LAST"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> range:
+        match = re.fullmatch(r"([0-9]{1,15})(?:-([0-9]{1,15}))?", str(value), re.ASCII)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last < first + MAX_CODES:
+            self.fail(f"{value!a} is neither a copy, from 1, nor a range like 3-7", param, ctx)
+        return range(first - 1, last)
+
+
+@click.command("withdraw-codes")
+@click.argument("item")
+@click.argument("copies", nargs=-1, required=True, type=_Copies())
+@account_option
+@yes_option
+@json_option
+@asynchronous
+async def withdraw_codes(
+    item: str, copies: tuple[range, ...], account: str | None, yes: bool, as_json: bool
+) -> None:
+    """Takes some codes of ITEM off sale for good: copy 4, say, or copies 10-19.
+
+    Buyers' tools neither show nor pick them. Their parts are served all the same, to whoever buys
+    one in another way. To sell such a code after all, list it under another item.
+    """
+    settings = Settings.load()
+    signer = open_signer(settings, "seller", account)
+    numbers = sorted({copy for one in copies for copy in one})
+    with _locked_shop(settings, signer.address) as shop:
+        listing = publishing.find_listing(shop, item)
+        listing.without_copies(numbers)
+        async with connect(settings) as session:
+            market, blocks = session.market, session.blocks
+            plan = await publishing.plan_withdrawal(market, blocks, shop, listing)
+            confirm_or_abort(f"Take {len(numbers)} codes of {item} off sale?", yes or as_json)
+            wallet = session.wallet(signer)
+            receipt = await publishing.withdraw_codes(market, blocks, wallet, shop, plan, numbers)
+    print_result(
+        {**_receipt_json(receipt), "seller": signer.address, "item": item, "copies": len(numbers)},
+        as_json,
+        f"{len(numbers)} codes of {item} are off sale"
+        + (f" {receipt}." if receipt else " already."),
     )

@@ -14,7 +14,7 @@ The files tell which deliverer holds which part, which nobody else should know: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,21 @@ class Listing:
     def withdrawn(self) -> Listing:
         """The same, no longer for sale."""
         return replace(self, listed=False)
+
+    def without_copies(self, copies: Iterable[int]) -> Listing:
+        """The same, with these copies not offered any more, beside those that are not yet.
+
+        Raises:
+            Malformed: It has no such copy, or its copies share one good.
+        """
+        if not self.stock:
+            raise Malformed(f"all copies of {self.name!r} are the same: take the item off sale")
+        gone = {copy for one in self.withdrawn_copies for copy in one} | set(copies)
+        ranges: list[range] = []
+        for copy in sorted(gone):
+            start = ranges.pop().start if ranges and ranges[-1].stop == copy else copy
+            ranges.append(range(start, copy + 1))
+        return replace(self, withdrawn_copies=tuple(ranges))
 
 
 def copy_parts(seed: SellerSeed, listing: Listing, copy: int) -> list[tuple[PartLeaf, bytes]]:

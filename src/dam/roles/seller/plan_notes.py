@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from dam.catalog import about
 from dam.errors import Permanent
 from dam.ethereum.erc20 import Tokens
 from dam.market.deliverers import Candidate
@@ -41,6 +42,10 @@ def differences(change: Change, tokens: Tokens) -> list[str]:
     ]
     if old.metadata != dict(draft.metadata):
         lines.append("metadata: other than before")
+    before, after = about.to_json(old.about), about.to_json(draft.about)
+    changed = [key for key in about.KEYS if before.get(key) != after.get(key)]
+    if changed:
+        lines.append(f"{', '.join(changed)}: other than before")
     if change.goods and draft.stock:
         lines.append(f"codes: {old.supply} -> {old.supply + len(change.goods)}")
     elif change.goods:

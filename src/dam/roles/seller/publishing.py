@@ -7,7 +7,7 @@ Hold `dam.roles.seller.store_changes.catalogue_lock` from the plan to the end.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dam.crypto.hashing import catalogue_commitment
@@ -355,3 +355,37 @@ async def withdraw_item(
         return await _announce(market, wallet, shop, built, plan.base)
     shop.catalogue.save(listing.withdrawn())
     return await send_call(wallet, market, "updateStore", plan.base.current[0], ZERO32)
+
+
+async def withdraw_codes(
+    market: Market,
+    blocks: BlockStore,
+    wallet: Wallet,
+    shop: Shop,
+    plan: WithdrawalPlan,
+    copies: Iterable[int],
+) -> Receipt | None:
+    """Has buyers' tools show and pick some copies of an item no more, and publishes the store.
+
+    Their parts stay, and are served: whoever buys such a copy all the same gets its good, so nobody
+    makes money of a penalty with it.
+
+    Args:
+        market: As for the plan.
+        blocks: Takes the new documents.
+        wallet: The seller's.
+        shop: As for the plan.
+        plan: From `plan_withdrawal`.
+        copies: From 0.
+
+    Returns:
+        None where the chain names the resulting store already.
+
+    Raises:
+        Malformed: There is no such copy, or the item's copies share one good.
+    """
+    listing = plan.listing.without_copies(copies)
+    save_versions(shop.catalogue, replace(plan.base.versions, pending=True))
+    shop.catalogue.save(listing)
+    built = await apply_changes(shop, blocks, plan.store_name, [], [])
+    return await _announce(market, wallet, shop, built, plan.base)

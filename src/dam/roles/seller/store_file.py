@@ -59,7 +59,7 @@ from dam.units import parse_amount
 
 DEFAULT_SUPPLY = 1_000
 """Copies of a file, unless the seller says otherwise."""
-_MAX_CODES = 100_000
+MAX_CODES = 100_000
 _MONEY = ("price", "token", "decimals", "commission", "penalty", "bond")
 _TERMS = (*_MONEY, "parts", "threshold", "arbitrator")
 _SAYS = {
@@ -439,8 +439,8 @@ class _StoreReader:
         """The codes. None of them is ever in a message: it is the good."""
         if not numbered:
             raise Malformed(f"{source} holds no code")
-        if len(numbered) > _MAX_CODES:
-            raise Malformed(f"{source} holds over {_MAX_CODES} codes")
+        if len(numbered) > MAX_CODES:
+            raise Malformed(f"{source} holds over {MAX_CODES} codes")
         faults = []
         for number, code in numbered:
             spot = f"{source}, line {number}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dam.catalog.about import About
 from dam.crypto.hashing import checksum
 from dam.errors import Malformed, Permanent
 from dam.ipfs.cid import Cid
@@ -96,12 +97,33 @@ async def test_lots_follow_on_each_other(shop) -> None:
 
 async def test_listing_files_round_trip(shop) -> None:
     full = await shop.stock("codes", [b"A" * i for i in range(3)], metadata={"n": [1, {"a": None}]})
-    more = await shop.add(replace(full, source="/home/me/codes.txt"), b"x" * 9000)
+    said = About(kind="code", tags=("a", "b"), size=3, description="two\nlines")
+    more = await shop.add(replace(full, source="/home/me/codes.txt", about=said), b"x" * 9000)
     assert len(more.lots) == 2
     assert listings.from_json(listings.to_json(more)) == more
     assert shop.catalogue.get("codes") == more
     assert shop.catalogue.get("nothing") is None
     assert listings.from_json(listings.to_json(more.withdrawn())).listed is False
+
+
+async def test_single_codes_are_withdrawn(shop) -> None:
+    full = await shop.stock("codes", [b"%d" % i for i in range(9)])
+    one = full.without_copies([3])
+    assert one.withdrawn_copies == (range(3, 4),)
+    more = one.without_copies([5, 4, 8, 3])
+    assert more.withdrawn_copies == (range(3, 6), range(8, 9))
+    assert listings.from_json(listings.to_json(more)) == more
+    for copies in ([9], [-1]):
+        with pytest.raises(Malformed):
+            full.without_copies(copies)
+    with pytest.raises(Malformed, match="take the item off sale"):
+        (await shop.add(shop.draft(), b"x")).without_copies([0])
+    shop.catalogue.save(more)
+    _, store = await shop.publish()
+    item = store.item(full.item_id)
+    assert item.withdrawn == more.withdrawn_copies
+    assert item.terms.supply == 9
+    assert len(shop.daemons[0].find(item, shop.address)) == 9
 
 
 async def test_damaged_listings_name_the_file(shop) -> None:

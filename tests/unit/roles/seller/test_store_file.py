@@ -92,7 +92,7 @@ media_type = "application/pdf"
 """
     text = '[store]\nname = "x"\n[[items]]\nid = "a"\nprice = 1\nfile = "book.pdf"\n' + said
     about = read_store_file(write(folder, text)).items[0].about
-    assert (about.kind, about.file_name, about.size) == ("file", "book.pdf", 5)
+    assert (about.kind, about.file_name, about.size) == ("file", "book.pdf", 4)
     assert (about.summary, about.tags) == ("A book of one page", ("books", "short"))
     assert (about.language, about.description) == ("en", "Two\nlines")
     assert (about.licence, about.media_type) == ("CC0-1.0", "application/pdf")
