@@ -7,8 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from dam.catalog.reader import Limits
-from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical bytes also of what no writer of ours would take: a float, a number below zero."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 class Documents:
@@ -32,7 +36,7 @@ class Documents:
         return self.pages[0]["items"][0]
 
     async def put(self, value: Any) -> dict[str, str]:
-        data = value if isinstance(value, bytes) else dag_json.dumps(value)
+        data = value if isinstance(value, bytes) else canonical(value)
         return {"/": str(await self.shop.blocks.put("dag-json", data))}
 
     async def read(self, limits: Limits | None = None, **other: Any) -> Any:
