@@ -115,7 +115,7 @@ async def test_f72_keys_and_parts_of_the_wrong_kind(world: FaultWorld, injected:
     "another's part",
     by="K",
     breaks="src/dam/roles/deliverer/part_scan.py:"
-    'raise Refused("leaf-not-in-item", f"{where}: {place}") from None',
+    'raise Refused("leaf-not-in-item", f"{where}: {error}") from None',
     instead="raise",
 )
 async def test_f73_parts_of_others_under_our_key(world: FaultWorld, injected: Injected) -> None:

@@ -38,6 +38,11 @@ class Section:
     fault: str = ""
     """Why it cannot be used; then it has neither parts, leaves nor payloads."""
 
+    @property
+    def page_key(self) -> bytes:
+        """The sealing key; empty where each part is a box of its own."""
+        return self.sealing_key or b""
+
     def __contains__(self, copy: object) -> bool:
         return isinstance(copy, int) and 0 <= copy - self.first_copy < self.copies
 

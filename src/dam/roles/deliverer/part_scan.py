@@ -75,8 +75,7 @@ def scan_store(store: Store, ring: KeyRing, me: Address) -> Scan:
                 copy = NO_COPY if found.copy is None else found.copy
                 refusals.append(PartRefusal(item_id, copy, error.reason, str(error)))
                 continue
-            place = (opened.leaf.copy, opened.leaf.index)
-            page_key = found.section.sealing_key or b""
+            place, page_key = (opened.leaf.copy, opened.leaf.index), found.section.page_key
             proof = b"".join(opened.proof)
             parts.append(KeptPart(item_id, *place, terms, page_key, found.sealed, proof))
     return Scan(parts, refusals)
@@ -85,8 +84,8 @@ def scan_store(store: Store, ring: KeyRing, me: Address) -> Scan:
 def find_parts(item: Item, ring: KeyRing, origin: Origin) -> Iterator[FoundPart]:
     """What an item holds for the keys of a ring.
 
-    One X25519 per section and key, one short hash per copy and key; in sections without a page key
-    one X25519 per part and key. A broken section holds nothing.
+    One X25519 per section and key, one short hash per copy and key; or, without a page key, one
+    X25519 per part and key. A broken section holds none.
     """
     item_id, stock = item.terms.item_id, item.terms.stock
     for section in [section for section in item.sections if not section.fault]:
@@ -97,17 +96,17 @@ def find_parts(item: Item, ring: KeyRing, origin: Origin) -> Iterator[FoundPart]
         if section.sealing_key is None:
             yield from _find_plain(item, section, domains, ring)
         else:
-            yield from _find_tagged(item, section, section.sealing_key, domains, ring)
+            yield from _find_tagged(item, section, domains, ring)
 
 
 def _find_tagged(
-    item: Item, section: Section, sealing_key: bytes, domains: dict[int, bytes], ring: KeyRing
+    item: Item, section: Section, domains: dict[int, bytes], ring: KeyRing
 ) -> Iterator[FoundPart]:
     by_tag: dict[bytes, dict[bytes, None]] = {}
     for sealed in section.encrypted_parts:
         by_tag.setdefault(sealed[: sealing.TAG_BYTES], {})[sealed] = None
     for key in ring.keys:
-        shared = sealing.shared_key(key.secret, sealing_key)
+        shared = sealing.shared_key(key.secret, section.page_key)
         for copy, domain in domains.items():
             for sealed in by_tag.get(sealing.part_tag(shared, domain), ()):
                 yield FoundPart(item, copy, sealed, section, key, shared)
@@ -162,9 +161,8 @@ def open_found(found: FoundPart, origin: Origin, me: Address) -> OpenedPart:
     leaf = PartLeaf(found.copy, part.index, me, commitment, part.secret_hash, part.salt)
     try:
         return OpenedPart(part, leaf, found.item.proof(hashing.part_leaf(leaf), found.section))
-    except Malformed:
-        place = f"copy {found.copy + 1}, part {part.index + 1}"
-        raise Refused("leaf-not-in-item", f"{where}: {place}") from None
+    except Malformed as error:
+        raise Refused("leaf-not-in-item", f"{where}: {error}") from None
 
 
 def reopen(
