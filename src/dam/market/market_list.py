@@ -24,7 +24,7 @@ from dam.units import format_time
 
 MAX_LIST_BYTES = 1 << 20
 MAX_MARKETS = 64
-MAX_SERIAL = 2**63 - 1
+MAX_SERIAL = dag_json.MAX_INTEGER
 _KIND = "DAM market list 1"
 _MAX_DEPTH = 5  # the list, its markets, a record, its timelock, the proposers
 _MAX_FAULT_CHARACTERS = 400
