@@ -182,6 +182,18 @@ def count_taken(db: sqlite3.Connection, listing: int, supply: int) -> int:
     return int(count)
 
 
+def count_withdrawn(db: sqlite3.Connection, listing: int, ranges: Iterable[range]) -> int:
+    """How many of an item's withdrawn copies are not taken anyway."""
+    count = 0
+    for one in ranges:
+        [[taken]] = db.execute(
+            "SELECT count(*) FROM sales WHERE listing = ? AND copy BETWEEN ? AND ?",
+            (listing, one.start, one.stop - 1),
+        ).fetchall()
+        count += len(one) - int(taken)
+    return count
+
+
 def newest_version(db: sqlite3.Connection, seller: int) -> tuple[int, bytes, bytes] | None:
     """Place, digest and root of the newest version of a store, by the seller's number."""
     found: tuple[int, bytes, bytes] | None = db.execute(

@@ -6,6 +6,7 @@ on the words: to weigh each of a hundred thousand matches of a common word takes
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import unicodedata
@@ -17,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 from dam.errors import Malformed
 from dam.index.index_file import DamagedError
 from dam.index.places import amount_of, amount_text, block_of
-from dam.index.sale_reader import count_taken
+from dam.index.sale_reader import count_taken, count_withdrawn
 from dam.index.store_rows import IDEOGRAPHS
 from dam.index.stores import is_backed, load_record
 from dam.market.log_rows import load_terms
@@ -73,6 +74,8 @@ class Hit:
     terms: Terms
     taken: int
     """Copies that are sold or burned."""
+    withdrawn: int
+    """Others that the seller has taken off sale."""
     since: int
     """Block of the store's version in which it was seen first."""
     metadata: str
@@ -81,7 +84,7 @@ class Hit:
     @property
     def free(self) -> int:
         """Copies that are left."""
-        return self.terms.supply - self.taken
+        return self.terms.supply - self.taken - self.withdrawn
 
     @property
     def backed(self) -> bool:
@@ -213,8 +216,8 @@ def _page(candidates: Sequence[_Candidate], number: int) -> list[_Candidate]:
 
 
 def _hit(db: sqlite3.Connection, one: _Candidate, stores: dict[int, StoreHit]) -> Hit:
-    name, title, text, metadata = db.execute(
-        "SELECT name, title, text, metadata FROM items JOIN terms ON terms.id = terms "
+    name, title, text, metadata, ranges = db.execute(
+        "SELECT name, title, text, metadata, withdrawn FROM items JOIN terms ON terms.id = terms "
         "WHERE listing = ?",
         (one.listing,),
     ).fetchone()
@@ -223,9 +226,12 @@ def _hit(db: sqlite3.Connection, one: _Candidate, stores: dict[int, StoreHit]) -
             stores[one.seller] = _store(db, one.seller)
         terms = load_terms(text)
         taken = count_taken(db, one.listing, terms.supply)
-    except (ValueError, TypeError, Malformed) as error:
+        gone = [range(first, last + 1) for first, last in json.loads(ranges)]
+        withdrawn = count_withdrawn(db, one.listing, gone)
+    except (ValueError, TypeError, OverflowError, Malformed) as error:
         raise DamagedError(f"an item is none ({type(error).__name__})") from error
-    return Hit(stores[one.seller], name, title, terms, taken, block_of(one.since), metadata)
+    since = block_of(one.since)
+    return Hit(stores[one.seller], name, title, terms, taken, withdrawn, since, metadata)
 
 
 def _store(db: sqlite3.Connection, seller: int) -> StoreHit:

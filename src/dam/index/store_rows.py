@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
 
+from dam.catalog.about import ranges_to_json
 from dam.catalog.store import Item, Store
 from dam.types import Terms
 
@@ -34,6 +36,8 @@ class ItemRow:
     terms: Terms
     metadata: str
     """As JSON; an empty object where it is long."""
+    withdrawn: str
+    """Ranges of copies that are not for sale, as JSON."""
     body: str
     """Its words, as `spaced`."""
 
@@ -53,7 +57,7 @@ def store_rows(store: Store) -> StoreRows:
     rows, left = [], MAX_TEXT_BYTES
     for item in store.items[:MAX_ITEMS]:
         row = _item_row(store, item)
-        left -= len((row.title + row.name + row.metadata + row.body).encode())
+        left -= len((row.title + row.name + row.metadata + row.withdrawn + row.body).encode())
         if left < 0:
             break
         rows.append(row)
@@ -63,7 +67,8 @@ def store_rows(store: Store) -> StoreRows:
 def _item_row(store: Store, item: Item) -> ItemRow:
     metadata = item.metadata_json if len(item.metadata_json) <= _MAX_METADATA_BYTES else b"{}"
     body = spaced(f"{item.title} {item.name} {store.name}")
-    return ItemRow(item.name, item.title, item.terms, metadata.decode(), body)
+    withdrawn = json.dumps(ranges_to_json(item.withdrawn))
+    return ItemRow(item.name, item.title, item.terms, metadata.decode(), withdrawn, body)
 
 
 def spaced(text: str) -> str:

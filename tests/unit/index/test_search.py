@@ -36,15 +36,22 @@ class Shops:
 
         patch.setattr(indexing, "read_store", read_store)
 
-    def open(self, seller: Address, *titles: str, name: str = "Shop", **terms: Any) -> None:
+    def open(
+        self,
+        seller: Address,
+        *titles: str,
+        name: str = "Shop",
+        withdrawn: tuple[range, ...] = (),
+        **terms: Any,
+    ) -> None:
         items = tuple(
             SimpleNamespace(
                 name=f"i{number}", title=title, metadata_json=b'{"a":1}',
-                terms=made.terms(b"%d" % number, **terms),
+                terms=made.terms(b"%d" % number, **terms), withdrawn=withdrawn,
             )
             for number, title in enumerate(titles)
         )  # fmt: skip
-        digest = keccak(repr((seller, titles, terms)).encode())
+        digest = keccak(repr((seller, titles, withdrawn, terms)).encode())
         self.documents[digest] = SimpleNamespace(name=name, items=items)
         self.chain.stakes.setdefault(seller, 10**18)
         self.chain.mine(made.version(seller, digest))
@@ -121,6 +128,17 @@ async def test_prices_and_tokens(shops: Shops) -> None:
     assert await shops.find("cheap", max_price=8) == []
     assert await shops.find(seller=who(3)) == ["middle"]
     assert await shops.find(seller=who(9)) == []
+
+
+async def test_withdrawn_copies_are_not_free_whether_sold_before_or_not(shops: Shops) -> None:
+    shops.open(who(1), "codes", withdrawn=(range(1, 3), range(4, 5)))
+    supply = made.terms(b"0").supply
+    [hit] = (await shops.search()).hits
+    assert (hit.taken, hit.withdrawn, hit.free) == (0, 3, supply - 3)
+    shops.chain.mine(made.bought(who(1), 1, made.terms(b"0")))
+    shops.chain.mine(made.bought(who(1), 3, made.terms(b"0")))
+    [hit] = (await shops.search()).hits
+    assert (hit.taken, hit.withdrawn, hit.free) == (2, 2, supply - 4)
 
 
 async def test_new_and_rated_and_backed(shops: Shops) -> None:

@@ -111,7 +111,7 @@ def _store_json(store: StoreHit, found: Listing) -> dict[str, Any]:
 
 def _hit_json(hit: Hit) -> dict[str, Any]:
     return {
-        **_terms_json(hit.terms, hit.taken),
+        **_terms_json(hit.terms, hit.taken, hit.free),
         "id": hit.name,
         "title": hit.title,
         "backed": hit.backed,
@@ -120,7 +120,7 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
     }
 
 
-def _terms_json(terms: Terms, taken: int) -> dict[str, Any]:
+def _terms_json(terms: Terms, taken: int, free: int) -> dict[str, Any]:
     return {
         "itemId": terms.item_id,
         "price": str(terms.price),
@@ -129,7 +129,7 @@ def _terms_json(terms: Terms, taken: int) -> dict[str, Any]:
         "penalty": str(terms.penalty),
         "bond": str(terms.effective_bond),
         "supply": terms.supply,
-        "free": terms.supply - taken,
+        "free": free,
         "sold": taken,
         "stock": terms.stock,
         "parts": terms.parts,
@@ -209,8 +209,7 @@ def _offer_json(offer: Offer, free: Wei, tokens: Tokens) -> dict[str, Any]:
         "store": offer.store.name,
         "cid": str(Cid("dag-json", offer.store.digest)),
         "root": offer.store.root,
-        **_terms_json(terms, sum(copy < terms.supply for copy in offer.taken)),
-        "free": offer.free,
+        **_terms_json(terms, sum(copy < terms.supply for copy in offer.taken), offer.free),
         "id": offer.item.name,
         "title": offer.item.title,
         "freeStake": str(free),

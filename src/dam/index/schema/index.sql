@@ -116,6 +116,8 @@ CREATE TABLE items (
   price TEXT NOT NULL,
   reserve TEXT NOT NULL,
   metadata TEXT NOT NULL,
+  -- Ranges of copies, as JSON: [[first, last], ...].
+  withdrawn TEXT NOT NULL,
   body TEXT NOT NULL
 ) STRICT;
 CREATE INDEX items_by_seller ON items (seller);
