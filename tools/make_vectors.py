@@ -276,7 +276,7 @@ def a_store() -> dict[str, Any]:
     page_cid = Cid.of("dag-json", page_bytes)
     document = dag_json.dumps(
         {
-            "version": 1,
+            "version": 2,
             "storeName": "Vectors",
             "chainId": CHAIN_ID,
             "market": MARKET,

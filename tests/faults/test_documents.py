@@ -193,7 +193,7 @@ async def test_f68_ids_and_keys_that_come_twice(world: FaultWorld, injected: Inj
     assert whole.count(price) == 1
     cheap = whole.replace(price, f'"price":"1",{price}')
     escaped = whole.replace(price, f'"\\u0070rice":"1",{price}')
-    version = whole.replace('"version":1', '"version":2,"version":1')
+    version = whole.replace('"version":2', '"version":1,"version":2')
     entry = document["items"][0]
     cases = {
         "price": (cheap.encode(), terms),

@@ -200,7 +200,7 @@ async def publish_pages(
     deployment, blocks = rogue.world.deployment, rogue.world.blocks
     links = [await blocks.put("dag-json", dag_json.dumps({"items": page})) for page in pages]
     document = {
-        "version": 1,
+        "version": 2,
         "storeName": name,
         "chainId": deployment.chain_id,
         "market": deployment.market,

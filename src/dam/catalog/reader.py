@@ -29,7 +29,7 @@ from dam.ipfs.blocks import MAX_BLOCK_BYTES, BlockStore
 from dam.ipfs.cid import Cid
 from dam.types import MAX_PARTS, ZERO_ADDRESS, Address, Terms, Wei
 
-VERSION = 1
+VERSION = 2
 MAX_SUPPLY = 2**64 - 1
 _CONCURRENT_BLOCKS = 4
 LARGE_STORE_BYTES = 2 << 20

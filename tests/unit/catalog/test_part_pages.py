@@ -192,7 +192,7 @@ def plain_document(shop, count: int) -> tuple[dict[str, Any], bytes]:
         "payloads": boxes,
     }
     document = {
-        "version": 1,
+        "version": 2,
         "storeName": "Plain",
         "chainId": 31337,
         "market": MARKET_OF(shop),

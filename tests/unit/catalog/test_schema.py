@@ -96,7 +96,7 @@ async def test_bad_items_are_invalid(documents: dict[str, Any], name: str, value
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("version", 2),
+        ("version", 1),
         ("version", True),
         ("chainId", 0),
         ("chainId", "1"),

@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from dam.catalog.store import Item
 from dam.cli import arbiter, sale_views
 from dam.cli.buyer import commands
 from dam.cli.buyer import open as opened
@@ -124,7 +125,7 @@ async def test_errors_count_from_one(make: Any, deployment: Deployment, shop: Sh
 
     market: Any = Sold()
     index: Any = SimpleNamespace(db=sqlite3.connect(":memory:"))
-    thing: Any = SimpleNamespace(name="thing", terms=make.terms(supply=3))
+    thing = Item("thing", "thing", make.terms(supply=3), b"{}", ())
     offer: Any = SimpleNamespace(version=version, item=thing, taken={0})
     with pytest.raises(Permanent, match="3 copies, so no copy 4"):
         await _prove(index, market, offer, 3, [])

@@ -67,7 +67,7 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
 
 
 def store(name: str) -> Any:
-    item = SimpleNamespace(name=name, title=name, terms=made.terms(b"x"), metadata_json=b"{}")
+    item = SimpleNamespace(name=name, title=name, terms=made.terms(b"x"), metadata_json=b"{}", withdrawn=())
     return SimpleNamespace(name="A store", items=(item,))
 
 

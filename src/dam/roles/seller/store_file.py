@@ -77,6 +77,8 @@ _ITEM = ("id", "title", *dict.fromkeys((*_SAYS, *_DEFAULTS)), "column", *_GOODS)
 _MAX_FAULTS = 20
 """Of one list of codes; more are counted."""
 T = TypeVar("T")
+_Where = Callable[[str], str]
+"""The place of an item's key in the file, for messages."""
 
 
 class Faults(Permanent):
@@ -246,16 +248,11 @@ class _StoreReader:
         arbitrator = self._arbitrator(where, item)
         # What is a share of the price in the native coin is an amount of its own beside a token.
         of = price if token.native else None
-        share = None if of is None else "10%"
         commission = self._amount(where, item, "commission", of and "5%", of)
-        penalty = self._amount(where, item, "penalty", share, of)
-        bond = self._amount(where, item, "bond", share if arbitrator != ZERO_ADDRESS else 0, of)
+        penalty = self._amount(where, item, "penalty", None if of is None else "10%", of)
         if token.native and commission > price:
             self._fault(where("commission"), "the commission is over the price")
-        if bond and paid == 0 and not penalty:
-            # Protocol, section 5: with nothing to win, whoever disputes can only lose.
-            reason = "a free item without penalty gives a dispute nothing to win: write bond = 0"
-            self._fault(where("bond"), reason)
+        bond = self._bond(where, item, of, arbitrator, free=paid == 0 and not penalty)
         deliverers = self._deliverers(where, item, parts)
         metadata = self._try(
             where("metadata"), lambda: validation.metadata(item.get("metadata", {}), "metadata")
@@ -289,9 +286,7 @@ class _StoreReader:
             about=said,
         )
 
-    def _about(
-        self, where: Callable[[str], str], item: dict[str, Any], kind: str, file: Path | None
-    ) -> About:
+    def _about(self, where: _Where, item: dict[str, Any], kind: str, file: Path | None) -> About:
         """What the item says of itself: the seller's words, and what its good is."""
         said: dict[str, Any] = {"kind": kind}
         for key, name in _SAYS.items():
@@ -307,7 +302,7 @@ class _StoreReader:
 
     def _amount(
         self,
-        where: Callable[[str], str],
+        where: _Where,
         item: dict[str, Any],
         key: str,
         default: str | int | None,
@@ -319,6 +314,23 @@ class _StoreReader:
             return 0
         return self._try(f"{where(key)}{key}: ", lambda: parse_amount(value, of=of)) or 0
 
+    def _bond(
+        self,
+        where: _Where,
+        item: dict[str, Any],
+        of: int | None,
+        arbitrator: Address,
+        *,
+        free: bool,
+    ) -> int:
+        share = None if of is None else "10%"
+        bond = self._amount(where, item, "bond", share if arbitrator != ZERO_ADDRESS else 0, of)
+        if bond and free:
+            # Protocol, section 5: with nothing to win, whoever disputes can only lose.
+            reason = "a free item without penalty gives a dispute nothing to win: write bond = 0"
+            self._fault(where("bond"), reason)
+        return bond
+
     def _price(self, item: dict[str, Any], token: Token) -> int:
         if "price" not in item:
             hint = "0.05 ether" if token.native else "5.25"
@@ -328,7 +340,7 @@ class _StoreReader:
         except Malformed as error:
             raise Malformed(f"price: {error}") from None
 
-    def _token(self, where: Callable[[str], str], item: dict[str, Any]) -> Token:
+    def _token(self, where: _Where, item: dict[str, Any]) -> Token:
         value = item.get("token", "none")
         if value in ("none", ""):
             return NATIVE
@@ -346,7 +358,7 @@ class _StoreReader:
             self._fault(where("decimals"), f"the token itself says {token.decimals} decimals")
         return replace(token, decimals=given)
 
-    def _counts(self, where: Callable[[str], str], item: dict[str, Any]) -> tuple[int, int]:
+    def _counts(self, where: _Where, item: dict[str, Any]) -> tuple[int, int]:
         read = validation.integer
         parts = self._try(where("parts"), lambda: read(item.get("parts", 3), "parts", 1, MAX_PARTS))
         if parts is None:
@@ -358,16 +370,14 @@ class _StoreReader:
         )
         return parts, threshold or 1
 
-    def _arbitrator(self, where: Callable[[str], str], item: dict[str, Any]) -> Address:
+    def _arbitrator(self, where: _Where, item: dict[str, Any]) -> Address:
         value = item.get("arbitrator", "none")
         if value in ("none", ""):
             return ZERO_ADDRESS
         found = self._try(where("arbitrator"), lambda: validation.address(value, "the arbitrator"))
         return found or ZERO_ADDRESS
 
-    def _deliverers(
-        self, where: Callable[[str], str], item: dict[str, Any], parts: int
-    ) -> tuple[Address, ...]:
+    def _deliverers(self, where: _Where, item: dict[str, Any], parts: int) -> tuple[Address, ...]:
         value = item.get("deliverers", [])
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             self._fault(where("deliverers"), "deliverers is a list of addresses")
@@ -381,11 +391,7 @@ class _StoreReader:
         return named
 
     def _supply(
-        self,
-        where: Callable[[str], str],
-        item: dict[str, Any],
-        codes: tuple[str, ...] | None,
-        own: set[str],
+        self, where: _Where, item: dict[str, Any], codes: tuple[str, ...] | None, own: set[str]
     ) -> int:
         if codes is not None:
             if "supply" in own:
@@ -398,7 +404,7 @@ class _StoreReader:
     # ------------------------------------------------------------------------------ its good
 
     def _good(
-        self, where: Callable[[str], str], item: dict[str, Any]
+        self, where: _Where, item: dict[str, Any]
     ) -> tuple[tuple[str, ...] | None, Path | None, bytes | None]:
         given = [key for key in _GOODS if key in item]
         if len(given) != 1:

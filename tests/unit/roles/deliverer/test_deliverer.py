@@ -451,7 +451,7 @@ async def steal(world: World, built: BuiltStore, how: str) -> BuiltStore:
             for d, text in zip(world.deliverers, in_order(world, page, item), strict=True)
         ]
     document = {
-        "version": 1,
+        "version": 2,
         "storeName": "Bargains",
         "chainId": 31337,
         "market": world.chain.address,

@@ -204,8 +204,8 @@ def plain_item(
     shop: Any, parts: list[bytes], listing: Any, leaves: list[PartLeaf], copies: int = 1
 ) -> Item:
     hashes = tuple(hashing.part_leaf(leaf) for leaf in leaves)
-    section = Section(None, 0, copies, tuple(parts), hashes, ())
     root = MerkleTree(hashes).root
+    section = Section(0, copies, root, None, tuple(parts), hashes)
     terms = replace(listing.terms(root), parts=1, threshold=1)
     return Item(listing.name, listing.title, terms, b"{}", (section,))
 
