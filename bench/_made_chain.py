@@ -107,7 +107,7 @@ def name(item: int) -> str:
 
 
 def document(store: int, items: int) -> tuple[bytes, bytes]:
-    """A store document of version 1, and its catalogue root."""
+    """A store document of version 2, and its catalogue root."""
     listed, leaves = [], []
     for item in range(items):
         one = terms(store, item)
@@ -126,7 +126,7 @@ def document(store: int, items: int) -> tuple[bytes, bytes]:
             }
         )  # fmt: skip
     whole = {
-        "version": 1, "storeName": f"Store {store}", "chainId": CHAIN, "market": MARKET,
+        "version": 2, "storeName": f"Store {store}", "chainId": CHAIN, "market": MARKET,
         "seller": seller(store), "items": listed,
     }  # fmt: skip
     return dag_json.dumps(whole), MerkleTree(leaves).root

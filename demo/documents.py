@@ -175,7 +175,7 @@ def plain_document(
         "payloads": [payload.payload_to_json(box)],
     }
     return {
-        "version": 1,
+        "version": 2,
         "storeName": "The old way",
         "chainId": deployment.chain_id,
         "market": deployment.market,
