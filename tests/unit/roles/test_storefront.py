@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dam.catalog.payload import StreamPayload
+from dam.catalog.store import Item
 from dam.crypto.hashing import keccak
 from dam.errors import BlockMismatch, IpfsError, IpfsUnreachable, Malformed, Permanent
 from dam.ethereum.erc20 import Tokens
@@ -67,7 +68,7 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
 
 
 def store(name: str) -> Any:
-    item = SimpleNamespace(name=name, title=name, terms=made.terms(b"x"), metadata_json=b"{}", withdrawn=())
+    item = Item(name, name, made.terms(b"x"), b"{}", ())
     return SimpleNamespace(name="A store", items=(item,))
 
 
