@@ -72,7 +72,7 @@ async def test_a_store_with_pages_parts_and_files(
             market=MARKET,
             seller=SELLER,
             name=name,
-            title="Título ✓ <&>\u200d",
+            title="Título ✓ <&> \U0001f469\u200d\U0001f4bb",
             price=2**128 - 1,
             commission=Wei(3),
             penalty=Wei(0),
