@@ -59,7 +59,7 @@ PAGE_KEYS = {
     "long": "0x" + "09" * 33,
     "empty": "0x",
 }
-PARTS = {"a byte too many": "00", "ten thousand bytes": "00" * 10_000}
+BAD_PARTS = {"a byte too many": "00", "ten thousand bytes": "00" * 10_000}
 
 
 @fault(
@@ -77,7 +77,7 @@ async def test_f72_keys_and_parts_of_the_wrong_kind(world: FaultWorld, injected:
         name: {**document, "sealingKey": key} for name, key in PAGE_KEYS.items()
     }
     sealed = document["items"][0]["encryptedParts"]
-    for name, more in PARTS.items():
+    for name, more in BAD_PARTS.items():
         bad[name] = bent(document, encryptedParts=[sealed[0] + more, *sealed[1:]])
     bad["a byte too few"] = bent(document, encryptedParts=[sealed[0][:-2], *sealed[1:]])
     names = {}
