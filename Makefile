@@ -29,7 +29,7 @@ audit: setup  ## what shows that the contract adds up, in its quick form (under 
 audit-full: setup  ## ... in its nightly form (hours; writes .build/audit/audit-full.md)
 	@$(ENV) exec python tools/audit.py --full --write $(STAGES)
 
-nightly: setup  ## audit-full, faults, schedules, nodes, chains, flood, soak (STAGES="faults soak", MINUTES= of the soak)
+nightly: setup  ## audit-full, faults, schedules, nodes, chains, flood, verdicts, soak (STAGES="faults soak", MINUTES= of the soak)
 	@$(ENV) exec python tools/nightly.py --minutes $(or $(MINUTES),60) $(STAGES)
 
 soak: setup  ## an hour under every fault (MINUTES=, RATE=, SEED=, WRITE=1 renews docs/soak.md)

@@ -4,9 +4,9 @@
 
 The stages are ``audit`` (as `make audit-full`), ``faults`` (the table of faults, then each guarded
 line taken out), ``schedules`` (as `make schedules`), ``nodes`` (three of them, in trouble for a
-minute), ``chains`` (as `make nodes`), ``flood`` (as `make flood`) and ``soak``. What a stage prints
-comes at once and is kept in .build/nightly/STAGE.log. Exit code 1 if one failed; the others run
-nevertheless.
+minute), ``chains`` (as `make nodes`), ``flood`` (as `make flood`), ``verdicts`` (20,000 made-up
+cases of each kind, read in Python and in Node) and ``soak``. What a stage prints comes at once and
+is kept in .build/nightly/STAGE.log. Exit code 1 if one failed; the others run nevertheless.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".build" / "nightly"
 Commands = list[list[str]]
-LONGER = {"schedules": ("DAM_SCHEDULES", "200"), "nodes": ("DAM_THROTTLED_SECONDS", "60")}
+LONGER = {
+    "schedules": ("DAM_SCHEDULES", "200"),
+    "nodes": ("DAM_THROTTLED_SECONDS", "60"),
+    "verdicts": ("DAM_VERDICTS", "20000"),
+}
 """Variables of stages that are shorter in CI; what somebody set stays."""
 
 
@@ -39,6 +43,7 @@ def stages(minutes: float) -> dict[str, Commands]:
         "nodes": [[*pytest, "tests/faults/test_three_nodes.py"]],
         "chains": [["scripts/bootstrap", "--chains"], [python, "tools/nodes.py"]],
         "flood": [[python, "tools/flood.py"]],
+        "verdicts": [[*pytest, "tests/unit/test_verdicts.py"]],
         "soak": [[python, "tools/soak.py", "--minutes", str(minutes)]],
     }
 

@@ -20,3 +20,7 @@ declare module 'node:http' {
   }
   export function createServer(answer: (asked: Incoming, out: Outgoing) => void): Server;
 }
+declare module 'node:readline' {
+  export function createInterface(from: { input: unknown }): AsyncIterable<string>;
+}
+declare const process: { stdin: unknown; stdout: { write(text: string): void } };
