@@ -17,7 +17,7 @@ await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 await build({
   absWorkingDir: here,
-  entryPoints: { app: 'src/ui/main.ts' },
+  entryPoints: { app: 'src/ui/main.ts', 'seal.worker': 'src/work/seal.worker.ts' },
   outdir: out,
   bundle: true,
   charset: 'utf8',

@@ -71,6 +71,14 @@ class Tab:
         )
         return found
 
+    async def check_screen(self, name: str) -> None:
+        """What can be measured of a screen's making; and a picture, to be looked at."""
+        await self.shoot(name)
+        assert await self.axe() == []
+        taken, there = await self.widths()
+        assert taken <= there
+        assert await self.small_targets() == []
+
     def check(self) -> None:
         assert self.violations == []
         assert self.strangers == []

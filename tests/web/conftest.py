@@ -92,7 +92,8 @@ async def shop_window() -> AsyncIterator[ShopWindow]:
                 server = WebServer(port, load_bundle(), [served], token=TOKEN)
                 async with server.serving():
                     origin = f"http://localhost:{port}"
-                    yield ShopWindow(world, origin, server.url, market.seller.address)
+                    who = market.seller.address
+                    yield ShopWindow(world, origin, server.url, who, server)
     except NodeMissingError as error:
         pytest.skip(str(error))
 

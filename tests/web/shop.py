@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dam.web.server import WebServer
 from demo.world import World
 
 ITEMS = """
@@ -35,3 +36,4 @@ class ShopWindow:
     origin: str
     url: str
     seller: str
+    server: WebServer

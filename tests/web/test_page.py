@@ -27,11 +27,7 @@ async def test_screens_are_well_made(
         for name in ("", "settings"):
             await page.evaluate("(hash) => { location.hash = hash; }", f"#/{name}")
             await expect(page.get_by_text("block").first).to_be_visible(timeout=_LONG_MS)
-            await tab.shoot(f"{name or 'shop'}-{size}-{scheme}")
-            assert await tab.axe() == []
-            taken, there = await tab.widths()
-            assert taken <= there
-            assert await tab.small_targets() == []
+            await tab.check_screen(f"{name or 'shop'}-{size}-{scheme}")
         await page.set_viewport_size({"width": 320, "height": 600})
         taken, there = await tab.widths()
         assert taken <= there

@@ -16,12 +16,13 @@ from dam.crypto.hashing import parse_address
 from dam.errors import DamError, Malformed
 from dam.ethereum.erc20 import read_tokens
 from dam.index.index import Documents, Index, with_index
+from dam.index.sale_reader import read_version
 from dam.index.search import Found, Hit, Query, Sort, StoreHit, search
 from dam.index.status import count_waiting, unread_stores
 from dam.ipfs.blocks import BlockStore
 from dam.ipfs.cid import Cid
 from dam.market.client import Market
-from dam.types import ZERO_ADDRESS, BlockRef, Deployment
+from dam.types import ZERO_ADDRESS, Address, BlockRef, Deployment
 
 _SYNC_PAUSE_SECONDS = 5.0
 """The node is asked for new logs no more often, and only while somebody looks."""
@@ -76,6 +77,7 @@ class IndexHints:
                     {"seller": one.seller, "reason": one.reason, "final": one.final}
                     for one in unread_stores(index, seller=query.seller)
                 ],
+                "version": _version_json(index, query.seller),
             }
             return index.cursor(), search(index.db, query, page), left
 
@@ -153,6 +155,14 @@ def _whole(text: str, name: str, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 39 and int(text) <= most):
         raise Malformed(f"{name} is a whole number of at most {most}")
     return int(text)
+
+
+def _version_json(index: Index, seller: Address | None) -> dict[str, str] | None:
+    """What a store is committed to, of which the chain has the hash alone."""
+    found = None if seller is None else read_version(index.db, seller)
+    if found is None:
+        return None
+    return {"digest": "0x" + found.digest.hex(), "root": "0x" + found.root.hex()}
 
 
 def _stores(hits: Iterable[Hit]) -> Iterable[StoreHit]:

@@ -1,12 +1,16 @@
 import { html, nothing, type TemplateResult } from 'lit';
+import { keyed } from 'lit/directives/keyed.js';
 import { type Context, Screen } from './base.js';
 import { Server, ServerError, takeToken } from './server.js';
 import { words } from './words.js';
+import './keys.js';
 import './settings.js';
 import './shop.js';
+import './store.js';
 import './wallet.js';
 
-const STORE = /^#\/s\/([1-9]\d{0,15})\/(0x[0-9a-f]{40})\/(0x[0-9a-fA-F]{40})$/;
+const STORE =
+  /^#\/s\/([1-9]\d{0,15})\/(0x[0-9a-f]{40})\/(0x[0-9a-fA-F]{40})(?:\/i\/(0x[0-9a-f]{64}))?$/;
 
 /** The frame: the bar at the top, and the screen that the address names. */
 export class App extends Screen {
@@ -67,7 +71,7 @@ export class App extends Screen {
     return html`<a class="skip" href="#content" @click=${this.skip}>${words.skip}</a>
       <nav class="top" aria-label=${words.name}>
         <a class="home" href="#/">${words.name}</a>
-        ${this.link('#/', words.shop)} ${this.link('#/settings', words.settings)}
+        ${this.link('#/', words.shop)} ${this.link('#/keys', words.keys)} ${this.link('#/settings', words.settings)}
         ${this.context ? html`<dam-wallet .context=${this.context}></dam-wallet>` : nothing}
       </nav>
       <main id="content" tabindex="-1">${this.screen()}</main>`;
@@ -88,10 +92,21 @@ export class App extends Screen {
     if (!this.place) return html`<p class="quiet" aria-live="polite">${words.looking}</p>`;
     const { context } = this;
     if (this.place === '#/') return html`<dam-shop .context=${context}></dam-shop>`;
+    if (this.place === '#/keys') return html`<dam-keys .context=${context}></dam-keys>`;
     if (this.place === '#/settings') return html`<dam-settings .context=${context}></dam-settings>`;
     const store = STORE.exec(this.place);
-    if (store && !this.market(`${store[1]}-${store[2]}`))
-      return html`<p class="note warn">${words.unknownMarket}</p>`;
+    const market = store && this.market(`${store[1]}-${store[2]}`);
+    if (store && market)
+      return html`${keyed(
+        this.place,
+        html`<dam-store
+          .context=${context}
+          .market_=${market}
+          .seller=${store[3]}
+          .item=${store[4] ?? ''}
+        ></dam-store>`,
+      )}`;
+    if (store) return html`<p class="note warn">${words.unknownMarket}</p>`;
     return html`<h1>${words.name}</h1><p>${words.notFound}</p>`;
   }
 }

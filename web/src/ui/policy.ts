@@ -1,6 +1,6 @@
 // The page's own Trusted Types policy, made before anything else: whoever made it later could be
 // somebody else. lit makes its own when it is loaded.
-const own = ['./sw.js'];
+const own = ['./seal.worker.js', './sw.js'];
 
 interface Policy {
   createScriptURL(url: string): string;

@@ -5,6 +5,11 @@ export interface Deployment {
   codeHash: string;
   governor: string;
   profile: string;
+  windows: { refundSeconds: number; disputeSeconds: number };
+}
+export interface Version {
+  digest: string;
+  root: string;
 }
 export interface Market {
   key: string;
@@ -46,6 +51,8 @@ export interface Hints {
   syncing: boolean;
   trouble: string;
   candidates: number;
+  /** Of the seller who was asked for. */
+  version: Version | null;
   waiting: number;
   unreadable: { seller: string; reason: string; final: boolean }[];
   stores: StoreHint[];
@@ -79,13 +86,18 @@ export function takeToken(place: Location, session: Storage, past: History): str
 export class Server {
   constructor(private readonly token: string) {}
 
+  /** Of every request that is not for a file of the page. */
+  get headers(): Record<string, string> {
+    return { 'X-Dam-Token': this.token };
+  }
+
   /** A request of this page's own kind; anything but 200 is an error. */
   async ask(path: string, init: RequestInit = {}): Promise<Response> {
     let answer: Response;
     try {
       answer = await fetch(path, {
         ...init,
-        headers: { ...init.headers, 'X-Dam-Token': this.token },
+        headers: { ...init.headers, ...this.headers },
         cache: 'no-store',
         credentials: 'omit',
         redirect: 'error',
@@ -107,6 +119,11 @@ export class Server {
   async hints(market: string, asked: Record<string, string>): Promise<Hints> {
     const query = new URLSearchParams({ market, ...asked });
     return (await this.ask(`./index?${query}`)).json();
+  }
+
+  /** The index's word on a store's newest version. */
+  async version(market: string, seller: string): Promise<Version | null> {
+    return (await this.hints(market, { seller })).version;
   }
 
   /** One call of a reading method. */

@@ -1,7 +1,8 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { price, shortAddress } from './amounts.js';
 import { Screen } from './base.js';
-import type { Hints, ItemHint, StoreHint } from './server.js';
+import { rating } from './rating.js';
+import type { Hints, ItemHint } from './server.js';
 import { words } from './words.js';
 
 const AGAIN_MS = 3_000;
@@ -170,12 +171,6 @@ export class Shop extends Screen {
       </span>
     </li>`;
   }
-}
-
-/** Stars with refunds beside them: stars alone hide what did not arrive. */
-export function rating(store: StoreHint): string {
-  const stars = store.tenths === null ? words.notRated : words.stars(store.tenths, store.ratings);
-  return store.refunds ? `${stars}, ${words.refunds(store.refunds)}` : stars;
 }
 
 customElements.define('dam-shop', Shop);

@@ -34,6 +34,7 @@ export const words = {
   nothingFound: 'Nothing has all of these words.',
   looking: 'Looking at the market…',
   calls: (name: string) => `calls itself ${name}`,
+  callsItself: 'Calls itself',
   noName: 'a store without a name',
   soldOut: 'Sold out',
   left: (free: number, of: number) =>
@@ -76,6 +77,91 @@ export const words = {
   switchChain: (wanted: number) => `Switch the wallet to chain ${wanted}`,
   otherCopy:
     'Your wallet is on another copy of this chain. Nothing was paid. Set its node to the one that you use here.',
+
+  store: 'Store',
+  checking: 'Checking the store against the chain…',
+  checked: (blocks: number, at: number) =>
+    `Checked: ${count(blocks, 'block', 'blocks')}, root as on chain, block ${at.toLocaleString('en')}.`,
+  storeStates: {
+    none: 'This address has no store in this market. Nothing was paid.',
+    closed: 'The seller has closed this store: nothing in it is for sale. Nothing was paid.',
+    changed:
+      'The seller changed the store a moment ago, or your index is behind. Nothing was paid. Look again.',
+  },
+  storeMissing: (why: string) =>
+    `The good is not to be had now. Nothing was paid. Look again later. (${why})`,
+  storeBroken: (why: string) =>
+    `This store breaks a rule, so nothing in it can be bought. Nothing was paid. Only the seller can mend it. (${why})`,
+  storeAway: (why: string) =>
+    `The store could not be checked. Nothing was paid. Look again. (${why})`,
+  noItem: 'This store does not have that item any more. Nothing was paid.',
+  lookAgain: 'Look again',
+  available: 'Available',
+  risk: 'What you risk',
+  youPay: 'You pay',
+  andGas: 'and the gas of the purchase.',
+  notHere: (until: string) => `Not here by ${until}?`,
+  backAndMore: (penalty: string) => `You can take back all of it, and ${penalty} ETH more.`,
+  wrong: 'Wrong?',
+  complain: (span: string) => `Complain within ${span} of arrival, or the seller is paid.`,
+  decides: 'This address decides (if it is silent, the seller is paid):',
+  nobodyDecides: 'Nobody decides: no dispute is possible.',
+  anyOf: (threshold: number, parts: number) =>
+    parts === 1
+      ? 'One deliverer holds all that opens it.'
+      : `Any ${threshold} of ${parts} pieces, from as many deliverers, open it.`,
+  buyByCommand: 'This page does not buy yet. The command line does:',
+  details: 'Details',
+  kind: 'Kind',
+  language: 'Language',
+  licence: 'Licence',
+  fileName: 'File name',
+  fileType: 'File type',
+  itemName: 'Id',
+  itemHash: 'Id on chain',
+  deliverersEarn: 'Deliverers earn',
+  document: 'Document',
+  moment: (seconds: number) =>
+    new Intl.DateTimeFormat('en', {
+      weekday: 'short',
+      day: 'numeric',
+      month: 'short',
+      hour: '2-digit',
+      minute: '2-digit',
+      hour12: false,
+      timeZoneName: 'short',
+    }).format(seconds * 1000),
+  span: (seconds: number) =>
+    seconds >= 172_800
+      ? count(Math.floor(seconds / 86_400), 'day', 'days')
+      : seconds >= 3600
+        ? count(Math.floor(seconds / 3600), 'hour', 'hours')
+        : count(Math.floor(seconds / 60), 'minute', 'minutes'),
+
+  keysWhat:
+    'A seed makes the keys of your purchases. Whoever has it opens them; without it nobody does, you neither.',
+  keysNone: 'This browser has no keys yet.',
+  keysNoBackup: 'Your keys have no backup yet. Nothing can be paid before there is one.',
+  keysBackedUp: 'Your keys are kept here, and their backup was read back.',
+  keysBusy: 'Working: the passphrase is made slow to guess on purpose…',
+  keysFailed: (why: string) => `That did not work: ${why}. Nothing was paid, and nothing is lost.`,
+  keysNoWorker: 'this browser did not start a worker',
+  keysLarge: 'the file is larger than any key file',
+  keysMake: 'Make keys',
+  keysTakeHead: 'Or take keys that you have',
+  keysTake: 'Take these keys',
+  keysWriteDown: 'Write this passphrase down, on paper',
+  keysSaveWhat:
+    'Then save the backup outside this browser. The command line opens it, too: dam keys restore buyer FILE.',
+  keysSave: 'Save the backup',
+  keysConfirmHead: 'Show that the backup can be read',
+  keysConfirm: 'Read it back',
+  keysFile: 'Key file',
+  keysPassphrase: 'Passphrase',
+  keysWipeHead: 'Remove the keys from this browser',
+  keysWipeWhat: 'Purchases stay listed, but cannot be opened here without the backup.',
+  keysWipeTick: 'I have the backup and its passphrase',
+  keysWipe: 'Remove the keys',
 
   node: 'Node',
   nodeWell: (chain: number, block: number) =>
