@@ -41,8 +41,6 @@ VECTORS = json.loads((ROOT / "tests/vectors/vectors.json").read_bytes())
 COUNT = int(os.environ.get("DAM_VERDICTS", "200"))
 SEED = int(os.environ.get("DAM_VERDICTS_SEED", "1"))
 MARKET = CHAIN["event"][0]["address"]
-CANONICAL = hasattr(dag_json, "decode")
-"""Documents of version 2 are read here: until then, texts and logs alone are read alike."""
 
 Verdict = Any
 """What was read; None: refused."""
@@ -177,7 +175,7 @@ def dice_for(kind: str) -> random.Random:
     return random.Random(f"{SEED} {kind}")
 
 
-BLOCKS = [bytes.fromhex(row["data"][2:]) for row in VECTORS.get("block", [])]
+BLOCKS = [bytes.fromhex(row["data"][2:]) for row in VECTORS["block"]]
 BLOCKS += [block["text"].encode() for row in VECTORS["store"] for block in row["blocks"]]
 
 
@@ -215,7 +213,7 @@ def test_texts(ask: Callable[..., Verdict]) -> None:
         "address": parse_address,
         "cid": lambda text: str(Cid.parse(text)),
     }
-    kinds = sorted(readers) if CANONICAL else ["address", "cid"]
+    kinds = sorted(readers)
     seeds = [MARKET, MARKET.lower(), *(row["cid"] for row in VECTORS["cid"])]
     for number in range(COUNT):
         kind = kinds[number % len(kinds)]
@@ -332,7 +330,3 @@ def test_stores(ask: Callable[..., Verdict]) -> None:
         asked = {"kind": "store", "given": "", "place": where, "blocks": blocks}
         taken += compare(ask, asked, ours)
     assert 0 < taken < COUNT
-
-
-if not CANONICAL:
-    del test_blocks, test_files, test_stores
