@@ -5,6 +5,7 @@ import {
     Delivery,
     Escrow,
     IMarketplace,
+    Leaf,
     Sale,
     Setup,
     Signature,
@@ -12,6 +13,7 @@ import {
     Windows
 } from "../../contracts/interfaces/IMarketplace.sol";
 import {IProofs} from "../../contracts/interfaces/IProofs.sol";
+import {Signing} from "./Signing.sol";
 
 /// @notice The few of Foundry's cheatcodes that these tests use.
 interface Vm {
@@ -373,76 +375,32 @@ abstract contract Base {
         view
         returns (Signature memory signature)
     {
-        (signature.r, signature.vs) = vm.signCompact(secrets[signer], _digest(entries));
+        (signature.r, signature.vs) =
+            vm.signCompact(secrets[signer], Signing.digest(market, entries));
     }
 
     function _list(Delivery memory delivery) internal pure returns (bytes32[] memory entries) {
         entries = new bytes32[](1);
-        entries[0] = _entry(delivery);
+        entries[0] = Signing.entry(delivery);
     }
 
     function _list(Delivery[] memory deliveries) internal pure returns (bytes32[] memory entries) {
         entries = new bytes32[](deliveries.length);
         for (uint256 i; i < entries.length; ++i) {
-            entries[i] = _entry(deliveries[i]);
+            entries[i] = Signing.entry(deliveries[i]);
         }
-    }
-
-    function _entry(Delivery memory d) internal pure returns (bytes32) {
-        bytes32 leaf = _leaf(
-            d.sale.stock ? d.sale.copy : 0,
-            d.index,
-            d.deliverer,
-            d.commitment,
-            d.secretHash,
-            d.salt
-        );
-        return keccak256(
-            abi.encode(
-                d.copyId, keccak256(abi.encode(d.sale)), leaf, d.freshKey, keccak256(d.fragment)
-            )
-        );
-    }
-
-    /// @dev What a deliverer signs, written from EIP-712 and the interface.
-    function _digest(bytes32[] memory entries) internal view returns (bytes32) {
-        bytes32 list = keccak256(abi.encodePacked(entries));
-        return _typed(keccak256(abi.encode(keccak256("Fragments(bytes32[] entries)"), list)));
-    }
-
-    function _typed(bytes32 structHash) internal view returns (bytes32) {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256(
-                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-                ),
-                keccak256("DAM"),
-                keccak256("2"),
-                block.chainid,
-                address(market)
-            )
-        );
-        return keccak256(abi.encodePacked("\x19\x01", domain, structHash));
     }
 
     function _leaves(address[] memory deliverers) internal pure returns (bytes32[] memory leaves) {
         leaves = new bytes32[](deliverers.length);
         for (uint256 i; i < leaves.length; ++i) {
-            (bytes32 commitment, bytes32 secretHash, bytes32 salt) = _part(i);
-            leaves[i] = _leaf(0, i, deliverers[i], commitment, secretHash, salt);
+            leaves[i] = Signing.hash(_leaf(i, deliverers[i]), 0);
         }
     }
 
-    function _leaf(
-        uint256 copy,
-        uint256 index,
-        address deliverer,
-        bytes32 commitment,
-        bytes32 secretHash,
-        bytes32 salt
-    ) internal pure returns (bytes32) {
-        bytes32 inner = keccak256(abi.encode(copy, index, deliverer, commitment, secretHash, salt));
-        return keccak256(bytes.concat(inner));
+    function _leaf(uint256 index, address deliverer) internal pure returns (Leaf memory leaf) {
+        (leaf.index, leaf.deliverer) = (uint8(index), deliverer);
+        (leaf.commitment, leaf.secretHash, leaf.salt) = _part(index);
     }
 
     function _part(uint256 index) internal pure returns (bytes32, bytes32, bytes32) {

@@ -13,6 +13,7 @@ import {
     Terms
 } from "../../contracts/interfaces/IMarketplace.sol";
 import {Base} from "./Base.sol";
+import {Signing} from "./Signing.sol";
 
 /// @notice A market with everybody in it, and what it must own to the wei.
 abstract contract MarketTest is Base {
@@ -145,20 +146,7 @@ abstract contract MarketTest is Base {
     /// @dev What both parties of an agreement sign, in the sale's state now.
     function _agreement(Order memory order, Split memory split) internal view returns (bytes32) {
         (Status status,, uint32 since,,,) = market.sales(order.copyId);
-        return _typed(
-            keccak256(
-                abi.encode(
-                    keccak256(
-                        "Agreement(bytes32 copyId,bytes32 saleHash,uint8 status,uint32 since,uint256 toBuyer,uint256 penalty,uint256 toArbitrator,uint256 deadline)"
-                    ),
-                    order.copyId,
-                    keccak256(abi.encode(order.sale)),
-                    status,
-                    since,
-                    split
-                )
-            )
-        );
+        return Signing.digest(market, order.copyId, order.sale, status, since, split);
     }
 
     /// @dev A signature of 65 bytes.

@@ -14,6 +14,7 @@ import {
 } from "../../../contracts/interfaces/IMarketplace.sol";
 import {Tree} from "../Base.sol";
 import {MarketTest} from "../MarketTest.sol";
+import {Signing} from "../Signing.sol";
 
 /// @notice Evidence that frames somebody, that counts twice, or that gives the good away.
 contract JunkAttacksTest is MarketTest {
@@ -54,13 +55,17 @@ contract JunkAttacksTest is MarketTest {
 
     // ------------------------------------------------------------- 10: two leaves of one index
 
+    function _secondLeaf() private pure returns (Leaf memory leaf) {
+        leaf = _leaf(0, vm.addr(_secret("sybil")));
+        leaf.commitment = "another";
+    }
+
     function _twoLeaves() private returns (Order memory order, bytes32[] memory leaves) {
-        address sybil = _deliverer("sybil");
-        (bytes32 commitment, bytes32 secretHash, bytes32 salt) = _part(0);
+        _deliverer("sybil");
         leaves = new bytes32[](3);
-        leaves[0] = _leaf(0, 0, three[0], commitment, secretHash, salt);
-        leaves[1] = _leaf(0, 0, sybil, "another", secretHash, salt);
-        leaves[2] = _leaf(0, 1, three[1], commitment, secretHash, salt);
+        leaves[0] = Signing.hash(_leaf(0, three[0]), 0);
+        leaves[1] = Signing.hash(_secondLeaf(), 0);
+        leaves[2] = Signing.hash(_leaf(1, three[1]), 0);
         address[] memory two = new address[](2);
         (two[0], two[1]) = (three[0], three[1]);
         Terms memory terms = _terms(two, 1, arbitrator);
@@ -94,10 +99,8 @@ contract JunkAttacksTest is MarketTest {
     /// @dev Who made two leaves of one index pays for it.
     function test_twoLeavesOfOneIndexEndTheSale() external {
         (Order memory order, bytes32[] memory leaves) = _twoLeaves();
-        (bytes32 commitment, bytes32 secretHash, bytes32 salt) = _part(0);
-        Leaf memory one = Leaf(0, three[0], commitment, secretHash, salt, Tree.proof(leaves, 0));
-        Leaf memory other =
-            Leaf(0, vm.addr(_secret("sybil")), "another", secretHash, salt, Tree.proof(leaves, 1));
+        (Leaf memory one, Leaf memory other) = (_leaf(0, three[0]), _secondLeaf());
+        (one.proof, other.proof) = (Tree.proof(leaves, 0), Tree.proof(leaves, 1));
         _pastFallback();
         vm.expectRevert(abi.encodeWithSelector(IMarketplace.NothingProved.selector, order.copyId));
         vm.prank(buyer);
@@ -403,20 +406,17 @@ contract JunkAttacksTest is MarketTest {
 
     function test_sharesAreProvedWrongFromTheGateOn() external {
         // The shares of every item are one number; this one's last leaf commits to another.
-        (bytes32 commitment, bytes32 secretHash, bytes32 salt) = _part(0);
+        Leaf[] memory evidence = new Leaf[](2);
+        (evidence[0], evidence[1]) = (_leaf(0, three[0]), _leaf(1, three[1]));
+        evidence[1].commitment = keccak256(abi.encode(~SHARE));
         bytes32[] memory leaves = new bytes32[](2);
-        leaves[0] = _leaf(0, 0, three[0], commitment, secretHash, salt);
-        leaves[1] = _leaf(0, 1, three[1], keccak256(abi.encode(~SHARE)), secretHash, salt);
+        (leaves[0], leaves[1]) = (Signing.hash(evidence[0], 0), Signing.hash(evidence[1], 0));
         address[] memory two = new address[](2);
         (two[0], two[1]) = (three[0], three[1]);
         Terms memory terms = _terms(two, 2, arbitrator);
         terms.partsRoot = Tree.root(leaves);
         Order memory order = _buy(seller, buyer, terms, two);
-        Leaf[] memory evidence = new Leaf[](2);
-        evidence[0] = Leaf(0, three[0], commitment, secretHash, salt, Tree.proof(leaves, 0));
-        evidence[1] = Leaf(
-            1, three[1], keccak256(abi.encode(~SHARE)), secretHash, salt, Tree.proof(leaves, 1)
-        );
+        (evidence[0].proof, evidence[1].proof) = (Tree.proof(leaves, 0), Tree.proof(leaves, 1));
         bytes32[] memory shares = new bytes32[](2);
         (shares[0], shares[1]) = (SHARE, ~SHARE);
         _skip(100);

@@ -12,6 +12,7 @@ import {
 } from "../../../contracts/interfaces/IMarketplace.sol";
 import {MarketTest} from "../MarketTest.sol";
 import {Vm} from "../Base.sol";
+import {Signing} from "../Signing.sol";
 
 /// @notice Passes a call on, so that the transaction shows nothing of it.
 contract Relay {
@@ -246,7 +247,7 @@ contract SignersTest is MarketTest {
         market.supplyFragments(_batch(part), signature);
         uint256 state = vm.snapshotState();
         market.deliverFragment(part, signature);
-        vm.assertEq(market.sellerEntries(order.copyId, 0), _entry(part));
+        vm.assertEq(market.sellerEntries(order.copyId, 0), Signing.entry(part));
         vm.revertToState(state);
         vm.prank(seller);
         market.setSellerOperator(address(0));

@@ -91,7 +91,6 @@ abstract contract Cast {
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
     IMarketplace internal market;
-    bytes32 internal domain;
     address internal governor;
     address internal stranger;
     address[] internal sellers;
@@ -144,17 +143,6 @@ abstract contract Cast {
         });
         Setup memory setup = Setup(windows, governor, MIN_STAKE, 0, JUNK_FINE, new StubProofs());
         market = IMarketplace(vm.deployCode("Marketplace.sol:Marketplace", abi.encode(setup)));
-        domain = keccak256(
-            abi.encode(
-                keccak256(
-                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-                ),
-                keccak256("DAM"),
-                keccak256("2"),
-                block.chainid,
-                address(market)
-            )
-        );
     }
 
     function _castPeople() private {

@@ -15,6 +15,7 @@ import {
 } from "../../../contracts/interfaces/IMarketplace.sol";
 import {Tree} from "../Base.sol";
 import {EntryPoints} from "../EntryPoints.sol";
+import {Signing} from "../Signing.sol";
 import {LyingToken, RebasingToken} from "../tokens/OddTokens.sol";
 import {Handler} from "./Handler.sol";
 import {Box} from "./StubProofs.sol";
@@ -320,7 +321,7 @@ contract Chaos is Handler {
         _refused(
             caller,
             step == Step.Dispute ? escrow.bond : 0,
-            _call(step, deals[id].copyId, sale, escrow),
+            _data(step, deals[id].copyId, sale, escrow, 5, 0, true),
             "forged steps"
         );
         _matches(id);
@@ -348,32 +349,6 @@ contract Chaos is Handler {
         if (word == 4) escrow.penalty += 1;
         if (word == 5) escrow.bond += 1;
         if (word == 6) escrow.arbitrator = stranger;
-    }
-
-    function _call(Step step, bytes32 copyId, Sale memory sale, Escrow memory escrow)
-        private
-        pure
-        returns (bytes memory)
-    {
-        if (step == Step.Rate) {
-            return abi.encodeCall(IMarketplace.rateSale, (copyId, sale, 5));
-        }
-        if (step == Step.Dispute) {
-            return abi.encodeCall(IMarketplace.openDispute, (copyId, sale, escrow, 0));
-        }
-        if (step == Step.Resolve) {
-            return abi.encodeCall(IMarketplace.resolveDispute, (copyId, sale, escrow, 0, true));
-        }
-        if (step == Step.Evidence) {
-            return abi.encodeCall(IMarketplace.submitEvidence, (copyId, sale, escrow, ""));
-        }
-        bytes4[4] memory selectors = [
-            IMarketplace.confirm.selector,
-            IMarketplace.settle.selector,
-            IMarketplace.refund.selector,
-            IMarketplace.concede.selector
-        ];
-        return abi.encodeWithSelector(selectors[uint256(step)], copyId, sale, escrow);
     }
 
     /// @notice A delivery that is allowed, with one thing changed after it was signed, or before.
@@ -404,7 +379,9 @@ contract Chaos is Handler {
         // Signed as it is now: not a relay's forgery, but the signer's own.
         if (kind < 12 && kind != 10 && _random(seed, "before", 2) == 0) {
             if (kind == 11 && delivery.freshKey == deals[pack.id].freshKey) return;
-            signature = _resign(delivery, by);
+            bytes32[] memory entries = new bytes32[](1);
+            entries[0] = Signing.entry(delivery);
+            signature = _signEntries(by, entries);
         }
         bool batch = _random(seed, "batch", 2) == 0;
         Delivery[] memory one = new Delivery[](1);
@@ -418,21 +395,6 @@ contract Chaos is Handler {
             "forged deliveries"
         );
         _matches(pack.id);
-    }
-
-    function _resign(Delivery memory d, address by) private view returns (Signature memory) {
-        Leaf memory leaf =
-            Leaf(d.index, d.deliverer, d.commitment, d.secretHash, d.salt, new bytes32[](0));
-        bytes32 entry = keccak256(
-            abi.encode(
-                d.copyId,
-                keccak256(abi.encode(d.sale)),
-                _hash(leaf, d.sale.stock ? d.sale.copy : 0),
-                d.freshKey,
-                keccak256(d.fragment)
-            )
-        );
-        return _signEntries(by, keccak256(abi.encodePacked(entry)));
     }
 
     /// @dev The other signature of the same, whose s is above half the order, and whose R has the
@@ -463,7 +425,7 @@ contract Chaos is Handler {
             _refused(
                 deal.sale.buyer,
                 other,
-                _call(Step.Dispute, deal.copyId, deal.sale, deal.escrow),
+                _data(Step.Dispute, deal.copyId, deal.sale, deal.escrow, 5, 0, true),
                 "wrong bonds"
             );
         } else if (kind == 1) {

@@ -13,6 +13,7 @@ import {
     Split,
     Status
 } from "../../../contracts/interfaces/IMarketplace.sol";
+import {Signing} from "../Signing.sol";
 import {Parts} from "./Parts.sol";
 import {Table} from "./Table.sol";
 
@@ -41,10 +42,6 @@ abstract contract Ends is Parts {
 
     error Stuck(bytes32 copyId);
     error LeftOver(address token, uint256 amount);
-
-    bytes32 private constant AGREEMENT = keccak256(
-        "Agreement(bytes32 copyId,bytes32 saleHash,uint8 status,uint32 since,uint256 toBuyer,uint256 penalty,uint256 toArbitrator,uint256 deadline)"
-    );
 
     Offer[] internal offers;
 
@@ -89,7 +86,10 @@ abstract contract Ends is Parts {
         parts.b = _ruling(seed, deal.escrow.price);
         parts.w = _random(seed, "awarded", 2) == 0 ? deal.escrow.penalty : 0;
         uint256 value = step == Step.Dispute ? deal.escrow.bond : 0;
-        bytes memory data = _data(step, deal, seed, parts);
+        uint8 stars = uint8(1 + _random(seed, "stars", 5));
+        // A penalty of zero is awarded or not; it comes to the same.
+        bytes memory data =
+            _data(step, deal.copyId, deal.sale, deal.escrow, stars, parts.b, parts.w != 0);
         vm.prank(caller);
         (good,) = address(market).call{value: value}(data);
         if (good != expected) revert Allowed(_name(step), good, expected);
@@ -112,26 +112,26 @@ abstract contract Ends is Parts {
         return kind == 0 ? 0 : kind == 1 ? price : _random(seed, "share", price + 1);
     }
 
-    function _data(Step step, Deal storage deal, uint256 seed, Table.Parts memory parts)
-        private
-        view
-        returns (bytes memory)
-    {
-        (bytes32 copyId, Sale memory sale, Escrow memory escrow) =
-            (deal.copyId, deal.sale, deal.escrow);
+    /// @dev The call that takes a step; of the last three arguments each is for one of them.
+    function _data(
+        Step step,
+        bytes32 copyId,
+        Sale memory sale,
+        Escrow memory escrow,
+        uint8 stars,
+        uint256 toBuyer,
+        bool awarded
+    ) internal pure returns (bytes memory) {
         if (step == Step.Rate) {
-            uint8 stars = uint8(1 + _random(seed, "stars", 5));
             return abi.encodeCall(IMarketplace.rateSale, (copyId, sale, stars));
         }
         if (step == Step.Dispute) {
             return abi.encodeCall(IMarketplace.openDispute, (copyId, sale, escrow, "evidence"));
         }
         if (step == Step.Resolve) {
-            // A penalty of zero is awarded or not; it comes to the same.
-            bool awarded = parts.w != 0;
             return
                 abi.encodeCall(
-                    IMarketplace.resolveDispute, (copyId, sale, escrow, parts.b, awarded)
+                    IMarketplace.resolveDispute, (copyId, sale, escrow, toBuyer, awarded)
                 );
         }
         if (step == Step.Evidence) {
@@ -251,20 +251,9 @@ abstract contract Ends is Parts {
         returns (bytes memory)
     {
         Deal storage deal = deals[id];
-        bytes32 structHash = keccak256(
-            abi.encode(
-                AGREEMENT,
-                deal.copyId,
-                keccak256(abi.encode(deal.sale)),
-                uint8(deal.status),
-                uint32(deal.since - deal.sale.purchaseTime),
-                split.toBuyer,
-                split.penalty,
-                split.toArbitrator,
-                split.deadline
-            )
+        bytes32 digest = Signing.digest(
+            market, deal.copyId, deal.sale, deal.status, deal.since - deal.sale.purchaseTime, split
         );
-        bytes32 digest = keccak256(abi.encodePacked(hex"1901", domain, structHash));
         if (_isParty(who)) return abi.encode("signed", who, digest);
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(secrets[who], digest);
         return abi.encodePacked(r, s, v);

@@ -10,6 +10,7 @@ import {
     SignedList,
     Status
 } from "../../../contracts/interfaces/IMarketplace.sol";
+import {Signing} from "../Signing.sol";
 import {Box} from "./StubProofs.sol";
 import {World} from "./World.sol";
 
@@ -27,8 +28,6 @@ abstract contract Parts is World {
         Signature signature;
         Pack[] packs;
     }
-
-    bytes32 private constant FRAGMENTS = keccak256("Fragments(bytes32[] entries)");
 
     List[] internal lists;
 
@@ -51,16 +50,8 @@ abstract contract Parts is World {
     function _entry(Pack memory pack) internal view returns (bytes32) {
         Deal storage deal = deals[pack.id];
         uint64 place = _place(deal.item, deal.sale.copy);
-        bytes32 leaf = _hash(_leaf(deal.item, place, pack.index, pack.second), place);
-        return keccak256(
-            abi.encode(
-                deal.copyId,
-                keccak256(abi.encode(deal.sale)),
-                leaf,
-                pack.freshKey,
-                keccak256(_fragment(pack))
-            )
-        );
+        bytes32 leaf = Signing.hash(_leaf(deal.item, place, pack.index, pack.second), place);
+        return Signing.entry(deal.copyId, deal.sale, leaf, pack.freshKey, _fragment(pack));
     }
 
     function _entries(Pack[] memory packs) internal view returns (bytes32[] memory entries) {
@@ -70,20 +61,21 @@ abstract contract Parts is World {
         }
     }
 
-    function _signEntries(address signer, bytes32 list) internal view returns (Signature memory) {
-        bytes32 structHash = keccak256(abi.encode(FRAGMENTS, list));
-        bytes32 digest = keccak256(abi.encodePacked(hex"1901", domain, structHash));
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(secrets[signer], digest);
-        return Signature(r, s | bytes32(uint256(v - 27) << 255));
+    function _signEntries(address signer, bytes32[] memory entries)
+        internal
+        view
+        returns (Signature memory signature)
+    {
+        (signature.r, signature.vs) =
+            vm.signCompact(secrets[signer], Signing.digest(market, entries));
     }
 
     /// @dev Signs a list, which is mined now, or later, or never.
     function _sign(address signer, Pack[] memory packs) internal returns (uint256 list) {
-        bytes32 hash = keccak256(abi.encodePacked(_entries(packs)));
         list = lists.length;
         List storage signed = lists.push();
         signed.signer = signer;
-        signed.signature = _signEntries(signer, hash);
+        signed.signature = _signEntries(signer, _entries(packs));
         for (uint256 i; i < packs.length; ++i) {
             signed.packs.push(packs[i]);
         }

@@ -13,6 +13,7 @@ import {
     Terms
 } from "../../../contracts/interfaces/IMarketplace.sol";
 import {Tree} from "../Base.sol";
+import {Signing} from "../Signing.sol";
 import {Cast, Party} from "./Cast.sol";
 import {Box} from "./StubProofs.sol";
 import {Table} from "./Table.sol";
@@ -170,23 +171,6 @@ abstract contract World is Cast {
         leaf.salt = keccak256(abi.encode(item, place, index, second));
     }
 
-    function _hash(Leaf memory leaf, uint64 place) internal pure returns (bytes32) {
-        return keccak256(
-            bytes.concat(
-                keccak256(
-                    abi.encode(
-                        place,
-                        leaf.index,
-                        leaf.deliverer,
-                        leaf.commitment,
-                        leaf.secretHash,
-                        leaf.salt
-                    )
-                )
-            )
-        );
-    }
-
     function _leaves(uint256 id) private view returns (bytes32[] memory leaves) {
         Item storage item = items[id];
         uint256 parts = item.terms.parts;
@@ -196,7 +180,7 @@ abstract contract World is Cast {
         for (uint256 i; i < leaves.length; ++i) {
             uint64 place = uint64(i / each);
             bool second = i % each == parts;
-            leaves[i] = _hash(_leaf(id, place, second ? 0 : i % each, second), place);
+            leaves[i] = Signing.hash(_leaf(id, place, second ? 0 : i % each, second), place);
         }
     }
 
