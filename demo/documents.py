@@ -39,13 +39,20 @@ class Keyed:
 
 
 async def read_document(blocks: BlockStore, digest: bytes) -> Document:
-    """A store's whole document with its pages in one: what anybody may read."""
-    document: Document = dag_json.decode(await blocks.get(Cid("dag-json", digest)))
+    """A store's whole document as one block: what anybody may read, and write down as well."""
+
+    async def block(cid: Cid) -> Document:
+        found: Document = dag_json.decode(await blocks.get(cid))
+        return found
+
+    document = await block(Cid("dag-json", digest))
     for link in document.pop("pages", ()):
-        page = dag_json.decode(await blocks.get(Cid.parse(link["/"])))
+        page = await block(Cid.parse(link["/"]))
         # The demo's stores are small: one page.
         assert "items" not in document
-        document |= page
+        details, goods = [await block(Cid.parse(page[n]["/"])) for n in ("details", "goods")]
+        rows = zip(page["items"], details["items"], goods.pop("items"), strict=True)
+        document |= {**goods, "items": [{**item, **more, **own} for item, more, own in rows]}
     for item in document["items"]:
         assert "sections" not in item
     return document

@@ -249,7 +249,6 @@ def a_store() -> dict[str, Any]:
         b"COUPON-1234\x80".ljust(256, b"\0"), b"DAM payload 1" + domain, nonce, key
     )
     page = {
-        "sealingKey": "0x" + sealing.public_key(page_secret).hex(),
         "items": [
             {
                 "itemId": "coupon-2026",
@@ -265,35 +264,46 @@ def a_store() -> dict[str, Any]:
                 "threshold": 2,
                 "arbitrator": ZERO_ADDRESS,
                 "partsRoot": "0x" + tree.root.hex(),
-                "otherMetadata": {"note": "10 % off"},
+                "kind": "code",
+                "tags": ["coupon", "summer"],
+            }
+        ],
+    }
+    details = {"items": [{"licence": "one use", "otherMetadata": {"note": "10 % off"}}]}
+    goods = {
+        "sealingKey": "0x" + sealing.public_key(page_secret).hex(),
+        "items": [
+            {
                 "encryptedParts": ["0x" + s.hex() for s in (sealed[1], sealed[2], sealed[0])],
                 "partLeaves": ["0x" + hashing.part_leaf(leaf).hex() for leaf in leaves],
                 "payloads": [payload.payload_to_json(payload.InlinePayload(nonce + box))],
             }
         ],
     }
-    page_bytes = dag_json.dumps(page)
-    page_cid = Cid.of("dag-json", page_bytes)
-    document = dag_json.dumps(
+    blocks: list[dict[str, str]] = []
+
+    def put(value: dict[str, Any]) -> Cid:
+        data = dag_json.dumps(value)
+        blocks.append({"cid": str(Cid.of("dag-json", data)), "text": data.decode()})
+        return Cid.of("dag-json", data)
+
+    page |= {"details": {"/": str(put(details))}, "goods": {"/": str(put(goods))}}
+    cid = put(
         {
             "version": 2,
             "storeName": "Vectors",
             "chainId": CHAIN_ID,
             "market": MARKET,
             "seller": SELLER,
-            "pages": [{"/": str(page_cid)}],
+            "pages": [{"/": str(put(page))}],
         }
     )
-    cid = Cid.of("dag-json", document)
     terms = Terms(
         item_id, ZERO_ADDRESS, 1000, Wei(30), Wei(500), Wei(0), 25, False, 3, 2, ZERO_ADDRESS,
         tree.root,
     )  # fmt: skip
     return {
-        "blocks": [
-            {"cid": str(page_cid), "text": page_bytes.decode()},
-            {"cid": str(cid), "text": document.decode()},
-        ],
+        "blocks": blocks,
         "chain_id": CHAIN_ID,
         "market": MARKET,
         "seller": SELLER,

@@ -20,7 +20,7 @@ from typing import Any
 
 import click
 
-from dam.catalog import about, payload, reader
+from dam.catalog import about, document, payload
 from dam.cli.failures import KINDS
 from dam.cli.main import main as dam
 from dam.config.table import SETTINGS, Setting
@@ -218,7 +218,7 @@ With `codes_file` may go:
 | a code | under {store_file.MAX_INLINE_BYTES:,} bytes |
 | a file of codes | {code_files.MAX_BYTES >> 20} MiB |
 | a file that is sold | {payload.MAX_CHUNKS:,} chunks of {payload.CHUNK_BYTES:,} bytes |
-| `supply` | {reader.MAX_SUPPLY:,} |
+| `supply` | {document.MAX_SUPPLY:,} |
 
 A code stands in a store once: the same code twice is a mistake, and so is one that looks the same
 (in another spelling of Unicode, or with other spaces). Empty lines, spaces around a code, byte
@@ -335,8 +335,8 @@ def definition(name: str, schema: Schema) -> str:
 def store_document_page() -> str:
     schema = json.loads(SCHEMA.read_bytes())
     defs = schema["$defs"]
-    roots = [one["$ref"].rsplit("/", 1)[1] for one in schema["oneOf"]]
-    first = [*roots, "item", "payload"]
+    roots = [one["$ref"].rsplit("/", 1)[1] for one in schema["anyOf"]]
+    first = [*roots, "item", "itemDetails", "itemGoods", "wholeItem", "payload"]
     told = schema["description"].replace("docs/protocol.md", "[protocol.md](../protocol.md)")
     blocks = [definition(name, defs[name]) for name in first]
     values = [definition(name, one) for name, one in defs.items() if name not in first]

@@ -27,7 +27,7 @@ async def test_it_is_synced_and_rebuilt(world: World) -> None:
     more = (await world.dam(market.buyer, "index", "sync", "--json")).json
     assert more["logs"] == 1
     # A file that is none is made anew, and says so; so it is when asked for.
-    [path] = market.buyer.dam_home.glob("markets/*/index-2.sqlite")
+    [path] = market.buyer.dam_home.glob("markets/*/index-3.sqlite")
     path.write_bytes(b"this is no index, nor anything else" * 1000)
     mended = await world.dam(market.buyer, "index", "sync", "--json")
     assert "is built anew from the chain" in mended.stderr

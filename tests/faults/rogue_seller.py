@@ -20,10 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dam.catalog.about import DETAIL_KEYS
 from dam.crypto import hashing
 from dam.crypto.derivation import SellerSeed, new_seed
 from dam.crypto.merkle import MerkleTree
 from dam.ipfs import dag_json
+from dam.ipfs.blocks import BlockStore
 from dam.ipfs.cid import Cid
 from dam.market.deliverers import Deliverer
 from dam.roles.seller.goods import add_goods
@@ -38,6 +40,8 @@ from tests.faults.world import FaultWorld
 
 WARE = "ware"
 _STAKE = 2 * 10**18
+_DETAILS = (*DETAIL_KEYS, "otherMetadata")
+_GOODS = ("encryptedParts", "partLeaves", "payloads", "sections")
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,31 @@ class Offer:
     def tree(self) -> MerkleTree:
         """The catalogue."""
         return MerkleTree([hashing.terms_leaf(terms) for terms in self.terms])
+
+
+async def put_page(blocks: BlockStore, entry: Document, **goods: Any) -> dict[str, str]:
+    """Puts one item of a document of one block as a page, with its details and goods.
+
+    Args:
+        blocks: Takes the three blocks.
+        entry: The item, with all its keys.
+        goods: More keys for the block of goods.
+    """
+
+    async def put(value: Any) -> dict[str, str]:
+        return {"/": str(await blocks.put("dag-json", dag_json.dumps(value)))}
+
+    details, own = (
+        {key: entry[key] for key in keys if key in entry} for keys in (_DETAILS, _GOODS)
+    )
+    item = {key: entry[key] for key in entry if key not in details and key not in own}
+    return await put(
+        {
+            "items": [item],
+            "details": await put({"items": [details]}),
+            "goods": await put({"items": [own], **goods}),
+        }
+    )
 
 
 @dataclass

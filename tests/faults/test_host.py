@@ -22,7 +22,7 @@ from demo.world import ROOT, python
 from tests.faults import rpc_faults
 from tests.faults.daemons import Process
 from tests.faults.oracle import oracle
-from tests.faults.rogue_seller import RogueSeller
+from tests.faults.rogue_seller import RogueSeller, put_page
 from tests.faults.rpc_proxy import RpcProxy
 from tests.faults.supervision import Supervisor, ask, port_of, until
 from tests.faults.table import Injected, fault
@@ -260,11 +260,14 @@ async def test_f52_memory_is_capped(world: FaultWorld, injected: Injected) -> No
         document = await rogue.document()
         terms = rogue.terms(document)
         item = {**document["items"][0], "otherMetadata": {"a": "x" * 1_000_000}}
-        page = {"sealingKey": document["sealingKey"], "items": [item]}
-        cid = await world.blocks.put("dag-json", dag_json.dumps(page))
+        key = document["sealingKey"]
+        pages = [
+            await put_page(world.blocks, {**item, "title": f"Page {page}"}, sealingKey=key)
+            for page in range(62)
+        ]
         head = {key: document[key] for key in document if key not in ("items", "sealingKey")}
         for number in range(2):
-            store = {**head, "storeName": f"Large {number}", "pages": [{"/": str(cid)}] * 62}
+            store = {**head, "storeName": f"Large {number}", "pages": pages}
             await rogue.publish(dag_json.dumps(store), [terms])
             injected.add("large store")
     shop = await world.buy(2)

@@ -23,7 +23,7 @@ from tests.faults import ipfs_faults
 from tests.faults.daemons import Deliverer
 from tests.faults.ipfs_proxy import IpfsProxy
 from tests.faults.oracle import oracle
-from tests.faults.rogue_seller import RogueSeller
+from tests.faults.rogue_seller import RogueSeller, put_page
 from tests.faults.table import Injected, fault
 from tests.faults.world import FaultWorld
 
@@ -404,14 +404,14 @@ KINDS = {
     64,
     "identity CID, directory, million-link DAG",
     by="K",
-    breaks="src/dam/catalog/reader.py:self.count_drafts(drafts)",
+    breaks="src/dam/catalog/reader.py:self.count_goods(goods)",
 )
 async def test_f64_links_to_what_is_no_document(
     world: FaultWorld, ipfs: IpfsProxy, injected: Injected
 ) -> None:
     daemon, rogue = await begin(world, ipfs)
     await refuse_links(world, daemon, rogue, injected, KINDS)
-    # Two blocks make ever so many links: a page of thousands, and a document that names it often.
+    # Two blocks make ever so many links: goods of thousands, and pages that all name them.
     document = await rogue.document()
     entry = document["items"][0]
     for key in ("encryptedParts", "partLeaves", "payloads"):
@@ -422,10 +422,11 @@ async def test_f64_links_to_what_is_no_document(
     ]
     roots = MerkleTree([bytes.fromhex(link["root"][2:]) for link in links]).root
     stock = {"stock": True, "supply": str(len(links)), "partsRoot": "0x" + roots.hex()}
-    page = dag_json.dumps({"items": [{**entry, **stock, "sections": links}]})
-    block = await world.blocks.put("dag-json", page)
+    item = {**entry, **stock, "sections": links}
+    pages = [await put_page(world.blocks, {**item, "title": f"Page {n}"}) for n in range(70)]
+    first = dag_json.decode(await world.blocks.get(Cid.parse(pages[0]["/"])))
     whole = {key: document[key] for key in document if key not in ("items", "sealingKey")}
-    many = {**whole, "pages": [{"/": str(block)}] * 70}
+    many = {**whole, "pages": pages}
     await rogue.publish(dag_json.dumps(many), [rogue.terms(document)])
     injected.add("million-link DAG")
     await rogue.buy()
@@ -433,8 +434,8 @@ async def test_f64_links_to_what_is_no_document(
     assert "pages of parts" in told["reason"]
     await world.mine()
     await daemon.event("purchase_refused", len(KINDS) + 1)
-    # Not one of those links was asked for, and the page no more often than one look takes.
-    assert ipfs.asked_for(block) <= 8
+    # Not one of those links was asked for, and the goods no more often than one look takes.
+    assert ipfs.asked_for(first["goods"]["/"]) <= 8
     assert not any(ipfs.asked_for(link["page"]["/"]) for link in links[:50])
     await world.until_delivered(sales=[one for one in world.sold if of_the_shop(world, one)])
     outcome = await oracle(world, reasons=["document-refused"])

@@ -23,7 +23,7 @@ from demo.shop import ITEM
 from demo.trade import Bought, order
 from tests.faults import rpc_faults
 from tests.faults.oracle import oracle
-from tests.faults.rogue_seller import Document, RogueSeller, bent
+from tests.faults.rogue_seller import Document, RogueSeller, bent, put_page
 from tests.faults.rpc_proxy import RpcProxy
 from tests.faults.table import Injected, fault
 from tests.faults.world import FaultWorld
@@ -194,18 +194,17 @@ def entry(name: str, terms: Terms, parts: dict[str, Any]) -> dict[str, Any]:
 
 
 async def publish_pages(
-    rogue: RogueSeller, name: str, pages: list[list[Any]], terms: list[Terms]
+    rogue: RogueSeller, name: str, items: list[Document], terms: list[Terms]
 ) -> None:
-    """Publishes a store of these pages of items."""
-    deployment, blocks = rogue.world.deployment, rogue.world.blocks
-    links = [await blocks.put("dag-json", dag_json.dumps({"items": page})) for page in pages]
+    """Publishes a store of these items, each on a page of its own."""
+    deployment = rogue.world.deployment
     document = {
         "version": 2,
         "storeName": name,
         "chainId": deployment.chain_id,
         "market": deployment.market,
         "seller": rogue.actor.address,
-        "pages": [{"/": str(link)} for link in links],
+        "pages": [await put_page(rogue.world.blocks, item) for item in items],
     }
     await rogue.publish(dag_json.dumps(document), terms)
 
@@ -221,17 +220,15 @@ async def publish_tagged(rogue: RogueSeller, sections: int) -> None:
         leaves = [bytes.fromhex(leaf[2:]) for leaf in page["partLeaves"]]
         root = "0x" + MerkleTree(leaves).root.hex()
         links.append({"page": {"/": str(cid)}, "copies": COPIES, "root": root})
-    await publish_pages(rogue, "tagged", [[entry("noise", terms, {"sections": links})]], [terms])
+    await publish_pages(rogue, "tagged", [entry("noise", terms, {"sections": links})], [terms])
 
 
 async def publish_plain(rogue: RogueSeller, items: int) -> None:
     """Items on pages of their own, each part in a box of its own."""
     names = [f"noise {number}" for number in range(items)]
     made = [noise(rogue, name, 1, plain=True) for name in names]
-    pages = [
-        [entry(name, terms, parts)] for name, (terms, [parts]) in zip(names, made, strict=True)
-    ]
-    await publish_pages(rogue, "plain", pages, [terms for terms, _ in made])
+    items = [entry(name, terms, parts) for name, (terms, [parts]) in zip(names, made, strict=True)]
+    await publish_pages(rogue, "plain", items, [terms for terms, _ in made])
 
 
 @fault(

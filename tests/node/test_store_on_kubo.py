@@ -90,12 +90,13 @@ async def test_a_store_with_pages_parts_and_files(
     ):
         catalogue.save(listing)
     built = build_store(seed, catalogue, name="Café", chain_id=31337, market=MARKET, seller=SELLER)
-    assert len(built.blocks) == 4  # two pages of parts, a page, the document
+    # Two pages of parts, a page with its details and goods, the document.
+    assert len(built.blocks) == 6
     await publish_store(blocks, built)
     for cid, data in built.blocks:
         assert canonical(kubo, str(cid)) == data
     size = await blocks.pin(built.cid)
-    assert size.blocks == 4 + 3
+    assert size.blocks == 6 + 3
     assert size.bytes > len(film)
 
 
@@ -151,15 +152,17 @@ async def test_an_empty_new_node_is_filled_by_one_publish(
 
 
 async def test_a_store_is_pinned_whole_or_not_at_all(blocks: BlockStore) -> None:
-    """With the golden vectors' store: same CIDs, and no pin while its page is missing."""
+    """With the golden vectors' store: same CIDs, and no pin while its goods are missing."""
     [row] = json.loads(VECTORS.read_bytes())["store"]
-    page, document = row["blocks"]
-    cid = await blocks.put("dag-json", document["text"].encode())
-    assert str(cid) == document["cid"]
+    goods = next(block for block in row["blocks"] if "sealingKey" in block["text"])
+    for block in row["blocks"]:  # the document is the last one
+        if block is not goods:
+            cid = await blocks.put("dag-json", block["text"].encode())
+            assert str(cid) == block["cid"]
     with pytest.raises(IpfsError):
         await blocks.pin(cid, deadline=2)
-    assert str(await blocks.put("dag-json", page["text"].encode())) == page["cid"]
-    assert (await blocks.pin(cid)).blocks == 2
+    assert str(await blocks.put("dag-json", goods["text"].encode())) == goods["cid"]
+    assert (await blocks.pin(cid)).blocks == 4
 
 
 @pytest.mark.parametrize("price", ["%d", '[{"x":%d}]'])

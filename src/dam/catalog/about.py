@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dam import validation
@@ -101,10 +101,14 @@ _FIELDS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "size": ("size", lambda v, w: validation.integer(v, w, 0, MAX_CHUNKS * CHUNK_BYTES)),
 }
 KEYS = tuple(_FIELDS)
+ITEM_KEYS = ("kind", "summary", "tags", "language")
+"""Those that stand on a page, where lists see them."""
+DETAIL_KEYS = tuple(key for key in KEYS if key not in ITEM_KEYS)
+NOTHING = About()
 
 
-def from_json(value: dict[str, Any]) -> About:
-    """Reads those of an object's keys that are fields.
+def from_json(value: dict[str, Any], known: About = NOTHING) -> About:
+    """What is known of an item, and those of an object's keys that are fields.
 
     Raises:
         Malformed: One breaks its rule.
@@ -112,7 +116,7 @@ def from_json(value: dict[str, Any]) -> About:
     found: dict[str, Any] = {
         name: read(value[key], key) for key, (name, read) in _FIELDS.items() if key in value
     }
-    return About(**found)
+    return replace(known, **found)
 
 
 def to_json(about: About) -> dict[str, Any]:

@@ -1,48 +1,46 @@
 """Reads a store's document: from untrusted blocks to items whose terms the chain vouches for.
 
-The format is in docs/protocol.md, section 4, and in ``schema/store.schema.json``. One broken rule
-in the document or its pages and the whole store is `Malformed`: the catalogue root, which is all
-that ties it to the chain, could not be checked over what is left. A broken page of parts breaks
-nothing but its section (`Section.fault`): else a seller could break the one that holds a
-deliverer's parts, and that deliverer would refuse a store which all others take.
+One broken rule in the document, its pages or their details and goods, and the whole store is
+`Malformed`: the catalogue root, which is all that ties it to the chain, could not be checked over
+what is left. A broken page of parts breaks nothing but its section (`Section.fault`): else a seller
+could break the one that holds a deliverer's parts, and that deliverer would refuse a store which
+all others take. What each block has to say is in `dam.catalog.document`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self, TypeVar
 
 from dam import validation
-from dam.catalog import about
-from dam.catalog.about import About
-from dam.catalog.payload import payload_from_json
+from dam.catalog.document import (
+    Apart,
+    Goods,
+    Page,
+    parse_details,
+    parse_goods,
+    parse_page,
+    parse_part_page,
+    parse_root,
+    parse_whole_items,
+)
 from dam.catalog.store import Item, Section, Store
 from dam.crypto import hashing
-from dam.crypto.merkle import MerkleTree, section_roots
-from dam.crypto.sealing import PLAIN_SEALED_BYTES, SEALED_BYTES, check_public_key
+from dam.crypto.merkle import MerkleTree
 from dam.errors import IpfsError, Malformed
 from dam.ipfs import dag_json
 from dam.ipfs.blocks import MAX_BLOCK_BYTES, BlockStore
 from dam.ipfs.cid import Cid
-from dam.types import MAX_PARTS, ZERO_ADDRESS, Address, Terms, Wei
+from dam.types import Address, Terms
 
-VERSION = 2
-MAX_SUPPLY = 2**64 - 1
 _CONCURRENT_BLOCKS = 4
 LARGE_STORE_BYTES = 2 << 20
 """Stores larger than this are read one at a time (`LargeStoreTurn`)."""
 T = TypeVar("T")
 U = TypeVar("U")
-
-_TERMS_KEYS = (
-    "itemId", "title", "price", "token", "commission", "penalty", "bond", "supply", "stock",
-    "parts", "threshold", "arbitrator", "partsRoot", "otherMetadata",
-)  # fmt: skip
-_PART_KEYS = ("encryptedParts", "partLeaves", "payloads")
-_STORE_KEYS = ("version", "storeName", "chainId", "market", "seller")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,36 +58,6 @@ class Limits:
     """All documents of the store together (payload blocks are no documents)."""
     seconds: float = 120.0
     """For fetching and checking all of it; after that `IpfsError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Apart:
-    """A section whose parts stand on a page of their own."""
-
-    page: Cid
-    first_copy: int
-    copies: int
-    root: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """An item whose parts may still stand in pages of their own."""
-
-    name: str
-    title: str
-    terms: Terms
-    metadata_json: bytes
-    section: Section | None
-    apart: tuple[_Apart, ...]
-    about: About
-    withdrawn: tuple[range, ...]
-
-    @property
-    def parts(self) -> int:
-        """How many sealed parts it has, wherever they stand."""
-        copies = sum(one.copies for one in self.apart)
-        return self.terms.parts * (self.section.copies if self.section else copies)
 
 
 class LargeStoreTurn:
@@ -144,10 +112,17 @@ class _Reader:
         self._items_left = limits.max_items
         self._part_pages_left = limits.max_part_pages
 
-    async def fetch(self, cid: Cid, parse: Callable[[Any], T]) -> T:
-        """One document, parsed in a thread so that the event loop stays free."""
-        data = await self._read(cid)
-        return await asyncio.to_thread(lambda: parse(dag_json.decode(data)))
+    async def fetch(self, cid: Cid, what: str, parse: Callable[[Any], T]) -> T:
+        """One block, parsed in a thread so that the event loop stays free.
+
+        An error has notes that say where: in which block, and of which entry.
+        """
+        try:
+            data = await self._read(cid)
+            return await asyncio.to_thread(lambda: parse(dag_json.decode(data)))
+        except Malformed as error:
+            error.add_note(f"{what} (block {cid})")
+            raise
 
     async def _read(self, cid: Cid) -> bytes:
         if self._turn and self.limits.max_bytes - self._bytes_left > LARGE_STORE_BYTES:
@@ -166,32 +141,49 @@ class _Reader:
         if ends is not None:
             self._clock.reschedule(ends + asyncio.get_running_loop().time() - began)
 
-    async def section(self, terms: Terms, apart: _Apart) -> Section:
+    async def section(self, terms: Terms, apart: Apart) -> Section:
         """A section from its page; what is wrong with that one is the section's own fault."""
         data = await self._read(apart.page)
         try:
             return await asyncio.to_thread(
-                lambda: _parse_part_page(terms, apart, dag_json.decode(data))
+                lambda: parse_part_page(terms, apart, dag_json.decode(data))
             )
         except Malformed as error:
             return Section(apart.first_copy, apart.copies, apart.root, fault=str(error))
 
-    async def page(self, cid: Cid) -> list[_Draft]:
-        """The items of a page. One block may be named a thousand times: each counts anew."""
-        drafts = await self.fetch(cid, _parse_page)
-        self.count_drafts(drafts)
-        return drafts
+    async def page(self, cid: Cid) -> Page:
+        """A page."""
+        page = await self.fetch(cid, "a page", parse_page)
+        self.count_items(page.items)
+        return page
 
-    def count_drafts(self, drafts: Sequence[_Draft]) -> None:
-        """Takes the items of a page, and their pages of parts, off the budget."""
-        self._items_left -= len(drafts)
-        self._part_pages_left -= sum(len(draft.apart) for draft in drafts)
-        self._parts_left -= sum(draft.parts for draft in drafts)
-        self._plain_left -= sum(
-            draft.parts for draft in drafts if draft.section and not draft.section.sealing_key
+    async def more(self, page: Page) -> list[tuple[Item, Goods]]:
+        """The items of a page with their details, and their goods.
+
+        A thousand pages may name one block: it counts each time.
+        """
+        items = await self.fetch(
+            page.details, "details of a page", lambda value: parse_details(value, page.items)
         )
+        goods = await self.fetch(
+            page.goods, "goods of a page", lambda value: parse_goods(value, items)
+        )
+        self.count_goods(goods)
+        return list(zip(items, goods, strict=True))
+
+    def count_items(self, items: Sequence[Item]) -> None:
+        """Takes items off the budget."""
+        self._items_left -= len(items)
         if self._items_left < 0:
             raise Malformed(f"the store has over {self.limits.max_items} items")
+
+    def count_goods(self, goods: Sequence[Goods]) -> None:
+        """Takes parts, and pages of parts, off the budget."""
+        self._part_pages_left -= sum(len(one.apart) for one in goods)
+        self._parts_left -= sum(one.parts for one in goods)
+        self._plain_left -= sum(
+            one.parts for one in goods if one.section and not one.section.sealing_key
+        )
         if self._part_pages_left < 0:
             raise Malformed(f"the store has over {self.limits.max_part_pages} pages of parts")
         if self._parts_left < 0:
@@ -221,9 +213,10 @@ async def read_store(
     chain_id: int,
     market: Address,
     seller: Address,
-    root: bytes,
+    root: bytes | None,
     limits: Limits | None = None,
     turn: LargeStoreTurn | None = None,
+    whole: bool = True,
 ) -> Store:
     """Fetches a store and checks all of it.
 
@@ -233,9 +226,12 @@ async def read_store(
         chain_id: Chain that the document has to name.
         market: Marketplace contract that the document has to name.
         seller: Seller that the document has to name.
-        root: Catalogue root, as the chain has it.
+        root: Catalogue root, as the chain has it. None: of a document that no chain vouches for,
+            and under which nothing is bought or served.
         limits: Defaults to `Limits()`.
         turn: Taken before more than `LARGE_STORE_BYTES` are read; the caller gives it back.
+        whole: False: the pages alone, which is what lists need. The items have neither details
+            nor sections then, and nothing is known of what is wrong with those.
 
     Raises:
         Malformed: A block breaks a rule, or the terms are not those of the root.
@@ -246,11 +242,11 @@ async def read_store(
     try:
         async with asyncio.timeout(limits.seconds) as clock:
             reader = _Reader(blocks, limits, turn, clock)
-            document = await reader.fetch(Cid("dag-json", digest), _check_store)
+            document = await reader.fetch(Cid("dag-json", digest), "the root", parse_root)
             named = (document["chainId"], document["market"], document["seller"])
             if named != (chain_id, market, seller):
                 raise Malformed("the document is of another chain, market or seller")
-            items = await _read_items(reader, document)
+            items = await _read_items(reader, document, whole=whole)
             return await asyncio.to_thread(_assemble, document, digest, root, items)
     except TimeoutError:
         raise IpfsError(
@@ -258,194 +254,49 @@ async def read_store(
         ) from None
 
 
-def _check_store(value: Any) -> dict[str, Any]:
-    """The root document with its own fields read; ``items`` or ``pages`` still as they came."""
-    if isinstance(value, dict) and value.get("version") != VERSION:
-        raise Malformed(f"the store document is not of version {VERSION}")
-    if isinstance(value, dict) and "pages" in value:
-        validation.record(value, "store", (*_STORE_KEYS, "pages"))
-    else:
-        validation.record(value, "store", (*_STORE_KEYS, "items"), ("sealingKey",))
-    validation.integer(value["version"], "version", VERSION, VERSION)
-    return {
-        **value,
-        "storeName": validation.title(value["storeName"], "storeName"),
-        "chainId": validation.integer(value["chainId"], "chainId", 1, dag_json.MAX_INTEGER),
-        "market": validation.address(value["market"], "market"),
-        "seller": validation.address(value["seller"], "seller"),
-    }
-
-
-async def _read_items(reader: _Reader, document: dict[str, Any]) -> list[Item]:
-    limits = reader.limits
+async def _read_items(reader: _Reader, document: dict[str, Any], *, whole: bool) -> list[Item]:
     if "pages" in document:
-        pages = validation.array(
+        links = validation.array(
             document["pages"],
             "pages",
-            limits.max_pages,
+            reader.limits.max_pages,
             lambda value, what: validation.link(value, f"one of {what}", "dag-json"),
         )
-        lists = await _map(pages, reader.page)
+        if len(set(links)) != len(links):
+            raise Malformed("the document names a page twice")
+        pages = await _map(links, reader.page)
+        if not whole:
+            return [item for page in pages for item in page.items]
+        found = [pair for pairs in await _map(pages, reader.more) for pair in pairs]
     else:
-        page = {key: document[key] for key in ("sealingKey", "items") if key in document}
-        lists = [await asyncio.to_thread(_parse_page, page)]
-        reader.count_drafts(lists[0])
-    drafts = [draft for page_items in lists for draft in page_items]
+        found = await asyncio.to_thread(parse_whole_items, document)
+        reader.count_items([item for item, _ in found])
+        reader.count_goods([goods for _, goods in found])
     items = []
-    for draft in drafts:
-        if draft.section:
-            sections = [draft.section]
+    for item, goods in found:
+        if goods.section:
+            sections = [goods.section]
         else:
-            sections = await _map(draft.apart, partial(reader.section, draft.terms))
-        items.append(
-            Item(
-                name=draft.name,
-                title=draft.title,
-                terms=draft.terms,
-                metadata_json=draft.metadata_json,
-                sections=tuple(sections),
-                about=draft.about,
-                withdrawn=draft.withdrawn,
-            )
-        )
+            sections = await _map(goods.apart, partial(reader.section, item.terms))
+        items.append(replace(item, sections=tuple(sections)))
     return items
 
 
-def _assemble(document: dict[str, Any], digest: bytes, root: bytes, items: Sequence[Item]) -> Store:
+def _assemble(
+    document: dict[str, Any], digest: bytes, root: bytes | None, items: Sequence[Item]
+) -> Store:
     """The checks that need more than one item or section at once."""
     if len({item.terms.item_id for item in items}) != len(items):
         raise Malformed("two items of the store have the same id")
-    store = Store(
+    found = MerkleTree([hashing.terms_leaf(item.terms) for item in items]).root
+    if root is not None and found != root:
+        raise Malformed("the terms in the document are not those of the catalogue root on chain")
+    return Store(
         name=document["storeName"],
         chain_id=document["chainId"],
         market=document["market"],
         seller=document["seller"],
         digest=digest,
-        root=root,
+        root=found,
         items=tuple(items),
     )
-    if MerkleTree([hashing.terms_leaf(item.terms) for item in items]).root != root:
-        raise Malformed("the terms in the document are not those of the catalogue root on chain")
-    return store
-
-
-def _parse_page(value: Any) -> list[_Draft]:
-    validation.record(value, "page", ("items",), ("sealingKey",))
-    key = _sealing_key(value)
-    return list(
-        validation.array(
-            value["items"], "items", MAX_BLOCK_BYTES, lambda element, _: _parse_item(element, key)
-        )
-    )
-
-
-def _sealing_key(value: dict[str, Any]) -> bytes | None:
-    if "sealingKey" not in value:
-        return None
-    key = validation.bytes32(value["sealingKey"], "sealingKey")
-    check_public_key(key)
-    return key
-
-
-def _parse_item(value: Any, key: bytes | None) -> _Draft:
-    parts_apart = isinstance(value, dict) and "sections" in value
-    form = ("sections",) if parts_apart else _PART_KEYS
-    validation.record(value, "item", (*_TERMS_KEYS, *form), (*about.KEYS, "withdrawn"))
-    terms = _parse_terms(value)
-    copies = terms.supply if terms.stock else 1
-    section = None if parts_apart else _parse_parts(value, key, terms, 0, copies, terms.parts_root)
-    return _Draft(
-        name=value["itemId"],
-        title=validation.title(value["title"], "title"),
-        terms=terms,
-        metadata_json=dag_json.dumps(validation.metadata(value["otherMetadata"], "otherMetadata")),
-        section=section,
-        apart=_parse_sections(value["sections"], terms, copies) if parts_apart else (),
-        about=about.from_json(value),
-        withdrawn=about.ranges_from_json(value["withdrawn"], "withdrawn", terms.supply)
-        if "withdrawn" in value
-        else (),
-    )
-
-
-def _parse_sections(value: Any, terms: Terms, copies: int) -> tuple[_Apart, ...]:
-    """The sections cover copy 0 to the last one, in order, and their roots make partsRoot."""
-    found: list[_Apart] = []
-
-    def read(element: Any, what: str) -> None:
-        validation.record(element, f"one of {what}", ("page", "copies", "root"))
-        page = validation.link(element["page"], "the page of a section", "dag-json")
-        count = validation.integer(element["copies"], "copies", 1, dag_json.MAX_INTEGER)
-        first = found[-1].first_copy + found[-1].copies if found else 0
-        found.append(_Apart(page, first, count, validation.bytes32(element["root"], "root")))
-
-    validation.array(value, "sections", MAX_BLOCK_BYTES, read)
-    if sum(one.copies for one in found) != copies:
-        raise Malformed("an item has parts for more or fewer copies than it sells")
-    if section_roots([one.root for one in found]).root != terms.parts_root:
-        raise Malformed("the sections of an item are not those of its partsRoot")
-    return tuple(found)
-
-
-def _parse_terms(value: dict[str, Any]) -> Terms:
-    terms = Terms(
-        item_id=hashing.item_id(validation.identifier(value["itemId"], "itemId")),
-        token=validation.address(value["token"], "token"),
-        price=validation.amount(value["price"], "price"),
-        commission=Wei(validation.amount(value["commission"], "commission")),
-        penalty=Wei(validation.amount(value["penalty"], "penalty")),
-        bond=Wei(validation.amount(value["bond"], "bond")),
-        supply=validation.amount(value["supply"], "supply", MAX_SUPPLY),
-        stock=validation.boolean(value["stock"], "stock"),
-        parts=validation.integer(value["parts"], "parts", 1, MAX_PARTS),
-        threshold=validation.integer(value["threshold"], "threshold", 1, MAX_PARTS),
-        arbitrator=validation.address(value["arbitrator"], "arbitrator"),
-        parts_root=validation.bytes32(value["partsRoot"], "partsRoot"),
-    )
-    check_terms(terms)
-    return terms
-
-
-def check_terms(terms: Terms) -> None:
-    """Refuses terms under which the contract sells nothing.
-
-    Raises:
-        Malformed: 1 <= k <= n <= 32 does not hold, or a native commission is over the price.
-    """
-    if not 1 <= terms.threshold <= terms.parts <= MAX_PARTS:
-        raise Malformed("an item's threshold is not between 1 and its number of parts")
-    if terms.token == ZERO_ADDRESS and terms.commission > terms.price:
-        raise Malformed("an item's commission is over its price")
-
-
-def _parse_part_page(terms: Terms, apart: _Apart, value: Any) -> Section:
-    validation.record(value, "page of parts", ("firstCopy", "copies", "sealingKey", *_PART_KEYS))
-    validation.integer(value["firstCopy"], "firstCopy", apart.first_copy, apart.first_copy)
-    validation.integer(value["copies"], "copies", apart.copies, apart.copies)
-    return _parse_parts(
-        value, _sealing_key(value), terms, apart.first_copy, apart.copies, apart.root
-    )
-
-
-def _parse_parts(
-    value: dict[str, Any], key: bytes | None, terms: Terms, first: int, copies: int, root: bytes
-) -> Section:
-    size = PLAIN_SEALED_BYTES if key is None else SEALED_BYTES
-    sealed = validation.array(
-        value["encryptedParts"],
-        "encryptedParts",
-        MAX_BLOCK_BYTES,
-        lambda element, what: validation.hexadecimal(element, what, size),
-    )
-    leaves = validation.array(
-        value["partLeaves"], "partLeaves", MAX_BLOCK_BYTES, validation.bytes32
-    )
-    payloads = validation.array(value["payloads"], "payloads", MAX_BLOCK_BYTES, payload_from_json)
-    if not len(sealed) == len(leaves) == copies * terms.parts:
-        raise Malformed("there is not one sealed part and one leaf per copy and index")
-    if len(payloads) != copies:
-        raise Malformed("there is not one payload per copy")
-    section = Section(first, copies, root, key, sealed, leaves, payloads)
-    if section.tree.root != root:
-        raise Malformed("the part leaves are not those of their root")
-    return section

@@ -60,9 +60,9 @@ class Item:
     """The id, as the document has it."""
     title: str
     terms: Terms
-    metadata_json: bytes
+    metadata_json: bytes = b"{}"
     """Canonical JSON: hostile metadata takes ten times the memory once it is parsed."""
-    sections: tuple[Section, ...]
+    sections: tuple[Section, ...] = ()
     about: About = field(default_factory=About)
     """What the seller says of it: escape it before printing."""
     withdrawn: tuple[range, ...] = ()

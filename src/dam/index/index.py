@@ -333,6 +333,7 @@ class Index:
                 market=self._deployment.market,
                 seller=version.seller,
                 root=version.root,
+                whole=False,
             )
         except IpfsUnreachable:
             raise

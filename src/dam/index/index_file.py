@@ -17,11 +17,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Self
 
-from dam.catalog import reader
+from dam.catalog import document
 from dam.errors import IndexUnusableError
 from dam.types import Address, Deployment
 
-VERSION = 2
+VERSION = 3
 """Of the schema: in the file's name. One of another version is left alone, never migrated."""
 FILE_NAME = f"index-{VERSION}.sqlite"
 _APPLICATION_ID = 0x44414D49  # "DAMI"
@@ -61,7 +61,7 @@ class Binding:
     market: Address
     first_block: int
     code_hash: bytes
-    document_version: int = reader.VERSION
+    document_version: int = document.VERSION
     """Of the newest store document that its reader knew."""
 
     @classmethod

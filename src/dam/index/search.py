@@ -78,8 +78,8 @@ class Hit:
     """Others that the seller has taken off sale."""
     since: int
     """Block of the store's version in which it was seen first."""
-    metadata: str
-    """As JSON; an empty object where it is long."""
+    summary: str
+    tags: tuple[str, ...]
 
     @property
     def free(self) -> int:
@@ -216,9 +216,9 @@ def _page(candidates: Sequence[_Candidate], number: int) -> list[_Candidate]:
 
 
 def _hit(db: sqlite3.Connection, one: _Candidate, stores: dict[int, StoreHit]) -> Hit:
-    name, title, text, metadata, ranges = db.execute(
-        "SELECT name, title, text, metadata, withdrawn FROM items JOIN terms ON terms.id = terms "
-        "WHERE listing = ?",
+    name, title, text, summary, words, ranges = db.execute(
+        "SELECT name, title, text, summary, tags, withdrawn FROM items "
+        "JOIN terms ON terms.id = terms WHERE listing = ?",
         (one.listing,),
     ).fetchone()
     try:
@@ -228,10 +228,11 @@ def _hit(db: sqlite3.Connection, one: _Candidate, stores: dict[int, StoreHit]) -
         taken = count_taken(db, one.listing, terms.supply)
         gone = [range(first, last + 1) for first, last in json.loads(ranges)]
         withdrawn = count_withdrawn(db, one.listing, gone)
+        tags = tuple(map(str, json.loads(words)))
     except (ValueError, TypeError, OverflowError, Malformed) as error:
         raise DamagedError(f"an item is none ({type(error).__name__})") from error
     since = block_of(one.since)
-    return Hit(stores[one.seller], name, title, terms, taken, withdrawn, since, metadata)
+    return Hit(stores[one.seller], name, title, terms, taken, withdrawn, since, summary, tags)
 
 
 def _store(db: sqlite3.Connection, seller: int) -> StoreHit:

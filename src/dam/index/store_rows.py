@@ -15,7 +15,6 @@ MAX_ITEMS = 1_000
 """Of one store; further ones are sold, and not listed."""
 MAX_TEXT_BYTES = 256 << 10
 """Of one store, titles and words together."""
-_MAX_METADATA_BYTES = 1_024
 IDEOGRAPHS = (
     "["
     "\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff"  # Hangul letters, kana
@@ -34,8 +33,9 @@ class ItemRow:
     name: str
     title: str
     terms: Terms
-    metadata: str
-    """As JSON; an empty object where it is long."""
+    summary: str
+    tags: str
+    """As JSON."""
     withdrawn: str
     """Ranges of copies that are not for sale, as JSON."""
     body: str
@@ -57,7 +57,8 @@ def store_rows(store: Store) -> StoreRows:
     rows, left = [], MAX_TEXT_BYTES
     for item in store.items[:MAX_ITEMS]:
         row = _item_row(store, item)
-        left -= len((row.title + row.name + row.metadata + row.withdrawn + row.body).encode())
+        texts = row.title, row.name, row.summary, row.tags, row.withdrawn, row.body
+        left -= sum(len(text.encode()) for text in texts)
         if left < 0:
             break
         rows.append(row)
@@ -65,10 +66,10 @@ def store_rows(store: Store) -> StoreRows:
 
 
 def _item_row(store: Store, item: Item) -> ItemRow:
-    metadata = item.metadata_json if len(item.metadata_json) <= _MAX_METADATA_BYTES else b"{}"
-    body = spaced(f"{item.title} {item.name} {store.name}")
+    summary, tags = item.about.summary, item.about.tags
+    body = spaced(" ".join((item.title, item.name, store.name, summary, *tags)))
     withdrawn = json.dumps(ranges_to_json(item.withdrawn))
-    return ItemRow(item.name, item.title, item.terms, metadata.decode(), withdrawn, body)
+    return ItemRow(item.name, item.title, item.terms, summary, json.dumps(tags), withdrawn, body)
 
 
 def spaced(text: str) -> str:

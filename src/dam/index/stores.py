@@ -172,11 +172,12 @@ def save_document(db: sqlite3.Connection, writer: Writer, seller: int, digest: b
         )
         rank = rank_of(grade, slot, listing, backed=amount_of(free) >= terms.reserve)
         db.execute(
-            "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 listing, seller, rank, slot, row.name, row.title,
                 writer.terms(dump_terms(terms)), terms.token, amount_text(terms.price),
-                amount_text(terms.reserve), row.metadata, row.withdrawn, row.body,
+                amount_text(terms.reserve), row.summary, row.tags, row.withdrawn,
+                row.body,
             ),
         )  # fmt: skip
         db.execute("INSERT INTO words (rowid, body) VALUES (?, ?)", (rank, row.body))

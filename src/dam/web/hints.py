@@ -195,6 +195,8 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
         "name": hit.name,
         "itemId": "0x" + terms.item_id.hex(),
         "title": hit.title,
+        "summary": hit.summary,
+        "tags": hit.tags,
         "token": terms.token,
         "price": str(terms.price),
         "commission": str(terms.commission),

@@ -78,7 +78,8 @@ def test_bad_ranges(pairs: Any) -> None:
 
 async def test_items_of_a_store_say_it(documents: Documents) -> None:
     said = {key: values[0] for key, values in GOOD.items()}
-    documents.item.update(said, withdrawn=[[0, 0]])
+    documents.item.update({key: said[key] for key in about.ITEM_KEYS}, withdrawn=[[0, 0]])
+    documents.item_details.update({key: said[key] for key in about.DETAIL_KEYS})
     item = (await documents.read()).items[0]
     assert about.to_json(item.about) == said
     assert item.withdrawn == (range(1),)
@@ -88,6 +89,7 @@ async def test_items_of_a_store_say_it(documents: Documents) -> None:
 
 @pytest.mark.parametrize("key", [*BAD, "withdrawn"])
 async def test_a_bad_field_refuses_the_store(documents: Documents, key: str) -> None:
-    documents.item[key] = None
+    place = documents.item_details if key in about.DETAIL_KEYS else documents.item
+    place[key] = None
     with pytest.raises(Malformed):
         await documents.read()

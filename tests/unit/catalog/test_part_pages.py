@@ -38,36 +38,36 @@ def part_page(number: int, **values: Any) -> Callable[[Documents], None]:
 
 
 def lose_one(d: Documents) -> None:
-    d.item["sections"].pop()
+    d.item_goods["sections"].pop()
 
 
 def one_twice(d: Documents) -> None:
-    d.item["sections"].append(d.item["sections"][0])
+    d.item_goods["sections"].append(d.item_goods["sections"][0])
 
 
 def same_roots(d: Documents) -> None:
     """Two sections of one root: their leaves would have two proofs, and their copies one."""
-    one, two = d.item["sections"]
+    one, two = d.item_goods["sections"]
     two["root"] = one["root"]
     root = MerkleTree([bytes.fromhex(one["root"][2:])] * 2).root
     d.item["partsRoot"] = "0x" + root.hex()
 
 
 def section(number: int, **values: Any) -> Callable[[Documents], None]:
-    return lambda d: d.item["sections"][number].update(values)
+    return lambda d: d.item_goods["sections"][number].update(values)
 
 
 BENT_ITEMS: dict[str, tuple[Callable[[Documents], None], str]] = {
     "one lost": (lose_one, "more or fewer copies"),
     "one twice": (one_twice, "more or fewer copies"),
-    "none": (lambda d: d.item.update(sections=[]), "more or fewer copies"),
+    "none": (lambda d: d.item_goods.update(sections=[]), "more or fewer copies"),
     "no copies": (section(0, copies=0), "copies is not an integer"),
     "true copies": (section(0, copies=True), "copies is not an integer"),
     "as many copies as nobody has": (section(0, copies=2**53 - 1), "more or fewer copies"),
     "another root": (section(0, root="0x" + "11" * 32), "not those of its partsRoot"),
     "one root twice": (same_roots, "two sections have the same root"),
     "unknown key": (section(0, extra=1), "does not know"),
-    "no page": (lambda d: d.item["sections"][0].pop("page"), "lacks page"),
+    "no page": (lambda d: d.item_goods["sections"][0].pop("page"), "lacks page"),
     "link to a raw block": (section(0, page={"/": str(Cid.of("raw", b""))}), "dag-json block"),
 }
 
@@ -82,7 +82,7 @@ async def test_bent_sections_of_an_item(big: Documents, name: str) -> None:
 
 
 def swap_pages(d: Documents) -> None:
-    one, two = d.item["sections"]
+    one, two = d.item_goods["sections"]
     one["page"], two["page"] = two["page"], one["page"]
 
 

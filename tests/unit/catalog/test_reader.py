@@ -20,7 +20,16 @@ from dam.errors import BlockMismatch, BlockRefused, IpfsError, Malformed
 from dam.ipfs.cid import Cid
 from dam.testing.blocks import MemoryStore
 from dam.types import ZERO32, ZERO_ADDRESS, Terms, Wei
-from tests.unit.helpers.documents import Documents, at, change, drop, in_list
+from tests.unit.helpers.documents import (
+    Documents,
+    at,
+    change,
+    change_details,
+    change_goods,
+    drop,
+    drop_goods,
+    in_list,
+)
 
 
 async def test_what_was_published_is_read(shop) -> None:
@@ -55,13 +64,39 @@ async def test_what_was_published_is_read(shop) -> None:
             item.payload(number)
 
 
-async def test_items_may_stand_in_the_root_document(documents: Documents) -> None:
-    page = documents.pages[0]
-    del documents.root["pages"]
-    documents.root |= page
+def in_one_block(d: Documents) -> None:
+    rows = zip(d.pages[0]["items"], d.details[0]["items"], d.goods[0]["items"], strict=True)
+    items = [{**item, **details, **goods} for item, details, goods in rows]
+    del d.root["pages"]
+    d.root |= {"items": items, "sealingKey": d.goods[0]["sealingKey"]}
+
+
+async def test_a_store_of_one_block(documents: Documents) -> None:
+    apart = await documents.read()
+    in_one_block(documents)
     store = await documents.read()
-    assert len(store.items) == 2
+    assert store.items == apart.items
     assert store.items[0].sections[0].sealing_key is not None
+    documents.root["items"][0]["extra"] = 1
+    with pytest.raises(Malformed, match="does not know"):
+        await documents.read()
+
+
+async def test_lists_read_pages_alone(documents: Documents) -> None:
+    """Neither details nor goods are asked for, and the terms are checked all the same."""
+    await documents.read()
+    page = documents.pages[0]
+    for name in ("details", "goods"):
+        del documents.shop.blocks.blocks[Cid.parse(page[name]["/"])]
+    documents.details, documents.goods = [], []
+    store = await documents.read(whole=False)
+    assert [item.terms.stock for item in store.items] == [True, False]
+    assert not any(item.sections or item.metadata for item in store.items)
+    with pytest.raises(IpfsError):
+        await documents.read()
+    documents.item["price"] = "1001"
+    with pytest.raises(Malformed, match="catalogue root"):
+        await documents.read(whole=False)
 
 
 async def test_an_empty_store(shop) -> None:
@@ -73,10 +108,13 @@ async def test_an_empty_store(shop) -> None:
 def same_id_twice(d: Documents) -> None:
     other = copy.deepcopy(d.item)
     d.pages[0]["items"].append(other)
+    for block in (d.details[0], d.goods[0]):
+        block["items"].append(copy.deepcopy(block["items"][0]))
 
 
 def same_id_on_two_pages(d: Documents) -> None:
-    d.pages.append({**copy.deepcopy(d.pages[0]), "items": [copy.deepcopy(d.item)]})
+    for blocks in (d.pages, d.details, d.goods):
+        blocks.append({**copy.deepcopy(blocks[0]), "items": [copy.deepcopy(blocks[0]["items"][0])]})
 
 
 BENT: dict[str, Callable[[Documents], None]] = {
@@ -96,10 +134,26 @@ BENT: dict[str, Callable[[Documents], None]] = {
     "pages are numbers": at("root.pages", 5),
     "page with unknown key": at("page.extra", 1),
     "items no list": at("page.items", {}),
-    "sealing key of low order": at("page.sealingKey", "0x" + "00" * 32),
-    "sealing key not canonical": at("page.sealingKey", "0x" + "ff" * 32),
-    "sealing key short": at("page.sealingKey", "0x" + "01" * 31),
-    "sealing key null": at("page.sealingKey", None),
+    "sealing key of low order": at("goods.sealingKey", "0x" + "00" * 32),
+    "sealing key not canonical": at("goods.sealingKey", "0x" + "ff" * 32),
+    "sealing key short": at("goods.sealingKey", "0x" + "01" * 31),
+    "sealing key null": at("goods.sealingKey", None),
+    "sealing key on the page": at("page.sealingKey", "0x" + "09" + "00" * 31),
+    "details with unknown key": at("details.extra", 1),
+    "goods with unknown key": at("goods.extra", 1),
+    "details that are no link": at("page.details", "x"),
+    "goods that are no link": at("page.goods", None),
+    "goods in a raw block": at("page.goods", {"/": str(Cid.of("raw", b""))}),
+    "an entry of details too few": lambda d: d.details[0]["items"].pop(),
+    "an entry of details too many": lambda d: d.details[0]["items"].append({}),
+    "an entry of goods too few": lambda d: d.goods[0]["items"].pop(),
+    "goods in another order": lambda d: d.goods[0]["items"].reverse(),
+    "details on the page": change(licence="x"),
+    "a tag in the details": change_details(tags=["x"]),
+    "metadata on the page": change(otherMetadata={}),
+    "goods in the details": change_details(payloads=[]),
+    "details in the goods": change_goods(licence="x"),
+    "details no object": lambda d: d.details[0]["items"].__setitem__(0, None),
     "item no object": lambda d: d.pages[0]["items"].append("x"),
     "same id twice": same_id_twice,
     "same id on two pages": same_id_on_two_pages,
@@ -132,20 +186,20 @@ BENT: dict[str, Callable[[Documents], None]] = {
     "commission over price": change(commission="100000"),
     "another partsRoot": change(partsRoot="0x" + "11" * 32),
     "upper-case partsRoot": lambda d: d.item.update(partsRoot=d.item["partsRoot"].upper()),
-    "no metadata": drop("otherMetadata"),
-    "metadata list": change(otherMetadata=[]),
-    "link in the metadata": change(otherMetadata={"a": {"/": str(Cid.of("raw", b""))}}),
-    "float in the metadata": change(otherMetadata={"a": 0.5}),
-    "no payloads": change(payloads=[]),
-    "bad payload": change(payloads=[{}]),
+    "metadata list": change_details(otherMetadata=[]),
+    "link in the metadata": change_details(otherMetadata={"a": {"/": str(Cid.of("raw", b""))}}),
+    "float in the metadata": change_details(otherMetadata={"a": 0.5}),
+    "no payloads": change_goods(payloads=[]),
+    "bad payload": change_goods(payloads=[{}]),
     "a missing part": in_list("encryptedParts", lambda x: x.pop()),
     "a part too many": in_list("encryptedParts", lambda x: x.append(x[0])),
     "a short part": in_list("encryptedParts", lambda x: x.append(x.pop()[:-2])),
     "a part that is no text": in_list("encryptedParts", lambda x: x.append(x.pop() and 5)),
     "a missing leaf": in_list("partLeaves", lambda x: x.pop()),
     "a leaf changed": in_list("partLeaves", lambda x: x.append(x.pop() and "0x" + "00" * 32)),
-    "both leaves and sections": change(sections=[]),
-    **{f"no {name}": drop(name) for name in ("itemId", "title", "price", "stock", "partLeaves")},
+    "both leaves and sections": change_goods(sections=[]),
+    "no partLeaves": drop_goods("partLeaves"),
+    **{f"no {name}": drop(name) for name in ("itemId", "title", "price", "stock", "partsRoot")},
 }
 
 
@@ -157,14 +211,25 @@ async def test_bent_documents_are_refused(documents: Documents, name: str) -> No
     assert str(caught.value).isprintable()
 
 
+async def test_a_page_is_named_once(documents: Documents) -> None:
+    for blocks in (documents.pages, documents.details, documents.goods):
+        blocks.append(blocks[0])
+    with pytest.raises(Malformed, match="names a page twice"):
+        await documents.read()
+
+
 async def test_the_unbent_document_is_read(documents: Documents) -> None:
     """So that each case above is refused for what it bends, and not for how it is published."""
     assert len((await documents.read()).items) == 2
 
 
-@pytest.mark.parametrize("name", ["sealingKey", "items"])
-async def test_pages_without_what_they_need(documents: Documents, name: str) -> None:
-    del documents.pages[0][name]
+@pytest.mark.parametrize(
+    ("block", "name"),
+    [("pages", "items"), ("pages", "details"), ("pages", "goods"), ("details", "items"),
+     ("goods", "items"), ("goods", "sealingKey")],
+)  # fmt: skip
+async def test_blocks_without_what_they_need(documents: Documents, block: str, name: str) -> None:
+    del getattr(documents, block)[0][name]
     with pytest.raises(Malformed):
         await documents.read()
 
@@ -172,7 +237,7 @@ async def test_pages_without_what_they_need(documents: Documents, name: str) -> 
 @pytest.mark.parametrize(
     "data", [b"[" * 100_000, b"[1", b"\xff", b"null", b"[]", b"5", b'"x"', b'{"a":1,"a":1}']
 )
-@pytest.mark.parametrize("where", ["root", "page"])
+@pytest.mark.parametrize("where", ["root", "pages", "details", "goods"])
 async def test_hostile_blocks(documents: Documents, where: str, data: bytes) -> None:
     if where == "root":
         documents.root = data  # type: ignore[assignment]
@@ -180,7 +245,11 @@ async def test_hostile_blocks(documents: Documents, where: str, data: bytes) -> 
         with pytest.raises(Malformed):
             await documents.shop.read(Cid.parse(link["/"]).digest, documents.root_hash)
     else:
-        documents.pages.append(data)  # type: ignore[arg-type]
+        blocks = getattr(documents, where)
+        if where == "pages":
+            blocks.append(data)
+        else:
+            blocks[0] = data
         with pytest.raises(Malformed):
             await documents.read()
 
@@ -344,11 +413,12 @@ JUNK += [{"/": "x"}, {"a": 1}, "0x" + "00" * 32, "1", "\u202e", [0] * 50]
 async def test_random_damage_is_malformed_or_harmless(documents: Documents, seed: int) -> None:
     """Never another exception than those that `read_store` names."""
     rng = random.Random(seed)
-    original = copy.deepcopy((documents.root, documents.pages))
+    original = copy.deepcopy(documents.blocks)
     reasons = []
     for _ in range(30):
-        documents.root, documents.pages = copy.deepcopy(original)
-        target = rng.choice([documents.root, *documents.pages])
+        documents.root, *others = copy.deepcopy(original)
+        documents.pages, documents.details, documents.goods = ([block] for block in others)
+        target = rng.choice(documents.blocks)
         *path, last = rng.choice(places_in(target))
         place = target
         for step in path:

@@ -18,7 +18,7 @@ SCHEMA: dict[str, Any] = json.loads(
 
 
 def validator(kind: str) -> Draft202012Validator:
-    return Draft202012Validator({**SCHEMA, "oneOf": [{"$ref": f"#/$defs/{kind}"}]})
+    return Draft202012Validator({**SCHEMA, "anyOf": [{"$ref": f"#/$defs/{kind}"}]})
 
 
 def test_the_schema_is_one() -> None:
@@ -36,13 +36,20 @@ async def documents(shop, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     kinds: dict[str, Any] = {}
     for _, data in built.blocks:
         value = json.loads(data)
-        kind = "store" if "version" in value else "page" if "items" in value else "partPage"
+        if "version" in value:
+            kind = "store"
+        elif "details" in value:
+            kind = "page"
+        elif "firstCopy" in value:
+            kind = "partPage"
+        else:
+            kind = "goods" if "sealingKey" in value else "details"
         kinds[kind] = value
     return kinds
 
 
 async def test_what_we_write_is_valid(documents: dict[str, Any]) -> None:
-    assert set(documents) == {"store", "page", "partPage"}
+    assert set(documents) == {"store", "page", "details", "goods", "partPage"}
     for kind, value in documents.items():
         validator(kind).validate(value)
         Draft202012Validator(SCHEMA).validate(value)
@@ -50,7 +57,11 @@ async def test_what_we_write_is_valid(documents: dict[str, Any]) -> None:
 
 async def test_items_in_the_root(documents: dict[str, Any]) -> None:
     store = {k: v for k, v in documents["store"].items() if k != "pages"}
-    validator("store").validate(store | documents["page"])
+    lists = (documents[kind]["items"] for kind in ("page", "details", "goods"))
+    items = [{**item, **details, **goods} for item, details, goods in zip(*lists, strict=True)]
+    key = documents["goods"]["sealingKey"]
+    validator("store").validate({**store, "items": items, "sealingKey": key})
+    assert not validator("store").is_valid({**store, "items": documents["page"]["items"]})
 
 
 SHARED: list[tuple[str, Any]] = [
@@ -75,13 +86,17 @@ SHARED: list[tuple[str, Any]] = [
     ("threshold", "2"),
     ("arbitrator", "0x00"),
     ("partsRoot", "0x" + "AA" * 32),
+    ("otherMetadata", {}),
+    ("extra", 1),
+]
+DETAILS: list[tuple[str, Any]] = [
     ("otherMetadata", []),
     ("otherMetadata", {"/": "x"}),
     ("otherMetadata", {"a": {"/": "x"}}),
     ("otherMetadata", {"a": -1}),
     ("otherMetadata", {"a": 1.5}),
     ("otherMetadata", {"": 1}),
-    ("extra", 1),
+    ("tags", ["x"]),
 ]
 
 
@@ -90,6 +105,20 @@ async def test_bad_items_are_invalid(documents: dict[str, Any], name: str, value
     page = copy.deepcopy(documents["page"])
     for item in page["items"]:
         item[name] = value
+    assert not validator("page").is_valid(page)
+
+
+@pytest.mark.parametrize(("name", "value"), DETAILS)
+async def test_bad_details_are_invalid(documents: dict[str, Any], name: str, value: Any) -> None:
+    details = copy.deepcopy(documents["details"])
+    for entry in details["items"]:
+        entry[name] = value
+    assert not validator("details").is_valid(details)
+
+
+@pytest.mark.parametrize("name", ["items", "details", "goods"])
+async def test_pages_lack_nothing(documents: dict[str, Any], name: str) -> None:
+    page = {k: v for k, v in documents["page"].items() if k != name}
     assert not validator("page").is_valid(page)
 
 
@@ -122,8 +151,8 @@ async def test_pages_of_parts_lack_nothing(documents: dict[str, Any], name: str)
 
 @pytest.mark.parametrize("name", ["page", "copies", "root"])
 async def test_sections_lack_nothing(documents: dict[str, Any], name: str) -> None:
-    page = copy.deepcopy(documents["page"])
-    [item] = [item for item in page["items"] if "sections" in item]
+    goods = copy.deepcopy(documents["goods"])
+    [item] = [item for item in goods["items"] if "sections" in item]
     for section in item["sections"]:
         del section[name]
-    assert not validator("page").is_valid(page)
+    assert not validator("goods").is_valid(goods)

@@ -29,6 +29,7 @@ class Gated(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.gates: dict[Cid, asyncio.Event] = {}
+        self.held: set[Cid] = set()
 
     def shut(self, digest: bytes) -> asyncio.Event:
         """Holds a document back until the event is set."""
@@ -39,6 +40,7 @@ class Gated(MemoryStore):
         self, cid: Cid, *, max_bytes: int = MAX_BLOCK_BYTES, deadline: float | None = None
     ) -> bytes:
         if cid in self.gates:
+            self.held.add(cid)
             await self.gates[cid].wait()
         return await super().get(cid, max_bytes=max_bytes, deadline=deadline)
 
@@ -228,7 +230,9 @@ async def large(world: World, seller: Address) -> BuiltStore:
     """A store of more than two megabytes, in several pages."""
     shop = Shop(world, seller, world.folder / f"shop of {seller}")
     for number in range(8):
-        await shop.add(f"item {number}", metadata={"a": ["x" * 60_000] * 12})
+        # No two of their blocks are the same: gates are by block.
+        text = f"{seller} {number} ".ljust(60_000, "x")
+        await shop.add(f"item {number}", metadata={"a": [text] * 12})
     return await shop.publish()
 
 
@@ -236,12 +240,15 @@ async def test_waiting_for_large_hostile_stores_costs_none_of_ones_own_time(
     world: World, gated: Gated
 ) -> None:
     """One large store is read at a time, and each that stalls has all its time for it."""
-    daemon = world.daemon
+    daemon, stalls = world.daemon, set()
     for name in ("thief 1", "thief 2"):
         hostile = await large(world, address(name))
         pages = json.loads(gated.blocks[Cid("dag-json", hostile.digest)])["pages"]
-        gated.gates[Cid.parse(pages[-1]["/"])] = asyncio.Event()
+        page = json.loads(gated.blocks[Cid.parse(pages[-1]["/"])])
+        gated.gates[Cid.parse(page["details"]["/"])] = asyncio.Event()
+        stalls.add(Cid.parse(page["details"]["/"]))
     honest = await large(world, SELLER)
+    begin = gated.shut(honest.digest)
     world.chain.mine(3)
     await look(daemon)
     sync_of(daemon, first_seconds=1.5)
@@ -250,7 +257,12 @@ async def test_waiting_for_large_hostile_stores_costs_none_of_ones_own_time(
         found = daemon.document(honest.seller, honest.digest, honest.root)
         return found is not None and found.state == "read"
 
-    await running(daemon.sync, lambda: until(read, 15.0))
+    async def play() -> None:
+        await until(lambda: bool(stalls & gated.held), 15.0)
+        begin.set()
+        await until(read, 15.0)
+
+    await running(daemon.sync, play)
     failed = {line["seller"] for line in daemon.events("store_unavailable")}
     assert failed == {address("thief 1"), address("thief 2")}
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from dam.catalog.about import NOTHING, About
+from dam.catalog.store import Item
 from dam.crypto.hashing import keccak
 from dam.index import index as indexing
 from dam.index import search as searching
@@ -42,15 +44,19 @@ class Shops:
         *titles: str,
         name: str = "Shop",
         withdrawn: tuple[range, ...] = (),
+        about: About = NOTHING,
         **terms: Any,
     ) -> None:
         items = tuple(
-            SimpleNamespace(
-                name=f"i{number}", title=title, metadata_json=b'{"a":1}',
-                terms=made.terms(b"%d" % number, **terms), withdrawn=withdrawn,
+            Item(
+                f"i{number}",
+                title,
+                made.terms(b"%d" % number, **terms),
+                about=about,
+                withdrawn=withdrawn,
             )
             for number, title in enumerate(titles)
-        )  # fmt: skip
+        )
         digest = keccak(repr((seller, titles, withdrawn, terms)).encode())
         self.documents[digest] = SimpleNamespace(name=name, items=items)
         self.chain.stakes.setdefault(seller, 10**18)
@@ -89,6 +95,17 @@ async def test_words(shops: Shops) -> None:
     assert await shops.find("sao") == ["Fotos de São Paulo"]
     assert len(await shops.find("  ")) == 6
     assert await shops.find("--- !!") == []
+
+
+async def test_summaries_and_tags(shops: Shops) -> None:
+    said = About(summary="Ein kurzer Film", tags=("ocean life", "4k"), description="secret word")
+    shops.open(who(1), "Whales", about=said)
+    shops.open(who(2), "Sharks")
+    for text in ("kurzer", "ocean", "4k", "whales film life"):
+        assert await shops.find(text) == ["Whales"]
+    assert await shops.find("secret") == []  # descriptions are in no page
+    [hit] = (await shops.search("ocean")).hits
+    assert (hit.summary, hit.tags) == (said.summary, said.tags)
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,7 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
 
 
 def store(name: str) -> Any:
-    item = Item(name, name, made.terms(b"x"), b"{}", ())
-    return SimpleNamespace(name="A store", items=(item,))
+    return SimpleNamespace(name="A store", items=(Item(name, name, made.terms(b"x")),))
 
 
 async def test_some_documents_are_missing(case: Case) -> None:

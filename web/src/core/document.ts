@@ -244,15 +244,13 @@ class Reader {
     distinct(links);
     const items: Item[] = [];
     for (const cid of links) {
-      const page = await this.decode(cid);
-      const apart = isObject(page) && ('details' in page || 'goods' in page);
-      items.push(...this.count(apart ? await this.split(page) : readWhole(page)));
+      items.push(...this.count(await this.page(await this.decode(cid))));
     }
     return items;
   }
 
-  /** A page whose details and goods stand in blocks of their own. */
-  private async split(value: Json): Promise<Item[]> {
+  /** A page, with its details and goods. */
+  private async page(value: Json): Promise<Item[]> {
     const page = record(value, 'page', ['items', 'details', 'goods']);
     const heads = array(page.items, 'items', MAX_BLOCK_BYTES, (one) =>
       record(one, 'item', TERMS_KEYS, [...PAGE_KEYS, 'withdrawn']),
@@ -353,7 +351,7 @@ interface Root {
   market: Address;
   seller: Address;
   pages?: Json;
-  /** The one page of a small store, in place of links to pages. */
+  /** What a store of one block has in place of links to pages. */
   own: JsonObject;
 }
 
@@ -374,11 +372,11 @@ function readRoot(value: Json): Root {
   };
 }
 
-/** A page that holds all of its items. */
+/** A store of one block: each item has its details and goods in it. */
 function readWhole(value: Json): Item[] {
   const page = record(value, 'page', ['items'], ['sealingKey']);
   const key = sealingKey(page);
-  return array(page.items, 'items', MAX_BLOCK_BYTES, (one) => readItem(one, key, true));
+  return array(page.items, 'items', MAX_BLOCK_BYTES, (one) => readItem(one, key));
 }
 
 function sealingKey(value: JsonObject): Uint8Array | undefined {
@@ -388,10 +386,9 @@ function sealingKey(value: JsonObject): Uint8Array | undefined {
   return key;
 }
 
-function readItem(value: Json, key: Uint8Array | undefined, metadata = false): Item {
+function readItem(value: Json, key: Uint8Array | undefined): Item {
   const apart = isObject(value) && 'sections' in value;
   const required = [...TERMS_KEYS, ...(apart ? ['sections'] : PART_KEYS)];
-  if (metadata) required.push('otherMetadata');
   const optional = [...PAGE_KEYS, ...DETAIL_KEYS, 'withdrawn', 'otherMetadata'];
   const found = record(value, 'item', required, optional);
   const terms = readTerms(found);

@@ -116,7 +116,8 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
         "title": hit.title,
         "backed": hit.backed,
         "since": hit.since,
-        "metadata": json.loads(hit.metadata),
+        "summary": hit.summary,
+        "tags": hit.tags,
     }
 
 

@@ -115,7 +115,9 @@ CREATE TABLE items (
   token TEXT NOT NULL,
   price TEXT NOT NULL,
   reserve TEXT NOT NULL,
-  metadata TEXT NOT NULL,
+  summary TEXT NOT NULL,
+  -- As JSON: ["...", ...].
+  tags TEXT NOT NULL,
   -- Ranges of copies, as JSON: [[first, last], ...].
   withdrawn TEXT NOT NULL,
   body TEXT NOT NULL

@@ -23,8 +23,8 @@ from dam import validation
 from dam.atomic_file import read_regular, write_atomic
 from dam.catalog import about
 from dam.catalog.about import About
+from dam.catalog.document import MAX_SUPPLY, check_terms
 from dam.catalog.payload import Payload, payload_from_json, payload_to_json
-from dam.catalog.reader import MAX_SUPPLY, check_terms
 from dam.crypto import hashing
 from dam.crypto.derivation import Place, SellerSeed
 from dam.crypto.merkle import MerkleTree, SectionedTree

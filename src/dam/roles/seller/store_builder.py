@@ -1,9 +1,9 @@
 """A seller's listings become a store document: parts sealed, pages packed.
 
-What did not change is published again byte for byte, so that readers fetch and scan only what did:
-a page keeps its bytes while all its items keep theirs, and so does a page of parts. A page that is
-made anew takes a fresh sealing key. An item with too many parts for a page shared with others has
-pages of parts of its own.
+What did not change is published again byte for byte, so that readers fetch and scan only what did.
+Items stay on the page that they were put on. It, its details and its goods are three blocks: a new
+price moves the first alone. Goods that are made anew take a fresh sealing key. An item with too
+many parts for a block shared with others has pages of parts of its own.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 from dam import validation
 from dam.atomic_file import write_atomic
+from dam.catalog import about
+from dam.catalog.document import VERSION
 from dam.catalog.payload import payload_to_json
-from dam.catalog.reader import VERSION, read_store
+from dam.catalog.reader import read_store
 from dam.crypto import hashing, sealing
 from dam.crypto.derivation import SellerSeed
 from dam.crypto.merkle import MerkleTree, section_roots
@@ -39,9 +41,12 @@ from dam.roles.seller.listings import (
 )
 from dam.types import ZERO32, Address, Part, Terms
 
-SMALL_PAGE_BYTES = PAGE_BYTES // 8
+LIST_BYTES = 64 << 10
+"""A page is filled up to this many bytes, so that one changed item does not move many others."""
 MAX_SMALL_PAGES = 8
-"""When more pages than this are small, they are made anew together."""
+"""When more pages than this are small, their items are put together."""
+_SMALL = 1 / 8
+"""Of what a page may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +108,27 @@ class _Entry:
 
     listing: Listing
     fields: dict[str, Any]
+    details: dict[str, Any]
+    goods: dict[str, Any]
     apart: bool
+    """Whether its parts stand on pages of their own."""
     key: bytes
-    """Hash of everything that the item's page depends on."""
-    size: int
-    """Bytes in the page."""
+    """Hash of everything that the goods depend on."""
+    sizes: tuple[int, int, int]
+    """Bytes in the page, and in its blocks of details and goods."""
 
-    def to_json(self, sealer: _Sealer) -> dict[str, Any]:
+    def to_goods(self, sealer: _Sealer) -> dict[str, Any]:
         if self.apart:
-            return self.fields
+            return self.goods
         copies = range(sum(lot.copies for lot in self.listing.lots))
-        return {**self.fields, "encryptedParts": sealer.seal(self.listing, copies)}
+        return {**self.goods, "encryptedParts": sealer.seal(self.listing, copies)}
+
+
+def _filled(entries: Sequence[_Entry]) -> float:
+    """How full the fullest of the three blocks of these entries is; 1: it holds no more."""
+    most = (LIST_BYTES, PAGE_BYTES, PAGE_BYTES)
+    sums = (sum(sizes) for sizes in zip(*(entry.sizes for entry in entries), strict=True))
+    return max((size / limit for size, limit in zip(sums, most, strict=True)), default=0.0)
 
 
 class _Section(NamedTuple):
@@ -147,6 +162,7 @@ class _Builder:
         self._folder = catalogue.folder
         self._old = _load_layout(self._folder)
         self.part_pages: dict[str, Cid] = {}
+        self.goods: dict[str, Cid] = {}
         self.pages: list[tuple[Cid, list[str]]] = []
         self.blocks: dict[Cid, bytes] = {}
         self.fresh = 0
@@ -181,7 +197,8 @@ class _Builder:
 
     def entry(self, listing: Listing, terms: Terms, sections: Sequence[_Section]) -> _Entry:
         """What goes into a page for an item; pages of its own parts are made on the way."""
-        value: dict[str, Any] = {
+        said = listing.to_document()
+        fields: dict[str, Any] = {
             "itemId": listing.name,
             "title": listing.title,
             "price": str(terms.price),
@@ -195,17 +212,31 @@ class _Builder:
             "threshold": terms.threshold,
             "arbitrator": terms.arbitrator,
             "partsRoot": _hex(terms.parts_root),
-            "otherMetadata": listing.metadata,
-            **listing.to_document(),
+            **{key: value for key, value in said.items() if key not in about.DETAIL_KEYS},
         }
+        details = {key: said[key] for key in about.DETAIL_KEYS if key in said}
+        if listing.metadata:
+            details["otherMetadata"] = listing.metadata
+        goods, sealed = self._goods(listing, sections)
+        size = len(dag_json.dumps(goods)) + sealed * SEALED_JSON_BYTES
+        return _Entry(
+            listing,
+            fields,
+            details,
+            goods,
+            apart="sections" in goods,
+            key=_content_key(listing, goods, listing.lots if sealed else ()),
+            sizes=(len(dag_json.dumps(fields)), len(dag_json.dumps(details)), size),
+        )
+
+    def _goods(self, listing: Listing, sections: Sequence[_Section]) -> tuple[dict[str, Any], int]:
+        """The goods of an item, and how many parts are to be sealed into them."""
         if len(sections) < 2:
             leaves = [_hex(leaf) for section in sections for leaf in section.leaves]
             payloads = [payload_to_json(p) for lot in listing.lots for p in lot.payloads]
-            whole = {**value, "partLeaves": leaves, "payloads": payloads}
-            size = len(dag_json.dumps(whole)) + len(leaves) * SEALED_JSON_BYTES
-            if size <= APART_BYTES:
-                key = _content_key(listing, whole, listing.lots)
-                return _Entry(listing, whole, False, key, size)
+            whole = {"partLeaves": leaves, "payloads": payloads}
+            if len(dag_json.dumps(whole)) + len(leaves) * SEALED_JSON_BYTES <= APART_BYTES:
+                return whole, len(leaves)
         links = [
             {
                 "page": {"/": str(self._part_page(listing, section))},
@@ -214,10 +245,7 @@ class _Builder:
             }
             for section in sections
         ]
-        apart = {**value, "sections": links}
-        return _Entry(
-            listing, apart, True, _content_key(listing, apart, ()), len(dag_json.dumps(apart))
-        )
+        return {"sections": links}, 0
 
     def _part_page(self, listing: Listing, section: _Section) -> Cid:
         copies = section.copies
@@ -242,36 +270,50 @@ class _Builder:
     # -------------------------------------------------------------------------------- pages
 
     def pack(self, entries: Sequence[_Entry]) -> None:
-        """Keeps the pages all of whose items are still the same; packs the rest anew."""
-        left = {entry.key.hex(): entry for entry in entries}
-        kept = [page for page in self._old.pages if all(key in left for key in page[1])]
-        small = [page for page in kept if self._size(page[0]) < SMALL_PAGE_BYTES]
+        """Leaves items on the pages where they stand, and makes pages of the rest."""
+        left = {entry.listing.name: entry for entry in entries}
+        old = [
+            [left[name] for name in dict.fromkeys(names) if name in left]
+            for names in self._old.pages
+        ]
+        # Pages that would hold too much, or one item that two of them name: packed anew.
+        kept = [page for page in old if page and _filled(page) <= 1]
+        small = [page for page in kept if _filled(page) < _SMALL]
         if len(small) > MAX_SMALL_PAGES:
             kept = [page for page in kept if page not in small]
-        for cid, keys in kept:
-            # One item in two old pages, or a lost block: what is left is packed anew.
-            if all(key in left for key in keys) and self._reuse(cid):
-                self.pages.append((cid, keys))
-                for key in keys:
-                    del left[key]
-        page: list[_Entry] = []
+        for page in kept:
+            if all(entry.listing.name in left for entry in page):
+                self._make_page(page)
+                for entry in page:
+                    del left[entry.listing.name]
+        page = []
         for entry in left.values():
-            if page and sum(e.size for e in page) + entry.size > PAGE_BYTES:
+            if page and _filled([*page, entry]) > 1:
                 self._make_page(page)
                 page = []
             page.append(entry)
         if page:
             self._make_page(page)
 
-    def _size(self, cid: Cid) -> int:
-        return len(self._block(cid) or b"")
-
     def _make_page(self, entries: Sequence[_Entry]) -> None:
-        sealer = _Sealer(self._seed)
-        value: dict[str, Any] = {"items": [entry.to_json(sealer) for entry in entries]}
-        if not all(entry.apart for entry in entries):
-            value["sealingKey"] = _hex(sealer.public)
-        self.pages.append((self.put(value), [entry.key.hex() for entry in entries]))
+        value = {
+            "items": [entry.fields for entry in entries],
+            "details": {"/": str(self.put({"items": [entry.details for entry in entries]}))},
+            "goods": {"/": str(self._goods_block(entries))},
+        }
+        self.pages.append((self.put(value), [entry.listing.name for entry in entries]))
+
+    def _goods_block(self, entries: Sequence[_Entry]) -> Cid:
+        key = hashing.keccak(b"".join(entry.key for entry in entries)).hex()
+        old = self._old.goods.get(key)
+        if old is None or not self._reuse(old):
+            sealer = _Sealer(self._seed)
+            value: dict[str, Any] = {"items": [entry.to_goods(sealer) for entry in entries]}
+            if not all(entry.apart for entry in entries):
+                value["sealingKey"] = _hex(sealer.public)
+            old = self.put(value)
+        self.goods[key] = old
+        return old
 
     def save_layout(self) -> None:
         """Remembers what stands where, and forgets blocks that no page needs any more."""
@@ -279,8 +321,9 @@ class _Builder:
             self._folder / "layout.json",
             dag_json.dumps(
                 {
-                    "version": 1,
-                    "pages": [{"cid": str(cid), "items": keys} for cid, keys in self.pages],
+                    "version": 2,
+                    "pages": [names for _, names in self.pages],
+                    "goods": {key: str(cid) for key, cid in self.goods.items()},
                     "partPages": {key: str(cid) for key, cid in self.part_pages.items()},
                 }
             ),
@@ -293,7 +336,9 @@ class _Builder:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    pages: list[tuple[Cid, list[str]]]
+    pages: list[list[str]]
+    """Names of items."""
+    goods: dict[str, Cid]
     part_pages: dict[str, Cid]
 
 
@@ -301,11 +346,14 @@ def _load_layout(folder: Path) -> _Layout:
     """What stood where in the last build. Where that is lost or damaged, all is made anew."""
     try:
         value = dag_json.loads((folder / "layout.json").read_bytes())
-        validation.record(value, "layout", ("version", "pages", "partPages"))
-        pages = [(Cid.parse(page["cid"]), list(page["items"])) for page in value["pages"]]
-        return _Layout(pages, {key: Cid.parse(cid) for key, cid in value["partPages"].items()})
+        validation.record(value, "layout", ("version", "pages", "goods", "partPages"))
+        goods, part_pages = (
+            {key: Cid.parse(cid) for key, cid in value[name].items()}
+            for name in ("goods", "partPages")
+        )
+        return _Layout([list(map(str, names)) for names in value["pages"]], goods, part_pages)
     except (FileNotFoundError, Malformed, BlockRefused, KeyError, TypeError, AttributeError):
-        return _Layout([], {})
+        return _Layout([], {}, {})
 
 
 def build_store(

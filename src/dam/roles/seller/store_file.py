@@ -44,8 +44,8 @@ from dam import validation
 from dam.atomic_file import open_regular
 from dam.catalog import about
 from dam.catalog.about import About
+from dam.catalog.document import MAX_SUPPLY
 from dam.catalog.payload import CHUNK_BYTES, MAX_CHUNKS, MAX_INLINE_BYTES
-from dam.catalog.reader import MAX_SUPPLY
 from dam.console import printable
 from dam.crypto.hashing import parse_address
 from dam.errors import Malformed, Permanent

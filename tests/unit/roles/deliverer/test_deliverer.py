@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,7 @@ from dam.ledger.sales import Versions
 from dam.roles.seller.store_builder import BuiltStore
 from dam.testing.rules import NOWHERE
 from dam.types import Address, DelivererKeyRotated, DelivererRegistered, JunkProved, Wei
+from demo.documents import read_document
 from tests.unit.helpers.ledger import buyer_of
 from tests.unit.helpers.world import (
     OTHER_BUYER,
@@ -440,8 +440,8 @@ async def steal(world: World, built: BuiltStore, how: str) -> BuiltStore:
 
     ``how``: "copied" as they are; "tagged" with tags for the thief's own domain.
     """
-    pages = [json.loads(data) for _, data in built.blocks if b"sealingKey" in data]
-    [(page, item)] = [(p, i) for p in pages for i in p["items"] if i["itemId"] == "coupon"]
+    page = await read_document(world.blocks, built.digest)
+    [item] = [item for item in page["items"] if item["itemId"] == "coupon"]
     item |= {"price": "3", "commission": "3"}
     if how == "tagged":
         mine = domain(31337, world.chain.address, THIEF, item_id("coupon"), False, 0)

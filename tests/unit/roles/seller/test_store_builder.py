@@ -28,6 +28,13 @@ def pages_of(built: Any) -> list[str]:
     return [link["/"] for link in json.loads(built.blocks[-1][1])["pages"]]
 
 
+def goods_of(built: Any) -> Any:
+    """The goods of a store's only page."""
+    known = {str(cid): json.loads(data) for cid, data in built.blocks}
+    [page] = pages_of(built)
+    return known[known[page]["goods"]["/"]]
+
+
 async def recover(shop: Any, name: str, number: int, store: Any) -> bytes:
     """As a buyer does: shares from the deliverers, the key from the shares, the good with it."""
     item = store.item(hashing.item_id(name))
@@ -70,7 +77,7 @@ async def test_nothing_changed_nothing_published(shop) -> None:
     await shop.stock("b", [b"1", b"2"])
     first, again = shop.build(), shop.build()
     assert again.blocks == first.blocks
-    assert (first.fresh, again.fresh) == (2, 0)
+    assert (first.fresh, again.fresh) == (4, 0)
     assert again.blocks[-1][0] == again.cid
 
 
@@ -84,18 +91,23 @@ async def test_a_change_touches_its_own_page_alone(shop) -> None:
     after = shop.build()
     kept = set(pages_of(before)) & set(pages_of(after))
     assert len(kept) == 2
-    assert after.fresh == 2  # the page and the document
+    assert after.fresh == 2  # the page and the document: neither details nor goods
     await publish_store(shop.blocks, after)
     store = await shop.read(after.digest, after.root)
     assert store.item(hashing.item_id("item 3")).terms.price == 5000
     assert len(store.items) == 6
 
 
-async def test_a_page_made_anew_takes_a_fresh_key(shop) -> None:
+async def test_goods_made_anew_take_a_fresh_key(shop) -> None:
     await shop.add(shop.draft("a"), b"x")
-    one = json.loads(shop.build().blocks[0][1])
+    one = goods_of(shop.build())
     shop.catalogue.save(replace(shop.catalogue.get("a"), price=5000))
-    two = json.loads(shop.build().blocks[0][1])
+    built = shop.build()
+    assert goods_of(built) == one  # a price is no reason
+    for cid, data in built.blocks:
+        if b"sealingKey" in data:
+            (shop.folder / "blocks" / str(cid)).unlink()
+    two = goods_of(shop.build())
     assert one["sealingKey"] != two["sealingKey"]
     assert not set(one["items"][0]["encryptedParts"]) & set(two["items"][0]["encryptedParts"])
     assert one["items"][0]["partLeaves"] == two["items"][0]["partLeaves"]
@@ -123,10 +135,10 @@ async def test_a_new_price_of_a_large_stock_keeps_its_part_pages(shop) -> None:
     shop.catalogue.save(replace(full, price=2000))
     after = shop.build()
     assert after.fresh == 2  # the item's page and the document: no page of parts
-    assert len(after.blocks) == len(before.blocks) == 4
+    assert len(after.blocks) == len(before.blocks) == 6
     more = await shop.add(shop.catalogue.get("codes"), b"one more")
     assert more.supply == 701
-    assert shop.build().fresh == 3  # one page of parts for the new lot, too
+    assert shop.build().fresh == 4  # the goods and one page of parts for the new lot, too
 
 
 async def test_many_small_pages_grow_together(shop) -> None:
@@ -173,9 +185,9 @@ async def test_the_order_of_parts_tells_nothing(shop) -> None:
     """Each of 3 deliverers stands at each of 3 places about equally often."""
     shop.daemons = shop.daemons[:3]
     counts: Counter[tuple[int, int]] = Counter()
-    full = await shop.add(shop.draft("a"), b"x")
-    for i in range(60):
-        shop.catalogue.save(replace(full, price=1000 + i))
+    await shop.add(shop.draft("a"), b"x")
+    for _ in range(60):
+        (shop.folder / "layout.json").unlink(missing_ok=True)  # so that all is sealed anew
         _, store = await shop.publish()
         (item,) = store.items
         for number, daemon in enumerate(shop.daemons):
@@ -244,23 +256,24 @@ async def test_a_backup_of_seed_and_folder_restores_everything(shop, tmp_path: P
 async def test_a_lost_or_damaged_block_is_made_anew(shop) -> None:
     await shop.add(shop.draft("a"), b"x")
     built = shop.build()
-    page = shop.folder / "blocks" / pages_of(built)[0]
-    page.write_bytes(b"damaged")
+    for cid, data in built.blocks:
+        if b"sealingKey" in data:
+            (shop.folder / "blocks" / str(cid)).write_bytes(b"damaged")
     again = shop.build()
-    assert again.fresh == 2
+    assert again.fresh == 3  # the goods, and so page and document
     assert again.root == built.root
     assert {p.name for p in (shop.folder / "blocks").iterdir()} == {str(c) for c, _ in again.blocks}
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b'{"version":1,"pages":[{}],"partPages":{}}', b"\xff"]
+    "data", [b"", b"[]", b'{"goods":{},"pages":[{}],"partPages":{},"version":2}', b"\xff"]
 )
 async def test_a_damaged_layout_costs_work_and_nothing_else(shop, data: bytes) -> None:
     await shop.add(shop.draft("a"), b"x")
     built = shop.build()
     (shop.folder / "layout.json").write_bytes(data)
     again = shop.build()
-    assert (again.root, again.fresh) == (built.root, 2)
+    assert (again.root, again.fresh) == (built.root, 3)
 
 
 async def test_a_past_listing_is_written_again_only_if_it_changed(shop) -> None:
