@@ -169,6 +169,7 @@ def _end(error: BaseException, as_json: bool) -> int:
         "arbiter": ("dam.cli.arbiter", "arbiter", "Cases to rule on, and rulings."),
         "index": ("dam.cli.index", "index", "The local index: bring it up to date, look into it."),
         "web": ("dam.cli.web", "web", "The storefront: a page for your browser and its wallet."),
+        "store": ("dam.cli.store", "store", "What is wrong with a store's document, and where."),
         "market": ("dam.cli.market", "market", "Is a market what its record says?"),
         "sale": ("dam.cli.sale", "sale", "End a sale together: offers, and accepting them."),
         "settle": ("dam.cli.money", "settle", "Settle a sale whose time is up (anyone)."),

@@ -102,6 +102,7 @@ def test_all_commands_of_the_issue_are_there() -> None:
         "buyer": "browse show buy wait open prove confirm refund dispute purchases concede rate "
         "evidence",
         "arbiter": "cases rule evidence",
+        "store": "verify",
     }
     for name, subs in wanted.items():
         group = main.get_command(click.Context(main), name)
