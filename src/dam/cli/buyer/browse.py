@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import click
 
+from dam.catalog.about import About, to_json
 from dam.cli.markets import every_market
 from dam.cli.sale_views import seller_record_json
 from dam.cli.session import ADDRESS, asynchronous, connect, json_option, print_note, print_result
@@ -222,9 +223,40 @@ def _offer_json(offer: Offer, free: Wei, tokens: Tokens) -> dict[str, Any]:
             "rulings": offer.arbiter.rulings,
             "silences": offer.arbiter.silences,
         },
+        "about": to_json(offer.item.about),
         "metadata": offer.item.metadata,
         "tokens": tokens.json(),
     }
+
+
+def _description(about: About) -> Iterable[str]:
+    if about.description:
+        yield ""
+        yield "The seller says:"
+        # Further in: no line of it passes for one of ours.
+        yield from (f"    {line}".rstrip() for line in about.description.split("\n"))
+
+
+def _about_rows(about: About) -> list[tuple[str, str]]:
+    """What the seller says of the good; nothing vouches for it."""
+    file = ", ".join(
+        part
+        for part in (
+            about.file_name,
+            about.media_type,
+            "" if about.size is None else f"{about.size:,} bytes",
+        )
+        if part
+    )
+    rows = [
+        ("Summary", about.summary),
+        ("Kind", about.kind),
+        ("File", file),
+        ("Language", about.language),
+        ("Licence", about.licence),
+        ("Tags", ", ".join(about.tags)),
+    ]
+    return [row for row in rows if row[1]]
 
 
 def _offer_lines(offer: Offer, free: Wei, tokens: Tokens) -> Iterable[str]:
@@ -247,7 +279,9 @@ def _offer_lines(offer: Offer, free: Wei, tokens: Tokens) -> Iterable[str]:
         ("Arbitrator", arbitrator),
         ("Document", str(Cid("dag-json", offer.store.digest))),
     ]
+    rows += _about_rows(item.about)
     rows += [(key, json.dumps(value)) for key, value in item.metadata.items()]
     yield from (f"{label:<11} {text}" for label, text in rows)
+    yield from _description(item.about)
     yield ""
     yield f"Next: dam buyer buy {offer.store.seller} {item.name}"
