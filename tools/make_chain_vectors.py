@@ -27,6 +27,7 @@ from file_vectors import (
     sharings,
 )
 from sale_vectors import clocks, marks, whole_purchase, words
+from store_vectors import documents
 from vector_inputs import plain
 
 TARGET = Path(__file__).resolve().parents[1] / "tests" / "vectors" / "chain.json"
@@ -53,6 +54,7 @@ def build() -> bytes:
         "key_file": key_files(),
         "purchase_record": purchase_records(),
         "refused_file": refused_files(),
+        "document": documents(),
         "amount": amounts(),
         "refused_amount": refused_amounts(),
     }

@@ -17,7 +17,7 @@ import pytest
 from nacl import bindings as sodium
 
 from dam import units
-from dam.catalog import payload
+from dam.catalog import payload, reader
 from dam.crypto import derivation, hashing, sealing, shamir
 from dam.crypto.abi_words import abi_fields, abi_type
 from dam.errors import KeyFileError, Malformed
@@ -29,6 +29,7 @@ from dam.market import abi
 from dam.market.log_decoder import LogDecoder, place
 from dam.proofs.judging import open_share
 from dam.roles.buyer import records
+from dam.testing.blocks import MemoryStore
 from dam.types import (
     Clock,
     Closure,
@@ -345,6 +346,27 @@ def test_refused_file(row: dict[str, Any], tmp_path: Path) -> None:
     path.chmod(0o600)
     with pytest.raises(KeyFileError):
         key_files.load_seed(path, "buyer-seed", row["passphrase"])
+
+
+@rows("document")
+async def test_document(row: dict[str, Any]) -> None:
+    blocks = MemoryStore()
+    for block in row["blocks"]:
+        assert str(await blocks.put("dag-json", block["text"].encode())) == block["cid"]
+    reading = reader.read_store(
+        blocks,
+        raw(row["digest"]),
+        chain_id=int(row["chainId"]),
+        market=row["market"],
+        seller=row["seller"],
+        root=raw(row["catalogueRoot"]),
+    )
+    if not row["taken"]:
+        with pytest.raises(Malformed):
+            await reading
+        return
+    [item] = (await reading).items
+    assert [bool(section.fault) for section in item.sections] == [row["brokenSection"]]
 
 
 @rows("amount")

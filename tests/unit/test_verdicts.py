@@ -278,30 +278,54 @@ def root_of(document: bytes, blocks: dict[str, bytes]) -> str | None:
         return None
 
 
+ABOUT = {
+    "kind": "file", "summary": "One line", "tags": ["a", "b c"], "language": "pt-BR",
+    "description": "Two\nlines", "licence": "MIT", "fileName": "a b.txt", "mediaType": "text/plain",
+    "size": 5, "withdrawn": [[0, 1], [5, 9]], "otherMetadata": {"note": ["a", {"b": 1}], "c": "d"},
+}  # fmt: skip
+
+
+def a_store(dice: random.Random) -> list[Any]:
+    """The blocks of a store, the root last: as in the vectors, or with all that an item may say,
+    or with its parts on a page of their own.
+    """
+    page, root = (json.loads(block["text"]) for block in VECTORS["store"][0]["blocks"])
+    [item] = page["items"]
+    if dice.random() < 0.7:
+        item |= ABOUT
+    if dice.random() < 0.6:
+        return [page, root]
+    parts = {key: item.pop(key) for key in ("encryptedParts", "partLeaves", "payloads")}
+    parts |= {"firstCopy": 0, "copies": 1, "sealingKey": page.pop("sealingKey")}
+    link = {"/": str(Cid.of("dag-json", canonical(parts)))}
+    item["sections"] = [{"page": link, "copies": 1, "root": item["partsRoot"]}]
+    root["pages"] = [{"/": str(Cid.of("dag-json", canonical(page)))}]
+    return [parts, page, root]
+
+
 def bent_store(dice: random.Random) -> tuple[dict[str, Any], dict[str, bytes]]:
     """A store with something changed in one of its blocks, and links that name what is there."""
     row = VECTORS["store"][0]
-    blocks = [json.loads(block["text"]) for block in row["blocks"]]
-    chosen = dice.randrange(len(blocks))
-    names: dict[str, str] = {}
-    found: dict[str, bytes] = {}
+    blocks = a_store(dice)
+    root = blocks[-1]
+    if len(blocks) == 2:
+        root["pages"] = [{"/": str(Cid.of("dag-json", canonical(blocks[0])))}]
+    chosen, names, found = dice.randrange(len(blocks)), {}, {}
     for number, block in enumerate(blocks):
         text = canonical(block).decode()
+        named = str(Cid.of("dag-json", text.encode()))
         for old, new in names.items():
             text = text.replace(old, new)
-        data = text.encode()
-        if number == chosen:
-            data = canonical(bend_value(dice, json.loads(text)))
+        value = json.loads(text)
+        data = canonical(bend_value(dice, value) if number == chosen else value)
         cid = str(Cid.of("dag-json", data))
-        names[row["blocks"][number]["cid"]] = cid
-        found[cid] = data
-    root = root_of(found[cid], found) or row["catalogueRoot"]
+        names[named], found[cid] = cid, data
     place_of = {
         "chainId": int(row["chainId"]),
         "market": row["market"],
         "seller": row["seller"],
         "digest": "0x" + Cid.parse(cid).digest.hex(),
-        "root": root,
+        "root": root_of(found[cid], found) or row["catalogueRoot"],
     }
     return place_of, found
 

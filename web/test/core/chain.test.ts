@@ -213,6 +213,27 @@ describe('files of the command line', () => {
   });
 });
 
+it.each(rows('document'))('document: $name', async (row) => {
+  const blocks = new Map(row.blocks.map(({ cid, text }: Row) => [cid, dam.utf8(text)]));
+  const get = async (cid: dam.Cid) => (blocks.get(cid.toString()) ?? raw('0x')) as Uint8Array;
+  const place = {
+    chainId: Number(row.chainId),
+    market: row.market,
+    seller: row.seller,
+    digest: raw(row.digest),
+    root: raw(row.catalogueRoot),
+  };
+  const reading = dam.readStore(get, place, { whole: true });
+  if (!row.taken) await expect(reading).rejects.toThrow(dam.Malformed);
+  else {
+    const [item] = (await reading).items as [dam.Item];
+    expect(item.sections.map(({ fault }) => fault !== undefined)).toEqual([row.brokenSection]);
+    const section = dam.readSection(get, item, 0n);
+    if (row.brokenSection) await expect(section).rejects.toThrow(dam.Malformed);
+    else expect((await section).payloads).toEqual([dam.payloadOf(item, 24n)]);
+  }
+});
+
 it.each(rows('amount'))('amount $text', (row) => {
   expect(dam.formatUnits(BigInt(row.amount), Number(row.decimals))).toBe(row.text);
   expect(dam.parseUnits(row.text, Number(row.decimals))).toBe(BigInt(row.amount));
