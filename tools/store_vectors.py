@@ -21,6 +21,8 @@ _ABOUT = {
     "description": "Two\nlines", "licence": "MIT", "fileName": "a b.txt", "mediaType": "text/plain",
     "size": 5, "withdrawn": [[0, 1], [5, 9]], "otherMetadata": {"note": ["a", {"b": 1}], "c": "d"},
 }  # fmt: skip
+_DETAILS = ("description", "licence", "fileName", "mediaType", "size", "otherMetadata")
+_GOODS = ("encryptedParts", "partLeaves", "payloads", "sections")
 _RAW = {"/": str(Cid.of("raw", b"DAM"))}
 
 Draft = dict[str, Any]
@@ -35,7 +37,9 @@ def canonical(value: Any) -> bytes:
 
 def _draft(*, apart: bool) -> Draft:
     [store] = json.loads(_VECTORS.read_bytes())["store"]
-    page, root = (json.loads(block["text"]) for block in store["blocks"])
+    details, goods, page, root = (json.loads(block["text"]) for block in store["blocks"])
+    page = {"items": [page["items"][0] | details["items"][0] | goods["items"][0]]}
+    page["sealingKey"] = goods["sealingKey"]
     [item] = page["items"]
     item |= deepcopy(_ABOUT)
     parts = None
@@ -58,6 +62,23 @@ def _leaf(item: dict[str, Any]) -> bytes:
     )  # fmt: skip
 
 
+def _split(draft: Draft, put: Callable[[Any], dict[str, str]]) -> dict[str, Any]:
+    """The page without details and goods, which get blocks of their own."""
+    page, blocks = dict(draft["page"]), {}
+    sealing_key = {key: page.pop(key) for key in ("sealingKey",) if key in page}
+    whole = page["items"] if isinstance(page["items"], list) else []
+    for name, keys in (("details", _DETAILS), ("goods", _GOODS)):
+        items = [{key: item[key] for key in keys if key in item} for item in whole]
+        blocks[name] = {"items": items} | (sealing_key if name == "goods" else {})
+        draft.get("bend", {}).get(name, lambda _: None)(blocks[name])
+    if whole:
+        page["items"] = [
+            {key: value for key, value in item.items() if key not in (*_DETAILS, *_GOODS)}
+            for item in whole
+        ]
+    return page | {name: put(block) for name, block in blocks.items()} | draft.get("links", {})
+
+
 def _row(name: str, draft: Draft, taken: bool, faults: bool) -> dict[str, Any]:
     blocks: list[bytes] = []
 
@@ -70,7 +91,7 @@ def _row(name: str, draft: Draft, taken: bool, faults: bool) -> dict[str, Any]:
         for section in draft["item"]["sections"]:
             if isinstance(section, dict) and "page" in section and section["page"] is None:
                 section["page"] = link
-    page = put(draft["page"])
+    page = put(_split(draft, put))
     root = draft["root"]
     if "pages" in root and not draft.get("own pages"):
         root["pages"] = [page]
@@ -164,6 +185,30 @@ _ITEMS: dict[str, Callable[[Draft], Any]] = {
     "a key of the page that nobody knows": _put("page", x=1),
     "items that are no list": _put("page", items={}),
 }
+_SPLIT: dict[str, Callable[[Draft], Any]] = {
+    "a key of the details that nobody knows": lambda d: d.update(
+        bend={"details": lambda block: block.update(x=1)}
+    ),
+    "details of more items": lambda d: d.update(
+        bend={"details": lambda block: block["items"].append({})}
+    ),
+    "no details": lambda d: d.update(bend={"details": lambda block: block["items"].clear()}),
+    "a title among the details": lambda d: d.update(
+        bend={"details": lambda block: block["items"][0].update(title="x")}
+    ),
+    "a key of the goods that nobody knows": lambda d: d.update(
+        bend={"goods": lambda block: block.update(x=1)}
+    ),
+    "goods of more items": lambda d: d.update(
+        bend={"goods": lambda block: block["items"].append(block["items"][0])}
+    ),
+    "no goods": lambda d: d.update(bend={"goods": lambda block: block["items"].clear()}),
+    "both forms of goods": lambda d: d.update(
+        bend={"goods": lambda block: block["items"][0].update(sections=[])}
+    ),
+    "details that are raw": lambda d: d.update(links={"details": _RAW}),
+    "goods without a link": lambda d: d.update(links={"goods": "x"}),
+}
 _ROOTS: dict[str, Callable[[Draft], Any]] = {
     "an earlier version": _put("root", version=1),
     "a later version": _put("root", version=3),
@@ -246,7 +291,7 @@ def documents() -> list[dict[str, Any]]:
 
     add(_TAKEN, apart=False, taken=True)
     add({"as it is": lambda _: None}, apart=True, taken=True)
-    add(_ITEMS | _ROOTS | _PARTS, apart=False, taken=False)
+    add(_ITEMS | _SPLIT | _ROOTS | _PARTS, apart=False, taken=False)
     add(_SECTIONS, apart=True, taken=False)
     # What is wrong with a page of parts is its section's fault alone.
     add(_PARTS | _PART_PAGES, apart=True, taken=True, faults=True)
