@@ -259,7 +259,10 @@ def root_of(document: bytes, blocks: dict[str, bytes]) -> str | None:
     is not for the root alone that it is refused.
     """
     try:
-        pages = [json.loads(blocks[page["/"]]) for page in json.loads(document)["pages"]]
+        root = json.loads(document)
+        pages = (
+            [json.loads(blocks[page["/"]]) for page in root["pages"]] if "pages" in root else [root]
+        )
         leaves = [
             terms_leaf(
                 Terms(
@@ -285,31 +288,42 @@ ABOUT = {
 }  # fmt: skip
 
 
+DETAILS = ("description", "licence", "fileName", "mediaType", "size", "otherMetadata")
+
+
 def a_store(dice: random.Random) -> list[Any]:
     """The blocks of a store, the root last: as in the vectors, or with all that an item may say,
-    or with its parts on a page of their own.
+    or with its parts on a page of their own, or all in one block.
     """
-    page, root = (json.loads(block["text"]) for block in VECTORS["store"][0]["blocks"])
-    [item] = page["items"]
+    details, goods, page, root = (
+        json.loads(block["text"]) for block in VECTORS["store"][0]["blocks"]
+    )
+    [item], [more], [kept] = page["items"], details["items"], goods["items"]
     if dice.random() < 0.7:
-        item |= ABOUT
-    if dice.random() < 0.6:
-        return [page, root]
-    parts = {key: item.pop(key) for key in ("encryptedParts", "partLeaves", "payloads")}
-    parts |= {"firstCopy": 0, "copies": 1, "sealingKey": page.pop("sealingKey")}
-    link = {"/": str(Cid.of("dag-json", canonical(parts)))}
-    item["sections"] = [{"page": link, "copies": 1, "root": item["partsRoot"]}]
-    root["pages"] = [{"/": str(Cid.of("dag-json", canonical(page)))}]
-    return [parts, page, root]
+        more |= {name: value for name, value in ABOUT.items() if name in DETAILS}
+        item |= {name: value for name, value in ABOUT.items() if name not in DETAILS}
+    blocks = []
+    if dice.random() < 0.4:
+        parts = {key: kept.pop(key) for key in ("encryptedParts", "partLeaves", "payloads")}
+        parts |= {"firstCopy": 0, "copies": 1, "sealingKey": goods.pop("sealingKey")}
+        kept["sections"] = [{"page": link(parts), "copies": 1, "root": item["partsRoot"]}]
+        blocks.append(parts)
+    if dice.random() < 0.3:
+        del root["pages"]
+        key = {name: goods[name] for name in ("sealingKey",) if name in goods}
+        return [*blocks, root | {"items": [item | more | kept]} | key]
+    page |= {"details": link(details), "goods": link(goods)}
+    return [*blocks, details, goods, page, root | {"pages": [link(page)]}]
+
+
+def link(value: Any) -> dict[str, str]:
+    return {"/": str(Cid.of("dag-json", canonical(value)))}
 
 
 def bent_store(dice: random.Random) -> tuple[dict[str, Any], dict[str, bytes]]:
     """A store with something changed in one of its blocks, and links that name what is there."""
     row = VECTORS["store"][0]
     blocks = a_store(dice)
-    root = blocks[-1]
-    if len(blocks) == 2:
-        root["pages"] = [{"/": str(Cid.of("dag-json", canonical(blocks[0])))}]
     chosen, names, found = dice.randrange(len(blocks)), {}, {}
     for number, block in enumerate(blocks):
         text = canonical(block).decode()
