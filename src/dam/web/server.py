@@ -33,6 +33,8 @@ _ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _BLOCK_SECONDS = 30.0
 _BODY_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 15.0
+_LINGER_SECONDS = 1.0
+"""For the rest of a request that was answered before its end."""
 _CONCURRENT_BLOCKS = 16
 BLOCK_TYPE = "application/vnd.ipld.raw"
 """Of every block, whatever is in it: nothing that a browser runs or shows."""
@@ -153,6 +155,7 @@ class WebServer:
             access_log=None,
             handle_signals=False,
             keepalive_timeout=_KEEPALIVE_SECONDS,
+            lingering_time=_LINGER_SECONDS,
             shutdown_timeout=1.0,
         )
         try:
