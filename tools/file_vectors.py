@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,12 @@ from vector_inputs import BUYER, CHAIN_ID, MARKET, SELLER, fixed
 
 from dam import units
 from dam.catalog import payload
-from dam.crypto import hashing, shamir
+from dam.crypto import curve25519, derivation, hashing, sealing, shamir
 from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
 from dam.keystore import key_files as keystore
 from dam.roles.buyer import records
+from dam.types import CopyId
 
 _KEY = b"\x0f" + fixed("content key", 31)
 _DOMAIN = fixed("domain")
@@ -32,6 +34,64 @@ def sharings() -> list[dict[str, Any]]:
         rows.append(
             {"k": k, "indices": indices, "shares": [shares[i] for i in indices], "secret": secret}
         )
+    return rows
+
+
+def refused_sharings() -> list[dict[str, Any]]:
+    """Shares that are no numbers below p, or too few."""
+    good, p = fixed("a share", 31).rjust(32, b"\0"), shamir.PRIME.to_bytes(32, "big")
+    return [
+        {"k": 2, "indices": (0, 1), "shares": [good, p]},
+        {"k": 2, "indices": (0, 1), "shares": [b"\xff" * 32, good]},
+        {"k": 2, "indices": (0, 1), "shares": [good, good[1:]]},
+        {"k": 2, "indices": (0,), "shares": [good]},
+        {"k": 1, "indices": (32,), "shares": [good]},
+        {"k": 0, "indices": (0,), "shares": [good]},
+    ]
+
+
+def junk_fragments() -> list[dict[str, Any]]:
+    """Fragments that a proof of junk would be upheld for; libsodium opens the first two."""
+    secret, share = fixed("one-time"), fixed("share")
+    own, commitment = sealing.public_key(secret), hashing.keccak(share)
+    off_curve = next(
+        u for u in (bytes([n]) + bytes(31) for n in range(2, 99))
+        if not curve25519.is_on_curve(curve25519.decode(u))
+    )  # fmt: skip
+
+    def box(ephemeral: bytes, message: bytes) -> bytes:
+        nonce = hashlib.blake2b(ephemeral + own, digest_size=24).digest()
+        key = sodium.crypto_box_beforenm(ephemeral, secret)
+        return ephemeral + sodium.crypto_secretbox(message, nonce, key)
+
+    nine = bytes([9]) + bytes(31)
+    cases = {
+        "an ephemeral key off the curve": box(off_curve, share),
+        "an ephemeral key that is not canonical": box(nine[:31] + b"\x80", share),
+        "an ephemeral key of low order": bytes(80),
+        "another share": box(nine, fixed("another share")),
+        "a box that does not open": box(nine, share)[:-1] + b"\0",
+        "79 bytes": box(nine, share)[:79],
+    }
+    return [
+        {"why": why, "fragment": fragment, "secret": secret, "commitment": commitment}
+        for why, fragment in cases.items()
+    ]
+
+
+def skipped_secrets() -> list[dict[str, Any]]:
+    """Secrets of a buyer whose first value has no half-size pair, and is thrown away."""
+    seed, copy_id = derivation.BuyerSeed(fixed("buyer seed")), fixed("copy")
+    rows = []
+    for attempt in range(64):
+        purchase = seed.purchase_secret(CHAIN_ID, MARKET, CopyId(copy_id), attempt)
+        for index in range(2):
+            first = derivation._derive(purchase, b"dam.part-key", bytes((index,)) + bytes(4))
+            if curve25519.half_size_pair(first) is None:
+                secret = seed.part_secret(CHAIN_ID, MARKET, CopyId(copy_id), attempt, index)
+                rows.append({
+                    "purchase_secret": purchase, "index": index, "skipped": first, "secret": secret,
+                })  # fmt: skip
     return rows
 
 

@@ -18,13 +18,16 @@ from abi_vectors import calls, events, refused_logs, reverts
 from file_vectors import (
     amounts,
     big_streams,
+    junk_fragments,
     key_files,
     purchase_records,
     refused_amounts,
     refused_files,
     refused_payloads,
+    refused_sharings,
     refused_streams,
     sharings,
+    skipped_secrets,
 )
 from sale_vectors import clocks, marks, whole_purchase, words
 from store_vectors import documents
@@ -48,6 +51,9 @@ def build() -> bytes:
         "clocks": clocks(),
         "whole_purchase": [whole_purchase()],
         "interpolation": sharings(),
+        "refused_interpolation": refused_sharings(),
+        "skipped_secret": skipped_secrets(),
+        "junk_fragment": junk_fragments(),
         "big_stream": big_streams(),
         "refused_stream": refused_streams(),
         "refused_payload": refused_payloads(),

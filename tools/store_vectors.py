@@ -257,12 +257,19 @@ def _upper(draft: Draft) -> None:
     leaves[0] = "0x" + leaves[0][2:].upper()
 
 
+def _same_roots(item: dict[str, Any]) -> None:
+    root = MerkleTree([bytes.fromhex(item["partsRoot"][2:])] * 2).root
+    item["sections"].append(deepcopy(item["sections"][0]))
+    item.update(stock=True, supply="2", withdrawn=[[0, 0]], partsRoot="0x" + root.hex())
+
+
 _SECTIONS: dict[str, Callable[[Draft], Any]] = {
     "two copies in a section of an item with one": lambda d: d["item"]["sections"][0].update(
         copies=2
     ),
     "no section": lambda d: d["item"].update(sections=[]),
     "a section twice": lambda d: d["item"]["sections"].append(deepcopy(d["item"]["sections"][0])),
+    "two sections of one root": lambda d: _same_roots(d["item"]),
     "another root than partsRoot": lambda d: d["item"]["sections"][0].update(root="0x" + "11" * 32),
     "a section without copies": lambda d: d["item"]["sections"][0].update(copies=0),
     "a page of parts that is raw": lambda d: d["item"]["sections"][0].update(page=_RAW),

@@ -281,6 +281,30 @@ def test_interpolation(row: dict[str, Any]) -> None:
     assert shamir.join(shares, int(row["k"])) == raw(row["secret"])
 
 
+@rows("refusedInterpolation")
+def test_refused_interpolation(row: dict[str, Any]) -> None:
+    shares = {int(i): raw(s) for i, s in zip(row["indices"], row["shares"], strict=True)}
+    with pytest.raises(Malformed):
+        shamir.join(shares, int(row["k"]))
+
+
+@rows("skippedSecret")
+def test_skipped_secret(row: dict[str, Any]) -> None:
+    def value(counter: int) -> bytes:
+        message = bytes([int(row["index"])]) + counter.to_bytes(4, "big")
+        key = raw(row["purchaseSecret"])
+        return hashlib.blake2b(message, key=key, person=b"dam.part-key", digest_size=32).digest()
+
+    assert value(0) == raw(row["skipped"]) != raw(row["secret"])
+    assert raw(row["secret"]) in (value(1), value(2), value(3))
+
+
+@rows("junkFragment")
+def test_junk_fragment(row: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        open_share(raw(row["fragment"]), raw(row["secret"]), raw(row["commitment"]))
+
+
 @rows("bigStream")
 def test_big_stream(row: dict[str, Any]) -> None:
     stream = payload.payload_from_json(row["document"])

@@ -149,6 +149,22 @@ it.each(rows('interpolation'))('interpolation', (row) => {
   expect(dam.toHex(dam.join(new Map(shares), Number(row.k)))).toBe(row.secret);
 });
 
+it.each(rows('refusedInterpolation'))('no interpolation', (row) => {
+  const shares = row.shares.map((share: string, i: number) => [Number(row.indices[i]), raw(share)]);
+  expect(() => dam.join(new Map(shares), Number(row.k))).toThrow(dam.Malformed);
+});
+
+it.each(rows('skippedSecret'))('skippedSecret', (row) => {
+  const secrets = new dam.PurchaseSecret(raw(row.purchaseSecret));
+  expect(dam.toHex(secrets.partSecret(Number(row.index)))).toBe(row.secret);
+  expect(dam.hasHalfSizePair(raw(row.skipped))).toBe(false);
+});
+
+it.each(rows('junkFragment'))('junk: $why', (row) => {
+  const given = [raw(row.fragment), raw(row.secret), raw(row.commitment)] as const;
+  expect(() => dam.openShare(...given)).toThrow(dam.Malformed);
+});
+
 it.each(rows('bigStream'))('bigStream of $size', (row) => {
   const payload = dam.payloadFromJson(row.document) as dam.StreamPayload;
   const size = Number(row.size);
