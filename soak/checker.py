@@ -87,7 +87,8 @@ class Seen:
     sold: list[Sold] = field(default_factory=list)
     arrived: list[Arrived] = field(default_factory=list)
     proved: list[Proved] = field(default_factory=list)
-    settled: int = 0
+    settled: list[tuple[bytes, str]] = field(default_factory=list)
+    """Copy, and by whom."""
 
     def there(self) -> Counter[bytes]:
         """How many parts of each copy are there: those that came, less those that were cleared."""
@@ -117,7 +118,10 @@ class Verdict:
     """Of these, cleared and delivered anew by the seller's side."""
     stray: int = 0
     """Parts of no purchase."""
+    confirmed: int = 0
+    """Sales that their buyers ended."""
     settled: int = 0
+    """Sales that the seller's side ended, after their time."""
     waits: Counter[int] = field(default_factory=Counter)
     """Blocks from purchase to delivery, of the parts that came in time."""
     shares: dict[tuple[bytes, int], dict[int, Arrived]] = field(default_factory=dict)
@@ -164,7 +168,7 @@ class Checker:
         return int(await self.call("eth_blockNumber"), 16)
 
     async def events(self, first: int | None = None, last: int | None = None) -> Seen:
-        """Purchases, parts, proofs, and how many sales were settled, in these blocks (all)."""
+        """Purchases, parts, proofs, and the sales that were settled, in these blocks (all)."""
         seen = Seen()
         topics = {keccak(text=text): text for text in (_BOUGHT, _DELIVERED, _PROVED, _SETTLED)}
         end = await self.head() if last is None else last
@@ -183,7 +187,8 @@ class Checker:
                     seen.arrived.append(_arrived(log))
                 elif kind == _PROVED:
                     seen.proved.append(_proof(log))
-                seen.settled += kind == _SETTLED
+                elif kind == _SETTLED:
+                    seen.settled.append((_topic(log, 1), "0x" + _topic(log, 2)[12:].hex()))
         return seen
 
     async def judge(self, deliverers: Sequence[str], secrets: Mapping[bytes, bytes]) -> Verdict:
@@ -194,7 +199,10 @@ class Checker:
             secrets: Buyers' one-time secret keys, by public key.
         """
         seen = await self.events()
-        verdict = Verdict(purchases=len(seen.sold), settled=seen.settled, sold=seen.sold)
+        verdict = Verdict(purchases=len(seen.sold), sold=seen.sold)
+        buyers = {(sale.copy_id, sale.buyer) for sale in seen.sold}
+        verdict.confirmed = sum(end in buyers for end in seen.settled)
+        verdict.settled = len(seen.settled) - verdict.confirmed
         by_part: dict[tuple[bytes, int], list[Arrived]] = defaultdict(list)
         for part in seen.arrived:
             by_part[part.copy_id, part.index].append(part)

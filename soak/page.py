@@ -10,8 +10,9 @@ _HEAD = """# The soak
 Three deliverers and the seller's watchdog run as they are delivered (`dam deliverer run`,
 `dam watchdog run`), each a process with a home of its own, behind a JSON-RPC proxy and an IPFS
 proxy that lie, stall and break off. The chain is Anvil with blocks of one second, the IPFS node is
-Kubo. A seller publishes a new document every half minute; twenty accounts buy, at random moments;
-and all the time faults are injected. Half of the purchases are of an item whose
+Kubo. A seller publishes a new document every half minute; twenty accounts buy, at random moments,
+and confirm nine sales in ten once their parts lie deep enough; the rest is left to the watchdog.
+All the time faults are injected. Half of the purchases are of an item whose
 copies share their parts, half of stock, where each copy has parts of its own. Every item has three
 parts, of which two open the good.
 
@@ -50,5 +51,5 @@ def page(result: Result) -> str:
     """The whole page, in Markdown."""
     options = result.options
     head = _HEAD.format(minutes=options.minutes, rate=options.rate, seed=options.seed)
-    tail = _TAIL.format(slope=report.SLOPE, warm=options.warm_minutes)
+    tail = _TAIL.format(slope=report.SLOPE, warm=report.warm_seconds(result) / 60)
     return head + report.summary(result) + tail

@@ -12,7 +12,7 @@ from soak.run import Result
 SLOPE = 1.0
 """MB an hour: what a daemon may grow."""
 _LONG_MINUTES = 30.0
-"""Only a run this long says anything of a slope."""
+"""Only a run that goes on this long when it is warm says anything of a slope."""
 _SETTLE, _LEAST = 30.0, 60.0
 _STILL = ("deliverer 1",)
 """Daemons that are never killed: their slope is the one that counts."""
@@ -55,7 +55,7 @@ def verdicts(result: Result) -> list[tuple[str, bool]]:
             verdict.purchases >= 0.95 * result.options.rate * result.options.minutes * 60,
         ),
     ]
-    if result.options.minutes >= _LONG_MINUTES:
+    if result.options.minutes - warm_seconds(result) / 60 >= _LONG_MINUTES:
         for gauge in result.gauges:
             if gauge.name in _STILL:
                 grown = slope(_lives(result, gauge))
@@ -89,6 +89,7 @@ def summary(result: Result) -> str:
         "proved to be junk; of these **replaced**": f"{verdict.proved}; **{verdict.replaced}**",
         "blocks from purchase to part": _waits(result),
         "goods rebuilt by their buyers": f"{result.goods[0]} of {result.goods[1]} tried",
+        "sales confirmed by their buyers": str(verdict.confirmed),
         "sales settled by the watchdog": str(verdict.settled),
         "transactions of the daemons": f"{sent}, of which {failed} reverted; "
         f"{result.transactions.gas / 1e6:.0f} M gas",
@@ -150,15 +151,16 @@ def drawing(result: Result) -> str:
             {g.name: _line(g, lambda s: s.rss / 1e6) for g in result.gauges[_DAEMONS:]},
         ),
     ]
-    return svg(panels, minutes=minutes, shaded=min(_warm(result) / 60, minutes))
+    return svg(panels, minutes=minutes, shaded=min(warm_seconds(result) / 60, minutes))
 
 
-def _warm(result: Result) -> float:
-    return min(result.options.warm_minutes, result.options.minutes / 4) * 60
+def warm_seconds(result: Result) -> float:
+    """Seconds of the soak before which no slope is measured."""
+    return min(result.options.warm_minutes, result.options.minutes / 2) * 60
 
 
 def _lives(result: Result, gauge: Gauge) -> list[list[Sample]]:
-    return gauge.lives(after=_warm(result), settle=_SETTLE, least=_LEAST)
+    return gauge.lives(after=warm_seconds(result), settle=_SETTLE, least=_LEAST)
 
 
 def _line(gauge: Gauge, value: object) -> list[tuple[float, float] | None]:

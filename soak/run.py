@@ -19,6 +19,7 @@ from dam.errors import DamError
 from dam.ethereum.rpc import JsonRpc
 from soak.buyer import Buyer
 from soak.checker import Arrived, Checker, MinedTransactions, Sold, Verdict, opened
+from soak.confirming import Confirming
 from soak.gauges import Gauge
 from soak.injectors import Targets
 from soak.publisher import Publisher
@@ -50,8 +51,9 @@ class Options:
     edition_seconds: float = 30.0
     faults_per_hour: float = 15.0
     """How often each kind of fault is to be injected."""
-    warm_minutes: float = 10.0
-    """Slopes are measured after these."""
+    warm_minutes: float = 35.0
+    """Slopes are measured after these, or after half of a shorter run: a deliverer keeps 64 pages of
+    parts, and a new one comes every half minute."""
 
 
 @dataclass
@@ -196,6 +198,7 @@ async def run_soak(options: Options, say: Callable[[str], None] = print) -> Resu
             asyncio.create_task(work)
             for work in (
                 publisher.run(),
+                Confirming(world, buyer).run(),
                 watch.sample(),
                 watch.pool(),
                 watch.pulse(scheduler, say),
