@@ -19,6 +19,8 @@ await build({
   absWorkingDir: here,
   entryPoints: { app: 'src/ui/main.ts', 'seal.worker': 'src/work/seal.worker.ts' },
   outdir: out,
+  chunkNames: '[name]-[hash]',
+  splitting: true,
   bundle: true,
   charset: 'utf8',
   format: 'esm',

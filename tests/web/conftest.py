@@ -93,7 +93,7 @@ async def shop_window() -> AsyncIterator[ShopWindow]:
                 async with server.serving():
                     origin = f"http://localhost:{port}"
                     who = market.seller.address
-                    yield ShopWindow(world, origin, server.url, who, server)
+                    yield ShopWindow(world, origin, server.url, who, server, market)
     except NodeMissingError as error:
         pytest.skip(str(error))
 

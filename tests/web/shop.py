@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dam.web.server import WebServer
 from demo.world import World
+from tests.e2e.manual_market import ManualMarket
 
 ITEMS = """
 [[items]]
@@ -25,6 +26,12 @@ id = "poem"
 title = "\u05e9\u05dc\u05d5\u05dd, a poem"
 price = "0.0001 ether"
 codes = ["POEM-1"]
+[[items]]
+id = "coupon"
+title = "A coupon, to be bought"
+price = "0.01 ether"
+codes = ["COUPON-1", "COUPON-2", "COUPON-3", "COUPON-4", "COUPON-5", "COUPON-6"]
+arbitrator = "{arbitrator}"
 """
 
 
@@ -37,3 +44,4 @@ class ShopWindow:
     url: str
     seller: str
     server: WebServer
+    market: ManualMarket

@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "web" / "src").rglob("*.ts"))
 FIRST_LOAD_BYTES = 60_000
+SCREEN_BYTES = 100_000
 """Of script and style, compressed."""
 
 
@@ -34,10 +35,28 @@ def test_the_page_is_built_again_to_the_byte(built: Path) -> None:
     assert sums(built) == kept, "run `make page` and commit web/dist.sha256"
 
 
-def test_the_first_load_is_small(built: Path) -> None:
-    files = ("index.html", "app.js", "app.css")
-    size = sum(len(gzip.compress((built / name).read_bytes(), 9)) for name in files)
-    assert size <= FIRST_LOAD_BYTES
+def loaded(built: Path, name: str) -> set[str]:
+    """A script, and what it loads at once."""
+    found: set[str] = set()
+    left = [name]
+    while left:
+        script = left.pop()
+        found.add(script)
+        named = re.findall(r'(?:from|import)"\./([^"]+)"', (built / script).read_text("utf-8"))
+        left += set(named) - found
+    return found
+
+
+def test_the_first_load_is_small_and_so_is_each_screen(built: Path) -> None:
+    first = loaded(built, "app.js")
+    assert len(first) > 1
+    shell = {"index.html", "app.css"} | first
+    screens = [path.name for path in built.glob("*.js") if not path.name.startswith("chunk-")]
+    sizes = {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in built.iterdir()}
+    assert sum(sizes[name] for name in shell) <= FIRST_LOAD_BYTES
+    for screen in screens:
+        size = sum(sizes[name] for name in shell | loaded(built, screen))
+        assert size <= SCREEN_BYTES, screen
 
 
 def test_the_page_names_no_other_host(built: Path) -> None:

@@ -38,7 +38,7 @@ async def test_the_shop_finds_what_is_for_sale(browser: Browser, shop_window: Sh
         page = tab.page
         await page.goto(shop_window.url)
         cards = page.locator(".card")
-        await expect(page.locator(".card h2")).to_have_count(3, timeout=_LONG_MS)
+        await expect(page.locator(".card h2")).to_have_count(4, timeout=_LONG_MS)
         ticket = cards.filter(has_text="A train ticket")
         await expect(ticket).to_contain_text("0.05 ETH")
         await expect(ticket).to_contain_text("3 of 3 left")

@@ -34,7 +34,7 @@ async def test_a_store_and_an_item_are_checked_and_shown(
         await page.goto(shop_window.url)
         await page.get_by_role("link", name="calls itself Here").first.click(timeout=_LONG_MS)
         await expect(page.get_by_text("root as on chain")).to_be_visible(timeout=_LONG_MS)
-        await expect(page.locator(".card h2")).to_have_count(3)
+        await expect(page.locator(".card h2")).to_have_count(4)
         await expect(page.get_by_role("main")).to_contain_text(shop_window.seller)
         await tab.check_screen(f"store-{size}-{scheme}")
         await page.get_by_role("link", name="A train ticket").click()

@@ -49,6 +49,12 @@ class FakeWallet:
         self.forged: dict[str, Any] = {}
         """Results by method."""
         self.asked: list[str] = []
+        self.transactions: list[dict[str, Any]] = []
+        """That it was asked to send, also those that it did not."""
+        self.silent = False
+        """It leaves what it is asked to send unanswered, as one whose question nobody looks at."""
+        self.released = asyncio.Event()
+        """Ends that."""
 
     async def install(self, page: Page) -> None:
         await page.expose_function("walletRequest", self._request)
@@ -67,12 +73,22 @@ class FakeWallet:
         asked = json.loads(text)
         method, params = asked["method"], asked.get("params") or []
         self.asked.append(method)
+        if method == "eth_sendTransaction":
+            self.transactions.append(params[0])
+            if self.silent:
+                await self.released.wait()
+                return json.dumps({"error": {"code": 4900, "message": "gone"}})
         if method in self.refused:
             return json.dumps({"error": {"code": self.refused[method], "message": "no"}})
         try:
             return json.dumps({"result": await self._answer(method, params)})
         except NodeFailedError as error:
             return json.dumps({"error": {"code": -32603, "message": str(error)}})
+
+    async def send(self) -> str:
+        """Sends what it was last asked to, whether the page is still there or not."""
+        asked = self.transactions[-1]
+        return str(await asyncio.to_thread(self._node.request, "eth_sendTransaction", asked))
 
     async def _answer(self, method: str, params: list[Any]) -> Any:
         if method in self.forged:

@@ -39,6 +39,11 @@ export interface KeptPurchase {
   /** The node's newest block when it was saved: from there on it is looked for. */
   sinceBlock: number;
   blockHash?: string;
+  /** What the wallet is asked to send: calldata and coins; of a purchase begun here. */
+  data?: Uint8Array;
+  value?: bigint;
+  /** As the store called the good's file; a stranger's word. */
+  fileName?: string;
   /** Numbers of pieces of a file that are saved already. */
   piecesDone?: number;
 }

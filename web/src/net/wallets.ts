@@ -142,6 +142,22 @@ export async function switchChain(wallet: Wallet, chain: number): Promise<void> 
   ]);
 }
 
+/** A call of the market, as the wallet and the node take it. */
+export interface Transaction {
+  from: string;
+  to: string;
+  data: string;
+  value: string;
+}
+
+/** Asks the wallet to sign and send; the transaction's hash, which may be replaced by another. */
+export async function sendTransaction(wallet: Wallet, asked: Transaction): Promise<string> {
+  const hash = await ask(wallet.provider, 'eth_sendTransaction', [asked]);
+  if (typeof hash !== 'string' || !/^0x[0-9a-fA-F]{64}$/.test(hash))
+    throw new WalletError('other', 'the wallet gave no hash');
+  return hash.toLowerCase();
+}
+
 const DEPTH = 5;
 
 /**

@@ -2,15 +2,24 @@ import { html, nothing, type TemplateResult } from 'lit';
 import { keyed } from 'lit/directives/keyed.js';
 import { type Context, Screen } from './base.js';
 import { Server, ServerError, takeToken } from './server.js';
+import { Session } from './session.js';
 import { words } from './words.js';
-import './keys.js';
 import './settings.js';
 import './shop.js';
-import './store.js';
 import './wallet.js';
 
 const STORE =
   /^#\/s\/([1-9]\d{0,15})\/(0x[0-9a-f]{40})\/(0x[0-9a-fA-F]{40})(?:\/i\/(0x[0-9a-f]{64}))?$/;
+
+const PURCHASE = /^#\/p\/(0x[0-9a-f]{64}-\d{1,10})$/;
+
+/** Screens that the first view does without come when they are wanted. */
+async function load(place: string): Promise<void> {
+  if (STORE.test(place)) await import('./store.js');
+  else if (place === '#/keys') await import('./keys.js');
+  else if (place === '#/mine') await import('./library.js');
+  else if (PURCHASE.test(place)) await import('./purchase.js');
+}
 
 /** The frame: the bar at the top, and the screen that the address names. */
 export class App extends Screen {
@@ -47,8 +56,9 @@ export class App extends Screen {
     }
     const server = new Server(token);
     try {
-      this.context = { server, markets: await server.markets() } satisfies Context;
-      this.place = location.hash || '#/';
+      const session = new Session();
+      this.context = { server, markets: await server.markets(), session } satisfies Context;
+      await this.go();
     } catch (error) {
       const lost = error instanceof ServerError && error.kind === 'token';
       this.problem = lost ? words.wrongToken : words.noServer;
@@ -61,17 +71,28 @@ export class App extends Screen {
       await this.begin(); // the address of another start, pasted into this tab
       return;
     }
-    this.place = location.hash || '#/';
+    await this.go();
     await this.updateComplete;
     scrollTo(0, 0);
     this.querySelector<HTMLElement>('main')?.focus();
   };
 
+  private async go(): Promise<void> {
+    const place = location.hash || '#/';
+    try {
+      await load(place);
+    } catch {
+      this.problem = words.noServer; // which has the screen's file
+      return;
+    }
+    if (place === (location.hash || '#/')) this.place = place;
+  }
+
   override render(): TemplateResult {
     return html`<a class="skip" href="#content" @click=${this.skip}>${words.skip}</a>
       <nav class="top" aria-label=${words.name}>
         <a class="home" href="#/">${words.name}</a>
-        ${this.link('#/', words.shop)} ${this.link('#/keys', words.keys)} ${this.link('#/settings', words.settings)}
+        ${this.link('#/', words.shop)} ${this.link('#/mine', words.library)} ${this.link('#/keys', words.keys)} ${this.link('#/settings', words.settings)}
         ${this.context ? html`<dam-wallet .context=${this.context}></dam-wallet>` : nothing}
       </nav>
       <main id="content" tabindex="-1">${this.screen()}</main>`;
@@ -93,6 +114,13 @@ export class App extends Screen {
     const { context } = this;
     if (this.place === '#/') return html`<dam-shop .context=${context}></dam-shop>`;
     if (this.place === '#/keys') return html`<dam-keys .context=${context}></dam-keys>`;
+    if (this.place === '#/mine') return html`<dam-library .context=${context}></dam-library>`;
+    const purchase = PURCHASE.exec(this.place)?.[1];
+    if (purchase)
+      return html`${keyed(
+        purchase,
+        html`<dam-purchase .context=${context} .purchase=${purchase}></dam-purchase>`,
+      )}`;
     if (this.place === '#/settings') return html`<dam-settings .context=${context}></dam-settings>`;
     const store = STORE.exec(this.place);
     const market = store && this.market(`${store[1]}-${store[2]}`);

@@ -39,6 +39,8 @@ export type Reading =
 /** How many copies are free: exact up to `SAMPLE` copies, a look at some of them above. */
 export interface Supply {
   free: number;
+  /** Which they are. */
+  copies: readonly bigint[];
   looked: number;
   exact: boolean;
 }
@@ -114,8 +116,14 @@ export class Chain {
     const sales = await this.rpc.views(
       offered.map((copy) => ['sales', { copyId: copyId(seller, itemId, copy) }] as const),
     );
-    const free = sales.filter(({ status }) => status === 0 || status === 0n).length;
-    return { free, looked: offered.length, exact };
+    const free = offered.filter((_, i) => sales[i]?.status === 0);
+    return { free: free.length, copies: free, looked: offered.length, exact };
+  }
+
+  /** A free copy at random: two buyers at once should not want the same one. */
+  async freeCopy(seller: Address, item: Item): Promise<bigint | undefined> {
+    const { copies } = await this.supply(seller, item);
+    return copies.length ? copies[Number(randomBelow(BigInt(copies.length)))] : undefined;
   }
 }
 

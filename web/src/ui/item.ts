@@ -21,6 +21,9 @@ export class ItemScreen extends Screen {
     record: { attribute: false },
     tokens: { attribute: false },
     supply: { state: true },
+    paying: { state: true },
+    knows: { state: true },
+    problem: { state: true },
   };
   declare chain: Chain;
   declare reading: Reading & { kind: 'checked' };
@@ -28,10 +31,17 @@ export class ItemScreen extends Screen {
   declare record: StoreHint | null;
   declare tokens: Token[];
   declare supply: Supply | null;
+  declare paying: boolean;
+  /** That nobody decides: asked for where it is so. */
+  declare knows: boolean;
+  declare problem: string;
 
   constructor() {
     super();
     this.supply = null;
+    this.paying = false;
+    this.knows = false;
+    this.problem = '';
   }
 
   override connectedCallback(): void {
@@ -93,9 +103,61 @@ export class ItemScreen extends Screen {
         }
       </p>
       <p>${words.anyOf(terms.threshold, terms.parts)}</p>
-      <p class="quiet">${words.buyByCommand}</p>
-      <p><code>dam buyer buy ${this.reading.store.place.seller} ${this.item.name}</code></p>
+      ${this.buy()}
     </section>`;
+  }
+
+  private buy(): TemplateResult {
+    const { item, reading, supply, chain } = this;
+    if (item.terms.token !== ZERO_ADDRESS)
+      return html`<p class="quiet">${words.buyByCommand}</p>
+        <p><code>dam buyer buy ${reading.store.place.seller} ${item.name}</code></p>`;
+    const nobody = item.terms.arbitrator === ZERO_ADDRESS;
+    const canBe = supply?.free && reading.freeStake >= reserveOf(item.terms);
+    const price = priceOf(item, this.tokens);
+    return html`${
+      nobody
+        ? html`<label class="tick">
+            <input type="checkbox" @change=${this.tick} /> <span>${words.knowsNobody}</span>
+          </label>`
+        : nothing
+    }
+      <p>
+        <button class="main" ?disabled=${!canBe || (nobody && !this.knows)} @click=${this.startPaying}>
+          ${words.buyFor(price)}
+        </button>
+      </p>
+      ${this.problem ? html`<p class="note warn" role="alert">${this.problem}</p>` : nothing}
+      ${
+        this.paying
+          ? html`<dam-pay
+              .context=${this.context}
+              .offer=${{ chain, reading, item }}
+              .price=${price}
+              @closed=${this.stopPaying}
+            ></dam-pay>`
+          : nothing
+      }`;
+  }
+
+  private tick(event: Event): void {
+    this.knows = (event.target as HTMLInputElement).checked;
+  }
+
+  private async startPaying(): Promise<void> {
+    try {
+      await import('./pay.js');
+      this.problem = '';
+      this.paying = true;
+    } catch {
+      this.problem = words.noServer; // which has the dialog's file
+    }
+  }
+
+  private async stopPaying(): Promise<void> {
+    this.paying = false;
+    await this.updateComplete;
+    this.querySelector<HTMLElement>('.risk button.main')?.focus();
   }
 
   private about(): TemplateResult {

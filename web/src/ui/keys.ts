@@ -1,12 +1,11 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { openSeedFileAsync } from '../core/index.js';
-import { Db } from '../keep/db.js';
 import { Keys } from '../keep/keys.js';
 import { Screen } from './base.js';
 import { policy } from './policy.js';
+import { saveFile } from './save.js';
 import { words } from './words.js';
 
-const DATABASE = 'dam';
 const MOST_FILE = 64 * 1024;
 const GROUPS = 6;
 const LETTERS = 'abcdefghjkmnpqrstuvwxyz23456789';
@@ -64,7 +63,7 @@ export class KeysScreen extends Screen {
   override connectedCallback(): void {
     super.connectedCallback();
     void this.work(async () => {
-      this.keys = new Keys(await Db.open(DATABASE));
+      this.keys = new Keys(await this.context.session.db());
       this.state = await this.keys.state();
       this.ready = true;
     });
@@ -96,16 +95,8 @@ export class KeysScreen extends Screen {
     });
   }
 
-  private async save(): Promise<void> {
-    const file = this.backup;
-    if (!file) return;
-    const type = 'application/octet-stream';
-    const url = URL.createObjectURL(new Blob([new Uint8Array(file)], { type }));
-    const link = document.createElement('a');
-    link.href = url;
-    link.download = 'dam-buyer-seed.json';
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  private save(): void {
+    if (this.backup) saveFile(this.backup, 'dam-buyer-seed.json');
   }
 
   /** Reads the backup from where it was saved, and from then on it counts. */
@@ -117,6 +108,7 @@ export class KeysScreen extends Screen {
       const seed = await this.keys?.open(async () => passphrase);
       if (!seed) return;
       await this.keys?.confirmBackup(bytes, passphrase, seed);
+      this.context.session.seed = seed;
       this.passphrase = '';
       this.backup = undefined;
       this.state = await this.keys?.state();
@@ -132,6 +124,7 @@ export class KeysScreen extends Screen {
       const seed = await openSeedFileAsync(bytes, 'buyer-seed', passphrase);
       await this.keys?.keepFile(bytes);
       await this.keys?.confirmBackup(bytes, passphrase, seed);
+      this.context.session.seed = seed;
       this.state = await this.keys?.state();
     });
   }
@@ -140,6 +133,7 @@ export class KeysScreen extends Screen {
     event.preventDefault();
     void this.work(async () => {
       await this.keys?.wipe();
+      this.context.session.seed = undefined;
       this.passphrase = '';
       this.backup = undefined;
       this.state = undefined;

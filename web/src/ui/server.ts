@@ -5,7 +5,7 @@ export interface Deployment {
   codeHash: string;
   governor: string;
   profile: string;
-  windows: { refundSeconds: number; disputeSeconds: number };
+  windows: { refundSeconds: number; disputeSeconds: number; arbitrationSeconds: number };
 }
 export interface Version {
   digest: string;

@@ -46,11 +46,20 @@ export class WalletBar extends Screen {
   override connectedCallback(): void {
     super.connectedCallback();
     this.wallets.start();
+    this.context.session.addEventListener('connect', this.wanted);
+  }
+
+  private readonly wanted = (): void => this.open();
+
+  override updated(): void {
+    const chain = this.state === 'on' ? this.chain : 0;
+    this.context.session.tell({ wallet: this.wallet, account: this.account, chain });
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.wallets.stop();
+    this.context.session.removeEventListener('connect', this.wanted);
     this.forget();
   }
 

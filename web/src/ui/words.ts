@@ -110,7 +110,9 @@ export const words = {
     parts === 1
       ? 'One deliverer holds all that opens it.'
       : `Any ${threshold} of ${parts} pieces, from as many deliverers, open it.`,
-  buyByCommand: 'This page does not buy yet. The command line does:',
+  buyByCommand: 'This page does not pay in tokens yet. Nothing was paid. The command line does:',
+  buyFor: (price: string) => `Buy for ${price}`,
+  knowsNobody: 'I know that nobody can give my money back if the good is worthless',
   details: 'Details',
   kind: 'Kind',
   language: 'Language',
@@ -137,6 +139,124 @@ export const words = {
       : seconds >= 3600
         ? count(Math.floor(seconds / 3600), 'hour', 'hours')
         : count(Math.floor(seconds / 60), 'minute', 'minutes'),
+
+  payHead: (price: string) => `Pay ${price}`,
+  pay: (price: string) => `Pay ${price}`,
+  paySteps: ['Checked', 'Saved', 'Confirm in your wallet', 'On the chain'],
+  stepDone: '(done)',
+  payNoWallet:
+    'Nothing is paid yet. Connect a wallet on the chain of this market; it asks you before it pays.',
+  payNoKeys:
+    'What opens the good is made from your keys, and you have none yet. Nothing was paid. Make them and their backup first.',
+  unlockPassphrase: 'Passphrase of your keys',
+  unlock: 'Open my keys',
+  toPurchase: 'To the purchase',
+  ownStore: 'This is your own store. Nothing was paid. Choose another account in the wallet.',
+  arbitratorIsParty:
+    'Whoever decides disputes here is a party to this sale. Nothing was paid. Buy elsewhere.',
+  soldOutNow: 'The last copies were bought a moment ago. Nothing was paid. Look again later.',
+  tooManyTries:
+    'You have tried this copy too often. Nothing was paid. Go on with an earlier try: it is in your library.',
+  buyChanged:
+    'The seller changed the store while you were reading. Nothing was paid. Look again, and buy anew.',
+  copyTaken:
+    'Somebody bought this copy a moment ago. Nothing was paid. Press again: another is chosen, if one is free.',
+  stakeTooLow:
+    'The seller cannot cover another sale now. Nothing was paid. Look again when one of their sales has ended.',
+  noMoney:
+    'This account has less than the price. Nothing was paid. Fill it, or choose another in the wallet.',
+  refused: (why: string) =>
+    `The market would refuse this, so your wallet was not asked. Nothing was paid. Look again. (${why})`,
+  payAway: (why: string) =>
+    `That could not be looked up just now. Nothing changed. Try again. (${why})`,
+  payRefused: {
+    rejected: 'You said no in the wallet. Nothing was paid; your keys for this try are kept.',
+    pending: 'Your wallet has the question open already: look there. Nothing was paid yet.',
+    unknownChain: 'Your wallet does not know this chain. Nothing was paid. Add the chain there.',
+    disconnected:
+      'Your wallet has no connection to its chain. It may still send what it was asked; this page looks for it. Look at the wallet.',
+    other:
+      'Your wallet did not answer as wallets do. It may still send what it was asked; this page looks for it. Look at the wallet.',
+  },
+  switchAccount: (account: string) =>
+    `Another account pays for this: switch the wallet to ${account}. Nothing was paid.`,
+  otherTab:
+    'Another tab is buying with this account. Nothing was paid here. Finish there, then press again.',
+  undecided:
+    'An earlier try at this good is open, and may have paid. Nothing was paid now. Look at that purchase first; if your wallet forgot it, ask again there.',
+  buyAnew: 'This try was begun elsewhere and cannot be paid from here. Buy the good anew.',
+
+  purchase: 'Purchase',
+  noPurchase: 'This browser has no such purchase. Take its record in your library.',
+  boughtFrom: 'From',
+  purchaseStates: {
+    saved: 'Nothing was paid. What opens the good is kept here: you can pay now.',
+    asked:
+      'Your wallet was asked. If you confirmed there, this page finds the purchase on the chain by itself; if the question is gone, ask again.',
+    sent: 'Sent. Waiting until the chain has it; a transaction that you speed up in the wallet counts, too.',
+    bought: 'Paid, and on the chain. Now the pieces come.',
+    parts: 'Paid. Pieces are here.',
+    open: 'The good is yours, and can be opened here any time.',
+    done: 'This purchase has ended. The good can be opened here any time.',
+    lost: 'Another buyer was faster. You paid nothing for this copy; others may be free.',
+    failed: 'This try was refused: the price was not paid, at most its gas. You can buy anew.',
+  },
+  payNow: 'Pay now',
+  askAgain: 'Ask the wallet again (only one of two can buy this copy; the other costs its gas)',
+  stateNames: {
+    saved: 'Not paid yet',
+    asked: 'Your wallet was asked',
+    sent: 'Sent to the chain',
+    bought: 'Paid, waiting for pieces',
+    parts: 'Paid, pieces are here',
+    open: 'Opened',
+    done: 'Ended',
+    lost: 'Another buyer was faster; nothing was paid',
+    failed: 'Refused; the price was not paid',
+  },
+  partsHere: (here: number, parts: number, needed: number) =>
+    `Paid. ${here} of ${parts} pieces are here; ${needed === 1 ? 'one opens' : `any ${needed} open`} the good.`,
+  partsUntil: (until: string) =>
+    `They can come until ${until}. If too few do, you can take your money back from then on.`,
+  partStates: {
+    waiting: (n: number) => `Piece ${n} has not come yet.`,
+    locked: (n: number) => `Piece ${n} is here; your keys look into it.`,
+    good: (n: number) => `Piece ${n} is here, and good.`,
+    junk: (n: number) => `Piece ${n} does not fit what the seller promised, and does not count.`,
+    leftOut: (n: number) => `Your node left out piece ${n}. Nothing is lost: try another node.`,
+  },
+  logsLeftOut: (blocks: number) =>
+    `Your node left out parts of the chain (asked ${count(blocks, 'block', 'blocks')}). Nothing is lost. Try another node.`,
+  logsForged:
+    'Your node told of a purchase that the market does not know. Nothing is lost. Try another node.',
+  canOpen: 'Enough pieces are here: the good can be opened.',
+  showCode: 'Show code',
+  copyCode: 'Copy',
+  saveGood: 'Save file',
+  saved: 'Saved by your browser, among its downloads.',
+  program: 'This is a program from a stranger. Opening it can harm your computer.',
+  noPayload: 'The record of this purchase names no good. Nothing is lost: dam buyer open finds it.',
+  tooLarge: (sale: string) =>
+    `This file is too large for this page. It is yours: dam buyer open ${sale}`,
+  late: 'Too few pieces came in time. You can take your money back, and the penalty on top:',
+  confirmWhat:
+    'Is it what you bought? Confirm, and the seller is paid now. If you do nothing, the seller is paid when the time for complaints has passed.',
+  confirm: 'Confirm',
+  confirmSent: 'Confirmed. Waiting until the chain has it.',
+  settled:
+    'The seller is paid: this purchase has ended well. The good can be opened here any time.',
+  ended: 'This sale has ended. What came of it is in: dam buyer purchases.',
+  saleId: 'Sale',
+  payer: 'Paid by',
+  transaction: 'Transaction',
+  recordWhat:
+    'The record of this purchase opens the good elsewhere together with your keys: dam buyer open.',
+  recordSave: 'Save the record',
+  recordTakeHead: 'Take a purchase from elsewhere',
+  recordTake: 'Take this purchase',
+  recordFile: 'Record file',
+  recordLarge: 'the file is larger than any record',
+  libraryEmpty: 'Nothing was bought in this browser yet.',
 
   keysWhat:
     'A seed makes the keys of your purchases. Whoever has it opens them; without it nobody does, you neither.',
