@@ -190,3 +190,30 @@ async def test_a_copy_that_another_took_is_told_and_cost_nothing(
         await expect(page.get_by_text("Another buyer was faster.")).to_be_visible(timeout=_LONG_MS)
         await expect(page.get_by_role("button", name="Pay now")).to_have_count(0)
         assert wallet.asked.count("eth_sendTransaction") == 1
+
+
+async def test_a_purchase_of_the_command_line_is_opened_by_its_record(
+    browser: Browser, shop_window: ShopWindow
+) -> None:
+    world, market = shop_window.world, shop_window.market
+    buyer = market.buyer
+    asked = ("buyer", "buy", shop_window.seller, "coupon", "--yes", "--json")
+    sale = (await world.dam(buyer, *asked)).json
+    [record] = buyer.dam_home.rglob(f"{sale['id']}-*.json")
+    for index in (0, 2):
+        await market.deliver(sale, index)
+    async with buying(browser, shop_window, buyer) as (tab, _):
+        page = tab.page
+        await page.get_by_role("link", name="Library").click()
+        await expect(page.get_by_text("Nothing was bought in this browser yet.")).to_be_visible()
+        await page.get_by_text("Take a purchase from elsewhere").click()
+        await page.get_by_label("Record file").set_input_files(record)
+        await page.get_by_role("button", name="Take this purchase").click()
+        await page.get_by_role("button", name="Show code").click(timeout=_LONG_MS)
+        await expect(page.locator("code.secret")).to_have_text(re.compile(r"^COUPON-[1-6]$"))
+        await page.get_by_text("Details").click()
+        async with page.expect_download() as download:
+            await page.get_by_role("button", name="Save the record").click()
+        assert (await download.value).suggested_filename == record.name
+        assert (await (await download.value).path()).read_bytes() == record.read_bytes()
+        await tab.check_screen("purchase-details-desktop-light")

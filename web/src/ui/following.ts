@@ -6,7 +6,6 @@ import {
   BuyerSeed,
   type Clock,
   deadlinesOf,
-  domain,
   equal,
   escrowOf,
   type Fragment,
@@ -17,14 +16,12 @@ import {
   keccak,
   Malformed,
   type Marks,
-  openInline,
   openShare,
   type Purchase,
   type PurchaseSecret,
   partLeaf,
   purchaseOf,
   type SaleState,
-  StreamOpener,
   saleHash,
   saleOf,
   toHex,
@@ -43,8 +40,6 @@ const DEEP = 5;
 /** Looks after which the logs are read again although the sale's word is the same. */
 const LOOKS = 10;
 const MOST_JOINS = 64;
-/** Of a good that is opened in memory. */
-export const MOST_BYTES = 64 << 20;
 
 /** `locked`: it is there, and the keys are not open yet to look into it. */
 export type PartState = 'waiting' | 'locked' | 'good' | 'junk' | 'leftOut';
@@ -280,28 +275,4 @@ function* choices(from: readonly number[], count: number): Generator<number[]> {
       for (const rest of choices(from.slice(i + 1), count - 1)) yield [one, ...rest];
     }
   }
-}
-
-/** Decrypts the good; what comes out is what the store named, or nothing does. */
-export async function openGood(
-  chain: Pick<Chain, 'blocks'>,
-  { record }: KeptPurchase,
-  { purchase, key }: SaleSeen,
-): Promise<Uint8Array> {
-  const { payload, chainId, market } = record;
-  if (!key || !payload) throw new Stopped(words.noPayload);
-  const { seller, copy, terms } = purchase;
-  const place = domain(BigInt(chainId), market, seller, terms.itemId, terms.stock, copy);
-  if (payload.kind === 'inline') return openInline(key, place, payload);
-  if (payload.size > MOST_BYTES) throw new Stopped(words.tooLarge(toHex(record.copyId)));
-  const opener = new StreamOpener(key, place, payload);
-  const good = new Uint8Array(payload.size);
-  let at = 0;
-  for (const cid of payload.chunks) {
-    const piece = opener.push(await chain.blocks.get(cid));
-    good.set(piece, at);
-    at += piece.length;
-  }
-  opener.finish();
-  return good;
 }

@@ -16,7 +16,8 @@ import { shortAddress } from './amounts.js';
 import { Screen } from './base.js';
 import { ask, checkWallet, tryOut } from './buying.js';
 import { Chain } from './chain.js';
-import { Follower, type Look, openGood, type SaleSeen } from './following.js';
+import { Follower, type Look, type SaleSeen } from './following.js';
+import { isProgram, openGood, textOf } from './goods.js';
 import { sentenceOf } from './refusals.js';
 import { saveFile } from './save.js';
 import type { Market } from './server.js';
@@ -24,9 +25,6 @@ import { words } from './words.js';
 import './unlock.js';
 
 const POLL_MS = 2000;
-/** Of a good that is shown as text. */
-const MOST_SHOWN = 4096;
-const PROGRAM = /\.(exe|msi|bat|cmd|com|scr|ps1|vbs|js|jar|sh|app|dmg|pkg|deb|rpm|apk|lnk)$/i;
 
 export function marketOf(markets: readonly Market[], { record }: KeptPurchase): Market | undefined {
   const key = `${record.chainId}-${record.market.toLowerCase()}`;
@@ -260,7 +258,7 @@ export class PurchaseScreen extends Screen {
   private good(): TemplateResult {
     const name = this.kept?.fileName ?? '';
     const long = this.kept?.record.payload?.kind === 'stream';
-    return html`${PROGRAM.test(name) ? html`<p class="danger">${words.program}</p>` : nothing}
+    return html`${isProgram(name) ? html`<p class="danger">${words.program}</p>` : nothing}
       ${this.code === null ? nothing : html`<p class="code"><code class="secret">${this.code}</code></p>`}
       <p>
         ${
@@ -311,17 +309,6 @@ export class PurchaseScreen extends Screen {
         <button @click=${() => saveFile(encodeRecord(record), recordFileName(record))}>${words.recordSave}</button>
       </p>
     </details>`;
-  }
-}
-
-/** The good as a text, where it is one: controls but line ends, and what turns text around, are not. */
-export function textOf(good: Uint8Array): string | undefined {
-  if (good.length > MOST_SHOWN) return undefined;
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(good);
-    return /[^\P{C}\n\r\t]/u.test(text) ? undefined : text;
-  } catch {
-    return undefined;
   }
 }
 
