@@ -52,8 +52,8 @@ class Options:
     faults_per_hour: float = 15.0
     """How often each kind of fault is to be injected."""
     warm_minutes: float = 35.0
-    """Slopes are measured after these, or after half of a shorter run: a deliverer keeps 64 pages of
-    parts, and a new one comes every half minute."""
+    """Slopes are measured after these, or after half of a shorter run: a deliverer keeps 64 pages
+    of parts, and a new one comes every half minute."""
 
 
 @dataclass
