@@ -148,6 +148,8 @@ export interface Transaction {
   to: string;
   data: string;
   value: string;
+  /** So that a wallet that was switched meanwhile does not pay on another chain. */
+  chainId: string;
 }
 
 /** Asks the wallet to sign and send; the transaction's hash, which may be replaced by another. */

@@ -106,18 +106,27 @@ export async function prepare(
 }
 
 /** An earlier try at this good that may have paid without a word: it comes before another. */
-export async function undecided(
+export function undecided(
   { reading, item }: Offer,
   purchases: Purchases,
 ): Promise<KeptPurchase | undefined> {
   const { market, chainId, seller } = reading.store.place;
+  return mayHavePaid({ market, chainId, seller, item: item.name }, purchases);
+}
+
+async function mayHavePaid(
+  good: { market: string; chainId: number; seller: string; item?: string },
+  purchases: Purchases,
+  except = '',
+): Promise<KeptPurchase | undefined> {
   return (await purchases.all()).find(
-    ({ state, record }) =>
+    ({ id, state, record }) =>
+      id !== except &&
       (state === 'asked' || state === 'sent') &&
-      record.chainId === chainId &&
-      record.market === market &&
-      record.seller === seller &&
-      record.item === item.name,
+      record.chainId === good.chainId &&
+      record.market === good.market &&
+      record.seller === good.seller &&
+      record.item === good.item,
   );
 }
 
@@ -176,22 +185,26 @@ export function ask(
     if (!lock) throw new Stopped(words.otherTab);
     await checkWallet(chain, wallet, kept.account);
     if (!kept.data) throw new Stopped(words.buyAnew);
+    if (await mayHavePaid(kept.record, purchases, kept.id)) throw new Stopped(words.undecided);
+    const before = (await purchases.get(kept.id))?.state;
     const asked: Transaction = {
       from: kept.account,
       to: kept.record.market,
       data: toHex(kept.data),
       value: `0x${(kept.value ?? 0n).toString(16)}`,
+      chainId: `0x${kept.record.chainId.toString(16)}`,
     };
     try {
       await tryOut(chain, asked);
     } catch (error) {
       const { ends } = error as Stopped;
-      if (ends) await purchases.move(kept.id, ends);
+      // Of one that was asked for before, our own purchase may be what is in the way.
+      if (ends && before === 'saved') await purchases.move(kept.id, ends);
       throw error;
     }
     await purchases.move(kept.id, 'asked');
     onAsk();
-    await send(kept.id, wallet, asked, purchases);
+    await send(kept.id, wallet, asked, purchases, before === 'saved');
   });
 }
 
@@ -200,6 +213,7 @@ async function send(
   wallet: Wallet,
   asked: Transaction,
   purchases: Purchases,
+  first: boolean,
 ): Promise<void> {
   addEventListener('beforeunload', hold);
   try {
@@ -207,7 +221,8 @@ async function send(
     // Another tab may have seen it on the chain already.
     if ((await purchases.get(id))?.state === 'asked') await purchases.move(id, 'sent', { tx });
   } catch (error) {
-    if (error instanceof WalletError && error.kind === 'rejected')
+    // A no to a second request says nothing of the first, which the wallet may still hold.
+    if (first && error instanceof WalletError && error.kind === 'rejected')
       await purchases.move(id, 'saved');
     throw error;
   } finally {

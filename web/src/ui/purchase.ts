@@ -187,7 +187,13 @@ export class PurchaseScreen extends Screen {
         sale: { ...saleOf(purchase) },
         escrow: { ...escrowOf(purchase) },
       });
-      const asked = { from: kept.account, to: kept.record.market, data: toHex(data), value: '0x0' };
+      const asked = {
+        from: kept.account,
+        to: kept.record.market,
+        data: toHex(data),
+        value: '0x0',
+        chainId: `0x${kept.record.chainId.toString(16)}`,
+      };
       await tryOut(chain, asked);
       await sendTransaction(wallet, asked);
       this.confirming = true;

@@ -104,6 +104,7 @@ it('tries the very transaction, writes that it asks, and then asks', async () =>
     to: MARKET,
     data: dam.toHex(bytes('calldata')),
     value: '0xa',
+    chainId: '0x7a69',
   };
   expect(seen.eth_call?.[0]).toEqual(transaction);
   expect(seen.eth_sendTransaction).toEqual([transaction]);
@@ -152,6 +153,30 @@ it.each([
   expect(error).toBeInstanceOf(WalletError);
   expect(sentenceOf(error)).toBe(sentence);
   expect(await bent.state()).toBe(state);
+});
+
+it.each([
+  ['a no to its second request', 'eth_sendTransaction', { code: 4001, message: 'no' }],
+  ['its copy being taken, perhaps by itself', 'eth_call', taken],
+  ['a store that changed after it', 'eth_call', gone],
+])('leaves a try that may have paid as it is after %s', async (_, method, answer) => {
+  const bent = await begin();
+  await bent.purchases.move(bent.id, 'asked');
+  (method === 'eth_call' ? bent.answers : bent.theirs)[method] = answer;
+  await expect(bent.pay()).rejects.toThrow();
+  expect(bent.asked.map(([one]) => one)).toContain(method);
+  expect(await bent.state()).toBe('asked');
+});
+
+it('asks for no second copy while another try at the good may have paid', async () => {
+  const { asked, pay, purchases, id } = await begin();
+  const kept = await purchases.get(id);
+  if (!kept) throw new Error('not kept');
+  const record = { ...kept.record, copyId: new Uint8Array(32).fill(9) };
+  const other = await purchases.add({ ...kept, record });
+  await purchases.move(other.id, 'asked');
+  await expect(pay()).rejects.toThrow(words.undecided);
+  expect(asked.map(([one]) => one)).not.toContain('eth_sendTransaction');
 });
 
 it('knows an earlier try at the good that may have paid', async () => {
