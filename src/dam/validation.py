@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -32,19 +32,26 @@ _IN_IDS, _IN_LINES, _IN_TEXTS, _NOWHERE = range(4)
 """Where a character may stand; in what comes later in this order as well."""
 
 
+_RULES = json.loads(files("dam").joinpath("text_rules.json").read_bytes())
+
+
+def _ranges(name: str) -> Iterator[range]:
+    for pair in _RULES[name]:
+        low, high = (int(end, 16) for end in pair.split("-"))
+        yield range(low, high + 1)
+
+
 def _spread(*lists: str) -> bytes:
     """For each code point the number, from 1, of the last of the lists that has it; else 0."""
-    table = json.loads(files("dam").joinpath("text_rules.json").read_bytes())
     spread = bytearray(0x110000)
     for number, name in enumerate(lists, start=1):
-        for pair in table[name]:
-            low, high = (int(end, 16) for end in pair.split("-"))
-            spread[low : high + 1] = bytes((number,)) * (high + 1 - low)
+        for one in _ranges(name):
+            spread[one.start : one.stop] = bytes((number,)) * len(one)
     return bytes(spread)
 
 
 _PLACES = _spread("not_in_ids", "texts_only", "nowhere")
-_ENDS = _spread("not_at_ends")
+_ENDS = frozenset(chr(point) for one in _ranges("not_at_ends") for point in one)
 T = TypeVar("T")
 
 
@@ -159,7 +166,7 @@ def title(value: Any, what: str, limit: int = MAX_TITLE_BYTES) -> str:
 
 
 def _trimmed(text: str, what: str) -> str:
-    if _ENDS[ord(text[0])] or _ENDS[ord(text[-1])]:
+    if text[0] in _ENDS or text[-1] in _ENDS:
         raise Malformed(f"{what} has spaces around it")
     return text
 

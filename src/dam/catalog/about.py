@@ -149,6 +149,13 @@ def ranges_from_json(value: Any, what: str, supply: int) -> tuple[range, ...]:
     return tuple(found)
 
 
+def withdrawn_from_json(value: dict[str, Any], supply: int) -> tuple[range, ...]:
+    """The withdrawn copies that an object names, as `ranges_from_json`; none without the key."""
+    if "withdrawn" not in value:
+        return ()
+    return ranges_from_json(value["withdrawn"], "withdrawn", supply)
+
+
 def ranges_to_json(ranges: Sequence[range]) -> list[list[int]]:
     """As `ranges_from_json` reads them."""
     return [[one.start, one.stop - 1] for one in ranges]

@@ -165,9 +165,7 @@ def _parse_item(value: Any) -> Item:
         title=validation.title(value["title"], "title"),
         terms=terms,
         about=about.from_json(value),
-        withdrawn=about.ranges_from_json(value["withdrawn"], "withdrawn", terms.supply)
-        if "withdrawn" in value
-        else (),
+        withdrawn=about.withdrawn_from_json(value, terms.supply),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dam.crypto.abi_words import address_word, uint_word
 from dam.crypto.hashing import keccak
 from dam.errors import Malformed, Permanent, RpcError
 from dam.ethereum.node import Node, hex_data
@@ -117,11 +118,6 @@ def decode_text(data: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _word(value: int | Address) -> bytes:
-    number = int(value, 16) if isinstance(value, str) else value
-    return number.to_bytes(32, "big")
-
-
 async def views(
     rpc: Node, calls: Iterable[tuple[Address, bytes]], block: str = "latest"
 ) -> list[bytes]:
@@ -158,7 +154,7 @@ async def read_tokens(rpc: Node, addresses: Iterable[Address]) -> Tokens:
 async def balances(rpc: Node, tokens: Iterable[Address], owner: Address) -> dict[Address, int]:
     """What an account has of each token; 0 where the token does not answer."""
     wanted = list(tokens)
-    data = selector("balanceOf(address)") + _word(owner)
+    data = selector("balanceOf(address)") + address_word(owner)
     found = await views(rpc, [(token, data) for token in wanted])
     return {
         token: int.from_bytes(answer, "big") if len(answer) == 32 else 0
@@ -175,8 +171,8 @@ async def funds(
         Permanent: The token does not answer: it is none.
     """
     data = [
-        selector("balanceOf(address)") + _word(owner),
-        selector("allowance(address,address)") + _word(owner) + _word(spender),
+        selector("balanceOf(address)") + address_word(owner),
+        selector("allowance(address,address)") + address_word(owner) + address_word(spender),
     ]
     found = await views(rpc, [(token, one) for one in data], block)
     if any(len(answer) != 32 for answer in found):
@@ -205,4 +201,4 @@ async def check_payable(rpc: Node, tokens: Tokens, addresses: Iterable[Address])
 
 def approval(spender: Address, amount: int) -> bytes:
     """Calldata of ``approve``."""
-    return selector("approve(address,uint256)") + _word(spender) + _word(amount)
+    return selector("approve(address,uint256)") + address_word(spender) + uint_word(amount)

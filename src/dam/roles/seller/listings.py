@@ -105,8 +105,7 @@ class Listing:
             raise Malformed("the seller cannot be the arbitrator of their own item")
         published = self.to_document()
         about.from_json(published)
-        if self.withdrawn_copies:
-            about.ranges_from_json(published["withdrawn"], "withdrawn copies", self.supply)
+        about.withdrawn_from_json(published, self.supply)
         self._check_lots()
 
     def _check_lots(self) -> None:
@@ -271,16 +270,16 @@ def section_copies(listing: Listing) -> list[range]:
     return found
 
 
-def section_leaves(seed: SellerSeed, listing: Listing) -> list[list[bytes]]:
-    """The leaves of each section, copy by copy, by index; 32 bytes each."""
+def section_leaves(seed: SellerSeed, listing: Listing) -> list[tuple[range, list[bytes]]]:
+    """The copies of each section, and their leaves by copy and index; 32 bytes each."""
     leaves = [leaf for lot in listing.lots for leaf in leaf_hashes(seed, listing, lot)]
     n = listing.parts
-    return [leaves[n * one.start : n * one.stop] for one in section_copies(listing)]
+    return [(one, leaves[n * one.start : n * one.stop]) for one in section_copies(listing)]
 
 
 def parts_tree(seed: SellerSeed, listing: Listing) -> SectionedTree:
     """The tree under the item's partsRoot, for the proofs of deliveries."""
-    return SectionedTree([MerkleTree(leaves) for leaves in section_leaves(seed, listing)])
+    return SectionedTree([MerkleTree(leaves) for _, leaves in section_leaves(seed, listing)])
 
 
 # ------------------------------------------------------------------------------------ as files
@@ -377,9 +376,7 @@ def from_json(data: bytes) -> Listing:
         listed=validation.boolean(v["listed"], "listed"),
         source=v["source"],
         about=about.from_json(said),
-        withdrawn_copies=about.ranges_from_json(said["withdrawn"], "withdrawn", supply)
-        if "withdrawn" in said
-        else (),
+        withdrawn_copies=about.withdrawn_from_json(said, supply),
     )
 
 

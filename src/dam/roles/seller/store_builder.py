@@ -36,7 +36,6 @@ from dam.roles.seller.listings import (
     Lot,
     check_same_store,
     copy_parts,
-    section_copies,
     section_leaves,
 )
 from dam.types import ZERO32, Address, Part, Terms
@@ -110,12 +109,15 @@ class _Entry:
     fields: dict[str, Any]
     details: dict[str, Any]
     goods: dict[str, Any]
-    apart: bool
-    """Whether its parts stand on pages of their own."""
     key: bytes
     """Hash of everything that the goods depend on."""
     sizes: tuple[int, int, int]
     """Bytes in the page, and in its blocks of details and goods."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether its parts stand on pages of their own."""
+        return "sections" in self.goods
 
     def to_goods(self, sealer: _Sealer) -> dict[str, Any]:
         if self.apart:
@@ -140,8 +142,10 @@ class _Section(NamedTuple):
 
 
 def _sections(seed: SellerSeed, listing: Listing) -> list[_Section]:
-    pairs = zip(section_copies(listing), section_leaves(seed, listing), strict=True)
-    return [_Section(copies, leaves, MerkleTree(leaves).root) for copies, leaves in pairs]
+    return [
+        _Section(copies, leaves, MerkleTree(leaves).root)
+        for copies, leaves in section_leaves(seed, listing)
+    ]
 
 
 def _hex(value: bytes) -> str:
@@ -224,7 +228,6 @@ class _Builder:
             fields,
             details,
             goods,
-            apart="sections" in goods,
             key=_content_key(listing, goods, listing.lots if sealed else ()),
             sizes=(len(dag_json.dumps(fields)), len(dag_json.dumps(details)), size),
         )
@@ -277,11 +280,10 @@ class _Builder:
             for names in self._old.pages
         ]
         # Pages that would hold too much, or one item that two of them name: packed anew.
-        kept = [page for page in old if page and _filled(page) <= 1]
-        small = [page for page in kept if _filled(page) < _SMALL]
-        if len(small) > MAX_SMALL_PAGES:
-            kept = [page for page in kept if page not in small]
-        for page in kept:
+        kept = [(page, filled) for page in old if page and (filled := _filled(page)) <= 1]
+        if sum(filled < _SMALL for _, filled in kept) > MAX_SMALL_PAGES:
+            kept = [(page, filled) for page, filled in kept if filled >= _SMALL]
+        for page, _ in kept:
             if all(entry.listing.name in left for entry in page):
                 self._make_page(page)
                 for entry in page:

@@ -288,17 +288,18 @@ class _StoreReader:
 
     def _about(self, where: _Where, item: dict[str, Any], kind: str, file: Path | None) -> About:
         """What the item says of itself: the seller's words, and what its good is."""
-        said: dict[str, Any] = {"kind": kind}
+        said = about.from_json({"kind": kind})
         for key, name in _SAYS.items():
             if key in item:
-                said |= self._try(where(key), partial(_said, name, item[key])) or {}
+                read = partial(about.from_json, {name: item[key]}, said)
+                said = self._try(where(key), read) or said
         if file is not None:
-            said["size"] = file.stat().st_size
+            said = about.from_json({"size": file.stat().st_size}, said)
             # A name that some systems cannot hold is left out: buyers' tools make one of the id.
             with contextlib.suppress(Malformed):
                 name = unicodedata.normalize("NFC", file.name)
-                said["fileName"] = about.from_json({"fileName": name}).file_name
-        return about.from_json(said)
+                said = about.from_json({"fileName": name}, said)
+        return said
 
     def _amount(
         self,
@@ -464,10 +465,6 @@ class _StoreReader:
         if len(faults) > _MAX_FAULTS:
             self._fault(place, f"{source}: {len(faults) - _MAX_FAULTS} more codes like these")
         return None if faults else tuple(code for _, code in numbered)
-
-
-def _said(name: str, value: Any) -> dict[str, Any]:
-    return about.to_json(about.from_json({name: value}))
 
 
 def _listed(value: Any) -> list[code_files.NumberedCode]:
