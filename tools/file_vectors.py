@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from nacl import bindings as sodium
-from vector_inputs import BUYER, CHAIN_ID, MARKET, SELLER, fixed
+from vector_inputs import (
+    BUYER,
+    CHAIN_ID,
+    MARKET,
+    SELLER,
+    a_sharing,
+    fixed,
+    inline_box,
+    stream_blocks,
+)
 
 from dam import units
 from dam.catalog import payload
@@ -28,12 +38,9 @@ def sharings() -> list[dict[str, Any]]:
     """Interpolation of arbitrary indices."""
     rows = []
     for k, n, indices in ((2, 3, (1, 2)), (3, 32, (0, 17, 31)), (4, 9, (8, 2, 5, 3))):
-        secret = b"\x0f" + fixed(f"secret {k} {n}", 31)
-        coefficients = [b"\xf0" + fixed(f"coefficient {i} {k} {n}", 31) for i in range(1, k)]
-        shares = shamir.split(secret, k, n, coefficients)
-        rows.append(
-            {"k": k, "indices": indices, "shares": [shares[i] for i in indices], "secret": secret}
-        )
+        row = a_sharing(k, n)
+        shares = [row["shares"][i] for i in indices]
+        rows.append({"k": k, "indices": indices, "shares": shares, "secret": row["secret"]})
     return rows
 
 
@@ -95,18 +102,11 @@ def skipped_secrets() -> list[dict[str, Any]]:
     return rows
 
 
-def _state() -> Any:
-    state = sodium.crypto_secretstream_xchacha20poly1305_state()
-    sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, _HEADER, _KEY)
-    return state
-
-
 def _blocks(*chunks: tuple[bytes, int], associated: bytes = _ASSOCIATED) -> list[bytes]:
-    state = _state()
-    push = sodium.crypto_secretstream_xchacha20poly1305_push
-    return [push(state, chunk, associated, tag) for chunk, tag in chunks]
+    return stream_blocks(_HEADER, _KEY, associated, chunks)
 
 
+@cache
 def big_streams() -> list[dict[str, Any]]:
     """Files of one byte over and over: only the digests of their blocks stand here."""
     full, rows = payload.CHUNK_BYTES, []
@@ -168,9 +168,7 @@ def refused_payloads() -> list[dict[str, Any]]:
     """Inline payloads: paddings of another form, other keys and domains, and impossible sizes."""
 
     def box(padded: bytes) -> bytes:
-        nonce = fixed("refused nonce", 24)
-        encrypt = sodium.crypto_aead_xchacha20poly1305_ietf_encrypt
-        return nonce + encrypt(padded, _ASSOCIATED, nonce, _KEY)
+        return inline_box(padded, _KEY, _DOMAIN, fixed("refused nonce", 24))
 
     rows = []
     good = (b"good" + b"\x80").ljust(256, b"\0")

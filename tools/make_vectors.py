@@ -15,8 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nacl import bindings as sodium
-
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from document_vectors import blocks, texts
 from market_vectors import (
@@ -31,10 +29,22 @@ from market_vectors import (
     some_part_leaves,
     some_terms,
 )
-from vector_inputs import CHAIN_ID, MARKET, SELLER, a_key, an_address, fixed, plain, sealed_box
+from vector_inputs import (
+    CHAIN_ID,
+    MARKET,
+    SELLER,
+    a_key,
+    a_sharing,
+    an_address,
+    fixed,
+    inline_box,
+    plain,
+    sealed_box,
+    stream_blocks,
+)
 
 from dam.catalog import payload
-from dam.crypto import curve25519, derivation, hashing, possession, sealing, shamir
+from dam.crypto import curve25519, derivation, hashing, possession, sealing
 from dam.crypto.merkle import MerkleTree
 from dam.ipfs import dag_json
 from dam.ipfs.cid import Cid
@@ -57,22 +67,6 @@ def merkle(count: int) -> dict[str, Any]:
         "leaves": leaves,
         "root": tree.root,
         "proofs": [{"leaf": leaf, "proof": tree.proof(leaf)} for leaf in leaves],
-    }
-
-
-def a_sharing(k: int, n: int) -> dict[str, Any]:
-    # The first byte is below 0xff: below p for certain.
-    secret = b"\x0f" + fixed(f"secret {k} {n}", 31)
-    coefficients = [b"\xf0" + fixed(f"coefficient {i} {k} {n}", 31) for i in range(1, k)]
-    shares = shamir.split(secret, k, n, coefficients)
-    return {
-        "k": k,
-        "n": n,
-        "secret": secret,
-        "coefficients": coefficients,
-        "shares": shares,
-        "commitments": [hashing.keccak(share) for share in shares],
-        "secret_hash": hashing.keccak(secret),
     }
 
 
@@ -187,17 +181,16 @@ def inline_payload(size: int) -> dict[str, Any]:
     good, nonce = fixed(f"good of {size}", size), fixed(f"payload nonce {size}", 24)
     padded = good + b"\x80"
     padded = padded.ljust(max(256, 1 << (len(padded) - 1).bit_length()), b"\0")
-    associated = b"DAM payload 1" + domain
-    box = sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(padded, associated, nonce, key)
+    box = inline_box(padded, key, domain, nonce)
     return {
         "content_key": key,
         "domain": domain,
         "good": good,
         "padded_bytes": len(padded),
-        "associated_data": associated,
+        "associated_data": b"DAM payload 1" + domain,
         "nonce": nonce,
-        "box": nonce + box,
-        "document": payload.payload_to_json(payload.InlinePayload(nonce + box)),
+        "box": box,
+        "document": payload.payload_to_json(payload.InlinePayload(box)),
     }
 
 
@@ -205,15 +198,9 @@ def stream_payload() -> dict[str, Any]:
     """Two short chunks, to keep the file small; the product fills each but the last."""
     key, domain = a_sharing(1, 1)["secret"], a_part(0).domain
     header, goods = fixed("header", 24), [fixed("chunk 1", 100), fixed("chunk 2", 33)]
-    # init_pull makes the same state as init_push, but from a given header.
-    state = sodium.crypto_secretstream_xchacha20poly1305_state()
-    sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, header, key)
     associated = b"DAM payload 1" + domain
     tags = (payload._MESSAGE, payload._FINAL)
-    blocks = [
-        sodium.crypto_secretstream_xchacha20poly1305_push(state, good, associated, tag)
-        for good, tag in zip(goods, tags, strict=True)
-    ]
+    blocks = stream_blocks(header, key, associated, zip(goods, tags, strict=True))
     stream = payload.StreamPayload(header, 133, tuple(Cid.of("raw", b) for b in blocks))
     return {
         "content_key": key,
@@ -244,10 +231,8 @@ def a_store() -> dict[str, Any]:
         part = Part(domain, index, share, secret_hash, salt)
         sealed.append(sealing.seal_part(shared, part, nonce=fixed(f"store nonce {index}", 24)))
     tree = MerkleTree([hashing.part_leaf(leaf) for leaf in leaves])
-    nonce = fixed("store payload", 24)
-    box = sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(
-        b"COUPON-1234\x80".ljust(256, b"\0"), b"DAM payload 1" + domain, nonce, key
-    )
+    padded = b"COUPON-1234\x80".ljust(256, b"\0")
+    box = inline_box(padded, key, domain, fixed("store payload", 24))
     page = {
         "items": [
             {
@@ -276,7 +261,7 @@ def a_store() -> dict[str, Any]:
             {
                 "encryptedParts": ["0x" + s.hex() for s in (sealed[1], sealed[2], sealed[0])],
                 "partLeaves": ["0x" + hashing.part_leaf(leaf).hex() for leaf in leaves],
-                "payloads": [payload.payload_to_json(payload.InlinePayload(nonce + box))],
+                "payloads": [payload.payload_to_json(payload.InlinePayload(box))],
             }
         ],
     }

@@ -7,8 +7,18 @@ from typing import Any
 
 from abi_vectors import ABI, a_log
 from market_vectors import some_terms
-from nacl import bindings as sodium
-from vector_inputs import ARBITRATOR, BUYER, CHAIN_ID, MARKET, SELLER, an_address, fixed, sealed_box
+from vector_inputs import (
+    ARBITRATOR,
+    BUYER,
+    CHAIN_ID,
+    MARKET,
+    SELLER,
+    an_address,
+    camel,
+    fixed,
+    inline_box,
+    sealed_box,
+)
 
 from dam.catalog import payload
 from dam.crypto import derivation, hashing, sealing
@@ -198,11 +208,9 @@ def whole_purchase() -> dict[str, Any]:
         "taken": 10**16, "bounty": 2 * 10**15, "cleared": True,
     }  # fmt: skip
     domain = hashing.domain(CHAIN_ID, MARKET, SELLER, item_id, True, copy)
-    nonce, good = fixed("whole nonce", 24), b"CODE-2026-0009"
+    good = b"CODE-2026-0009"
     padded = (good + b"\x80").ljust(256, b"\0")
-    box = sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(
-        padded, b"DAM payload 1" + domain, nonce, key
-    )
+    box = inline_box(padded, key, domain, fixed("whole nonce", 24))
     purchase_args = {
         "copyId": copy_id, "seller": SELLER, "buyer": BUYER, "storeDigest": bought.store_digest,
         "copy": copy, "purchaseBlock": _P, "purchaseTime": _T, "keys": list(keys),
@@ -223,7 +231,7 @@ def whole_purchase() -> dict[str, Any]:
             part(0, keys[0], supplied=True),
         ],
         "junk": [2],
-        "payload": payload.payload_to_json(payload.InlinePayload(nonce + box)),
+        "payload": payload.payload_to_json(payload.InlinePayload(box)),
         "sale_hash": hashing.sale_hash(hashing.sale_of(bought)),
         "content_key": key,
         "good": good,
@@ -231,8 +239,6 @@ def whole_purchase() -> dict[str, Any]:
 
 
 def _camel(record: dict[str, Any]) -> dict[str, Any]:
-    from vector_inputs import camel
-
     return {camel(name): value for name, value in record.items()}
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
+from make_vectors import a_store
 from vector_inputs import CHAIN_ID, MARKET, SELLER, an_address, fixed
 
 from dam.crypto.hashing import item_id, parse_address, terms_leaf
@@ -15,7 +15,7 @@ from dam.crypto.merkle import MerkleTree
 from dam.ipfs.cid import Cid
 from dam.types import MAX_AMOUNT, Terms, Wei
 
-_VECTORS = Path(__file__).resolve().parents[1] / "tests" / "vectors" / "vectors.json"
+_STORE = a_store()
 _ABOUT = {
     "kind": "file", "summary": "One line", "tags": ["a", "b c"], "language": "pt-BR",
     "description": "Two\nlines", "licence": "MIT", "fileName": "a b.txt", "mediaType": "text/plain",
@@ -36,8 +36,7 @@ def canonical(value: Any) -> bytes:
 
 
 def _draft(*, apart: bool) -> Draft:
-    [store] = json.loads(_VECTORS.read_bytes())["store"]
-    details, goods, page, root = (json.loads(block["text"]) for block in store["blocks"])
+    details, goods, page, root = (json.loads(block["text"]) for block in _STORE["blocks"])
     page = {"items": [page["items"][0] | details["items"][0] | goods["items"][0]]}
     page["sealingKey"] = goods["sealingKey"]
     [item] = page["items"]
