@@ -82,32 +82,17 @@ class ForkServer:
             self._ours.close()
             self._server.wait(60)
 
-    def start(
-        self,
-        command: Sequence[str],
-        *,
-        stdin: int,
-        stdout: Any,
-        stderr: Any,
-        env: Mapping[str, str],
-        cwd: Path,
-        start_new_session: bool,
-    ) -> Fork | subprocess.Popen[bytes]:
-        """As `subprocess.Popen` with these arguments."""
+    def start(self, command: Sequence[str], **options: Any) -> Fork | subprocess.Popen[bytes]:
+        """As `subprocess.Popen`; of its options, a fork takes those that the tests' worlds give."""
         if self._ours is None or tuple(command[: len(DAM)]) != DAM:
-            return subprocess.Popen(
-                command,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                env=env,
-                cwd=cwd,
-                start_new_session=start_new_session,
-            )
-        assert stdin == subprocess.DEVNULL
-        assert start_new_session
-        request = {"arguments": command[len(DAM) :], "env": dict(env), "cwd": str(cwd)}
-        files = array.array("i", [stdout.fileno(), stderr.fileno()])
+            return subprocess.Popen(command, **options)
+        assert options.pop("stdin") == subprocess.DEVNULL
+        assert options.pop("start_new_session")
+        outputs = [options.pop("stdout"), options.pop("stderr")]
+        request = {"arguments": command[len(DAM) :]}
+        request |= {"env": dict(options.pop("env")), "cwd": str(options.pop("cwd"))}
+        assert not options
+        files = array.array("i", [output.fileno() for output in outputs])
         sent = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)]
         self._ours.sendmsg([json.dumps(request).encode()], sent)
         return Fork(int(self._ours.recv(64)))

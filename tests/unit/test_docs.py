@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 from urllib.parse import unquote
 
 import click
@@ -26,6 +24,7 @@ from dam.ipfs.cid import Cid
 from dam.market.deployment import save_deployment
 from dam.types import Address, Deployment
 from dam.units import parse_amount
+from tests.unit.helpers.tools import tool
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "dam"
@@ -386,19 +385,9 @@ def test_every_command_that_is_spoken_of_exists() -> None:
                 assert word.split("=")[0] in known, f"{where}: dam {' '.join(words)}"
 
 
-def script(name: str) -> ModuleType:
-    """A module of ``tools``."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_reference_is_made_from_the_code() -> None:
     """Each page of docs/reference is what tools/reference.py writes."""
-    makers = script("reference").MAKERS
+    makers = tool("reference").MAKERS
     pages = {path.name for path in (ROOT / "docs" / "reference").glob("*.md")}
     assert pages == set(makers)
     for name, make in makers.items():
@@ -407,13 +396,13 @@ def test_the_reference_is_made_from_the_code() -> None:
 
 def test_the_costs_of_a_sale_are_computed() -> None:
     """The tables of docs/cost.md are what tools/cost_page.py makes of the measured gas."""
-    fresh = script("cost_page").page()
+    fresh = tool("cost_page").page()
     assert text_of("docs/cost.md") == fresh, "`tools/cost_page.py --write` renews it"
 
 
 def test_the_drawing_of_a_sale_is_the_scripts() -> None:
     """The committed picture is what tools/sequence.py draws."""
-    assert text_of("docs/assets/sale.svg") == script("sequence").draw()
+    assert text_of("docs/assets/sale.svg") == tool("sequence").draw()
 
 
 def test_the_example_of_a_store_file_can_be_read(tmp_path: Path) -> None:
@@ -464,7 +453,7 @@ def test_every_module_that_architecture_names_is_there() -> None:
 
 def test_a_site_that_loads_from_elsewhere_is_noticed(tmp_path: Path) -> None:
     """Each way in which a page could fetch from another host, and links that lead nowhere."""
-    faults_of = script("site_check").faults_of
+    faults_of = tool("site_check").faults_of
     good = '<a href="https://example.org">out</a> <a href="#here">in</a> <p id="here">'
     for number, bad in enumerate(
         (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import unicodedata
 from pathlib import Path
@@ -12,25 +11,17 @@ import pytest
 
 from dam import validation
 from dam.errors import Malformed
+from tests.unit.helpers.tools import tool
 
 ROOT = Path(__file__).parents[2]
 TABLE = json.loads((ROOT / "src/dam/text_rules.json").read_text("utf-8"))
-
-
-def maker() -> Any:
-    spec = importlib.util.spec_from_file_location("text_rules", ROOT / "tools/text_rules.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.skipif(
     unicodedata.unidata_version != "14.0.0", reason="Python 3.11 alone has Unicode 14.0"
 )
 def test_the_table_is_what_the_tool_makes() -> None:
-    assert maker().build() == (ROOT / "src/dam/text_rules.json").read_bytes()
+    assert tool("text_rules").build() == (ROOT / "src/dam/text_rules.json").read_bytes()
 
 
 def listed(*names: str) -> set[int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 import itertools
 import json
 from contextlib import nullcontext
@@ -33,6 +32,7 @@ from dam.ipfs.cid import Cid
 from dam.keystore.key_files import KeyPair, KeyRing
 from dam.roles.deliverer import part_scan
 from dam.testing.blocks import MemoryStore
+from tests.unit.helpers.tools import tool
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "tests" / "vectors" / "vectors.json"
@@ -74,12 +74,8 @@ def rows(name: str) -> pytest.MarkDecorator:
 
 
 def test_the_script_gives_the_same_file() -> None:
-    spec = importlib.util.spec_from_file_location("make_vectors", ROOT / "tools/make_vectors.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.build() == FILE.read_bytes(), "run: python tools/make_vectors.py"
+    built = tool("make_vectors").build()
+    assert built == FILE.read_bytes(), "run: python tools/make_vectors.py"
 
 
 def test_every_kind_of_vector_has_a_test() -> None:

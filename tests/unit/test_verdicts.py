@@ -22,6 +22,7 @@ import pytest
 
 from dam import validation
 from dam.catalog import reader
+from dam.catalog.about import DETAIL_KEYS
 from dam.crypto.hashing import item_id, parse_address, terms_leaf
 from dam.crypto.merkle import MerkleTree
 from dam.errors import BlockRefused, IpfsError, Malformed
@@ -33,6 +34,7 @@ from dam.market.log_decoder import LogDecoder, place
 from dam.roles.buyer import records
 from dam.testing.blocks import MemoryStore
 from dam.types import Terms, Wei
+from tests.unit.helpers.documents import canonical
 
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "web"
@@ -248,12 +250,6 @@ def test_logs(ask: Callable[..., Verdict]) -> None:
     assert 0 < taken < COUNT
 
 
-def canonical(value: Any) -> bytes:
-    """Also of what no writer of ours would take: a float, a number below zero."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
-
-
 def root_of(document: bytes, blocks: dict[str, bytes]) -> str | None:
     """The catalogue root that a seller of such a document would have put on the chain, so that it
     is not for the root alone that it is refused.
@@ -288,7 +284,7 @@ ABOUT = {
 }  # fmt: skip
 
 
-DETAILS = ("description", "licence", "fileName", "mediaType", "size", "otherMetadata")
+DETAILS = (*DETAIL_KEYS, "otherMetadata")
 
 
 def a_store(dice: random.Random) -> list[Any]:

@@ -48,13 +48,15 @@ async def buying(
             wallet.released.set()
 
 
-async def start(tab: Tab, shop: ShopWindow) -> Page:
-    """Up to the dialog's last button."""
+async def start(tab: Tab, shop: ShopWindow, *, locked_for: Actor | None = None) -> Page:
+    """Up to the dialog's last button; with whose keys, where a reload has locked them."""
     page = tab.page
     deployment = shop.world.deployment
     place = f"#/s/{deployment.chain_id}/{deployment.market.lower()}/{shop.seller}/i/{COUPON}"
     await page.evaluate("(hash) => { location.hash = hash; }", place)
     await page.get_by_role("button", name="Buy for 0.01 ETH").click(timeout=_LONG_MS)
+    if locked_for is not None:
+        await unlock(page, locked_for)
     await page.get_by_role("button", name="Pay 0.01 ETH").click(timeout=_LONG_MS)
     return page
 
@@ -148,7 +150,7 @@ async def test_a_purchase_goes_on_in_whatever_state_its_tab_was_closed(
         wallet.forged["eth_sendTransaction"] = "0x" + "ab" * 32
         await page.get_by_role("link", name="Keys").click()
         await page.evaluate("() => { location.hash = '#/'; }")
-        page = await unlocked(tab, shop_window, market.buyer)
+        page = await start(tab, shop_window, locked_for=market.buyer)
         other = await copy_of(page)
         assert other != copy
         await expect(page.get_by_text("Sent. Waiting until the chain has it")).to_be_visible()
@@ -158,18 +160,6 @@ async def test_a_purchase_goes_on_in_whatever_state_its_tab_was_closed(
         await expect(page.get_by_text("0 of 3 pieces are here")).to_be_visible(timeout=_LONG_MS)
         await page.get_by_role("link", name="Library").click()
         await expect(page.get_by_text("Paid, waiting for pieces")).to_have_count(2)
-
-
-async def unlocked(tab: Tab, shop: ShopWindow, buyer: Actor) -> Page:
-    """As `start`, where the tab was reloaded since its keys were opened."""
-    page = tab.page
-    deployment = shop.world.deployment
-    place = f"#/s/{deployment.chain_id}/{deployment.market.lower()}/{shop.seller}/i/{COUPON}"
-    await page.evaluate("(hash) => { location.hash = hash; }", place)
-    await page.get_by_role("button", name="Buy for 0.01 ETH").click(timeout=_LONG_MS)
-    await unlock(page, buyer)
-    await page.get_by_role("button", name="Pay 0.01 ETH").click(timeout=_LONG_MS)
-    return page
 
 
 async def test_a_copy_that_another_took_is_told_and_cost_nothing(
@@ -195,10 +185,9 @@ async def test_a_copy_that_another_took_is_told_and_cost_nothing(
 async def test_a_purchase_of_the_command_line_is_opened_by_its_record(
     browser: Browser, shop_window: ShopWindow
 ) -> None:
-    world, market = shop_window.world, shop_window.market
+    market = shop_window.market
     buyer = market.buyer
-    asked = ("buyer", "buy", shop_window.seller, "coupon", "--yes", "--json")
-    sale = (await world.dam(buyer, *asked)).json
+    sale = await market.buy("coupon")
     [record] = buyer.dam_home.rglob(f"{sale['id']}-*.json")
     for index in (0, 2):
         await market.deliver(sale, index)

@@ -1,6 +1,5 @@
 """The hand-packed codec equals eth_abi, and decodes one encoding only."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -35,6 +34,7 @@ from tests.unit.helpers.structs import (
     terms,
     uint64,
 )
+from tests.unit.helpers.tools import tool
 
 NOBODYS = Signature(bytes(32), bytes(32))
 ROOT = Path(__file__).resolve().parents[3]
@@ -241,11 +241,7 @@ def test_results() -> None:
 def test_committed_abi_is_the_compiler_s() -> None:
     if not (ROOT / ".tools" / "solc").exists():
         pytest.skip("no compiler here: run `make setup`")
-    spec = importlib.util.spec_from_file_location("make_abi", ROOT / "tools" / "abi.py")
-    assert spec is not None
-    assert spec.loader is not None
-    make_abi = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_abi)
+    make_abi = tool("abi")
     fresh = make_abi.compact(make_abi.compile_abi())
     committed = (ROOT / "src" / "dam" / "abi" / "Marketplace.json").read_text("utf-8")
     assert committed == fresh, "the contract's interface changed: run `make abi` and commit"
