@@ -1,7 +1,7 @@
 // The golden vectors that Python wrote (tests/vectors/README.md).
 
 import { readFileSync } from 'node:fs';
-import { fromHex } from '../src/core/index.js';
+import { fromHex, type StorePlace, utf8 } from '../src/core/index.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: rows of two dozen shapes, looked at field by field
 export type Row = Record<string, any>;
@@ -44,4 +44,19 @@ function field(name: string, value: unknown): unknown {
   if (typeof value !== 'string') return value;
   if (value.startsWith('0x')) return value.length === 42 ? value : fromHex(value);
   return NUMBERS.has(name) ? Number(value) : BigInt(value);
+}
+
+/** A store's blocks by their CIDs, and where it stands. */
+export function storeOf(row: Row): { blocks: Map<string, Uint8Array>; place: StorePlace } {
+  const blocks = new Map<string, Uint8Array>(
+    row.blocks.map(({ cid, text }: Row) => [cid, utf8(text)]),
+  );
+  const place = {
+    chainId: Number(row.chainId),
+    market: row.market,
+    seller: row.seller,
+    digest: raw(row.digest),
+    root: raw(row.catalogueRoot),
+  };
+  return { blocks, place };
 }

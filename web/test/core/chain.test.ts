@@ -2,7 +2,16 @@
 
 import { describe, expect, it } from 'vitest';
 import * as dam from '../../src/core/index.js';
-import { chain, type Row, raw, raws, chainRows as rows, typed, usedChain } from '../vectors.js';
+import {
+  chain,
+  type Row,
+  raw,
+  raws,
+  chainRows as rows,
+  storeOf,
+  typed,
+  usedChain,
+} from '../vectors.js';
 
 /** A value of the vectors as the core has it, by its type. */
 function value(type: dam.Type, plain: unknown): dam.Value {
@@ -230,15 +239,8 @@ describe('files of the command line', () => {
 });
 
 it.each(rows('document'))('document: $name', async (row) => {
-  const blocks = new Map(row.blocks.map(({ cid, text }: Row) => [cid, dam.utf8(text)]));
-  const get = async (cid: dam.Cid) => (blocks.get(cid.toString()) ?? raw('0x')) as Uint8Array;
-  const place = {
-    chainId: Number(row.chainId),
-    market: row.market,
-    seller: row.seller,
-    digest: raw(row.digest),
-    root: raw(row.catalogueRoot),
-  };
+  const { blocks, place } = storeOf(row);
+  const get = async (cid: dam.Cid) => blocks.get(cid.toString()) ?? raw('0x');
   const reading = dam.readStore(get, place, { whole: true });
   if (!row.taken) await expect(reading).rejects.toThrow(dam.Malformed);
   else {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import * as dam from '../../src/core/index.js';
-import { type Row, raw, raws, rows, typed, used, vectors } from '../vectors.js';
+import { raw, raws, rows, storeOf, typed, used, vectors } from '../vectors.js';
 
 it.each(rows('itemId'))('itemId', (row) => {
   expect(dam.toHex(dam.itemId(row.name))).toBe(row.itemId);
@@ -229,15 +229,8 @@ it.each(rows('text'))('text: $kind $value', (row) => {
 });
 
 it.each(rows('store'))('store', async (row) => {
-  const blocks = new Map(row.blocks.map(({ cid, text }: Row) => [cid, dam.utf8(text)]));
+  const { blocks, place } = storeOf(row);
   const get = async (cid: dam.Cid) => blocks.get(cid.toString()) as Uint8Array;
-  const place = {
-    chainId: Number(row.chainId),
-    market: row.market,
-    seller: row.seller,
-    digest: raw(row.digest),
-    root: raw(row.catalogueRoot),
-  };
   const store = await dam.readStore(get, place, { whole: true });
   const [item] = store.items as [dam.Item];
   expect(store.item(dam.itemId(item.name))).toBe(item);

@@ -12,33 +12,13 @@ import {
   resume,
   type State,
 } from '../../src/keep/purchases.js';
+import { account, bytes, record } from '../fixtures.js';
 
-const bytes = (label: string) => dam.keccak(dam.utf8(label));
-const ADDRESS = dam.checksum(bytes('account').slice(0, 20));
-
-function record(attempt = 7): dam.PurchaseRecord {
-  return {
-    chainId: 31337,
-    market: ADDRESS,
-    copyId: bytes('copy'),
-    attempt,
-    seller: ADDRESS,
-    buyer: ADDRESS,
-    item: 'coupon',
-    title: 'A coupon',
-    storeDigest: bytes('store'),
-    root: bytes('root'),
-    keys: [bytes('key 0'), bytes('key 1')],
-    payload: { kind: 'inline', box: new Uint8Array(24 + 256 + 16) },
-    partProofs: [[bytes('step')], []],
-    made: '2026-11-30T12:00:00Z',
-    tx: null,
-    block: null,
-    failed: false,
-  };
-}
-
-const kept = (attempt?: number) => ({ record: record(attempt), account: ADDRESS, sinceBlock: 5 });
+const kept = (attempt = 7) => ({
+  record: record({ attempt }),
+  account: account('buyer'),
+  sinceBlock: 5,
+});
 const fresh = (factory = new IDBFactory()) => Db.open('dam', factory);
 
 describe('a purchase', () => {

@@ -11,35 +11,16 @@ import { ask, type Offer, undecided } from '../../src/ui/buying.js';
 import type { Chain } from '../../src/ui/chain.js';
 import { sentenceOf } from '../../src/ui/refusals.js';
 import { words } from '../../src/ui/words.js';
+import { account, bytes, MARKET, record } from '../fixtures.js';
 
-const bytes = (label: string) => dam.keccak(dam.utf8(label));
-const BUYER = dam.checksum(bytes('buyer').slice(0, 20));
-const MARKET = dam.checksum(bytes('market').slice(0, 20));
+const BUYER = account('buyer');
 const TX = dam.toHex(bytes('transaction'));
 const BLOCK = { hash: dam.toHex(bytes('block')) };
 
 async function begin() {
   const purchases = new Purchases(await Db.open('dam', new IDBFactory()));
   const kept = await purchases.add({
-    record: {
-      chainId: 31337,
-      market: MARKET,
-      copyId: bytes('copy'),
-      attempt: 7,
-      seller: MARKET,
-      buyer: BUYER,
-      item: 'coupon',
-      title: 'A coupon',
-      storeDigest: bytes('store'),
-      root: bytes('root'),
-      keys: [bytes('key')],
-      payload: null,
-      partProofs: [[]],
-      made: '2026-11-30T12:00:00Z',
-      tx: null,
-      block: null,
-      failed: false,
-    },
+    record: record({ keys: [bytes('key')], payload: null, partProofs: [[]] }),
     account: BUYER,
     sinceBlock: 5,
     data: bytes('calldata'),
@@ -172,8 +153,8 @@ it('asks for no second copy while another try at the good may have paid', async 
   const { asked, pay, purchases, id } = await begin();
   const kept = await purchases.get(id);
   if (!kept) throw new Error('not kept');
-  const record = { ...kept.record, copyId: new Uint8Array(32).fill(9) };
-  const other = await purchases.add({ ...kept, record });
+  const copyId = new Uint8Array(32).fill(9);
+  const other = await purchases.add({ ...kept, record: { ...kept.record, copyId } });
   await purchases.move(other.id, 'asked');
   await expect(pay()).rejects.toThrow(words.undecided);
   expect(asked.map(([one]) => one)).not.toContain('eth_sendTransaction');

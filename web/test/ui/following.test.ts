@@ -11,6 +11,7 @@ import { Follower, recoverKey } from '../../src/ui/following.js';
 import { openGood } from '../../src/ui/goods.js';
 import { stoppedBy } from '../../src/ui/refusals.js';
 import { words } from '../../src/ui/words.js';
+import { bytes, record } from '../fixtures.js';
 import { chainRows, type Row, raw } from '../vectors.js';
 
 const [row] = chainRows('wholePurchase') as [Row];
@@ -26,7 +27,7 @@ const leaves = new Map(
 );
 const tree = new dam.MerkleTree([...leaves.values()]);
 // The vector's purchase has a root of nothing: here it is that of its parts.
-const digits = (bytes: Uint8Array) => dam.toHex(bytes).slice(2);
+const digits = (of: Uint8Array) => dam.toHex(of).slice(2);
 const LOGS: Row[] = row.logs.map((log: Row) => ({
   ...log,
   data: log.data.replace(digits(given.terms.partsRoot), digits(tree.root)),
@@ -81,25 +82,19 @@ class Node implements Transport {
 async function begin(state: State, keys = bought.keys) {
   const purchases = new Purchases(await Db.open('dam', new IDBFactory()));
   const { id } = await purchases.add({
-    record: {
+    record: record({
       chainId: Number(row.chainId),
       market: row.market,
       copyId: bought.copyId,
       attempt: Number(row.attempt),
       seller: bought.seller,
       buyer: bought.buyer,
-      item: 'code',
-      title: 'A code',
       storeDigest: bought.storeDigest,
       root: dam.ZERO32,
       keys,
       payload: dam.payloadFromJson(row.payload),
       partProofs: bought.keys.map((_, i) => proofOf(i)),
-      made: '2026-11-30T12:00:00Z',
-      tx: null,
-      block: null,
-      failed: false,
-    },
+    }),
     account: bought.buyer,
     sinceBlock: 40,
   });
@@ -230,12 +225,12 @@ describe('a purchase that the chain has not', () => {
 
 describe('a key', () => {
   it('is that of the shares that agree with what they promise', () => {
-    const secret = dam.keccak(dam.utf8('secret'));
-    const shares = dam.split(secret, 2, 3, [dam.keccak(dam.utf8('coefficient'))]);
+    const secret = bytes('secret');
+    const shares = dam.split(secret, 2, 3, [bytes('coefficient')]);
     const secretHash = dam.keccak(secret);
     const given = new Map(shares.map((share, i) => [i, { share, secretHash }] as const));
     expect(recoverKey(given, 2)).toEqual(secret);
-    given.set(0, { share: dam.keccak(dam.utf8('bad')), secretHash });
+    given.set(0, { share: bytes('bad'), secretHash });
     expect(recoverKey(given, 2)).toEqual(secret);
     given.delete(1);
     expect(recoverKey(given, 2)).toBeUndefined();

@@ -6,9 +6,9 @@ import type { KeptPurchase } from '../../src/keep/purchases.js';
 import type { Chain } from '../../src/ui/chain.js';
 import { isProgram, openGood, textOf } from '../../src/ui/goods.js';
 import { words } from '../../src/ui/words.js';
+import { account, bytes } from '../fixtures.js';
 
-const bytes = (label: string) => dam.keccak(dam.utf8(label));
-const SELLER = dam.checksum(bytes('seller').slice(0, 20));
+const SELLER = account('seller');
 const key = bytes('key');
 const terms = { itemId: bytes('item'), stock: true };
 const purchase = { seller: SELLER, copy: 3n, terms } as unknown as dam.Purchase;
