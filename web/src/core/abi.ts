@@ -155,7 +155,7 @@ function encodeValue(type: Type, value: Value): Uint8Array {
       return uint(value ? 1 : 0, WORD);
     case 'address':
       if (typeof value !== 'string' || !/^0x[0-9a-fA-F]{40}$/.test(value)) break;
-      return concat(new Uint8Array(12), addressBytes(value));
+      return addressWord(value);
     case 'fixed':
       if (!(value instanceof Uint8Array) || value.length !== type.size) break;
       return concat(value, new Uint8Array(WORD - type.size));

@@ -24,6 +24,7 @@ import {
   bytes32,
   hexadecimal,
   integer,
+  isObject,
   type JsonObject,
   link,
   record,
@@ -315,10 +316,6 @@ class Reader {
       section.fault = error.message;
     }
   }
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function distinct(links: readonly Cid[]): void {

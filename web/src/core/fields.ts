@@ -11,6 +11,10 @@ export const MAX_AMOUNT = 2n ** 128n - 1n;
 
 export type JsonObject = { [key: string]: Json };
 
+export function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** An object with these keys and no others. */
 export function record(
   value: Json | undefined,
@@ -18,9 +22,7 @@ export function record(
   required: readonly string[],
   optional: readonly string[] = [],
 ): JsonObject {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new Malformed(`${what} is not an object`);
-  }
+  if (!isObject(value)) throw new Malformed(`${what} is not an object`);
   const missing = required.filter((key) => !Object.hasOwn(value, key));
   if (missing.length) throw new Malformed(`${what} lacks ${missing.join(', ')}`);
   if (Object.keys(value).some((key) => !required.includes(key) && !optional.includes(key))) {

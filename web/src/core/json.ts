@@ -3,7 +3,7 @@
 // One parser reads both: a block has one form alone, in a file white space, escapes and the order of
 // keys are free. JSON.parse would not do: it takes a key twice, and rounds above 2^53.
 
-import { utf8, utf8Of } from './bytes.js';
+import { isWellFormed, utf8, utf8Of } from './bytes.js';
 import { Cid } from './cid.js';
 import { Malformed } from './errors.js';
 
@@ -158,7 +158,7 @@ class Parser {
       const unit = this.text.charCodeAt(this.at);
       if (unit === 0x22) {
         found += this.text.slice(from, this.at++);
-        if (!this.canonical && /\p{Surrogate}/u.test(found)) throw this.wrong('a lone surrogate');
+        if (!this.canonical && !isWellFormed(found)) throw this.wrong('a lone surrogate');
         return found;
       }
       // NaN at the end of the text.

@@ -7,7 +7,7 @@ import { argon2id, argon2idAsync } from '@noble/hashes/argon2.js';
 import { randomBytes } from '@noble/hashes/utils.js';
 import { toHex, utf8 } from './bytes.js';
 import { Malformed } from './errors.js';
-import { bytes32, hexadecimal, integer, record } from './fields.js';
+import { bytes32, hexadecimal, integer, isObject, record } from './fields.js';
 import { decodeFile, encodeJson, type Json } from './json.js';
 import { openSecretBox, sealSecretBox } from './x25519.js';
 
@@ -67,7 +67,7 @@ function openWith(key: Uint8Array, file: KeyFile): Uint8Array {
   const plain = openSecretBox(key, file.nonce, file.box);
   if (!plain) throw new Malformed('the passphrase does not open the key file');
   const body = decodeFile(plain);
-  if (typeof body !== 'object' || body === null || Array.isArray(body) || body.kind !== file.kind) {
+  if (!isObject(body) || body.kind !== file.kind) {
     throw new Malformed('the key file says that it is of another kind than it is');
   }
   return bytes32(body.seed, 'seed');

@@ -1,10 +1,9 @@
 // A node's logs, checked word for word: a node is not trusted.
 
-import { addressWord } from './abi.js';
 import type { Address } from './address.js';
-import { concat, equal, fromAnyHex, uint } from './bytes.js';
+import { concat, equal, fromAnyHex } from './bytes.js';
 import { Malformed } from './errors.js';
-import { keccak } from './hash.js';
+import { copyId } from './hashing.js';
 import { type DecodedEvent, decodeEvent } from './market.js';
 import { MAX_PARTS } from './shamir.js';
 import type { Fragment, Purchase } from './types.js';
@@ -30,14 +29,14 @@ export function decodeLog(log: RawLog, market: Address): DecodedEvent {
   return found;
 }
 
-function checkPurchase({ copyId, seller, terms, copy, keys, ...clock }: Purchase): void {
+function checkPurchase({ seller, terms, copy, keys, ...found }: Purchase): void {
   if (terms.parts < 1 || terms.parts > MAX_PARTS || keys.length !== terms.parts) {
     throw new Malformed('a purchase without one key for each part');
   }
-  if (clock.purchaseBlock >> CLOCK_BITS || clock.purchaseTime >> CLOCK_BITS) {
+  if (found.purchaseBlock >> CLOCK_BITS || found.purchaseTime >> CLOCK_BITS) {
     throw new Malformed("a purchase at a time that no chain's clock has");
   }
-  if (!equal(copyId, keccak(addressWord(seller), terms.itemId, uint(copy, 32)))) {
+  if (!equal(found.copyId, copyId(seller, terms.itemId, copy))) {
     throw new Malformed('copyId is not the hash of what was bought');
   }
 }

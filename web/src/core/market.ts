@@ -3,6 +3,7 @@
 import {
   decodeFields,
   encodeFields,
+  type Field,
   parseFields,
   parseSignature,
   type Signature,
@@ -228,11 +229,15 @@ export const errors: ReadonlyMap<string, Signature> = new Map(
   ERRORS.map(parse).map((one) => [toHex(one.digest.slice(0, 4)), one]),
 );
 
+const structs: ReadonlyMap<string, readonly Field[]> = new Map(
+  Object.entries(STRUCTS).map(([name, text]) => [name, parseFields(text, STRUCTS)]),
+);
+
 export type Args = { readonly [name: string]: Value };
 
 /** `abi.encode` of a struct of the market: what is hashed of it. */
 export function encodeStruct(struct: string, value: object): Uint8Array {
-  return encodeFields(parseFields(STRUCTS[struct] as string, STRUCTS), value as Args);
+  return encodeFields(structs.get(struct) as readonly Field[], value as Args);
 }
 
 /** Calldata of a call; arguments by their names in the contract. */

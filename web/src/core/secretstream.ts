@@ -7,6 +7,7 @@ import { poly1305 } from '@noble/ciphers/_poly1305.js';
 import { chacha20, hchacha } from '@noble/ciphers/chacha.js';
 import { concat, equal, littleUint } from './bytes.js';
 import { Malformed } from './errors.js';
+import { subkey } from './subkey.js';
 
 export const HEADER_BYTES = 24;
 /** What a block is longer than its plaintext. */
@@ -23,7 +24,7 @@ export class SecretStream {
     if (header.length !== HEADER_BYTES) {
       throw new Malformed(`the header of a stream is ${HEADER_BYTES} bytes`);
     }
-    this.key = subkey(key, header.slice(0, 16));
+    this.key = subkey(hchacha, key, header.slice(0, 16));
     this.nonce[0] = 1;
     this.nonce.set(header.subarray(16), 4);
   }
@@ -74,20 +75,4 @@ export class SecretStream {
     view.setUint32(0, view.getUint32(0, true) + 1, true);
     for (let i = 0; i < 8; i++) (this.nonce[4 + i] as number) ^= mac[i] as number;
   }
-}
-
-function subkey(key: Uint8Array, nonce: Uint8Array): Uint8Array {
-  const words = (bytes: Uint8Array): Uint32Array => {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    return Uint32Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i, true));
-  };
-  const out = new Uint32Array(8);
-  const sigma = Uint32Array.of(0x61707865, 0x3320646e, 0x79622d32, 0x6b206574);
-  hchacha(sigma, words(key), words(nonce), out);
-  const bytes = new Uint8Array(32);
-  const view = new DataView(bytes.buffer);
-  out.forEach((one, i) => {
-    view.setUint32(4 * i, one, true);
-  });
-  return bytes;
 }

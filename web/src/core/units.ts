@@ -27,10 +27,3 @@ export function formatUnits(amount: bigint, decimals: number): string {
   const part = digits.slice(point).replace(/0+$/, '');
   return part ? `${digits.slice(0, point)}.${part}` : digits.slice(0, point);
 }
-
-/** Wei in the unit that is shortest to read: `0.05 ether`, `20 gwei`, `1 wei`. */
-export function formatAmount(wei: bigint): string {
-  if (wei < 0n) return `-${formatAmount(-wei)}`;
-  if (wei >= 10n ** 14n) return `${formatUnits(wei, 18)} ether`;
-  return wei >= 10n ** 6n ? `${formatUnits(wei, 9)} gwei` : `${wei} wei`;
-}

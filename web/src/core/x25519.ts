@@ -6,6 +6,7 @@ import { randomBytes } from '@noble/hashes/utils.js';
 import { concat, fromHex, littleUint, littleUintOf, toHex } from './bytes.js';
 import { Malformed } from './errors.js';
 import { blake2b } from './hash.js';
+import { subkey } from './subkey.js';
 
 const P = 2n ** 255n - 19n;
 const A = 486662n;
@@ -41,28 +42,7 @@ export function sharedKey(secret: Uint8Array, theirs: Uint8Array): Uint8Array {
 }
 
 function beforenm(secret: Uint8Array, theirs: Uint8Array): Uint8Array {
-  const key = wordsOf(x25519.scalarMult(secret, theirs));
-  const out = new Uint32Array(8);
-  // "expand 32-byte k", as Salsa20 has it.
-  const sigma = Uint32Array.of(0x61707865, 0x3320646e, 0x79622d32, 0x6b206574);
-  hsalsa(sigma, key, new Uint32Array(4), out);
-  return bytesOf(out);
-}
-
-function wordsOf(bytes: Uint8Array): Uint32Array {
-  const words = new Uint32Array(bytes.length / 4);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let i = 0; i < words.length; i++) words[i] = view.getUint32(4 * i, true);
-  return words;
-}
-
-function bytesOf(words: Uint32Array): Uint8Array {
-  const bytes = new Uint8Array(4 * words.length);
-  const view = new DataView(bytes.buffer);
-  words.forEach((word, i) => {
-    view.setUint32(4 * i, word, true);
-  });
-  return bytes;
+  return subkey(hsalsa, x25519.scalarMult(secret, theirs), new Uint8Array(16));
 }
 
 /** libsodium's crypto_secretbox. */
