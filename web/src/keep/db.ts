@@ -41,10 +41,6 @@ export class Db {
     return this.read(store, (objects) => objects.getAll()) as Promise<T[]>;
   }
 
-  async put(store: StoreName, key: string, value: unknown): Promise<void> {
-    await this.change(store, key, () => value);
-  }
-
   async remove(store: StoreName, key: string): Promise<void> {
     await this.write(store, (objects) => objects.delete(key));
   }

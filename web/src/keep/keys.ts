@@ -1,6 +1,6 @@
 // The buyer's seed: sealed in this browser, and never used to pay before a backup was read back.
 
-import { equal, openSeedFileAsync, sealSeedFile } from '../core/index.js';
+import { equal, openSeedFileAsync } from '../core/index.js';
 import { type Db, KeepError } from './db.js';
 
 interface KeptSeed {
@@ -59,11 +59,6 @@ export class Keys {
     const iv = copy(nonce as Uint8Array);
     const algorithm = { name: 'AES-GCM', iv };
     return new Uint8Array(await this.subtle.decrypt(algorithm, key as CryptoKey, copy(box)));
-  }
-
-  /** A backup: a key file as the command line's. It counts once `confirmBackup` has read it. */
-  backup(seed: Uint8Array, passphrase: string): Uint8Array {
-    return sealSeedFile(seed, 'buyer-seed', passphrase);
   }
 
   /** Reads a backup back from where it was saved; from then on the seed may pay. */

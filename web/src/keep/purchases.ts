@@ -75,8 +75,11 @@ export function recordFileName(record: PurchaseRecord): string {
   return `${purchaseId(record)}.json`;
 }
 
-/** Whether this attempt became that purchase. */
-export function becameOf(record: PurchaseRecord, purchase: Purchase): boolean {
+/** Whether this attempt became that purchase: the same copy, and all of its keys. */
+export function becameOf(
+  record: PurchaseRecord,
+  purchase: Pick<Purchase, 'copyId' | 'keys'>,
+): boolean {
   return (
     equal(record.copyId, purchase.copyId) &&
     record.keys.length === purchase.keys.length &&
@@ -172,11 +175,13 @@ export class Purchases {
 
   /** Moves a purchase on, from whatever state it is in now. */
   async move(id: string, state: State, move: Move = {}): Promise<KeptPurchase> {
-    const after = await this.db.change<Stored>('purchases', id, (before) => {
+    let after: KeptPurchase | undefined;
+    await this.db.change<Stored>('purchases', id, (before) => {
       if (!before) throw new KeepError('there is no such purchase');
-      return store(moved(load(before), state, move));
+      after = moved(load(before), state, move);
+      return store(after);
     });
-    return load(after);
+    return after as KeptPurchase;
   }
 
   /**
@@ -193,8 +198,7 @@ export class Purchases {
         : 'asked';
     const after = await this.db.change<Stored>('purchases', id, (before) => {
       if (before) {
-        const here = load(before).record;
-        if (toHex(encodeKeys(here)) !== toHex(encodeKeys(record))) {
+        if (!becameOf(load(before).record, record)) {
           throw new Malformed('this purchase is here already, with other keys');
         }
         return before;
@@ -203,14 +207,6 @@ export class Purchases {
     });
     return load(after);
   }
-}
-
-function encodeKeys({ keys }: PurchaseRecord): Uint8Array {
-  const joined = new Uint8Array(32 * keys.length);
-  keys.forEach((key, i) => {
-    joined.set(key, 32 * i);
-  });
-  return joined;
 }
 
 function store(kept: KeptPurchase): Stored {

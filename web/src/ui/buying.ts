@@ -172,6 +172,21 @@ export async function checkWallet(chain: Chain, wallet: Wallet, account: Address
     throw new Stopped(words.switchAccount(account));
 }
 
+/** A call of this purchase's market, by the account that pays for it. */
+export function transactionOf(
+  { account, record }: KeptPurchase,
+  data: Uint8Array,
+  value = 0n,
+): Transaction {
+  return {
+    from: account,
+    to: record.market,
+    data: toHex(data),
+    value: `0x${value.toString(16)}`,
+    chainId: `0x${record.chainId.toString(16)}`,
+  };
+}
+
 /** Asks the wallet to pay what was written down. One purchase at a time for each account. */
 export function ask(
   chain: Chain,
@@ -187,13 +202,7 @@ export function ask(
     if (!kept.data) throw new Stopped(words.buyAnew);
     if (await mayHavePaid(kept.record, purchases, kept.id)) throw new Stopped(words.undecided);
     const before = (await purchases.get(kept.id))?.state;
-    const asked: Transaction = {
-      from: kept.account,
-      to: kept.record.market,
-      data: toHex(kept.data),
-      value: `0x${(kept.value ?? 0n).toString(16)}`,
-      chainId: `0x${kept.record.chainId.toString(16)}`,
-    };
+    const asked = transactionOf(kept, kept.data, kept.value);
     try {
       await tryOut(chain, asked);
     } catch (error) {

@@ -17,7 +17,7 @@ import {
 } from '../core/index.js';
 import { Blocks } from '../net/blocks.js';
 import { HttpTransport, Rpc } from '../net/rpc.js';
-import type { Market, Server } from './server.js';
+import type { Hints, Market, Server } from './server.js';
 
 /** What a seller's address leads to. */
 export type Reading =
@@ -61,8 +61,11 @@ export class Chain {
     this.blocks = new Blocks([{ name: 'dam web', url: (cid) => `./block/${cid}`, headers }]);
   }
 
-  /** Reads a store as the chain vouches for it: no root is believed that is not committed to. */
-  async read(seller: Address): Promise<Reading> {
+  /**
+   * Reads a store as the chain vouches for it: no root is believed that is not committed to.
+   * `hints` are the index's of this seller, asked for meanwhile.
+   */
+  async read(seller: Address, hints: Promise<Hints>): Promise<Reading> {
     const at = await this.rpc.quantity('eth_blockNumber');
     const [store, stake, clock] = await this.rpc.views(
       [
@@ -76,7 +79,7 @@ export class Chain {
     const catalogue = store?.catalogue as Uint8Array;
     if (isZero(digest) && isZero(catalogue)) return { kind: 'none' };
     if (equal(catalogue, catalogueCommitment(digest, ZERO32))) return { kind: 'closed' };
-    const hint = await this.server.version(this.market.key, seller);
+    const hint = (await hints).version;
     const root = hint && fromHex(hint.root);
     // The index lags, or is wrong: either way its root is not the chain's.
     if (!root || !equal(catalogue, catalogueCommitment(digest, root))) return { kind: 'changed' };

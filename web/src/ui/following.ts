@@ -10,6 +10,7 @@ import {
   escrowOf,
   type Fragment,
   fragmentOf,
+  fromHex,
   hasBit,
   isFinal,
   join,
@@ -64,7 +65,6 @@ export interface SaleSeen {
 export interface Look {
   kept: KeptPurchase;
   clock: Clock;
-  head: number;
   sale: SaleSeen | undefined;
 }
 
@@ -101,7 +101,7 @@ export class Follower {
     );
     const state = sales as unknown as SaleState;
     const clock = { block: time?.blockNumber as bigint, time: time?.timestamp as bigint };
-    if (!state.status) return { kept: await this.unsold(kept, head), clock, head, sale: undefined };
+    if (!state.status) return { kept: await this.unsold(kept, head), clock, sale: undefined };
     const events = await this.events(kept, state, head);
     const place = events.find((event) => event.name === 'ItemPurchased');
     const purchase = place && purchaseOf(place);
@@ -109,10 +109,10 @@ export class Follower {
     if (!equal(saleHash(saleOf(purchase)).slice(0, 24), state.commitment))
       throw new Stopped(words.logsForged);
     if (!becameOf(kept.record, purchase))
-      return { kept: await this.others(kept), clock, head, sale: undefined };
+      return { kept: await this.others(kept), clock, sale: undefined };
     const sale = this.sale(kept, purchase, state, marks as unknown as Marks, events, seed);
     if (clock.time > sale.partsUntil) sale.partsUntil = 0n;
-    return { kept: await this.ours(kept, place, sale), clock, head, sale };
+    return { kept: await this.ours(kept, place, sale), clock, sale };
   }
 
   /** Nobody has the copy: wait, ask again, or, once a refused transaction lies deep, no more. */
@@ -147,11 +147,12 @@ export class Follower {
     let now = kept;
     const early = ['saved', 'asked', 'sent', 'lost', 'failed'].includes(now.state);
     if (early || now.blockHash !== blockHash) {
-      const tx = Uint8Array.from(transaction.slice(2).match(/../g) ?? [], (one) =>
-        Number.parseInt(one, 16),
-      );
       const to = early ? 'bought' : now.state;
-      now = await this.purchases.move(now.id, to, { tx, block, blockHash });
+      now = await this.purchases.move(now.id, to, {
+        tx: fromHex(transaction),
+        block,
+        blockHash,
+      });
     }
     if (now.state === 'bought' && sale.state.delivered)
       now = await this.purchases.move(now.id, 'parts');

@@ -1,7 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { type Item, reserveOf, toHex, ZERO_ADDRESS } from '../core/index.js';
 import { decimal, price, shortAddress } from './amounts.js';
-import { Screen } from './base.js';
+import { Screen, storePlace } from './base.js';
 import { type Chain, documentCid, type Reading, type Supply } from './chain.js';
 import { rating } from './rating.js';
 import type { StoreHint, Token } from './server.js';
@@ -57,7 +57,7 @@ export class ItemScreen extends Screen {
   override render(): TemplateResult {
     const { item, reading } = this;
     const { seller } = reading.store.place;
-    const store = `#/s/${this.chain.market.key.replace('-', '/')}/${seller}`;
+    const store = storePlace(this.chain.market.key, seller);
     return html`<div class="item">
       <div class="head">
         <h1 dir="auto">${item.title}</h1>

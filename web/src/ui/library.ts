@@ -4,7 +4,6 @@ import { shortAddress } from './amounts.js';
 import { Screen } from './base.js';
 import { Chain } from './chain.js';
 import { Follower } from './following.js';
-import { marketOf } from './purchase.js';
 import { sentenceOf } from './refusals.js';
 import { words } from './words.js';
 
@@ -37,7 +36,7 @@ export class LibraryScreen extends Screen {
       const purchases = await this.context.session.purchases();
       this.all = await purchases.all();
       for (const kept of this.all.filter(({ state }) => !ENDED.includes(state))) {
-        const market = this.isConnected && marketOf(this.context.markets, kept);
+        const market = this.isConnected && this.marketOf(kept);
         if (!market) continue;
         const chain = new Chain(this.context.server, market);
         await new Follower(chain, purchases, kept.id).look(this.context.session.seed);

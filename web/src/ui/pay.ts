@@ -90,7 +90,7 @@ export class PayDialog extends Screen {
 
   override render(): TemplateResult {
     return html`<dialog aria-labelledby="pay-head" @close=${this.closed}>
-      <h2 id="pay-head" tabindex="-1" autofocus>${words.payHead(this.price)}</h2>
+      <h2 id="pay-head" tabindex="-1" autofocus>${words.pay(this.price)}</h2>
       <p dir="auto">${this.offer.item.title}</p>
       ${this.steps()}
       <div aria-live="polite">

@@ -14,22 +14,16 @@ import { type KeptPurchase, recordFileName } from '../keep/purchases.js';
 import { sendTransaction } from '../net/wallets.js';
 import { shortAddress } from './amounts.js';
 import { Screen } from './base.js';
-import { ask, checkWallet, tryOut } from './buying.js';
+import { ask, checkWallet, transactionOf, tryOut } from './buying.js';
 import { Chain } from './chain.js';
 import { Follower, type Look, type SaleSeen } from './following.js';
 import { isProgram, openGood, textOf } from './goods.js';
 import { sentenceOf } from './refusals.js';
 import { saveFile } from './save.js';
-import type { Market } from './server.js';
 import { words } from './words.js';
 import './unlock.js';
 
 const POLL_MS = 2000;
-
-export function marketOf(markets: readonly Market[], { record }: KeptPurchase): Market | undefined {
-  const key = `${record.chainId}-${record.market.toLowerCase()}`;
-  return markets.find((one) => one.key === key);
-}
 
 /** `#/p/<id>`: a purchase as it goes on, from whatever state a closed tab has left it in. */
 export class PurchaseScreen extends Screen {
@@ -100,7 +94,7 @@ export class PurchaseScreen extends Screen {
         return;
       }
       this.kept = kept;
-      const market = marketOf(this.context.markets, kept);
+      const market = this.marketOf(kept);
       if (!market) {
         this.problem = words.unknownMarket;
         return;
@@ -187,13 +181,7 @@ export class PurchaseScreen extends Screen {
         sale: { ...saleOf(purchase) },
         escrow: { ...escrowOf(purchase) },
       });
-      const asked = {
-        from: kept.account,
-        to: kept.record.market,
-        data: toHex(data),
-        value: '0x0',
-        chainId: `0x${kept.record.chainId.toString(16)}`,
-      };
+      const asked = transactionOf(kept, data);
       await tryOut(chain, asked);
       await sendTransaction(wallet, asked);
       this.confirming = true;
@@ -217,8 +205,7 @@ export class PurchaseScreen extends Screen {
 
   private sentence(kept: KeptPurchase): string {
     const { found } = this;
-    if (!found) return words.purchaseStates[kept.state];
-    if (!found.sale) return words.purchaseStates[kept.state];
+    if (!found?.sale) return words.purchaseStates[kept.state];
     const { sale } = found;
     const { status } = sale.state;
     if (status === Status.Settled) return words.settled;

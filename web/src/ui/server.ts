@@ -51,7 +51,7 @@ export interface Hints {
   syncing: boolean;
   trouble: string;
   candidates: number;
-  /** Of the seller who was asked for. */
+  /** The newest of the seller who was asked for. */
   version: Version | null;
   waiting: number;
   unreadable: { seller: string; reason: string; final: boolean }[];
@@ -119,11 +119,6 @@ export class Server {
   async hints(market: string, asked: Record<string, string>): Promise<Hints> {
     const query = new URLSearchParams({ market, ...asked });
     return (await this.ask(`./index?${query}`)).json();
-  }
-
-  /** The index's word on a store's newest version. */
-  async version(market: string, seller: string): Promise<Version | null> {
-    return (await this.hints(market, { seller })).version;
   }
 
   /** One call of a reading method. */

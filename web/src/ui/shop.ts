@@ -1,6 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { price, shortAddress } from './amounts.js';
-import { Screen } from './base.js';
+import { Screen, storePlace } from './base.js';
 import { rating } from './rating.js';
 import type { Hints, ItemHint } from './server.js';
 import { words } from './words.js';
@@ -150,7 +150,7 @@ export class Shop extends Screen {
 
   private card(item: ItemHint, page: Hints): TemplateResult {
     const store = page.stores.find((one) => one.seller === item.seller);
-    const place = `#/s/${this.key.replace('-', '/')}/${item.seller}`;
+    const place = storePlace(this.key, item.seller);
     return html`<li class="card">
       <h2><a href="${place}/i/${item.itemId}" dir="auto">${item.title}</a></h2>
       <span class="price">${price(item.price, item.token, page.tokens)}</span>

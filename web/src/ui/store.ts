@@ -1,7 +1,7 @@
 import { html, type TemplateResult } from 'lit';
-import { parseAddress, toHex } from '../core/index.js';
+import { fromHex, parseAddress, toHex } from '../core/index.js';
 import { shortAddress } from './amounts.js';
-import { Screen } from './base.js';
+import { Screen, storePlace } from './base.js';
 import { Chain, documentCid, type Reading } from './chain.js';
 import { priceOf } from './item.js';
 import { rating } from './rating.js';
@@ -50,7 +50,7 @@ export class StoreScreen extends Screen {
       const seller = parseAddress(this.seller);
       this.chain = new Chain(server, this.market_);
       const hints = server.hints(this.market_.key, { seller });
-      this.reading = await this.chain.read(seller);
+      this.reading = await this.chain.read(seller, hints);
       const found = await hints;
       this.tokens = found.tokens;
       this.record = found.stores[0] ?? null;
@@ -66,7 +66,7 @@ export class StoreScreen extends Screen {
     if (reading.kind === 'missing') return this.stop(words.storeMissing(reading.why));
     if (reading.kind === 'broken') return this.stop(words.storeBroken(reading.why), false);
     if (reading.kind !== 'checked') return this.stop(words.storeStates[reading.kind]);
-    const item = reading.store.items.find((one) => toHex(one.terms.itemId) === this.item);
+    const item = this.item ? reading.store.item(fromHex(this.item)) : undefined;
     if (this.item && !item) return this.stop(words.noItem);
     return item
       ? html`<dam-item
@@ -89,7 +89,7 @@ export class StoreScreen extends Screen {
 
   private whole(reading: Reading & { kind: 'checked' }): TemplateResult {
     const { store } = reading;
-    const place = `#/s/${this.market_.key.replace('-', '/')}/${this.seller}`;
+    const place = storePlace(this.market_.key, this.seller);
     return html`<h1><span class="quiet">${words.callsItself}</span> <bdi>${store.name}</bdi></h1>
       <p class="mono">${this.seller}</p>
       <p>${this.record ? rating(this.record) : words.notRated}</p>
@@ -109,7 +109,7 @@ export class StoreScreen extends Screen {
 }
 
 /** What was checked, and where it stood. */
-export function checked(reading: Reading & { kind: 'checked' }): TemplateResult {
+function checked(reading: Reading & { kind: 'checked' }): TemplateResult {
   return html`<p class="quiet">
     ${words.checked(reading.blocks, Number(reading.at))}
     <span class="mono">${shortAddress(documentCid(reading.digest))}</span>

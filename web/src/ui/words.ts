@@ -140,7 +140,6 @@ export const words = {
         ? count(Math.floor(seconds / 3600), 'hour', 'hours')
         : count(Math.floor(seconds / 60), 'minute', 'minutes'),
 
-  payHead: (price: string) => `Pay ${price}`,
   pay: (price: string) => `Pay ${price}`,
   paySteps: ['Checked', 'Saved', 'Confirm in your wallet', 'On the chain'],
   stepDone: '(done)',
@@ -294,9 +293,6 @@ export const words = {
   marketName: 'Market',
   chain: 'Chain',
   address: 'Address',
-  codeHash: 'Code hash',
-  codeSame: 'as the record says',
-  codeOther: 'another code than the record says: do not buy here',
   governor: 'Governor',
   nobody: 'nobody',
   profile: 'Profile',
